@@ -1,0 +1,112 @@
+"""Every error lakeviz raises on purpose.
+
+One base class, so that a caller (and the command line) can tell "the input is wrong, and here is
+what to do" from a bug. Each message names the file, point or value at fault and the way out.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class LakevizError(Exception):
+    """Base class of all errors with a known cause; the command line exits with code 2 on it."""
+
+
+class DataError(LakevizError):
+    """A data set could not be read as asked."""
+
+
+class DatasetLayoutError(DataError):
+    """The root is missing or its folders do not follow the layout that was named."""
+
+
+class ImageReadError(DataError):
+    """An image file is missing, truncated or not an image."""
+
+
+class MaskError(DataError):
+    """A mask is missing, unreadable, or does not have its image's size."""
+
+
+class FewShotError(DataError):
+    """The normal images asked for cannot be drawn (none there, or fewer than the shots asked)."""
+
+
+class ModelError(LakevizError):
+    """A model could not be built or loaded."""
+
+
+class UnknownModelError(ModelError):
+    """No model of that name, or no pretrained tag of that name for the model."""
+
+
+class CheckpointError(ModelError):
+    """A checkpoint is unreadable or belongs to another architecture."""
+
+
+class QuickGELUMismatchError(ModelError):
+    """The weights were trained with QuickGELU and the architecture uses GELU, or the reverse."""
+
+
+class DownloadError(ModelError):
+    """Weights had to be downloaded and the network refused."""
+
+
+class HookError(LakevizError):
+    """A hook point was asked for in a way that cannot be served."""
+
+
+class UnknownHookPointError(HookError):
+    """No hook point of that name on this tower, or a filter that matches none."""
+
+
+class HookDidNotFireError(HookError):
+    """A requested point exists but its module was not called in this forward pass."""
+
+
+class HookNotEditableError(HookError):
+    """The point can be read but not edited."""
+
+
+class CaptureTooLargeError(LakevizError):
+    """A capture would need more memory or disk than is there, or everything was asked for implicitly."""
+
+
+class StoreError(LakevizError):
+    """An activation store is stale, foreign, damaged or incomplete."""
+
+
+class ActivationError(LakevizError):
+    """Activations are unusable: NaN, infinite, or of an unexpected shape."""
+
+
+class SelectionError(LakevizError):
+    """A neuron selection is impossible: k out of range, unknown selector, empty selection."""
+
+
+class TextBranchError(LakevizError):
+    """Text was asked of a tower that has no text encoder, or a prompt set is empty."""
+
+
+class NotFittedError(LakevizError):
+    """A detector was asked to score before it was fitted."""
+
+
+class MetricError(LakevizError):
+    """A metric is undefined for this input; the message says which and why."""
+
+
+class ConfigError(LakevizError):
+    """An option has a value outside its range, or two options contradict each other."""
+
+
+class OutputError(LakevizError):
+    """Results could not be written (folder not writable, disk full, foreign files in the way)."""
+
+
+def nearest(name: str, known: Iterable[str], n: int = 5) -> str:
+    """Return a ", did you mean ..." clause with the nearest of ``known``, or an empty string."""
+    close = difflib.get_close_matches(name, list(known), n=n, cutoff=0.5)
+    return f"; nearest: {', '.join(close)}" if close else ""
