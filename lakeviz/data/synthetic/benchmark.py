@@ -1,0 +1,174 @@
+"""The synthetic benchmark: 21 categories, 8 kinds of defect, exact masks, any resolution.
+
+Four categories are held out: the embedded model never saw them, and results on them are reported
+apart.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Bool, UInt8
+from PIL import Image as PILImage
+
+from lakeviz.data.synthetic.defects import DEFECTS, Scene, apply_defect, to_uint8
+from lakeviz.data.synthetic.fields import mix, rgb, shade, value_noise
+from lakeviz.data.synthetic.objects import OBJECTS
+from lakeviz.data.synthetic.textures import TEXTURES
+from lakeviz.errors import ConfigError, nearest
+
+CATEGORIES: tuple[str, ...] = (*TEXTURES, *OBJECTS)
+HELD_OUT: tuple[str, ...] = ("carpet", "brick", "gear", "cable")
+TRAINED: tuple[str, ...] = tuple(name for name in CATEGORIES if name not in HELD_OUT)
+DEFECT_TYPES: tuple[str, ...] = tuple(DEFECTS)
+
+_SPLITS = ("train", "test", "pretraining")
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One rendered picture with its exact mask (all False when ``defect_type`` is "good")."""
+
+    category: str
+    split: str
+    index: int
+    defect_type: str
+    image: UInt8[np.ndarray, "height width 3"]
+    mask: Bool[np.ndarray, "height width"]
+
+
+def _generator(seed: int, category: str, split: str, index: int) -> np.random.Generator:
+    """Give each picture its own stream, so any one can be rendered without the others."""
+    key = (seed, CATEGORIES.index(category), _SPLITS.index(split), index)
+    return np.random.default_rng(np.random.SeedSequence(key))
+
+
+def _light(rng: np.random.Generator, image: np.ndarray) -> np.ndarray:
+    """Vary exposure, tint, a soft lighting gradient and sensor noise, as between normal photographs."""
+    size = image.shape[0]
+    axis = np.linspace(-0.5, 0.5, size, dtype=np.float32)
+    slope_x, slope_y = rng.normal(0, 0.06, 2)
+    image = shade(image, rng.normal(0, 0.04) + slope_x * axis[None, :] + slope_y * axis[:, None])
+    image = image * (1 + rng.normal(0, 0.02, 3)).astype(np.float32)
+    grain = value_noise(rng, size, 128, 128)
+    return np.clip(shade(image, 0.02 * grain), 0, 1)
+
+
+def render_scene(category: str, size: int, rng: np.random.Generator) -> Scene:
+    """Render a normal scene of a category.
+
+    Parameters
+    ----------
+    category : str
+        One of :data:`CATEGORIES`.
+    size : int
+        Side of the square picture in pixels.
+    rng : numpy.random.Generator
+        Source of the normal variation: pose, light, grain.
+    """
+    if category in TEXTURES:
+        image = _light(rng, TEXTURES[category](rng, size))
+        backing = np.broadcast_to(1 - image.mean(axis=(0, 1)), image.shape).astype(np.float32)
+        return Scene(image, np.ones((size, size), dtype=bool), backing)
+    if category not in OBJECTS:
+        hint = nearest(category, CATEGORIES)
+        raise ConfigError(
+            f"no synthetic category {category!r}{hint}; known: {', '.join(CATEGORIES)}"
+        )
+    picture, cover = OBJECTS[category](rng, size)
+    plain = shade(
+        np.tile(rgb(0.9, 0.89, 0.86), (size, size, 1)), 0.012 * value_noise(rng, size, 6, 6)
+    )
+    state = rng.bit_generator.state
+    lit = _light(rng, mix(plain, picture, cover))
+    rng.bit_generator.state = state  # the backing stands in the same light as the object
+    return Scene(lit, cover > 0.5, _light(rng, plain))
+
+
+def render_sample(
+    category: str,
+    split: str,
+    index: int,
+    defect_type: str = "good",
+    *,
+    size: int = 96,
+    seed: int = 0,
+) -> Sample:
+    """Render one picture; the same arguments always give the same picture.
+
+    Parameters
+    ----------
+    category, split, index : str, str, int
+        Name the picture's own random stream.
+    defect_type : str
+        "good" or one of :data:`DEFECT_TYPES`.
+    size : int
+        Side in pixels; the scene is the same at every size.
+    seed : int
+        Seed of the whole benchmark.
+    """
+    if defect_type != "good" and defect_type not in DEFECTS:
+        hint = nearest(defect_type, DEFECTS)
+        raise ConfigError(
+            f"no defect type {defect_type!r}{hint}; known: good, {', '.join(DEFECTS)}"
+        )
+    rng = _generator(seed, category, split, index)
+    scene = render_scene(category, size, rng)
+    if defect_type == "good":
+        image, mask = to_uint8(scene.image), np.zeros((size, size), dtype=bool)
+    else:
+        image, mask = apply_defect(rng, scene, defect_type)
+    return Sample(category, split, index, defect_type, image, mask)
+
+
+def write_benchmark(
+    root: str | Path,
+    *,
+    categories: tuple[str, ...] | None = None,
+    size: int = 96,
+    seed: int = 0,
+    n_train: int = 16,
+    n_good: int = 16,
+    n_per_defect: int = 2,
+) -> Path:
+    """Write the benchmark in MVTec-AD's folder layout, so that the ordinary reader reads it.
+
+    Parameters
+    ----------
+    root : path
+        Folder to write to; a category folder is made in it for each category.
+    categories : tuple of str, optional
+        All 21 by default.
+    size, seed : int
+        See :func:`render_sample`.
+    n_train, n_good, n_per_defect : int
+        Normal training pictures, normal test pictures, and test pictures per kind of defect.
+
+    Returns
+    -------
+    Path
+        ``root``.
+    """
+    root = Path(root)
+    for category in categories or CATEGORIES:
+        jobs = [("train", "good", i) for i in range(n_train)]
+        jobs += [("test", "good", i) for i in range(n_good)]
+        jobs += [
+            ("test", kind, n_good + position * n_per_defect + i)
+            for position, kind in enumerate(DEFECT_TYPES)
+            for i in range(n_per_defect)
+        ]
+        for split, kind, index in jobs:
+            sample = render_sample(category, split, index, kind, size=size, seed=seed)
+            folder = root / category / split / kind
+            folder.mkdir(parents=True, exist_ok=True)
+            PILImage.fromarray(sample.image).save(folder / f"{index:03d}.png")
+            if kind != "good":
+                masks = root / category / "ground_truth" / kind
+                masks.mkdir(parents=True, exist_ok=True)
+                PILImage.fromarray(sample.mask.astype(np.uint8) * 255).save(
+                    masks / f"{index:03d}_mask.png"
+                )
+    return root
