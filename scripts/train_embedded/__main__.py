@@ -1,7 +1,7 @@
 """Train the embedded CLIP from scratch on captioned synthetic pictures.
 
 Run ``python scripts/train_embedded --out lakeviz/models/embedded``. It saves a checkpoint every few
-minutes and goes on from it when started again; ``--export-only`` writes the folder from the last one.
+minutes and goes on from it when started again; ``--export-only`` writes the folder from the last.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ def optimizer_for(model: torch.nn.Module, rate: float) -> torch.optim.Optimizer:
 
 
 def batch(rng: np.random.Generator, pool, n: int, side: int, tokenizer):
-    """Draw pictures and two captions each: a true one, and one of the same thing in the other state."""
+    """Draw pictures and two captions each: a true one, and one of the other state."""
     pick = rng.integers(len(pool.images), size=n)
     images, masks = symmetries(rng, pool.images[pick], pool.masks[pick])
     images, masks, token = windows(rng, images, masks, side, PATCH)

@@ -1,8 +1,8 @@
 """Captions of synthetic pictures, and which caption is true of which picture.
 
-A caption has a meaning: a category (or none, when it says "object" or "surface") and a state (normal,
-any defect, one kind of defect, or nothing said). The meaning decides what matches in the loss, so
-two captions that say the same thing are never pushed apart.
+A caption has a meaning: a category (or none, when it says "object" or "surface") and a state
+(normal, any defect, one kind of defect, or nothing said). The meaning decides what matches in the
+loss, so two captions that say the same thing are never pushed apart.
 """
 
 from __future__ import annotations
@@ -107,7 +107,7 @@ def words(text: str) -> list[str]:
 
 
 def vocabulary() -> list[str]:
-    """Return every word that a training caption may hold; held-out category names are not among them."""
+    """Return every word a training caption may hold; held-out categories are not named."""
     phrases = [*TEMPLATES, *NORMAL_STATES, *DEFECT_STATES, *GENERIC, *_EXTRA_WORDS, ","]
     phrases += [state for states in KIND_STATES.values() for state in states]
     phrases += [name.replace("_", " ") for name in TRAINED]
@@ -115,7 +115,7 @@ def vocabulary() -> list[str]:
 
 
 def _name(rng: np.random.Generator, category: int) -> tuple[str, int]:
-    """Name the category, or now and then only say "object", so that unseen things can be named too."""
+    """Name the category, or now and then only say "object", so that unseen things have a name."""
     draw = rng.random()
     if draw < 0.75:
         return TRAINED[category].replace("_", " "), category

@@ -28,8 +28,8 @@ PREPROCESS = {
 def model_config() -> dict:
     """Architecture in open_clip's terms.
 
-    Average pooling makes the image embedding the mean of its projected patch tokens, so patch tokens
-    share the joint space by construction.
+    Average pooling makes the image embedding the mean of its projected patch tokens, so patch
+    tokens share the joint space by construction.
     """
     return {
         "embed_dim": 128,
@@ -54,7 +54,7 @@ def model_config() -> dict:
 
 
 def write_folder(folder: Path) -> None:
-    """Write configuration and tokenizer; the end token has the highest id, as "argmax" pooling needs."""
+    """Write configuration and tokenizer; "argmax" pooling needs the end token to come last."""
     folder.mkdir(parents=True, exist_ok=True)
     tokens = [*_SPECIAL, *vocabulary(), _END]
     ids = {token: index for index, token in enumerate(tokens)}

@@ -12,7 +12,7 @@ _COVERED, _UNTOUCHED = 0.12, 0.0
 
 
 def multi_positive(logits: torch.Tensor, positive: torch.Tensor) -> torch.Tensor:
-    """Cross entropy against a uniform target over all true captions; rows without one are skipped."""
+    """Cross entropy against a uniform target over true captions; rows without one are skipped."""
     target = positive.float()
     total = target.sum(1, keepdim=True)
     keep = total.squeeze(1) > 0

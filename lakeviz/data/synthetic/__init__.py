@@ -1,0 +1,23 @@
+"""A seeded generator of normal and defective pictures with exact masks."""
+
+from lakeviz.data.synthetic.benchmark import (
+    CATEGORIES,
+    DEFECT_TYPES,
+    HELD_OUT,
+    TRAINED,
+    Sample,
+    render_sample,
+    render_scene,
+    write_benchmark,
+)
+
+__all__ = [
+    "CATEGORIES",
+    "DEFECT_TYPES",
+    "HELD_OUT",
+    "TRAINED",
+    "Sample",
+    "render_sample",
+    "render_scene",
+    "write_benchmark",
+]

@@ -46,7 +46,7 @@ def _generator(seed: int, category: str, split: str, index: int) -> np.random.Ge
 
 
 def _light(rng: np.random.Generator, image: np.ndarray) -> np.ndarray:
-    """Vary exposure, tint, a soft lighting gradient and sensor noise, as between normal photographs."""
+    """Vary exposure, tint, lighting gradient and sensor noise, as between normal photographs."""
     size = image.shape[0]
     axis = np.linspace(-0.5, 0.5, size, dtype=np.float32)
     slope_x, slope_y = rng.normal(0, 0.06, 2)

@@ -1,7 +1,7 @@
 """Eight kinds of defect, painted on a scene inside its foreground.
 
-A painter returns the defective picture and how strongly each pixel was touched; :func:`apply_defect`
-turns that into an exact mask: the pixels whose 8-bit value differs, and no others.
+A painter returns the defective picture; :func:`apply_defect` turns that into an exact mask: the
+pixels whose 8-bit value differs, and no others.
 """
 
 from __future__ import annotations

@@ -18,7 +18,7 @@ Image = Float[np.ndarray, "height width 3"]
 
 @lru_cache(maxsize=256)
 def _interpolation(size: int, cells: int) -> Float[np.ndarray, "size knots"]:
-    """Weights that carry ``cells + 1`` lattice values to ``size`` pixel centres, smoothstep-blended."""
+    """Weights that carry ``cells + 1`` lattice values to ``size`` pixel centres by smoothstep."""
     position = (np.arange(size) + 0.5) / size * cells
     left = np.minimum(position.astype(int), cells - 1)
     t = position - left

@@ -1,4 +1,4 @@
-"""Ten surfaces that fill the whole image. Each draws its normal variation from the generator given."""
+"""Ten surfaces that fill the whole image; each draws its normal variation from the generator."""
 
 from __future__ import annotations
 
