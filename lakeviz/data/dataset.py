@@ -1,0 +1,185 @@
+"""The data set: one table of images with a root, a licence and a fingerprint."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Bool, Int
+
+from lakeviz.data.files import file_sha256
+from lakeviz.data.images import load_mask
+from lakeviz.data.table import SPLITS
+from lakeviz.errors import DataError, MaskError, nearest
+
+if TYPE_CHECKING:
+    from lakeviz.data.fewshot import FewShotDraw
+
+
+@dataclass(frozen=True, eq=False)
+class Dataset:
+    """Images with labels, masks and splits; every filter returns another ``Dataset``.
+
+    Attributes
+    ----------
+    name
+        Name of the reader, such as ``"mvtec"``.
+    root
+        Absolute folder that the sample ids are relative to.
+    frame
+        One row per image, sorted by sample id; see :mod:`lakeviz.data.table` for the columns.
+        To be read, not changed.
+    license, citation
+        Terms of use and paper of the data, in a line each.
+    notes
+        What a reader of results should know, such as defective images with empty masks.
+    """
+
+    name: str
+    root: Path
+    frame: pd.DataFrame
+    license: str = ""
+    citation: str = ""
+    notes: tuple[str, ...] = ()
+
+    def __len__(self) -> int:
+        return len(self.frame)
+
+    def __repr__(self) -> str:
+        anomalous = int(self.labels.sum())
+        return (
+            f"Dataset({self.name!r}, {len(self.categories)} categories, "
+            f"{len(self) - anomalous} normal, {anomalous} anomalous, root={str(self.root)!r})"
+        )
+
+    @property
+    def categories(self) -> list[str]:
+        """Names of the categories, sorted."""
+        return sorted(self.frame["category"].unique())
+
+    @property
+    def sample_ids(self) -> list[str]:
+        """Names of the images: paths relative to the root, in the order of the table."""
+        return self.frame["sample_id"].tolist()
+
+    @property
+    def paths(self) -> list[Path]:
+        """Absolute paths of the images, in the order of the table."""
+        return [Path(p) for p in self.frame["path"]]
+
+    @property
+    def labels(self) -> Int[np.ndarray, " image"]:
+        """0 for normal and 1 for anomalous images, in the order of the table."""
+        return self.frame["label"].to_numpy(dtype=np.int64)
+
+    @property
+    def has_masks(self) -> bool:
+        """Whether there are anomalous images and each of them has a mask."""
+        masks = self.anomalous().frame["mask_path"]
+        return len(masks) > 0 and bool(masks.notna().all())
+
+    def where(self, keep: Sequence[bool] | pd.Series | Bool[np.ndarray, " image"]) -> Dataset:
+        """Return the images where ``keep`` (one value per row) is true."""
+        rows = np.asarray(keep, dtype=bool)
+        return replace(self, frame=self.frame[rows].reset_index(drop=True))
+
+    def category(self, name: str) -> Dataset:
+        """Return the images of one category.
+
+        Raises
+        ------
+        DataError
+            No such category; the message gives the nearest names.
+        """
+        if name not in self.categories:
+            raise DataError(unknown_category(name, self.categories, self.name))
+        return self.where(self.frame["category"] == name)
+
+    def split(self, name: str) -> Dataset:
+        """Return the images of one split; empty where the data set has no such split.
+
+        Raises
+        ------
+        DataError
+            ``name`` is not one of train, valid and test.
+        """
+        if name not in SPLITS:
+            raise DataError(f"no split {name!r}: the splits are {', '.join(SPLITS)}")
+        return self.where(self.frame["split"] == name)
+
+    def normal(self) -> Dataset:
+        """Return the normal images."""
+        return self.where(self.frame["label"] == 0)
+
+    def anomalous(self) -> Dataset:
+        """Return the anomalous images."""
+        return self.where(self.frame["label"] == 1)
+
+    def mask(self, position: int, image_size: tuple[int, int]) -> Bool[np.ndarray, "height width"]:
+        """Mask of the image in row ``position``: all false for a normal image.
+
+        Parameters
+        ----------
+        position
+            Row of the table, from 0.
+        image_size
+            Height and width of the image as :func:`lakeviz.data.load_image` gives it, in pixels.
+
+        Raises
+        ------
+        MaskError
+            The image is anomalous and has no mask, or the mask is unreadable or of another size.
+        """
+        row = self.frame.iloc[position]
+        if row["label"] == 0:
+            return np.zeros(image_size, dtype=bool)
+        if row["mask_path"] is None:
+            raise MaskError(f"{row['path']} is anomalous and has no mask")
+        return load_mask(row["mask_path"], image_size, image_path=row["path"])
+
+    def few_shot(self, shots: int | str | None, seed: int = 0) -> FewShotDraw:
+        """Draw normal images of the training split; see :func:`lakeviz.data.fewshot.draw`."""
+        from lakeviz.data.fewshot import draw
+
+        return draw(self, shots, seed)
+
+    def summary(self) -> pd.DataFrame:
+        """Number of normal and anomalous images by category and split."""
+        counts = pd.crosstab([self.frame["category"], self.frame["split"]], self.frame["label"])
+        counts = counts.reindex(columns=[0, 1], fill_value=0)
+        counts.columns = pd.Index(["normal", "anomalous"])
+        return counts.reset_index()
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """SHA-256 over the sorted rows: names, labels, splits, and content of images and masks.
+
+        Independent of where the root lies and of the order of the files; reads every file once.
+
+        Raises
+        ------
+        ImageReadError
+            A file of the table cannot be read.
+        """
+        digest = hashlib.sha256()
+        for row in self.frame.sort_values("sample_id").to_dict("records"):
+            image = Path(row["path"])
+            content = file_sha256(image)
+            mask = file_sha256(row["mask_path"]) if row["mask_path"] else None
+            keys = ("sample_id", "label", "defect_type", "category", "split")
+            record = [*(row[k] for k in keys), image.stat().st_size, content, mask]
+            digest.update(json.dumps(record).encode() + b"\n")
+        return digest.hexdigest()
+
+
+def unknown_category(name: str, known: Sequence[str], dataset: str) -> str:
+    """Message for a category that is not there."""
+    listed = ", ".join(known[:20]) + (", ..." if len(known) > 20 else "")
+    return f"{dataset} has no category {name!r}{nearest(name, known)}; it has {listed or 'none'}"

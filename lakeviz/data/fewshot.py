@@ -1,0 +1,244 @@
+"""Few-shot draws: which normal images the detector sees, seeded, recorded, and as a text file.
+
+A manifest is UTF-8 text with one image a line, relative to the root of the data set with ``/`` (or
+absolute). Empty lines and lines that begin with ``#`` are comments; ``# key: value`` lines of the
+head record the data set, category, seed and size of the pool that was drawn from.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from lakeviz.data.table import sample_id
+from lakeviz.errors import FewShotError, OutputError
+
+if TYPE_CHECKING:
+    from lakeviz.data.dataset import Dataset
+
+_TITLE = "# lakeviz few-shot manifest: normal images, one a line, relative to the root"
+_HEADER = re.compile(r"#\s*(\w+):\s*(.*)")
+
+
+@dataclass(frozen=True)
+class FewShotDraw:
+    """The normal images of one category that a detector is fitted on.
+
+    Attributes
+    ----------
+    dataset, category
+        Names of the data set and of the category.
+    seed
+        Seed of the draw; None if the images were listed by hand.
+    pool_size
+        Number of normal training images that were drawn from; None if listed by hand.
+    sample_ids
+        The images, in the order of the draw.
+    paths
+        Their absolute paths, in the same order.
+    """
+
+    dataset: str
+    category: str
+    seed: int | None
+    pool_size: int | None
+    sample_ids: tuple[str, ...]
+    paths: tuple[Path, ...]
+
+    @property
+    def shots(self) -> int:
+        """Number of images."""
+        return len(self.sample_ids)
+
+    def __len__(self) -> int:
+        return self.shots
+
+    def to_manifest(self, path: str | Path) -> Path:
+        """Write the images as a text file that :meth:`from_manifest` reads back.
+
+        Raises
+        ------
+        OutputError
+            The file cannot be written; nothing half-written stays behind.
+        """
+        path = Path(path)
+        header = {
+            "dataset": self.dataset,
+            "category": self.category,
+            "seed": self.seed,
+            "shots": self.shots,
+            "pool_size": self.pool_size,
+        }
+        lines = [_TITLE, *(f"# {k}: {v}" for k, v in header.items() if v is not None)]
+        lines += [_escape(name) for name in self.sample_ids]
+        partial = path.with_name(f".{path.name}.partial")
+        try:
+            partial.write_text("\n".join(lines) + "\n", encoding="utf-8", newline="\n")
+            partial.replace(path)
+        except OSError as error:
+            partial.unlink(missing_ok=True)
+            raise OutputError(f"cannot write {path}: {error.strerror or error}") from error
+        return path
+
+    @classmethod
+    def from_manifest(cls, path: str | Path, dataset: Dataset) -> FewShotDraw:
+        """Read a list of images, checked against the data set they are for.
+
+        Images that the data set knows must be normal, of one category, and not in its test split.
+        Other files may be listed too (absolute, or relative to the root), if they exist.
+
+        Raises
+        ------
+        FewShotError
+            The list is empty or unreadable, or an image is missing, repeated, anomalous, a test
+            image or of another category; the message names the line.
+        """
+        text = _read(Path(path))
+        header, entries = _parse(text)
+        known = {row["sample_id"]: row for row in dataset.frame.to_dict("records")}
+        paths: dict[str, Path] = {}
+        categories: dict[str, str] = {}
+        for number, entry in entries:
+            place = f"{path}, line {number}"
+            file = dataset.root / entry  # an absolute entry replaces the root
+            name = sample_id(Path(os.path.normpath(file)), dataset.root)
+            if name in paths:
+                raise FewShotError(f"{place}: {entry} is listed twice")
+            row = known.get(name)
+            if row is not None:
+                _check_row(row, place)
+                categories.setdefault(row["category"], place)
+            elif not file.is_file():
+                raise FewShotError(f"{place}: {file} does not exist")
+            paths[name] = Path(row["path"]) if row is not None else file
+        if not paths:
+            raise FewShotError(f"{path} lists no image")
+        return cls(
+            dataset=dataset.name,
+            category=_one_category(path, categories, header, dataset),
+            seed=_integer(header, "seed", path),
+            pool_size=_integer(header, "pool_size", path),
+            sample_ids=tuple(paths),
+            paths=tuple(paths.values()),
+        )
+
+
+def draw(dataset: Dataset, shots: int | str | None, seed: int = 0) -> FewShotDraw:
+    """Draw ``shots`` normal images of the training split of a data set of one category.
+
+    The pool is sorted by sample id and permuted by ``numpy.random.default_rng(seed)``; the draw is
+    the first ``shots`` of it. So for one seed the draw of 1 is the start of the draw of 4, and
+    neither other categories nor the order of the file system matter.
+
+    Parameters
+    ----------
+    dataset
+        Images of a single category.
+    shots
+        Number of images; ``"all"`` or None takes the whole pool, in the same permuted order.
+    seed
+        Seed of the permutation, a non-negative integer.
+
+    Raises
+    ------
+    FewShotError
+        More than one category, no normal training image, or fewer than asked.
+    """
+    if len(dataset.categories) != 1:
+        raise FewShotError(
+            f"a few-shot draw is of one category; {dataset.name} has {len(dataset.categories)}: "
+            "choose one with .category(name)"
+        )
+    category = dataset.categories[0]
+    pool = dataset.split("train").normal().frame.sort_values("sample_id")
+    if len(pool) == 0:
+        raise FewShotError(f"{dataset.name}/{category} has no normal image in its train split")
+    count = len(pool) if shots in (None, "all") else shots
+    if not isinstance(count, int) or isinstance(count, bool) or count < 1:
+        raise FewShotError(f"shots must be a positive integer or 'all', got {shots!r}")
+    if count > len(pool):
+        raise FewShotError(
+            f"{count} shots asked of {dataset.name}/{category}, which has {len(pool)} normal "
+            "training images; ask for fewer or for 'all'"
+        )
+    chosen = pool.iloc[np.random.default_rng(seed).permutation(len(pool))[:count]]
+    return FewShotDraw(
+        dataset=dataset.name,
+        category=category,
+        seed=seed,
+        pool_size=len(pool),
+        sample_ids=tuple(chosen["sample_id"]),
+        paths=tuple(Path(p) for p in chosen["path"]),
+    )
+
+
+def _escape(name: str) -> str:
+    if name != name.strip() or "\n" in name or "\r" in name:
+        raise OutputError(
+            f"{name!r} cannot stand in a manifest: its name has outer spaces or breaks"
+        )
+    return f"./{name}" if name.startswith("#") else name
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except OSError as error:
+        raise FewShotError(f"cannot read the manifest {path}: {error.strerror or error}") from error
+    except UnicodeDecodeError as error:
+        raise FewShotError(f"{path} is not a text file in UTF-8") from error
+
+
+def _parse(text: str) -> tuple[dict[str, str], list[tuple[int, str]]]:
+    header: dict[str, str] = {}
+    entries: list[tuple[int, str]] = []
+    for number, raw in enumerate(text.split("\n"), start=1):
+        line = raw.strip()
+        if line.startswith("#"):
+            if match := _HEADER.fullmatch(line):
+                header[match[1]] = match[2]
+        elif line:
+            entries.append((number, line))
+    return header, entries
+
+
+def _check_row(row: Mapping, place: str) -> None:
+    if row["label"] != 0:
+        raise FewShotError(f"{place}: {row['sample_id']} is anomalous ({row['defect_type']})")
+    if row["split"] == "test":
+        raise FewShotError(
+            f"{place}: {row['sample_id']} is a test image, which fitting must not see"
+        )
+
+
+def _one_category(
+    path: str | Path, categories: Mapping[str, str], header: Mapping[str, str], dataset: Dataset
+) -> str:
+    if len(categories) > 1:
+        (first, _), (second, place) = list(categories.items())[:2]
+        raise FewShotError(f"{place}: an image of {second} among images of {first}")
+    if categories:
+        return next(iter(categories))
+    if len(dataset.categories) == 1:
+        return dataset.categories[0]
+    if header.get("category") in dataset.categories:
+        return header["category"]
+    raise FewShotError(
+        f"{path} lists no image of {dataset.name}: say whose they are with a line "
+        "'# category: NAME'"
+    )
+
+
+def _integer(header: Mapping[str, str], key: str, path: str | Path) -> int | None:
+    if key not in header:
+        return None
+    try:
+        return int(header[key])
+    except ValueError:
+        raise FewShotError(f"{path}: {key} must be an integer, got {header[key]!r}") from None

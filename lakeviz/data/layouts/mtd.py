@@ -1,0 +1,79 @@
+"""MTD, the magnetic tiles: normal and defective images without an official split."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from lakeviz.data.files import describe, list_folders, list_images, require_root, train_part
+from lakeviz.data.images import mask_is_empty
+from lakeviz.data.registry import Reading, choose, register_reader
+from lakeviz.data.table import Sample, sample_id
+from lakeviz.errors import DatasetLayoutError
+
+CATEGORY = "magnetic_tile"
+_NORMAL = "MT_Free"
+_LOOKED_FOR = "MT_Free/Imgs/ and MT_DEFECT/Imgs/"
+
+
+@register_reader(
+    "mtd",
+    title="MTD (magnetic tiles)",
+    layout="MT_Free/Imgs/*.jpg, MT_DEFECT/Imgs/{*.jpg, same-stem *.png masks}",
+    license="no formal licence: 'welcome to use', cite",
+    homepage="https://github.com/abin24/Magnetic-tile-defect-datasets.",
+    citation="Huang, Qiu, Yuan, Surface defect saliency of magnetic tile, The Visual Computer 2020",
+    detect=lambda root: (root / _NORMAL / "Imgs").is_dir(),
+)
+def read_mtd(
+    root: str | Path,
+    categories: Sequence[str] | None,
+    *,
+    split_seed: int = 0,
+    train_fraction: float = 0.5,
+) -> Reading:
+    """Read MTD with a seeded split, for none was published.
+
+    A share ``train_fraction`` of the normal images, drawn with ``split_seed``, is the training
+    split; the rest and all defective images are the test split. Some "Uneven" images have an
+    empty mask: they stay anomalous at image level, have no anomalous pixel, and are noted.
+
+    Raises
+    ------
+    DatasetLayoutError
+        The folders are not there.
+    DataError
+        A category other than ``magnetic_tile`` is asked.
+    ConfigError
+        ``train_fraction`` is not between 0 and 1.
+    """
+    path = require_root(root, _LOOKED_FOR)
+    normal = list_images(path / _NORMAL / "Imgs")
+    kinds = [f for f in list_folders(path) if f.name.startswith("MT_") and f.name != _NORMAL]
+    if not (path / _NORMAL / "Imgs").is_dir() or not kinds:
+        raise DatasetLayoutError(f"not a folder of mtd: looked for {_LOOKED_FOR}; {describe(path)}")
+    choose([CATEGORY], categories, "mtd")
+    images = [p for p in normal if p.suffix.lower() != ".png"]  # the .png beside each is its mask
+    ids = {image: sample_id(image, path) for image in images}
+    train = train_part(ids.values(), split_seed, train_fraction)
+    samples = [Sample(p, CATEGORY, "train" if ids[p] in train else "test") for p in images]
+    for kind in kinds:
+        files = list_images(kind / "Imgs")
+        masks = {p.stem: p for p in files if p.suffix.lower() == ".png"}
+        name = kind.name.removeprefix("MT_")
+        samples += [
+            Sample(p, CATEGORY, "test", name, masks.get(p.stem))
+            for p in files
+            if p.suffix.lower() != ".png"
+        ]
+    return Reading(path, samples, _notes(samples, path), "MT_DEFECT/Imgs/STEM.png")
+
+
+def _notes(samples: Sequence[Sample], root: Path) -> tuple[str, ...]:
+    empty = [sample_id(s.path, root) for s in samples if s.mask and mask_is_empty(s.mask)]
+    if not empty:
+        return ()
+    return (
+        f"{len(empty)} defective images have an empty mask and stay anomalous at image level: "
+        + ", ".join(empty),
+    )

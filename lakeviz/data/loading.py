@@ -1,0 +1,255 @@
+"""Batches of decoded and transformed images, in order, from worker processes.
+
+The only file of this floor that needs torch.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import sys
+import warnings
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from jaxtyping import Float
+from PIL import Image
+from torch import Tensor
+from torch.utils.data import DataLoader
+from tqdm.auto import tqdm
+
+from lakeviz.data.dataset import Dataset
+from lakeviz.data.images import load_image
+from lakeviz.errors import ConfigError, DataError, ImageReadError
+
+logger = logging.getLogger(__name__)
+
+Transform = Callable[[Image.Image], Tensor]
+
+_HANDFUL = 64  # below this many images, starting workers takes longer than decoding
+_MOST_WORKERS = 4
+
+
+@dataclass(frozen=True)
+class ImageBatch:
+    """Consecutive images, transformed.
+
+    Attributes
+    ----------
+    indices
+        Positions in the data set, ascending.
+    sample_ids
+        Names of the images.
+    images
+        What the transform made of them.
+    sizes
+        Height and width of each image before the transform, upright, in pixels.
+    """
+
+    indices: tuple[int, ...]
+    sample_ids: tuple[str, ...]
+    images: Float[Tensor, "image 3 height width"]
+    sizes: tuple[tuple[int, int], ...]
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+
+class ImageBatches:
+    """Iterate over images in batches, in order; may be iterated several times.
+
+    Parameters
+    ----------
+    images
+        A data set, or paths of images.
+    transform
+        Makes a tensor of shape [3, height, width] from an RGB image, of one shape in all images of
+        a batch; a model's preprocessing. It must be picklable where workers are spawned.
+    batch_size
+        Images per batch; the last batch, and batches with skipped images, are smaller.
+    workers
+        Worker processes; 0 decodes in this process. By default 0 for fewer than 64 images and else
+        the number of usable cores, 4 at most.
+    skip_bad
+        Go on past unreadable images and list them in ``skipped``, instead of raising.
+    progress
+        Show a progress bar, labelled with this text if it is one.
+    start_method
+        How workers start: "fork", "forkserver" or "spawn". By default "fork" on Linux (workers
+        only decode, on one thread, and touch no GPU) and "spawn" elsewhere, where a script needs
+        ``if __name__ == "__main__":``.
+
+    Attributes
+    ----------
+    skipped : list of (Path, str)
+        Unreadable images of the latest iteration, with the reasons.
+
+    Raises
+    ------
+    ConfigError
+        ``batch_size`` or ``workers`` is out of range.
+    ImageReadError
+        While iterating: an image cannot be read, and ``skip_bad`` is false.
+    DataError
+        While iterating: the transform gives something else than equally shaped [3, height, width]
+        tensors, or a worker process dies.
+    """
+
+    def __init__(
+        self,
+        images: Dataset | Sequence[str | Path],
+        transform: Transform,
+        batch_size: int = 32,
+        *,
+        workers: int | None = None,
+        skip_bad: bool = False,
+        progress: bool | str = False,
+        start_method: str | None = None,
+    ) -> None:
+        if batch_size < 1:
+            raise ConfigError(f"batch_size must be at least 1, got {batch_size}")
+        if workers is not None and workers < 0:
+            raise ConfigError(f"workers must be 0 or more, got {workers}")
+        if isinstance(images, Dataset):
+            self.paths, self.sample_ids = images.paths, images.sample_ids
+        else:
+            self.paths = [Path(p) for p in images]
+            self.sample_ids = [p.as_posix() for p in self.paths]
+        self.transform = transform
+        self.batch_size = batch_size
+        self.workers = default_workers(len(self.paths)) if workers is None else workers
+        self.skip_bad = skip_bad
+        self.progress = progress
+        self.start_method = start_method or ("fork" if sys.platform == "linux" else "spawn")
+        self.skipped: list[tuple[Path, str]] = []
+
+    def __len__(self) -> int:
+        return -(-len(self.paths) // self.batch_size)
+
+    def __iter__(self) -> Iterator[ImageBatch]:
+        self.skipped = []
+        label = self.progress if isinstance(self.progress, str) else None
+        total = len(self.paths)
+        with (
+            closing(self._loaded()) as loaded,  # also stops the workers when the caller breaks off
+            tqdm(total=total, desc=label, unit="image", disable=not self.progress) as bar,
+        ):
+            for part in loaded:
+                self._note_failures(part)
+                if part.images is not None:
+                    ids = tuple(self.sample_ids[i] for i in part.indices)
+                    yield ImageBatch(part.indices, ids, part.images, part.sizes)
+                bar.update(len(part.indices) + len(part.failures))
+
+    def _loaded(self) -> Generator[_Loaded]:
+        loader = DataLoader(
+            _Decoder(self.paths, self.transform),  # pyright: ignore[reportArgumentType]
+            batch_size=self.batch_size,
+            num_workers=self.workers,
+            collate_fn=_collate,
+            worker_init_fn=_leave_interrupts_to_parent,
+            multiprocessing_context=self.start_method if self.workers else None,
+        )
+        try:
+            with warnings.catch_warnings():
+                # Python 3.12 warns of any fork beside threads; our workers take no lock of theirs.
+                warnings.filterwarnings("ignore", ".*use of fork.*", DeprecationWarning)
+                parts = iter(loader)
+            yield from parts
+        except RuntimeError as error:
+            if "DataLoader worker (pid" not in str(error):
+                raise
+            raise DataError(
+                f"a worker process died while loading images ({error}); pass workers=0, or a "
+                "smaller batch_size if shared memory (/dev/shm) is short"
+            ) from error
+
+    def _note_failures(self, part: _Loaded) -> None:
+        if part.mismatch:
+            raise DataError(part.mismatch)
+        for index, reason in part.failures:
+            if not self.skip_bad:
+                raise ImageReadError(reason)
+            logger.warning("skipped: %s", reason)
+            self.skipped.append((self.paths[index], reason))
+
+
+def default_workers(images: int) -> int:
+    """Worker processes worth starting for this many images."""
+    if images < _HANDFUL:
+        return 0
+    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return min(usable or 1, _MOST_WORKERS)
+
+
+@dataclass(frozen=True)
+class _Decoded:
+    index: int
+    path: Path
+    size: tuple[int, int] = (0, 0)
+    tensor: Tensor | None = None
+    failure: str = ""
+
+
+@dataclass(frozen=True)
+class _Loaded:
+    """A batch as it comes from a worker. Errors travel as text, for torch would wrap exceptions."""
+
+    indices: tuple[int, ...]
+    sizes: tuple[tuple[int, int], ...]
+    images: Tensor | None
+    failures: tuple[tuple[int, str], ...] = ()
+    mismatch: str = ""
+
+
+@dataclass(frozen=True)
+class _Decoder:
+    """Map-style data set of torch: decode and transform image number ``index``."""
+
+    paths: Sequence[Path]
+    transform: Transform
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def __getitem__(self, index: int) -> _Decoded:
+        path = self.paths[index]
+        try:
+            image = load_image(path)
+        except ImageReadError as error:
+            return _Decoded(index, path, failure=str(error))
+        return _Decoded(index, path, (image.height, image.width), self.transform(image))
+
+
+def _collate(items: list[_Decoded]) -> _Loaded:
+    failures = tuple((item.index, item.failure) for item in items if item.failure)
+    good = [item for item in items if not item.failure]
+    indices, sizes = tuple(i.index for i in good), tuple(i.size for i in good)
+    mismatch = next((m for item in good if (m := _mismatch(item, good[0]))), "")
+    images = None
+    if good and not mismatch:
+        images = torch.stack([item.tensor for item in good if item.tensor is not None])
+    return _Loaded(indices, sizes, images, failures, mismatch)
+
+
+def _mismatch(item: _Decoded, first: _Decoded) -> str:
+    made = item.tensor
+    if not isinstance(made, Tensor):
+        return f"the transform made {type(made).__name__}, not a tensor, of {item.path}"
+    if made.ndim != 3 or made.shape[0] != 3:
+        return f"the transform made {list(made.shape)}, not [3, height, width], of {item.path}"
+    if first.tensor is not None and made.shape != first.tensor.shape:
+        return (
+            f"the transform made {list(made.shape)} of {item.path} and "
+            f"{list(first.tensor.shape)} of {first.path}; let it resize, or use batch_size=1"
+        )
+    return ""
+
+
+def _leave_interrupts_to_parent(worker: int) -> None:
+    # Ctrl-C reaches the whole process group; the parent stops the workers by itself.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)

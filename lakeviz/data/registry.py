@@ -1,0 +1,234 @@
+"""The known layouts by name, and the one way in: :func:`read_dataset`."""
+
+from __future__ import annotations
+
+import inspect
+import logging
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from lakeviz.data.dataset import Dataset, unknown_category
+from lakeviz.data.files import describe, list_folders
+from lakeviz.data.table import Sample, build_frame, settle_masks
+from lakeviz.errors import ConfigError, DataError, DatasetLayoutError, nearest
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What a reader found: the samples, the folder their ids are relative to, and remarks."""
+
+    root: Path
+    samples: Sequence[Sample]
+    notes: tuple[str, ...] = ()
+    masks_looked_for: str = "a mask with the image's stem"
+
+
+Reader = Callable[..., Reading]
+
+
+@dataclass(frozen=True)
+class Layout:
+    """A reader with what a user should know of the data it reads."""
+
+    name: str
+    title: str
+    layout: str
+    license: str
+    homepage: str
+    citation: str
+    read: Reader = field(repr=False)
+    detect: Callable[[Path], bool] | None = field(default=None, repr=False)
+
+
+_LAYOUTS: dict[str, Layout] = {}
+
+
+def register_reader(
+    name: str,
+    *,
+    title: str,
+    layout: str,
+    license: str = "",
+    homepage: str = "",
+    citation: str = "",
+    detect: Callable[[Path], bool] | None = None,
+) -> Callable[[Reader], Reader]:
+    """Register a reader under a name; to be used as a decorator.
+
+    The reader is called as ``read(root, categories, **options)``, with ``root`` as the user gave
+    it and ``categories`` a list of names or None for all; its keyword-only parameters are the
+    options that :func:`read_dataset` passes on. It returns a :class:`Reading`.
+
+    Parameters
+    ----------
+    name
+        Name for :func:`read_dataset`, in lower case.
+    title, layout, license, homepage, citation
+        Columns of :func:`datasets_table`.
+    detect
+        Tells cheaply whether a folder has this layout, for ``read_dataset("auto", ...)``.
+
+    Raises
+    ------
+    ConfigError
+        The name is taken.
+    """
+
+    def register(read: Reader) -> Reader:
+        if name in _LAYOUTS:
+            raise ConfigError(f"a reader called {name!r} is already registered")
+        _LAYOUTS[name] = Layout(name, title, layout, license, homepage, citation, read, detect)
+        return read
+
+    return register
+
+
+def read_dataset(
+    name: str | None,
+    root: str | Path,
+    *,
+    categories: Iterable[str] | None = None,
+    on_missing_mask: str = "error",
+    **options: Any,
+) -> Dataset:
+    """Read a data set from a folder (or file) in one of the known layouts.
+
+    Parameters
+    ----------
+    name
+        Name of the layout, see :func:`datasets_table`; ``"auto"`` or None finds it out where the
+        folder allows only one answer.
+    root
+        Folder with the data as published (for ``"csv"`` the file).
+    categories
+        Names of the categories to read; None for all.
+    on_missing_mask
+        ``"error"``, or ``"none"`` to read a defective image without its mask. A category without
+        any mask is always read, as labelled at image level.
+    **options
+        Options of this layout, such as ``split_seed``.
+
+    Raises
+    ------
+    DataError
+        No such layout or category; the message gives the nearest names.
+    DatasetLayoutError
+        The root is missing or laid out otherwise; the message says what was looked for and found.
+    MaskError
+        A defective image has no mask though others of its category do.
+    ConfigError
+        The layout has no such option, or an option has an impossible value.
+    """
+    chosen = detect_layout(root) if name in (None, "auto") else get_layout(name)
+    _check_options(chosen, options)
+    wanted = [categories] if isinstance(categories, str) else categories
+    reading = chosen.read(root, None if wanted is None else list(wanted), **options)
+    samples = settle_masks(reading.samples, on_missing_mask, reading.masks_looked_for)
+    for note in reading.notes:
+        logger.info("%s: %s", chosen.name, note)
+    return Dataset(
+        name=chosen.name,
+        root=reading.root,
+        frame=build_frame(samples, reading.root),
+        license=chosen.license,
+        citation=chosen.citation,
+        notes=reading.notes,
+    )
+
+
+def get_layout(name: str) -> Layout:
+    """Return the layout called ``name`` (case, and ``-`` for ``_``, do not matter).
+
+    Raises
+    ------
+    DataError
+        No such layout.
+    """
+    key = name.lower().replace("-", "_")
+    if key not in _LAYOUTS:
+        raise DataError(
+            f"no data set layout {name!r}{nearest(key, _LAYOUTS)}; known: {', '.join(_LAYOUTS)}"
+        )
+    return _LAYOUTS[key]
+
+
+def detect_layout(root: str | Path) -> Layout:
+    """Find the one layout that a folder can have.
+
+    Raises
+    ------
+    DatasetLayoutError
+        None fits, or several do.
+    """
+    path = Path(root).expanduser().absolute()
+    fitting = [layout for layout in _LAYOUTS.values() if layout.detect and layout.detect(path)]
+    if len(fitting) == 1:
+        return fitting[0]
+    found = ", ".join(layout.name for layout in fitting) if fitting else "none"
+    raise DatasetLayoutError(
+        f"cannot tell the layout of {path} (fitting: {found}); name one of {', '.join(_LAYOUTS)}. "
+        f"{describe(path)}"
+    )
+
+
+def datasets_table() -> pd.DataFrame:
+    """Known layouts: name, title, layout, license, homepage and citation."""
+    columns = ["name", "title", "layout", "license", "homepage", "citation"]
+    rows = [[getattr(layout, c) for c in columns] for _, layout in sorted(_LAYOUTS.items())]
+    return pd.DataFrame(rows, columns=columns)
+
+
+def choose(known: Sequence[str], wanted: Sequence[str] | None, dataset: str) -> list[str]:
+    """Return the wanted ones of the ``known`` categories, or all.
+
+    Raises
+    ------
+    DataError
+        A wanted category is not there.
+    """
+    for name in wanted or ():
+        if name not in known:
+            raise DataError(unknown_category(name, known, dataset))
+    return list(known) if wanted is None else list(dict.fromkeys(wanted))
+
+
+def category_folders(
+    root: Path,
+    is_category: Callable[[Path], bool],
+    wanted: Sequence[str] | None,
+    dataset: str,
+    looked_for: str,
+) -> dict[str, Path]:
+    """Find the folders of the wanted categories: sub-folders of ``root``, or ``root`` itself.
+
+    Raises
+    ------
+    DatasetLayoutError
+        There is none.
+    DataError
+        A wanted category is not there.
+    """
+    folders = [root] if is_category(root) else [f for f in list_folders(root) if is_category(f)]
+    found = {folder.name: folder for folder in folders}
+    if not found:
+        raise DatasetLayoutError(
+            f"not a folder of {dataset}: looked for {looked_for}; {describe(root)}"
+        )
+    return {name: found[name] for name in choose(list(found), wanted, dataset)}
+
+
+def _check_options(layout: Layout, options: dict[str, Any]) -> None:
+    parameters = inspect.signature(layout.read).parameters.values()
+    known = [p.name for p in parameters if p.kind is p.KEYWORD_ONLY]
+    for option in options:
+        if option not in known:
+            raise ConfigError(
+                f"{layout.name} has no option {option!r}{nearest(option, known)}; "
+                f"it has {', '.join(known) or 'none'}"
+            )

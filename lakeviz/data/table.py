@@ -1,0 +1,123 @@
+"""The one table that every reader fills: a row per image, the same columns for every data set.
+
+======================  ==========================================================================
+``path``                absolute path of the image
+``label``               0 normal, 1 anomalous
+``defect_type``         kind of defect; ``"good"`` exactly where the label is 0
+``mask_path``           absolute path of the mask (or folder of masks of this image), or None
+``category``            kind of object or texture
+``split``               ``"train"``, ``"valid"`` or ``"test"``
+``sample_id``           path relative to the root with ``/``, the name of the image everywhere
+======================  ==========================================================================
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from pathlib import Path
+
+import pandas as pd
+
+from lakeviz.errors import ConfigError, DatasetLayoutError, MaskError
+
+GOOD = "good"
+SPLITS = ("train", "valid", "test")
+COLUMNS = ("path", "label", "defect_type", "mask_path", "category", "split", "sample_id")
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One image as a reader found it; normal exactly if ``defect_type`` is ``"good"``."""
+
+    path: Path
+    category: str
+    split: str
+    defect_type: str = GOOD
+    mask: Path | None = None
+
+
+def sample_id(path: Path, root: Path) -> str:
+    """Path of an image relative to ``root``, with ``/``; absolute if it lies elsewhere."""
+    return (path.relative_to(root) if path.is_relative_to(root) else path).as_posix()
+
+
+def build_frame(samples: Iterable[Sample], root: Path) -> pd.DataFrame:
+    """Turn samples into the table, sorted by sample id.
+
+    Raises
+    ------
+    DatasetLayoutError
+        No sample at all, an image listed twice, or an unknown split.
+    """
+    rows = [
+        {
+            "path": str(s.path),
+            "label": int(s.defect_type != GOOD),
+            "defect_type": s.defect_type,
+            "mask_path": str(s.mask) if s.mask and s.defect_type != GOOD else None,
+            "category": s.category,
+            "split": s.split,
+            "sample_id": sample_id(s.path, root),
+        }
+        for s in samples
+    ]
+    if not rows:
+        raise DatasetLayoutError(f"no image found under {root}")
+    frame = pd.DataFrame(rows, columns=list(COLUMNS))
+    # Object, because pandas 3 would turn None into NaN in a column of strings.
+    frame["mask_path"] = pd.Series([r["mask_path"] for r in rows], dtype=object)
+    _check_frame(frame)
+    return frame.sort_values("sample_id", ignore_index=True)
+
+
+def _check_frame(frame: pd.DataFrame) -> None:
+    repeated = frame.loc[frame["sample_id"].duplicated(), "sample_id"]
+    if len(repeated):
+        raise DatasetLayoutError(f"{repeated.iloc[0]} is listed more than once")
+    wrong = frame.loc[~frame["split"].isin(SPLITS)]
+    if len(wrong):
+        row = wrong.iloc[0]
+        raise DatasetLayoutError(
+            f"{row['sample_id']} has the split {row['split']!r}, not one of {', '.join(SPLITS)}"
+        )
+
+
+def settle_masks(
+    samples: Sequence[Sample], on_missing_mask: str, looked_for: str
+) -> Sequence[Sample]:
+    """Apply the rule for defective images without a mask, category by category.
+
+    A category without any mask is a set labelled at image level and passes. Where some defective
+    images have masks, one without is an error, unless ``on_missing_mask`` is ``"none"``.
+
+    Raises
+    ------
+    MaskError
+        Masks are missing; the message names the first images and where was looked.
+    ConfigError
+        ``on_missing_mask`` is neither ``"error"`` nor ``"none"``.
+    """
+    if on_missing_mask not in ("error", "none"):
+        raise ConfigError(f"on_missing_mask must be 'error' or 'none', got {on_missing_mask!r}")
+    defective = sorted(
+        (s for s in samples if s.defect_type != GOOD), key=lambda s: (s.category, s.path)
+    )
+    for category, members in groupby(defective, key=lambda s: s.category):
+        group = list(members)
+        missing = [s for s in group if s.mask is None]
+        if not missing or len(missing) == len(group):
+            continue
+        names = ", ".join(str(s.path) for s in missing[:3])
+        message = (
+            f"{len(missing)} of {len(group)} defective images of {category} have no mask "
+            f"(looked for {looked_for}): {names}{', ...' if len(missing) > 3 else ''}"
+        )
+        if on_missing_mask == "error":
+            raise MaskError(f"{message}; on_missing_mask='none' reads them without")
+        logger.warning("%s", message)
+    return samples
