@@ -1,0 +1,65 @@
+"""Metrics of anomaly detection: exact, fast, and open about their conventions.
+
+Everything takes numpy arrays or torch tensors; nothing here needs torch or knows of models.
+"""
+
+from lakeviz.metrics.compat import COMPAT_MODES, CompatMode, CompatResult, compat
+from lakeviz.metrics.conventions import Conventions
+from lakeviz.metrics.curves import Curve, pr_curve, pro_curve, roc_curve
+from lakeviz.metrics.image import auroc, average_precision, f1_max, image_metrics
+from lakeviz.metrics.image_intervals import image_intervals, paired_difference
+from lakeviz.metrics.pixel import (
+    aupimo,
+    aupro,
+    pixel_auroc,
+    pixel_average_precision,
+    pixel_f1_max,
+    pixel_metrics,
+)
+from lakeviz.metrics.pixel_intervals import paired_pixel_difference, pixel_intervals
+from lakeviz.metrics.resampling import Bootstrap, Interval, PairedDifference
+from lakeviz.metrics.results import (
+    IMAGE_METRICS,
+    PIXEL_METRICS,
+    Aupimo,
+    F1Max,
+    ImageMetrics,
+    PixelMetrics,
+)
+from lakeviz.metrics.streaming import PixelScorer
+
+__all__ = [
+    "COMPAT_MODES",
+    "IMAGE_METRICS",
+    "PIXEL_METRICS",
+    "Aupimo",
+    "Bootstrap",
+    "CompatMode",
+    "CompatResult",
+    "Conventions",
+    "Curve",
+    "F1Max",
+    "ImageMetrics",
+    "Interval",
+    "PairedDifference",
+    "PixelMetrics",
+    "PixelScorer",
+    "aupimo",
+    "aupro",
+    "auroc",
+    "average_precision",
+    "compat",
+    "f1_max",
+    "image_intervals",
+    "image_metrics",
+    "paired_difference",
+    "paired_pixel_difference",
+    "pixel_auroc",
+    "pixel_average_precision",
+    "pixel_f1_max",
+    "pixel_intervals",
+    "pixel_metrics",
+    "pr_curve",
+    "pro_curve",
+    "roc_curve",
+]

@@ -1,0 +1,86 @@
+"""The formulas: from counts at descending thresholds to one number.
+
+Every function takes counts whose last axis is the threshold, with any axes before it (bootstrap
+draws), and totals of the shape of those axes. ``Counts`` may be weighted, hence real-valued.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from jaxtyping import Float, Int, Num
+
+from lakeviz.metrics.conventions import PrecisionRule
+
+Counts = Num[np.ndarray, "*draw threshold"]
+Totals = Num[np.ndarray, "*draw"] | float
+Values = Float[np.ndarray, "*draw"]
+
+
+def auroc(tp: Counts, fp: Counts, fp_above: Counts, positives: Totals, negatives: Totals) -> Values:
+    """Area under the ROC curve: P(defect > normal) + P(tie) / 2 (Mann-Whitney U / PN)."""
+    lost = _steps(tp) * (fp.astype(np.float64) + fp_above)
+    pairs = 2.0 * np.asarray(positives, dtype=np.float64) * negatives
+    return 1.0 - lost.sum(axis=-1) / pairs
+
+
+def average_precision(
+    tp: Counts, fp: Counts, fp_above: Counts, positives: Totals, rule: PrecisionRule = "step"
+) -> Values:
+    """Average precision: the precision at each threshold, weighted by the recall it adds.
+
+    ``"step"`` is scikit-learn's ``average_precision_score``. ``"trapezoid"`` takes the mean of the
+    precision before and after each step, as ``auc(recall, precision)`` does; the curve starts at
+    recall 0 with precision 1 when the highest score is a defect's.
+    """
+    height = _ratio(tp, tp + fp, 0.0)
+    if rule == "trapezoid":
+        before = tp - _steps(tp)
+        height = (height + _ratio(before, before + fp_above, 1.0)) / 2
+    return (_steps(tp) * height).sum(axis=-1) / np.asarray(positives, dtype=np.float64)
+
+
+def f1_max(tp: Counts, fp: Counts, positives: Totals) -> tuple[Values, Int[np.ndarray, "*draw"]]:
+    """Best F1 over all thresholds, 2 tp / (P + tp + fp), and the index of the highest such."""
+    f1 = 2.0 * tp / (np.asarray(positives, dtype=np.float64)[..., None] + tp + fp)
+    return f1.max(axis=-1), f1.argmax(axis=-1)
+
+
+def aupro(
+    overlap: Float[np.ndarray, "*draw threshold"],
+    fp: Counts,
+    fp_above: Counts,
+    negatives: Totals,
+    limit: float,
+) -> Values:
+    """Area under the PRO curve for false-positive rates up to ``limit``, divided by ``limit``.
+
+    ``overlap`` is the mean over regions of the share of the region at or above the threshold. The
+    overlap that a threshold adds is spread evenly over the false-positive rates between those of
+    the normal pixels above it and those reaching it, and counts for the rates that follow.
+    """
+    total = np.asarray(negatives, dtype=np.float64)[..., None]
+    low, high = fp_above / total, fp / total
+    middle = limit - (low + high) / 2
+    cut = _ratio(np.square(limit - low), 2 * (high - low), 0.0)
+    room = np.where(high <= limit, middle, np.where(low >= limit, 0.0, cut))
+    return (_steps(overlap) * room).sum(axis=-1) / limit
+
+
+def log_share(rate: Float[np.ndarray, "*any"], bounds: tuple[float, float]) -> np.ndarray:
+    """Return the share of ``[log low, log high]`` for which a pixel reached at ``rate`` counts.
+
+    The mean of this over an image's defect pixels is its AUPIMO: the recall averaged over the
+    logarithm of the false-positive rate.
+    """
+    low, high = bounds
+    return np.log(high / np.clip(rate, low, high)) / np.log(high / low)
+
+
+def _steps(counts: Counts) -> Counts:
+    return np.diff(counts, axis=-1, prepend=0)
+
+
+def _ratio(top: np.ndarray, bottom: np.ndarray, empty: float) -> np.ndarray:
+    """Divide, with ``empty`` where the divisor is 0."""
+    out = np.full(np.broadcast_shapes(top.shape, bottom.shape), empty, dtype=np.float64)
+    return np.divide(top, bottom, out=out, where=bottom != 0)

@@ -1,0 +1,166 @@
+"""ROC, precision-recall and PRO curves as points to plot."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+from jaxtyping import Float
+
+from lakeviz.errors import ConfigError, MetricError
+from lakeviz.metrics.conventions import DEFAULT, Conventions
+from lakeviz.metrics.image import both_classes
+from lakeviz.metrics.inputs import ArrayLike, scored_images, to_numpy
+from lakeviz.metrics.pixel import with_resolution
+from lakeviz.metrics.pixel_counts import PixelCounts, count_images
+from lakeviz.metrics.ranking import RankCounts, rank_counts
+
+
+@dataclass(frozen=True)
+class Curve:
+    """Points of a curve from the highest threshold to the lowest.
+
+    Attributes
+    ----------
+    x, y
+        Coordinates; straight lines between the points are exact for ROC and PRO.
+    thresholds
+        A sample is called positive from this score up; infinite at the ends.
+    x_name, y_name
+        What the axes show.
+    conventions
+        Under which it was computed.
+    """
+
+    x: Float[np.ndarray, " point"]
+    y: Float[np.ndarray, " point"]
+    thresholds: Float[np.ndarray, " point"]
+    x_name: str
+    y_name: str
+    conventions: Conventions
+
+    def thin(self, n_points: int) -> Curve:
+        """Keep at most ``n_points`` of the points, evenly along the curve, both ends included.
+
+        Raises
+        ------
+        ConfigError
+            Fewer than 2 points were asked for.
+        """
+        if n_points < 2:
+            raise ConfigError(f"n_points is {n_points}; a curve keeps at least its 2 ends")
+        if self.x.size <= n_points:
+            return self
+        travelled = np.cumsum(np.abs(np.diff(self.x)) + np.abs(np.diff(self.y)))
+        travelled = np.concatenate([[0.0], travelled])
+        stops = np.linspace(0, travelled[-1], n_points)
+        keep = np.searchsorted(travelled, stops).clip(max=self.x.size - 1)
+        keep[0], keep[-1] = 0, self.x.size - 1
+        keep = np.unique(keep)
+        return replace(self, x=self.x[keep], y=self.y[keep], thresholds=self.thresholds[keep])
+
+
+def roc_curve(scores: ArrayLike, labels: ArrayLike, n_points: int | None = None) -> Curve:
+    """ROC curve of image scores and labels, or of the pixels of maps and masks.
+
+    Parameters
+    ----------
+    scores, labels
+        One-dimensional for image level; otherwise maps and masks as for :func:`pixel_metrics`.
+    n_points
+        Thin to at most this many points.
+
+    Raises
+    ------
+    MetricError
+        Bad input, or only one class is present.
+    """
+    counts, conventions = _counts(scores, labels)
+    x, y, thresholds = _crossings(counts, counts.tp / counts.n_positive)
+    names = ("false-positive rate", "true-positive rate")
+    return _thinned(Curve(x, y, thresholds, *names, conventions), n_points)
+
+
+def pr_curve(scores: ArrayLike, labels: ArrayLike, n_points: int | None = None) -> Curve:
+    """Precision against recall at each distinct positive score, from (0, 1) on.
+
+    Takes what :func:`roc_curve` takes. Average precision by the step rule is the sum of each
+    point's precision times the recall it adds to the point before.
+
+    Raises
+    ------
+    MetricError
+        Bad input, or only one class is present.
+    """
+    counts, conventions = _counts(scores, labels)
+    recall = np.concatenate([[0.0], counts.tp / counts.n_positive])
+    precision = np.concatenate([[1.0], counts.tp / (counts.tp + counts.fp)])
+    thresholds = np.concatenate([[np.inf], counts.thresholds.astype(np.float64)])
+    curve = Curve(recall, precision, thresholds, "recall", "precision", conventions)
+    return _thinned(curve, n_points)
+
+
+def pro_curve(
+    maps: ArrayLike,
+    masks: ArrayLike,
+    n_points: int | None = None,
+    conventions: Conventions = DEFAULT,
+) -> Curve:
+    """Mean overlap of the defect regions against the false-positive rate of pixels, up to (1, 1).
+
+    Raises
+    ------
+    MetricError
+        Bad input, no defect pixel, or no other.
+    """
+    pixels, conventions = _pixel_counts(maps, masks, conventions, regions=True)
+    x, y, thresholds = _crossings(pixels.ranks, pixels.overlap)
+    names = ("false-positive rate", "mean per-region overlap")
+    return _thinned(Curve(x, y, thresholds, *names, conventions), n_points)
+
+
+def _crossings(
+    counts: RankCounts, height: Float[np.ndarray, " threshold"]
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Points just before and at each threshold, between (0, 0) and (1, 1)."""
+    at = counts.thresholds.astype(np.float64)
+    # No score lies between a threshold and the next float64 above it, so that float is the
+    # threshold of the point before the crossing.
+    thresholds = np.stack([np.nextafter(at, np.inf), at], axis=1).ravel()
+    x = np.stack([counts.fp_above, counts.fp], axis=1).ravel() / counts.n_negative
+    y = np.stack([np.concatenate([[0.0], height[:-1]]), height], axis=1).ravel()
+    x = np.concatenate([[0.0], x, [1.0]])
+    y = np.concatenate([[0.0], y, [1.0]])
+    thresholds = np.concatenate([[np.inf], thresholds, [-np.inf]])
+    moved = (np.diff(x) != 0) | (np.diff(y) != 0)
+    keep = np.concatenate([[True], moved])
+    return x[keep], y[keep], thresholds[keep]
+
+
+def _counts(scores: ArrayLike, labels: ArrayLike) -> tuple[RankCounts, Conventions]:
+    if _is_flat(scores):
+        checked, positive = both_classes(scores, labels)
+        return rank_counts(checked[positive], checked[~positive]), DEFAULT
+    pixels, conventions = _pixel_counts(scores, labels, DEFAULT, regions=False)
+    return pixels.ranks, conventions
+
+
+def _is_flat(scores: ArrayLike) -> bool:
+    if isinstance(scores, (list, tuple)):
+        return not scores or np.ndim(to_numpy(scores[0])) == 0
+    return to_numpy(scores).ndim == 1
+
+
+def _pixel_counts(
+    maps: ArrayLike, masks: ArrayLike, conventions: Conventions, regions: bool
+) -> tuple[PixelCounts, Conventions]:
+    images = scored_images(maps, masks)
+    counts = count_images(images, conventions.connectivity if regions else None)
+    if not counts.ranks.n_positive or not counts.ranks.n_negative:
+        only = "background" if not counts.ranks.n_positive else "defect"
+        raise MetricError(f"all pixels of the {len(images)} images are {only}; need both kinds")
+    return counts, with_resolution(conventions, {image.scores.shape for image in images})
+
+
+def _thinned(curve: Curve, n_points: int | None) -> Curve:
+    return curve if n_points is None else curve.thin(n_points)

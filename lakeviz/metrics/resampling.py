@@ -1,0 +1,150 @@
+"""Bootstrap over images: draws, intervals and paired differences."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from jaxtyping import Bool, Float, Int
+
+from lakeviz.errors import ConfigError
+from lakeviz.metrics.conventions import Conventions
+
+Evaluate = Callable[[Int[np.ndarray, "draw image"]], Float[np.ndarray, " draw"]]
+"""A metric of resampled images: how often each image was drawn, to one value per draw."""
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A percentile bootstrap interval over images."""
+
+    estimate: float
+    low: float
+    high: float
+    level: float
+    n_images: int
+    n_draws: int
+    method: str
+    seed: int
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain values that JSON can hold."""
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class PairedDifference:
+    """How much higher a metric is for scores a than for scores b of the same images.
+
+    Attributes
+    ----------
+    a, b
+        The metric of each.
+    difference
+        ``a - b`` with its interval; every draw takes the same images for both.
+    share_above_zero
+        Share of draws in which a is strictly higher.
+    """
+
+    metric: str
+    a: float
+    b: float
+    difference: Interval
+    share_above_zero: float
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain values that JSON can hold."""
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class Bootstrap:
+    """How to resample.
+
+    Parameters
+    ----------
+    level
+        Coverage aimed at, in (0, 1).
+    n_draws
+        Number of resamples.
+    seed
+        Seed of the draws; equal seeds draw equal images.
+
+    Raises
+    ------
+    ConfigError
+        A value is outside its range.
+    """
+
+    level: float = 0.95
+    n_draws: int = 2000
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if not 0 < self.level < 1:
+            raise ConfigError(f"level is {self.level}; it must lie strictly between 0 and 1")
+        if self.n_draws < 1:
+            raise ConfigError(f"n_draws is {self.n_draws}; it must be at least 1")
+
+    def draw(
+        self, evaluators: Sequence[Evaluate], anomalous: Bool[np.ndarray, " image"], width: int
+    ) -> Float[np.ndarray, "evaluator draw"]:
+        """Evaluate metrics on resamples of the images.
+
+        Normal and anomalous images are drawn apart, each as many as there are, so that every draw
+        has both. ``width`` is the number of values a metric keeps per draw; it bounds memory.
+        """
+        # One stream per class, so that the block size below has no say in what is drawn.
+        streams = np.random.default_rng(self.seed).spawn(2)
+        groups = [np.flatnonzero(anomalous), np.flatnonzero(~anomalous)]
+        block = max(1, (1 << 22) // max(width, anomalous.size))
+        values = np.empty((len(evaluators), self.n_draws))
+        for start in range(0, self.n_draws, block):
+            stop = min(start + block, self.n_draws)
+            weights = np.zeros((stop - start, anomalous.size), dtype=np.int64)
+            for stream, group in zip(streams, groups):
+                if group.size:
+                    even = np.full(group.size, 1 / group.size)
+                    weights[:, group] = stream.multinomial(group.size, even, size=stop - start)
+            for row, evaluate in zip(values, evaluators):
+                row[start:stop] = evaluate(weights)
+        return values
+
+    def interval(
+        self,
+        estimate: float,
+        draws: Float[np.ndarray, " draw"],
+        n_images: int,
+        conventions: Conventions,
+    ) -> Interval:
+        """Percentile interval of the draws."""
+        tail = (1 - self.level) / 2
+        low, high = np.quantile(draws, [tail, 1 - tail])
+        return Interval(
+            estimate,
+            float(low),
+            float(high),
+            self.level,
+            n_images,
+            self.n_draws,
+            conventions.interval,
+            self.seed,
+        )
+
+    def paired(
+        self,
+        metric: str,
+        estimates: tuple[float, float],
+        draws: Float[np.ndarray, "2 draw"],
+        n_images: int,
+        conventions: Conventions,
+    ) -> PairedDifference:
+        """Summarise the draws of two metrics over the same images."""
+        (a, b), gap = estimates, draws[0] - draws[1]
+        difference = self.interval(a - b, gap, n_images, conventions)
+        return PairedDifference(metric, a, b, difference, float(np.mean(gap > 0)))
+
+
+DEFAULT_BOOTSTRAP = Bootstrap()
