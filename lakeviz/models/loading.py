@@ -1,0 +1,150 @@
+"""``load_model``: every way to a :class:`VisionModel`, and one clear error for each wrong turn."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from lakeviz.errors import ConfigError, ModelError
+from lakeviz.models import catalog
+from lakeviz.models.hooked import HookedTower
+from lakeviz.models.vision_model import VisionModel
+
+_PRECISIONS = ("fp32", "bf16", "fp16")
+
+
+def load_model(
+    name: str = "tiny",
+    pretrained: str | bool | None = None,
+    *,
+    device: str | torch.device = "cpu",
+    precision: str = "fp32",
+    image_size: int | tuple[int, int] | None = None,
+    seed: int = 0,
+    cache_dir: str | Path | None = None,
+    quick_gelu: bool | None = None,
+) -> VisionModel:
+    """Load a model by name, frozen and in eval mode, ready to be read and edited.
+
+    Parameters
+    ----------
+    name
+        ``tiny`` (embedded in the package), an open_clip name, ``timm/<name>``,
+        ``local-dir:<folder>`` (an open_clip folder) or ``hf-hub:<repository>``.
+    pretrained
+        For an open_clip name: a tag, a ``.pt`` or ``.safetensors`` file, or ``"random"``. For timm:
+        True (download), a weights file, or ``"random"``. None for the names that carry weights.
+        Random weights are only given when asked for by ``"random"``. The network is only used for a
+        tag, for True, and for ``hf-hub:``.
+    device
+        Any PyTorch device.
+    precision
+        ``fp32``, ``bf16`` or ``fp16`` (in open_clip models normalisations stay in fp32).
+    image_size
+        Pixels, or ``(height, width)``; position embeddings are interpolated by the library. None
+        keeps the model's own.
+    seed
+        Seed of random weights.
+    cache_dir
+        Where downloads are kept (default: the library's own place).
+    quick_gelu
+        Overrides the activation of an open_clip architecture. Only needed where no model name has
+        the activation the weights were trained with.
+
+    Returns
+    -------
+    VisionModel
+
+    Raises
+    ------
+    UnknownModelError
+        Unknown name or tag; with the nearest ones.
+    QuickGELUMismatchError
+        The weights were trained with another activation (raised before any download).
+    CheckpointError
+        The file is missing, damaged, or belongs to another architecture.
+    DownloadError
+        The network refused.
+    ConfigError
+        A device, precision or image size that cannot be had.
+    """
+    size = _image_size(image_size)
+    where = _device(device)
+    if precision not in _PRECISIONS:
+        raise ConfigError(f"precision must be one of {', '.join(_PRECISIONS)}, not {precision!r}")
+    cache = None if cache_dir is None else str(Path(cache_dir).expanduser())
+    if name.startswith(catalog.TIMM_PREFIX):
+        if quick_gelu is not None:
+            raise ConfigError("quick_gelu is for open_clip architectures, not for timm models")
+        from lakeviz.models.load_timm import load_timm
+
+        loaded = load_timm(name, pretrained, where, precision, size, seed, cache)
+    else:
+        from lakeviz.models.load_open_clip import load_open_clip
+
+        loaded = load_open_clip(
+            name, pretrained, where, precision, size, seed, cache, quick_gelu=quick_gelu
+        )
+    _freeze(loaded.module)
+    _check_half_on_cpu(loaded.tower, precision)
+    return loaded
+
+
+def _image_size(value: int | tuple[int, int] | None) -> tuple[int, int] | None:
+    if value is None:
+        return None
+    size = (value, value) if isinstance(value, int) else tuple(value)
+    if len(size) != 2 or any(not isinstance(n, int) or n < 1 for n in size):
+        raise ConfigError(f"image_size must be pixels or (height, width), not {value!r}")
+    return size
+
+
+def _device(device: str | torch.device) -> torch.device:
+    try:
+        where = torch.device(device)
+        torch.empty(0, device=where)
+    except (RuntimeError, AssertionError) as e:
+        reason = str(e).splitlines()[0]
+        raise ConfigError(f"device {str(device)!r} is not available: {reason}") from e
+    return where
+
+
+def _freeze(module: nn.Module) -> None:
+    module.eval()
+    module.requires_grad_(False)
+
+
+def _check_half_on_cpu(tower: HookedTower, precision: str) -> None:
+    """Some CPU builds lack half-precision kernels: find out now, not in the middle of a run."""
+    if precision == "fp32" or tower.device.type != "cpu":
+        return
+    height, width = tower.adapter.image_size
+    try:
+        tower(torch.zeros(1, 3, height, width))
+    except (RuntimeError, NotImplementedError) as e:
+        raise ConfigError(
+            f"this CPU cannot run the model in {precision} ({str(e).splitlines()[0]}); use fp32"
+        ) from e
+
+
+def check_divisible(tower_patch: tuple[int, int], size: tuple[int, int] | None, name: str) -> None:
+    """Refuse an image size that is not a whole number of patches."""
+    if size is None:
+        return
+    for pixels, patch, axis in zip(size, tower_patch, ("height", "width")):
+        if pixels % patch:
+            near = max(patch, round(pixels / patch) * patch)
+            raise ConfigError(
+                f"image {axis} {pixels} is no multiple of the patch size {patch} of {name}; "
+                f"nearest: {near}"
+            )
+
+
+def no_weights_asked(name: str, choices: str) -> ModelError:
+    """Error for ``pretrained=None`` where the name alone carries no weights."""
+    return ModelError(
+        f"which weights for {name}? Give pretrained: {choices}, or 'random' if random weights are "
+        "really wanted"
+    )

@@ -1,0 +1,140 @@
+"""Hook points and taps: where in an unmodified tower a named tensor is read and written.
+
+A :class:`Point` is a name with its meaning; its :class:`Tap` knows the real module. A tap is put
+on for one forward pass and taken off after it, so a tower at rest carries nothing of ours.
+"""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from torch import Tensor, nn
+
+Fire = Callable[[Tensor], Tensor]
+"""Shows a tensor to the hooks of a point; gives the same object back, or the edited tensor."""
+
+
+class Handle(Protocol):
+    """What putting on a tap returns: ``remove()`` takes it off again."""
+
+    def remove(self) -> None:
+        """Take the tap off."""
+        ...
+
+
+class Tap(ABC):
+    """One way to reach a tensor of a module."""
+
+    module: nn.Module
+
+    @abstractmethod
+    def attach(self, fire: Fire) -> Sequence[Handle]:
+        """Put the tap on; ``fire`` is called with the tensor in every forward pass until removal."""
+
+
+@dataclass(frozen=True)
+class InputTap(Tap):
+    """The first positional input of a module."""
+
+    module: nn.Module
+
+    def attach(self, fire: Fire) -> Sequence[Handle]:
+        """Read and write in a forward pre-hook."""
+
+        def hook(_module: nn.Module, args: tuple[Any, ...]) -> tuple[Any, ...] | None:
+            edited = fire(args[0])
+            return None if edited is args[0] else (edited, *args[1:])
+
+        return [self.module.register_forward_pre_hook(hook)]
+
+
+@dataclass(frozen=True)
+class OutputTap(Tap):
+    """The output of a module (the first element where a module returns a tuple)."""
+
+    module: nn.Module
+
+    def attach(self, fire: Fire) -> Sequence[Handle]:
+        """Read and write in a forward hook."""
+
+        def hook(_module: nn.Module, _args: tuple[Any, ...], output: Any) -> Any:
+            if not isinstance(output, tuple):
+                return fire(output)
+            edited = fire(output[0])
+            return output if edited is output[0] else (edited, *output[1:])
+
+        return [self.module.register_forward_hook(hook)]
+
+
+@dataclass(frozen=True)
+class ResidMidTap(Tap):
+    """The residual stream between attention and MLP, which no module outputs.
+
+    A block computes ``mid = x + attn_out`` and then uses ``mid`` twice: through ``ln_2`` and along
+    the skip path. Editing the input of ``ln_2`` would miss the skip path, so the edit is made where
+    ``attn_out`` leaves its last module: that module is made to return ``new_mid - x``.
+    """
+
+    block: nn.Module
+    module: nn.Module
+
+    def attach(self, fire: Fire) -> Sequence[Handle]:
+        """Remember the block's input, add ``attn_out`` as the block will, and turn an edit back."""
+        resid_pre: list[Tensor] = []
+
+        def remember(_block: nn.Module, args: tuple[Any, ...]) -> None:
+            resid_pre[:] = [args[0]]
+
+        def hook(_module: nn.Module, _args: tuple[Any, ...], attn_out: Tensor) -> Tensor:
+            before = resid_pre.pop()
+            mid = before + attn_out
+            edited = fire(mid)
+            return attn_out if edited is mid else edited - before
+
+        return [
+            self.block.register_forward_pre_hook(remember),
+            self.module.register_forward_hook(hook),
+        ]
+
+
+@dataclass(frozen=True)
+class Point:
+    """One named tensor of a tower.
+
+    Attributes
+    ----------
+    name
+        TransformerLens' name, for instance ``blocks.3.hook_resid_post``.
+    tap
+        Where it is read and written.
+    axes
+        Symbolic shape, for instance ``("batch", "token", "d_model")``.
+    sizes
+        The same in numbers, without the batch axis.
+    formula
+        What the tensor is, in terms of the points before it.
+    block
+        Index of the block it belongs to; -1 before the first, ``n_blocks`` after the last.
+    editable
+        Whether a hook may return another tensor.
+    volatile
+        The module that follows overwrites the tensor in place, so hooks are shown a copy.
+    """
+
+    name: str
+    tap: Tap
+    axes: tuple[str, ...]
+    sizes: tuple[int, ...]
+    formula: str
+    block: int
+    editable: bool = True
+    volatile: bool = False
+
+    @property
+    def elements(self) -> int:
+        """Number of elements for one image."""
+        return math.prod(self.sizes)

@@ -1,0 +1,83 @@
+"""Turn an RGB image into the tensor a model was trained on.
+
+Size, interpolation, mean and standard deviation come from the model. The whole image is resized to
+the model's size, without keeping the aspect ratio and without cropping: a score map must cover
+every pixel of the image it belongs to. On square images this equals the model's own transform.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from jaxtyping import Float
+from PIL import Image
+from torch import Tensor
+from torchvision.transforms import InterpolationMode
+from torchvision.transforms import functional as transforms
+
+from lakeviz.errors import DataError
+
+_EIGHT_BIT = ("RGB", "L", "P", "1", "LA", "RGBA", "CMYK", "YCbCr")
+
+
+@dataclass(frozen=True)
+class Preprocess:
+    """Resize to ``size``, scale to [0, 1], standardise.
+
+    Attributes
+    ----------
+    size
+        ``(height, width)`` in pixels.
+    mean, std
+        Per RGB channel, on the [0, 1] scale.
+    interpolation
+        ``bicubic``, ``bilinear`` or another name of ``torchvision.transforms.InterpolationMode``.
+    """
+
+    size: tuple[int, int]
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+    interpolation: str = "bicubic"
+
+    def __call__(self, image: Image.Image) -> Float[Tensor, "3 height width"]:
+        """Preprocess one image.
+
+        Raises
+        ------
+        DataError
+            If the image has more than 8 bits per channel; scale it to 8 bits first.
+        """
+        if image.mode not in _EIGHT_BIT:
+            raise DataError(
+                f"preprocessing takes 8-bit images, got PIL mode {image.mode!r}; "
+                "scale it to 8 bits first (reading it through lakeviz.data does)"
+            )
+        if image.mode != "RGB":
+            image = image.convert("RGB")
+        resized = transforms.resize(
+            image,
+            list(self.size),
+            interpolation=InterpolationMode(self.interpolation),
+        )
+        return transforms.normalize(transforms.to_tensor(resized), list(self.mean), list(self.std))
+
+    def describe(self) -> dict[str, Any]:
+        """Everything that decides the result, in plain types, for manifests and cache keys."""
+        described = {key: list(v) if isinstance(v, tuple) else v for key, v in asdict(self).items()}
+        return {**described, "resize_mode": "squash"}
+
+
+def preprocess_of_open_clip(cfg: dict[str, Any], size: tuple[int, int]) -> Preprocess:
+    """Read open_clip's preprocessing configuration."""
+    return Preprocess(size, tuple(cfg["mean"]), tuple(cfg["std"]), _mode(cfg["interpolation"]))
+
+
+def preprocess_of_timm(cfg: dict[str, Any], size: tuple[int, int]) -> Preprocess:
+    """Read timm's data configuration (its centre crop is left out, see the module's text)."""
+    return Preprocess(size, tuple(cfg["mean"]), tuple(cfg["std"]), _mode(cfg["interpolation"]))
+
+
+def _mode(name: str) -> str:
+    # Training recipes name "random" interpolation; evaluation uses bicubic, as both libraries do.
+    return name if name in {mode.value for mode in InterpolationMode} else "bicubic"

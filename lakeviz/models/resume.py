@@ -1,0 +1,47 @@
+"""Skip the first blocks of a tower for one call, so that it resumes from a stored activation."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from torch import Tensor
+
+from lakeviz.models.points import Point
+
+if TYPE_CHECKING:
+    from lakeviz.models.hooked import HookedTower
+
+
+@contextmanager
+def resumed(tower: HookedTower, point: Point, activation: Tensor) -> Iterator[None]:
+    """Make the blocks before ``point`` hand on ``activation`` as long as the context lasts.
+
+    The blocks' ``forward`` is hidden by an instance attribute, as for per-head points; classes,
+    weights and hooks stay as they are. Where no block lies before the point, the input of the
+    first one is replaced.
+    """
+    activation = activation.to(device=tower.device, dtype=tower.dtype)
+
+    def hand_on(*_args: Any, **_kwargs: Any) -> Tensor:
+        return activation
+
+    n_skipped = point.block + (1 if point.name.endswith("hook_resid_post") else 0)
+    skipped = [parts.block for parts in tower.adapter.blocks[:n_skipped]]
+    hidden = [block.__dict__.get("forward") for block in skipped]
+    first = tower.adapter.blocks[0].block
+    handle = None
+    try:
+        if not skipped:
+            handle = first.register_forward_pre_hook(lambda _, args: (activation, *args[1:]))
+        for block in skipped:
+            block.__dict__["forward"] = hand_on
+        yield
+    finally:
+        if handle is not None:
+            handle.remove()
+        for block, before in zip(skipped, hidden):
+            block.__dict__.pop("forward", None)
+            if before is not None:
+                block.__dict__["forward"] = before

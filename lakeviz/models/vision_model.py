@@ -1,0 +1,157 @@
+"""``VisionModel``: one object that knows everything about a loaded model."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from lakeviz.models.hooked import HookedTower
+from lakeviz.models.preprocess import Preprocess
+from lakeviz.models.text import TextEncoder
+from lakeviz.models.weights import weights_hash
+
+
+@dataclass
+class VisionModel:
+    """A loaded model: hooked tower, preprocessing, text encoder, geometry and identity.
+
+    Attributes
+    ----------
+    name, pretrained
+        As given to :func:`lakeviz.models.load_model`.
+    module
+        The library's own model: the whole open_clip model, or the timm tower.
+    tower
+        Its image tower with hook points.
+    preprocess
+        From an RGB image to the tower's input.
+    text
+        Text encoder, or None for a vision-only model.
+    logit_scale, logit_bias
+        The model's own factor (already exponentiated) and offset for cosine similarities; None
+        where it has none.
+    precision
+        ``fp32``, ``bf16`` or ``fp16``.
+    """
+
+    name: str
+    pretrained: str | bool | None
+    module: nn.Module = field(repr=False)
+    tower: HookedTower = field(repr=False)
+    preprocess: Preprocess
+    text: TextEncoder | None = field(default=None, repr=False)
+    logit_scale: float | None = None
+    logit_bias: float | None = None
+    precision: str = "fp32"
+
+    @property
+    def architecture(self) -> str:
+        """``open_clip_vit``, ``open_clip_timm``, ``timm_vit`` or ``open_clip_resnet``."""
+        return self.tower.adapter.architecture
+
+    @property
+    def image_size(self) -> tuple[int, int]:
+        """Input ``(height, width)`` in pixels."""
+        return self.tower.adapter.image_size
+
+    @property
+    def patch_size(self) -> tuple[int, int]:
+        """Patch ``(height, width)`` in pixels (of the last stage, for a ResNet)."""
+        return self.tower.adapter.patch_size
+
+    def grid(self, image_size: tuple[int, int] | None = None) -> tuple[int, int]:
+        """Patch rows and columns, at the model's image size or another."""
+        return self.tower.adapter.grid(image_size)
+
+    @property
+    def n_prefix_tokens(self) -> int:
+        """Tokens before the first patch token: class token and registers."""
+        return self.tower.adapter.n_prefix_tokens
+
+    @property
+    def n_blocks(self) -> int:
+        """Number of transformer blocks (bottlenecks, for a ResNet)."""
+        return len(self.tower.adapter.blocks)
+
+    @property
+    def d_model(self) -> int:
+        """Width of the residual stream."""
+        return self.tower.adapter.d_model
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return self.tower.device
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Data type of the weights."""
+        return self.tower.dtype
+
+    @property
+    def weights_hash(self) -> str:
+        """SHA-256 of all weights, computed anew at each access (about a second per GB)."""
+        return weights_hash(self.module)
+
+    @torch.no_grad()
+    def encode_image(
+        self, images: Float[Tensor, "batch 3 height width"], normalize: bool = False
+    ) -> Float[Tensor, "batch joint"]:
+        """Image embeddings of preprocessed images, as the bare model gives them.
+
+        Parameters
+        ----------
+        images
+            Preprocessed images.
+        normalize
+            Scale to unit length, ready for cosine similarity with text.
+        """
+        output = self.tower(images)
+        embedding = output[0] if isinstance(output, tuple) else output
+        return F.normalize(embedding, dim=-1) if normalize else embedding
+
+    @torch.no_grad()
+    def project_patches(
+        self, resid: Float[Tensor, "batch patch d_model"]
+    ) -> Float[Tensor, "batch patch joint"]:
+        """Map patch tokens of the residual stream into the joint space, as pooled tokens are.
+
+        Final norm, then projection. The result is not normalised.
+
+        Raises
+        ------
+        ModelError
+            If the tower pools by attention or its head is not linear; the message says which.
+        """
+        return self.tower.adapter.project_tokens(resid.to(self.device, self.dtype))
+
+    def split_tokens(
+        self, tokens: Float[Tensor, "batch token channel"]
+    ) -> tuple[Float[Tensor, "batch prefix channel"], Float[Tensor, "batch patch channel"]]:
+        """Prefix tokens (class token, registers) and patch tokens, in row-major grid order."""
+        n = self.n_prefix_tokens
+        return tokens[:, :n], tokens[:, n:]
+
+    def describe(self) -> dict[str, Any]:
+        """Identity of the model in plain types, for manifests; includes the weights' hash."""
+        return {
+            "name": self.name,
+            "pretrained": self.pretrained,
+            "architecture": self.architecture,
+            "precision": self.precision,
+            "image_size": list(self.image_size),
+            "patch_size": list(self.patch_size),
+            "n_blocks": self.n_blocks,
+            "n_prefix_tokens": self.n_prefix_tokens,
+            "d_model": self.d_model,
+            "has_text": self.text is not None,
+            "logit_scale": self.logit_scale,
+            "logit_bias": self.logit_bias,
+            "preprocess": self.preprocess.describe(),
+            "weights_hash": self.weights_hash,
+        }
