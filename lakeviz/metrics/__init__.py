@@ -3,6 +3,7 @@
 Everything takes numpy arrays or torch tensors; nothing here needs torch or knows of models.
 """
 
+from lakeviz.metrics.comparison import Comparison, compare_images, compare_pixels
 from lakeviz.metrics.compat import COMPAT_MODES, CompatMode, CompatResult, compat
 from lakeviz.metrics.conventions import Conventions
 from lakeviz.metrics.curves import Curve, pr_curve, pro_curve, roc_curve
@@ -34,6 +35,7 @@ __all__ = [
     "PIXEL_METRICS",
     "Aupimo",
     "Bootstrap",
+    "Comparison",
     "CompatMode",
     "CompatResult",
     "Conventions",
@@ -48,6 +50,8 @@ __all__ = [
     "aupro",
     "auroc",
     "average_precision",
+    "compare_images",
+    "compare_pixels",
     "compat",
     "f1_max",
     "image_intervals",

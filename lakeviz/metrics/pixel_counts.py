@@ -179,7 +179,10 @@ def _count(
         rate = sum((normal[size] / (size * n_normal) for size in sorted(normal)), np.zeros(()))
     overlap = np.zeros(0)
     if n_thresholds and defects.n_regions:
-        overlap = np.cumsum(grouping.sums(defects.share)[::-1]) / defects.n_regions
+        # The shares of a region add up to 1, so the last sum is the number of regions; dividing by
+        # that sum, rounding and all, lets the curve end at exactly 1.
+        overlap = np.cumsum(grouping.sums(defects.share)[::-1])
+        overlap /= overlap[-1]
     return PixelCounts(
         defects,
         grouping,

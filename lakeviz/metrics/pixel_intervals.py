@@ -142,7 +142,7 @@ def pixel_intervals(
         Unknown metric.
     """
     check_metrics(metrics or PIXEL_METRICS)
-    images, estimates = _estimates(maps, masks, conventions)
+    images, estimates = estimate_all(maps, masks, conventions)
     names = metrics or [name for name in PIXEL_METRICS if name not in estimates.reasons]
     exact = {name: estimates.require(name) for name in names}
     if not exact:
@@ -174,7 +174,7 @@ def paired_pixel_difference(
         Unknown metric.
     """
     check_metrics((metric,))
-    both = [_estimates(maps, masks, conventions) for maps in (maps_a, maps_b)]
+    both = [estimate_all(maps, masks, conventions) for maps in (maps_a, maps_b)]
     estimates = [result.require(metric) for _, result in both]
     tables = [PixelDraws.build(images, result.conventions) for images, result in both]
     width = max(table.tp.shape[1] for table in tables)
@@ -186,9 +186,10 @@ def paired_pixel_difference(
     )
 
 
-def _estimates(
+def estimate_all(
     maps: ArrayLike, masks: ArrayLike, conventions: Conventions
 ) -> tuple[list[ScoredImage], PixelMetrics]:
+    """Exact values of all pixel metrics, and the checked images they are of."""
     images = scored_images(maps, masks)
     conventions = with_resolution(conventions, {image.scores.shape for image in images})
     counts = count_images(images, conventions.connectivity)

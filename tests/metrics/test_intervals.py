@@ -1,0 +1,199 @@
+"""Bootstrap intervals against literal resampling, closed forms and their own coverage."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from lakeviz.errors import ConfigError, MetricError
+from lakeviz.metrics import (
+    IMAGE_METRICS,
+    PIXEL_METRICS,
+    Bootstrap,
+    Conventions,
+    image_intervals,
+    image_metrics,
+    paired_difference,
+    paired_pixel_difference,
+    pixel_intervals,
+    pixel_metrics,
+)
+from lakeviz.metrics.image_intervals import ImageDraws
+from lakeviz.metrics.inputs import scored_images
+from lakeviz.metrics.pixel_intervals import PixelDraws
+
+WIDE = Conventions(aupimo_bounds=(1e-3, 0.2))
+
+
+def gaussian_scores(rng, n=40, shift=1.0):
+    labels = np.arange(2 * n) < n
+    return rng.normal(size=2 * n) + shift * labels, labels
+
+
+@pytest.mark.parametrize("rule", ["step", "trapezoid"])
+def test_image_draws_equal_metrics_of_repeated_images(rule):
+    rng = np.random.default_rng(0)
+    scores, labels = rng.integers(0, 6, 20).astype(float), np.arange(20) % 2 == 0
+    conventions = Conventions(ap_rule=rule)
+    weights = np.zeros((8, 20), dtype=int)
+    weights[:, labels] = rng.multinomial(10, np.full(10, 0.1), size=8)
+    weights[:, ~labels] = rng.multinomial(10, np.full(10, 0.1), size=8)
+    draws = ImageDraws(scores, labels, conventions)
+    for metric in IMAGE_METRICS:
+        literal = [
+            getattr(image_metrics(scores.repeat(w), labels.repeat(w), conventions), metric)
+            for w in weights
+        ]
+        np.testing.assert_allclose(draws.evaluate(metric, weights), literal, atol=1e-12)
+
+
+@pytest.mark.parametrize("levels", [None, 2])
+def test_pixel_draws_equal_metrics_of_repeated_images(smooth_set, levels):
+    maps, masks = smooth_set(0, n=6, levels=levels)
+    rng = np.random.default_rng(1)
+    weights = np.zeros((5, 6), dtype=int)
+    weights[:, ::2] = rng.multinomial(3, np.full(3, 1 / 3), size=5)
+    weights[:, 1::2] = rng.multinomial(3, np.full(3, 1 / 3), size=5)
+    table = PixelDraws.build(scored_images(maps, masks), WIDE)
+    for metric in PIXEL_METRICS:
+        literal = [
+            getattr(pixel_metrics(maps.repeat(w, axis=0), masks.repeat(w, axis=0), WIDE), metric)
+            for w in weights
+        ]
+        np.testing.assert_allclose(table.evaluate(metric, weights), literal, atol=1e-12)
+
+
+def test_a_coarse_grid_stays_close_and_leaves_auroc_exact(smooth_set):
+    maps, masks = smooth_set(2, n=10, side=64)
+    weights = np.ones((1, 10), dtype=int)
+    images = scored_images(maps, masks)
+    exact = PixelDraws.build(images, WIDE)
+    coarse = PixelDraws.build(images, Conventions(aupimo_bounds=(1e-3, 0.2), interval_grid=64))
+    assert coarse.tp.shape[1] <= 64 < exact.tp.shape[1]
+    assert coarse.evaluate("auroc", weights) == exact.evaluate("auroc", weights)
+    for metric in ("average_precision", "f1_max", "aupro", "aupimo"):
+        gap = coarse.evaluate(metric, weights) - exact.evaluate(metric, weights)
+        assert abs(gap[0]) < 0.02
+
+
+def test_the_spread_of_auroc_is_delongs():
+    # DeLong et al. 1988: variance from the placements of each class among the other.
+    rng = np.random.default_rng(3)
+    scores, labels = gaussian_scores(rng, n=60)
+    wins = scores[labels][:, None] > scores[~labels][None, :]
+    variance = wins.mean(1).var(ddof=1) / 60 + wins.mean(0).var(ddof=1) / 60
+    interval = image_intervals(scores, labels, ["auroc"], Bootstrap(0.6827, 4000))["auroc"]
+    half_width = (interval.high - interval.low) / 2
+    assert half_width == pytest.approx(np.sqrt(variance), rel=0.08)
+
+
+def test_coverage_of_the_closed_form():
+    # Equal-variance Gaussians a distance d apart have AUROC Phi(d / sqrt 2).
+    rng = np.random.default_rng(4)
+    truth = stats.norm.cdf(1 / np.sqrt(2))
+    hits = 0
+    for seed in range(200):
+        scores, labels = gaussian_scores(rng)
+        interval = image_intervals(scores, labels, ["auroc"], Bootstrap(0.9, 400, seed))["auroc"]
+        hits += interval.low <= truth <= interval.high
+    # 180 expected, standard deviation 4.2; the percentile interval covers slightly less.
+    assert 165 <= hits <= 195
+
+
+def test_equal_seeds_give_equal_intervals(smooth_set):
+    maps, masks = smooth_set(5, n=8)
+    first, again = (
+        pixel_intervals(maps, masks, bootstrap=Bootstrap(n_draws=50, seed=7), conventions=WIDE)
+        for _ in range(2)
+    )
+    other = pixel_intervals(maps, masks, bootstrap=Bootstrap(n_draws=50, seed=8), conventions=WIDE)
+    assert first == again != other
+    assert set(first) == set(PIXEL_METRICS)
+
+
+def test_draws_do_not_depend_on_the_block_size():
+    labels = np.arange(30) < 10
+    scores = np.arange(30.0)
+    bootstrap = Bootstrap(n_draws=40)
+    evaluate = [lambda w: (w * scores).sum(axis=1)]
+    whole, blocks = (bootstrap.draw(evaluate, labels, width) for width in (1, 1 << 20))
+    np.testing.assert_array_equal(whole, blocks)
+
+
+def test_every_draw_keeps_both_classes():
+    seen = []
+
+    def watch(weights):
+        seen.append(weights)
+        return np.zeros(len(weights))
+
+    labels = np.array([True, False, False, False])
+    Bootstrap(n_draws=30).draw([watch], labels, 1)
+    weights = np.concatenate(seen)
+    assert (weights[:, 0] == 1).all() and (weights[:, 1:].sum(axis=1) == 3).all()
+
+
+def test_an_interval_holds_its_estimate_and_provenance(smooth_set):
+    maps, masks = smooth_set(6, n=10)
+    intervals = pixel_intervals(maps, masks, ["auroc", "aupro"], Bootstrap(0.9, 200, 3), WIDE)
+    exact = pixel_metrics(maps, masks, WIDE)
+    for name, interval in intervals.items():
+        assert interval.estimate == getattr(exact, name)
+        assert interval.low < interval.estimate < interval.high
+        recorded = json.loads(json.dumps(interval.to_dict()))
+        assert (recorded["n_images"], recorded["n_draws"], recorded["seed"]) == (10, 200, 3)
+        assert "bootstrap over images" in recorded["method"]
+
+
+def test_paired_difference_against_itself_is_zero(smooth_set):
+    maps, masks = smooth_set(7)
+    pixel = paired_pixel_difference("aupro", maps, maps, masks, Bootstrap(n_draws=50))
+    scores, labels = gaussian_scores(np.random.default_rng(8))
+    image = paired_difference("f1_max", scores, np.exp(scores), labels, Bootstrap(n_draws=50))
+    for result in (pixel, image):
+        assert (result.difference.low, result.difference.high) == (0.0, 0.0)
+        assert result.share_above_zero == 0.0
+
+
+def test_paired_difference_is_tighter_than_two_intervals():
+    rng = np.random.default_rng(9)
+    scores, labels = gaussian_scores(rng)
+    better = scores + 0.5 * labels + 0.1 * rng.normal(size=scores.size)
+    result = paired_difference("auroc", better, scores, labels)
+    a, b = (image_intervals(s, labels)["auroc"] for s in (better, scores))
+    assert result.a == a.estimate and result.b == b.estimate
+    assert result.difference.estimate == a.estimate - b.estimate
+    assert result.difference.low > 0 and result.share_above_zero > 0.99
+    assert result.difference.high - result.difference.low < (a.high - a.low) / 2
+    mirrored = paired_difference("auroc", scores, better, labels)
+    assert mirrored.difference.low == pytest.approx(-result.difference.high)
+
+
+@pytest.mark.parametrize("metric", PIXEL_METRICS)
+def test_paired_pixel_difference_finds_the_better_maps(smooth_set, metric):
+    maps, masks = smooth_set(10, n=10)
+    result = paired_pixel_difference(
+        metric, maps + masks, maps, masks, Bootstrap(n_draws=100), WIDE
+    )
+    assert result.difference.estimate > 0 and result.share_above_zero == 1.0
+
+
+def test_bad_options_and_undefined_cases(smooth_set):
+    maps, masks = smooth_set(11)
+    with pytest.raises(ConfigError, match="level"):
+        Bootstrap(level=1.0)
+    with pytest.raises(ConfigError, match="n_draws"):
+        Bootstrap(n_draws=0)
+    with pytest.raises(ConfigError, match="unknown metrics"):
+        image_intervals([1.0, 0.0], [1, 0], ["aupro"])
+    with pytest.raises(MetricError, match="all 2 images are normal"):
+        image_intervals([1.0, 0.0], [0, 0])
+    with pytest.raises(MetricError, match="aupimo is undefined"):
+        pixel_intervals(maps, masks, ["aupimo"])
+    assert "aupimo" not in pixel_intervals(maps, masks, bootstrap=Bootstrap(n_draws=5))
+    with pytest.raises(MetricError, match="no mask"):
+        paired_pixel_difference("auroc", maps, maps, np.zeros_like(masks))
+    assert pixel_intervals(maps, np.zeros_like(masks)) == {}
