@@ -1,0 +1,208 @@
+"""Streaming statistics of channels over tokens, in double precision, mergeable.
+
+Batches are merged by the pairwise update of Chan, Golub and LeVeque (1983), "Algorithms for computing
+the sample variance": counts, means and centred second moments of two parts give those of the whole
+without a second look at the data. Memory does not depend on the number of tokens.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from lakeviz.errors import ActivationError
+
+Vector = Float[np.ndarray, "channel"]
+
+
+def channel_range(
+    tokens: Float[Tensor, "token channel"], what: str
+) -> tuple[Float[Tensor, "channel"], Float[Tensor, "channel"]]:
+    """Return the minimum and maximum of each channel, refusing NaN and infinity on the way.
+
+    Raises
+    ------
+    ActivationError
+        Names ``what``, the number of bad values and the first channel at fault.
+    """
+    low, high = torch.aminmax(tokens, dim=0)
+    # NaN and infinity both survive a minimum and a maximum, so the range alone tells.
+    if not (torch.isfinite(low).all() and torch.isfinite(high).all()):
+        bad = ~torch.isfinite(tokens)
+        channel = int(bad.any(0).nonzero()[0])
+        raise ActivationError(
+            f"{what}: {int(bad.sum())} activations are NaN or infinite (first in channel {channel}); "
+            "check the images and the precision (fp16 overflows where bf16 or fp32 does not)"
+        )
+    return low, high
+
+
+@dataclass
+class ChannelStatistics:
+    """Count, mean, variance, minimum and maximum of each channel of one hook point.
+
+    With ``with_covariance=True`` the full co-moment matrix is streamed too (channel^2 doubles), which
+    truncated PCA needs.
+
+    Parameters
+    ----------
+    point : str
+        Hook point the tokens come from, for error messages.
+    with_covariance : bool
+        Whether to stream the covariance matrix.
+    """
+
+    point: str
+    with_covariance: bool = False
+    count: int = 0
+    mean: Vector = field(default_factory=lambda: np.zeros(0))
+    m2: Vector = field(default_factory=lambda: np.zeros(0))
+    minimum: Vector = field(default_factory=lambda: np.zeros(0))
+    maximum: Vector = field(default_factory=lambda: np.zeros(0))
+    comoment: Float[np.ndarray, "channel channel"] | None = None
+
+    @property
+    def n_channels(self) -> int:
+        """Number of channels seen, 0 before the first update."""
+        return len(self.mean)
+
+    @property
+    def variance(self) -> Vector:
+        """Population variance (divided by ``count``) of each channel."""
+        self._need_data()
+        return self.m2 / self.count
+
+    @property
+    def covariance(self) -> Float[np.ndarray, "channel channel"]:
+        """Population covariance matrix.
+
+        Raises
+        ------
+        ActivationError
+            If it was not streamed.
+        """
+        self._need_data()
+        if self.comoment is None:
+            raise ActivationError(
+                f"{self.point}: no covariance was streamed; make the statistics with "
+                "with_covariance=True"
+            )
+        return self.comoment / self.count
+
+    def _need_data(self) -> None:
+        if self.count == 0:
+            raise ActivationError(f"{self.point}: no token was seen yet, so there are no statistics")
+
+    def update(self, tokens: Float[Tensor, "*token channel"]) -> ChannelStatistics:
+        """Merge a batch of tokens; leading axes are flattened.
+
+        Raises
+        ------
+        ActivationError
+            On NaN or infinite values, or another number of channels than before.
+        """
+        flat = tokens.detach().reshape(-1, tokens.shape[-1])
+        if len(flat) == 0:
+            return self
+        low, high = channel_range(flat, self.point)
+        wide = flat.double()
+        mean = wide.mean(0)
+        wide = wide - mean
+        part = ChannelStatistics(
+            self.point,
+            self.with_covariance,
+            len(flat),
+            mean.cpu().numpy(),
+            torch.linalg.vecdot(wide, wide, dim=0).cpu().numpy(),
+            low.double().cpu().numpy(),
+            high.double().cpu().numpy(),
+            (wide.T @ wide).cpu().numpy() if self.with_covariance else None,
+        )
+        return self.merge(part)
+
+    def merge(self, other: ChannelStatistics) -> ChannelStatistics:
+        """Take in the statistics of other tokens of the same point; returns ``self``."""
+        if other.count == 0:
+            return self
+        if self.count == 0:
+            self.count, self.mean, self.m2 = other.count, other.mean.copy(), other.m2.copy()
+            self.minimum, self.maximum = other.minimum.copy(), other.maximum.copy()
+            self.comoment = None if other.comoment is None else other.comoment.copy()
+            return self
+        if other.n_channels != self.n_channels:
+            raise ActivationError(
+                f"{self.point}: statistics of {self.n_channels} channels cannot take in tokens of "
+                f"{other.n_channels}"
+            )
+        total = self.count + other.count
+        delta = other.mean - self.mean
+        weight = self.count * other.count / total
+        self.mean = self.mean + delta * (other.count / total)
+        self.m2 = self.m2 + other.m2 + delta**2 * weight
+        if self.comoment is not None and other.comoment is not None:
+            self.comoment = self.comoment + other.comoment + np.outer(delta, delta) * weight
+        else:
+            self.comoment = None
+        self.minimum = np.minimum(self.minimum, other.minimum)
+        self.maximum = np.maximum(self.maximum, other.maximum)
+        self.count = total
+        return self
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """Return the state as named arrays, as :meth:`from_arrays` reads it."""
+        state = {
+            "count": np.array(self.count, dtype=np.int64),
+            "mean": self.mean,
+            "m2": self.m2,
+            "minimum": self.minimum,
+            "maximum": self.maximum,
+        }
+        if self.comoment is not None:
+            state["comoment"] = self.comoment
+        return state
+
+    @classmethod
+    def from_arrays(cls, point: str, state: Mapping[str, np.ndarray]) -> ChannelStatistics:
+        """Restore what :meth:`arrays` gave."""
+        comoment = state.get("comoment")
+        return cls(
+            point,
+            comoment is not None,
+            int(state["count"]),
+            state["mean"],
+            state["m2"],
+            state["minimum"],
+            state["maximum"],
+            comoment,
+        )
+
+
+class RunningStatistics(dict[str, ChannelStatistics]):
+    """One :class:`ChannelStatistics` per hook point, updated together.
+
+    Parameters
+    ----------
+    points : iterable of str
+        Hook points.
+    with_covariance : bool
+        Passed on to each.
+    """
+
+    def __init__(self, points: Iterable[str], *, with_covariance: bool = False):
+        super().__init__((p, ChannelStatistics(p, with_covariance)) for p in points)
+
+    def update_tokens(self, tokens: Mapping[str, Float[Tensor, "*token channel"]]) -> None:
+        """Update every point from a mapping of its tokens."""
+        for point, statistics in self.items():
+            statistics.update(tokens[point])
+
+    def merge(self, other: Mapping[str, ChannelStatistics]) -> RunningStatistics:
+        """Take in the statistics of other images; returns ``self``."""
+        for point, statistics in self.items():
+            statistics.merge(other[point])
+        return self

@@ -1,0 +1,417 @@
+"""Evaluation of a fitted detector on labelled images: tidy tables, maps, and what made them."""
+
+from __future__ import annotations
+
+import html
+import logging
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Bool
+from PIL import Image
+
+from lakeviz.activations import Loading
+from lakeviz.errors import DataError
+from lakeviz.lake.maps import ScoreMaps
+from lakeviz.lake.provenance import provenance_of
+from lakeviz.lake.selection import NeuronSelection
+from lakeviz.metrics import (
+    Bootstrap,
+    Comparison,
+    Conventions,
+    compare_images,
+    compare_pixels,
+    image_intervals,
+    image_metrics,
+    pixel_intervals,
+    pixel_metrics,
+)
+from lakeviz.metrics.streaming import PixelScorer
+
+if TYPE_CHECKING:
+    from lakeviz.data import Dataset
+    from lakeviz.lake.detector import Lake
+
+_log = logging.getLogger(__name__)
+
+# Pixel maps up to this size are held in memory at once, which their bootstrap intervals need.
+_MAPS_IN_MEMORY = 2**30
+_CONTROL_METRICS = ("auroc", "aupro")
+CONTROL_PREFIX = "control/"
+
+
+@dataclass
+class Evaluation:
+    """What one detector did on one category.
+
+    Attributes
+    ----------
+    category : str
+    metrics : DataFrame
+        One row per part, level and metric: value, interval (low, high, level), number of images,
+        and a reason where the value is missing. Parts: ``lake`` (fused), ``visual``, ``text`` and
+        ``text_image``.
+    scores : DataFrame
+        One row per image: sample id, label, defect type, image scores of every part.
+    controls : DataFrame
+        The visual branch against controls of the same size: value, the control's mean and members,
+        the difference with its interval.
+    neurons : DataFrame
+        The selected neurons: point, rank, channel, variance.
+    spectrum : DataFrame
+        Mean and variance of every channel of every point, and whether it is selected.
+    maps : ScoreMaps
+    dataset : Dataset
+        The images evaluated, in the order of ``maps``.
+    provenance : dict
+        Weights hash, data fingerprints, settings, seed, conventions, versions.
+    """
+
+    category: str
+    metrics: pd.DataFrame
+    scores: pd.DataFrame
+    controls: pd.DataFrame
+    neurons: pd.DataFrame
+    spectrum: pd.DataFrame
+    maps: ScoreMaps
+    dataset: Dataset
+    provenance: dict[str, Any]
+
+    def mask(self, index: int) -> Bool[np.ndarray, "height width"]:
+        """Ground-truth mask of one image, at the size of its pixel map."""
+        return pixel_mask(self.dataset, self.maps, index)
+
+    def value(self, metric: str, level: str = "image", part: str = "lake") -> float:
+        """Look one number up.
+
+        Raises
+        ------
+        DataError
+            If it was not measured.
+        """
+        m = self.metrics
+        row = m[(m["metric"] == metric) & (m["level"] == level) & (m["part"] == part)]
+        if row.empty:
+            raise DataError(f"{self.category}: no {level} {metric} of {part!r} was measured")
+        return float(row["value"].iloc[0])
+
+    def summary(self) -> str:
+        """Say in one sentence what was measured, on how many images, with which interval."""
+        rows = self.metrics[(self.metrics["part"] == "lake")].set_index(["level", "metric"])
+        n, shots = len(self.scores), self.provenance["fit"]["n_images"]
+        said = []
+        for level, metric, title in (
+            ("image", "auroc", "image AUROC"),
+            ("pixel", "auroc", "pixel AUROC"),
+            ("pixel", "aupro", "AUPRO"),
+        ):
+            if (level, metric) in rows.index and np.isfinite(rows.loc[(level, metric), "value"]):
+                row = rows.loc[(level, metric)]
+                said.append(f"{title} {row['value']:.3f} [{row['low']:.3f}, {row['high']:.3f}]")
+        return (
+            f"{self.category}: {', '.join(said) or 'no metric is defined'} on {n} test images, "
+            f"fitted on {shots}; intervals are 95 % bootstrap over images."
+        )
+
+    def _repr_html_(self) -> str:
+        table = self.metrics[["part", "level", "metric", "value", "low", "high", "n_images"]]
+        return f"<p>{html.escape(self.summary())}</p>" + table.to_html(
+            index=False, float_format="%.3f", border=0
+        )
+
+
+def pixel_mask(
+    dataset: Dataset, maps: ScoreMaps, index: int
+) -> Bool[np.ndarray, "height width"]:
+    """Mask of an image at the size of its pixel map; resized by nearest neighbour if need be."""
+    mask = dataset.mask(index, maps.sizes[index])
+    if maps.map_size is None or mask.shape == maps.map_size:
+        return mask
+    height, width = maps.map_size
+    resized = Image.fromarray(mask).resize((width, height), Image.Resampling.NEAREST)
+    return np.asarray(resized, dtype=bool)
+
+
+def evaluate(
+    lake: Lake,
+    dataset: Dataset,
+    *,
+    loading: Loading | None = None,
+    bootstrap: Bootstrap | None = None,
+) -> Evaluation:
+    """Score a labelled data set and measure detection and localisation, with controls.
+
+    Parameters
+    ----------
+    lake : Lake
+        Fitted, with controls if they are wanted.
+    dataset : Dataset
+        Images of one category; its test split if it has splits, else all of it.
+    loading : Loading, optional
+    bootstrap : Bootstrap, optional
+        Level, draws and seed of all intervals.
+
+    Returns
+    -------
+    Evaluation
+
+    Raises
+    ------
+    DataError
+        If there is no image, or more than one category.
+    """
+    test = dataset.split("test") if (dataset.frame["split"] == "test").any() else dataset
+    if len(test) == 0:
+        raise DataError(f"{dataset.name} has no test image")
+    if len(test.categories) != 1:
+        raise DataError(
+            f"an evaluation is of one category; {dataset.name} has {len(test.categories)}: choose "
+            "one with .category(name)"
+        )
+    bootstrap = bootstrap or Bootstrap(seed=lake.options.seed)
+    maps = lake.score(test, loading=loading)
+    if maps.skipped:
+        test = test.where(test.frame["sample_id"].isin(maps.sample_ids))
+    conventions = Conventions(image_score=lake.options.image_score.describe())
+    truth = _Truth(test, maps)
+    measured = [
+        *_image_rows(test, maps, conventions, bootstrap),
+        *_pixel_rows(test, maps, truth, conventions, bootstrap),
+    ]
+    metrics = pd.DataFrame(measured)
+    controls = _controls(test, maps, truth, conventions, bootstrap)
+    category = test.categories[0]
+    for table in (metrics, controls):
+        table.insert(0, "category", category)
+    controls_used = [name for name in lake.branches if name != "lake"]
+    maps.parts = {n: p for n, p in maps.parts.items() if not n.startswith(CONTROL_PREFIX)}
+    scores = _scores(test, maps)
+    provenance = provenance_of(lake, test, conventions, bootstrap)
+    provenance["controls"] = controls_used
+    return Evaluation(
+        category=category,
+        metrics=metrics,
+        scores=scores,
+        controls=controls,
+        neurons=_neurons(lake),
+        spectrum=_spectrum(lake),
+        maps=maps,
+        dataset=test,
+        provenance=provenance,
+    )
+
+
+class _PixelMaps(Sequence[np.ndarray]):
+    """Pixel maps of one part, made when they are read."""
+
+    def __init__(self, maps: ScoreMaps, part: str | None):
+        self.maps, self.part = maps, part
+
+    def __len__(self) -> int:
+        return len(self.maps)
+
+    def __getitem__(self, index: Any) -> Any:
+        if index >= len(self):
+            raise IndexError(index)
+        return self.maps.pixel_map(index, self.part)
+
+
+class _Lazy(Sequence[Any]):
+    """The maps of several controls, one control at a time."""
+
+    def __init__(self, maps: ScoreMaps, parts: Sequence[str]):
+        self.maps, self.parts = maps, parts
+
+    def __len__(self) -> int:
+        return len(self.parts)
+
+    def __getitem__(self, index: Any) -> Any:
+        if index >= len(self):
+            raise IndexError(index)
+        return list(_PixelMaps(self.maps, self.parts[index]))
+
+
+class _Truth:
+    """Ground truth at map size, or the reason why there is none."""
+
+    def __init__(self, dataset: Dataset, maps: ScoreMaps):
+        self.reason = ""
+        self.masks: list[np.ndarray] = []
+        if not dataset.labels.any():
+            self.reason = "there is no anomalous image"
+        elif not dataset.has_masks:
+            self.reason = "the data set has no masks"
+        else:
+            self.masks = [pixel_mask(dataset, maps, i) for i in range(len(maps))]
+            if not any(mask.any() for mask in self.masks):
+                self.reason = "every mask is empty at this map size"
+        pixels = sum(mask.size for mask in self.masks)
+        self.fits_in_memory = 4 * pixels <= _MAPS_IN_MEMORY
+        self.megabytes = 4 * pixels / 2**20
+
+
+def _image_rows(
+    test: Dataset, maps: ScoreMaps, conventions: Conventions, bootstrap: Bootstrap
+) -> Iterator[dict[str, Any]]:
+    labels = test.labels
+    parts = {"lake": maps.image_scores}
+    parts |= {n: maps.image_parts[n] for n in ("visual", "text", "text_image") if n in maps.image_parts}
+    for part, scores in parts.items():
+        result = image_metrics(scores, labels, conventions)
+        intervals = {} if result.reasons else image_intervals(scores, labels, bootstrap=bootstrap)
+        for metric in ("auroc", "average_precision", "f1_max"):
+            yield _row(part, "image", metric, result, intervals)
+
+
+def _pixel_rows(
+    test: Dataset,
+    maps: ScoreMaps,
+    truth: _Truth,
+    conventions: Conventions,
+    bootstrap: Bootstrap,
+) -> Iterator[dict[str, Any]]:
+    names = ("auroc", "average_precision", "f1_max", "aupro", "aupimo")
+    if truth.reason:
+        for metric in names:
+            yield {"part": "lake", "level": "pixel", "metric": metric, "value": np.nan} | {
+                "n_images": len(test),
+                "reason": truth.reason,
+            }
+        return
+    parts: dict[str, str | None] = {"lake": None}
+    parts |= {name: name for name in ("visual", "text") if name in maps.parts}
+    for part, source in parts.items():
+        pixel = _PixelMaps(maps, source)
+        if truth.fits_in_memory:
+            held = list(pixel)
+            result = pixel_metrics(held, truth.masks, conventions)
+            intervals = pixel_intervals(held, truth.masks, None, bootstrap, conventions)
+        else:
+            with PixelScorer(conventions) as scorer:
+                for one, mask in zip(pixel, truth.masks, strict=True):
+                    scorer.update([one], [mask])
+                result = scorer.compute()
+            intervals = {}
+        for metric in names:
+            row = _row(part, "pixel", metric, result, intervals)
+            if not truth.fits_in_memory:
+                row["reason"] = row["reason"] or (
+                    f"no interval: the maps take {truth.megabytes:.0f} MiB; set a map size"
+                )
+            yield row
+
+
+def _row(
+    part: str, level: str, metric: str, result: Any, intervals: Mapping[str, Any]
+) -> dict[str, Any]:
+    interval = intervals.get(metric)
+    return {
+        "part": part,
+        "level": level,
+        "metric": metric,
+        "value": getattr(result, metric),
+        "low": interval.low if interval else np.nan,
+        "high": interval.high if interval else np.nan,
+        "interval_level": interval.level if interval else np.nan,
+        "threshold": result.f1_threshold if metric == "f1_max" else np.nan,
+        "n_images": result.n_images,
+        "n_anomalous": result.n_anomalous,
+        "resolution": result.conventions.resolution if level == "pixel" else None,
+        "reason": result.reasons.get(metric, ""),
+    }
+
+
+def _controls(
+    test: Dataset,
+    maps: ScoreMaps,
+    truth: _Truth,
+    conventions: Conventions,
+    bootstrap: Bootstrap,
+) -> pd.DataFrame:
+    """Compare the visual branch with branches of other neurons, number for number."""
+    groups: dict[str, list[str]] = {}
+    for part in maps.parts:
+        if part.startswith(CONTROL_PREFIX):
+            selector = part.removeprefix(CONTROL_PREFIX).split("#")[0]
+            groups.setdefault(selector, []).append(part)
+    rows: list[dict[str, Any]] = []
+    if groups and 0 < test.labels.sum() < len(test):
+        scores = {g: [maps.image_parts[p] for p in parts] for g, parts in groups.items()}
+        found = compare_images(
+            maps.image_parts["visual"], scores, test.labels, ("auroc",), bootstrap, conventions
+        )
+        rows += [_control_row("image", comparison) for comparison in found]
+    if groups and not truth.reason and truth.fits_in_memory:
+        pixel = {group: _Lazy(maps, parts) for group, parts in groups.items()}
+        found = compare_pixels(
+            list(_PixelMaps(maps, "visual")),
+            pixel,
+            truth.masks,
+            _CONTROL_METRICS,
+            replace(bootstrap, n_draws=min(bootstrap.n_draws, 1000)),
+            conventions,
+        )
+        rows += [_control_row("pixel", comparison) for comparison in found]
+    columns = ["control", "level", "metric", "value", "control_mean", "control_min", "control_max"]
+    columns += ["n_members", "difference", "low", "high", "share_above_zero", "n_images"]
+    return pd.DataFrame(rows, columns=pd.Index(columns))
+
+
+def _control_row(level: str, comparison: Comparison) -> dict[str, Any]:
+    return {
+        "control": comparison.control,
+        "level": level,
+        "metric": comparison.metric,
+        "value": comparison.value,
+        "control_mean": comparison.control_mean,
+        "control_min": min(comparison.members),
+        "control_max": max(comparison.members),
+        "n_members": len(comparison.members),
+        "difference": comparison.difference.estimate,
+        "low": comparison.difference.low,
+        "high": comparison.difference.high,
+        "share_above_zero": comparison.share_above_zero,
+        "n_images": comparison.difference.n_images,
+    }
+
+
+def _scores(test: Dataset, maps: ScoreMaps) -> pd.DataFrame:
+    frame = test.frame[["category", "sample_id", "label", "defect_type"]].copy()
+    frame["score"] = maps.image_scores
+    for name, values in maps.image_parts.items():
+        if not name.startswith(CONTROL_PREFIX):
+            frame[name] = values
+    return frame.reset_index(drop=True)
+
+
+def _neurons(lake: Lake) -> pd.DataFrame:
+    neurons = [s.frame() for s in lake.visual.selections.values() if isinstance(s, NeuronSelection)]
+    columns = pd.Index(["point", "rank", "channel", "score", "selector"])
+    return pd.concat(neurons, ignore_index=True) if neurons else pd.DataFrame(columns=columns)
+
+
+def _spectrum(lake: Lake) -> pd.DataFrame:
+    assert lake.statistics is not None
+    parts = []
+    for point, statistics in lake.statistics.items():
+        selection = lake.visual.selections[point]
+        selected = np.zeros(statistics.n_channels, dtype=bool)
+        if isinstance(selection, NeuronSelection):
+            selected[selection.channels] = True
+        parts.append(
+            pd.DataFrame(
+                {
+                    "point": point,
+                    "channel": np.arange(statistics.n_channels),
+                    "mean": statistics.mean,
+                    "variance": statistics.variance,
+                    "selected": selected,
+                }
+            )
+        )
+    return pd.concat(parts, ignore_index=True)
+
+

@@ -1,0 +1,57 @@
+"""Which layers the visual branch reads: names, block numbers, or the measured default."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from lakeviz.activations import neurons_of
+from lakeviz.errors import ConfigError
+
+if TYPE_CHECKING:
+    from lakeviz.models import VisionModel
+
+
+def default_layers(model: VisionModel) -> tuple[str, ...]:
+    """Hook points used when none are named."""
+    depth = model.n_blocks
+    if model.architecture == "open_clip_resnet":
+        stages = ("layer2.*.hook_resid_post", "layer3.*.hook_resid_post")
+        return tuple(model.tower.resolve(stage)[-1] for stage in stages)
+    blocks = sorted({max(0, round(depth * share) - 1) for share in (1 / 3, 1 / 2)})
+    return tuple(f"blocks.{block}.hook_resid_post" for block in blocks)
+
+
+def layer_points(model: VisionModel, layers: Sequence[int | str] | None) -> tuple[str, ...]:
+    """Hook points for the layers asked for.
+
+    Parameters
+    ----------
+    model : VisionModel
+    layers : sequence of int or str, optional
+        Block numbers (their ``hook_resid_post``), exact names or globs.
+
+    Raises
+    ------
+    ConfigError
+        If the list is empty or a block does not exist.
+    UnknownHookPointError
+        If a name or glob matches nothing.
+    """
+    if layers is None:
+        return default_layers(model)
+    if isinstance(layers, (str, int)):
+        layers = [layers]
+    points: list[str] = []
+    for layer in layers:
+        if isinstance(layer, int) or layer.isdecimal():
+            block = int(layer)
+            if not 0 <= block < model.n_blocks:
+                raise ConfigError(f"{model.name} has blocks 0 to {model.n_blocks - 1}, not {block}")
+            layer = f"blocks.{block}.hook_resid_post"
+        points.extend(model.tower.resolve(layer))
+    if not points:
+        raise ConfigError("no layer was named for the visual branch")
+    for point in points:
+        neurons_of(model.tower, point)
+    return tuple(dict.fromkeys(points))

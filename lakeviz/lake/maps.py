@@ -1,0 +1,144 @@
+"""From patch scores to pixel maps and image scores."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from scipy.ndimage import gaussian_filter
+
+from lakeviz.errors import ConfigError
+
+PatchMaps = Float[np.ndarray, "image row column"]
+
+
+@dataclass(frozen=True)
+class ImageScoreRule:
+    """How a patch map becomes one number per image.
+
+    Parameters
+    ----------
+    name : str
+        ``"max"`` (LAKE's, to catch sparse defects) or ``"top_mean"``, the mean of the highest
+        ``fraction`` of the patches (at least one).
+    fraction : float
+        Share of patches for ``"top_mean"``, in (0, 1].
+    """
+
+    name: str = "max"
+    fraction: float = 0.01
+
+    def __post_init__(self) -> None:
+        if self.name not in ("max", "top_mean"):
+            raise ConfigError(f"image score rule must be max or top_mean, not {self.name!r}")
+        if not 0 < self.fraction <= 1:
+            raise ConfigError(f"the fraction of patches must be in (0, 1], not {self.fraction}")
+
+    def __call__(self, maps: PatchMaps) -> Float[np.ndarray, "image"]:
+        """Reduce patch maps to image scores."""
+        flat = maps.reshape(len(maps), -1)
+        if self.name == "max":
+            return flat.max(axis=1)
+        n = max(1, round(self.fraction * flat.shape[1]))
+        return np.partition(flat, -n, axis=1)[:, -n:].mean(axis=1)
+
+    def describe(self) -> str:
+        """Name the rule as results state it."""
+        return "max" if self.name == "max" else f"mean of the top {self.fraction:.3g} of patches"
+
+
+def upsample(
+    patch_map: Float[np.ndarray, "row column"], size: tuple[int, int], smoothing: float = 0.0
+) -> Float[np.ndarray, "height width"]:
+    """Bring one patch map to ``size`` pixels: bilinear between patch centres, then Gaussian.
+
+    Parameters
+    ----------
+    patch_map : float array [row, column]
+    size : (height, width)
+        In pixels.
+    smoothing : float
+        Standard deviation of the Gaussian in pixels of the result; 0 for none.
+    """
+    tensor = torch.from_numpy(np.ascontiguousarray(patch_map, dtype=np.float32))[None, None]
+    pixels = torch.nn.functional.interpolate(
+        tensor, size=size, mode="bilinear", align_corners=False
+    )[0, 0].numpy()
+    if smoothing > 0:
+        pixels = gaussian_filter(pixels, smoothing, mode="nearest")
+    return pixels
+
+
+@dataclass
+class ScoreMaps:
+    """Scores of some images, the parts they are made of, and pixel maps on demand.
+
+    Attributes
+    ----------
+    patch : float array [image, row, column]
+        The fused patch scores.
+    parts : dict of float arrays [image, row, column]
+        ``"visual"``, ``"visual/<hook point>"`` for each layer and, with a text branch, ``"text"``.
+    image_scores : float array [image]
+        The image score of the fused map.
+    image_parts : dict of float arrays [image]
+        The same rule on each part; with a text branch also ``"text_image"``, the probability of
+        "anomalous" for the image embedding.
+    sample_ids : list of str
+    sizes : list of (height, width)
+        Sizes of the original images in pixels.
+    smoothing : float
+        Standard deviation of the Gaussian on pixel maps, in pixels.
+    map_size : (height, width), optional
+        Size of the pixel maps; each image's own size by default.
+    skipped : list of (path, reason)
+        Images that could not be read, where that was allowed.
+    """
+
+    patch: PatchMaps
+    parts: dict[str, PatchMaps]
+    image_scores: Float[np.ndarray, "image"]
+    image_parts: dict[str, Float[np.ndarray, "image"]]
+    sample_ids: list[str]
+    sizes: list[tuple[int, int]]
+    smoothing: float = 0.0
+    map_size: tuple[int, int] | None = None
+    skipped: list[tuple[str, str]] = field(default_factory=list)
+
+    def __len__(self) -> int:
+        return len(self.sample_ids)
+
+    @property
+    def grid(self) -> tuple[int, int]:
+        """Rows and columns of patches."""
+        return self.patch.shape[1], self.patch.shape[2]
+
+    def _source(self, part: str | None) -> PatchMaps:
+        if part is None:
+            return self.patch
+        if part not in self.parts:
+            raise ConfigError(f"no part {part!r} in these maps; parts: {', '.join(self.parts)}")
+        return self.parts[part]
+
+    def pixel_map(
+        self, index: int, part: str | None = None
+    ) -> Float[np.ndarray, "height width"]:
+        """Pixel map of one image, of the fused score or of one part.
+
+        Made when asked for, so that a large test set does not have to fit in memory.
+        """
+        size = self.map_size or self.sizes[index]
+        return upsample(self._source(part)[index], size, self.smoothing)
+
+    def pixel_maps(self, part: str | None = None) -> Iterator[Float[np.ndarray, "height width"]]:
+        """Yield the pixel map of each image."""
+        for index in range(len(self)):
+            yield self.pixel_map(index, part)
+
+
+def stack_parts(batches: Sequence[Mapping[str, np.ndarray]]) -> dict[str, np.ndarray]:
+    """Join the parts of successive batches along the image axis."""
+    return {name: np.concatenate([b[name] for b in batches]) for name in batches[0]}

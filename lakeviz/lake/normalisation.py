@@ -1,0 +1,77 @@
+"""Normalisations of patch tokens before they are compared. The paper does not say which; all are options."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from lakeviz.activations.statistics import ChannelStatistics
+from lakeviz.errors import ConfigError
+
+Kind = Literal["none", "layernorm", "l2", "zscore"]
+KINDS: tuple[str, ...] = ("none", "layernorm", "l2", "zscore")
+STAGES: tuple[str, ...] = ("before", "after")
+_EPSILON = 1e-6
+
+
+@dataclass(frozen=True)
+class Normalisation:
+    """How tokens are normalised, and whether before or after the neurons are selected.
+
+    ``layernorm`` gives each token zero mean and unit variance over its channels, ``l2`` unit length,
+    ``zscore`` standardises each channel with the mean and deviation of the normal tokens. ``before``
+    uses all channels of the token, ``after`` the selected ones only. (For ``zscore`` of neurons the
+    two are the same; a subspace is standardised along its own axes with ``after``.)
+
+    Raises
+    ------
+    ConfigError
+        On an unknown kind or stage.
+    """
+
+    kind: str = "none"
+    stage: str = "before"
+
+    def __post_init__(self) -> None:
+        if self.kind not in KINDS:
+            raise ConfigError(f"normalisation must be one of {', '.join(KINDS)}, not {self.kind!r}")
+        if self.stage not in STAGES:
+            raise ConfigError(f"normalisation stage must be before or after, not {self.stage!r}")
+
+
+def standardiser(statistics: ChannelStatistics) -> tuple[Tensor, Tensor]:
+    """Mean and standard deviation of each channel as tensors; constant channels get deviation 1."""
+    deviation = torch.from_numpy(statistics.variance).sqrt()
+    deviation = torch.where(deviation > 0, deviation, torch.ones_like(deviation))
+    return torch.from_numpy(statistics.mean).float(), deviation.float()
+
+
+def normalise(
+    tokens: Float[Tensor, "*token channel"],
+    kind: str,
+    standard: tuple[Tensor, Tensor] | None = None,
+) -> Float[Tensor, "*token channel"]:
+    """Apply one kind of normalisation along the last axis.
+
+    Parameters
+    ----------
+    tokens : Tensor [..., channel]
+    kind : str
+        One of :data:`KINDS`.
+    standard : (mean, deviation), optional
+        Needed by ``"zscore"``.
+    """
+    if kind == "layernorm":
+        return torch.nn.functional.layer_norm(tokens, tokens.shape[-1:], eps=_EPSILON)
+    if kind == "l2":
+        return torch.nn.functional.normalize(tokens, dim=-1, eps=1e-12)
+    if kind == "zscore":
+        if standard is None:
+            raise ConfigError("zscore needs the mean and deviation of the normal tokens")
+        mean, deviation = (t.to(tokens.device, tokens.dtype) for t in standard)
+        return (tokens - mean) / deviation
+    return tokens

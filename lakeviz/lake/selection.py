@@ -1,0 +1,121 @@
+"""What a selector gives: some channels of a hook point, or a subspace of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from lakeviz.errors import SelectionError
+
+
+@dataclass(frozen=True)
+class NeuronSelection:
+    """Neurons (channels) of one hook point, best first.
+
+    Parameters
+    ----------
+    point : str
+        Hook point.
+    channels : int array [k]
+        Channel indices, in the selector's order.
+    scores : float array [k]
+        The selector's score of each, in units of the activation squared for variances.
+    n_channels : int
+        How many channels the point has.
+    selector : str
+        Name of the selector.
+    provenance : dict
+        What the selection was made from: tokens, seed, options.
+    """
+
+    point: str
+    channels: Int[np.ndarray, "k"]
+    scores: Float[np.ndarray, "k"]
+    n_channels: int
+    selector: str
+    provenance: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        channels = np.asarray(self.channels)
+        if channels.size == 0:
+            raise SelectionError(f"{self.point}: {self.selector} selected no channel")
+        if len(set(channels.tolist())) != channels.size:
+            raise SelectionError(f"{self.point}: {self.selector} selected a channel twice")
+        if channels.min() < 0 or channels.max() >= self.n_channels:
+            raise SelectionError(
+                f"{self.point}: {self.selector} selected a channel outside 0..{self.n_channels - 1}"
+            )
+
+    @property
+    def k(self) -> int:
+        """Number of channels selected."""
+        return len(self.channels)
+
+    def project(self, tokens: Float[Tensor, "*token channel"]) -> Float[Tensor, "*token k"]:
+        """Keep the selected channels of tokens."""
+        index = torch.as_tensor(np.ascontiguousarray(self.channels), device=tokens.device)
+        return tokens.index_select(-1, index)
+
+    def frame(self) -> pd.DataFrame:
+        """One row per neuron: point, rank, channel, score, selector."""
+        return pd.DataFrame(
+            {
+                "point": self.point,
+                "rank": np.arange(1, self.k + 1),
+                "channel": self.channels,
+                "score": self.scores,
+                "selector": self.selector,
+            }
+        )
+
+
+@dataclass(frozen=True)
+class SubspaceSelection:
+    """A ``k``-dimensional subspace of the channels of one hook point, for comparison with neurons.
+
+    Tokens are projected as they are, not centred, as a channel selection does not centre either.
+
+    Parameters
+    ----------
+    point : str
+        Hook point.
+    basis : float array [channel, k]
+        Orthonormal columns.
+    scores : float array [k]
+        The variance along each column.
+    selector : str
+        Name of the selector.
+    provenance : dict
+        What the subspace was made from.
+    """
+
+    point: str
+    basis: Float[np.ndarray, "channel k"]
+    scores: Float[np.ndarray, "k"]
+    selector: str
+    provenance: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def k(self) -> int:
+        """Dimension of the subspace."""
+        return self.basis.shape[1]
+
+    @property
+    def n_channels(self) -> int:
+        """How many channels the point has."""
+        return self.basis.shape[0]
+
+    def project(self, tokens: Float[Tensor, "*token channel"]) -> Float[Tensor, "*token k"]:
+        """Coordinates of tokens along the columns of the basis."""
+        basis = torch.as_tensor(self.basis, dtype=tokens.dtype, device=tokens.device)
+        return tokens @ basis
+
+
+Selection = NeuronSelection | SubspaceSelection

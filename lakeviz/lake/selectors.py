@@ -1,0 +1,233 @@
+"""Selectors: which neurons of a hook point are kept. LAKE's is :func:`variance`; the rest are controls.
+
+All share one interface, ``select(statistics, k, ...)``. New ones join with :func:`register_selector`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from lakeviz.activations.statistics import ChannelStatistics
+from lakeviz.errors import SelectionError, nearest
+from lakeviz.lake.selection import NeuronSelection, Selection, SubspaceSelection
+
+SelectorFunction = Callable[[ChannelStatistics, int, np.random.Generator], Selection]
+
+
+@dataclass(frozen=True)
+class Selector:
+    """A registered selector.
+
+    Parameters
+    ----------
+    name : str
+        Its name in options and results.
+    function : callable
+        ``(statistics, k, generator) -> Selection``.
+    description : str
+        One sentence for tables.
+    needs_covariance : bool
+        Whether the statistics must hold the covariance matrix.
+    is_random : bool
+        Whether another seed gives another selection.
+    """
+
+    name: str
+    function: SelectorFunction
+    description: str
+    needs_covariance: bool = False
+    is_random: bool = False
+
+
+SELECTORS: dict[str, Selector] = {}
+
+
+def register_selector(
+    name: str, *, needs_covariance: bool = False, is_random: bool = False
+) -> Callable[[SelectorFunction], SelectorFunction]:
+    """Register a function as selector ``name``; its docstring's first line describes it.
+
+    Raises
+    ------
+    SelectionError
+        If the name is taken.
+    """
+
+    def decorate(function: SelectorFunction) -> SelectorFunction:
+        if name in SELECTORS:
+            raise SelectionError(f"a selector {name!r} is already registered")
+        description = (function.__doc__ or "").strip().split("\n")[0]
+        SELECTORS[name] = Selector(name, function, description, needs_covariance, is_random)
+        return function
+
+    return decorate
+
+
+def get_selector(name: str) -> Selector:
+    """Look a selector up.
+
+    Raises
+    ------
+    SelectionError
+        Names the known ones.
+    """
+    if name not in SELECTORS:
+        hint = nearest(name, SELECTORS)
+        raise SelectionError(f"no selector {name!r}{hint}; known: {', '.join(SELECTORS)}")
+    return SELECTORS[name]
+
+
+def select(
+    statistics: ChannelStatistics, k: int, selector: str = "variance", *, seed: int = 0
+) -> Selection:
+    """Select ``k`` neurons (or dimensions) of one hook point.
+
+    Parameters
+    ----------
+    statistics : ChannelStatistics
+        Of the normal patch tokens at the point.
+    k : int
+        How many; ignored by ``"all"``.
+    selector : str
+        A registered name.
+    seed : int
+        Seed of the random selectors.
+
+    Returns
+    -------
+    NeuronSelection or SubspaceSelection
+
+    Raises
+    ------
+    SelectionError
+        If ``k`` is not between 1 and the number of channels, or the selector is unknown.
+    """
+    chosen = get_selector(selector)
+    n = statistics.n_channels
+    if not 1 <= k <= n:
+        raise SelectionError(
+            f"{statistics.point} has {n} channels, so k must be between 1 and {n}, not {k}"
+        )
+    return chosen.function(statistics, k, np.random.default_rng([seed, n]))
+
+
+def _neurons(
+    statistics: ChannelStatistics, channels: np.ndarray, selector: str, **provenance: Any
+) -> NeuronSelection:
+    channels = np.asarray(channels, dtype=np.int64)
+    return NeuronSelection(
+        point=statistics.point,
+        channels=channels,
+        scores=statistics.variance[channels],
+        n_channels=statistics.n_channels,
+        selector=selector,
+        provenance={"n_tokens": statistics.count, **provenance},
+    )
+
+
+def variance_order(statistics: ChannelStatistics) -> np.ndarray:
+    """Channels by falling variance; equal variances keep the order of their index."""
+    return np.argsort(-statistics.variance, kind="stable")
+
+
+@register_selector("variance")
+def variance(
+    statistics: ChannelStatistics, k: int, generator: np.random.Generator
+) -> NeuronSelection:
+    """The k channels of highest marginal variance (LAKE)."""
+    return _neurons(statistics, variance_order(statistics)[:k], "variance")
+
+
+@register_selector("bottom_variance")
+def bottom_variance(
+    statistics: ChannelStatistics, k: int, generator: np.random.Generator
+) -> NeuronSelection:
+    """The k channels of lowest marginal variance."""
+    return _neurons(statistics, variance_order(statistics)[::-1][:k], "bottom_variance")
+
+
+@register_selector("random", is_random=True)
+def random(
+    statistics: ChannelStatistics, k: int, generator: np.random.Generator
+) -> NeuronSelection:
+    """K channels drawn uniformly without replacement."""
+    return _neurons(statistics, generator.permutation(statistics.n_channels)[:k], "random")
+
+
+@register_selector("variance_matched", is_random=True)
+def variance_matched(
+    statistics: ChannelStatistics, k: int, generator: np.random.Generator
+) -> NeuronSelection:
+    """K other channels, each near in log variance to one of the top k.
+
+    The top ``k`` are walked in random order; each takes one at random of the five unused channels
+    outside the top ``k`` whose log variance is nearest. Where fewer than ``k`` channels lie outside,
+    the rest is filled from the top ``k`` at random. Since no other channel can have the variance of
+    the very top ones, the match is never perfect: ``provenance`` says how far off it is.
+    """
+    order = variance_order(statistics)
+    top, free = order[:k], list(order[k:])
+    log_variance = np.log(np.maximum(statistics.variance, np.finfo(float).tiny))
+    pairs: list[tuple[int, int]] = []
+    for target in generator.permutation(top)[: len(free)]:
+        distance = np.abs(log_variance[free] - log_variance[target])
+        near = np.argsort(distance, kind="stable")[:5]
+        pairs.append((target, free.pop(int(generator.choice(near)))))
+    fill = generator.permutation(top)[: k - len(pairs)]
+    channels = np.array([*(match for _, match in pairs), *fill], dtype=np.int64)
+    gap = [log_variance[match] - log_variance[target] for target, match in pairs]
+    return _neurons(
+        statistics,
+        channels,
+        "variance_matched",
+        overlap_with_top_k=len(fill),
+        mean_log_variance_gap=float(np.mean(gap)) if gap else 0.0,
+    )
+
+
+@register_selector("all")
+def all_channels(
+    statistics: ChannelStatistics, k: int, generator: np.random.Generator
+) -> NeuronSelection:
+    """Every channel, whatever k is."""
+    return _neurons(statistics, np.arange(statistics.n_channels), "all")
+
+
+@register_selector("pca", needs_covariance=True)
+def pca(
+    statistics: ChannelStatistics, k: int, generator: np.random.Generator
+) -> SubspaceSelection:
+    """The k leading principal directions of the patch tokens (truncated PCA)."""
+    values, vectors = np.linalg.eigh(statistics.covariance)
+    basis, scores = vectors[:, ::-1][:, :k], values[::-1][:k]
+    # The sign of an eigenvector is arbitrary: make its largest entry positive, for reproducibility.
+    largest = np.abs(basis).argmax(0)
+    basis = basis * np.sign(basis[largest, np.arange(k)])
+    return SubspaceSelection(
+        statistics.point,
+        np.ascontiguousarray(basis),
+        np.maximum(scores, 0.0),
+        "pca",
+        {"n_tokens": statistics.count, "retained_variance": float(scores.sum() / values.sum())},
+    )
+
+
+@register_selector("random_rotation", is_random=True)
+def random_rotation(
+    statistics: ChannelStatistics, k: int, generator: np.random.Generator
+) -> SubspaceSelection:
+    """A uniformly random k-dimensional subspace (Haar, by QR of a Gaussian matrix)."""
+    gaussian = generator.standard_normal((statistics.n_channels, k))
+    basis, upper = np.linalg.qr(gaussian)
+    basis = basis * np.sign(np.diag(upper))
+    if statistics.comoment is None:
+        scores = np.full(k, np.nan)
+    else:
+        scores = np.einsum("ck,cd,dk->k", basis, statistics.covariance, basis)
+    return SubspaceSelection(
+        statistics.point, basis, scores, "random_rotation", {"n_tokens": statistics.count}
+    )

@@ -1,0 +1,202 @@
+"""The visual branch: selections and galleries per hook point, and the structural score they give."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from lakeviz.activations.statistics import ChannelStatistics
+from lakeviz.errors import ConfigError
+from lakeviz.lake.coreset import greedy_coreset
+from lakeviz.lake.gallery import Gallery
+from lakeviz.lake.normalisation import Normalisation, normalise, standardiser
+from lakeviz.lake.selection import Selection, SubspaceSelection
+from lakeviz.lake.selectors import select
+
+Tokens = Mapping[str, Float[Tensor, "image patch channel"]]
+
+
+@dataclass(frozen=True)
+class VisualOptions:
+    """How normal patch tokens are remembered and compared.
+
+    Parameters
+    ----------
+    distance : str
+        ``"cosine"`` or ``"euclidean"``.
+    neighbours : int
+        The score is the mean distance to this many nearest normal tokens.
+    normalisation : Normalisation
+    coreset : float
+        Share of the normal tokens kept, in (0, 1]; below 1 by greedy coreset.
+    memory_mb : float
+        Block size of the search.
+    """
+
+    distance: str = "cosine"
+    neighbours: int = 1
+    normalisation: Normalisation = field(default_factory=Normalisation)
+    coreset: float = 1.0
+    memory_mb: float = 32.0
+
+    def __post_init__(self) -> None:
+        if not 0 < self.coreset <= 1:
+            raise ConfigError(f"the coreset share must be in (0, 1], not {self.coreset}")
+
+
+@dataclass(frozen=True)
+class Restriction:
+    """From all channels of a token to the normalised, selected ones.
+
+    Parameters
+    ----------
+    selection : NeuronSelection or SubspaceSelection
+    normalisation : Normalisation
+    standard : (mean, deviation), optional
+        Of the normal tokens, for z-scores: over all channels if the normalisation comes before the
+        selection, over the selected ones if after.
+    """
+
+    selection: Selection
+    normalisation: Normalisation
+    standard: tuple[Tensor, Tensor] | None = None
+
+    def __call__(self, tokens: Float[Tensor, "*token channel"]) -> Float[Tensor, "*token k"]:
+        """Normalise and restrict tokens."""
+        before = self.normalisation.stage == "before"
+        tokens = tokens.float()
+        if before:
+            tokens = normalise(tokens, self.normalisation.kind, self.standard)
+        tokens = self.selection.project(tokens)
+        return tokens if before else normalise(tokens, self.normalisation.kind, self.standard)
+
+
+@dataclass(frozen=True)
+class VisualPoint:
+    """One hook point of a fitted visual branch."""
+
+    restriction: Restriction
+    gallery: Gallery
+
+    @property
+    def selection(self) -> Selection:
+        """The neurons (or subspace) in use."""
+        return self.restriction.selection
+
+    def score(self, tokens: Float[Tensor, "image patch channel"]) -> Float[Tensor, "image patch"]:
+        """Distance of each patch to its nearest normal patches."""
+        return self.gallery.score(self.restriction(tokens))
+
+
+@dataclass
+class VisualBranch:
+    """Selections and galleries at one or more hook points."""
+
+    points: dict[str, VisualPoint]
+    selector: str
+    seed: int
+
+    def score(self, tokens: Tokens) -> dict[str, Float[Tensor, "image patch"]]:
+        """Score the tokens of each point."""
+        return {p: point.score(tokens[p]) for p, point in self.points.items()}
+
+    @property
+    def selections(self) -> dict[str, Selection]:
+        """The selection at each hook point."""
+        return {p: point.selection for p, point in self.points.items()}
+
+    @property
+    def gallery_bytes(self) -> int:
+        """Memory of all galleries."""
+        return sum(4 * point.gallery.tokens.numel() for point in self.points.values())
+
+
+def _standard(
+    selection: Selection, normalisation: Normalisation, statistics: ChannelStatistics
+) -> tuple[Tensor, Tensor] | None:
+    """Mean and deviation for z-scores, in the frame the stage asks for."""
+    if normalisation.kind != "zscore":
+        return None
+    mean, deviation = standardiser(statistics)
+    if normalisation.stage == "before":
+        return mean, deviation
+    if isinstance(selection, SubspaceSelection):
+        scale = torch.from_numpy(selection.scores).clamp(min=0).sqrt().float()
+        return selection.project(mean), torch.where(scale > 0, scale, torch.ones_like(scale))
+    return selection.project(mean), selection.project(deviation)
+
+
+@dataclass(frozen=True)
+class BranchSpec:
+    """Which selection a visual branch uses: LAKE's own, or a control of the same size."""
+
+    selector: str = "variance"
+    k: int = 100
+    seed: int = 0
+
+
+def fit_branches(
+    normal: Iterable[Tokens],
+    statistics: Mapping[str, ChannelStatistics],
+    specs: Sequence[BranchSpec],
+    options: VisualOptions | None = None,
+) -> list[VisualBranch]:
+    """Select at each point and remember the normal patch tokens, for several branches in one pass.
+
+    Parameters
+    ----------
+    normal : iterable of mappings of hook point to Tensor [image, patch, channel]
+        Normal patch tokens, batch by batch; only their restrictions are kept.
+    statistics : mapping of hook point to ChannelStatistics
+        Of the same tokens.
+    specs : sequence of BranchSpec
+    options : VisualOptions, optional
+        Shared by all branches.
+
+    Returns
+    -------
+    list of VisualBranch
+        In the order of ``specs``.
+    """
+    options = options or VisualOptions()
+    restrictions = [_restrictions(statistics, spec, options.normalisation) for spec in specs]
+    features: list[dict[str, list[Tensor]]] = [{p: [] for p in statistics} for _ in specs]
+    for tokens in normal:
+        for restriction, kept in zip(restrictions, features, strict=True):
+            for point, parts in kept.items():
+                parts.append(restriction[point](tokens[point]).flatten(0, 1))
+    return [
+        VisualBranch(
+            {p: VisualPoint(r[p], _remember(torch.cat(kept[p]), options, spec.seed)) for p in kept},
+            spec.selector,
+            spec.seed,
+        )
+        for spec, r, kept in zip(specs, restrictions, features, strict=True)
+    ]
+
+
+def _restrictions(
+    statistics: Mapping[str, ChannelStatistics], spec: BranchSpec, normalisation: Normalisation
+) -> dict[str, Restriction]:
+    found = {}
+    for point, of_point in statistics.items():
+        selection = select(of_point, spec.k, spec.selector, seed=spec.seed)
+        standard = _standard(selection, normalisation, of_point)
+        found[point] = Restriction(selection, normalisation, standard)
+    return found
+
+
+def _remember(features: Float[Tensor, "token k"], options: VisualOptions, seed: int) -> Gallery:
+    if options.coreset < 1:
+        size = max(options.neighbours, round(options.coreset * len(features)))
+        features = features[greedy_coreset(features, size, seed=seed)]
+    return Gallery(
+        features,
+        distance=options.distance,
+        neighbours=options.neighbours,
+        memory_mb=options.memory_mb,
+    )
