@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from lakeviz.models.catalog import models_table
-    from lakeviz.models.hooked import HookedTower, read_only
+    from lakeviz.models.hooked import HookedTower
     from lakeviz.models.loading import load_model
     from lakeviz.models.preprocess import Preprocess
+    from lakeviz.models.taps import read_only
     from lakeviz.models.text import TextEncoder
     from lakeviz.models.vision_model import VisionModel
 
@@ -23,7 +24,7 @@ _HOME = {
     "VisionModel": "vision_model",
     "load_model": "loading",
     "models_table": "catalog",
-    "read_only": "hooked",
+    "read_only": "taps",
 }
 
 __all__ = [

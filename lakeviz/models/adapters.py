@@ -30,8 +30,12 @@ def adapter_for(tower: nn.Module) -> TowerAdapter:
         return OpenClipResNet(tower)
     from lakeviz.models.timm_vit import TimmViT, is_timm_vit
 
-    if isinstance(tower, TimmModel) or is_timm_vit(tower):
+    if is_timm_vit(tower.trunk if isinstance(tower, TimmModel) else tower):
         return TimmViT(tower)
+    if isinstance(tower, TimmModel):
+        from lakeviz.models.timm_stages import TimmStages
+
+        return TimmStages(tower)
     raise ModelError(
         f"no hook points are known for a tower of class {type(tower).__name__}; known are "
         "open_clip's VisionTransformer, TimmModel and ModifiedResNet, and timm vision transformers"

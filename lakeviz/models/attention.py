@@ -93,7 +93,8 @@ class AttentionView(ABC):
             isinstance(m, nn.Dropout) and m.p > 0 for m in self.module.modules()
         ):
             raise HookError(
-                "per-head points need the tower in eval mode (its attention has dropout); call tower.eval()"
+                "per-head points need the tower in eval mode, for its attention has dropout: "
+                "call tower.eval()"
             )
 
 

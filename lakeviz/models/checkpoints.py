@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from lakeviz.errors import CheckpointError
+from lakeviz.errors import CheckpointError, LakevizError
 
 _SUFFIXES = {".pt", ".pth", ".bin", ".safetensors", ".ckpt"}
 
@@ -55,6 +56,7 @@ def read_state(path: Path) -> dict[str, Tensor]:
         return {k: v for k, v in state.items() if k not in _NOT_WEIGHTS}
     import open_clip.factory
 
+    state: Any
     with _readable(path):
         state = open_clip.factory.load_state_dict(str(path))
     if not state or not all(isinstance(v, Tensor) for v in state.values()):
@@ -77,15 +79,15 @@ def _readable(path: Path) -> Iterator[None]:
 
 
 @contextmanager
-def fitting(model_name: str, path: Path, expected: nn.Module | None = None) -> Iterator[None]:
+def fitting(model_name: str, path: Path, bare: Callable[[], nn.Module]) -> Iterator[None]:
     """Turn any failure to load ``path`` into one error that names model, file and first keys.
 
     Parameters
     ----------
     model_name, path
         For the message.
-    expected
-        The model whose keys are compared, if it is at hand.
+    bare
+        Builds the model without weights, to compare keys; only called after a failure.
 
     Raises
     ------
@@ -94,13 +96,11 @@ def fitting(model_name: str, path: Path, expected: nn.Module | None = None) -> I
     """
     try:
         yield
-    except CheckpointError:
+    except LakevizError:
         raise
     except Exception as e:  # each library fails in its own way on foreign keys
-        detail = str(e).strip().splitlines()
-        what = " ".join(line.strip() for line in detail[:1])
-        if expected is not None:
-            what = describe_mismatch(expected.state_dict(), read_state(path)) or what
+        reason = (str(e).strip().splitlines() or [type(e).__name__])[0]
+        what = describe_mismatch(bare().state_dict(), read_state(path)) or reason
         raise CheckpointError(
             f"the checkpoint {path} does not fit the model {model_name}: {what}"
         ) from e

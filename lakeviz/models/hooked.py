@@ -8,9 +8,8 @@ again whatever happens. At rest the output is therefore bit-equal to the bare to
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from functools import partial
 from types import SimpleNamespace
 from typing import Any
 
@@ -21,54 +20,16 @@ from torch import Tensor, nn
 from transformer_lens import ActivationCache, HookedRootModule
 from transformer_lens.hook_points import HookPoint
 
-from lakeviz.errors import (
-    ActivationError,
-    CaptureTooLargeError,
-    HookDidNotFireError,
-    HookError,
-    HookNotEditableError,
-)
+from lakeviz.errors import CaptureTooLargeError, HookError
 from lakeviz.models.adapter import TowerAdapter
 from lakeviz.models.attention import value_value_attention
 from lakeviz.models.names import NamesFilter, resolve_names
-from lakeviz.models.points import Handle, Point
+from lakeviz.models.resume import check_resume, resumed
+from lakeviz.models.taps import Hook, StopForward, Taps, out_of_place, read_only
 
 log = logging.getLogger(__name__)
 
-Hook = Callable[..., Tensor | None]
 FwdHooks = Sequence[tuple[NamesFilter, Hook]]
-
-
-class _StopForward(Exception):  # noqa: N818 - control flow, not an error
-    """Leaves the tower's forward pass once nothing deeper is wanted."""
-
-
-def read_only(fn: Hook) -> Hook:
-    """Mark a hook that only looks, so that it is shown the tensor itself and not a copy.
-
-    The mark is a promise not to write into the tensor; a value the hook returns is dropped.
-    """
-
-    def look(tensor: Tensor, hook: HookPoint) -> None:
-        fn(tensor, hook=hook)
-
-    look.read_only = True  # type: ignore[attr-defined]
-    return look
-
-
-def _out_of_place(fn: Hook) -> Hook:
-    """Give a hook its own copy, so that editing in place cannot rewrite what was cached before."""
-    if getattr(fn, "read_only", False):
-        return fn
-
-    def edit(tensor: Tensor, hook: HookPoint) -> Tensor | None:
-        own = tensor.clone()
-        edited = fn(own, hook=hook)
-        if edited is None:
-            return None if torch.equal(own, tensor) else own
-        return edited
-
-    return edit
 
 
 class HookedTower(HookedRootModule):
@@ -121,8 +82,12 @@ class HookedTower(HookedRootModule):
 
     @property
     def dtype(self) -> torch.dtype:
-        """Precision the images are given to the tower in (that of its first weights)."""
-        return next(p.dtype for p in self.tower.parameters() if p.ndim > 1)
+        """Precision the images are given to the tower in: that of its patch embedding.
+
+        With half precision open_clip keeps norms and position embeddings in fp32, so the first
+        parameter does not tell; the first one with the most axes is the convolution over pixels.
+        """
+        return max(self.tower.parameters(), key=lambda p: p.ndim).dtype
 
     # --- what TransformerLens' class does on its hook points, for a table instead of a list ---
 
@@ -177,7 +142,7 @@ class HookedTower(HookedRootModule):
     def add_hook(self, name: NamesFilter, hook: Hook, *args: Any, **kwargs: Any) -> None:
         """Add a lasting hook (TransformerLens' ``add_hook``) to all points a filter asks for."""
         for exact in self.resolve(name):
-            super().add_hook(exact, _out_of_place(hook), *args, **kwargs)
+            super().add_hook(exact, out_of_place(hook), *args, **kwargs)
 
     @contextmanager
     def hooks(
@@ -197,14 +162,17 @@ class HookedTower(HookedRootModule):
         UnknownHookPointError
             Before anything is added, if a name does not exist.
         """
-        fwd = [(n, _out_of_place(fn)) for names, fn in fwd_hooks for n in self.resolve(names)]
-        bwd = [(n, fn) for names, fn in bwd_hooks for n in self.resolve(names)]
+        fwd: list[Any] = [
+            (name, out_of_place(fn)) for names, fn in fwd_hooks for name in self.resolve(names)
+        ]
+        bwd: list[Any] = [(name, fn) for names, fn in bwd_hooks for name in self.resolve(names)]
         with super().hooks(fwd, bwd, reset_hooks_end, clear_contexts):
             yield self
 
-    def run_with_cache(
+    def run_with_cache(  # type: ignore[override]
         self,
-        *model_args: Any,
+        images: Tensor,
+        *,
         names_filter: NamesFilter | None = None,
         device: Any = None,
         remove_batch_dim: bool = False,
@@ -214,12 +182,13 @@ class HookedTower(HookedRootModule):
         pos_slice: Any = None,
         everything: bool = False,
         stop_at: str | None = "auto",
-        **model_kwargs: Any,
     ) -> tuple[Any, ActivationCache]:
-        """Run the tower and return ``(output, cache)``; TransformerLens' signature plus two.
+        """Run the tower and return ``(output, cache)``: TransformerLens' signature, and two more.
 
         Parameters
         ----------
+        images
+            Preprocessed images ``[batch, 3, height, width]``.
         names_filter
             What to capture.
         everything
@@ -227,8 +196,11 @@ class HookedTower(HookedRootModule):
         stop_at
             ``"auto"``: stop as soon as the deepest captured point has been reached; where that
             leaves out blocks, ``output`` is None. A point's name: stop there. None: run to the end.
-        device, remove_batch_dim, incl_bwd, reset_hooks_end, clear_contexts, pos_slice
-            As in TransformerLens. ``incl_bwd`` runs to the end.
+        device, remove_batch_dim, reset_hooks_end, clear_contexts, pos_slice
+            As in TransformerLens.
+        incl_bwd
+            Not for image towers, whose output is no scalar to differentiate: put ``bwd_hooks`` on
+            with :meth:`hooks` and call ``backward`` on a scalar of your own.
 
         Raises
         ------
@@ -236,29 +208,33 @@ class HookedTower(HookedRootModule):
             If everything was asked for implicitly.
         UnknownHookPointError, HookDidNotFireError
             If a point does not exist or its module was not called.
+        HookError
+            For ``incl_bwd``, and for ``remove_batch_dim`` with more than one image.
         """
-        names = self._names_to_capture(names_filter, everything, model_args)
-        if remove_batch_dim and len(model_args[0]) != 1:
-            raise HookError(f"remove_batch_dim needs a batch of one, not of {len(model_args[0])}")
-        cache, fwd, bwd = self.get_caching_hooks(
-            names, incl_bwd, device, remove_batch_dim=remove_batch_dim, pos_slice=pos_slice
+        if incl_bwd:
+            raise HookError(
+                "incl_bwd differentiates a scalar output and an image tower has none: use "
+                "tower.hooks(bwd_hooks=...) and call backward on a scalar of the output"
+            )
+        if remove_batch_dim and len(images) != 1:
+            raise HookError(f"remove_batch_dim needs a batch of one, not of {len(images)}")
+        names = self._names_to_capture(names_filter, everything, len(images))
+        cache, caching, _ = self.get_caching_hooks(
+            names, device=device, remove_batch_dim=remove_batch_dim, pos_slice=pos_slice
         )
-        fwd = [(name, read_only(fn)) for name, fn in fwd]
-        with self.hooks(fwd, bwd, reset_hooks_end, clear_contexts):
-            output = self(*model_args, stop_at=None if incl_bwd else stop_at, **model_kwargs)
-            if incl_bwd:
-                output.backward()
+        fwd = [(name, read_only(fn)) for name, fn in caching]
+        with self.hooks(fwd, (), reset_hooks_end, clear_contexts):
+            output = self(images, stop_at=stop_at)
         return output, ActivationCache(cache, self, has_batch_dim=not remove_batch_dim)
 
     def _names_to_capture(
-        self, names_filter: NamesFilter | None, everything: bool, model_args: Sequence[Any]
+        self, names_filter: NamesFilter | None, everything: bool, n_images: int
     ) -> list[str]:
         if names_filter is not None:
             return self.resolve(names_filter)
         names = list(self.points)
-        n = len(model_args[0])
-        size = self.capture_bytes(names, n) / 2**20
-        what = f"all {len(names)} hook points of {n} images take {size:,.1f} MiB"
+        size = self.capture_bytes(names, n_images) / 2**20
+        what = f"all {len(names)} hook points of {n_images} images take {size:,.1f} MiB"
         if not everything:
             raise CaptureTooLargeError(
                 f"{what}; name the points in names_filter, or pass everything=True if you mean it"
@@ -274,7 +250,7 @@ class HookedTower(HookedRootModule):
         Parameters
         ----------
         images
-            Preprocessed images ``[batch, 3, height, width]``; moved to the tower's device and dtype.
+            Preprocessed images ``[batch, 3, height, width]``; moved to the tower's device, dtype.
         stop_at
             None runs to the end. ``"auto"`` stops once every point that has hooks was reached, a
             name once that point was; the result is None where blocks were left out.
@@ -295,10 +271,10 @@ class HookedTower(HookedRootModule):
             active += [self.points[n] for n in awaited if self.points[n] not in active]
         # In the last block nothing is left to save, and running on gives the output too.
         last_to_stop = -2 if stop_at is None else self.cfg.n_layers - 1
-        with _Taps(self.hook_dict, active, awaited, last_to_stop) as taps:
+        with Taps(self.hook_dict, active, awaited, last_to_stop) as taps:
             try:
                 output = self.tower(images)
-            except _StopForward:
+            except StopForward:
                 output = None
         taps.check_all_fired()
         return output
@@ -340,11 +316,9 @@ class HookedTower(HookedRootModule):
         HookError
             If ``point`` is no residual point, or something before it is asked for.
         """
-        from lakeviz.models.resume import resumed
-
         captured = self.resolve(names_filter) if names_filter is not None else []
         hooked = [name for names, _ in fwd_hooks for name in self.resolve(names)]
-        self._check_resume(point, activation, [*captured, *hooked])
+        check_resume(self, point, activation, [*captured, *hooked])
         cache, fwd, _ = self.get_caching_hooks(captured or (lambda _: False))
         fwd = [*fwd_hooks, *((name, read_only(fn)) for name, fn in fwd)]
         height, width = self.adapter.image_size
@@ -352,23 +326,6 @@ class HookedTower(HookedRootModule):
         with resumed(self, self.points[point], activation), self.hooks(fwd):
             output = self(blank, stop_at=stop_at)
         return output, ActivationCache(cache, self)
-
-    def _check_resume(self, point: str, activation: Tensor, asked: Sequence[str]) -> None:
-        self.resolve(point)
-        if not point.endswith(("hook_resid_pre", "hook_resid_post")):
-            raise HookError(
-                f"the tower resumes from hook_resid_pre or hook_resid_post of a block, not {point!r}"
-            )
-        expected = self.points[point].sizes
-        if tuple(activation.shape[1:]) != expected:
-            raise ActivationError(
-                f"{point} holds {expected} per image here, the activation given has "
-                f"{tuple(activation.shape[1:])}"
-            )
-        order = {name: i for i, name in enumerate(self.points)}
-        before = [name for name in asked if order[name] <= order[point]]
-        if before:
-            raise HookError(f"{before[0]} is not after {point}, from which the tower resumes")
 
     def value_value_tokens(
         self, images: Float[Tensor, "batch 3 height width"], last_n_blocks: int
@@ -403,51 +360,3 @@ class HookedTower(HookedRootModule):
             update = value_value_attention(parts.attn, cache[name])
             path = path + (update if parts.scale_attn is None else update * parts.scale_attn)
         return path[:, self.adapter.n_prefix_tokens :]
-
-
-class _Taps:
-    """The taps of one forward pass: put on at entry, off at exit, counting what has fired."""
-
-    def __init__(
-        self,
-        hook_points: dict[str, HookPoint],
-        active: Sequence[Point],
-        awaited: set[str],
-        last_to_stop: int,
-    ) -> None:
-        self._hook_points, self._active, self._last_to_stop = hook_points, active, last_to_stop
-        self._awaited, self._silent = set(awaited), {point.name for point in active}
-        self._handles: list[Handle] = []
-
-    def __enter__(self) -> _Taps:
-        try:
-            for point in self._active:
-                self._handles.extend(point.tap.attach(partial(self._fire, point)))
-        except BaseException:
-            self.__exit__()
-            raise
-        return self
-
-    def __exit__(self, *exc: object) -> None:
-        while self._handles:
-            self._handles.pop().remove()
-
-    def _fire(self, point: Point, tensor: Tensor) -> Tensor:
-        shown = tensor.clone() if point.volatile else tensor
-        edited = self._hook_points[point.name](shown)
-        self._silent.discard(point.name)
-        self._awaited.discard(point.name)
-        if point.block < self._last_to_stop and not self._awaited:
-            raise _StopForward
-        if edited is shown:
-            return tensor
-        if not point.editable:
-            raise HookNotEditableError(f"{point.name} can be read but not edited")
-        return edited
-
-    def check_all_fired(self) -> None:
-        if self._silent:
-            raise HookDidNotFireError(
-                f"{', '.join(sorted(self._silent))}: requested, but not reached in this forward "
-                "pass (the tower does not call that module, or the run stopped before it)"
-            )

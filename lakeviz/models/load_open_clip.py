@@ -14,7 +14,7 @@ from lakeviz.errors import CheckpointError, ConfigError, DownloadError, UnknownM
 from lakeviz.models import catalog
 from lakeviz.models.checkpoints import checkpoint_path, fitting, is_torchscript, read_state
 from lakeviz.models.hooked import HookedTower
-from lakeviz.models.loading import check_divisible, no_weights_asked
+from lakeviz.models.loading import check_divisible, no_weights_asked, own_generator
 from lakeviz.models.preprocess import preprocess_of_open_clip
 from lakeviz.models.text import TextEncoder
 from lakeviz.models.vision_model import VisionModel
@@ -44,21 +44,21 @@ def load_open_clip(
         "cache_dir": cache_dir,
         "pretrained_text": False,
         "force_image_size": size,
-        "force_quick_gelu": bool(quick_gelu),
     }
+    if quick_gelu is not None:
+        options["quick_gelu"] = quick_gelu
+
+    def bare() -> Any:
+        return open_clip.create_model(source["create"], load_weights=False, **options)
+
     weights: Path | None = source["weights"]
-    with _offline(not source["online"]), _own_generator(seed), _quiet():
+    with _offline(not source["online"]), own_generator(seed), _quiet(), _hub_parts(name):
         if weights is None:
-            model = open_clip.create_model(source["create"], load_weights=False, **options)
-        elif is_torchscript(weights):
-            model = open_clip.create_model(source["create"], load_weights=False, **options)
-            with fitting(name, weights, model):
-                _load_torchscript(model, weights)
+            model = bare()
         else:
-            with fitting(name, weights):
-                model = _create_with_file(source, weights, options)
-    if weights is not None:
-        _resize_same_count(model, source["config"], size)
+            with fitting(name, weights, bare):
+                model = _create_with_file(source, weights, options, bare)
+            _resize_same_count(model, source["config"], size)
     return _vision_model(name, pretrained, model, source, precision, cache_dir)
 
 
@@ -101,13 +101,16 @@ def _folder(folder: Path, name: str, pretrained: str | bool | None) -> dict[str,
 
 
 def _hub(name: str, pretrained: str | bool | None, cache_dir: str | None) -> dict[str, Any]:
-    from huggingface_hub import snapshot_download
+    from huggingface_hub import hf_hub_download
+    from open_clip.pretrained import download_pretrained_from_hf
 
     _refuse_pretrained(name, pretrained)
     repository = name.removeprefix(catalog.HUB_PREFIX)
-    with _download(name):
-        folder = snapshot_download(repository, cache_dir=cache_dir)
-    return _folder(Path(folder), f"{catalog.LOCAL_PREFIX}{folder}", None) | {"online": True}
+    with _download(f"the model {name}"):
+        config = hf_hub_download(repository, "open_clip_config.json", cache_dir=cache_dir)
+        download_pretrained_from_hf(repository, cache_dir=cache_dir)
+    # Both files now lie in one snapshot folder, which is an open_clip folder like any other.
+    return _folder(Path(config).parent, name, None) | {"tokenizer": name, "online": True}
 
 
 def _named(
@@ -135,7 +138,7 @@ def _named(
         return source | {"weights": path}
     tag = catalog.tag_config(name, pretrained)
     catalog.check_quick_gelu(name, quick, pretrained, bool(tag.get("quick_gelu", False)))
-    with _download(f"{name} {pretrained}"):
+    with _download(f"the weights {pretrained!r} of {name}"):
         downloaded = Path(open_clip.download_pretrained(tag, cache_dir=cache_dir))
     return source | {"weights": downloaded, "online": True, "tag": tag}
 
@@ -151,15 +154,38 @@ def _download(what: str) -> Iterator[None]:
         yield
     except Exception as e:  # the hub, urllib and the file system each have their own errors
         raise DownloadError(
-            f"the weights of {what} could not be downloaded ({str(e).splitlines()[0][:200]}); "
-            "check the network, or download the file elsewhere and give its path as pretrained"
+            f"{what} could not be had ({(str(e).splitlines() or [type(e).__name__])[0][:200]}); "
+            "check the network, or fetch the files elsewhere and give a path as pretrained "
+            "or a local-dir:<folder> as the model"
         ) from e
 
 
-def _create_with_file(source: dict[str, Any], weights: Path, options: dict[str, Any]) -> Any:
+@contextmanager
+def _hub_parts(name: str) -> Iterator[None]:
+    """Some text towers are defined on the Hugging Face hub: say so when they cannot be had."""
+    try:
+        yield
+    except OSError as e:
+        if "huggingface.co" not in str(e):
+            raise
+        raise DownloadError(
+            f"the text tower of {name} is defined on the Hugging Face hub, which was not asked for "
+            "or cannot be reached; use a model with its own text tower, or a local-dir:<folder>"
+        ) from e
+
+
+def _create_with_file(
+    source: dict[str, Any], weights: Path, options: dict[str, Any], bare: Callable[[], Any]
+) -> Any:
     import open_clip
+    from open_clip.model import resize_pos_embed
     from open_clip.transform import merge_preprocess_dict
 
+    if is_torchscript(weights):
+        model, state = bare(), read_state(weights)
+        resize_pos_embed(state, model)
+        model.load_state_dict(state)
+        return model
     if source["create"].startswith(catalog.LOCAL_PREFIX):
         return open_clip.create_model(source["create"], **options)
     overlay = merge_preprocess_dict({}, source.get("tag", {}))
@@ -168,28 +194,19 @@ def _create_with_file(source: dict[str, Any], weights: Path, options: dict[str, 
     )
 
 
-def _load_torchscript(model: Any, weights: Path) -> None:
-    from open_clip.model import resize_pos_embed
-
-    state = read_state(weights)
-    resize_pos_embed(state, model)
-    model.load_state_dict(state)
-
-
 def _check_image_size(name: str, config: dict[str, Any], size: Size) -> None:
     vision = config["vision_cfg"]
     if size is None or "timm_model_name" in vision:
         return
+    native = _pair(vision.get("image_size", 224))
     if isinstance(vision["layers"], list | tuple):
-        native = vision.get("image_size", 224)
-        if size != (native, native):
+        if size != native:
             raise ConfigError(
                 f"{name} is a ResNet whose attention pool has a fixed grid: image_size must be "
-                f"{native}"
+                f"{native[0]}"
             )
         return
-    patch = vision.get("patch_size", 16)
-    check_divisible((patch, patch), size, name)
+    check_divisible(_pair(vision.get("patch_size", 16)), size, name)
 
 
 def _resize_same_count(model: Any, config: dict[str, Any], size: Size) -> None:
@@ -201,16 +218,19 @@ def _resize_same_count(model: Any, config: dict[str, Any], size: Size) -> None:
     vision = config["vision_cfg"]
     if size is None or "timm_model_name" in vision or not hasattr(model.visual, "grid_size"):
         return
-    native, patch = vision.get("image_size", 224), vision.get("patch_size", 16)
-    height, width = (native, native) if isinstance(native, int) else native
-    old, new = (height // patch, width // patch), tuple(model.visual.grid_size)
+    native, patch = _pair(vision.get("image_size", 224)), _pair(vision.get("patch_size", 16))
+    old, new = (native[0] // patch[0], native[1] // patch[1]), tuple(model.visual.grid_size)
     if old == new or old[0] * old[1] != new[0] * new[1]:
         return
-    from timm.layers import resample_abs_pos_embed
+    from timm.layers.pos_embed import resample_abs_pos_embed
 
     embedding = model.visual.positional_embedding
     resized = resample_abs_pos_embed(embedding.data[None], list(new), list(old))
     embedding.data.copy_(resized[0])
+
+
+def _pair(value: int | tuple[int, int]) -> tuple[int, int]:
+    return (value, value) if isinstance(value, int) else (value[0], value[1])
 
 
 def _vision_model(
@@ -244,8 +264,9 @@ def _tokenizer_maker(source: dict[str, Any], cache_dir: str | None) -> Callable[
     def make() -> Any:
         import open_clip
 
-        with _offline(not source["online"]), _download(f"the tokenizer of {source['create']}"):
-            return open_clip.get_tokenizer(source["create"], cache_dir=cache_dir)
+        name = source.get("tokenizer", source["create"])
+        with _offline(not source["online"]), _download(f"the tokenizer of {name}"):
+            return open_clip.get_tokenizer(name, cache_dir=cache_dir)
 
     return make
 
@@ -264,23 +285,18 @@ def _offline(off: bool) -> Iterator[None]:
 
 
 @contextmanager
-def _own_generator(seed: int) -> Iterator[None]:
-    """Draw random weights from ``seed`` and leave the global generator as it was."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        yield
-
-
-@contextmanager
 def _quiet() -> Iterator[None]:
     """Drop open_clip's messages to the root logger: what matters is raised as an error here."""
 
     def keep(record: logging.LogRecord) -> bool:
         return "open_clip" not in record.pathname
 
-    root = logging.getLogger()
+    root, null = logging.getLogger(), logging.NullHandler()
     root.addFilter(keep)
+    # Without any handler, logging through the root logger would install one for the whole program.
+    root.addHandler(null)
     try:
         yield
     finally:
+        root.removeHandler(null)
         root.removeFilter(keep)

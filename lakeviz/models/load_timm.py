@@ -16,9 +16,9 @@ from lakeviz.errors import (
     nearest,
 )
 from lakeviz.models.catalog import TIMM_PREFIX
-from lakeviz.models.checkpoints import checkpoint_path, fitting, read_state
+from lakeviz.models.checkpoints import checkpoint_path, describe_mismatch, fitting, read_state
 from lakeviz.models.hooked import HookedTower
-from lakeviz.models.loading import check_divisible, no_weights_asked
+from lakeviz.models.loading import check_divisible, no_weights_asked, own_generator
 from lakeviz.models.preprocess import preprocess_of_timm
 from lakeviz.models.timm_vit import is_timm_vit
 from lakeviz.models.vision_model import VisionModel
@@ -37,6 +37,7 @@ def load_timm(
 ) -> VisionModel:
     """Load a timm model; the parameters are those of :func:`.loading.load_model`."""
     import timm
+    from timm.data.config import resolve_model_data_config
 
     known = name.removeprefix(TIMM_PREFIX)
     _check_name(known)
@@ -50,8 +51,7 @@ def load_timm(
                 f"{pretrained!r} is no file; a timm tag is part of the name "
                 f"({name.split('.')[0]}.<tag> with pretrained=True)"
             )
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+    with own_generator(seed):
         try:
             model = timm.create_model(
                 known, pretrained=pretrained is True, num_classes=0, cache_dir=cache_dir
@@ -64,13 +64,13 @@ def load_timm(
             "lakeviz hooks timm vision transformers"
         )
     if path is not None:
-        with fitting(name, path):
+        with fitting(name, path, lambda: model):
             _load_file(model, path, name)
     _set_size(model, size, name)
     model = model.to(device=device, dtype=_DTYPES[precision])
     tower = HookedTower(model)
     tower.eval()
-    config = timm.data.resolve_model_data_config(model)
+    config = resolve_model_data_config(model)
     return VisionModel(
         name=name,
         pretrained=pretrained,
@@ -118,7 +118,6 @@ def _load_file(model: Any, path: Any, name: str) -> None:
     state = {
         k: v for k, v in state.items() if k in own or not k.startswith(("head.", "head_dist."))
     }
-    from lakeviz.models.checkpoints import describe_mismatch
 
     mismatch = describe_mismatch(own, state)
     if mismatch:

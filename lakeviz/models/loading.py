@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import torch
-from torch import nn
 
 from lakeviz.errors import ConfigError, ModelError
 from lakeviz.models import catalog
@@ -87,7 +88,8 @@ def load_model(
         loaded = load_open_clip(
             name, pretrained, where, precision, size, seed, cache, quick_gelu=quick_gelu
         )
-    _freeze(loaded.module)
+    loaded.module.eval().requires_grad_(False)
+    _check_image_size(loaded, size)
     _check_half_on_cpu(loaded.tower, precision)
     return loaded
 
@@ -111,9 +113,14 @@ def _device(device: str | torch.device) -> torch.device:
     return where
 
 
-def _freeze(module: nn.Module) -> None:
-    module.eval()
-    module.requires_grad_(False)
+def _check_image_size(model: VisionModel, size: tuple[int, int] | None) -> None:
+    """Whatever the library did with the size asked for, the tower now has to take it."""
+    if size is None:
+        return
+    if model.image_size != size:
+        native = "x".join(map(str, model.image_size))
+        raise ConfigError(f"{model.name} cannot change its image size from {native}")
+    check_divisible(model.patch_size, size, model.name)
 
 
 def _check_half_on_cpu(tower: HookedTower, precision: str) -> None:
@@ -129,11 +136,9 @@ def _check_half_on_cpu(tower: HookedTower, precision: str) -> None:
         ) from e
 
 
-def check_divisible(tower_patch: tuple[int, int], size: tuple[int, int] | None, name: str) -> None:
+def check_divisible(patch_size: tuple[int, int], size: tuple[int, int], name: str) -> None:
     """Refuse an image size that is not a whole number of patches."""
-    if size is None:
-        return
-    for pixels, patch, axis in zip(size, tower_patch, ("height", "width")):
+    for pixels, patch, axis in zip(size, patch_size, ("height", "width")):
         if pixels % patch:
             near = max(patch, round(pixels / patch) * patch)
             raise ConfigError(
@@ -148,3 +153,11 @@ def no_weights_asked(name: str, choices: str) -> ModelError:
         f"which weights for {name}? Give pretrained: {choices}, or 'random' if random weights are "
         "really wanted"
     )
+
+
+@contextmanager
+def own_generator(seed: int) -> Iterator[None]:
+    """Draw random weights from ``seed`` and leave the global generator as it was."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        yield

@@ -1,4 +1,4 @@
-"""Strict resolution of hook-point names: exact, glob, collection or predicate, never silently empty."""
+"""Strict resolution of hook-point names: a filter that finds nothing is an error, not silence."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from fnmatch import fnmatchcase
 from lakeviz.errors import UnknownHookPointError, nearest
 
 NamesFilter = str | Iterable[str] | Callable[[str], bool]
-"""A name, a glob such as ``blocks.*.hook_resid_post``, a list, set or tuple of them, a predicate."""
+"""A name, a glob such as ``blocks.*.hook_resid_post``, a collection of them, or a predicate."""
 
 
 def resolve_names(names_filter: NamesFilter, known: Iterable[str]) -> list[str]:

@@ -114,5 +114,5 @@ class OpenClipViT(TowerAdapter):
         return normalized if self.vit.proj is None else torch.matmul(normalized, self.vit.proj)
 
 
-def _pair(size: int | tuple[int, int] | list[int]) -> tuple[int, int]:
+def _pair(size: Any) -> tuple[int, int]:
     return (size, size) if isinstance(size, int) else (int(size[0]), int(size[1]))

@@ -33,7 +33,7 @@ class Tap(ABC):
 
     @abstractmethod
     def attach(self, fire: Fire) -> Sequence[Handle]:
-        """Put the tap on; ``fire`` is called with the tensor in every forward pass until removal."""
+        """Put the tap on; until removal every forward pass calls ``fire`` with the tensor."""
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ every pixel of the image it belongs to. On square images this equals the model's
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, cast
 
 from jaxtyping import Float
 from PIL import Image
@@ -55,11 +55,8 @@ class Preprocess:
             )
         if image.mode != "RGB":
             image = image.convert("RGB")
-        resized = transforms.resize(
-            image,
-            list(self.size),
-            interpolation=InterpolationMode(self.interpolation),
-        )
+        mode = InterpolationMode(self.interpolation)
+        resized: Any = transforms.resize(cast(Any, image), list(self.size), interpolation=mode)
         return transforms.normalize(transforms.to_tensor(resized), list(self.mean), list(self.std))
 
     def describe(self) -> dict[str, Any]:

@@ -2,16 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from torch import Tensor
 
+from lakeviz.errors import ActivationError, HookError
 from lakeviz.models.points import Point
 
 if TYPE_CHECKING:
     from lakeviz.models.hooked import HookedTower
+
+
+def check_resume(tower: HookedTower, point: str, activation: Tensor, asked: Sequence[str]) -> None:
+    """Refuse to resume from a point that is no residual stream, or to look back before it."""
+    tower.resolve(point)
+    if not point.endswith(("hook_resid_pre", "hook_resid_post")):
+        raise HookError(
+            "the tower resumes from hook_resid_pre or hook_resid_post of a block, not from "
+            f"{point!r}"
+        )
+    expected = tower.points[point].sizes
+    if tuple(activation.shape[1:]) != expected:
+        raise ActivationError(
+            f"{point} holds {expected} per image here, the activation given has "
+            f"{tuple(activation.shape[1:])}"
+        )
+    order = {name: i for i, name in enumerate(tower.points)}
+    before = [name for name in asked if order[name] <= order[point]]
+    if before:
+        raise HookError(f"{before[0]} is not after {point}, from which the tower resumes")
 
 
 @contextmanager

@@ -16,10 +16,10 @@ from jaxtyping import Float
 from open_clip.timm_model import TimmModel
 from timm.layers.attention import Attention, AttentionRope
 from timm.layers.pos_embed_sincos import apply_rot_embed_cat
-from timm.models.eva import EvaAttention
+from timm.models.eva import EvaAttention, EvaBlockPostNorm
+from timm.models.vision_transformer import ResPostBlock
 from torch import Tensor, nn
 
-from lakeviz.errors import ModelError
 from lakeviz.models.adapter import BlockParts, TowerAdapter
 from lakeviz.models.attention import AttentionView
 from lakeviz.models.points import InputTap, OutputTap, Point, Tap
@@ -102,10 +102,12 @@ def _scale(block: Any, which: int) -> Tensor | None:
 def _parts(block: Any) -> BlockParts:
     attn, mlp = getattr(block, "attn", None), getattr(block, "mlp", None)
     mlp_in, mlp_post, mlp_write = _mlp_taps(mlp)
+    # After a sub-layer, norm1 and norm2 are no normalised inputs and go by no standard name.
+    post_norm = isinstance(block, ResPostBlock | EvaBlockPostNorm)
     return BlockParts(
         block=block,
-        ln1=getattr(block, "norm1", None),
-        ln2=getattr(block, "norm2", None),
+        ln1=None if post_norm else getattr(block, "norm1", None),
+        ln2=None if post_norm else getattr(block, "norm2", None),
         attn=_attention_view(attn),
         attn_out=getattr(block, "drop_path1", None),
         mlp_out=getattr(block, "drop_path2", None),
@@ -125,15 +127,13 @@ class TimmViT(TowerAdapter):
         self.in_open_clip = isinstance(tower, TimmModel)
         self.architecture = "open_clip_timm" if self.in_open_clip else "timm_vit"
         vit: Any = tower.trunk if isinstance(tower, TimmModel) else tower
-        if not is_timm_vit(vit):
-            raise ModelError(
-                f"the timm tower {type(vit).__name__} is no vision transformer the hooks know "
-                "(it needs blocks, patch_embed and num_prefix_tokens)"
-            )
         self.vit = vit
         self.blocks = [_parts(block) for block in vit.blocks]
-        self.image_size = tuple(vit.patch_embed.img_size)
-        self.patch_size = tuple(vit.patch_embed.patch_size)
+        height, width = vit.patch_embed.img_size
+        rows, columns = vit.patch_embed.grid_size
+        self.image_size = (height, width)
+        # With a convolutional stem (ViTamin) patch_embed.patch_size is not the stride in pixels.
+        self.patch_size = (height // rows, width // columns)
         self.n_prefix_tokens = vit.num_prefix_tokens
         self.d_model = vit.embed_dim
         view = self.blocks[0].attn
