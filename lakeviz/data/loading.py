@@ -9,6 +9,7 @@ import logging
 import os
 import signal
 import sys
+import traceback
 import warnings
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing
@@ -95,8 +96,8 @@ class ImageBatches:
     ImageReadError
         While iterating: an image cannot be read, and ``skip_bad`` is false.
     DataError
-        While iterating: the transform gives something else than equally shaped [3, height, width]
-        tensors, or a worker process dies.
+        While iterating: the transform fails or gives something else than equally shaped
+        [3, height, width] tensors, or a worker process dies.
     """
 
     def __init__(
@@ -166,11 +167,11 @@ class ImageBatches:
             raise DataError(
                 f"a worker process died while loading images ({error}); pass workers=0, or a "
                 "smaller batch_size if shared memory (/dev/shm) is short"
-            ) from error
+            ) from error.with_traceback(None)  # whose frames would keep the other workers alive
 
     def _note_failures(self, part: _Loaded) -> None:
-        if part.mismatch:
-            raise DataError(part.mismatch)
+        if part.fatal:
+            raise DataError(part.fatal)
         for index, reason in part.failures:
             if not self.skip_bad:
                 raise ImageReadError(reason)
@@ -192,7 +193,8 @@ class _Decoded:
     path: Path
     size: tuple[int, int] = (0, 0)
     tensor: Tensor | None = None
-    failure: str = ""
+    failure: str = ""  # of the image: may be skipped
+    fatal: str = ""  # of the transform: may not
 
 
 @dataclass(frozen=True)
@@ -203,7 +205,7 @@ class _Loaded:
     sizes: tuple[tuple[int, int], ...]
     images: Tensor | None
     failures: tuple[tuple[int, str], ...] = ()
-    mismatch: str = ""
+    fatal: str = ""
 
 
 @dataclass(frozen=True)
@@ -222,22 +224,35 @@ class _Decoder:
             image = load_image(path)
         except ImageReadError as error:
             return _Decoded(index, path, failure=str(error))
-        return _Decoded(index, path, (image.height, image.width), self.transform(image))
+        size = (image.height, image.width)
+        try:
+            return _Decoded(index, path, size, self.transform(image))
+        except Exception as error:
+            place = traceback.extract_tb(error.__traceback__)[-1]
+            return _Decoded(
+                index,
+                path,
+                size,
+                fatal=f"the transform failed on {path}: {type(error).__name__}: {error} "
+                f"({place.filename}, line {place.lineno})",
+            )
 
 
 def _collate(items: list[_Decoded]) -> _Loaded:
     failures = tuple((item.index, item.failure) for item in items if item.failure)
     good = [item for item in items if not item.failure]
     indices, sizes = tuple(i.index for i in good), tuple(i.size for i in good)
-    mismatch = next((m for item in good if (m := _mismatch(item, good[0]))), "")
+    fatal = next((f for item in good if (f := _fatal(item, good[0]))), "")
     images = None
-    if good and not mismatch:
+    if good and not fatal:
         images = torch.stack([item.tensor for item in good if item.tensor is not None])
-    return _Loaded(indices, sizes, images, failures, mismatch)
+    return _Loaded(indices, sizes, images, failures, fatal)
 
 
-def _mismatch(item: _Decoded, first: _Decoded) -> str:
+def _fatal(item: _Decoded, first: _Decoded) -> str:
     made = item.tensor
+    if item.fatal:
+        return item.fatal
     if not isinstance(made, Tensor):
         return f"the transform made {type(made).__name__}, not a tensor, of {item.path}"
     if made.ndim != 3 or made.shape[0] != 3:

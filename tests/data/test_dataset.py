@@ -1,0 +1,160 @@
+"""Filters, fingerprint and the written layout."""
+
+from __future__ import annotations
+
+import shutil
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from lakeviz.data import (
+    MVTecSample,
+    from_dataframe,
+    load_image,
+    read_dataset,
+    write_mvtec_category,
+)
+from lakeviz.errors import DataError, ImageReadError, MaskError, OutputError
+
+
+@pytest.fixture
+def data(tmp_path, mvtec_category):
+    for name in ("cable", "screw"):
+        mvtec_category(tmp_path / "set" / name)
+    return read_dataset("mvtec", tmp_path / "set")
+
+
+def test_filters_count_as_written(data):
+    assert len(data) == 20
+    assert (len(data.normal()), len(data.anomalous())) == (14, 6)
+    assert (len(data.split("train")), len(data.split("test")), len(data.split("valid"))) == (
+        10,
+        10,
+        0,
+    )
+    assert len(data.category("screw").split("test").anomalous()) == 3
+    assert data.category("screw").labels.tolist() == [1, 0, 0, 1, 1, 0, 0, 0, 0, 0]
+    assert [p.name for p in data.category("screw").paths[:2]] == ["000.png", "000.png"]
+    assert len(data.where(data.frame["defect_type"] == "bent")) == 2
+    assert data.has_masks
+    assert not data.normal().has_masks
+    assert "2 categories, 14 normal, 6 anomalous" in repr(data)
+
+
+def test_filters_leave_the_original_alone(data):
+    before = data.frame.copy()
+    data.category("cable").normal().split("train")
+    pd.testing.assert_frame_equal(data.frame, before)
+
+
+def test_summary(data):
+    assert data.summary().to_dict("split")["data"] == [
+        ["cable", "test", 2, 3],
+        ["cable", "train", 5, 0],
+        ["screw", "test", 2, 3],
+        ["screw", "train", 5, 0],
+    ]
+
+
+def test_unknown_names_are_errors(data):
+    with pytest.raises(DataError, match="no category 'scew'; nearest: screw"):
+        data.category("scew")
+    with pytest.raises(DataError, match="no split 'validation'"):
+        data.split("validation")
+
+
+def test_mask_of_a_normal_image_is_false_and_of_a_defective_one_as_drawn(data):
+    assert data.mask(1, (4, 6)).shape == (4, 6)
+    assert not data.mask(1, (4, 6)).any()
+    scratch = data.sample_ids.index("cable/test/scratch/001.png")
+    np.testing.assert_array_equal(np.argwhere(data.mask(scratch, (4, 6))), [[1, 0], [1, 1]])
+    with pytest.raises(MaskError, match=r"001_mask\.png is 6x4 .* image .*001\.png 8x4"):
+        data.mask(scratch, (4, 8))
+
+
+def test_fingerprint_is_of_names_and_content_not_of_place(data, tmp_path):
+    shutil.copytree(data.root, tmp_path / "copy")
+    copy = read_dataset("mvtec", tmp_path / "copy")
+    assert copy.fingerprint == data.fingerprint
+    assert len(data.fingerprint) == 64
+    shuffled = from_dataframe(data.frame.iloc[::-1].drop(columns="sample_id"), data.root)
+    assert shuffled.fingerprint == data.fingerprint
+    assert data.category("cable").fingerprint != data.fingerprint
+
+
+@pytest.mark.parametrize(
+    "file", ["cable/train/good/000.png", "cable/ground_truth/bent/000_mask.png"]
+)
+def test_fingerprint_sees_one_changed_byte(data, tmp_path, file):
+    shutil.copytree(data.root, tmp_path / "copy")
+    changed = tmp_path / "copy" / file
+    content = bytearray(changed.read_bytes())
+    content[-5] ^= 1
+    changed.write_bytes(content)
+    assert read_dataset("mvtec", tmp_path / "copy").fingerprint != data.fingerprint
+
+
+@pytest.mark.parametrize("column", ["label", "defect_type", "split", "category"])
+def test_fingerprint_sees_every_column(data, column):
+    frame = data.frame.copy()
+    new = {"label": 1, "defect_type": "dust", "split": "valid", "category": "other"}[column]
+    frame.loc[frame.index[5], column] = new
+    assert type(data)("mvtec", data.root, frame).fingerprint != data.fingerprint
+
+
+def test_fingerprint_of_a_vanished_file_names_it(data):
+    data.paths[0].unlink()
+    with pytest.raises(ImageReadError, match=r"cannot read .*bent/000\.png"):
+        _ = data.fingerprint
+
+
+def test_fingerprint_covers_folders_of_masks(tmp_path, put_image, put_mask):
+    put_image(tmp_path / "pins/train/good/000.png")
+    put_image(tmp_path / "pins/test/structural/000.png")
+    put_mask(tmp_path / "pins/ground_truth/structural/000/000.png", [(0, 1)])
+    before = read_dataset("mvtec_loco", tmp_path).fingerprint
+    put_mask(tmp_path / "pins/ground_truth/structural/000/001.png", [(0, 2)])
+    assert read_dataset("mvtec_loco", tmp_path).fingerprint != before
+
+
+def test_written_category_reads_back(tmp_path):
+    rng = np.random.default_rng(0)
+    images = [rng.integers(0, 256, (5, 7, 3), dtype=np.uint8) for _ in range(4)]
+    mask = np.zeros((5, 7), bool)
+    mask[2, 3] = True
+    samples = [
+        MVTecSample(images[0], "train"),
+        MVTecSample(images[1], "train"),
+        MVTecSample(images[2]),
+        MVTecSample(images[3], defect_type="hole", mask=mask),
+    ]
+    folder = write_mvtec_category(tmp_path, "sheet", samples)
+    assert folder == tmp_path / "sheet"
+    data = read_dataset("mvtec", tmp_path)
+    assert data.sample_ids == [
+        "sheet/test/good/000.png",
+        "sheet/test/hole/000.png",
+        "sheet/train/good/000.png",
+        "sheet/train/good/001.png",
+    ]
+    for path, i in zip(data.paths, (2, 3, 0, 1)):
+        np.testing.assert_array_equal(np.asarray(load_image(path)), images[i])
+    np.testing.assert_array_equal(data.mask(1, (5, 7)), mask)
+    with pytest.raises(OutputError, match="is not empty"):
+        write_mvtec_category(tmp_path, "sheet", samples)
+
+
+def test_contradicting_samples_are_not_written(tmp_path):
+    image, mask = np.zeros((5, 7, 3), np.uint8), np.ones((5, 7), bool)
+    for number, bad in enumerate(
+        [
+            MVTecSample(image, "trial"),
+            MVTecSample(image, "train", "hole", mask),
+            MVTecSample(image, "test", "hole"),
+            MVTecSample(image, "test", "hole", mask.T),
+        ]
+    ):
+        with pytest.raises(DataError):
+            write_mvtec_category(tmp_path, f"c{number}", [bad])
+        assert not list((tmp_path / f"c{number}").rglob("*.png"))

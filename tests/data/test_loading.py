@@ -1,0 +1,197 @@
+"""Batches of images: order, workers, bad files, interruption."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torchvision.transforms.functional import pil_to_tensor
+
+from lakeviz.data import ImageBatches, read_dataset
+from lakeviz.data.loading import default_workers
+from lakeviz.errors import ConfigError, DataError, ImageReadError
+
+
+def to_tensor(image):
+    """Resize to 2 x 3 and scale to [0, 1]."""
+    array = np.asarray(image.resize((3, 2))).copy()
+    return torch.from_numpy(array).permute(2, 0, 1).float() / 255
+
+
+def keep_size(image):
+    return torch.from_numpy(np.asarray(image).copy()).permute(2, 0, 1)
+
+
+def die(image):
+    os._exit(1)
+
+
+def fail(image):
+    raise RuntimeError("bug in the transform")
+
+
+@pytest.fixture
+def paths(tmp_path):
+    """Seven images; image i has the colour 30 i, height 4 + i and width 6."""
+    made = []
+    for i in range(7):
+        made.append(tmp_path / f"{i}.png")
+        Image.new("RGB", (6, 4 + i), (30 * i, 0, 0)).save(made[-1])
+    return made
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_batches_come_in_order_with_sizes(paths, workers):
+    batches = ImageBatches(paths, to_tensor, 3, workers=workers)
+    assert len(batches) == 3
+    for _ in range(2):  # can be iterated again
+        got = list(batches)
+        assert [b.indices for b in got] == [(0, 1, 2), (3, 4, 5), (6,)]
+        assert [b.sample_ids for b in got] == [
+            tuple(p.as_posix() for p in part) for part in (paths[:3], paths[3:6], paths[6:])
+        ]
+        assert [s for b in got for s in b.sizes] == [(4 + i, 6) for i in range(7)]
+        images = torch.cat([b.images for b in got])
+        assert images.shape == (7, 3, 2, 3)
+        expected = torch.arange(7) * 30 / 255
+        torch.testing.assert_close(images[:, 0], expected[:, None, None].expand(7, 2, 3))
+        assert not images[:, 1:].any()
+
+
+def test_spawned_workers_give_the_same(paths):
+    # With a transform that a fresh interpreter can import by name.
+    batches = ImageBatches(paths, pil_to_tensor, 1, workers=1, start_method="spawn")
+    for batch, path in zip(batches, paths, strict=True):
+        torch.testing.assert_close(batch.images[0], pil_to_tensor(Image.open(path)))
+
+
+def test_a_data_set_gives_its_sample_ids(tmp_path, mvtec_category):
+    mvtec_category(tmp_path / "cable")
+    data = read_dataset("mvtec", tmp_path).anomalous()
+    (batch,) = ImageBatches(data, to_tensor)
+    assert list(batch.sample_ids) == data.sample_ids
+    assert len(batch) == 3
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_an_unreadable_image_is_named_or_skipped(paths, workers):
+    paths[1].write_bytes(paths[1].read_bytes()[:40])
+    paths[6].unlink()
+    with pytest.raises(ImageReadError, match=r"1\.png") as raised:
+        list(ImageBatches(paths, to_tensor, 3, workers=workers))
+    assert "Traceback" not in str(raised.value)
+    batches = ImageBatches(paths, to_tensor, 3, workers=workers, skip_bad=True)
+    for _ in range(2):
+        assert [b.indices for b in batches] == [(0, 2), (3, 4, 5)]
+        assert [p for p, _ in batches.skipped] == [paths[1], paths[6]]
+        assert "6.png does not exist" in batches.skipped[1][1]
+
+
+def test_no_images(tmp_path):
+    batches = ImageBatches([], to_tensor)
+    assert len(batches) == 0
+    assert list(batches) == []
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_a_transform_must_give_equal_shapes(paths, workers):
+    with pytest.raises(DataError, match=r"\[3, 5, 6\] of .*1\.png and \[3, 4, 6\] of .*0\.png"):
+        list(ImageBatches(paths, keep_size, 3, workers=workers))
+    sizes = [b.images.shape[2] for b in ImageBatches(paths, keep_size, 1, workers=workers)]
+    assert sizes == [4, 5, 6, 7, 8, 9, 10]
+
+
+def test_a_transform_must_give_colour_tensors(paths):
+    with pytest.raises(DataError, match="made ndarray, not a tensor"):
+        list(ImageBatches(paths, np.asarray))
+    with pytest.raises(DataError, match=r"made \[4, 6, 3\], not \[3, height, width\]"):
+        list(ImageBatches(paths, lambda image: keep_size(image).permute(1, 2, 0)))
+
+
+def test_a_dead_worker_is_one_clear_error(paths):
+    with pytest.raises(DataError, match=r"worker process died.*workers=0"):
+        list(ImageBatches(paths, die, 1, workers=2))
+    assert multiprocessing.active_children() == []
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_a_failing_transform_names_the_image_and_is_never_skipped(paths, workers):
+    reason = r"failed on .*0\.png: RuntimeError: bug in the transform \(.*test_loading\.py, line"
+    with pytest.raises(DataError, match=reason):
+        list(ImageBatches(paths, fail, workers=workers, skip_bad=True))
+    assert multiprocessing.active_children() == []
+
+
+def test_progress_counts_images_and_skipped_ones(paths, capsys):
+    paths[2].unlink()
+    list(ImageBatches(paths, to_tensor, 3, skip_bad=True, progress="reading"))
+    assert "reading: 100%" in capsys.readouterr().err
+    list(ImageBatches(paths, to_tensor, 3, skip_bad=True))
+    assert capsys.readouterr().err == ""
+
+
+def test_a_handful_of_images_starts_no_workers():
+    assert default_workers(63) == 0
+    assert 1 <= default_workers(64) <= 4
+
+
+def test_options_out_of_range(paths):
+    with pytest.raises(ConfigError, match="batch_size"):
+        ImageBatches(paths, to_tensor, 0)
+    with pytest.raises(ConfigError, match="workers"):
+        ImageBatches(paths, to_tensor, workers=-1)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
+def test_interrupt_ends_the_process_and_its_workers(paths):
+    script = textwrap.dedent(
+        f"""
+        import time, torch
+        from lakeviz.data import ImageBatches
+
+        def slow(image):
+            time.sleep(0.2)
+            return torch.zeros(3, 2, 2)
+
+        paths = {[str(p) for p in paths]!r} * 50
+        try:
+            for batch in ImageBatches(paths, slow, 1, workers=2):
+                print("running", flush=True)
+        except KeyboardInterrupt:
+            print("interrupted", flush=True)
+        """
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-c", script],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline() == "running\n"
+    os.killpg(process.pid, signal.SIGINT)  # as Ctrl-C does: to the parent and its workers
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 0
+    assert out.endswith("interrupted\n")
+    assert err == ""
+    time.sleep(0.1)
+    with pytest.raises(ProcessLookupError):  # nobody is left in the group
+        os.killpg(process.pid, 0)
+
+
+def test_breaking_off_stops_the_workers(paths):
+    for batch in ImageBatches(paths * 20, to_tensor, 1, workers=2):
+        assert batch.indices == (0,)
+        assert len(multiprocessing.active_children()) == 2
+        break
+    assert multiprocessing.active_children() == []
