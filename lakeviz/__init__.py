@@ -1,3 +1,82 @@
-"""lakeviz: mechanistic interpretability of anomaly-sensitive neurons in vision-language models."""
+"""lakeviz: mechanistic interpretability of anomaly-sensitive neurons in vision-language models.
+
+Names are loaded on first use: ``import lakeviz`` costs nothing.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from lakeviz.activations import capture_activations, capture_to_store, stream_statistics
+    from lakeviz.data import Dataset, read_dataset
+    from lakeviz.data.synthetic import write_benchmark
+    from lakeviz.lake import Evaluation, Gallery, Lake, LakeOptions, NeuronSelection, select
+    from lakeviz.lake.persist import load_evaluation, load_lake, save_evaluation, save_lake
+    from lakeviz.lake.run import RunResult, RunSpec, execute
+    from lakeviz.models import load_model, models_table
+    from lakeviz.report import write_report
+
+_HOME = {
+    "Dataset": "data",
+    "Evaluation": "lake",
+    "Gallery": "lake",
+    "Lake": "lake",
+    "LakeOptions": "lake",
+    "NeuronSelection": "lake",
+    "RunResult": "lake.run",
+    "RunSpec": "lake.run",
+    "capture_activations": "activations",
+    "capture_to_store": "activations",
+    "execute": "lake.run",
+    "load_evaluation": "lake.persist",
+    "load_lake": "lake.persist",
+    "load_model": "models",
+    "models_table": "models",
+    "read_dataset": "data",
+    "save_evaluation": "lake.persist",
+    "save_lake": "lake.persist",
+    "select": "lake",
+    "stream_statistics": "activations",
+    "write_benchmark": "data.synthetic",
+    "write_report": "report",
+}
+
+__all__ = [
+    "Dataset",
+    "Evaluation",
+    "Gallery",
+    "Lake",
+    "LakeOptions",
+    "NeuronSelection",
+    "RunResult",
+    "RunSpec",
+    "__version__",
+    "capture_activations",
+    "capture_to_store",
+    "execute",
+    "load_evaluation",
+    "load_lake",
+    "load_model",
+    "models_table",
+    "read_dataset",
+    "save_evaluation",
+    "save_lake",
+    "select",
+    "stream_statistics",
+    "write_benchmark",
+    "write_report",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -52,8 +52,8 @@ class Evaluation:
     category : str
     metrics : DataFrame
         One row per part, level and metric: value, interval (low, high, level), number of images,
-        and a reason where the value is missing. Parts: ``lake`` (fused), ``visual``, ``text`` and
-        ``text_image``.
+        and a reason where the value is missing. Parts: ``lake`` (fused) and, with a text branch,
+        ``visual``, ``text`` and ``text_image``; without one, ``lake`` is the visual branch.
     scores : DataFrame
         One row per image: sample id, label, defect type, image scores of every part.
     controls : DataFrame
@@ -258,7 +258,8 @@ def _image_rows(
 ) -> Iterator[dict[str, Any]]:
     labels = test.labels
     parts = {"lake": maps.image_scores}
-    parts |= {n: maps.image_parts[n] for n in ("visual", "text", "text_image") if n in maps.image_parts}
+    if "text" in maps.parts:
+        parts |= {name: maps.image_parts[name] for name in ("visual", "text", "text_image")}
     for part, scores in parts.items():
         result = image_metrics(scores, labels, conventions)
         intervals = {} if result.reasons else image_intervals(scores, labels, bootstrap=bootstrap)
@@ -282,7 +283,8 @@ def _pixel_rows(
             }
         return
     parts: dict[str, str | None] = {"lake": None}
-    parts |= {name: name for name in ("visual", "text") if name in maps.parts}
+    if "text" in maps.parts:
+        parts |= {"visual": "visual", "text": "text"}
     for part, source in parts.items():
         pixel = _PixelMaps(maps, source)
         if truth.fits_in_memory:

@@ -25,8 +25,8 @@ from lakeviz.data.synthetic.benchmark import DEFECT_TYPES, TRAINED
 
 PATCH = model_config()["vision_cfg"]["patch_size"]
 GRID = IMAGE_SIZE // PATCH
-# Sides of the windows seen, in patches, and the share of the steps for which they are seen.
-WINDOW, WINDOWED = 8, 0.7
+# Side, in patches, of the windows seen in the first part of the training.
+WINDOW = 8
 # A window that shows fewer defect pixels than this is called normal.
 VISIBLE_PIXELS = 10
 
@@ -125,7 +125,7 @@ def loop(args, model, tokenizer, optimizer, pool, start: int) -> None:
     began = saved_at = time.time()
     for step in range(start, args.steps):
         rng = np.random.default_rng([args.seed, 1, step])
-        side = WINDOW if step < WINDOWED * args.steps else GRID
+        side = WINDOW if step < args.windowed * args.steps else GRID
         pixels, token, masks, category, state, texts, tokens = batch(
             rng, pool, args.batch, side, tokenizer
         )
@@ -181,10 +181,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, default=Path("lakeviz/models/embedded"))
     parser.add_argument("--checkpoint", type=Path, default=Path("runs/embedded.pt"))
-    parser.add_argument("--steps", type=int, default=2400)
+    parser.add_argument("--steps", type=int, default=1700)
+    parser.add_argument("--windowed", type=float, default=0.8, help="share of steps on windows")
     parser.add_argument("--batch", type=int, default=128)
     parser.add_argument("--patches", type=int, default=1024)
-    parser.add_argument("--pool", type=int, default=40_000)
+    parser.add_argument("--pool", type=int, default=20_000)
     parser.add_argument("--rate", type=float, default=1e-3)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int, default=2)

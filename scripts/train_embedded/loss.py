@@ -12,12 +12,15 @@ _COVERED, _UNTOUCHED = 0.12, 0.0
 
 
 def multi_positive(logits: torch.Tensor, positive: torch.Tensor) -> torch.Tensor:
-    """Cross entropy against a uniform target over true captions; rows without one are skipped."""
-    target = positive.float()
-    total = target.sum(1, keepdim=True)
-    keep = total.squeeze(1) > 0
-    losses = -(target / total.clamp(min=1) * logits.log_softmax(1)).sum(1)
-    return losses[keep].mean()
+    """Kullback-Leibler divergence from a uniform target over all true captions, 0 at best.
+
+    Rows without a true caption are skipped.
+    """
+    total = positive.sum(1)
+    keep = total > 0
+    target = positive[keep] / total[keep, None]
+    entropy = total[keep].log()
+    return (-(target * logits[keep].log_softmax(1)).sum(1) - entropy).mean()
 
 
 def picture_loss(

@@ -24,7 +24,7 @@ from lakeviz.data.synthetic.fields import (
 ObjectPainter = Callable[[np.random.Generator, int], tuple[Image, Field]]
 
 
-def _pose(rng: np.random.Generator, angle: float = np.pi) -> Pose:
+def _pose(rng: np.random.Generator, angle: float = 0.35) -> Pose:
     shift_x, shift_y = rng.uniform(-0.04, 0.04, 2)
     return Pose(rng.uniform(-angle, angle), shift_x, shift_y, rng.uniform(0.95, 1.05))
 

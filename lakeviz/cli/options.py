@@ -1,0 +1,131 @@
+"""Options that several commands share, and how they become settings."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from lakeviz.activations import Loading
+    from lakeviz.lake import LakeOptions
+
+Command = Callable[..., Any]
+
+
+def image_size(
+    context: click.Context, parameter: click.Parameter, value: str | None
+) -> tuple[int, int] | None:
+    """Read ``N`` or ``HxW`` as (height, width); ``image`` and nothing at all as None."""
+    if value is None or value == "image":
+        return None
+    parts = value.lower().split("x")
+    if len(parts) > 2 or not all(part.isdecimal() and int(part) > 0 for part in parts):
+        raise click.BadParameter(f"{value!r} is neither N nor HxW")
+    return int(parts[0]), int(parts[-1])
+
+
+def _stack(options: list[Callable[[Command], Command]]) -> Callable[[Command], Command]:
+    def decorate(command: Command) -> Command:
+        for option in reversed(options):
+            command = option(command)
+        return command
+
+    return decorate
+
+
+detector_options = _stack(
+    [
+        click.option("--k", default=100, show_default=True, help="Neurons per hook point."),
+        click.option(
+            "--layer",
+            "layers",
+            multiple=True,
+            help="Block number, hook point or glob; repeatable. Default: by architecture.",
+        ),
+        click.option("--selector", default="variance", show_default=True),
+        click.option("--text-weight", type=float, help="0.3 by default, 0 without text."),
+        click.option("--text-layer", type=int, help="Block for text; the last by default."),
+        click.option(
+            "--text-attention", default="plain", show_default=True, help="plain or value_value."
+        ),
+        click.option("--distance", default="cosine", show_default=True, help="or euclidean."),
+        click.option("--neighbours", default=1, show_default=True),
+        click.option(
+            "--normalisation",
+            default="none",
+            show_default=True,
+            help="none, layernorm, l2 or zscore.",
+        ),
+        click.option(
+            "--normalisation-stage",
+            default="before",
+            show_default=True,
+            help="before or after the selection.",
+        ),
+        click.option(
+            "--coreset", default=1.0, show_default=True, help="Share of normal tokens kept."
+        ),
+        click.option("--image-score", default="max", show_default=True, help="max or top_mean."),
+        click.option("--smoothing", default=0.0, show_default=True, help="Sigma in pixels."),
+        click.option(
+            "--map-size",
+            callback=image_size,
+            default="256",
+            show_default=True,
+            help='Size of pixel maps and masks in metrics: N, HxW, or "image" for full size.',
+        ),
+        click.option(
+            "--control",
+            "controls",
+            multiple=True,
+            default=("random", "bottom_variance", "variance_matched", "pca", "all"),
+            show_default=True,
+            help="Selector to compare with at the same size; repeatable.",
+        ),
+        click.option("--no-controls", is_flag=True, help="Leave the controls out."),
+        click.option(
+            "--random-controls", default=5, show_default=True, help="Draws of a random control."
+        ),
+    ]
+)
+
+loading_options = _stack(
+    [
+        click.option("--batch-size", default=16, show_default=True),
+        click.option("--workers", type=int, help="Processes that read images."),
+        click.option("--skip-bad", is_flag=True, help="Go on past unreadable images, list them."),
+    ]
+)
+
+
+def make_options(given: dict[str, Any]) -> LakeOptions:
+    """Build the detector's settings from the options of the command line."""
+    from lakeviz.lake import LakeOptions, Normalisation, TextOptions, VisualOptions
+    from lakeviz.lake.maps import ImageScoreRule
+
+    return LakeOptions(
+        k=given["k"],
+        layers=given["layers"] or None,
+        selector=given["selector"],
+        text_weight=given["text_weight"],
+        visual=VisualOptions(
+            distance=given["distance"],
+            neighbours=given["neighbours"],
+            normalisation=Normalisation(given["normalisation"], given["normalisation_stage"]),
+            coreset=given["coreset"],
+        ),
+        text=TextOptions(layer=given["text_layer"], attention=given["text_attention"]),
+        image_score=ImageScoreRule(given["image_score"]),
+        smoothing=given["smoothing"],
+        map_size=given["map_size"],
+        seed=given["seed"],
+    )
+
+
+def make_loading(given: dict[str, Any]) -> Loading:
+    """Build the reading settings, with a progress bar."""
+    from lakeviz.activations import Loading
+
+    return Loading(given["batch_size"], given["workers"], given["skip_bad"], progress=True)

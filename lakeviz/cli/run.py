@@ -1,0 +1,144 @@
+"""``lakeviz run``: the main job on a data set."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from lakeviz.cli.options import (
+    detector_options,
+    image_size,
+    loading_options,
+    make_loading,
+    make_options,
+)
+from lakeviz.errors import ConfigError
+
+if TYPE_CHECKING:
+    from lakeviz.lake.run import RunResult, RunSpec
+
+
+@click.command()
+@click.argument("dataset", required=False)
+@click.option("--root", type=click.Path(path_type=Path), help="Folder of the data set.")
+@click.option("--category", "categories", multiple=True, help="Only these; repeatable.")
+@click.option("--model", default="tiny", show_default=True, help="Model name; see lakeviz models.")
+@click.option("--pretrained", help='open_clip tag, weights file, "true" (timm) or "random".')
+@click.option("--image-size", callback=image_size, help="Input size of the model: N or HxW.")
+@click.option("--precision", default="fp32", show_default=True, help="fp32, bf16 or fp16.")
+@click.option("--device", default="cpu", show_default=True, help="cpu or cuda.")
+@click.option("--shots", default="4", show_default=True, help='Normal images, or "all".')
+@click.option("--seed", default=0, show_default=True, help="Seed of the draw and of selectors.")
+@click.option(
+    "--few-shot-list",
+    "lists",
+    multiple=True,
+    type=click.Path(path_type=Path),
+    help="Text file with the normal images of a category, one path a line; repeatable.",
+)
+@click.option("--split-seed", type=int, help="Seed of the split, for data sets without one.")
+@detector_options
+@loading_options
+@click.option("--out", type=click.Path(path_type=Path), default=Path("lakeviz-out"), show_default=True)
+@click.option(
+    "--from",
+    "manifest",
+    type=click.Path(path_type=Path),
+    help="Manifest of a run to repeat, on the same normal images.",
+)
+def run(dataset: str | None, manifest: Path | None, out: Path, **given: Any) -> None:
+    """Fit LAKE on a few normal images of DATASET, score its test images, write a report.
+
+    Running the same command again goes on where it stopped.
+    """
+    from dataclasses import replace
+
+    from lakeviz.lake.run import execute, spec_from_manifest
+
+    if manifest is not None:
+        spec = spec_from_manifest(manifest)
+        if given["root"] is not None:
+            spec = replace(spec, root=str(given["root"]))
+    else:
+        if dataset is None or given["root"] is None:
+            raise ConfigError("name a data set and its --root, or a manifest with --from")
+        spec = make_spec(dataset, given)
+    result = execute(spec, out, loading=make_loading(given), announce=announce)
+    finish(result)
+
+
+def make_spec(dataset: str, given: dict[str, Any]) -> RunSpec:
+    """Turn the options of the command line into a run's settings."""
+    from lakeviz.data import FewShotDraw, read_dataset
+    from lakeviz.lake.run import RunSpec
+
+    reader_options = {}
+    if given["split_seed"] is not None:
+        reader_options["split_seed"] = given["split_seed"]
+    lists = {}
+    if given["lists"]:
+        data = read_dataset(dataset, given["root"], **reader_options)
+        for path in given["lists"]:
+            draw = FewShotDraw.from_manifest(path, data)
+            lists[draw.category] = draw.sample_ids
+    shots = given["shots"]
+    if shots != "all" and not shots.isdecimal():
+        raise ConfigError(f'--shots must be a number or "all", not {shots!r}')
+    pretrained = given["pretrained"]
+    return RunSpec(
+        dataset=dataset,
+        root=str(given["root"]),
+        model=given["model"],
+        pretrained=True if pretrained == "true" else pretrained,
+        image_size=given["image_size"],
+        precision=given["precision"],
+        device=given["device"],
+        categories=given["categories"] or None,
+        shots=shots if shots == "all" else int(shots),
+        seed=given["seed"],
+        few_shot_lists=lists,
+        options=make_options(given),
+        random_controls=given["random_controls"],
+        controls=() if given["no_controls"] else given["controls"],
+        reader_options=reader_options,
+    )
+
+
+def announce(category: str) -> None:
+    """Say which category is being worked on."""
+    click.echo(f"{category} ...", err=True)
+
+
+def finish(result: RunResult, groups: dict[str, tuple[str, ...]] | None = None) -> None:
+    """Write the report and print the tables."""
+    from lakeviz.cli.tables import show
+    from lakeviz.report import write_report
+
+    manifest = result.manifest | ({"groups": groups} if groups else {})
+    report = write_report(result.evaluations, manifest, result.folder / "report.html")
+    overview = result.overview()
+    for name, members in (groups or {}).items():
+        overview.loc[f"mean of {name}"] = overview.loc[overview.index.isin(members)].mean()
+    columns = {
+        "image auroc": "image AUROC",
+        "image average_precision": "image AP",
+        "pixel auroc": "pixel AUROC",
+        "pixel average_precision": "pixel AP",
+        "pixel aupro": "AUPRO",
+    }
+    shown = overview.reindex(columns=list(columns)).rename(columns=columns)
+    show(shown.map(lambda v: "-" if v != v else f"{v:.3f}"), index=True)
+    controls = result.table("controls")
+    if not controls.empty:
+        click.echo("\nvisual branch minus same-size controls, mean over categories (per category and")
+        click.echo("with intervals: controls.csv)")
+        mean = controls.groupby(["level", "metric", "control"], sort=False)[
+            ["value", "control_mean", "difference"]
+        ].mean()
+        show(mean.map("{:.3f}".format).reset_index())
+    skipped = sum(len(e.maps.skipped) for e in result.evaluations)
+    if skipped:
+        click.echo(f"\n{skipped} unreadable images were skipped; the manifest lists them")
+    click.echo(f"\nresults: {result.folder}\nreport:  {report}")

@@ -1,0 +1,57 @@
+"""``lakeviz models``, ``lakeviz datasets`` and ``lakeviz hooks``: what there is to choose from."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def show(frame: pd.DataFrame, *, index: bool = False) -> None:
+    """Print a table in full width, left-aligned where it holds text."""
+    text = frame.map(lambda value: "" if value is None else str(value))
+    header = [str(c) for c in text.columns]
+    rows = text.to_numpy().tolist()
+    if index:
+        header = ["", *header]
+        rows = [[str(name), *row] for name, row in zip(frame.index, rows, strict=True)]
+    widths = [max(map(len, column)) for column in zip(header, *rows, strict=True)]
+    click.echo("  ".join(h.ljust(w) for h, w in zip(header, widths, strict=True)).rstrip())
+    for row in rows:
+        click.echo("  ".join(v.ljust(w) for v, w in zip(row, widths, strict=True)).rstrip())
+
+
+@click.command()
+@click.argument("filter", required=False, default="")
+def models(filter: str) -> None:
+    """List the models that can be loaded; FILTER keeps names that contain it."""
+    from lakeviz.models import models_table
+
+    table = models_table()
+    show(table[table["name"].str.contains(filter, case=False, regex=False)])
+
+
+@click.command()
+def datasets() -> None:
+    """List the data set readers with folder layout and licence."""
+    from lakeviz.data import datasets_table
+
+    show(datasets_table())
+
+
+@click.command()
+@click.argument("model", default="tiny")
+@click.option("--pretrained", help="Weights; random ones by default, for shapes need none.")
+@click.option("--filter", "names", default="*", show_default=True, help="Name or glob.")
+def hooks(model: str, pretrained: str | None, names: str) -> None:
+    """Print the hook points of MODEL: name, module, shape, whether editable, formula."""
+    from lakeviz.models import load_model
+
+    if pretrained is None and model != "tiny" and not model.startswith("local-dir:"):
+        pretrained = "random"
+    tower = load_model(model, pretrained).tower
+    table = tower.hook_points()
+    show(table[table["name"].isin(tower.resolve(names))])
