@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
-from concurrent.futures import Executor, ThreadPoolExecutor
+from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from itertools import pairwise
+from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -20,10 +22,17 @@ ANOMALOUS = 0
 because the false-positive rate of AUPIMO is a mean of the rates of normal images."""
 
 Pool = int
-Chunk = tuple[Pool, Float[np.ndarray, " negative"]]
 
 _MIN_CHUNK = 1 << 20  # below a million pixels a thread costs more than it saves
 _MAX_THREADS = 8  # every chunk is searched for all thresholds, so more chunks mean more work
+
+
+class Chunk(NamedTuple):
+    """Background scores of one pool, in memory or memory-mapped."""
+
+    pool: Pool
+    scores: Float[np.ndarray, " negative"]
+    is_sorted: bool
 
 
 @dataclass(frozen=True)
@@ -127,51 +136,39 @@ def sorted_background(images: Iterable[ScoredImage]) -> Float[np.ndarray, " nega
 
 
 def count_images(images: Sequence[ScoredImage], connectivity: int | None) -> PixelCounts:
-    """Count over maps in memory, sorting and searching in threads (numpy releases the GIL)."""
+    """Count over maps in memory."""
     pools: dict[Pool, list[ScoredImage]] = {}
     for image in images:
         pools.setdefault(pool_of(image), []).append(image)
     n_pixels = sum(image.scores.size for image in images)
-    workers = _workers(n_pixels)
-    with ThreadPoolExecutor(workers) as executor:
-        jobs = [
-            (pool, executor.submit(sorted_background, part))
-            for pool, members in pools.items()
-            for part in _split(members, n_pixels, workers)
-        ]
-        defects = DefectPixels.collect(images, connectivity)
-        grouping = Thresholds.of(defects.scores)
-        chunks = [(pool, job.result()) for pool, job in jobs]
-        return _count(defects, grouping, chunks, _normal_images(pools), executor)
+    chunks = [
+        Chunk(pool, concatenate([background(image) for image in part]), is_sorted=False)
+        for pool, members in pools.items()
+        for part in _split(members, n_pixels)
+    ]
+    normal_images = {pool: len(part) for pool, part in pools.items() if pool != ANOMALOUS}
+    return count_chunks(DefectPixels.collect(images, connectivity), chunks, normal_images)
 
 
 def count_chunks(
-    defects: DefectPixels, chunks: Sequence[Chunk], normal_images: dict[Pool, int]
+    defects: DefectPixels, chunks: Sequence[Chunk], normal_images: Mapping[Pool, int]
 ) -> PixelCounts:
-    """Count against sorted chunks of background, in memory or memory-mapped.
+    """Count against chunks of background; those not sorted yet are sorted in place.
 
     ``normal_images`` gives the number of normal images of each size.
     """
-    with ThreadPoolExecutor(_workers(sum(chunk.size for _, chunk in chunks))) as executor:
-        grouping = Thresholds.of(defects.scores)
-        return _count(defects, grouping, chunks, normal_images, executor)
-
-
-def _count(
-    defects: DefectPixels,
-    grouping: Thresholds,
-    chunks: Sequence[Chunk],
-    normal_images: dict[Pool, int],
-    executor: Executor,
-) -> PixelCounts:
+    grouping = Thresholds.of(defects.scores)
     n_thresholds = grouping.values.size
     nothing = Reached(np.zeros(n_thresholds, np.int64), np.zeros(n_thresholds, np.int64))
     total, normal = nothing, dict.fromkeys(normal_images, nothing.reach)
-    found = executor.map(lambda chunk: count_reached(chunk[1], grouping.values), chunks)
-    for (pool, _), reached in zip(chunks, found):
-        total += reached
-        if pool != ANOMALOUS:
-            normal[pool] = normal[pool] + reached.reach
+    n_negative = sum(chunk.scores.size for chunk in chunks)
+    # All that needs the interpreter is done before: sorts and searches run without its lock.
+    with ThreadPoolExecutor(_workers(n_negative)) as executor:
+        found = executor.map(partial(_reached, values=grouping.values), chunks)
+        for chunk, reached in zip(chunks, found):
+            total += reached
+            if chunk.pool != ANOMALOUS:
+                normal[chunk.pool] = normal[chunk.pool] + reached.reach
     n_normal = sum(normal_images.values())
     rate = None
     if n_normal:
@@ -186,21 +183,23 @@ def _count(
     return PixelCounts(
         defects,
         grouping,
-        RankCounts.build(grouping, total, sum(chunk.size for _, chunk in chunks)),
+        RankCounts.build(grouping, total, n_negative),
         overlap,
         None if rate is None else rate[::-1],
         sum(size * n for size, n in normal_images.items()),
     )
 
 
-def _normal_images(pools: dict[Pool, list[ScoredImage]]) -> dict[Pool, int]:
-    return {pool: len(members) for pool, members in pools.items() if pool != ANOMALOUS}
+def _reached(chunk: Chunk, values: Float[np.ndarray, " threshold"]) -> Reached:
+    if not chunk.is_sorted:
+        chunk.scores.sort()
+    return count_reached(chunk.scores, values)
 
 
-def _split(members: list[ScoredImage], n_pixels: int, workers: int) -> list[list[ScoredImage]]:
-    """Cut a pool into parts so that all pools together make about one part per worker."""
+def _split(members: list[ScoredImage], n_pixels: int) -> list[list[ScoredImage]]:
+    """Cut a pool into parts so that all pools together make about one part per thread."""
     share = sum(image.scores.size for image in members) / n_pixels
-    n_parts = min(len(members), max(1, round(share * workers)))
+    n_parts = min(len(members), max(1, round(share * _workers(n_pixels))))
     edges = np.linspace(0, len(members), n_parts + 1).astype(int).tolist()
     return [members[a:b] for a, b in pairwise(edges)]
 

@@ -74,14 +74,17 @@ def count_reached(
     sorted_scores: Float[np.ndarray, " negative"], values: Float[np.ndarray, " threshold"]
 ) -> Reached:
     """Count, by binary search, the scores that reach and exceed each of the ascending values."""
-    n = sorted_scores.size
     below = np.searchsorted(sorted_scores, values, side="left")
-    exceed = n - below
-    if n:
-        # A second search is needed only where a negative has exactly the threshold's score.
-        tied = np.flatnonzero(sorted_scores[np.minimum(below, n - 1)] == values)
-        exceed[tied] = n - np.searchsorted(sorted_scores, values[tied], side="right")
-    return Reached(n - below, exceed)
+    reach = sorted_scores.size - below
+    exceed = reach.copy()
+    # A second search is needed only where a negative has exactly the threshold's score. The
+    # thresholds above all negatives, which come last, cannot.
+    below = below[: np.searchsorted(below, sorted_scores.size)]
+    tied = np.flatnonzero(sorted_scores[below] == values[: below.size])
+    if tied.size:
+        up_to = np.searchsorted(sorted_scores, values[tied], side="right")
+        exceed[tied] = sorted_scores.size - up_to
+    return Reached(reach, exceed)
 
 
 @dataclass(frozen=True)

@@ -25,8 +25,10 @@ def region_labels(
         Region number, from 0, of each defect pixel in row-major order; number of regions.
     """
     # Only the bounding box is labelled: defects are small and labelling costs per pixel.
-    rows, columns = np.flatnonzero(defect.any(axis=1)), np.flatnonzero(defect.any(axis=0))
-    box = defect[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+    rows = np.flatnonzero(defect.any(axis=1))
+    strip = defect[rows[0] : rows[-1] + 1]
+    columns = np.flatnonzero(strip.any(axis=0))
+    box = strip[:, columns[0] : columns[-1] + 1]
     structure = ndimage.generate_binary_structure(2, 2 if connectivity == 8 else 1)
     labels, n_regions = ndimage.label(box, structure)  # pyright: ignore[reportGeneralTypeIssues]
     return labels[box] - 1, int(n_regions)

@@ -109,10 +109,11 @@ class PixelScorer:
         self._check_open()
         if not self._n_images:
             raise MetricError("no maps were given")
-        stored: list[Chunk] = [(pool, np.load(path, mmap_mode="r")) for pool, path in self._files]
-        counts = count_chunks(
-            DefectPixels.join(self._defects), stored + self._sorted_buffers(), self._normal_images
-        )
+        stored = [
+            Chunk(pool, np.load(path, mmap_mode="r"), is_sorted=True) for pool, path in self._files
+        ]
+        defects = DefectPixels.join(self._defects)
+        counts = count_chunks(defects, stored + self._buffered_chunks(), self._normal_images)
         conventions = with_resolution(self._conventions, self._shapes)
         return summarise(counts, self._n_images, conventions, self._metrics)
 
@@ -142,22 +143,21 @@ class PixelScorer:
         if self._buffered >= self._buffer_pixels:
             self._spill()
 
-    def _sorted_buffers(self) -> list[Chunk]:
-        """Sort what is buffered, each pool into one array that stays in its buffer."""
+    def _buffered_chunks(self) -> list[Chunk]:
+        """Join what is buffered, each pool into one array that stays in its buffer."""
         for pool, parts in self._buffers.items():
-            merged = np.concatenate(parts)
-            merged.sort()
-            self._buffers[pool] = [merged]
-        return [(pool, parts[0]) for pool, parts in self._buffers.items()]
+            self._buffers[pool] = [np.concatenate(parts)]
+        return [Chunk(pool, parts[0], False) for pool, parts in self._buffers.items()]
 
     def _spill(self) -> None:
         try:
             if self._folder is None:
                 self._folder = tempfile.TemporaryDirectory(prefix="lakeviz-", dir=self._parent)
-            for pool, chunk in self._sorted_buffers():
+            for chunk in self._buffered_chunks():
+                chunk.scores.sort()
                 path = Path(self._folder.name) / f"{len(self._files)}.npy"
-                np.save(path, chunk, allow_pickle=False)
-                self._files.append((pool, path))
+                np.save(path, chunk.scores, allow_pickle=False)
+                self._files.append((chunk.pool, path))
         except OSError as error:
             self.close()
             where = self._parent or tempfile.gettempdir()
