@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -99,34 +99,75 @@ class FewShotDraw:
             The list is empty or unreadable, or an image is missing, repeated, anomalous, a test
             image or of another category; the message names the line.
         """
-        text = _read(Path(path))
-        header, entries = _parse(text)
-        known = {row["sample_id"]: row for row in dataset.frame.to_dict("records")}
-        paths: dict[str, Path] = {}
-        categories: dict[str, str] = {}
-        for number, entry in entries:
-            place = f"{path}, line {number}"
-            file = dataset.root / entry  # an absolute entry replaces the root
-            name = sample_id(Path(os.path.normpath(file)), dataset.root)
-            if name in paths:
-                raise FewShotError(f"{place}: {entry} is listed twice")
-            row = known.get(name)
-            if row is not None:
-                _check_row(row, place)
-                categories.setdefault(row["category"], place)
-            elif not file.is_file():
-                raise FewShotError(f"{place}: {file} does not exist")
-            paths[name] = Path(row["path"]) if row is not None else file
-        if not paths:
+        path = Path(path)
+        header, entries = _parse(_read(path))
+        found = _listed(dataset, entries, str(path))
+        if not found.paths:
             raise FewShotError(f"{path} lists no image")
         return cls(
             dataset=dataset.name,
-            category=_one_category(path, categories, header, dataset),
+            category=_one_category(path, found.categories, header, dataset),
             seed=_integer(header, "seed", path),
             pool_size=_integer(header, "pool_size", path),
-            sample_ids=tuple(paths),
-            paths=tuple(paths.values()),
+            sample_ids=tuple(found.paths),
+            paths=tuple(found.paths.values()),
         )
+
+    @classmethod
+    def from_listed(cls, images: Sequence[str | Path], dataset: Dataset) -> FewShotDraw:
+        """Take images named by hand, checked as :meth:`from_manifest` checks them.
+
+        Parameters
+        ----------
+        images
+            Sample ids or absolute paths.
+        dataset
+            A data set of one category.
+
+        Raises
+        ------
+        FewShotError
+            As :meth:`from_manifest`.
+        """
+        found = _listed(dataset, list(enumerate(map(str, images), start=1)), "the list of images")
+        if not found.paths:
+            raise FewShotError("no normal image was listed")
+        return cls(
+            dataset=dataset.name,
+            category=_one_category("the list", found.categories, {}, dataset),
+            seed=None,
+            pool_size=None,
+            sample_ids=tuple(found.paths),
+            paths=tuple(found.paths.values()),
+        )
+
+
+@dataclass(frozen=True)
+class _Listed:
+    """Paths by sample id, and where each category was first met."""
+
+    paths: dict[str, Path]
+    categories: dict[str, str]
+
+
+def _listed(dataset: Dataset, entries: Sequence[tuple[int, str]], source: str) -> _Listed:
+    known = {row["sample_id"]: row for row in dataset.frame.to_dict("records")}
+    paths: dict[str, Path] = {}
+    categories: dict[str, str] = {}
+    for number, entry in entries:
+        place = f"{source}, line {number}"
+        file = dataset.root / entry  # an absolute entry replaces the root
+        name = sample_id(Path(os.path.normpath(file)), dataset.root)
+        if name in paths:
+            raise FewShotError(f"{place}: {entry} is listed twice")
+        row = known.get(name)
+        if row is not None:
+            _check_row(row, place)
+            categories.setdefault(row["category"], place)
+        elif not file.is_file():
+            raise FewShotError(f"{place}: {file} does not exist")
+        paths[name] = Path(row["path"]) if row is not None else file
+    return _Listed(paths, categories)
 
 
 def draw(dataset: Dataset, shots: int | str | None, seed: int = 0) -> FewShotDraw:
