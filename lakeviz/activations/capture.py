@@ -57,7 +57,7 @@ class Loading:
 
 @dataclass(frozen=True)
 class TokenBatch:
-    """Tokens of consecutive images at each captured hook point, and the tower's output if it ran on."""
+    """Tokens of consecutive images at each hook point, and the tower's output if it ran on."""
 
     tokens: dict[str, Float[Tensor, "image token channel"]]
     sample_ids: tuple[str, ...]
@@ -238,8 +238,8 @@ def capture_activations(
     if size > max_bytes:
         raise CaptureTooLargeError(
             f"capturing {len(images)} images at {len(batches.points)} points takes "
-            f"{size / 2**30:.2f} GiB, more than max_bytes = {max_bytes / 2**30:.2f} GiB; capture to a "
-            "store on disk, ask for fewer points, or raise max_bytes"
+            f"{size / 2**30:.2f} GiB, more than max_bytes = {max_bytes / 2**30:.2f} GiB; capture to "
+            "a store on disk, ask for fewer points, or raise max_bytes"
         )
     parts: dict[str, list[Tensor]] = {p: [] for p in batches.points}
     sample_ids: list[str] = []

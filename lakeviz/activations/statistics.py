@@ -1,8 +1,8 @@
 """Streaming statistics of channels over tokens, in double precision, mergeable.
 
-Batches are merged by the pairwise update of Chan, Golub and LeVeque (1983), "Algorithms for computing
-the sample variance": counts, means and centred second moments of two parts give those of the whole
-without a second look at the data. Memory does not depend on the number of tokens.
+Batches are merged by the pairwise update of Chan, Golub and LeVeque (1983), "Algorithms for
+computing the sample variance": counts, means and centred second moments of two parts give those of
+the whole without a second look at the data. Memory does not depend on the number of tokens.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from torch import Tensor
 
 from lakeviz.errors import ActivationError
 
-Vector = Float[np.ndarray, "channel"]
+Vector = Float[np.ndarray, " channel"]
 
 
 def channel_range(
     tokens: Float[Tensor, "token channel"], what: str
-) -> tuple[Float[Tensor, "channel"], Float[Tensor, "channel"]]:
+) -> tuple[Float[Tensor, " channel"], Float[Tensor, " channel"]]:
     """Return the minimum and maximum of each channel, refusing NaN and infinity on the way.
 
     Raises
@@ -36,8 +36,8 @@ def channel_range(
         bad = ~torch.isfinite(tokens)
         channel = int(bad.any(0).nonzero()[0])
         raise ActivationError(
-            f"{what}: {int(bad.sum())} activations are NaN or infinite (first in channel {channel}); "
-            "check the images and the precision (fp16 overflows where bf16 or fp32 does not)"
+            f"{what}: {int(bad.sum())} activations are NaN or infinite (first in channel "
+            f"{channel}); check the images and the precision (fp16 overflows where bf16 or fp32 does not)"
         )
     return low, high
 
@@ -46,8 +46,8 @@ def channel_range(
 class ChannelStatistics:
     """Count, mean, variance, minimum and maximum of each channel of one hook point.
 
-    With ``with_covariance=True`` the full co-moment matrix is streamed too (channel^2 doubles), which
-    truncated PCA needs.
+    With ``with_covariance=True`` the full co-moment matrix is streamed too (channel^2 doubles),
+    which truncated PCA needs.
 
     Parameters
     ----------
@@ -96,7 +96,9 @@ class ChannelStatistics:
 
     def _need_data(self) -> None:
         if self.count == 0:
-            raise ActivationError(f"{self.point}: no token was seen yet, so there are no statistics")
+            raise ActivationError(
+                f"{self.point}: no token was seen yet, so there are no statistics"
+            )
 
     def update(self, tokens: Float[Tensor, "*token channel"]) -> ChannelStatistics:
         """Merge a batch of tokens; leading axes are flattened.

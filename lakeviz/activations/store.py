@@ -1,8 +1,8 @@
 """An on-disk store of activations: safetensors shards and a JSON manifest.
 
 The protocol is written down in ``docs/store.md``. A store is bound by its key to the weights, the
-preprocessing, the precision, the hook points and the images it was made from; a store whose key does
-not fit is refused, with the field that differs.
+preprocessing, the precision, the hook points and the images it was made from; a store whose key
+does not fit is refused, with the field that differs.
 """
 
 from __future__ import annotations
@@ -86,7 +86,9 @@ def check_free_disk(folder: Path, n_bytes: int) -> None:
     while not parent.exists():
         parent = parent.parent
     free = shutil.disk_usage(parent).free
-    _log.info("the store will take about %.1f MiB; %.1f MiB are free", n_bytes / 2**20, free / 2**20)
+    _log.info(
+        "the store will take about %.1f MiB; %.1f MiB are free", n_bytes / 2**20, free / 2**20
+    )
     if n_bytes * 1.1 > free:
         raise CaptureTooLargeError(
             f"the store would take {n_bytes / 2**30:.2f} GiB and {parent} has {free / 2**30:.2f} GiB "
@@ -128,7 +130,9 @@ class ActivationStore:
             _log.info("resuming %s at image %d", folder, store.n_stored)
             return store
         if folder.exists() and any(folder.iterdir()):
-            raise StoreError(f"{folder} is not empty and holds no {MANIFEST}; choose another folder")
+            raise StoreError(
+                f"{folder} is not empty and holds no {MANIFEST}; choose another folder"
+            )
         folder.mkdir(parents=True, exist_ok=True)
         store = cls(
             folder,
@@ -174,8 +178,8 @@ class ActivationStore:
             raise StoreError(f"{path} cannot be read: {error}") from error
         if manifest.get("protocol") != PROTOCOL:
             raise StoreError(
-                f"{path} follows protocol {manifest.get('protocol')!r}, this version reads {PROTOCOL!r}; "
-                "capture again"
+                f"{path} follows protocol {manifest.get('protocol')!r}, this version reads "
+                f"{PROTOCOL!r}; capture again"
             )
         store = cls(folder, manifest)
         if key is not None:
@@ -185,8 +189,8 @@ class ActivationStore:
                 raise StoreError(f"{folder / shard['file']} is missing; capture again")
         if not (allow_partial or store.complete):
             raise StoreError(
-                f"{folder} holds {store.n_stored} of {len(store.sample_ids)} images: its capture was cut "
-                "off; run the same capture again and it goes on from there"
+                f"{folder} holds {store.n_stored} of {len(store.sample_ids)} images: its capture "
+                "was cut off; run the same capture again and it goes on from there"
             )
         return store
 
@@ -272,7 +276,9 @@ class ActivationStore:
         try:
             return safe_open(str(path), framework="pt")
         except (OSError, SafetensorError) as error:
-            raise StoreError(f"{path} is damaged ({error}); delete the store and capture again") from error
+            raise StoreError(
+                f"{path} is damaged ({error}); delete the store and capture again"
+            ) from error
 
     def shards(
         self, points: Iterable[str] | None = None
@@ -299,7 +305,9 @@ class ActivationStore:
         else:
             wanted = list(images)
         if any(not 0 <= i < self.n_stored for i in wanted):
-            raise StoreError(f"{self.folder} holds images 0 to {self.n_stored - 1}, asked for {wanted}")
+            raise StoreError(
+                f"{self.folder} holds images 0 to {self.n_stored - 1}, asked for {wanted}"
+            )
         parts: dict[int, Tensor] = {}
         for index, shard in enumerate(self._manifest["shards"]):
             inside = [i for i in wanted if shard["start"] <= i < shard["stop"]]
@@ -313,7 +321,9 @@ class ActivationStore:
         wanted = list(self.points if points is None else points)
         unknown = [p for p in wanted if p not in self.points]
         if unknown:
-            raise StoreError(f"{self.folder} has no point {unknown[0]!r}; it has {', '.join(self.points)}")
+            raise StoreError(
+                f"{self.folder} has no point {unknown[0]!r}; it has {', '.join(self.points)}"
+            )
         return wanted
 
 

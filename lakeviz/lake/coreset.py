@@ -11,11 +11,11 @@ from lakeviz.errors import ConfigError
 
 def greedy_coreset(
     tokens: Float[Tensor, "token k"], size: int, *, seed: int = 0
-) -> Int[Tensor, "size"]:
+) -> Int[Tensor, " size"]:
     """Choose tokens by farthest-point traversal.
 
-    Each step takes the token farthest (Euclidean) from those taken, which bounds the covering radius
-    by twice the best possible (Gonzalez, 1985, "Clustering to minimize the maximum intercluster
+    Each step takes the token farthest (Euclidean) from those taken, which bounds the covering
+    radius by twice the best possible (Gonzalez, 1985, "Clustering to minimize the maximum intercluster
     distance"). PatchCore (Roth et al., CVPR 2022) thins its memory the same way.
 
     Parameters

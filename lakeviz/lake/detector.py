@@ -80,7 +80,7 @@ DEFAULT_TEXT_WEIGHT = 0.3
 
 
 class Lake:
-    """LAKE on a model: sparse high-variance neurons, a gallery of their normal values, a text check.
+    """LAKE on a model: high-variance neurons, a gallery of their normal values, a text check.
 
     Parameters
     ----------

@@ -123,9 +123,7 @@ class Evaluation:
         )
 
 
-def pixel_mask(
-    dataset: Dataset, maps: ScoreMaps, index: int
-) -> Bool[np.ndarray, "height width"]:
+def pixel_mask(dataset: Dataset, maps: ScoreMaps, index: int) -> Bool[np.ndarray, "height width"]:
     """Mask of an image at the size of its pixel map; resized by nearest neighbour if need be."""
     mask = dataset.mask(index, maps.sizes[index])
     if maps.map_size is None or mask.shape == maps.map_size:
@@ -415,5 +413,3 @@ def _spectrum(lake: Lake) -> pd.DataFrame:
             )
         )
     return pd.concat(parts, ignore_index=True)
-
-

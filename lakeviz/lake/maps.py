@@ -37,7 +37,7 @@ class ImageScoreRule:
         if not 0 < self.fraction <= 1:
             raise ConfigError(f"the fraction of patches must be in (0, 1], not {self.fraction}")
 
-    def __call__(self, maps: PatchMaps) -> Float[np.ndarray, "image"]:
+    def __call__(self, maps: PatchMaps) -> Float[np.ndarray, " image"]:
         """Reduce patch maps to image scores."""
         flat = maps.reshape(len(maps), -1)
         if self.name == "max":
@@ -100,8 +100,8 @@ class ScoreMaps:
 
     patch: PatchMaps
     parts: dict[str, PatchMaps]
-    image_scores: Float[np.ndarray, "image"]
-    image_parts: dict[str, Float[np.ndarray, "image"]]
+    image_scores: Float[np.ndarray, " image"]
+    image_parts: dict[str, Float[np.ndarray, " image"]]
     sample_ids: list[str]
     sizes: list[tuple[int, int]]
     smoothing: float = 0.0
@@ -123,9 +123,7 @@ class ScoreMaps:
             raise ConfigError(f"no part {part!r} in these maps; parts: {', '.join(self.parts)}")
         return self.parts[part]
 
-    def pixel_map(
-        self, index: int, part: str | None = None
-    ) -> Float[np.ndarray, "height width"]:
+    def pixel_map(self, index: int, part: str | None = None) -> Float[np.ndarray, "height width"]:
         """Pixel map of one image, of the fused score or of one part.
 
         Made when asked for, so that a large test set does not have to fit in memory.

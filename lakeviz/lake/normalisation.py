@@ -1,4 +1,4 @@
-"""Normalisations of patch tokens before they are compared. The paper does not say which; all are options."""
+"""Normalisations of patch tokens before they are compared; the paper does not say which."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ _EPSILON = 1e-6
 class Normalisation:
     """How tokens are normalised, and whether before or after the neurons are selected.
 
-    ``layernorm`` gives each token zero mean and unit variance over its channels, ``l2`` unit length,
-    ``zscore`` standardises each channel with the mean and deviation of the normal tokens. ``before``
-    uses all channels of the token, ``after`` the selected ones only. (For ``zscore`` of neurons the
+    ``layernorm`` gives each token zero mean and unit variance over its channels, ``l2`` unit
+    length, ``zscore`` standardises each channel with the mean and deviation of the normal tokens.
+    ``before`` uses all channels of the token, ``after`` the selected ones only. (For ``zscore`` of neurons the
     two are the same; a subspace is standardised along its own axes with ``after``.)
 
     Raises

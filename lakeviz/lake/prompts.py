@@ -1,7 +1,7 @@
 """Prompt ensembles: state words x templates, with the class name put in, as WinCLIP composes them.
 
-Source of the scheme: Jeong et al., "WinCLIP: Zero-/Few-Shot Anomaly Classification and Segmentation",
-CVPR 2023.
+Source of the scheme: Jeong et al., "WinCLIP: Zero-/Few-Shot Anomaly Classification and
+Segmentation", CVPR 2023.
 """
 
 from __future__ import annotations

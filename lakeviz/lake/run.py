@@ -327,8 +327,10 @@ def spec_from_manifest(path: str | Path) -> RunSpec:
     if manifest.get("protocol") != PROTOCOL:
         raise ConfigError(f"{path} is not the manifest of a lakeviz run")
     spec = RunSpec.from_plain(manifest["spec"])
-    lists = {c: tuple(d["few_shot"]["sample_ids"]) for c, d in manifest.get("categories", {}).items()}
+    lists = {
+        c: tuple(d["few_shot"]["sample_ids"]) for c, d in manifest.get("categories", {}).items()
+    }
     own = {f.name: getattr(spec, f.name) for f in fields(spec)}
-    return RunSpec(**(own | {"few_shot_lists": lists, "categories": tuple(lists) or spec.categories}))
-
-
+    return RunSpec(
+        **(own | {"few_shot_lists": lists, "categories": tuple(lists) or spec.categories})
+    )

@@ -36,8 +36,8 @@ class NeuronSelection:
     """
 
     point: str
-    channels: Int[np.ndarray, "k"]
-    scores: Float[np.ndarray, "k"]
+    channels: Int[np.ndarray, " k"]
+    scores: Float[np.ndarray, " k"]
     n_channels: int
     selector: str
     provenance: Mapping[str, Any] = field(default_factory=dict)
@@ -98,7 +98,7 @@ class SubspaceSelection:
 
     point: str
     basis: Float[np.ndarray, "channel k"]
-    scores: Float[np.ndarray, "k"]
+    scores: Float[np.ndarray, " k"]
     selector: str
     provenance: Mapping[str, Any] = field(default_factory=dict)
 

@@ -1,6 +1,6 @@
-"""Selectors: which neurons of a hook point are kept. LAKE's is :func:`variance`; the rest are controls.
+"""Selectors: which neurons of a hook point are kept. LAKE's is :func:`variance`, others control it.
 
-All share one interface, ``select(statistics, k, ...)``. New ones join with :func:`register_selector`.
+All share one interface, ``select(statistics, k, ...)``; :func:`register_selector` adds more.
 """
 
 from __future__ import annotations
@@ -198,9 +198,7 @@ def all_channels(
 
 
 @register_selector("pca", needs_covariance=True)
-def pca(
-    statistics: ChannelStatistics, k: int, generator: np.random.Generator
-) -> SubspaceSelection:
+def pca(statistics: ChannelStatistics, k: int, generator: np.random.Generator) -> SubspaceSelection:
     """The k leading principal directions of the patch tokens (truncated PCA)."""
     values, vectors = np.linalg.eigh(statistics.covariance)
     basis, scores = vectors[:, ::-1][:, :k], values[::-1][:k]

@@ -1,4 +1,4 @@
-"""The visual branch: selections and galleries per hook point, and the structural score they give."""
+"""The visual branch: selections and galleries per hook point, and their structural score."""
 
 from __future__ import annotations
 

@@ -111,8 +111,7 @@ def summarise(
     per_image = np.full(n_images, np.nan)
     if ranks.n_positive and ranks.n_negative:
         names = ("auroc", "average_precision", "f1_max", "f1_threshold")
-        found = dict(zip(names, rank_metrics(ranks, conventions)))
-        values |= {k: v for k, v in found.items() if k.replace("threshold", "max") not in reasons}
+        values |= zip(names, rank_metrics(ranks, conventions))
     if "aupro" not in reasons:
         fp, fp_above, limit = ranks.fp, ranks.fp_above, conventions.aupro_limit
         area = areas.aupro(counts.overlap, fp, fp_above, ranks.n_negative, limit)
@@ -120,6 +119,9 @@ def summarise(
     if "aupimo" not in reasons:
         per_image = _aupimo_per_image(counts, n_images, conventions)
         values["aupimo"] = float(np.nanmean(per_image))
+    values |= dict.fromkeys(reasons, float("nan"))  # some come for free without being asked for
+    if "f1_max" in reasons:
+        values["f1_threshold"] = float("nan")
     return PixelMetrics(
         **values,
         aupimo_per_image=per_image,
