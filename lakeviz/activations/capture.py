@@ -238,7 +238,7 @@ def capture_activations(
     if size > max_bytes:
         raise CaptureTooLargeError(
             f"capturing {len(images)} images at {len(batches.points)} points takes "
-            f"{size / 2**30:.2f} GiB, more than max_bytes = {max_bytes / 2**30:.2f} GiB; capture to "
+            f"{size / 2**30:.2f} GiB, more than max_bytes = {max_bytes / 2**30:.2f}; capture to "
             "a store on disk, ask for fewer points, or raise max_bytes"
         )
     parts: dict[str, list[Tensor]] = {p: [] for p in batches.points}

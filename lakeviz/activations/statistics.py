@@ -37,7 +37,8 @@ def channel_range(
         channel = int(bad.any(0).nonzero()[0])
         raise ActivationError(
             f"{what}: {int(bad.sum())} activations are NaN or infinite (first in channel "
-            f"{channel}); check the images and the precision (fp16 overflows where bf16 or fp32 does not)"
+            f"{channel}); check the images and the precision "
+            "(fp16 overflows where bf16 or fp32 does not)"
         )
     return low, high
 

@@ -91,8 +91,8 @@ def check_free_disk(folder: Path, n_bytes: int) -> None:
     )
     if n_bytes * 1.1 > free:
         raise CaptureTooLargeError(
-            f"the store would take {n_bytes / 2**30:.2f} GiB and {parent} has {free / 2**30:.2f} GiB "
-            "free; ask for fewer hook points, store float16, or choose another folder"
+            f"the store would take {n_bytes / 2**30:.2f} GiB and {parent} has {free / 2**30:.2f} "
+            "GiB free; ask for fewer hook points, store float16, or choose another folder"
         )
 
 

@@ -15,8 +15,8 @@ def greedy_coreset(
     """Choose tokens by farthest-point traversal.
 
     Each step takes the token farthest (Euclidean) from those taken, which bounds the covering
-    radius by twice the best possible (Gonzalez, 1985, "Clustering to minimize the maximum intercluster
-    distance"). PatchCore (Roth et al., CVPR 2022) thins its memory the same way.
+    radius by twice the best possible (Gonzalez, 1985, "Clustering to minimize the maximum
+    intercluster distance"). PatchCore (Roth et al., CVPR 2022) thins its memory the same way.
 
     Parameters
     ----------

@@ -262,8 +262,8 @@ def _claim(out: Path, spec: RunSpec, model: VisionModel) -> dict[str, Any]:
         same = manifest.get("digest") == spec.digest
         if not same or manifest["model"]["weights_hash"] != description["weights_hash"]:
             raise OutputError(
-                f"{out} holds a run of other settings or weights; choose another folder with --out, "
-                "or delete it"
+                f"{out} holds a run of other settings or weights; choose another folder, "
+                "with --out, or delete it"
             )
         return manifest | {"spec": spec.to_plain()}
     if out.exists() and any(out.iterdir()):

@@ -165,8 +165,8 @@ def variance_matched(
     """K other channels, each near in log variance to one of the top k.
 
     The top ``k`` are walked in random order; each takes one at random of the five unused channels
-    outside the top ``k`` whose log variance is nearest. Where fewer than ``k`` channels lie outside,
-    the rest is filled from the top ``k`` at random. Since no other channel can have the variance of
+    outside the top ``k`` whose log variance is nearest. Where fewer than ``k`` channels lie
+    outside, the rest is filled from the top ``k`` at random. Since no other channel can have the variance of
     the very top ones, the match is never perfect: ``provenance`` says how far off it is.
     """
     order = variance_order(statistics)
