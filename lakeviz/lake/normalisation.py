@@ -25,7 +25,7 @@ class Normalisation:
     ``layernorm`` gives each token zero mean and unit variance over its channels, ``l2`` unit
     length, ``zscore`` standardises each channel with the mean and deviation of the normal tokens.
     ``before`` uses all channels of the token, ``after`` the selected ones only. (For ``zscore`` of
-    neurons the     two are the same; a subspace is standardised along its own axes with ``after``.)
+    neurons the two are the same; ``after`` standardises a subspace along its own axes.)
 
     Raises
     ------

@@ -166,8 +166,9 @@ def variance_matched(
 
     The top ``k`` are walked in random order; each takes one at random of the five unused channels
     outside the top ``k`` whose log variance is nearest. Where fewer than ``k`` channels lie
-    outside, the rest is filled from the top ``k`` at random. Since no other channel can have the variance of
-    the very top ones, the match is never perfect: ``provenance`` says how far off it is.
+    outside, the rest is filled from the top ``k`` at random. No other channel
+    can have the variance of the very top ones, so the match is never perfect: ``provenance`` says
+    how far off it is.
     """
     order = variance_order(statistics)
     top, free = order[:k], list(order[k:])

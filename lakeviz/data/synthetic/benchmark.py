@@ -39,6 +39,12 @@ class Sample:
     mask: Bool[np.ndarray, "height width"]
 
 
+def _check_known(what: str, name: str, known: tuple[str, ...]) -> None:
+    if name not in known:
+        hint = nearest(name, known)
+        raise ConfigError(f"no synthetic {what} {name!r}{hint}; known: {', '.join(known)}")
+
+
 def _generator(seed: int, category: str, split: str, index: int) -> np.random.Generator:
     """Give each picture its own stream, so any one can be rendered without the others."""
     key = (seed, CATEGORIES.index(category), _SPLITS.index(split), index)
@@ -68,15 +74,11 @@ def render_scene(category: str, size: int, rng: np.random.Generator) -> Scene:
     rng : numpy.random.Generator
         Source of the normal variation: pose, light, grain.
     """
+    _check_known("category", category, CATEGORIES)
     if category in TEXTURES:
         image = _light(rng, TEXTURES[category](rng, size))
         backing = np.broadcast_to(1 - image.mean(axis=(0, 1)), image.shape).astype(np.float32)
         return Scene(image, np.ones((size, size), dtype=bool), backing)
-    if category not in OBJECTS:
-        hint = nearest(category, CATEGORIES)
-        raise ConfigError(
-            f"no synthetic category {category!r}{hint}; known: {', '.join(CATEGORIES)}"
-        )
     picture, cover = OBJECTS[category](rng, size)
     plain = shade(
         np.tile(rgb(0.9, 0.89, 0.86), (size, size, 1)), 0.012 * value_noise(rng, size, 6, 6)
@@ -109,11 +111,9 @@ def render_sample(
     seed : int
         Seed of the whole benchmark.
     """
-    if defect_type != "good" and defect_type not in DEFECTS:
-        hint = nearest(defect_type, DEFECTS)
-        raise ConfigError(
-            f"no defect type {defect_type!r}{hint}; known: good, {', '.join(DEFECTS)}"
-        )
+    _check_known("category", category, CATEGORIES)
+    _check_known("split", split, _SPLITS)
+    _check_known("defect type", defect_type, ("good", *DEFECT_TYPES))
     rng = _generator(seed, category, split, index)
     scene = render_scene(category, size, rng)
     if defect_type == "good":
