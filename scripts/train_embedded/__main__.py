@@ -9,8 +9,12 @@ from __future__ import annotations
 import argparse
 import json
 import math
+import os
 import time
 from pathlib import Path
+
+# Rendering is many small matrix products in parallel processes: one thread each is far faster.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 import numpy as np
 import open_clip

@@ -1,0 +1,32 @@
+"""Sphinx configuration."""
+
+from __future__ import annotations
+
+import lakeviz
+
+project = "lakeviz"
+author = "The lakeviz authors"
+copyright = "2026, the lakeviz authors"
+release = version = lakeviz.__version__
+
+extensions = [
+    "myst_parser",
+    "sphinx.ext.autodoc",
+    "sphinx.ext.autosummary",
+    "sphinx.ext.doctest",
+    "sphinx.ext.mathjax",
+    "sphinx.ext.napoleon",
+    "sphinx_design",
+]
+myst_enable_extensions = ["dollarmath", "colon_fence", "deflist"]
+myst_heading_anchors = 3
+autodoc_typehints = "none"
+autodoc_member_order = "bysource"
+autodoc_default_options = {"members": True, "show-inheritance": True}
+napoleon_google_docstring = False
+napoleon_use_rtype = False
+napoleon_use_ivar = True
+exclude_patterns = ["_build"]
+
+html_theme = "furo"
+html_title = "lakeviz"
