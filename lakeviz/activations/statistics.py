@@ -176,7 +176,7 @@ class ChannelStatistics:
         return cls(
             point,
             comoment is not None,
-            int(state["count"]),
+            int(state["count"].item()),
             state["mean"],
             state["m2"],
             state["minimum"],
