@@ -23,7 +23,6 @@ from lakeviz.data.registry import (
     register_reader,
 )
 from lakeviz.data.table import COLUMNS, GOOD, SPLITS, Sample
-from lakeviz.data.writing import MVTecSample, write_mvtec_category
 
 if TYPE_CHECKING:
     from lakeviz.data.loading import ImageBatch, ImageBatches
@@ -37,7 +36,6 @@ __all__ = [
     "ImageBatch",
     "ImageBatches",
     "Layout",
-    "MVTecSample",
     "Reading",
     "Sample",
     "datasets_table",
@@ -49,7 +47,6 @@ __all__ = [
     "load_mask",
     "read_dataset",
     "register_reader",
-    "write_mvtec_category",
 ]
 
 

@@ -12,7 +12,7 @@ import sys
 import traceback
 import warnings
 from collections.abc import Callable, Generator, Iterator, Sequence
-from contextlib import closing
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -147,13 +147,25 @@ class ImageBatches:
                 bar.update(len(part.indices) + len(part.failures))
 
     def _loaded(self) -> Generator[_Loaded]:
+        decoder = _Decoder(self.paths, self.transform)
+        return self._from_workers(decoder) if self.workers else self._from_here(decoder)
+
+    def _from_here(self, decoder: _Decoder) -> Generator[_Loaded]:
+        for start in range(0, len(decoder), self.batch_size):
+            with _one_thread():
+                stop = min(start + self.batch_size, len(decoder))
+                part = _collate([decoder[i] for i in range(start, stop)])
+            yield part
+
+    def _from_workers(self, decoder: _Decoder) -> Generator[_Loaded]:
         loader = DataLoader(
-            _Decoder(self.paths, self.transform),  # pyright: ignore[reportArgumentType]
+            decoder,  # pyright: ignore[reportArgumentType]
             batch_size=self.batch_size,
             num_workers=self.workers,
             collate_fn=_collate,
             worker_init_fn=_leave_interrupts_to_parent,
-            multiprocessing_context=self.start_method if self.workers else None,
+            multiprocessing_context=self.start_method,
+            generator=torch.Generator(),  # else seeding the workers draws from the global one
         )
         try:
             with warnings.catch_warnings():
@@ -263,6 +275,21 @@ def _fatal(item: _Decoded, first: _Decoded) -> str:
             f"{list(first.tensor.shape)} of {first.path}; let it resize, or use batch_size=1"
         )
     return ""
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """Run torch on one thread, as workers do.
+
+    One image is too little work to share: on a busy machine the threads of a transform wait for
+    each other ten times longer than they compute.
+    """
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 def _leave_interrupts_to_parent(worker: int) -> None:

@@ -1,4 +1,4 @@
-"""Filters, fingerprint and the written layout."""
+"""Filters, masks and the fingerprint."""
 
 from __future__ import annotations
 
@@ -8,14 +8,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from lakeviz.data import (
-    MVTecSample,
-    from_dataframe,
-    load_image,
-    read_dataset,
-    write_mvtec_category,
-)
-from lakeviz.errors import DataError, ImageReadError, MaskError, OutputError
+from lakeviz.data import from_dataframe, read_dataset
+from lakeviz.errors import DataError, ImageReadError, MaskError
 
 
 @pytest.fixture
@@ -116,45 +110,3 @@ def test_fingerprint_covers_folders_of_masks(tmp_path, put_image, put_mask):
     before = read_dataset("mvtec_loco", tmp_path).fingerprint
     put_mask(tmp_path / "pins/ground_truth/structural/000/001.png", [(0, 2)])
     assert read_dataset("mvtec_loco", tmp_path).fingerprint != before
-
-
-def test_written_category_reads_back(tmp_path):
-    rng = np.random.default_rng(0)
-    images = [rng.integers(0, 256, (5, 7, 3), dtype=np.uint8) for _ in range(4)]
-    mask = np.zeros((5, 7), bool)
-    mask[2, 3] = True
-    samples = [
-        MVTecSample(images[0], "train"),
-        MVTecSample(images[1], "train"),
-        MVTecSample(images[2]),
-        MVTecSample(images[3], defect_type="hole", mask=mask),
-    ]
-    folder = write_mvtec_category(tmp_path, "sheet", samples)
-    assert folder == tmp_path / "sheet"
-    data = read_dataset("mvtec", tmp_path)
-    assert data.sample_ids == [
-        "sheet/test/good/000.png",
-        "sheet/test/hole/000.png",
-        "sheet/train/good/000.png",
-        "sheet/train/good/001.png",
-    ]
-    for path, i in zip(data.paths, (2, 3, 0, 1)):
-        np.testing.assert_array_equal(np.asarray(load_image(path)), images[i])
-    np.testing.assert_array_equal(data.mask(1, (5, 7)), mask)
-    with pytest.raises(OutputError, match="is not empty"):
-        write_mvtec_category(tmp_path, "sheet", samples)
-
-
-def test_contradicting_samples_are_not_written(tmp_path):
-    image, mask = np.zeros((5, 7, 3), np.uint8), np.ones((5, 7), bool)
-    for number, bad in enumerate(
-        [
-            MVTecSample(image, "trial"),
-            MVTecSample(image, "train", "hole", mask),
-            MVTecSample(image, "test", "hole"),
-            MVTecSample(image, "test", "hole", mask.T),
-        ]
-    ):
-        with pytest.raises(DataError):
-            write_mvtec_category(tmp_path, f"c{number}", [bad])
-        assert not list((tmp_path / f"c{number}").rglob("*.png"))

@@ -74,6 +74,13 @@ def test_spawned_workers_give_the_same(paths):
         torch.testing.assert_close(batch.images[0], pil_to_tensor(Image.open(path)))
 
 
+@pytest.mark.parametrize("workers", [0, 1])
+def test_the_global_random_state_is_left_alone(paths, workers):
+    before = torch.get_rng_state()
+    list(ImageBatches(paths, to_tensor, workers=workers))
+    assert torch.equal(torch.get_rng_state(), before)
+
+
 def test_a_data_set_gives_its_sample_ids(tmp_path, mvtec_category):
     mvtec_category(tmp_path / "cable")
     data = read_dataset("mvtec", tmp_path).anomalous()
@@ -195,3 +202,20 @@ def test_breaking_off_stops_the_workers(paths):
         assert len(multiprocessing.active_children()) == 2
         break
     assert multiprocessing.active_children() == []
+
+
+def test_decoding_here_leaves_torchs_threads_alone(paths):
+    before = torch.get_num_threads()
+    seen = []
+
+    def watch(image):
+        seen.append(torch.get_num_threads())
+        return to_tensor(image)
+
+    try:
+        torch.set_num_threads(2)
+        for _ in ImageBatches(paths, watch, 3, workers=0):
+            assert torch.get_num_threads() == 2
+        assert set(seen) == {1}
+    finally:
+        torch.set_num_threads(before)
