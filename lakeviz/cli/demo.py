@@ -7,9 +7,10 @@ from pathlib import Path
 import click
 
 
-
 @click.command()
-@click.option("--out", type=click.Path(path_type=Path), default=Path("lakeviz-demo"), show_default=True)
+@click.option(
+    "--out", type=click.Path(path_type=Path), default=Path("lakeviz-demo"), show_default=True
+)
 @click.option("--category", "categories", multiple=True, help="Only these; repeatable.")
 @click.option("--shots", default=4, show_default=True, help="Normal images per category.")
 @click.option("--seed", default=0, show_default=True)

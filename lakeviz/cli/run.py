@@ -41,7 +41,9 @@ if TYPE_CHECKING:
 @click.option("--split-seed", type=int, help="Seed of the split, for data sets without one.")
 @detector_options
 @loading_options
-@click.option("--out", type=click.Path(path_type=Path), default=Path("lakeviz-out"), show_default=True)
+@click.option(
+    "--out", type=click.Path(path_type=Path), default=Path("lakeviz-out"), show_default=True
+)
 @click.option(
     "--from",
     "manifest",
@@ -132,11 +134,12 @@ def finish(result: RunResult, groups: dict[str, tuple[str, ...]] | None = None) 
     show(shown.map(lambda v: "-" if v != v else f"{v:.3f}"), index=True)
     controls = result.table("controls")
     if not controls.empty:
-        click.echo("\nvisual branch minus same-size controls, mean over categories (per category and")
+        click.echo(
+            "\nvisual branch minus same-size controls, mean over categories (per category and"
+        )
         click.echo("with intervals: controls.csv)")
-        mean = controls.groupby(["level", "metric", "control"], sort=False)[
-            ["value", "control_mean", "difference"]
-        ].mean()
+        keys, numbers = ["level", "metric", "control"], ["value", "control_mean", "difference"]
+        mean = controls.pivot_table(index=keys, values=numbers, sort=False)
         show(mean.map("{:.3f}".format).reset_index())
     skipped = sum(len(e.maps.skipped) for e in result.evaluations)
     if skipped:

@@ -31,7 +31,7 @@ def models(filter: str) -> None:
     from lakeviz.models import models_table
 
     table = models_table()
-    show(table[table["name"].str.contains(filter, case=False, regex=False)])
+    show(table.loc[[filter.lower() in name.lower() for name in table["name"]]])
 
 
 @click.command()
@@ -54,4 +54,4 @@ def hooks(model: str, pretrained: str | None, names: str) -> None:
         pretrained = "random"
     tower = load_model(model, pretrained).tower
     table = tower.hook_points()
-    show(table[table["name"].isin(tower.resolve(names))])
+    show(table.set_index("name").loc[tower.resolve(names)].reset_index())

@@ -209,11 +209,13 @@ class Lake:
             Before :meth:`fit`.
         """
         self.visual  # noqa: B018 - raises if not fitted
-        points = dict.fromkeys((*self.points, *([self.text.point] if self.text else [])))
+        points = list(self.points)
+        if self.text is not None and self.text.point not in points:
+            points.append(self.text.point)
         batches = TokenBatches(
             self.model,
             images,
-            list(points),
+            points,
             loading=loading,
             run_on=self.text is not None,
             label="score",
@@ -259,7 +261,7 @@ class Lake:
                 point: self._to_grid(scores, point)
                 for point, scores in branch.score(batch.tokens).items()
             }
-            grid = max(m.shape[-2:] for m in layers.values())
+            grid = max(_grid_of(m) for m in layers.values())
             mean = torch.stack([_resize(m, grid) for m in layers.values()]).mean(0)
             if name == "lake":
                 maps["visual"] = mean.cpu().numpy()
@@ -269,7 +271,7 @@ class Lake:
         if self.text is not None:
             resid = batch.tokens[self.text.point]
             scores = self.text.score_patches(self.model, resid, batch.images)
-            grid = maps["visual"].shape[-2:]
+            grid = _grid_of(maps["visual"])
             maps["text"] = _resize(self._to_grid(scores, self.text.point), grid).cpu().numpy()
         return maps
 
@@ -292,6 +294,10 @@ class Lake:
         from lakeviz.lake.evaluation import evaluate
 
         return evaluate(self, dataset, loading=loading)
+
+
+def _grid_of(maps: Tensor | np.ndarray) -> tuple[int, int]:
+    return maps.shape[-2], maps.shape[-1]
 
 
 def _resize(

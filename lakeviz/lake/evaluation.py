@@ -92,11 +92,10 @@ class Evaluation:
         DataError
             If it was not measured.
         """
-        m = self.metrics
-        row = m[(m["metric"] == metric) & (m["level"] == level) & (m["part"] == part)]
-        if row.empty:
+        keyed = self.metrics.set_index(["part", "level", "metric"])["value"]
+        if (part, level, metric) not in keyed.index:
             raise DataError(f"{self.category}: no {level} {metric} of {part!r} was measured")
-        return float(row["value"].iloc[0])
+        return float(keyed.loc[(part, level, metric)])
 
     def summary(self) -> str:
         """Say in one sentence what was measured, on how many images, with which interval."""
@@ -161,7 +160,7 @@ def evaluate(
     DataError
         If there is no image, or more than one category.
     """
-    test = dataset.split("test") if (dataset.frame["split"] == "test").any() else dataset
+    test = dataset.split("test") if "test" in set(dataset.frame["split"]) else dataset
     if len(test) == 0:
         raise DataError(f"{dataset.name} has no test image")
     if len(test.categories) != 1:
@@ -172,7 +171,7 @@ def evaluate(
     bootstrap = bootstrap or Bootstrap(seed=lake.options.seed)
     maps = lake.score(test, loading=loading)
     if maps.skipped:
-        test = test.where(test.frame["sample_id"].isin(maps.sample_ids))
+        test = test.where(np.isin(test.sample_ids, maps.sample_ids))
     conventions = Conventions(image_score=lake.options.image_score.describe())
     truth = _Truth(test, maps)
     measured = [
@@ -229,7 +228,7 @@ class _Lazy(Sequence[Any]):
     def __getitem__(self, index: Any) -> Any:
         if index >= len(self):
             raise IndexError(index)
-        return list(_PixelMaps(self.maps, self.parts[index]))
+        return list(_PixelMaps(self.maps, str(self.parts[index])))
 
 
 class _Truth:
@@ -379,7 +378,7 @@ def _control_row(level: str, comparison: Comparison) -> dict[str, Any]:
 
 
 def _scores(test: Dataset, maps: ScoreMaps) -> pd.DataFrame:
-    frame = test.frame[["category", "sample_id", "label", "defect_type"]].copy()
+    frame = test.frame.loc[:, ["category", "sample_id", "label", "defect_type"]].copy()
     frame["score"] = maps.image_scores
     for name, values in maps.image_parts.items():
         if not name.startswith(CONTROL_PREFIX):

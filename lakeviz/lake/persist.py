@@ -289,7 +289,7 @@ def load_evaluation(folder: str | Path, dataset: Dataset) -> Evaluation:
         image_parts={n.removeprefix("image/"): a for n, a in arrays.items() if n[:6] == "image/"},
         **rest,
     )
-    test = dataset.where(dataset.frame["sample_id"].isin(maps.sample_ids))
+    test = dataset.where(np.isin(dataset.sample_ids, maps.sample_ids))
     if test.sample_ids != maps.sample_ids:
         raise StoreError(f"{folder} was made on other images than {dataset.name} has now")
     return Evaluation(

@@ -40,7 +40,8 @@ _ATTEMPTS = 60
 
 def _grid(scene: Scene) -> tuple[Field, Field]:
     axis = (np.arange(scene.size, dtype=np.float32) + 0.5) / scene.size
-    return np.broadcast_arrays(axis[None, :], axis[:, None])
+    x, y = np.broadcast_arrays(axis[None, :], axis[:, None])
+    return x, y
 
 
 def _place(rng: np.random.Generator, scene: Scene) -> tuple[float, float]:
