@@ -97,7 +97,9 @@ def best_times(sides: dict[str, tuple[Callable[[], object], int]]) -> dict[str, 
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="Time the pixel metrics against np.sort and others.")
+    parser = argparse.ArgumentParser(
+        description="Time the pixel metrics against np.sort and others."
+    )
     parser.add_argument("--images", type=int, default=100)
     parser.add_argument("--side", type=int, default=256)
     parser.add_argument("--repeats", type=int, default=25, help="of np.sort and lakeviz")

@@ -54,7 +54,7 @@ class Conventions:
     resolution: str | None = None
     image_score: str | None = None
     interval: str = "percentile bootstrap over images, normal and anomalous images drawn apart"
-    interval_grid: int = 4096
+    interval_grid: int = 1024
 
     def __post_init__(self) -> None:
         if self.connectivity not in (4, 8):

@@ -47,6 +47,11 @@ class Thresholds:
         """Number of positives that score at least each threshold."""
         return self.order.size - self.starts
 
+    @property
+    def sizes(self) -> Int[np.ndarray, " threshold"]:
+        """Number of positives standing at each threshold."""
+        return np.diff(self.starts, append=self.order.size)
+
     def sums(self, weights: Float[np.ndarray, " positive"]) -> Float[np.ndarray, " threshold"]:
         """Add up ``weights`` of the positives standing at each threshold."""
         return np.add.reduceat(weights[self.order], self.starts)
@@ -54,8 +59,7 @@ class Thresholds:
     def spread(self, values: Float[np.ndarray, " threshold"]) -> Float[np.ndarray, " positive"]:
         """Give each positive, in its original place, the value of its threshold."""
         spread = np.empty(self.order.size, dtype=values.dtype)
-        sizes = np.diff(self.starts, append=self.order.size)
-        spread[self.order] = np.repeat(values, sizes)
+        spread[self.order] = np.repeat(values, self.sizes)
         return spread
 
 

@@ -12,6 +12,8 @@ from jaxtyping import Bool, Float, Int
 from lakeviz.errors import ConfigError
 from lakeviz.metrics.conventions import Conventions
 
+_BLOCK_VALUES = 1 << 17  # 1 MiB of float64 per table: the dozen tables of a block stay in cache
+
 Evaluate = Callable[[Int[np.ndarray, "draw image"]], Float[np.ndarray, " draw"]]
 """A metric of resampled images: how often each image was drawn, to one value per draw."""
 
@@ -99,7 +101,7 @@ class Bootstrap:
         # One stream per class, so that the block size below has no say in what is drawn.
         streams = np.random.default_rng(self.seed).spawn(2)
         groups = [np.flatnonzero(anomalous), np.flatnonzero(~anomalous)]
-        block = max(1, (1 << 22) // max(width, anomalous.size))
+        block = max(1, _BLOCK_VALUES // max(width, anomalous.size))
         values = np.empty((len(evaluators), self.n_draws))
         for start in range(0, self.n_draws, block):
             stop = min(start + block, self.n_draws)

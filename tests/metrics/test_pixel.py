@@ -159,6 +159,15 @@ def test_containers_and_mask_dtypes_do_not_matter(smooth_set):
     assert pixel_metrics(big_endian, masks).to_dict() == expected
 
 
+def test_inputs_are_left_alone(smooth_set):
+    maps, masks = smooth_set(5)
+    before = maps.copy(), masks.copy()
+    pixel_metrics(maps, masks)
+    pixel_metrics(list(maps[:1]) + list(maps[1:2]), masks[:2])
+    np.testing.assert_array_equal(maps, before[0])
+    np.testing.assert_array_equal(masks, before[1])
+
+
 def test_mixed_dtypes_are_compared_by_value():
     # 0.1 as float32 is above 0.1 as float64; casting down would make a tie of it.
     maps = [np.array([[np.float32(0.1)]]), np.array([[0.1]])]
