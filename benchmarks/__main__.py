@@ -1,0 +1,28 @@
+"""All benchmarks, one after the other, each in a process of its own: ``python benchmarks``.
+
+Every number is a ratio of two sides measured side by side in one run. ``layers.py`` is not among
+them: it measures detection, not time, and needs a data set.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+HERE = Path(__file__).parent
+BENCHMARKS = ("hooks.py", "metrics.py", "gallery.py", "memory.py")
+
+
+def main() -> None:
+    failed = []
+    for name in BENCHMARKS:
+        print(f"\n== {name}", flush=True)
+        if subprocess.run([sys.executable, str(HERE / name)]).returncode:
+            failed.append(name)
+    if failed:
+        sys.exit(f"failed: {', '.join(failed)}")
+
+
+if __name__ == "__main__":
+    main()
