@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 from jaxtyping import Bool, Int
+from numpy.typing import ArrayLike
 
 from lakeviz.data.files import file_sha256
 from lakeviz.data.images import load_mask
@@ -85,7 +86,7 @@ class Dataset:
         masks = self.anomalous().frame["mask_path"]
         return len(masks) > 0 and bool(masks.notna().all())
 
-    def where(self, keep: Sequence[bool] | pd.Series | Bool[np.ndarray, " image"]) -> Dataset:
+    def where(self, keep: ArrayLike) -> Dataset:
         """Return the images where ``keep`` (one value per row) is true."""
         rows = np.asarray(keep, dtype=bool)
         return replace(self, frame=self.frame[rows].reset_index(drop=True))
@@ -116,11 +117,11 @@ class Dataset:
 
     def normal(self) -> Dataset:
         """Return the normal images."""
-        return self.where(self.frame["label"] == 0)
+        return self.where(self.labels == 0)
 
     def anomalous(self) -> Dataset:
         """Return the anomalous images."""
-        return self.where(self.frame["label"] == 1)
+        return self.where(self.labels == 1)
 
     def mask(self, position: int, image_size: tuple[int, int]) -> Bool[np.ndarray, "height width"]:
         """Mask of the image in row ``position``: all false for a normal image.

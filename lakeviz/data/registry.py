@@ -13,7 +13,7 @@ import pandas as pd
 
 from lakeviz.data.dataset import Dataset, unknown_category
 from lakeviz.data.files import describe, list_folders
-from lakeviz.data.table import Sample, build_frame, settle_masks
+from lakeviz.data.table import Sample, build_frame, check_masks
 from lakeviz.errors import ConfigError, DataError, DatasetLayoutError, nearest
 
 logger = logging.getLogger(__name__)
@@ -129,17 +129,26 @@ def read_dataset(
     _check_options(chosen, options)
     wanted = [categories] if isinstance(categories, str) else categories
     reading = chosen.read(root, None if wanted is None else list(wanted), **options)
-    samples = settle_masks(reading.samples, on_missing_mask, reading.masks_looked_for)
+    return assemble(chosen.name, reading, on_missing_mask, chosen.license, chosen.citation)
+
+
+def assemble(
+    name: str, reading: Reading, on_missing_mask: str, license: str, citation: str
+) -> Dataset:
+    """Make the data set of what a reader found.
+
+    Raises
+    ------
+    MaskError, ConfigError
+        See :func:`lakeviz.data.table.check_masks`.
+    DatasetLayoutError
+        See :func:`lakeviz.data.table.build_frame`.
+    """
+    check_masks(reading.samples, on_missing_mask, reading.masks_looked_for)
     for note in reading.notes:
-        logger.info("%s: %s", chosen.name, note)
-    return Dataset(
-        name=chosen.name,
-        root=reading.root,
-        frame=build_frame(samples, reading.root),
-        license=chosen.license,
-        citation=chosen.citation,
-        notes=reading.notes,
-    )
+        logger.info("%s: %s", name, note)
+    frame = build_frame(reading.samples, reading.root)
+    return Dataset(name, reading.root, frame, license, citation, reading.notes)
 
 
 def get_layout(name: str) -> Layout:

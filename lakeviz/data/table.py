@@ -87,9 +87,7 @@ def _check_frame(frame: pd.DataFrame) -> None:
         )
 
 
-def settle_masks(
-    samples: Sequence[Sample], on_missing_mask: str, looked_for: str
-) -> Sequence[Sample]:
+def check_masks(samples: Sequence[Sample], on_missing_mask: str, looked_for: str) -> None:
     """Apply the rule for defective images without a mask, category by category.
 
     A category without any mask is a set labelled at image level and passes. Where some defective
@@ -120,4 +118,3 @@ def settle_masks(
         if on_missing_mask == "error":
             raise MaskError(f"{message}; on_missing_mask='none' reads them without")
         logger.warning("%s", message)
-    return samples

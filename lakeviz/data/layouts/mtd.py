@@ -48,25 +48,24 @@ def read_mtd(
         ``train_fraction`` is not between 0 and 1.
     """
     path = require_root(root, _LOOKED_FOR)
-    normal = list_images(path / _NORMAL / "Imgs")
     kinds = [f for f in list_folders(path) if f.name.startswith("MT_") and f.name != _NORMAL]
     if not (path / _NORMAL / "Imgs").is_dir() or not kinds:
         raise DatasetLayoutError(f"not a folder of mtd: looked for {_LOOKED_FOR}; {describe(path)}")
     choose([CATEGORY], categories, "mtd")
-    images = [p for p in normal if p.suffix.lower() != ".png"]  # the .png beside each is its mask
-    ids = {image: sample_id(image, path) for image in images}
+    ids = {image: sample_id(image, path) for image, _ in _pairs(path / _NORMAL)}
     train = train_part(ids.values(), split_seed, train_fraction)
-    samples = [Sample(p, CATEGORY, "train" if ids[p] in train else "test") for p in images]
+    samples = [Sample(p, CATEGORY, "train" if ids[p] in train else "test") for p in ids]
     for kind in kinds:
-        files = list_images(kind / "Imgs")
-        masks = {p.stem: p for p in files if p.suffix.lower() == ".png"}
         name = kind.name.removeprefix("MT_")
-        samples += [
-            Sample(p, CATEGORY, "test", name, masks.get(p.stem))
-            for p in files
-            if p.suffix.lower() != ".png"
-        ]
+        samples += [Sample(p, CATEGORY, "test", name, mask) for p, mask in _pairs(kind)]
     return Reading(path, samples, _notes(samples, path), "MT_DEFECT/Imgs/STEM.png")
+
+
+def _pairs(kind: Path) -> list[tuple[Path, Path | None]]:
+    """Images of ``kind/Imgs`` with their masks: the .png files beside them."""
+    files = list_images(kind / "Imgs")
+    masks = {p.stem: p for p in files if p.suffix.lower() == ".png"}
+    return [(p, masks.get(p.stem)) for p in files if p.suffix.lower() != ".png"]
 
 
 def _notes(samples: Sequence[Sample], root: Path) -> tuple[str, ...]:

@@ -10,8 +10,8 @@ import pandas as pd
 
 from lakeviz.data.dataset import Dataset
 from lakeviz.data.files import train_part
-from lakeviz.data.registry import Reading, choose, register_reader
-from lakeviz.data.table import GOOD, SPLITS, Sample, build_frame, sample_id, settle_masks
+from lakeviz.data.registry import Reading, assemble, choose, register_reader
+from lakeviz.data.table import GOOD, SPLITS, Sample, sample_id
 from lakeviz.errors import DatasetLayoutError
 
 _DEFECT = "anomaly"
@@ -93,8 +93,7 @@ def from_dataframe(
     base = Path(root).expanduser().absolute()
     text = frame.astype(object).where(frame.notna(), "").astype(str)
     reading = _reading(text, base, name, name, None, split_seed, train_fraction)
-    samples = settle_masks(reading.samples, on_missing_mask, reading.masks_looked_for)
-    return Dataset(name, base, build_frame(samples, base), license, citation)
+    return assemble(name, reading, on_missing_mask, license, citation)
 
 
 def _reading(
