@@ -187,7 +187,7 @@ def test_interrupt_ends_the_process_and_its_workers(paths):
     assert process.stdout is not None
     assert process.stdout.readline() == "running\n"
     os.killpg(process.pid, signal.SIGINT)  # as Ctrl-C does: to the parent and its workers
-    out, err = process.communicate(timeout=60)
+    out, err = process.communicate(timeout=300)
     assert process.returncode == 0
     assert out.endswith("interrupted\n")
     assert err == ""
