@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,156 +12,19 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from lakeviz.activations.batches import Images, Loading, TokenBatches
+from lakeviz.activations.manifest import StoreKey
 from lakeviz.activations.statistics import RunningStatistics
-from lakeviz.activations.store import (
-    ActivationStore,
-    StoreKey,
-    check_free_disk,
-)
-from lakeviz.activations.tokens import neurons_of, select_tokens, token_grid
+from lakeviz.activations.store import ActivationStore, check_free_disk, image_rows
 from lakeviz.data import Dataset, file_sha256
-from lakeviz.data.loading import ImageBatch, ImageBatches
-from lakeviz.errors import CaptureTooLargeError, ConfigError, DataError, StoreError
+from lakeviz.errors import CaptureTooLargeError, StoreError
 
 if TYPE_CHECKING:
     from lakeviz.models import VisionModel
     from lakeviz.models.names import NamesFilter
 
+_SHARD_BYTES = 2**30
 _log = logging.getLogger(__name__)
-
-Images = Dataset | Sequence[str | Path] | Float[Tensor, "image 3 height width"]
-"""What can be captured: a data set, paths, or images that are preprocessed already."""
-
-
-@dataclass(frozen=True)
-class Loading:
-    """How images are read.
-
-    Parameters
-    ----------
-    batch_size : int
-        Images per forward pass.
-    workers : int, optional
-        Worker processes; chosen from the number of images by default.
-    skip_bad : bool
-        Go on past unreadable images (they are listed) instead of stopping with an error.
-    progress : bool
-        Show a progress bar.
-    """
-
-    batch_size: int = 16
-    workers: int | None = None
-    skip_bad: bool = False
-    progress: bool = False
-
-
-@dataclass(frozen=True)
-class TokenBatch:
-    """Tokens of consecutive images at each hook point, and the tower's output if it ran on."""
-
-    tokens: dict[str, Float[Tensor, "image token channel"]]
-    sample_ids: tuple[str, ...]
-    sizes: tuple[tuple[int, int], ...]
-    images: Float[Tensor, "image 3 height width"]
-    output: Float[Tensor, "image joint"] | None = None
-
-    def __len__(self) -> int:
-        return len(self.sample_ids)
-
-
-class TokenBatches:
-    """Iterate over the tokens of images, one forward pass per batch.
-
-    Parameters
-    ----------
-    model : VisionModel
-    images : Dataset, sequence of paths, or Tensor [image, 3, height, width]
-    points : names filter
-        Hook points: names, globs, or a collection of them.
-    tokens : str
-        ``"patch"`` (default), ``"prefix"`` or ``"all"``.
-    loading : Loading, optional
-    run_on : bool
-        Run the tower to its end, so that batches carry its output too; otherwise it stops after the
-        deepest point.
-    label : str
-        Text of the progress bar.
-
-    Attributes
-    ----------
-    skipped : list of (path, reason)
-        Images that could not be read in the latest iteration.
-    """
-
-    def __init__(
-        self,
-        model: VisionModel,
-        images: Images,
-        points: NamesFilter,
-        *,
-        tokens: str = "patch",
-        loading: Loading | None = None,
-        run_on: bool = False,
-        label: str = "capture",
-    ):
-        self.model = model
-        self.images = images
-        self.points = tuple(model.tower.resolve(points))
-        for point in self.points:
-            neurons_of(model.tower, point)
-        self.tokens = tokens
-        self.loading = loading or Loading()
-        self.run_on = run_on
-        self.label = label
-        self.skipped: list[tuple[str, str]] = []
-        if len(images) == 0:
-            raise DataError("there are no images to capture")
-
-    def _image_batches(self) -> Iterator[ImageBatch]:
-        if isinstance(self.images, Tensor):
-            height, width = self.images.shape[-2:]
-            for start in range(0, len(self.images), self.loading.batch_size):
-                part = self.images[start : start + self.loading.batch_size]
-                indices = tuple(range(start, start + len(part)))
-                names = tuple(f"image {i}" for i in indices)
-                yield ImageBatch(indices, names, part, ((height, width),) * len(part))
-            return
-        batches = ImageBatches(
-            self.images,
-            self.model.preprocess,
-            self.loading.batch_size,
-            workers=self.loading.workers,
-            skip_bad=self.loading.skip_bad,
-            progress=self.label if self.loading.progress else False,
-        )
-        yield from batches
-        self.skipped = [(str(path), reason) for path, reason in batches.skipped]
-        if len(self.skipped) == len(batches.paths):
-            raise DataError(f"none of the {len(self.skipped)} images could be read")
-
-    def __iter__(self) -> Iterator[TokenBatch]:
-        self.skipped = []
-        tower = self.model.tower
-        for batch in self._image_batches():
-            with torch.inference_mode():
-                output, cache = tower.run_with_cache(
-                    batch.images,
-                    names_filter=list(self.points),
-                    stop_at=None if self.run_on else "auto",
-                )
-                tokens = {p: select_tokens(tower, p, cache[p], self.tokens) for p in self.points}
-            yield TokenBatch(tokens, batch.sample_ids, batch.sizes, batch.images, output)
-
-    def bytes_per_image(self) -> int:
-        """Size of one image's tokens at all points, at the tower's precision."""
-        tower = self.model.tower
-        total = 0
-        for point in self.points:
-            rows, columns = token_grid(tower, point)
-            prefix = tower.adapter.n_prefix_tokens
-            n = {"patch": rows * columns, "prefix": prefix, "all": rows * columns + prefix}
-            total += n[self.tokens] * neurons_of(tower, point)
-        return total * tower.dtype.itemsize
 
 
 def stream_statistics(
@@ -209,11 +72,16 @@ class Activations:
     def read(
         self, point: str, images: Sequence[int] | slice | None = None
     ) -> Float[Tensor, "image token channel"]:
-        """Tokens of one point, of some images or all."""
+        """Tokens of one point, of some images or all.
+
+        Raises
+        ------
+        StoreError
+            If the point was not captured or an image index is out of range.
+        """
         if point not in self.tensors:
             raise StoreError(f"{point!r} was not captured; there are {', '.join(self.points)}")
-        tensor = self.tensors[point]
-        return tensor if images is None else tensor[images]
+        return self.tensors[point][image_rows(images, len(self.sample_ids), "the capture")]
 
 
 def capture_activations(
@@ -241,15 +109,18 @@ def capture_activations(
             f"{size / 2**30:.2f} GiB, more than max_bytes = {max_bytes / 2**30:.2f}; capture to "
             "a store on disk, ask for fewer points, or raise max_bytes"
         )
-    parts: dict[str, list[Tensor]] = {p: [] for p in batches.points}
+    held: dict[str, Tensor] = {}
     sample_ids: list[str] = []
     sizes: list[tuple[int, int]] = []
     for batch in batches:
+        start = len(sample_ids)
         for point, tensor in batch.tokens.items():
-            parts[point].append(tensor)
+            if point not in held:  # in one piece, so that the peak is the size that was checked
+                held[point] = tensor.new_empty((len(images), *tensor.shape[1:]))
+            held[point][start : start + len(tensor)] = tensor
         sample_ids.extend(batch.sample_ids)
         sizes.extend(batch.sizes)
-    return Activations({p: torch.cat(t) for p, t in parts.items()}, sample_ids, sizes)
+    return Activations({p: t[: len(sample_ids)] for p, t in held.items()}, sample_ids, sizes)
 
 
 def capture_to_store(
@@ -275,30 +146,29 @@ def capture_to_store(
     dtype : str
         ``"float32"``, ``"float16"`` or ``"bfloat16"``.
     images_per_shard : int
-        How much work at most a kill can lose.
+        How much work at most a kill can lose; fewer where a shard would exceed 1 GiB in memory.
 
     Raises
     ------
+    ActivationError
+        On NaN or infinite activations, also where ``dtype`` cannot hold them.
     StoreError
         If ``folder`` holds a store made from something else.
     CaptureTooLargeError
         If the disk has not enough room.
     """
-    if dtype not in ("float32", "float16", "bfloat16"):
-        raise ConfigError(f"dtype must be float32, float16 or bfloat16, not {dtype!r}")
     loading = loading or Loading()
     probe = TokenBatches(model, images, points, tokens=tokens, loading=loading)
-    folder = Path(folder)
     store = ActivationStore.create(
         folder,
         store_key(model, images, probe.points, tokens=tokens, dtype=dtype),
-        images_per_shard=images_per_shard,
+        images_per_shard=min(images_per_shard, max(1, _SHARD_BYTES // probe.bytes_per_image())),
     )
     paths = images.paths if isinstance(images, Dataset) else [Path(p) for p in images]
-    itemsize = getattr(torch, dtype).itemsize
-    ratio = itemsize / model.tower.dtype.itemsize
-    check_free_disk(folder, int(probe.bytes_per_image() * ratio * (len(paths) - store.n_stored)))
-    strict = Loading(loading.batch_size, loading.workers, False, loading.progress)
+    ratio = getattr(torch, dtype).itemsize / model.tower.dtype.itemsize
+    missing = len(paths) - store.n_stored
+    check_free_disk(store.folder, int(probe.bytes_per_image() * ratio * missing))
+    strict = replace(loading, skip_bad=False)
     while not store.complete:
         chunk = paths[store.n_stored : store.n_stored + store.images_per_shard]
         part = capture_activations(model, chunk, probe.points, tokens=tokens, loading=strict)

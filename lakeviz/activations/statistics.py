@@ -20,27 +20,39 @@ from lakeviz.errors import ActivationError
 Vector = Float[np.ndarray, " channel"]
 
 
-def channel_range(
-    tokens: Float[Tensor, "token channel"], what: str
-) -> tuple[Float[Tensor, " channel"], Float[Tensor, " channel"]]:
-    """Return the minimum and maximum of each channel, refusing NaN and infinity on the way.
+# Tokens are taken in blocks of this many elements, so that their double-precision copy (1 MiB)
+# stays in the processor's cache; on a GPU in larger ones, where launching a kernel costs more.
+_BLOCK_ELEMENTS = {"cpu": 2**17}
+_BLOCK_ELEMENTS_ELSEWHERE = 2**24
+
+
+def _refuse_non_finite(tokens: Float[Tensor, "token channel"], what: str) -> None:
+    bad = ~torch.isfinite(tokens)
+    channel = int(bad.any(0).nonzero()[0])
+    raise ActivationError(
+        f"{what}: {int(bad.sum())} activations are NaN or infinite (first in channel {channel}); "
+        "check the images and the precision (fp16 overflows where bf16 or fp32 does not)"
+    )
+
+
+def is_finite(values: Float[Tensor, "*any"]) -> bool:
+    """Whether no value is NaN or infinite."""
+    if values.numel() == 0:
+        return True
+    # NaN and infinity both survive a minimum and a maximum, so the range alone tells.
+    return bool(torch.isfinite(torch.stack((values.amin(), values.amax()))).all())
+
+
+def check_finite(tokens: Float[Tensor, "*token channel"], what: str) -> None:
+    """Refuse NaN and infinity.
 
     Raises
     ------
     ActivationError
         Names ``what``, the number of bad values and the first channel at fault.
     """
-    low, high = torch.aminmax(tokens, dim=0)
-    # NaN and infinity both survive a minimum and a maximum, so the range alone tells.
-    if not (torch.isfinite(low).all() and torch.isfinite(high).all()):
-        bad = ~torch.isfinite(tokens)
-        channel = int(bad.any(0).nonzero()[0])
-        raise ActivationError(
-            f"{what}: {int(bad.sum())} activations are NaN or infinite (first in channel "
-            f"{channel}); check the images and the precision "
-            "(fp16 overflows where bf16 or fp32 does not)"
-        )
-    return low, high
+    if not is_finite(tokens):
+        _refuse_non_finite(tokens.reshape(-1, tokens.shape[-1]), what)
 
 
 @dataclass
@@ -112,24 +124,59 @@ class ChannelStatistics:
         flat = tokens.detach().reshape(-1, tokens.shape[-1])
         if len(flat) == 0:
             return self
-        low, high = channel_range(flat, self.point)
-        wide = flat.double()
-        mean = wide.mean(0)
-        wide = wide - mean
-        part = ChannelStatistics(
-            self.point,
-            self.with_covariance,
-            len(flat),
-            mean.cpu().numpy(),
-            torch.linalg.vecdot(wide, wide, dim=0).cpu().numpy(),
-            low.double().cpu().numpy(),
-            high.double().cpu().numpy(),
-            (wide.T @ wide).cpu().numpy() if self.with_covariance else None,
-        )
-        return self.merge(part)
+        if self.count and flat.shape[1] != self.n_channels:
+            raise ActivationError(
+                f"{self.point}: statistics of {self.n_channels} channels cannot take in tokens of "
+                f"{flat.shape[1]}"
+            )
+        return self.merge(self._of(flat))
+
+    def _of(self, flat: Float[Tensor, "token channel"]) -> ChannelStatistics:
+        """Statistics of one batch, in one pass over cache-sized blocks.
+
+        Deviations are taken from the mean of the first block, which is near enough to the mean of
+        all that subtracting its square at the end costs next to no digits; a constant channel has
+        deviations of exactly zero.
+        """
+        n, channels = flat.shape
+        elements = _BLOCK_ELEMENTS.get(flat.device.type, _BLOCK_ELEMENTS_ELSEWHERE)
+        blocks = flat.split(max(1, elements // channels))
+        pivot = blocks[0].sum(0, dtype=torch.float64) / len(blocks[0])
+        total, squares = torch.zeros_like(pivot), torch.zeros_like(pivot)
+        products = pivot.new_zeros((channels, channels)) if self.with_covariance else None
+        lows, highs = [], []
+        for block in blocks:
+            lows.append(block.amin(0))
+            highs.append(block.amax(0))
+            deviation = block - pivot  # in double precision, as the pivot is
+            total += deviation.sum(0)
+            if products is not None:
+                products.addmm_(deviation.T, deviation)
+            squares += deviation.square_().sum(0)
+        low, high = torch.stack(lows).amin(0), torch.stack(highs).amax(0)
+        mean, m2 = pivot + total / n, (squares - total.square() / n).clamp_(min=0)
+        mean, m2, low, high = torch.stack((mean, m2, low.double(), high.double())).cpu().numpy()
+        if not (np.isfinite(low).all() and np.isfinite(high).all()):
+            _refuse_non_finite(flat, self.point)
+        if products is not None:
+            products -= torch.outer(total, total) / n
+        comoment = None if products is None else products.cpu().numpy()
+        return ChannelStatistics(self.point, self.with_covariance, n, mean, m2, low, high, comoment)
 
     def merge(self, other: ChannelStatistics) -> ChannelStatistics:
-        """Take in the statistics of other tokens of the same point; returns ``self``."""
+        """Take in the statistics of other tokens of the same point; returns ``self``.
+
+        The covariance is kept only if both sides have it.
+
+        Raises
+        ------
+        ActivationError
+            On another hook point or another number of channels.
+        """
+        if other.point != self.point:
+            raise ActivationError(
+                f"statistics of {other.point} cannot be merged into those of {self.point}"
+            )
         if other.count == 0:
             return self
         if self.count == 0:
@@ -205,7 +252,18 @@ class RunningStatistics(dict[str, ChannelStatistics]):
             statistics.update(tokens[point])
 
     def merge(self, other: Mapping[str, ChannelStatistics]) -> RunningStatistics:
-        """Take in the statistics of other images; returns ``self``."""
+        """Take in the statistics of other images; returns ``self``.
+
+        Raises
+        ------
+        ActivationError
+            If the hook points differ.
+        """
+        if set(other) != set(self):
+            raise ActivationError(
+                f"statistics of {', '.join(sorted(other))} cannot be merged into those of "
+                f"{', '.join(sorted(self))}"
+            )
         for point, statistics in self.items():
             statistics.merge(other[point])
         return self

@@ -1,18 +1,17 @@
 """An on-disk store of activations: safetensors shards and a JSON manifest.
 
 The protocol is written down in ``docs/store.md``. A store is bound by its key to the weights, the
-preprocessing, the precision, the hook points and the images it was made from; a store whose key
+preprocessing, the number type, the hook points and the images it was made from; a store whose key
 does not fit is refused, with the field that differs.
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
 import logging
 import shutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -22,56 +21,18 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from lakeviz.errors import CaptureTooLargeError, StoreError
+from lakeviz.activations.manifest import (
+    DTYPES,
+    MANIFEST,
+    SCRATCH,
+    StoreKey,
+    read_manifest,
+    write_manifest,
+)
+from lakeviz.activations.statistics import check_finite
+from lakeviz.errors import CaptureTooLargeError, ConfigError, StoreError
 
-PROTOCOL = "lakeviz-activations/1"
-MANIFEST = "manifest.json"
 _log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class StoreKey:
-    """What a store was made from; two stores with equal keys hold equal numbers.
-
-    Parameters
-    ----------
-    weights_hash : str
-        Content hash of the model's weights.
-    preprocess : dict
-        What the model's preprocessing says of itself.
-    dtype : str
-        Number type of the stored tensors, such as ``"float32"``.
-    points : tuple of str
-        Hook points, sorted.
-    tokens : str
-        Which tokens are kept: ``"patch"``, ``"prefix"`` or ``"all"``.
-    images : tuple of (str, str)
-        Sample id and content fingerprint of each image, in order.
-    """
-
-    weights_hash: str
-    preprocess: Mapping[str, Any]
-    dtype: str
-    points: tuple[str, ...]
-    tokens: str
-    images: tuple[tuple[str, str], ...]
-
-    def as_json(self) -> dict[str, Any]:
-        """Return the key as JSON types."""
-        return {
-            "weights_hash": self.weights_hash,
-            "preprocess": json.loads(json.dumps(dict(self.preprocess))),
-            "dtype": self.dtype,
-            "points": list(self.points),
-            "tokens": self.tokens,
-            "images": [list(image) for image in self.images],
-        }
-
-    @property
-    def digest(self) -> str:
-        """SHA-256 of the key in canonical JSON."""
-        text = json.dumps(self.as_json(), sort_keys=True, separators=(",", ":"))
-        return hashlib.sha256(text.encode()).hexdigest()
 
 
 def check_free_disk(folder: Path, n_bytes: int) -> None:
@@ -82,7 +43,7 @@ def check_free_disk(folder: Path, n_bytes: int) -> None:
     CaptureTooLargeError
         Says both sizes.
     """
-    parent = folder
+    parent = folder.absolute()
     while not parent.exists():
         parent = parent.parent
     free = shutil.disk_usage(parent).free
@@ -91,27 +52,34 @@ def check_free_disk(folder: Path, n_bytes: int) -> None:
     )
     if n_bytes * 1.1 > free:
         raise CaptureTooLargeError(
-            f"the store would take {n_bytes / 2**30:.2f} GiB and {parent} has {free / 2**30:.2f} "
-            "GiB free; ask for fewer hook points, store float16, or choose another folder"
+            f"the store would take {n_bytes / 2**30:.2f} GiB and {parent} has "
+            f"{free / 2**30:.2f} GiB free; ask for fewer hook points, store float16, or choose "
+            "another folder"
         )
 
 
 class ActivationStore:
-    """Activations of many images on disk, read lazily.
+    """Activations of many images on disk, read lazily through memory maps.
 
     Make one with :meth:`create` (which resumes a partial one of the same key) or :meth:`open`.
 
-    Parameters
+    Attributes
     ----------
     folder : Path
         Where the shards and the manifest lie.
-    manifest : dict
-        The parsed manifest.
+    key : StoreKey
+        What it was made from.
+    images_per_shard : int
+        Images in each shard but the last, where :func:`.capture.capture_to_store` made it.
     """
 
-    def __init__(self, folder: Path, manifest: dict[str, Any]):
+    def __init__(
+        self, folder: Path, key: StoreKey, images_per_shard: int, shards: list[dict[str, Any]]
+    ):
         self.folder = folder
-        self._manifest = manifest
+        self.key = key
+        self.images_per_shard = images_per_shard
+        self._shards = shards
 
     @classmethod
     def create(
@@ -119,33 +87,31 @@ class ActivationStore:
     ) -> ActivationStore:
         """Start a store, or go on with the one that lies in ``folder`` if its key is the same.
 
+        Nothing is written before the first :meth:`append`.
+
         Raises
         ------
         StoreError
             If the folder holds a store of another key, or other files.
+        ConfigError
+            If the key's number type or ``images_per_shard`` is impossible.
         """
         folder = Path(folder)
+        if key.dtype not in DTYPES:
+            raise ConfigError(f"dtype must be one of {', '.join(DTYPES)}, not {key.dtype!r}")
+        if images_per_shard < 1:
+            raise ConfigError(f"images_per_shard must be at least 1, not {images_per_shard}")
         if (folder / MANIFEST).exists():
             store = cls.open(folder, key, allow_partial=True)
             _log.info("resuming %s at image %d", folder, store.n_stored)
             return store
-        if folder.exists() and any(folder.iterdir()):
-            raise StoreError(
-                f"{folder} is not empty and holds no {MANIFEST}; choose another folder"
-            )
-        folder.mkdir(parents=True, exist_ok=True)
-        store = cls(
-            folder,
-            {
-                "protocol": PROTOCOL,
-                "digest": key.digest,
-                "key": key.as_json(),
-                "images_per_shard": images_per_shard,
-                "shards": [],
-            },
-        )
-        store._write_manifest()
-        return store
+        if folder.exists():
+            foreign = not folder.is_dir() or {p.name for p in folder.iterdir()} - {
+                MANIFEST + SCRATCH
+            }
+            if foreign:
+                raise StoreError(f"{folder} exists and holds no {MANIFEST}; choose another folder")
+        return cls(folder, key, images_per_shard, [])
 
     @classmethod
     def open(
@@ -169,22 +135,10 @@ class ActivationStore:
             or incomplete.
         """
         folder = Path(folder)
-        path = folder / MANIFEST
-        try:
-            manifest = json.loads(path.read_text(encoding="utf-8"))
-        except FileNotFoundError:
-            raise StoreError(f"no activation store in {folder}: {MANIFEST} is missing") from None
-        except (OSError, ValueError) as error:
-            raise StoreError(f"{path} cannot be read: {error}") from error
-        if manifest.get("protocol") != PROTOCOL:
-            raise StoreError(
-                f"{path} follows protocol {manifest.get('protocol')!r}, this version reads "
-                f"{PROTOCOL!r}; capture again"
-            )
-        store = cls(folder, manifest)
+        store = cls(folder, *read_manifest(folder / MANIFEST))
         if key is not None:
             store._check_key(key)
-        for shard in manifest["shards"]:
+        for shard in store._shards:
             if not (folder / shard["file"]).is_file():
                 raise StoreError(f"{folder / shard['file']} is missing; capture again")
         if not (allow_partial or store.complete):
@@ -195,54 +149,45 @@ class ActivationStore:
         return store
 
     def _check_key(self, key: StoreKey) -> None:
-        if self._manifest["digest"] == key.digest:
-            return
-        stored, wanted = self._manifest["key"], key.as_json()
+        stored, wanted = self.key.as_json(), key.as_json()
         reasons = [
-            f"{name}: the store has {_short(stored.get(name))}, asked for {_short(wanted[name])}"
+            f"{name}: the store has {_short(stored[name])}, asked for {_short(wanted[name])}"
             for name in wanted
-            if stored.get(name) != wanted[name]
+            if stored[name] != wanted[name]
         ]
-        raise StoreError(
-            f"{self.folder} was made from something else ({'; '.join(reasons) or 'key damaged'}); "
-            "delete it or choose another folder"
-        )
+        if reasons:
+            raise StoreError(
+                f"{self.folder} was made from something else ({'; '.join(reasons)}); delete it or "
+                "choose another folder"
+            )
 
     def _write_manifest(self) -> None:
-        scratch = self.folder / (MANIFEST + ".tmp")
-        scratch.write_text(json.dumps(self._manifest, indent=1), encoding="utf-8")
-        scratch.replace(self.folder / MANIFEST)
+        write_manifest(self.folder, self.key, self.images_per_shard, self._shards)
 
     @property
     def points(self) -> tuple[str, ...]:
         """Hook points stored."""
-        return tuple(self._manifest["key"]["points"])
+        return self.key.points
 
     @property
     def tokens(self) -> str:
         """Which tokens are stored: ``"patch"``, ``"prefix"`` or ``"all"``."""
-        return self._manifest["key"]["tokens"]
+        return self.key.tokens
 
     @property
     def sample_ids(self) -> list[str]:
         """Sample ids of all images the store is for, in order."""
-        return [image[0] for image in self._manifest["key"]["images"]]
-
-    @property
-    def images_per_shard(self) -> int:
-        """Images in each shard but the last."""
-        return self._manifest["images_per_shard"]
+        return [name for name, _ in self.key.images]
 
     @property
     def n_stored(self) -> int:
         """Number of images stored so far (always a prefix of :attr:`sample_ids`)."""
-        shards = self._manifest["shards"]
-        return shards[-1]["stop"] if shards else 0
+        return self._shards[-1]["stop"] if self._shards else 0
 
     @property
     def complete(self) -> bool:
         """Whether every image is stored."""
-        return self.n_stored == len(self.sample_ids)
+        return self.n_stored == len(self.key.images)
 
     def append(self, tensors: Mapping[str, Float[Tensor, "image token channel"]]) -> None:
         """Write one shard; it counts only once its manifest line is on disk.
@@ -251,30 +196,41 @@ class ActivationStore:
         ------
         StoreError
             If the points or the number of images do not fit, or the disk is full.
+        ActivationError
+            If a value is NaN or infinite, also where the store's number type cannot hold it.
         """
         if sorted(tensors) != sorted(self.points):
             raise StoreError(f"shard has points {sorted(tensors)}, the store {sorted(self.points)}")
-        start = self.n_stored
-        stop = start + len(next(iter(tensors.values())))
-        if stop > len(self.sample_ids):
-            raise StoreError(f"shard ends at image {stop} of {len(self.sample_ids)}")
-        name = f"shard-{len(self._manifest['shards']):05d}.safetensors"
-        dtype = getattr(torch, self._manifest["key"]["dtype"])
+        counts = sorted({len(tensor) for tensor in tensors.values()})
+        if len(counts) > 1 or counts[0] == 0:
+            raise StoreError(f"shard has {counts} images at its points; need one number above 0")
+        start, stop = self.n_stored, self.n_stored + counts[0]
+        if stop > len(self.key.images):
+            raise StoreError(f"shard ends at image {stop} of {len(self.key.images)}")
+        dtype = getattr(torch, self.key.dtype)
         ready = {p: t.detach().to("cpu", dtype).contiguous() for p, t in tensors.items()}
-        scratch = self.folder / (name + ".tmp")
+        for point, tensor in ready.items():
+            check_finite(tensor, f"{point} as {self.key.dtype}")
+        name = f"shard-{len(self._shards):05d}.safetensors"
+        scratch = self.folder / (name + SCRATCH)
         try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            if not self._shards:  # so that a kill in the first shard leaves a store, not odd files
+                self._write_manifest()
             save_file(ready, str(scratch))
             scratch.replace(self.folder / name)
+            self._shards = [*self._shards, {"file": name, "start": start, "stop": stop}]
+            self._write_manifest()
         except (OSError, SafetensorError) as error:
             scratch.unlink(missing_ok=True)
             raise StoreError(f"cannot write {self.folder / name}: {error}") from error
-        self._manifest["shards"].append({"file": name, "start": start, "stop": stop})
-        self._write_manifest()
 
-    def _shard(self, index: int) -> Any:
-        path = self.folder / self._manifest["shards"][index]["file"]
+    @contextmanager
+    def _opened(self, shard: Mapping[str, Any]) -> Iterator[Any]:
+        path = self.folder / shard["file"]
         try:
-            return safe_open(str(path), framework="pt")
+            with safe_open(str(path), framework="pt") as file:
+                yield file
         except (OSError, SafetensorError) as error:
             raise StoreError(
                 f"{path} is damaged ({error}); delete the store and capture again"
@@ -285,9 +241,10 @@ class ActivationStore:
     ) -> Iterator[tuple[int, dict[str, Float[Tensor, "image token channel"]]]]:
         """Yield (index of the first image, tensors) shard by shard."""
         wanted = self._known(points)
-        for index, shard in enumerate(self._manifest["shards"]):
-            with self._shard(index) as file:
-                yield shard["start"], {p: file.get_tensor(p) for p in wanted}
+        for shard in self._shards:
+            with self._opened(shard) as file:
+                tensors = {p: file.get_tensor(p) for p in wanted}
+            yield shard["start"], tensors
 
     def read(
         self, point: str, images: Sequence[int] | slice | None = None
@@ -297,25 +254,26 @@ class ActivationStore:
         Raises
         ------
         StoreError
-            If the point is not stored or an image index is out of range.
+            If the point is not stored, an image index is out of range, or there is no image.
         """
         (point,) = self._known([point])
-        if images is None or isinstance(images, slice):
-            wanted = list(range(self.n_stored))[images or slice(None)]
-        else:
-            wanted = list(images)
-        if any(not 0 <= i < self.n_stored for i in wanted):
-            raise StoreError(
-                f"{self.folder} holds images 0 to {self.n_stored - 1}, asked for {wanted}"
-            )
-        parts: dict[int, Tensor] = {}
-        for index, shard in enumerate(self._manifest["shards"]):
-            inside = [i for i in wanted if shard["start"] <= i < shard["stop"]]
-            if inside:
-                with self._shard(index) as file:
-                    rows = file.get_slice(point)
-                    parts.update((i, rows[i - shard["start"]]) for i in inside)
-        return torch.stack([parts[i] for i in wanted])
+        wanted = image_rows(images, self.n_stored, str(self.folder))
+        found: Tensor | None = None
+        for shard in self._shards:
+            start, stop = shard["start"], shard["stop"]
+            inside = [(place, i - start) for place, i in enumerate(wanted) if start <= i < stop]
+            if not inside:
+                continue
+            with self._opened(shard) as file:
+                rows = file.get_slice(point)
+                if found is None:
+                    shape, dtype = rows.get_shape()[1:], getattr(torch, self.key.dtype)
+                    found = torch.empty((len(wanted), *shape), dtype=dtype)
+                for place, row in inside:
+                    found[place] = rows[row]
+        if found is None:
+            raise StoreError(f"{self.folder}: no image was asked for, or none is stored yet")
+        return found
 
     def _known(self, points: Iterable[str] | None) -> list[str]:
         wanted = list(self.points if points is None else points)
@@ -325,6 +283,23 @@ class ActivationStore:
                 f"{self.folder} has no point {unknown[0]!r}; it has {', '.join(self.points)}"
             )
         return wanted
+
+
+def image_rows(images: Sequence[int] | slice | None, n: int, where: str) -> list[int]:
+    """Rows that an index of images means, of ``n`` there are.
+
+    Raises
+    ------
+    StoreError
+        If one is out of range; indices do not count from the end.
+    """
+    if images is None or isinstance(images, slice):
+        return list(range(n)[images or slice(None)])
+    rows = [int(i) for i in images]
+    outside = [i for i in rows if not 0 <= i < n]
+    if outside:
+        raise StoreError(f"{where} holds {n} images, counted from 0; asked for {outside[0]}")
+    return rows
 
 
 def _short(value: Any) -> str:

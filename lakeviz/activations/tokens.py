@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 from jaxtyping import Float
@@ -23,21 +24,22 @@ def neurons_of(tower: HookedTower, point: str) -> int:
     UnknownHookPointError
         If the tower has no such point.
     ActivationError
-        If the point has no tokens, such as an attention pattern or a pooled embedding.
+        If the point has no tokens, such as an attention pattern or a pooled embedding, or a glob
+        means several points.
     """
-    (name,) = tower.resolve(point)
+    names = tower.resolve(point)
+    if len(names) != 1:
+        raise ActivationError(f"{point!r} means {len(names)} hook points; name one")
+    (name,) = names
     axes, sizes = tower.points[name].axes[1:], tower.points[name].sizes
-    if axes[-2:] == ("height", "width"):
-        return sizes[0]
+    if "height" in axes:
+        return sizes[axes.index("channel")]
     if axes[0] != "token":
         raise ActivationError(
             f"{name} has axes {', '.join(axes)} and so no neurons per patch token; choose a point "
             "with a token axis, such as blocks.L.hook_resid_post"
         )
-    n = 1
-    for size in sizes[1:]:
-        n *= size
-    return n
+    return math.prod(sizes[1:])
 
 
 def select_tokens(
@@ -45,8 +47,8 @@ def select_tokens(
 ) -> Float[Tensor, "image token channel"]:
     """Arrange the tensor of a hook point as tokens and keep the ones wanted.
 
-    Heads are laid side by side (channel = head x d_head + index); the rows and columns of a
-    convolutional map become its tokens, row by row.
+    Heads are laid side by side (channel = head x d_head + index); the places of a convolutional map
+    become its tokens, row by row.
 
     Parameters
     ----------
@@ -57,13 +59,21 @@ def select_tokens(
         Its value, batch first.
     which : str
         ``"patch"``, ``"prefix"`` (class token and registers) or ``"all"``.
+
+    Raises
+    ------
+    ActivationError
+        If there are no such tokens.
     """
     if which not in WHICH:
         raise ActivationError(f"tokens must be one of {', '.join(WHICH)}, not {which!r}")
-    if tower.points[point].axes[-2:] == ("height", "width"):
-        return tensor.flatten(2).transpose(1, 2)
-    tokens = tensor.flatten(2)
     prefix = tower.adapter.n_prefix_tokens
+    if which == "prefix" and prefix == 0:
+        raise ActivationError(f"{point}: this tower has no class token or registers, only patches")
+    axes = tower.points[point].axes
+    if "height" in axes:
+        return tensor.flatten(2).mT if axes[1] == "channel" else tensor.flatten(1, 2)
+    tokens = tensor.flatten(2)
     if which == "patch":
         return tokens[:, prefix:]
     return tokens[:, :prefix] if which == "prefix" else tokens
@@ -72,6 +82,7 @@ def select_tokens(
 def token_grid(tower: HookedTower, point: str) -> tuple[int, int]:
     """Rows and columns in which a point's patch tokens lie."""
     found = tower.points[point]
-    if found.axes[-2:] == ("height", "width"):
-        return found.sizes[-2], found.sizes[-1]
+    if "height" in found.axes:
+        sizes = dict(zip(found.axes[1:], found.sizes, strict=True))
+        return sizes["height"], sizes["width"]
     return tower.adapter.grid()

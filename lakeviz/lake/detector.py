@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,72 +11,33 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from lakeviz.activations import Loading, RunningStatistics, TokenBatch, TokenBatches, token_grid
-from lakeviz.data import FewShotDraw
-from lakeviz.errors import ConfigError, NotFittedError, TextBranchError
+from lakeviz.activations import (
+    Images,
+    Loading,
+    RunningStatistics,
+    TokenBatch,
+    TokenBatches,
+    neurons_of,
+    token_grid,
+)
+from lakeviz.data import Dataset, FewShotDraw
+from lakeviz.errors import DataError, NotFittedError, TextBranchError
 from lakeviz.lake.layers import layer_points
-from lakeviz.lake.maps import ImageScoreRule, ScoreMaps, stack_parts
-from lakeviz.lake.selectors import get_selector
-from lakeviz.lake.text import TextBranch, TextOptions, fit_text
-from lakeviz.lake.visual import BranchSpec, VisualBranch, VisualOptions, fit_branches
+from lakeviz.lake.maps import ScoreMaps, stack_parts
+from lakeviz.lake.options import DEFAULT_TEXT_WEIGHT, LakeOptions
+from lakeviz.lake.selectors import check_k, get_selector
+from lakeviz.lake.text import TextBranch, fit_text, text_obstacle
+from lakeviz.lake.visual import BranchSpec, VisualBranch, fit_branches
 
 if TYPE_CHECKING:
-    from lakeviz.activations.capture import Images
-    from lakeviz.data import Dataset
     from lakeviz.lake.evaluation import Evaluation
     from lakeviz.models import VisionModel
+
+_log = logging.getLogger(__name__)
 
 # Normal tokens up to this size are kept between the two passes of a fit; above it, the images go
 # through the tower twice and memory stays flat.
 _KEEP_BYTES = 2**30
-
-
-@dataclass(frozen=True)
-class LakeOptions:
-    """All settings of a detector but the model; plain data, saved with every result.
-
-    Parameters
-    ----------
-    k : int
-        Neurons selected per hook point.
-    layers : tuple of int or str, optional
-        Blocks (their ``hook_resid_post``) or hook points; by default those measured best for the
-        architecture, see :func:`lakeviz.lake.layers.default_layers`.
-    selector : str
-        A registered selector.
-    text_weight : float, optional
-        Share ``w`` of the text branch in ``(1 - w) visual + w text``; by default 0.3, and 0 where
-        the tower has no text.
-    visual : VisualOptions
-    text : TextOptions
-    image_score : ImageScoreRule
-    smoothing : float
-        Gaussian standard deviation on pixel maps, in pixels.
-    map_size : (height, width), optional
-        Size of pixel maps; the image's own by default.
-    seed : int
-        Seed of random selectors and of the coreset.
-    """
-
-    k: int = 100
-    layers: tuple[int | str, ...] | None = None
-    selector: str = "variance"
-    text_weight: float | None = None
-    visual: VisualOptions = field(default_factory=VisualOptions)
-    text: TextOptions = field(default_factory=TextOptions)
-    image_score: ImageScoreRule = field(default_factory=ImageScoreRule)
-    smoothing: float = 0.0
-    map_size: tuple[int, int] | None = None
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        if self.text_weight is not None and not 0 <= self.text_weight <= 1:
-            raise ConfigError(f"the text weight must be between 0 and 1, not {self.text_weight}")
-        if self.smoothing < 0:
-            raise ConfigError(f"smoothing must be 0 or more pixels, not {self.smoothing}")
-
-
-DEFAULT_TEXT_WEIGHT = 0.3
 
 
 class Lake:
@@ -88,10 +49,31 @@ class Lake:
     k, layers, selector, text_weight, visual, text, image_score, smoothing, map_size, seed
         See :class:`LakeOptions`.
 
+    Attributes
+    ----------
+    points : tuple of str
+        Hook points of the visual branch.
+    text_weight : float
+        The weight in use.
+    statistics : RunningStatistics, optional
+        Of the normal patch tokens, after :meth:`fit`.
+    normal_ids : list of str
+        Images it was fitted on.
+    skipped : list of (path, reason)
+        Images that could not be read in :meth:`fit`, where that was allowed.
+    branches : dict of VisualBranch
+        ``"lake"``, and the controls as ``"<selector>#<seed>"``.
+    text : TextBranch, optional
+        None where the text weight is 0.
+
     Raises
     ------
     TextBranchError
-        If ``text_weight`` > 0 is asked for on a model without text.
+        If ``text_weight`` > 0 is asked for on a model that cannot have a text branch.
+    SelectionError
+        If the selector is unknown or ``k`` exceeds the channels of a layer.
+    ConfigError, UnknownHookPointError
+        If an option is out of range or a layer does not exist.
 
     Examples
     --------
@@ -104,10 +86,11 @@ class Lake:
         self.model = model
         self.options = LakeOptions(**options)  # type: ignore[arg-type]
         self.points = layer_points(model, self.options.layers)
-        get_selector(self.options.selector)
+        self._check_k(self.options.selector)
         self.text_weight = self._resolve_text_weight()
         self.statistics: RunningStatistics | None = None
         self.normal_ids: list[str] = []
+        self.skipped: list[tuple[str, str]] = []
         self.branches: dict[str, VisualBranch] = {}
         self.text: TextBranch | None = None
         self._description: dict[str, Any] | None = None
@@ -119,14 +102,21 @@ class Lake:
 
     def _resolve_text_weight(self) -> float:
         wanted = self.options.text_weight
+        if wanted == 0:
+            return 0.0
+        obstacle = text_obstacle(self.model)
+        if obstacle is None:
+            return DEFAULT_TEXT_WEIGHT if wanted is None else wanted
         if wanted is None:
-            return DEFAULT_TEXT_WEIGHT if self.model.text is not None else 0.0
-        if wanted > 0 and self.model.text is None:
-            raise TextBranchError(
-                f"text_weight is {wanted}, but {self.model.name} has no text encoder; use "
-                "text_weight=0 or a CLIP model"
-            )
-        return wanted
+            _log.info("no text branch: %s", obstacle)
+            return 0.0
+        raise TextBranchError(
+            f"text_weight is {wanted}, but {obstacle}; use text_weight=0 or a CLIP with a plain ViT"
+        )
+
+    def _check_k(self, selector: str) -> None:
+        for point in self.points:
+            check_k(selector, self.options.k, neurons_of(self.model.tower, point), point)
 
     @property
     def visual(self) -> VisualBranch:
@@ -156,7 +146,8 @@ class Lake:
         images : Dataset, paths, few-shot draw, or Tensor [image, 3, height, width]
             At least one normal image.
         class_name : str, optional
-            What the prompts call the thing; the draw's category, or "object", by default.
+            What the prompts call the thing; the category of the draw or data set, or "object", by
+            default.
         controls : sequence of (selector, seed)
             Further selections of the same size, fitted in the same pass and scored beside the
             detector's own by :meth:`score`.
@@ -166,29 +157,40 @@ class Lake:
         -------
         Lake
             Itself.
+
+        Raises
+        ------
+        DataError
+            If there is no image, or the data set holds anomalous ones.
+        ActivationError
+            On NaN or infinite activations.
+        SelectionError
+            If a control is unknown.
         """
-        if isinstance(images, FewShotDraw):
-            class_name = class_name or images.category.replace("_", " ")
-            images = images.paths
+        images, category = _normal_images(images)
         o = self.options
+        for name, _ in controls:
+            self._check_k(name)
         specs = {"lake": BranchSpec(o.selector, o.k, o.seed)}
         specs |= {f"{name}#{seed}": BranchSpec(name, o.k, seed) for name, seed in controls}
         covariance = any(get_selector(s.selector).needs_covariance for s in specs.values())
+        text = None
+        if self.text_weight > 0:
+            text = fit_text(self.model, class_name or category or "object", o.text)
         batches = TokenBatches(self.model, images, self.points, loading=loading, label="fit")
         keep = batches.bytes_per_image() * len(images) <= _KEEP_BYTES
         statistics = RunningStatistics(batches.points, with_covariance=covariance)
-        kept, self.normal_ids = [], []
+        kept, normal_ids = [], []
         for batch in batches:
             statistics.update_tokens(batch.tokens)
-            self.normal_ids.extend(batch.sample_ids)
+            normal_ids.extend(batch.sample_ids)
             if keep:
                 kept.append(batch.tokens)
         normal = kept if keep else (batch.tokens for batch in batches)
         fitted = fit_branches(normal, statistics, list(specs.values()), o.visual)
         self.branches = dict(zip(specs, fitted, strict=True))
-        self.statistics = statistics
-        if self.model.text is not None:
-            self.text = fit_text(self.model, class_name or "object", o.text)
+        self.statistics, self.text = statistics, text
+        self.normal_ids, self.skipped = normal_ids, batches.skipped
         return self
 
     def score(self, images: Images, *, loading: Loading | None = None) -> ScoreMaps:
@@ -207,6 +209,10 @@ class Lake:
         ------
         NotFittedError
             Before :meth:`fit`.
+        DataError
+            If there is no image.
+        ActivationError
+            On NaN or infinite activations.
         """
         self.visual  # noqa: B018 - raises if not fitted
         points = list(self.points)
@@ -298,6 +304,22 @@ class Lake:
 
 def _grid_of(maps: Tensor | np.ndarray) -> tuple[int, int]:
     return maps.shape[-2], maps.shape[-1]
+
+
+def _normal_images(images: Images | FewShotDraw) -> tuple[Images, str | None]:
+    """Images to fit on, and their category where it is known."""
+    if isinstance(images, FewShotDraw):
+        return images.paths, images.category.replace("_", " ")
+    if not isinstance(images, Dataset):
+        return images, None
+    anomalous = int(images.labels.sum())
+    if anomalous:
+        raise DataError(
+            f"{anomalous} of the {len(images)} images of {images.name} to fit on are anomalous; "
+            "pass dataset.normal() or a few-shot draw (or bare paths, to contaminate on purpose)"
+        )
+    one = images.categories[0] if len(images.categories) == 1 else None
+    return images, one and one.replace("_", " ")
 
 
 def _resize(

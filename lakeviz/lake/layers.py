@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 def default_layers(model: VisionModel) -> tuple[str, ...]:
     """Hook points used when none are named."""
     depth = model.n_blocks
+    if "stages.0.hook_resid_post" in model.tower.points:
+        named = model.tower.resolve("stages.*.hook_resid_post")
+        return tuple(named[max(0, depth // 2 - 1) : depth // 2 + 1])
     if model.architecture == "open_clip_resnet":
         stages = ("layer2.*.hook_resid_post", "layer3.*.hook_resid_post")
         return tuple(model.tower.resolve(stage)[-1] for stage in stages)
@@ -44,7 +47,7 @@ def layer_points(model: VisionModel, layers: Sequence[int | str] | None) -> tupl
         layers = [layers]
     points: list[str] = []
     for layer in layers:
-        if isinstance(layer, int) or layer.isdecimal():
+        if not isinstance(layer, str) or layer.isdecimal():
             block = int(layer)
             if not 0 <= block < model.n_blocks:
                 raise ConfigError(f"{model.name} has blocks 0 to {model.n_blocks - 1}, not {block}")

@@ -61,9 +61,14 @@ def normalise(
     ----------
     tokens : Tensor [..., channel]
     kind : str
-        One of :data:`KINDS`.
+        One of :data:`KINDS`; ``"layernorm"`` adds 1e-6 to the variance.
     standard : (mean, deviation), optional
         Needed by ``"zscore"``.
+
+    Raises
+    ------
+    ConfigError
+        On an unknown kind, or a z-score without mean and deviation.
     """
     if kind == "layernorm":
         return torch.nn.functional.layer_norm(tokens, tokens.shape[-1:], eps=_EPSILON)
@@ -74,4 +79,6 @@ def normalise(
             raise ConfigError("zscore needs the mean and deviation of the normal tokens")
         mean, deviation = (t.to(tokens.device, tokens.dtype) for t in standard)
         return (tokens - mean) / deviation
+    if kind != "none":
+        raise ConfigError(f"normalisation must be one of {', '.join(KINDS)}, not {kind!r}")
     return tokens

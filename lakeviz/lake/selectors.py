@@ -5,6 +5,7 @@ All share one interface, ``select(statistics, k, ...)``; :func:`register_selecto
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -34,6 +35,8 @@ class Selector:
         Whether the statistics must hold the covariance matrix.
     is_random : bool
         Whether another seed gives another selection.
+    uses_k : bool
+        Whether ``k`` has a meaning; it is not checked where it has none.
     """
 
     name: str
@@ -41,13 +44,18 @@ class Selector:
     description: str
     needs_covariance: bool = False
     is_random: bool = False
+    uses_k: bool = True
 
 
 SELECTORS: dict[str, Selector] = {}
 
 
 def register_selector(
-    name: str, *, needs_covariance: bool = False, is_random: bool = False
+    name: str,
+    *,
+    needs_covariance: bool = False,
+    is_random: bool = False,
+    uses_k: bool = True,
 ) -> Callable[[SelectorFunction], SelectorFunction]:
     """Register a function as selector ``name``; its docstring's first line describes it.
 
@@ -61,7 +69,7 @@ def register_selector(
         if name in SELECTORS:
             raise SelectionError(f"a selector {name!r} is already registered")
         description = (function.__doc__ or "").strip().split("\n")[0]
-        SELECTORS[name] = Selector(name, function, description, needs_covariance, is_random)
+        SELECTORS[name] = Selector(name, function, description, needs_covariance, is_random, uses_k)
         return function
 
     return decorate
@@ -95,7 +103,7 @@ def select(
     selector : str
         A registered name.
     seed : int
-        Seed of the random selectors.
+        Seed of the random selectors, 0 or more. Draws at different hook points are independent.
 
     Returns
     -------
@@ -104,15 +112,29 @@ def select(
     Raises
     ------
     SelectionError
+        If ``k`` is not between 1 and the number of channels, the selector is unknown, or the seed
+        is negative.
+    """
+    check_k(selector, k, statistics.n_channels, statistics.point)
+    if seed < 0:
+        raise SelectionError(f"the seed must be 0 or more, not {seed}")
+    # The point takes part, or one seed would draw the same channels at every layer of a tower.
+    generator = np.random.default_rng([seed, zlib.crc32(statistics.point.encode())])
+    return get_selector(selector).function(statistics, k, generator)
+
+
+def check_k(selector: str, k: int, n_channels: int, point: str) -> None:
+    """Refuse a ``k`` that a selector cannot serve at a hook point.
+
+    Raises
+    ------
+    SelectionError
         If ``k`` is not between 1 and the number of channels, or the selector is unknown.
     """
-    chosen = get_selector(selector)
-    n = statistics.n_channels
-    if not 1 <= k <= n:
+    if get_selector(selector).uses_k and not 1 <= k <= n_channels:
         raise SelectionError(
-            f"{statistics.point} has {n} channels, so k must be between 1 and {n}, not {k}"
+            f"{point} has {n_channels} channels, so k must be between 1 and {n_channels}, not {k}"
         )
-    return chosen.function(statistics, k, np.random.default_rng([seed, n]))
 
 
 def _neurons(
@@ -190,7 +212,7 @@ def variance_matched(
     )
 
 
-@register_selector("all")
+@register_selector("all", uses_k=False)
 def all_channels(
     statistics: ChannelStatistics, k: int, generator: np.random.Generator
 ) -> NeuronSelection:
@@ -206,12 +228,16 @@ def pca(statistics: ChannelStatistics, k: int, generator: np.random.Generator) -
     # The sign of an eigenvector is arbitrary: make its largest entry positive, for reproducibility.
     largest = np.abs(basis).argmax(0)
     basis = basis * np.sign(basis[largest, np.arange(k)])
+    scores, total = np.maximum(scores, 0.0), values.sum()
     return SubspaceSelection(
         statistics.point,
         np.ascontiguousarray(basis),
-        np.maximum(scores, 0.0),
+        scores,
         "pca",
-        {"n_tokens": statistics.count, "retained_variance": float(scores.sum() / values.sum())},
+        {
+            "n_tokens": statistics.count,
+            "retained_variance": float(scores.sum() / total) if total > 0 else 1.0,
+        },
     )
 
 

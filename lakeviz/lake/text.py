@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
-from lakeviz.errors import ConfigError, TextBranchError
+from lakeviz.errors import ConfigError, ModelError, TextBranchError
 from lakeviz.lake.prompts import PromptEnsemble
 
 if TYPE_CHECKING:
@@ -30,9 +30,15 @@ class TextOptions:
         Block whose residual stream is projected into the joint space; the last by default.
     attention : str
         ``"plain"`` projects the tokens as they are; ``"value_value"`` those of a parallel path with
-        value-value attention in the last ``value_blocks`` blocks (arXiv 2304.05653).
+        value-value attention in the last ``value_blocks`` blocks (arXiv 2304.05653), whatever
+        ``layer`` is.
     value_blocks : int
         Blocks of the parallel path.
+
+    Raises
+    ------
+    ConfigError
+        On an unknown attention.
     """
 
     prompts: PromptEnsemble = field(default_factory=PromptEnsemble)
@@ -91,6 +97,21 @@ class TextBranch:
         return self.probability(model.project_patches(resid))
 
 
+def text_obstacle(model: VisionModel) -> str | None:
+    """Say why a model cannot have a text branch, or return None if it can.
+
+    It needs a text encoder, and a tower whose patch tokens can be projected into the joint space
+    (not one that pools by attention).
+    """
+    if model.text is None or model.logit_scale is None:
+        return f"{model.name} has no text encoder"
+    try:
+        model.project_patches(torch.zeros(1, 1, model.d_model))
+    except ModelError as error:
+        return f"in {model.name} {error}"
+    return None
+
+
 def fit_text(model: VisionModel, class_name: str, options: TextOptions | None = None) -> TextBranch:
     """Encode the two prompt ensembles for a class.
 
@@ -99,18 +120,22 @@ def fit_text(model: VisionModel, class_name: str, options: TextOptions | None = 
     Raises
     ------
     TextBranchError
-        If the model has no text encoder.
+        If the model has no text encoder, or its patch tokens cannot be projected.
     ConfigError
-        If the layer does not exist.
+        If the layer, or the number of blocks with value-value attention, does not exist.
     """
     options = options or TextOptions()
-    if model.text is None or model.logit_scale is None:
-        raise TextBranchError(
-            f"{model.name} has no text encoder, so it has no text branch; use text_weight=0"
-        )
+    obstacle = text_obstacle(model)
+    if obstacle or model.text is None or model.logit_scale is None:
+        raise TextBranchError(f"{obstacle}, so there is no text branch; use text_weight=0")
     layer = model.n_blocks - 1 if options.layer is None else options.layer
     if not 0 <= layer < model.n_blocks:
         raise ConfigError(f"{model.name} has blocks 0 to {model.n_blocks - 1}, not {layer}")
+    if options.attention == "value_value" and not 1 <= options.value_blocks <= model.n_blocks:
+        raise ConfigError(
+            f"{model.name} has {model.n_blocks} blocks, so value_blocks must be between 1 and "
+            f"{model.n_blocks}, not {options.value_blocks}"
+        )
     prompts = options.prompts
     ensembles = (prompts.normal(class_name), prompts.anomalous(class_name))
     means = [model.text.encode(texts).mean(0) for texts in ensembles]

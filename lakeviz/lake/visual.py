@@ -12,7 +12,7 @@ from torch import Tensor
 from lakeviz.activations.statistics import ChannelStatistics
 from lakeviz.errors import ConfigError
 from lakeviz.lake.coreset import greedy_coreset
-from lakeviz.lake.gallery import Gallery
+from lakeviz.lake.gallery import Gallery, check_search
 from lakeviz.lake.normalisation import Normalisation, normalise, standardiser
 from lakeviz.lake.selection import Selection, SubspaceSelection
 from lakeviz.lake.selectors import select
@@ -35,6 +35,11 @@ class VisualOptions:
         Share of the normal tokens kept, in (0, 1]; below 1 by greedy coreset.
     memory_mb : float
         Block size of the search.
+
+    Raises
+    ------
+    ConfigError
+        If one of them is out of range.
     """
 
     distance: str = "cosine"
@@ -46,6 +51,7 @@ class VisualOptions:
     def __post_init__(self) -> None:
         if not 0 < self.coreset <= 1:
             raise ConfigError(f"the coreset share must be in (0, 1], not {self.coreset}")
+        check_search(self.distance, self.neighbours, self.memory_mb)
 
 
 @dataclass(frozen=True)
@@ -192,8 +198,10 @@ def _restrictions(
 
 def _remember(features: Float[Tensor, "token k"], options: VisualOptions, seed: int) -> Gallery:
     if options.coreset < 1:
-        size = max(options.neighbours, round(options.coreset * len(features)))
-        features = features[greedy_coreset(features, size, seed=seed)]
+        size = min(len(features), max(options.neighbours, round(options.coreset * len(features))))
+        # Cover the tokens in the distance they will be compared by.
+        covered = normalise(features, "l2") if options.distance == "cosine" else features
+        features = features[greedy_coreset(covered, size, seed=seed).to(features.device)]
     return Gallery(
         features,
         distance=options.distance,

@@ -1,0 +1,192 @@
+"""Patch tokens of many images, batch by batch: the one way from images to activations."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from lakeviz.activations.statistics import check_finite, is_finite
+from lakeviz.activations.tokens import neurons_of, select_tokens, token_grid
+from lakeviz.data import Dataset
+from lakeviz.data.loading import ImageBatch, ImageBatches
+from lakeviz.errors import ConfigError, DataError
+
+if TYPE_CHECKING:
+    from lakeviz.models import VisionModel
+    from lakeviz.models.names import NamesFilter
+
+Images = Dataset | Sequence[str | Path] | Float[Tensor, "image 3 height width"]
+"""What can be captured: a data set, paths, or images that are preprocessed already."""
+
+
+@dataclass(frozen=True)
+class Loading:
+    """How images are read.
+
+    Parameters
+    ----------
+    batch_size : int
+        Images per forward pass.
+    workers : int, optional
+        Worker processes; chosen from the number of images by default.
+    skip_bad : bool
+        Go on past unreadable images (they are listed) instead of stopping with an error.
+    progress : bool
+        Show a progress bar.
+    """
+
+    batch_size: int = 16
+    workers: int | None = None
+    skip_bad: bool = False
+    progress: bool = False
+
+    def __post_init__(self) -> None:
+        if self.batch_size < 1:
+            raise ConfigError(f"batch_size must be at least 1, not {self.batch_size}")
+        if self.workers is not None and self.workers < 0:
+            raise ConfigError(f"workers must be 0 or more, not {self.workers}")
+
+
+@dataclass(frozen=True)
+class TokenBatch:
+    """Tokens of consecutive images at each hook point, and the tower's output if it ran on."""
+
+    tokens: dict[str, Float[Tensor, "image token channel"]]
+    sample_ids: tuple[str, ...]
+    sizes: tuple[tuple[int, int], ...]
+    images: Float[Tensor, "image 3 height width"]
+    output: Float[Tensor, "image joint"] | None = None
+
+    def __len__(self) -> int:
+        return len(self.sample_ids)
+
+
+class TokenBatches:
+    """Iterate over the tokens of images, one forward pass per batch.
+
+    Parameters
+    ----------
+    model : VisionModel
+    images : Dataset, sequence of paths, or Tensor [image, 3, height, width]
+    points : names filter
+        Hook points: names, globs, or a collection of them.
+    tokens : str
+        ``"patch"`` (default), ``"prefix"`` or ``"all"``.
+    loading : Loading, optional
+    run_on : bool
+        Run the tower to its end, so that batches carry its output too; otherwise it stops after the
+        deepest point.
+    label : str
+        Text of the progress bar.
+
+    Attributes
+    ----------
+    skipped : list of (path, reason)
+        Images that could not be read in the latest iteration.
+
+    Raises
+    ------
+    ActivationError
+        If a point has no tokens.
+        While iterating: on NaN or infinite activations; names point, image and channel.
+    DataError
+        If there is no image, or a tensor of images does not have the shape the tower takes.
+    """
+
+    def __init__(
+        self,
+        model: VisionModel,
+        images: Images,
+        points: NamesFilter,
+        *,
+        tokens: str = "patch",
+        loading: Loading | None = None,
+        run_on: bool = False,
+        label: str = "capture",
+    ):
+        self.model = model
+        self.images = images
+        self.points = tuple(model.tower.resolve(points))
+        for point in self.points:
+            neurons_of(model.tower, point)
+        self.tokens = tokens
+        self.loading = loading or Loading()
+        self.run_on = run_on
+        self.label = label
+        self.skipped: list[tuple[str, str]] = []
+        _check_images(model, images)
+
+    def _image_batches(self) -> Iterator[ImageBatch]:
+        if isinstance(self.images, Tensor):
+            height, width = self.images.shape[-2:]
+            for start in range(0, len(self.images), self.loading.batch_size):
+                part = self.images[start : start + self.loading.batch_size]
+                indices = tuple(range(start, start + len(part)))
+                names = tuple(f"image {i}" for i in indices)
+                yield ImageBatch(indices, names, part, ((height, width),) * len(part))
+            return
+        batches = ImageBatches(
+            self.images,
+            self.model.preprocess,
+            self.loading.batch_size,
+            workers=self.loading.workers,
+            skip_bad=self.loading.skip_bad,
+            progress=self.label if self.loading.progress else False,
+        )
+        yield from batches
+        self.skipped = [(str(path), reason) for path, reason in batches.skipped]
+        if len(self.skipped) == len(batches.paths):
+            raise DataError(f"none of the {len(self.skipped)} images could be read")
+
+    def __iter__(self) -> Iterator[TokenBatch]:
+        self.skipped = []
+        tower = self.model.tower
+        for batch in self._image_batches():
+            with torch.inference_mode():
+                output, cache = tower.run_with_cache(
+                    batch.images,
+                    names_filter=list(self.points),
+                    stop_at=None if self.run_on else "auto",
+                )
+                tokens = {p: select_tokens(tower, p, cache[p], self.tokens) for p in self.points}
+            if isinstance(output, tuple):  # some towers hand out their tokens beside the embedding
+                output = output[0]
+            _check_finite(tokens if output is None else tokens | {"output": output}, batch)
+            yield TokenBatch(tokens, batch.sample_ids, batch.sizes, batch.images, output)
+
+    def bytes_per_image(self) -> int:
+        """Size of one image's tokens at all points, at the tower's precision."""
+        tower = self.model.tower
+        total = 0
+        for point in self.points:
+            rows, columns = token_grid(tower, point)
+            prefix = tower.adapter.n_prefix_tokens
+            n = {"patch": rows * columns, "prefix": prefix, "all": rows * columns + prefix}
+            total += n[self.tokens] * neurons_of(tower, point)
+        return total * tower.dtype.itemsize
+
+
+def _check_finite(tensors: Mapping[str, Tensor], batch: ImageBatch) -> None:
+    for name, tensor in tensors.items():
+        if not is_finite(tensor):
+            for sample_id, one in zip(batch.sample_ids, tensor, strict=True):
+                check_finite(one, f"{name} of {sample_id}")
+
+
+def _check_images(model: VisionModel, images: Images) -> None:
+    if isinstance(images, str | Path):
+        raise DataError(f"images must be a list of paths, not the single path {str(images)!r}")
+    if len(images) == 0:
+        raise DataError("there are no images to capture")
+    if isinstance(images, Tensor) and tuple(images.shape[1:]) != (3, *model.image_size):
+        height, width = model.image_size
+        raise DataError(
+            f"a tensor of images must be [image, 3, {height}, {width}] for {model.name}, not "
+            f"{list(images.shape)}; preprocess them with model.preprocess"
+        )
