@@ -66,7 +66,7 @@ def tiny_names(tmp_path_factory, monkeypatch):
 
 def reference(name: str = NAME, seed: int = 5) -> torch.nn.Module:
     torch.manual_seed(seed)
-    return open_clip.create_model(name).eval()
+    return open_clip.create_model(name).eval().requires_grad_(False)
 
 
 def images(h: int = 32, w: int = 32) -> torch.Tensor:
@@ -91,7 +91,7 @@ def write_folder(folder: Path, half: bool = False) -> torch.nn.Module:
         json.dumps({"model_cfg": config, "preprocess_cfg": preprocess})
     )
     torch.manual_seed(3)
-    model = open_clip.model.CLIP(**json.loads(json.dumps(config))).eval()
+    model = open_clip.model.CLIP(**json.loads(json.dumps(config))).eval().requires_grad_(False)
     dtype = torch.float16 if half else torch.float32
     state = {k: v.to(dtype).contiguous() for k, v in model.state_dict().items()}
     save_file(state, str(folder / "open_clip_model.safetensors"))
@@ -102,8 +102,15 @@ def write_folder(folder: Path, half: bool = False) -> torch.nn.Module:
 # --- ways in ---
 
 
-@pytest.mark.parametrize("name", [NAME, f"{NAME}-custom", f"{NAME}-rn", f"{NAME}-timm"])
-@pytest.mark.parametrize("form", ["safetensors", "pt", "state_dict", "module"])
+@pytest.mark.parametrize(
+    "name, form",
+    [
+        *((NAME, form) for form in ("safetensors", "pt", "state_dict", "module")),
+        (f"{NAME}-custom", "pt"),
+        (f"{NAME}-rn", "state_dict"),
+        (f"{NAME}-timm", "safetensors"),
+    ],
+)
 def test_checkpoint_files_load_and_equal_the_model_they_came_from(tmp_path, name, form):
     model = reference(name)
     state = model.state_dict()
@@ -173,7 +180,7 @@ def test_a_timm_file_loads_and_equals_timms_own(tmp_path):
     import timm
 
     torch.manual_seed(4)
-    model = timm.create_model("vit_tiny_patch16_224", num_classes=7).eval()
+    model = timm.create_model("vit_tiny_patch16_224", num_classes=7).eval().requires_grad_(False)
     path = tmp_path / "vit.safetensors"
     save_file(model.state_dict(), str(path))
     loaded = load_model("timm/vit_tiny_patch16_224", str(path))
@@ -379,8 +386,14 @@ def test_quickgelu_mismatch_of_a_tag_is_an_error_before_any_download(monkeypatch
     monkeypatch.setattr(open_clip, "download_pretrained", lambda *a, **k: pytest.fail("download"))
     with pytest.raises(QuickGELUMismatchError, match="'ViT-L-14-336-quickgelu'"):
         load_model("ViT-L-14-336", "openai")
+
+
+def test_quickgelu_mismatch_the_other_way_round(tmp_path):
+    folder = tmp_path / "models--laion--CLIP-ViT-B-32-laion2B-s34B-b79K" / "snapshots" / "1"
+    folder.mkdir(parents=True)
+    (folder / "open_clip_model.safetensors").write_bytes(b"")
     with pytest.raises(QuickGELUMismatchError, match="use model 'ViT-B-32'"):
-        load_model("ViT-B-32-quickgelu", "laion2b_s34b_b79k")
+        load_model("ViT-B-32-quickgelu", str(folder / "open_clip_model.safetensors"))
 
 
 @pytest.mark.parametrize(
@@ -505,7 +518,7 @@ def test_published_timm_weights_load_strictly_and_equal_timms_own(real_data):
 
     path = real_data / "vit_tiny_patch16_224.safetensors"
     loaded = load_model("timm/vit_tiny_patch16_224", str(path))
-    own = timm.create_model("vit_tiny_patch16_224", num_classes=1000).eval()
+    own = timm.create_model("vit_tiny_patch16_224", num_classes=1000).eval().requires_grad_(False)
     timm.models.load_checkpoint(own, str(path), strict=True)
     x = images(224, 224)
     features = own.forward_head(own.forward_features(x), pre_logits=True)
