@@ -1,0 +1,43 @@
+"""Figures: functions of tables and arrays to ``plotly.graph_objects.Figure``; they know no model.
+
+Importing this package registers the plotly templates ``lakeviz`` and ``lakeviz_dark``.
+"""
+
+from lakeviz.plots.bands import Band, roc_band
+from lakeviz.plots.controls import controls_figure, controls_overview_figure
+from lakeviz.plots.curves import Scored, pr_figure, roc_figure
+from lakeviz.plots.distributions import score_figure
+from lakeviz.plots.heatmap import (
+    ColourRange,
+    colour_range,
+    heat_layer,
+    heatmap_figure,
+    overlay,
+    png_bytes,
+)
+from lakeviz.plots.outlines import mask_outlines
+from lakeviz.plots.overview import metrics_figure
+from lakeviz.plots.spectrum import spectrum_figure
+from lakeviz.plots.template import TEMPLATES, caption_of
+
+__all__ = [
+    "TEMPLATES",
+    "Band",
+    "ColourRange",
+    "Scored",
+    "caption_of",
+    "colour_range",
+    "controls_figure",
+    "controls_overview_figure",
+    "heat_layer",
+    "heatmap_figure",
+    "mask_outlines",
+    "metrics_figure",
+    "overlay",
+    "png_bytes",
+    "pr_figure",
+    "roc_band",
+    "roc_figure",
+    "score_figure",
+    "spectrum_figure",
+]

@@ -1,0 +1,98 @@
+"""Variance spectrum: the variance of every neuron, sorted, the chosen ones marked."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import plotly.graph_objects as go
+
+from lakeviz.errors import ConfigError
+from lakeviz.plots.tables import numbers, rows, where
+from lakeviz.plots.template import MARKERS, NEUTRAL, PALETTE, counted, new_figure, plain
+
+
+def spectrum_figure(
+    spectrum: pd.DataFrame,
+    *,
+    title: str = "Variance spectrum",
+    n_images: int | None = None,
+) -> go.Figure:
+    """Variance of every neuron against its rank, per hook point; chosen neurons are filled marks.
+
+    Parameters
+    ----------
+    spectrum : DataFrame
+        Columns ``point``, ``channel``, ``variance`` and ``selected``.
+    title : str
+    n_images : int, optional
+        Number of normal images that the variance was taken over, for the caption.
+
+    Raises
+    ------
+    ConfigError
+        The table is empty.
+    """
+    if spectrum.empty:
+        raise ConfigError("a variance spectrum needs at least one neuron")
+    points = list(dict.fromkeys(spectrum["point"]))
+    fig = new_figure(title, _caption(spectrum, points, n_images), height=440)
+    for number, point in enumerate(points):
+        of_point = where(spectrum, point=point)
+        ordered = rows(of_point, np.argsort(-numbers(of_point, "variance"), kind="stable"))
+        ranks = np.arange(1, len(ordered) + 1)
+        shown = numbers(ordered, "variance") > 0  # a log axis has no place for zero
+        chosen = ordered["selected"].to_numpy(dtype=bool)
+        for kept in (False, True):
+            keep = shown & (chosen == kept)
+            fig.add_trace(_neurons(rows(ordered, keep), ranks[keep], point, number, chosen=kept))
+    fig.update_xaxes(title_text="rank of the neuron by variance (1 = highest)")
+    fig.update_yaxes(
+        title_text="variance (squared activation)",
+        type="log",
+        dtick="D2" if _decades(spectrum) < 2 else 1,
+        exponentformat="power",
+    )
+    fig.update_layout(legend={"x": 0.98, "xanchor": "right", "y": 0.98, "yanchor": "top"})
+    return fig
+
+
+def _neurons(
+    table: pd.DataFrame, ranks: np.ndarray, point: str, number: int, *, chosen: bool
+) -> go.Scatter:
+    colour = PALETTE[number % len(PALETTE)]
+    symbol = MARKERS[number % len(MARKERS)]
+    kept = f"{plain(point)}: {counted(len(table), 'neuron')} chosen"
+    return go.Scatter(
+        x=ranks,
+        y=numbers(table, "variance"),
+        customdata=table["channel"].to_numpy(),
+        mode="markers",
+        marker={
+            "symbol": symbol if chosen else symbol + "-open",
+            "size": 7 if chosen else 4,
+            "color": colour if chosen else NEUTRAL,
+            "line": {"width": 0 if chosen else 1},
+        },
+        name=kept if chosen else f"{plain(point)}: others",
+        legendgroup=point,
+        showlegend=chosen,
+        hovertemplate=f"{plain(point)}<br>channel %{{customdata}}, rank %{{x}}<br>"
+        "variance %{y:.4g}<extra></extra>",
+    )
+
+
+def _decades(spectrum: pd.DataFrame) -> float:
+    variance = numbers(spectrum, "variance")
+    variance = variance[variance > 0]
+    return float(np.log10(variance.max() / variance.min())) if variance.size else 0.0
+
+
+def _caption(spectrum: pd.DataFrame, points: list[str], n_images: int | None) -> str:
+    n = counted(len(spectrum), "neuron")
+    over = f" of {counted(n_images, 'normal image')}" if n_images else ""
+    said = [f"{n} of {counted(len(points), 'hook point')}; variance over the patch tokens{over}."]
+    said.append("Filled: chosen. Open: not chosen.")
+    dropped = int(np.count_nonzero(numbers(spectrum, "variance") <= 0))
+    if dropped:
+        said.append(f"{counted(dropped, 'neuron')} of zero variance cannot be shown.")
+    return " ".join(said)

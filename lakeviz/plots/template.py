@@ -1,0 +1,138 @@
+"""The look of every figure: templates for light and dark pages, colours, dashes, markers.
+
+The colours are those of Okabe and Ito (2008), told apart with every common colour blindness; the
+two lightest are darkened so that each stands out from a white and from a near-black page. No
+figure relies on colour alone: series also differ by dash, marker or position.
+"""
+
+from __future__ import annotations
+
+import html
+import textwrap
+from typing import Any
+
+import plotly.graph_objects as go
+import plotly.io as pio
+
+PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#C98A00", "#3A9BD9")
+DASHES = ("solid", "dash", "dot", "dashdot", "longdash", "longdashdot")
+MARKERS = ("circle", "diamond", "square", "triangle-up", "x", "cross")
+NORMAL, ANOMALOUS = PALETTE[0], PALETTE[1]
+NEUTRAL = "#868E99"
+
+FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, sans-serif"
+_INK = {
+    "lakeviz": {"text": "#1f2933", "muted": "#5b6672", "grid": "#e8ebef", "page": "#ffffff"},
+    "lakeviz_dark": {"text": "#e4e7eb", "muted": "#9aa5b1", "grid": "#2b313a", "page": "#14171c"},
+}
+_CAPTION_WIDTH = 96
+_LEGEND_HEIGHT = 28
+
+
+def _template(ink: dict[str, str]) -> go.layout.Template:
+    axis = {
+        "gridcolor": ink["grid"],
+        "linecolor": ink["muted"],
+        "tickcolor": ink["muted"],
+        "tickfont": {"color": ink["muted"], "size": 12},
+        "title": {"font": {"color": ink["text"], "size": 13}, "standoff": 10},
+        "showline": True,
+        "zeroline": False,
+        "ticks": "outside",
+        "ticklen": 4,
+        "automargin": True,
+    }
+    layout = go.Layout(
+        font={"family": FONT, "size": 13, "color": ink["text"]},
+        title={
+            "x": 0,
+            "xref": "paper",
+            "xanchor": "left",
+            "y": 1,
+            "yref": "container",
+            "yanchor": "top",
+            "pad": {"t": 20},
+            "font": {"size": 16, "color": ink["text"]},
+            "subtitle": {"font": {"size": 12, "color": ink["muted"]}},
+        },
+        paper_bgcolor=ink["page"],
+        plot_bgcolor=ink["page"],
+        colorway=list(PALETTE),
+        xaxis=axis,
+        yaxis=axis,
+        legend={"font": {"size": 12}, "bgcolor": "rgba(0,0,0,0)", "title": {"font": {"size": 12}}},
+        hoverlabel={"font": {"family": FONT, "size": 12}, "align": "left"},
+        annotationdefaults={"font": {"size": 12, "color": ink["muted"]}, "showarrow": False},
+        shapedefaults={"line": {"color": ink["muted"], "width": 1}},
+        margin={"l": 64, "r": 24, "t": 96, "b": 56},
+        modebar={"bgcolor": "rgba(0,0,0,0)", "color": ink["muted"], "activecolor": ink["text"]},
+    )
+    return go.layout.Template(layout=layout)
+
+
+TEMPLATES = {name: _template(ink) for name, ink in _INK.items()}
+for _name, _made in TEMPLATES.items():
+    pio.templates[_name] = _made
+
+
+def plain(text: object) -> str:
+    """Escape a name for plotly, whose texts are read as a small part of HTML."""
+    return html.escape(str(text), quote=False)
+
+
+def new_figure(
+    title: str,
+    caption: str,
+    *,
+    legend_above: bool = False,
+    caption_width: int = _CAPTION_WIDTH,
+    **layout: Any,
+) -> go.Figure:
+    """Start a figure of the ``lakeviz`` template.
+
+    Title and caption are plain text: they are escaped, the caption is broken into lines, and
+    both are kept unbroken in ``layout.meta`` for pages that set them in their own type.
+
+    Parameters
+    ----------
+    title : str
+    caption : str
+        What is shown, over how many images, and what bands and intervals are.
+    legend_above : bool
+        Lay the legend (or labels) in a line between the caption and the axes.
+    caption_width : int
+        Characters in a line of the caption.
+    **layout
+        Further layout settings.
+    """
+    lines = textwrap.wrap(caption, caption_width)
+    fig = go.Figure()
+    fig.update_layout(
+        template="lakeviz",
+        title={"text": plain(title), "subtitle": {"text": "<br>".join(map(plain, lines))}},
+        meta={"title": title, "caption": caption},
+        margin={"t": 52 + 17 * len(lines) + _LEGEND_HEIGHT * legend_above},
+        **layout,
+    )
+    if legend_above:
+        fig.update_layout(
+            legend={"orientation": "h", "x": 0, "xanchor": "left", "y": 1, "yanchor": "bottom"}
+        )
+    return fig
+
+
+def caption_of(fig: go.Figure) -> tuple[str, str]:
+    """Title and caption of a figure as plain text; empty where it has none."""
+    meta = fig.to_plotly_json()["layout"].get("meta") or {}
+    return str(meta.get("title", "")), str(meta.get("caption", ""))
+
+
+def faded(colour: str, opacity: float) -> str:
+    """Return an ``rgba()`` colour: a ``#rrggbb`` one at an opacity."""
+    red, green, blue = (int(colour[i : i + 2], 16) for i in (1, 3, 5))
+    return f"rgba({red},{green},{blue},{opacity:g})"
+
+
+def counted(n: int, noun: str, plural: str | None = None) -> str:
+    """Return "1 image", "2 images", "1,200 images"."""
+    return f"{n:,} {noun if n == 1 else plural or noun + 's'}"
