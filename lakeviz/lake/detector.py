@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -291,6 +292,19 @@ class Lake:
         if self._description is None:
             self._description = self.model.describe()
         return self._description
+
+    def save(self, folder: str | Path) -> Path:
+        """Write the fitted detector; see :func:`lakeviz.lake.persist.save_lake`."""
+        from lakeviz.lake.persist import save_lake
+
+        return save_lake(self, folder)
+
+    @staticmethod
+    def load(folder: str | Path, model: VisionModel) -> Lake:
+        """Read a detector back; see :func:`lakeviz.lake.persist.load_lake`."""
+        from lakeviz.lake.persist import load_lake
+
+        return load_lake(folder, model)
 
     def evaluate(self, dataset: Dataset, *, loading: Loading | None = None) -> Evaluation:
         """Score a labelled data set and measure detection and localisation.

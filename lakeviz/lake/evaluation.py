@@ -6,6 +6,7 @@ import html
 import logging
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -96,6 +97,19 @@ class Evaluation:
         if (part, level, metric) not in keyed.index:
             raise DataError(f"{self.category}: no {level} {metric} of {part!r} was measured")
         return float(keyed.loc[(part, level, metric)])
+
+    def save(self, folder: str | Path) -> Path:
+        """Write the evaluation; see :func:`lakeviz.lake.persist.save_evaluation`."""
+        from lakeviz.lake.persist import save_evaluation
+
+        return save_evaluation(self, folder)
+
+    @staticmethod
+    def load(folder: str | Path, dataset: Dataset) -> Evaluation:
+        """Read an evaluation back; see :func:`lakeviz.lake.persist.load_evaluation`."""
+        from lakeviz.lake.persist import load_evaluation
+
+        return load_evaluation(folder, dataset)
 
     def summary(self) -> str:
         """Say in one sentence what was measured, on how many images, with which interval."""

@@ -12,8 +12,16 @@ if TYPE_CHECKING:
     from lakeviz.models import VisionModel
 
 
+# Depths, as shares of the blocks, that served best: see benchmarks/layers.py and docs/method.md.
+_DEEP, _SHALLOW, _DEEP_FROM = (1 / 2, 7 / 12), (1 / 3, 1 / 2), 12
+
+
 def default_layers(model: VisionModel) -> tuple[str, ...]:
-    """Hook points used when none are named."""
+    """Hook points used when none are named, as measured in ``docs/method.md``.
+
+    Two blocks around the middle of a deep ViT, a little earlier in a shallow one; the last outputs of
+    the two middle stages of staged towers.
+    """
     depth = model.n_blocks
     if "stages.0.hook_resid_post" in model.tower.points:
         named = model.tower.resolve("stages.*.hook_resid_post")
@@ -21,7 +29,8 @@ def default_layers(model: VisionModel) -> tuple[str, ...]:
     if model.architecture == "open_clip_resnet":
         stages = ("layer2.*.hook_resid_post", "layer3.*.hook_resid_post")
         return tuple(model.tower.resolve(stage)[-1] for stage in stages)
-    blocks = sorted({max(0, round(depth * share) - 1) for share in (1 / 3, 1 / 2)})
+    shares = _DEEP if depth >= _DEEP_FROM else _SHALLOW
+    blocks = sorted({max(0, round(depth * share) - 1) for share in shares})
     return tuple(f"blocks.{block}.hook_resid_post" for block in blocks)
 
 
