@@ -19,8 +19,8 @@ _DEEP, _SHALLOW, _DEEP_FROM = (1 / 2, 7 / 12), (1 / 3, 1 / 2), 12
 def default_layers(model: VisionModel) -> tuple[str, ...]:
     """Hook points used when none are named, as measured in ``docs/method.md``.
 
-    Two blocks around the middle of a deep ViT, a little earlier in a shallow one; the last outputs of
-    the two middle stages of staged towers.
+    Two blocks around the middle of a deep ViT, a little earlier in a shallow one; the last outputs
+    of the two middle stages of staged towers.
     """
     depth = model.n_blocks
     if "stages.0.hook_resid_post" in model.tower.points:
