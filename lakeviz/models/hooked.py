@@ -169,6 +169,23 @@ class HookedTower(HookedRootModule):
         with super().hooks(fwd, bwd, reset_hooks_end, clear_contexts):
             yield self
 
+    def run_with_hooks(  # type: ignore[override]
+        self,
+        images: Tensor,
+        *,
+        fwd_hooks: FwdHooks = (),
+        bwd_hooks: FwdHooks = (),
+        reset_hooks_end: bool = True,
+        clear_contexts: bool = False,
+        stop_at: str | None = None,
+    ) -> Any:
+        """Run the tower with hooks and return its output; TransformerLens' signature.
+
+        ``stop_at`` is that of :meth:`forward`; by default the tower runs to its end.
+        """
+        with self.hooks(fwd_hooks, bwd_hooks, reset_hooks_end, clear_contexts):
+            return self(images, stop_at=stop_at)
+
     def run_with_cache(  # type: ignore[override]
         self,
         images: Tensor,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -18,43 +19,32 @@ from lakeviz.errors import (
 from lakeviz.models.catalog import TIMM_PREFIX
 from lakeviz.models.checkpoints import checkpoint_path, describe_mismatch, fitting, read_state
 from lakeviz.models.hooked import HookedTower
-from lakeviz.models.loading import check_divisible, no_weights_asked, own_generator
 from lakeviz.models.preprocess import preprocess_of_timm
+from lakeviz.models.request import Request, check_divisible, no_weights_asked, own_generator
 from lakeviz.models.timm_vit import is_timm_vit
 from lakeviz.models.vision_model import VisionModel
 
 _DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
-def load_timm(
-    name: str,
-    pretrained: str | bool | None,
-    device: torch.device,
-    precision: str,
-    size: tuple[int, int] | None,
-    seed: int,
-    cache_dir: str | None,
-) -> VisionModel:
-    """Load a timm model; the parameters are those of :func:`.loading.load_model`."""
+def load_timm(request: Request) -> VisionModel:
+    """Load a timm model as asked for."""
     import timm
     from timm.data.config import resolve_model_data_config
 
+    name, pretrained = request.name, request.pretrained
     known = name.removeprefix(TIMM_PREFIX)
+    if request.quick_gelu is not None:
+        raise ConfigError("quick_gelu is for open_clip architectures, not for timm models")
     _check_name(known)
-    if pretrained is None or pretrained is False:
-        raise no_weights_asked(name, "True (download) or a weights file")
-    path = None
-    if isinstance(pretrained, str) and pretrained != "random":
-        path = checkpoint_path(pretrained)
-        if path is None:
-            raise UnknownModelError(
-                f"{pretrained!r} is no file; a timm tag is part of the name "
-                f"({name.split('.')[0]}.<tag> with pretrained=True)"
-            )
-    with own_generator(seed):
+    path = _weights_file(name, pretrained)
+    with own_generator(request.seed):
         try:
             model = timm.create_model(
-                known, pretrained=pretrained is True, num_classes=0, cache_dir=cache_dir
+                known,
+                pretrained=pretrained is True,
+                num_classes=0,
+                cache_dir=request.cache_dir,
             )
         except Exception as e:  # the hub and each architecture raise their own
             raise _creation_error(name, pretrained, e) from e
@@ -66,8 +56,8 @@ def load_timm(
     if path is not None:
         with fitting(name, path, lambda: model):
             _load_file(model, path, name)
-    _set_size(model, size, name)
-    model = model.to(device=device, dtype=_DTYPES[precision])
+    _set_size(model, request.size, name)
+    model = model.to(device=request.device, dtype=_DTYPES[request.precision])
     tower = HookedTower(model)
     tower.eval()
     config = resolve_model_data_config(model)
@@ -77,8 +67,23 @@ def load_timm(
         module=model,
         tower=tower,
         preprocess=preprocess_of_timm(config, tower.adapter.image_size),
-        precision=precision,
+        precision=request.precision,
     )
+
+
+def _weights_file(name: str, pretrained: str | bool | None) -> Path | None:
+    """The file ``pretrained`` names; None for a download or random weights."""
+    if pretrained is None or pretrained is False:
+        raise no_weights_asked(name, "True (download) or a weights file")
+    if pretrained is True or pretrained == "random":
+        return None
+    path = checkpoint_path(pretrained)
+    if path is None:
+        raise UnknownModelError(
+            f"{pretrained!r} is no file; a timm tag is part of the name "
+            f"({name.split('.')[0]}.<tag> with pretrained=True)"
+        )
+    return path
 
 
 def _check_name(known: str) -> None:
@@ -97,7 +102,7 @@ def _check_name(known: str) -> None:
         )
 
 
-def _creation_error(name: str, pretrained: str | bool, error: Exception) -> ModelError:
+def _creation_error(name: str, pretrained: str | bool | None, error: Exception) -> ModelError:
     reason = (str(error).splitlines() or [type(error).__name__])[0][:200]
     if pretrained is True:
         return DownloadError(
@@ -107,7 +112,7 @@ def _creation_error(name: str, pretrained: str | bool, error: Exception) -> Mode
     return ModelError(f"timm could not build {name}: {reason}")
 
 
-def _load_file(model: Any, path: Any, name: str) -> None:
+def _load_file(model: Any, path: Path, name: str) -> None:
     """Load strictly, after the conversions timm itself applies to published checkpoints."""
     state = read_state(path)
     convert = getattr(sys.modules[type(model).__module__], "checkpoint_filter_fn", None)

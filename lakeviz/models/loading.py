@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import torch
 
-from lakeviz.errors import ConfigError, ModelError
+from lakeviz.errors import ConfigError
 from lakeviz.models import catalog
 from lakeviz.models.hooked import HookedTower
+from lakeviz.models.request import Request, check_divisible
 from lakeviz.models.vision_model import VisionModel
 
 _PRECISIONS = ("fp32", "bf16", "fp16")
@@ -71,27 +70,27 @@ def load_model(
     ConfigError
         A device, precision or image size that cannot be had.
     """
-    size = _image_size(image_size)
-    where = _device(device)
     if precision not in _PRECISIONS:
         raise ConfigError(f"precision must be one of {', '.join(_PRECISIONS)}, not {precision!r}")
-    cache = None if cache_dir is None else str(Path(cache_dir).expanduser())
+    request = Request(
+        name=name,
+        pretrained=pretrained,
+        device=_device(device),
+        precision=precision,
+        size=_image_size(image_size),
+        seed=seed,
+        cache_dir=None if cache_dir is None else str(Path(cache_dir).expanduser()),
+        quick_gelu=quick_gelu,
+    )
     if name.startswith(catalog.TIMM_PREFIX):
-        if quick_gelu is not None:
-            raise ConfigError("quick_gelu is for open_clip architectures, not for timm models")
-        from lakeviz.models.load_timm import load_timm
-
-        loaded = load_timm(name, pretrained, where, precision, size, seed, cache)
+        from lakeviz.models.load_timm import load_timm as load
     else:
-        from lakeviz.models.load_open_clip import load_open_clip
-
-        loaded = load_open_clip(
-            name, pretrained, where, precision, size, seed, cache, quick_gelu=quick_gelu
-        )
-    loaded.module.eval().requires_grad_(False)
-    _check_image_size(loaded, size)
-    _check_half_on_cpu(loaded.tower, precision)
-    return loaded
+        from lakeviz.models.load_open_clip import load_open_clip as load
+    model = load(request)
+    model.module.eval().requires_grad_(False)
+    _check_image_size(model, request.size)
+    _check_half_on_cpu(model.tower, precision)
+    return model
 
 
 def _image_size(value: int | tuple[int, int] | None) -> tuple[int, int] | None:
@@ -134,30 +133,3 @@ def _check_half_on_cpu(tower: HookedTower, precision: str) -> None:
         raise ConfigError(
             f"this CPU cannot run the model in {precision} ({str(e).splitlines()[0]}); use fp32"
         ) from e
-
-
-def check_divisible(patch_size: tuple[int, int], size: tuple[int, int], name: str) -> None:
-    """Refuse an image size that is not a whole number of patches."""
-    for pixels, patch, axis in zip(size, patch_size, ("height", "width")):
-        if pixels % patch:
-            near = max(patch, round(pixels / patch) * patch)
-            raise ConfigError(
-                f"image {axis} {pixels} is no multiple of the patch size {patch} of {name}; "
-                f"nearest: {near}"
-            )
-
-
-def no_weights_asked(name: str, choices: str) -> ModelError:
-    """Error for ``pretrained=None`` where the name alone carries no weights."""
-    return ModelError(
-        f"which weights for {name}? Give pretrained: {choices}, or 'random' if random weights are "
-        "really wanted"
-    )
-
-
-@contextmanager
-def own_generator(seed: int) -> Iterator[None]:
-    """Draw random weights from ``seed`` and leave the global generator as it was."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        yield

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import socket
 from pathlib import Path
 
@@ -174,6 +175,14 @@ def test_random_weights_come_from_the_seed_and_leave_the_global_generator_alone(
     assert torch.equal(torch.random.get_rng_state(), before)
     assert first.weights_hash == again.weights_hash
     assert first.weights_hash != load_model(NAME, "random", seed=2).weights_hash
+
+
+def test_loading_leaves_the_programs_logging_as_it_was(caplog):
+    root = logging.getLogger()
+    handlers, filters = list(root.handlers), list(root.filters)
+    load_model(NAME, "random").text.encode(["a nut"])
+    assert (root.handlers, root.filters) == (handlers, filters)
+    assert not caplog.records  # open_clip's warning that weights are random: they were asked for
 
 
 def test_a_timm_file_loads_and_equals_timms_own(tmp_path):

@@ -1,0 +1,55 @@
+"""What a caller of ``load_model`` asked for, and the checks every kind of model shares."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import torch
+
+from lakeviz.errors import ConfigError, ModelError
+
+
+@dataclass(frozen=True)
+class Request:
+    """The arguments of :func:`.loading.load_model`, checked and in one form."""
+
+    name: str
+    pretrained: str | bool | None
+    device: torch.device
+    precision: str
+    size: tuple[int, int] | None
+    seed: int
+    cache_dir: str | None
+    quick_gelu: bool | None
+
+
+def check_divisible(patch_size: tuple[int, int], size: tuple[int, int], name: str) -> None:
+    """Refuse an image size that is not a whole number of patches."""
+    for pixels, patch, axis in zip(size, patch_size, ("height", "width")):
+        if pixels % patch:
+            near = max(patch, round(pixels / patch) * patch)
+            raise ConfigError(
+                f"image {axis} {pixels} is no multiple of the patch size {patch} of {name}; "
+                f"nearest: {near}"
+            )
+
+
+def no_weights_asked(name: str, choices: str) -> ModelError:
+    """Error for ``pretrained=None`` where the name alone carries no weights."""
+    return ModelError(
+        f"which weights for {name}? Give pretrained: {choices}, or 'random' if random weights are "
+        "really wanted"
+    )
+
+
+@contextmanager
+def own_generator(seed: int) -> Iterator[None]:
+    """Draw random weights (on the CPU) from ``seed`` and leave the global generator as it was."""
+    state = torch.random.get_rng_state()
+    torch.default_generator.manual_seed(seed)
+    try:
+        yield
+    finally:
+        torch.random.set_rng_state(state)
