@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 import torch
@@ -64,7 +66,7 @@ def test_any_split_gives_the_same(seed: int, n: int, offset: float, cuts: list[i
     tokens = draw(seed, n, 5, offset)
     statistics = ChannelStatistics(POINT, with_covariance=True)
     edges = [0, *sorted(min(c, n) for c in cuts), n]
-    for start, stop in zip(edges, edges[1:], strict=False):
+    for start, stop in pairwise(edges):
         statistics.update(tokens[start:stop])
     assert_equals_numpy(statistics, tokens, 1e-10)
     expected = np.cov(tokens.double().numpy().T, bias=True)
