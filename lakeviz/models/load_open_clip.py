@@ -14,7 +14,7 @@ from lakeviz.errors import CheckpointError, ConfigError, DownloadError, UnknownM
 from lakeviz.models import catalog
 from lakeviz.models.checkpoints import checkpoint_path, fitting, is_torchscript, read_state
 from lakeviz.models.hooked import HookedTower
-from lakeviz.models.preprocess import preprocess_of_open_clip
+from lakeviz.models.preprocess import preprocess_of
 from lakeviz.models.request import Request, check_divisible, no_weights_asked, own_generator
 from lakeviz.models.text import TextEncoder
 from lakeviz.models.vision_model import VisionModel
@@ -259,7 +259,7 @@ def _vision_model(model: Any, request: Request, source: Source) -> VisionModel:
         pretrained=request.pretrained,
         module=model,
         tower=tower,
-        preprocess=preprocess_of_open_clip(model.visual.preprocess_cfg, tower.adapter.image_size),
+        preprocess=preprocess_of(model.visual.preprocess_cfg, tower.adapter.image_size),
         text=TextEncoder(model, make_tokenizer),
         logit_scale=None if scale is None else float(scale.detach().float().exp()),
         logit_bias=None if bias is None else float(bias.detach().float()),

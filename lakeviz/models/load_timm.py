@@ -19,7 +19,7 @@ from lakeviz.errors import (
 from lakeviz.models.catalog import TIMM_PREFIX
 from lakeviz.models.checkpoints import checkpoint_path, describe_mismatch, fitting, read_state
 from lakeviz.models.hooked import HookedTower
-from lakeviz.models.preprocess import preprocess_of_timm
+from lakeviz.models.preprocess import preprocess_of
 from lakeviz.models.request import Request, check_divisible, no_weights_asked, own_generator
 from lakeviz.models.timm_vit import is_timm_vit
 from lakeviz.models.vision_model import VisionModel
@@ -66,7 +66,7 @@ def load_timm(request: Request) -> VisionModel:
         pretrained=pretrained,
         module=model,
         tower=tower,
-        preprocess=preprocess_of_timm(config, tower.adapter.image_size),
+        preprocess=preprocess_of(config, tower.adapter.image_size),
         precision=request.precision,
     )
 

@@ -7,6 +7,7 @@ every pixel of the image it belongs to. On square images this equals the model's
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, cast
 
@@ -65,16 +66,18 @@ class Preprocess:
         return {**described, "resize_mode": "squash"}
 
 
-def preprocess_of_open_clip(cfg: dict[str, Any], size: tuple[int, int]) -> Preprocess:
-    """Read open_clip's preprocessing configuration."""
-    return Preprocess(size, tuple(cfg["mean"]), tuple(cfg["std"]), _mode(cfg["interpolation"]))
+def preprocess_of(cfg: Mapping[str, Any], size: tuple[int, int]) -> Preprocess:
+    """Read the preprocessing configuration of an open_clip or timm model.
 
-
-def preprocess_of_timm(cfg: dict[str, Any], size: tuple[int, int]) -> Preprocess:
-    """Read timm's data configuration (its centre crop is left out, see the module's text)."""
-    return Preprocess(size, tuple(cfg["mean"]), tuple(cfg["std"]), _mode(cfg["interpolation"]))
-
-
-def _mode(name: str) -> str:
+    Parameters
+    ----------
+    cfg
+        open_clip's ``visual.preprocess_cfg`` or timm's data configuration. Their resize modes and
+        crops are left out on purpose, see the module's text.
+    size
+        The tower's ``(height, width)``.
+    """
     # Training recipes name "random" interpolation; evaluation uses bicubic, as both libraries do.
-    return name if name in {mode.value for mode in InterpolationMode} else "bicubic"
+    known = {mode.value for mode in InterpolationMode}
+    interpolation = cfg["interpolation"] if cfg["interpolation"] in known else "bicubic"
+    return Preprocess(size, tuple(cfg["mean"]), tuple(cfg["std"]), interpolation)

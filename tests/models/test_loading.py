@@ -532,3 +532,23 @@ def test_published_timm_weights_load_strictly_and_equal_timms_own(real_data):
     x = images(224, 224)
     features = own.forward_head(own.forward_features(x), pre_logits=True)
     assert torch.equal(loaded.tower(x), features)
+
+
+def test_the_embedded_model_loads_offline_through_open_clip_like_any_other():
+    from lakeviz.models.catalog import TINY_DIR
+
+    model = load_model()
+    own = open_clip.create_model(f"local-dir:{TINY_DIR}").eval().requires_grad_(False)
+    x = images(*model.image_size)
+    assert torch.equal(model.encode_image(x), own.encode_image(x))
+    tokenizer = open_clip.get_tokenizer(f"local-dir:{TINY_DIR}")
+    prompts = ["a photo of a perfect nut", "a photo of a broken nut"]
+    expected = own.encode_text(tokenizer(prompts), normalize=True)
+    torch.testing.assert_close(model.text.encode(prompts), expected)
+    # Its patch tokens share the joint space: the class token is not what is pooled.
+    _, cache = model.tower.run_with_cache(
+        x, names_filter=f"blocks.{model.n_blocks - 1}.*resid_post"
+    )
+    patches = model.split_tokens(cache["resid_post", -1])[1]
+    pooled = model.project_patches(patches).mean(dim=1)
+    torch.testing.assert_close(pooled, model.encode_image(x), rtol=1e-4, atol=1e-5)

@@ -13,7 +13,7 @@ from PIL import Image
 from timm.data.transforms_factory import transforms_imagenet_eval
 
 from lakeviz.errors import DataError
-from lakeviz.models.preprocess import Preprocess, preprocess_of_open_clip, preprocess_of_timm
+from lakeviz.models.preprocess import Preprocess, preprocess_of
 
 MEAN, STD = (0.48, 0.46, 0.41), (0.27, 0.26, 0.28)
 
@@ -27,7 +27,7 @@ def picture(width: int, height: int, mode: str = "RGB") -> Image.Image:
 @pytest.mark.parametrize("side", [20, 32, 77])
 def test_on_square_images_it_is_open_clips_own_transform(interpolation, side):
     cfg = PreprocessCfg(size=(32, 32), mean=MEAN, std=STD, interpolation=interpolation)
-    ours = preprocess_of_open_clip(vars(cfg), (32, 32))
+    ours = preprocess_of(vars(cfg), (32, 32))
     expected = image_transform_v2(cfg, is_train=False)(picture(side, side))
     assert torch.equal(ours(picture(side, side)), expected)
 
@@ -35,7 +35,7 @@ def test_on_square_images_it_is_open_clips_own_transform(interpolation, side):
 @pytest.mark.parametrize("interpolation", ["bicubic", "bilinear"])
 def test_on_square_images_it_is_timms_own_transform_without_the_crop(interpolation):
     cfg = {"mean": MEAN, "std": STD, "interpolation": interpolation}
-    ours = preprocess_of_timm(cfg, (32, 32))
+    ours = preprocess_of(cfg, (32, 32))
     theirs = transforms_imagenet_eval(32, crop_pct=1.0, **cfg)
     torch.testing.assert_close(ours(picture(50, 50)), theirs(picture(50, 50)))
 
@@ -43,7 +43,7 @@ def test_on_square_images_it_is_timms_own_transform_without_the_crop(interpolati
 def test_the_settings_come_from_the_model():
     model = timm.create_model("vit_tiny_patch16_224", num_classes=0)
     cfg = timm.data.resolve_model_data_config(model)
-    ours = preprocess_of_timm(cfg, (224, 224))
+    ours = preprocess_of(cfg, (224, 224))
     assert (ours.mean, ours.std, ours.interpolation) == (cfg["mean"], cfg["std"], "bicubic")
 
 
