@@ -174,13 +174,13 @@ def test_unusable_tokens_and_queries() -> None:
         Gallery(torch.zeros(0, 4))
     bad = draw(5, 4, 0)
     bad[3, 2] = float("nan")
-    with pytest.raises(ActivationError, match="gallery: 1 .*channel 2"):
+    with pytest.raises(ActivationError, match=r"gallery: 1 .*channel 2"):
         Gallery(bad)
     for distance in DISTANCES:
         gallery = Gallery(draw(5, 4, 1), distance=distance)
         for value in (float("nan"), float("inf")):
             bad[3, 2] = value
-            with pytest.raises(ActivationError, match="1 of 5 queries.*first is query 3"):
+            with pytest.raises(ActivationError, match=r"1 of 5 queries.*first is query 3"):
                 gallery.search(bad)
     with pytest.raises(ConfigError, match="between 1 and 5"):
         gallery.search(draw(2, 4, 0), neighbours=6)
