@@ -51,11 +51,12 @@ def controls_figure(
     metric: str,
     title: str | None = None,
     interval_level: float = 0.95,
+    stacked: bool = False,
 ) -> go.Figure:
     """Values of LAKE's neurons and of the controls, and the difference, in one category.
 
-    Left: each control as a dot (the mean of its members) with a line from its lowest to its
-    highest member, LAKE's value as a vertical line. Right: LAKE minus control with its interval;
+    First: each control as a dot (the mean of its members) with a line from its lowest to its
+    highest member, LAKE's value as a vertical line. Second: LAKE minus control with its interval;
     zero is where neither is better.
 
     Parameters
@@ -67,6 +68,8 @@ def controls_figure(
     title : str, optional
     interval_level : float
         Of the intervals in the table, for the caption.
+    stacked : bool
+        One panel below the other, for narrow pages; else side by side.
 
     Raises
     ------
@@ -81,24 +84,33 @@ def controls_figure(
     names = [CONTROL_NAMES.get(c, plain(c)) for c in order]
     value, n = float(numbers(table, "value")[0]), int(numbers(table, "n_images")[0])
     what = metric_title(level, metric)
+    first, second = ("Above", "Below") if stacked else ("Left", "Right")
     caption = (
-        f"{counted(n, 'image')}, visual branch alone. Left: dot = mean of the control's draws, "
-        f"line = lowest to highest draw. Right: {100 * interval_level:g} % paired bootstrap "
+        f"{counted(n, 'image')}, visual branch alone. {first}: dot = mean of the control's draws, "
+        f"line = lowest to highest draw. {second}: {100 * interval_level:g} % paired bootstrap "
         "over images and draws; right of zero, LAKE's neurons are better."
     )
     fig = new_figure(title or f"LAKE's neurons and controls: {what}", caption, legend_above=True)
-    make_subplots(rows=1, cols=2, shared_yaxes=True, horizontal_spacing=0.06, figure=fig)
+    if stacked:
+        make_subplots(rows=2, cols=1, vertical_spacing=0.24, figure=fig)
+    else:
+        make_subplots(rows=1, cols=2, shared_yaxes=True, horizontal_spacing=0.06, figure=fig)
+    at = {"row": 2, "col": 1} if stacked else {"row": 1, "col": 2}
     fig.add_trace(_values(table, names), row=1, col=1)
-    fig.add_trace(_differences(table, names), row=1, col=2)
-    fig.add_vline(x=value, line={"color": _LAKE, "width": 2}, row=1, col=1)  # type: ignore[arg-type]
-    fig.add_vline(x=0, line={"color": NEUTRAL, "dash": "dot", "width": 1.4}, row=1, col=2)  # type: ignore[arg-type]
+    fig.add_trace(_differences(table, names), **at)
+    own = {"color": _LAKE, "width": 2}
+    zero = {"color": NEUTRAL, "dash": "dot", "width": 1.4}
+    for x, line, axis in ((value, own, ""), (0, zero, "2")):
+        y = f"y{axis} domain" if stacked else "paper"
+        fig.add_shape(type="line", x0=x, x1=x, y0=0, y1=1, xref=f"x{axis}", yref=y, line=line)
     fig.add_annotation(
         x=value, y=1, yref="paper", yanchor="bottom", text=f"LAKE {value:.3f}", font_color=_LAKE
     )
     fig.update_xaxes(title_text=what, row=1, col=1)
-    fig.update_xaxes(title_text=f"difference in {what}, LAKE − control", row=1, col=2)
+    fig.update_xaxes(title_text=f"difference in {what}, LAKE − control", **at)
     fig.update_yaxes(autorange="reversed", ticks="", showline=False)
-    fig.update_layout(height=250 + 34 * len(table), showlegend=False)
+    height = 300 + 60 * len(table) if stacked else 250 + 34 * len(table)
+    fig.update_layout(height=height, showlegend=False)
     return fig
 
 

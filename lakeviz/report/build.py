@@ -1,0 +1,130 @@
+"""Put the page together: sections, styles, scripts, and a policy that forbids any request."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import logging
+from collections.abc import Mapping, Sequence
+from functools import cache
+from importlib.resources import files
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+from plotly.offline import get_plotlyjs
+
+from lakeviz import __version__
+from lakeviz.errors import DataError, OutputError
+from lakeviz.report.embedding import theme_templates
+from lakeviz.report.run import Run, Section, SectionMaker
+from lakeviz.report.sections.categories import categories
+from lakeviz.report.sections.closing import closing, facts, provenance
+from lakeviz.report.sections.controls import controls
+from lakeviz.report.sections.overview import overview
+
+if TYPE_CHECKING:
+    from lakeviz.lake.evaluation import Evaluation
+
+_log = logging.getLogger(__name__)
+
+SECTIONS: tuple[SectionMaker, ...] = (overview, controls, categories, closing, provenance)
+"""What makes the sections, in the order of the page."""
+
+
+def write_report(
+    evaluations: Sequence[Evaluation],
+    manifest: Mapping[str, Any],
+    path: str | Path,
+    sections: Sequence[SectionMaker] = SECTIONS,
+) -> Path:
+    """Write one HTML file that shows a run: offline, self-contained, light and dark.
+
+    Parameters
+    ----------
+    evaluations : sequence of Evaluation
+        One per category.
+    manifest : mapping
+        As runs write it; of its keys ``dataset``, ``command``, ``model``, ``spec``, ``versions``
+        are shown where present. ``groups`` (name to categories) reports categories apart, each
+        group with its mean.
+    path : path
+        The file to write; it appears whole or not at all.
+    sections : sequence of functions, optional
+        What makes the sections, in order.
+
+    Returns
+    -------
+    Path
+        The file.
+
+    Raises
+    ------
+    DataError
+        There is no evaluation.
+    OutputError
+        The file cannot be written.
+    """
+    if not evaluations:
+        raise DataError("a report needs at least one evaluation")
+    run = Run(list(evaluations), manifest)
+    made = [section for make in sections for section in make(run)]
+    page = _render(run, made)
+    path = Path(path)
+    scratch = path.with_name(path.name + ".tmp")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        scratch.write_text(page, encoding="utf-8", newline="\n")
+        scratch.replace(path)
+    except OSError as error:
+        scratch.unlink(missing_ok=True)
+        raise OutputError(f"cannot write the report {path}: {error.strerror or error}") from error
+    _log.info("report: %s (%.1f MB)", path, path.stat().st_size / 1e6)
+    return path
+
+
+def _render(run: Run, sections: list[Section]) -> str:
+    script, plotly = _asset("report.js"), get_plotlyjs()
+    only = run.evaluations[0].category if len(run.evaluations) == 1 else ""
+    return (
+        _environment()
+        .get_template("page.html")
+        .render(
+            title=f"LAKE on {only or dict(facts(run))['Data']}",
+            run=run,
+            facts=facts(run),
+            sections=sections,
+            version=__version__,
+            style=Markup(_asset("report.css")),
+            script=Markup(script),
+            plotly=Markup(plotly),
+            policy=_policy(script, plotly),
+            themes=theme_templates(),
+        )
+    )
+
+
+@cache
+def _environment() -> Environment:
+    return Environment(
+        loader=PackageLoader("lakeviz.report"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+
+
+def _asset(name: str) -> str:
+    return (files("lakeviz.report") / "templates" / name).read_text(encoding="utf-8")
+
+
+def _policy(*scripts: str) -> str:
+    """Content security policy: these scripts run and no others, and nothing is fetched."""
+    hashes = (base64.b64encode(hashlib.sha256(s.encode()).digest()).decode() for s in scripts)
+    allowed = " ".join(f"'sha256-{digest}'" for digest in hashes)
+    return (
+        f"default-src 'none'; script-src {allowed}; style-src 'unsafe-inline'; "
+        "img-src data: blob:; base-uri 'none'; form-action 'none'"
+    )

@@ -1,0 +1,104 @@
+"""Numbers as the page shows them: with their interval, or with the reason why there is none."""
+
+from __future__ import annotations
+
+import math
+import string
+from dataclasses import dataclass, field
+
+import pandas as pd
+
+from lakeviz.plots.tables import numbers, where
+
+NO_REASON = "not measured in this run"
+
+
+@dataclass(frozen=True)
+class Number:
+    """One number to show.
+
+    Attributes
+    ----------
+    text : str
+        The value, or an em dash.
+    interval : str
+        "0.918–0.954", or empty.
+    mark : str
+        Letter of the footnote that says why something is missing, or empty.
+    """
+
+    text: str
+    interval: str = ""
+    mark: str = ""
+
+    @property
+    def missing(self) -> bool:
+        """Whether there is no value."""
+        return self.text == "—"
+
+
+@dataclass
+class Footnotes:
+    """Reasons below a table, each said once and marked by a letter."""
+
+    marks: dict[str, str] = field(default_factory=dict)
+
+    def mark(self, reason: str) -> str:
+        """Letter of a reason: a to z, then aa, ab, ..."""
+        if reason not in self.marks:
+            number, letters = len(self.marks), string.ascii_lowercase
+            first = letters[number // 26 - 1] if number >= 26 else ""
+            self.marks[reason] = first + letters[number % 26]
+        return self.marks[reason]
+
+    def __iter__(self):
+        return iter((mark, reason) for reason, mark in self.marks.items())
+
+    def __len__(self) -> int:
+        return len(self.marks)
+
+
+def show(
+    value: float,
+    low: float = math.nan,
+    high: float = math.nan,
+    *,
+    notes: Footnotes,
+    reason: str = "",
+    signed: bool = False,
+) -> Number:
+    """Format a value with its interval; a missing value becomes a dash and a footnote."""
+    sign = "+" if signed else ""
+    mark = notes.mark(reason) if reason else ""
+    if not math.isfinite(value):
+        return Number("—", mark=mark or notes.mark(NO_REASON))
+    interval = ""
+    if math.isfinite(low) and math.isfinite(high):
+        joint = " to " if signed else "–"
+        interval = f"{low:{sign}.3f}{joint}{high:{sign}.3f}".replace("-", "−")
+    return Number(f"{value:{sign}.3f}".replace("-", "−"), interval, mark)
+
+
+def metric(
+    metrics: pd.DataFrame, level: str, name: str, notes: Footnotes, part: str = "lake"
+) -> Number:
+    """Look a metric of one category up and format it."""
+    found = where(metrics, level=level, metric=name, part=part)
+    if found.empty:
+        return show(math.nan, notes=notes)
+    row = found.iloc[0]
+    reason = row["reason"] if isinstance(row["reason"], str) else ""
+    return show(row["value"], row["low"], row["high"], notes=notes, reason=reason)
+
+
+def mean_metric(
+    tables: list[pd.DataFrame], level: str, name: str, notes: Footnotes, part: str = "lake"
+) -> Number:
+    """Mean of a metric over the categories that have it; a footnote says where some have not."""
+    found = [numbers(where(t, level=level, metric=name, part=part), "value") for t in tables]
+    values = [float(v[0]) for v in found if v.size and math.isfinite(v[0])]
+    if not values:
+        return show(math.nan, notes=notes, reason="no category has a value")
+    missing = len(tables) - len(values)
+    reason = f"mean of the {len(values)} of {len(tables)} that have a value" if missing else ""
+    return show(sum(values) / len(values), notes=notes, reason=reason)

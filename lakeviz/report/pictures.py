@@ -1,0 +1,172 @@
+"""Images of the report: photograph, score map and mask outline as layers of one picture."""
+
+from __future__ import annotations
+
+import base64
+import io
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from PIL import Image
+
+from lakeviz.data import load_image
+from lakeviz.errors import LakevizError
+from lakeviz.plots import ColourRange, heat_layer, mask_outlines
+from lakeviz.plots.heatmap import COLOUR_SCALE, fit_within
+from lakeviz.plots.outlines import shrink_mask
+
+if TYPE_CHECKING:
+    from lakeviz.lake.evaluation import Evaluation
+
+_LONGEST = 320
+# A score map is smooth, so half the size is enough.
+_LONGEST_HEAT = 160
+_PER_STRIP = 4
+
+
+@dataclass(frozen=True)
+class Picture:
+    """One image of the test set.
+
+    Attributes
+    ----------
+    name, defect : str
+        Sample id and kind of defect.
+    score : float
+    verdict : str
+        "missed" or "false alarm" at the F1-max threshold, or empty where it is right.
+    width, height : int
+        Of the photograph here, in pixels.
+    photo, heat : str
+        Data URIs; empty where the image cannot be read.
+    outline : str
+        Mask as an SVG path in units of the photograph's pixels; empty where there is none.
+    rows, columns : int
+        Patch grid.
+    patches : str
+        Patch scores row by row, separated by commas.
+    problem : str
+        Why the image or its mask is not shown, or empty.
+    """
+
+    name: str
+    defect: str
+    score: float
+    verdict: str
+    width: int
+    height: int
+    photo: str
+    heat: str
+    outline: str
+    rows: int
+    columns: int
+    patches: str
+    problem: str
+
+
+@dataclass(frozen=True)
+class Strip:
+    """A row of pictures and what they have in common."""
+
+    title: str
+    rule: str
+    pictures: list[Picture]
+
+
+def strips(evaluation: Evaluation, colours: ColourRange, threshold: float) -> list[Strip]:
+    """Pictures of the images that are most wrong, then of those that are most right.
+
+    No image is shown twice: where there are few, the most wrong come first.
+    """
+    labels = evaluation.dataset.labels
+    scores = np.asarray(evaluation.maps.image_scores)
+    rising = np.argsort(scores, kind="stable")
+    normal, anomalous = rising[labels[rising] == 0], rising[labels[rising] == 1]
+    wanted = (
+        ("Most wrong, normal", "the highest scores of normal images", normal[::-1]),
+        ("Most wrong, anomalous", "the lowest scores of anomalous images", anomalous),
+        ("Most right, anomalous", "the highest scores of anomalous images", anomalous[::-1]),
+        ("Most right, normal", "the lowest scores of normal images", normal),
+    )
+    shown: set[int] = set()
+    made = []
+    for title, rule, order in wanted:
+        fresh = [int(i) for i in order if int(i) not in shown][:_PER_STRIP]
+        shown.update(fresh)
+        if fresh:
+            pictures = [picture(evaluation, i, colours, threshold) for i in fresh]
+            made.append(Strip(title, rule, pictures))
+    return made
+
+
+def picture(evaluation: Evaluation, index: int, colours: ColourRange, threshold: float) -> Picture:
+    """Encode one image; one that cannot be read is named, with the reason."""
+    row = evaluation.dataset.frame.iloc[index]
+    maps = evaluation.maps
+    score = float(maps.image_scores[index])
+    rows, columns = maps.grid
+    photo = heat = problem = ""
+    width, height = _LONGEST, _LONGEST
+    try:
+        image = fit_within(load_image(row["path"]), _LONGEST)
+        width, height = image.size
+        photo = _data_uri(image, "JPEG", 80)
+        heat = _data_uri(_heat(maps.pixel_map(index), colours, image), "JPEG", 85)
+    except LakevizError as error:
+        problem = str(error)
+    outline, no_mask = _outline(evaluation, index, (height, width)) if photo else ("", "")
+    return Picture(
+        name=str(row["sample_id"]),
+        defect=str(row["defect_type"]),
+        score=score,
+        verdict=_verdict(int(row["label"]), score, threshold),
+        width=width,
+        height=height,
+        photo=photo,
+        heat=heat,
+        outline=outline,
+        rows=rows,
+        columns=columns,
+        patches=",".join(f"{value:.4g}" for value in maps.patch[index].ravel()),
+        problem=problem or no_mask,
+    )
+
+
+def colour_bar() -> str:
+    """Colour scale of the heat maps as a CSS gradient."""
+    return f"linear-gradient(90deg, {', '.join(COLOUR_SCALE)})"
+
+
+def _verdict(label: int, score: float, threshold: float) -> str:
+    if not np.isfinite(threshold) or (score >= threshold) == bool(label):
+        return ""
+    return "missed" if label else "false alarm"
+
+
+def _heat(pixel_map: np.ndarray, colours: ColourRange, image: Image.Image) -> Image.Image:
+    scale = min(1.0, _LONGEST_HEAT / max(image.size))
+    size = (max(1, round(image.width * scale)), max(1, round(image.height * scale)))
+    return Image.fromarray(heat_layer(pixel_map, colours)).resize(size, Image.Resampling.BILINEAR)
+
+
+def _outline(evaluation: Evaluation, index: int, size: tuple[int, int]) -> tuple[str, str]:
+    """SVG path of the mask, and the reason where an anomalous image has none."""
+    try:
+        mask = shrink_mask(evaluation.mask(index), size)
+    except LakevizError as error:
+        return "", str(error)
+    label = int(evaluation.dataset.labels[index])
+    if label and not mask.any():
+        return "", "the mask of this anomalous image is empty"
+    path = "".join(
+        "M" + "L".join(f"{x:g} {y:g}" for x, y in corners) + "Z" for corners in mask_outlines(mask)
+    )
+    return path, ""
+
+
+def _data_uri(image: Image.Image, kind: str, quality: int) -> str:
+    buffer = io.BytesIO()
+    image.save(buffer, format=kind, quality=quality, optimize=True)
+    encoded = base64.b64encode(buffer.getvalue()).decode("ascii")
+    return f"data:image/{kind.lower()};base64,{encoded}"

@@ -1,0 +1,1 @@
+"""Sections of the report, each made from a run by one function."""

@@ -1,0 +1,202 @@
+"""One section per category: heat maps, curves, distribution, spectrum, neurons, notes."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from lakeviz.errors import LakevizError
+from lakeviz.metrics import Bootstrap
+from lakeviz.plots import (
+    Scored,
+    colour_range,
+    pr_figure,
+    roc_figure,
+    score_figure,
+    spectrum_figure,
+)
+from lakeviz.plots.tables import numbers, where
+from lakeviz.report.embedding import EmbeddedFigure, embed, without_figure
+from lakeviz.report.numbers import Footnotes, metric
+from lakeviz.report.pictures import colour_bar, strips
+from lakeviz.report.run import Run, Section
+from lakeviz.report.sections import controls as control_section
+
+if TYPE_CHECKING:
+    from lakeviz.lake.evaluation import Evaluation
+
+_CURVE_PARTS = {"score": "LAKE", "visual": "visual only", "text": "text only"}
+# More pixels than this take longer to sort than a reader wants to wait for a report.
+_MOST_PIXELS = 2**25
+_HEADLINE = (
+    ("image", "auroc", "image AUROC"),
+    ("image", "average_precision", "image AP"),
+    ("image", "f1_max", "image F1-max"),
+    ("pixel", "auroc", "pixel AUROC"),
+    ("pixel", "average_precision", "pixel AP"),
+    ("pixel", "aupro", "AUPRO"),
+    ("pixel", "aupimo", "AUPIMO"),
+)
+
+
+def categories(run: Run) -> list[Section]:
+    """Make the section of every category, group after group."""
+    made = []
+    for group in run.groups:
+        heading = f"Categories: {group.name}" if group.name else "Categories"
+        for evaluation in group.evaluations:
+            context = _context(run, evaluation)
+            anchor = run.anchor(evaluation)
+            made.append(Section(anchor, evaluation.category, "category.html", context, heading))
+    return made
+
+
+def _context(run: Run, evaluation: Evaluation) -> dict[str, Any]:
+    notes = Footnotes()
+    threshold = _threshold(evaluation)
+    colours = colour_range(evaluation.maps.patch, evaluation.dataset.labels)
+    labels = evaluation.dataset.labels
+    return {
+        "headline": [
+            (title, metric(evaluation.metrics, level, name, notes))
+            for level, name, title in _HEADLINE
+        ],
+        "footnotes": notes,
+        "n_normal": int((labels == 0).sum()),
+        "n_anomalous": int((labels == 1).sum()),
+        "n_fit": evaluation.provenance.get("fit", {}).get("n_images"),
+        "strips": strips(evaluation, colours, threshold),
+        "threshold": threshold if math.isfinite(threshold) else None,
+        "colours": colours,
+        "middle": (colours.low + colours.high) / 2,
+        "gradient": colour_bar(),
+        "figures": list(_figures(run, evaluation, threshold)),
+        "neurons": _neurons(evaluation),
+        "notes": _notes(evaluation),
+    }
+
+
+def _threshold(evaluation: Evaluation) -> float:
+    row = where(evaluation.metrics, part="lake", level="image", metric="f1_max")
+    return math.nan if row.empty else float(numbers(row, "threshold")[0])
+
+
+def _figures(run: Run, evaluation: Evaluation, threshold: float) -> Iterable[EmbeddedFigure]:
+    yield _drawn("Image scores", lambda: score_figure(evaluation.scores, threshold=threshold))
+    yield _drawn(
+        "Variance spectrum",
+        lambda: spectrum_figure(
+            evaluation.spectrum, n_images=evaluation.provenance.get("fit", {}).get("n_images")
+        ),
+    )
+    bootstrap = Bootstrap(**evaluation.provenance.get("bootstrap", {}))
+    images = _image_runs(evaluation, "auroc")
+    yield _drawn(
+        "ROC of images", lambda: roc_figure(images, bootstrap=bootstrap, title="ROC of images")
+    )
+    images_ap = _image_runs(evaluation, "average_precision")
+    yield _drawn(
+        "Precision and recall of images",
+        lambda: pr_figure(images_ap, title="Precision and recall of images"),
+    )
+    yield from _pixel_figures(evaluation)
+    if len(run.evaluations) > 1:
+        yield from control_section.figures(evaluation.controls)
+
+
+def _drawn(title: str, draw: Any) -> EmbeddedFigure:
+    """Draw a figure; where it is undefined, say why."""
+    try:
+        return embed(draw())
+    except LakevizError as error:
+        return without_figure(title, str(error))
+
+
+def _image_runs(evaluation: Evaluation, name: str) -> dict[str, Scored]:
+    scores, labels = evaluation.scores, evaluation.dataset.labels
+    columns = [column for column in _CURVE_PARTS if column in scores]
+    if "text" not in columns:  # the fused score is the visual branch
+        columns = ["score"]
+    runs = {}
+    for column in columns:
+        part = "lake" if column == "score" else column
+        value = _value(evaluation, "image", name, part)
+        runs[_CURVE_PARTS[column]] = Scored(numbers(scores, column), labels, *value)
+    return runs
+
+
+def _value(evaluation: Evaluation, level: str, name: str, part: str) -> tuple[float, float, float]:
+    row = where(evaluation.metrics, level=level, metric=name, part=part)
+    if row.empty:
+        return math.nan, math.nan, math.nan
+    value, low, high = (float(numbers(row, column)[0]) for column in ("value", "low", "high"))
+    return value, low, high
+
+
+def _pixel_figures(evaluation: Evaluation) -> Iterable[EmbeddedFigure]:
+    title = "ROC, precision and recall of pixels"
+    reason = _no_pixel_curves(evaluation)
+    if reason:
+        yield without_figure(title, reason)
+        return
+    try:
+        masks = [evaluation.mask(i) for i in range(len(evaluation.maps))]
+    except LakevizError as error:
+        yield without_figure(title, str(error))
+        return
+    maps = list(evaluation.maps.pixel_maps())
+    roc = Scored(maps, masks, *_value(evaluation, "pixel", "auroc", "lake"))
+    yield _drawn("ROC of pixels", lambda: roc_figure({"LAKE": roc}, title="ROC of pixels"))
+    pr = Scored(maps, masks, *_value(evaluation, "pixel", "average_precision", "lake"))
+    pr_title = "Precision and recall of pixels"
+    yield _drawn(pr_title, lambda: pr_figure({"LAKE": pr}, title=pr_title))
+
+
+def _no_pixel_curves(evaluation: Evaluation) -> str:
+    """Say why there are no curves over pixels; empty where there are."""
+    if not evaluation.dataset.labels.any():
+        return "there is no anomalous image"
+    if not evaluation.dataset.has_masks:
+        return "the data set has no masks"
+    maps = evaluation.maps
+    sizes = [maps.map_size] * len(maps) if maps.map_size else maps.sizes
+    pixels = sum(height * width for height, width in sizes)
+    if pixels > _MOST_PIXELS:
+        return (
+            f"{pixels:,} pixels are more than the {_MOST_PIXELS:,} that a report draws curves of; "
+            "with a map size set there are fewer"
+        )
+    return ""
+
+
+def _neurons(evaluation: Evaluation) -> list[dict[str, Any]]:
+    """Chosen channels per hook point, by rank."""
+    table = evaluation.neurons
+    made = []
+    for point in dict.fromkeys(table["point"]):
+        of_point = where(table, point=point).sort_values("rank")
+        scores = numbers(of_point, "score")
+        made.append(
+            {
+                "point": point,
+                "channels": of_point["channel"].tolist(),
+                "highest": f"{np.max(scores):.4g}",
+                "lowest": f"{np.min(scores):.4g}",
+                "selector": of_point["selector"].iloc[0],
+            }
+        )
+    return made
+
+
+def _notes(evaluation: Evaluation) -> list[str]:
+    """What a reader of the numbers should know: skipped images, missing masks, reasons."""
+    notes = [f"skipped: {path}: {reason}" for path, reason in evaluation.maps.skipped]
+    notes += [str(note) for note in evaluation.provenance.get("notes", [])]
+    anomalous = evaluation.dataset.anomalous().frame
+    missing = int(np.count_nonzero(anomalous["mask_path"].isna()))
+    if missing:
+        notes.append(f"{missing} of {len(anomalous)} anomalous images have no mask")
+    return notes

@@ -1,0 +1,107 @@
+"""Detection and localisation of every category, with means per group, and the parts apart."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from lakeviz.errors import ConfigError
+from lakeviz.plots import metrics_figure
+from lakeviz.plots.controls import METRIC_NAMES
+from lakeviz.report.embedding import embed, without_figure
+from lakeviz.report.numbers import Footnotes, Number, mean_metric, metric
+from lakeviz.report.run import Group, Run, Section
+
+_COLUMNS = (
+    ("image", "auroc"),
+    ("image", "average_precision"),
+    ("image", "f1_max"),
+    ("pixel", "auroc"),
+    ("pixel", "average_precision"),
+    ("pixel", "f1_max"),
+    ("pixel", "aupro"),
+    ("pixel", "aupimo"),
+)
+_PART_NAMES = {
+    "lake": "LAKE",
+    "visual": "visual only",
+    "text": "text only, patches",
+    "text_image": "text only, image",
+}
+_FIGURE_FROM = 2
+
+
+@dataclass(frozen=True)
+class Row:
+    """One category, or the mean of a group."""
+
+    name: str
+    anchor: str
+    n_images: str
+    cells: list[Number]
+
+
+@dataclass(frozen=True)
+class Body:
+    """Rows of one group and their mean."""
+
+    name: str
+    rows: list[Row]
+    mean: Row | None
+
+
+def overview(run: Run) -> list[Section]:
+    """Make the overview: metrics of the fused score, the figure, and the parts apart."""
+    notes = Footnotes()
+    columns = [(level, name, "lake") for level, name in _COLUMNS]
+    bodies = [_body(run, group, columns, notes) for group in run.groups]
+    context = {
+        "bodies": bodies,
+        "heads": [(level, METRIC_NAMES[name]) for level, name in _COLUMNS],
+        "notes": notes,
+        "figure": _figure(run),
+        **_parts(run),
+    }
+    return [Section("overview", "Overview", "overview.html", context)]
+
+
+def _figure(run: Run):
+    if len(run.evaluations) < _FIGURE_FROM:
+        return None
+    try:
+        return embed(metrics_figure(run.table("metrics")))
+    except ConfigError as error:
+        return without_figure("Metrics by category", str(error))
+
+
+def _parts(run: Run) -> dict[str, object]:
+    """Fused score beside its parts, or a sentence where there is only one."""
+    measured = set(run.table("metrics")["part"])
+    if not measured & {"text", "text_image"}:
+        return {"part_bodies": None}
+    notes = Footnotes()
+    columns = [("image", "auroc", p) for p in _PART_NAMES if p in measured]
+    columns += [("pixel", "auroc", p) for p in _PART_NAMES if p in measured and p != "text_image"]
+    return {
+        "part_bodies": [_body(run, group, columns, notes) for group in run.groups],
+        "part_heads": [(level, _PART_NAMES[part]) for level, _, part in columns],
+        "part_notes": notes,
+        "text_weight": run.provenance.get("text_weight"),
+    }
+
+
+def _body(run: Run, group: Group, columns: list[tuple[str, str, str]], notes: Footnotes) -> Body:
+    rows = [
+        Row(
+            e.category,
+            run.anchor(e),
+            f"{len(e.scores):,}",
+            [metric(e.metrics, level, name, notes, part) for level, name, part in columns],
+        )
+        for e in group.evaluations
+    ]
+    if len(rows) < _FIGURE_FROM:
+        return Body(group.name, rows, None)
+    tables = [e.metrics for e in group.evaluations]
+    means = [mean_metric(tables, level, name, notes, part) for level, name, part in columns]
+    images = sum(len(e.scores) for e in group.evaluations)
+    return Body(group.name, rows, Row(f"mean of {len(rows)}", "", f"{images:,}", means))

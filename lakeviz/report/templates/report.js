@@ -1,0 +1,124 @@
+"use strict";
+(() => {
+  const root = document.documentElement;
+  const all = (selector, within = document) => [...within.querySelectorAll(selector)];
+  const parse = (element) => JSON.parse(element.textContent);
+
+  // Theme: the system's, until the reader chooses. Storage may be closed to files.
+  const system = matchMedia("(prefers-color-scheme: dark)");
+  const theme = () => root.dataset.theme || (system.matches ? "dark" : "light");
+  try { root.dataset.theme = localStorage.getItem("lakeviz-theme") || ""; } catch { /* private */ }
+  if (!root.dataset.theme) delete root.dataset.theme;
+  document.getElementById("theme").addEventListener("click", () => {
+    root.dataset.theme = theme() === "dark" ? "light" : "dark";
+    try { localStorage.setItem("lakeviz-theme", root.dataset.theme); } catch { /* private */ }
+    redraw();
+  });
+  system.addEventListener("change", () => redraw());
+
+  // Contents: open beside the page, folded above it on narrow screens.
+  const contents = document.getElementById("contents");
+  const wide = matchMedia("(min-width: 62.01rem)");
+  const fold = () => { contents.open = wide.matches; };
+  fold();
+  wide.addEventListener("change", fold);
+  all("a", contents).forEach((a) => a.addEventListener("click", () => { if (!wide.matches) contents.open = false; }));
+
+  // Figures: plotly is read when the first one comes near, each figure when it does.
+  const templates = parse(document.getElementById("themes"));
+  const config = {
+    displaylogo: false, displayModeBar: matchMedia("(hover: hover)").matches ? "hover" : false,
+    responsive: true, modeBarButtonsToRemove: ["lasso2d", "select2d", "autoScale2d"],
+  };
+  const drawn = new Set();
+  const loadPlotly = () => {
+    if (window.Plotly) return;
+    const script = document.createElement("script");
+    script.textContent = document.getElementById("plotly").textContent;
+    document.head.append(script);
+  };
+  const layoutOf = (layout) => ({ ...layout, template: templates[theme()] });
+  const draw = (canvas) => {
+    loadPlotly();
+    const spec = parse(canvas.querySelector("script"));
+    drawn.add(canvas);
+    Plotly.newPlot(canvas, spec.data, layoutOf(spec.layout), config);
+  };
+  const redraw = () => drawn.forEach((canvas) => Plotly.react(canvas, canvas.data, layoutOf(canvas.layout), config));
+  const watcher = new IntersectionObserver((entries) => entries.forEach((entry) => {
+    if (!entry.isIntersecting) return;
+    watcher.unobserve(entry.target);
+    draw(entry.target);
+  }), { rootMargin: "300px" });
+  addEventListener("load", () => all(".canvas").forEach((canvas) => watcher.observe(canvas)));
+  addEventListener("beforeprint", () => all(".canvas").filter((c) => !drawn.has(c)).forEach(draw));
+
+  // Heat maps: opacity and outlines are one setting for the page.
+  all(".opacity").forEach((slider) => slider.addEventListener("input", () => {
+    root.style.setProperty("--heat", slider.value);
+    all(".opacity").forEach((other) => { other.value = slider.value; });
+  }));
+  all(".outlines").forEach((box) => box.addEventListener("change", () => {
+    root.classList.toggle("no-outlines", !box.checked);
+    all(".outlines").forEach((other) => { other.checked = box.checked; });
+  }));
+
+  // Viewer: one image with its patch grid; pointer or arrow keys read the score of a patch.
+  const viewer = document.getElementById("viewer");
+  const stage = viewer.querySelector(".stage");
+  const readout = viewer.querySelector(".readout");
+  let shown = null;
+  const gridPath = (rows, columns) => {
+    let path = "";
+    for (let c = 1; c < columns; c += 1) path += `M${c} 0V${rows}`;
+    for (let r = 1; r < rows; r += 1) path += `M0 ${r}H${columns}`;
+    return path;
+  };
+  const point = (row, column) => {
+    shown.row = Math.min(shown.rows - 1, Math.max(0, row));
+    shown.column = Math.min(shown.columns - 1, Math.max(0, column));
+    const cell = { width: 100 / shown.columns, height: 100 / shown.rows };
+    Object.assign(shown.cursor.style, {
+      left: `${cell.width * shown.column}%`, top: `${cell.height * shown.row}%`,
+      width: `${cell.width}%`, height: `${cell.height}%`,
+    });
+    const score = shown.patches[shown.row * shown.columns + shown.column];
+    readout.textContent = `Row ${shown.row}, column ${shown.column}: patch score ${score}`;
+  };
+  const svg = (name, attributes) => {
+    const element = document.createElementNS("http://www.w3.org/2000/svg", name);
+    Object.entries(attributes).forEach(([key, value]) => element.setAttribute(key, value));
+    return element;
+  };
+  const open = (button) => {
+    const { rows, columns, patches, name } = button.dataset;
+    stage.replaceChildren(...[...button.children].map((child) => child.cloneNode(true)));
+    const grid = svg("svg", { viewBox: `0 0 ${columns} ${rows}`, preserveAspectRatio: "none" });
+    grid.append(svg("path", { class: "grid", d: gridPath(+rows, +columns) }));
+    const cursor = document.createElement("div");
+    cursor.className = "cursor";
+    stage.append(grid, cursor);
+    stage.style.aspectRatio = button.style.aspectRatio;
+    viewer.querySelector(".viewer-title").textContent = name;
+    shown = { rows: +rows, columns: +columns, patches: patches.split(","), cursor, row: 0, column: 0 };
+    viewer.showModal();
+    const scores = shown.patches.map(Number);
+    const highest = scores.indexOf(Math.max(...scores));
+    point(Math.floor(highest / shown.columns), highest % shown.columns);
+    stage.focus();
+  };
+  all("button.picture").forEach((button) => button.addEventListener("click", () => open(button)));
+  stage.addEventListener("pointermove", (event) => {
+    const box = stage.getBoundingClientRect();
+    point(Math.floor(((event.clientY - box.top) / box.height) * shown.rows),
+      Math.floor(((event.clientX - box.left) / box.width) * shown.columns));
+  });
+  stage.addEventListener("keydown", (event) => {
+    const step = { ArrowUp: [-1, 0], ArrowDown: [1, 0], ArrowLeft: [0, -1], ArrowRight: [0, 1] }[event.key];
+    if (!step) return;
+    event.preventDefault();
+    point(shown.row + step[0], shown.column + step[1]);
+  });
+  viewer.querySelector(".close").addEventListener("click", () => viewer.close());
+  viewer.addEventListener("click", (event) => { if (event.target === viewer) viewer.close(); });
+})();
