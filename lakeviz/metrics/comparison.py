@@ -133,7 +133,7 @@ def compare_pixels(
     defective: list[np.ndarray] = []
 
     def resampled(one: ArrayLike) -> _Resampled:
-        images, exact = estimate_all(one, masks, conventions)
+        images, exact = estimate_all(one, masks, conventions, metrics)
         table = PixelDraws.build(images, exact.conventions)
         widths.append(table.tp.shape[1])
         defective.append(table.n_defect > 0)

@@ -37,8 +37,8 @@ class Conventions:
     interval
         How intervals are made.
     interval_grid
-        Pixel AP, F1-max, AUPRO and AUPIMO are resampled on at most this many thresholds, quantiles
-        of the scores of defect pixels. Estimates themselves never use a grid.
+        Pixel metrics are resampled on at most this many thresholds, quantiles of the scores of
+        defect pixels. Estimates themselves never use a grid.
 
     Raises
     ------

@@ -33,9 +33,6 @@ class PixelDraws:
         Sum over the image's regions of the share at or above the threshold.
     n_defect, n_background, n_regions
         Totals of each image.
-    won
-        ``won[i, j]``: pairs of a defect pixel of image i and a background pixel of image j in
-        which the defect pixel scores higher, ties half. Exact, on no grid.
     """
 
     tp: PerImage
@@ -45,28 +42,23 @@ class PixelDraws:
     n_defect: Float[np.ndarray, " image"]
     n_background: Float[np.ndarray, " image"]
     n_regions: Float[np.ndarray, " image"]
-    won: Float[np.ndarray, "image image"]
     conventions: Conventions
 
     @classmethod
     def build(cls, images: Sequence[ScoredImage], conventions: Conventions) -> PixelDraws:
-        """Count, image by image; every image needs a search for all distinct defect scores."""
+        """Count at the thresholds of the grid, image by image."""
         n = len(images)
         defects = DefectPixels.collect(images, conventions.connectivity)
         grouping = Thresholds.of(defects.scores)
         grid = _grid(grouping, conventions.interval_grid)
         values = grouping.values[grid]
         fp, fp_above = np.empty((n, grid.size)), np.empty((n, grid.size))
-        won, n_background = np.empty((n, n)), np.empty(n)
-        ranked_image = defects.image[grouping.order]
+        n_background = np.empty(n)
         for j, image in enumerate(images):
             background = sorted_background([image])
-            reached = count_reached(background, grouping.values)
             n_background[j] = background.size
-            beaten = background.size - (reached.reach + reached.exceed) / 2
-            beaten = np.repeat(beaten, grouping.sizes)
-            won[:, j] = np.bincount(ranked_image, weights=beaten, minlength=n)
-            fp[j], fp_above[j] = _on_grid(reached, grid, grouping.values.size)
+            reached = count_reached(background, values)
+            fp[j], fp_above[j] = _on_grid(reached, complete=grid.size == grouping.values.size)
         tp, overlap = np.zeros((n, grid.size)), np.zeros((n, grid.size))
         for i in np.unique(defects.image):
             own = defects.image == i
@@ -78,7 +70,7 @@ class PixelDraws:
         tp, fp, fp_above, overlap = (
             np.ascontiguousarray(table[:, ::-1]) for table in (tp, fp, fp_above, overlap)
         )
-        return cls(tp, fp, fp_above, overlap, n_defect, n_background, n_regions, won, conventions)
+        return cls(tp, fp, fp_above, overlap, n_defect, n_background, n_regions, conventions)
 
     def evaluate(
         self, metric: str, weights: Int[np.ndarray, "draw image"]
@@ -86,14 +78,14 @@ class PixelDraws:
         """Value of a metric in each draw."""
         w = weights.astype(np.float64)
         positives, negatives = w @ self.n_defect, w @ self.n_background
-        if metric == "auroc":
-            return ((w @ self.won) * w).sum(axis=1) / (positives * negatives)
         if metric == "aupimo":
             return self._aupimo(w)
         fp = w @ self.fp
         if metric == "f1_max":
             return areas.f1_max(w @ self.tp, fp, positives)[0]
         fp_above = w @ self.fp_above
+        if metric == "auroc":
+            return areas.auroc(w @ self.tp, fp, fp_above, positives, negatives)
         if metric == "average_precision":
             rule = self.conventions.ap_rule
             return areas.average_precision(w @ self.tp, fp, fp_above, positives, rule)
@@ -183,13 +175,16 @@ def paired_pixel_difference(
 
 
 def estimate_all(
-    maps: ArrayLike, masks: ArrayLike, conventions: Conventions
+    maps: ArrayLike,
+    masks: ArrayLike,
+    conventions: Conventions,
+    metrics: Sequence[str] = PIXEL_METRICS,
 ) -> tuple[list[ScoredImage], PixelMetrics]:
-    """Exact values of all pixel metrics, and the checked images they are of."""
+    """Exact values of pixel metrics, and the checked images they are of."""
     images = scored_images(maps, masks)
     conventions = with_resolution(conventions, {image.scores.shape for image in images})
     counts = count_images(images, conventions.connectivity)
-    return images, summarise(counts, len(images), conventions, PIXEL_METRICS)
+    return images, summarise(counts, len(images), conventions, metrics)
 
 
 def _grid(grouping: Thresholds, size: int) -> Int[np.ndarray, " threshold"]:
@@ -200,18 +195,15 @@ def _grid(grouping: Thresholds, size: int) -> Int[np.ndarray, " threshold"]:
     return np.unique(np.searchsorted(grouping.starts, ranks, side="right") - 1)
 
 
-def _on_grid(
-    reached: Reached, grid: Int[np.ndarray, " threshold"], n_thresholds: int
-) -> tuple[np.ndarray, np.ndarray]:
+def _on_grid(reached: Reached, *, complete: bool) -> tuple[np.ndarray, np.ndarray]:
     """False positives at and above each grid threshold, ascending.
 
     On a true grid each cell holds many defect pixels, spread over the false positives from the
     next higher threshold on; only when no threshold was left out is it the ties alone.
     """
-    fp, above = reached.reach[grid], reached.exceed[grid]
-    if grid.size < n_thresholds:
-        above[:-1] = fp[1:]
-    return fp, above
+    if complete:
+        return reached.reach, reached.exceed
+    return reached.reach, np.append(reached.reach[1:], reached.exceed[-1])
 
 
 def _reached_weight(

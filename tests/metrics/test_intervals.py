@@ -66,15 +66,14 @@ def test_pixel_draws_equal_metrics_of_repeated_images(smooth_set, levels):
         np.testing.assert_allclose(table.evaluate(metric, weights), literal, atol=1e-12)
 
 
-def test_a_coarse_grid_stays_close_and_leaves_auroc_exact(smooth_set):
+def test_a_coarse_grid_stays_close(smooth_set):
     maps, masks = smooth_set(2, n=10, side=64)
     weights = np.ones((1, 10), dtype=int)
     images = scored_images(maps, masks)
     exact = PixelDraws.build(images, WIDE)
     coarse = PixelDraws.build(images, Conventions(aupimo_bounds=(1e-3, 0.2), interval_grid=64))
     assert coarse.tp.shape[1] <= 64 < exact.tp.shape[1]
-    assert coarse.evaluate("auroc", weights) == exact.evaluate("auroc", weights)
-    for metric in ("average_precision", "f1_max", "aupro", "aupimo"):
+    for metric in ("auroc", "average_precision", "f1_max", "aupro", "aupimo"):
         gap = coarse.evaluate(metric, weights) - exact.evaluate(metric, weights)
         assert abs(gap[0]) < 0.02
 
