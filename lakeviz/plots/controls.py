@@ -90,14 +90,17 @@ def controls_figure(
         f"line = lowest to highest draw. {second}: {100 * interval_level:g} % paired bootstrap "
         "over images and draws; right of zero, LAKE's neurons are better."
     )
-    fig = new_figure(title or f"LAKE's neurons and controls: {what}", caption, legend_above=True)
+    height = 190 + 60 * len(table) if stacked else 90 + 34 * len(table)
+    fig = new_figure(
+        title or f"LAKE's neurons and controls: {what}", caption, legend_above=True, height=height
+    )
     if stacked:
         make_subplots(rows=2, cols=1, vertical_spacing=0.24, figure=fig)
     else:
         make_subplots(rows=1, cols=2, shared_yaxes=True, horizontal_spacing=0.06, figure=fig)
-    at = {"row": 2, "col": 1} if stacked else {"row": 1, "col": 2}
+    row, column = (2, 1) if stacked else (1, 2)
     fig.add_trace(_values(table, names), row=1, col=1)
-    fig.add_trace(_differences(table, names), **at)
+    fig.add_trace(_differences(table, names), row=row, col=column)
     own = {"color": _LAKE, "width": 2}
     zero = {"color": NEUTRAL, "dash": "dot", "width": 1.4}
     for x, line, axis in ((value, own, ""), (0, zero, "2")):
@@ -107,10 +110,9 @@ def controls_figure(
         x=value, y=1, yref="paper", yanchor="bottom", text=f"LAKE {value:.3f}", font_color=_LAKE
     )
     fig.update_xaxes(title_text=what, row=1, col=1)
-    fig.update_xaxes(title_text=f"difference in {what}, LAKE − control", **at)
+    fig.update_xaxes(title_text=f"difference in {what}, LAKE − control", row=row, col=column)
     fig.update_yaxes(autorange="reversed", ticks="", showline=False)
-    height = 300 + 60 * len(table) if stacked else 250 + 34 * len(table)
-    fig.update_layout(height=height, showlegend=False)
+    fig.update_layout(showlegend=False)
     return fig
 
 
@@ -142,7 +144,7 @@ def controls_overview_figure(
         "LAKE's neurons are better."
     )
     order = control_order(table)
-    fig = new_figure(title or f"LAKE minus control: {what}", caption, height=190 + 44 * len(order))
+    fig = new_figure(title or f"LAKE minus control: {what}", caption, height=90 + 44 * len(order))
     generator = np.random.default_rng(seed)
     for place, control in enumerate(order):
         fig.add_trace(_categories(where(table, control=control), place))

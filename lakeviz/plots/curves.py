@@ -89,7 +89,7 @@ def _curves(
     of_images = levels.pop()
     banded = kind == "roc" and bootstrap is not None and of_images and len(runs) <= _MOST_BANDS
     fig = new_figure(
-        title, _caption(runs, kind, of_images, bootstrap if banded else None), height=460
+        title, _caption(runs, kind, of_images, bootstrap if banded else None), height=400
     )
     _chance(fig, runs, kind)
     for number, (name, run) in enumerate(runs.items()):
@@ -101,6 +101,7 @@ def _curves(
         fig.add_trace(_curve_trace(curve, _label(name, run, kind), number, kind))
     _title_axes(fig, kind, of_images)
     corner = {"x": 0.98, "y": 0.03, "xanchor": "right", "yanchor": "bottom"}
+    fig.update_layout(showlegend=True)
     fig.update_layout(legend=corner if kind == "roc" else corner | {"x": 0.02, "xanchor": "left"})
     return fig
 

@@ -53,7 +53,7 @@ def score_figure(
         title,
         _caption(labels, threshold),
         legend_above=True,
-        height=420,
+        height=360,
         barmode="overlay",
         bargap=0,
     )

@@ -189,8 +189,11 @@ def heatmap_figure(
     rows, columns = patch_scores.shape
     width, height = image.size
     caption = f"{rows} x {columns} patches on {width} x {height} pixels. Colours: {colours.rule}."
+    sides = {"l": 64, "r": 96, "b": 140}
     inner = _INNER * width / max(width, height), _INNER * height / max(width, height)
-    fig = new_figure(title, caption, legend_above=True, caption_width=64)
+    fig = new_figure(
+        title, caption, legend_above=True, caption_width=64, height=inner[1] + sides["b"]
+    )
     fig.add_trace(
         go.Heatmap(
             z=patch_scores,
@@ -228,12 +231,10 @@ def heatmap_figure(
     axis = {"showgrid": False, "ticks": "", "title": {"text": "pixels"}, "constrain": "domain"}
     fig.update_xaxes(**axis, range=[0, width])
     fig.update_yaxes(**axis, range=[height, 0], scaleanchor="x")
-    sides = {"l": 64, "r": 96, "b": 140}
     fig.update_layout(
         sliders=[_opacity_slider(opacity)],
         margin=sides,
         width=max(inner[0], _NARROWEST) + sides["l"] + sides["r"],
-        height=inner[1] + sides["b"] + 52 + 17 * 3 + 28,
     )
     return fig
 

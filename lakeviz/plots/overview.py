@@ -49,7 +49,7 @@ def metrics_figure(
         f"{counted(len(categories), 'category', 'categories')} of {span} test images. "
         "Lines: 95 % bootstrap interval over images."
     )
-    height = 200 + 30 * len(categories)
+    height = 90 + 30 * len(categories)
     fig = new_figure(title, caption, legend_above=True, height=height)
     for number, (level, metric) in enumerate(which):
         found = where(table, level=level, metric=metric)

@@ -35,7 +35,7 @@ def spectrum_figure(
     if spectrum.empty:
         raise ConfigError("a variance spectrum needs at least one neuron")
     points = list(dict.fromkeys(spectrum["point"]))
-    fig = new_figure(title, _caption(spectrum, points, n_images), height=440)
+    fig = new_figure(title, _caption(spectrum, points, n_images), legend_above=True, height=360)
     for number, point in enumerate(points):
         of_point = where(spectrum, point=point)
         ordered = rows(of_point, np.argsort(-numbers(of_point, "variance"), kind="stable"))
@@ -52,7 +52,6 @@ def spectrum_figure(
         dtick="D2" if _decades(spectrum) < 2 else 1,
         exponentformat="power",
     )
-    fig.update_layout(legend={"x": 0.98, "xanchor": "right", "y": 0.98, "yanchor": "top"})
     return fig
 
 

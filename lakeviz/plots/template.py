@@ -86,6 +86,7 @@ def new_figure(
     *,
     legend_above: bool = False,
     caption_width: int = _CAPTION_WIDTH,
+    height: float = 400,
     **layout: Any,
 ) -> go.Figure:
     """Start a figure of the ``lakeviz`` template.
@@ -102,16 +103,20 @@ def new_figure(
         Lay the legend (or labels) in a line between the caption and the axes.
     caption_width : int
         Characters in a line of the caption.
+    height : float
+        Of axes, ticks and what is below them, in pixels; the caption comes on top.
     **layout
         Further layout settings.
     """
     lines = textwrap.wrap(caption, caption_width)
+    top = 52 + 17 * len(lines) + _LEGEND_HEIGHT * legend_above
     fig = go.Figure()
     fig.update_layout(
         template="lakeviz",
         title={"text": plain(title), "subtitle": {"text": "<br>".join(map(plain, lines))}},
         meta={"title": title, "caption": caption},
-        margin={"t": 52 + 17 * len(lines) + _LEGEND_HEIGHT * legend_above},
+        margin={"t": top},
+        height=height + top,
         **layout,
     )
     if legend_above:

@@ -34,6 +34,8 @@ class Picture:
     name, defect : str
         Sample id and kind of defect.
     score : float
+    score_text : str
+        With as many decimals as its category needs.
     verdict : str
         "missed" or "false alarm" at the F1-max threshold, or empty where it is right.
     width, height : int
@@ -53,6 +55,7 @@ class Picture:
     name: str
     defect: str
     score: float
+    score_text: str
     verdict: str
     width: int
     height: int
@@ -120,6 +123,7 @@ def picture(evaluation: Evaluation, index: int, colours: ColourRange, threshold:
         name=str(row["sample_id"]),
         defect=str(row["defect_type"]),
         score=score,
+        score_text=f"{score:.{decimals(colours)}f}",
         verdict=_verdict(int(row["label"]), score, threshold),
         width=width,
         height=height,
@@ -131,6 +135,17 @@ def picture(evaluation: Evaluation, index: int, colours: ColourRange, threshold:
         patches=",".join(f"{value:.4g}" for value in maps.patch[index].ravel()),
         problem=problem or no_mask,
     )
+
+
+def decimals(colours: ColourRange) -> int:
+    """Decimals that tell scores of a category apart: three digits of the colour range."""
+    return int(np.clip(2 - np.floor(np.log10(colours.high - colours.low)), 0, 9))
+
+
+def frame(shown: list[Strip]) -> str:
+    """Aspect ratio for all pictures of a category: the middle one, neither flat nor tall."""
+    ratios = [p.width / p.height for strip in shown for p in strip.pictures]
+    return f"{np.clip(np.median(ratios), 0.7, 1.6):.3f}" if ratios else "1"
 
 
 def colour_bar() -> str:

@@ -21,7 +21,7 @@ from lakeviz.plots import (
 from lakeviz.plots.tables import numbers, where
 from lakeviz.report.embedding import EmbeddedFigure, embed, without_figure
 from lakeviz.report.numbers import Footnotes, metric
-from lakeviz.report.pictures import colour_bar, strips
+from lakeviz.report.pictures import colour_bar, decimals, frame, strips
 from lakeviz.report.run import Run, Section
 from lakeviz.report.sections import controls as control_section
 
@@ -59,6 +59,7 @@ def _context(run: Run, evaluation: Evaluation) -> dict[str, Any]:
     threshold = _threshold(evaluation)
     colours = colour_range(evaluation.maps.patch, evaluation.dataset.labels)
     labels = evaluation.dataset.labels
+    shown, digits = strips(evaluation, colours, threshold), decimals(colours)
     return {
         "headline": [
             (title, metric(evaluation.metrics, level, name, notes))
@@ -68,10 +69,11 @@ def _context(run: Run, evaluation: Evaluation) -> dict[str, Any]:
         "n_normal": int((labels == 0).sum()),
         "n_anomalous": int((labels == 1).sum()),
         "n_fit": evaluation.provenance.get("fit", {}).get("n_images"),
-        "strips": strips(evaluation, colours, threshold),
-        "threshold": threshold if math.isfinite(threshold) else None,
+        "strips": shown,
+        "frame": frame(shown),
+        "threshold": f"{threshold:.{digits}f}" if math.isfinite(threshold) else None,
         "colours": colours,
-        "middle": (colours.low + colours.high) / 2,
+        "ticks": [f"{score:.{digits}f}" for score in np.linspace(colours.low, colours.high, 3)],
         "gradient": colour_bar(),
         "figures": list(_figures(run, evaluation, threshold)),
         "neurons": _neurons(evaluation),

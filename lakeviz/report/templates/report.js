@@ -98,7 +98,7 @@
     const cursor = document.createElement("div");
     cursor.className = "cursor";
     stage.append(grid, cursor);
-    stage.style.aspectRatio = button.style.aspectRatio;
+    stage.style.aspectRatio = button.dataset.ratio;
     viewer.querySelector(".viewer-title").textContent = name;
     shown = { rows: +rows, columns: +columns, patches: patches.split(","), cursor, row: 0, column: 0 };
     viewer.showModal();

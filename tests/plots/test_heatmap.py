@@ -1,0 +1,120 @@
+"""One colour range per category, and what the pictures show."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from lakeviz.errors import ConfigError, MetricError
+from lakeviz.plots import ColourRange, colour_range, heat_layer, heatmap_figure, overlay, png_bytes
+
+UNIT = ColourRange(0.0, 1.0, "by hand")
+
+
+def test_range_comes_from_normal_images_alone():
+    normal = np.linspace(0, 1, 1001)[:1000].reshape(10, 10, 10)
+    defective = np.full((3, 10, 10), 50.0)
+    labels = np.array([0] * 10 + [1] * 3)
+    found = colour_range(np.concatenate([normal, defective]), labels)
+    low, middle = np.quantile(normal, [0.5, 0.995])
+    assert found.low == pytest.approx(low)
+    assert (found.low + found.high) / 2 == pytest.approx(middle)
+    assert "10 normal test images" in found.rule
+    # Whatever the anomalous images hold, the range stays.
+    assert found == colour_range(np.concatenate([normal, 9 * defective]), labels)
+
+
+def test_without_normal_images_the_rule_says_so():
+    scores = np.arange(200.0).reshape(2, 10, 10)
+    found = colour_range(scores, np.array([1, 1]))
+    assert (found.low, found.high) == pytest.approx(tuple(np.quantile(scores, [0.5, 0.995])))
+    assert found.rule.startswith("no normal test image")
+
+
+@pytest.mark.parametrize("value", [0.0, 3.0, -1e-9])
+def test_constant_normal_scores_still_have_a_range(value):
+    found = colour_range(np.full((1, 2, 2), value), np.array([0]))
+    assert found.low == value
+    assert found.high > found.low
+
+
+def test_bad_ranges_are_refused():
+    with pytest.raises(MetricError, match="finite"):
+        colour_range(np.full((1, 2, 2), np.nan), np.array([0]))
+    with pytest.raises(MetricError, match="at least one"):
+        colour_range(np.zeros((0, 2, 2)), np.zeros(0))
+    with pytest.raises(ConfigError, match="empty"):
+        ColourRange(1.0, 1.0, "")
+
+
+def test_equal_scores_have_equal_colours_in_every_image():
+    calm, loud = np.array([[0.1, 0.2]]), np.array([[0.2, 0.9]])
+    assert (heat_layer(calm, UNIT)[0, 1] == heat_layer(loud, UNIT)[0, 0]).all()
+
+
+def test_colours_end_where_the_range_does():
+    first, low, high, last = heat_layer(np.array([-5.0, 0.0, 1.0, 5.0]), UNIT)
+    assert (first == low).all()
+    assert (high == last).all()
+    assert low.sum() < 30  # dark for normal
+    assert high.sum() > 500  # bright for strange
+
+
+def test_brightness_rises_with_the_score():
+    rgb = heat_layer(np.linspace(0, 1, 64), UNIT).astype(float)
+    assert (np.diff(rgb @ [0.2126, 0.7152, 0.0722]) > 0).all()
+
+
+def test_overlay_blends_grey_image_and_colours():
+    image = Image.new("RGB", (8, 4), (200, 100, 50))
+    grey = np.asarray(image.convert("L").convert("RGB"))
+    scores = np.full((4, 8), 0.5)
+    assert (np.asarray(overlay(image, scores, UNIT, opacity=0.0)) == grey).all()
+    assert (np.asarray(overlay(image, scores, UNIT, opacity=1.0)) == heat_layer(scores, UNIT)).all()
+
+
+def test_overlay_draws_the_outline_of_a_mask_of_another_size():
+    image = Image.new("RGB", (40, 40), "black")
+    mask = np.zeros((80, 80), dtype=bool)
+    mask[20:60, 20:60] = True
+    made = np.asarray(overlay(image, np.zeros((5, 5)), UNIT, mask)).astype(int)
+    assert made[10, 20].tolist() == [64, 224, 255]
+    assert made[20, 20].sum() < 30
+
+
+def test_overlay_is_reduced_and_png():
+    made = overlay(Image.new("RGB", (400, 200)), np.zeros((2, 2)), UNIT, longest=100)
+    assert made.size == (100, 50)
+    assert png_bytes(made).startswith(b"\x89PNG")
+
+
+def test_figure_holds_the_scores_where_the_patches_are():
+    scores = np.arange(6.0).reshape(2, 3)
+    mask = np.zeros((20, 60), dtype=bool)
+    mask[0:10, 20:40] = True
+    fig = heatmap_figure(Image.new("RGB", (60, 20)), scores, ColourRange(1, 4, "so"), mask)
+    heat, grid, outline = fig.data
+    assert np.array_equal(heat.z, scores)
+    assert (heat.zmin, heat.zmax) == (1, 4)
+    # Centres of the patches, in pixels of the image.
+    assert (heat.x0, heat.dx, heat.y0, heat.dy) == (10, 20, 5, 10)
+    assert heat.customdata[1, 2].tolist() == [1, 2]
+    assert grid.visible == "legendonly"
+    assert [v for v in grid.x if v is not None].count(20) == 2
+    assert {(x, y) for x, y in zip(outline.x, outline.y) if x is not None} == {
+        (20, 0),
+        (40, 0),
+        (40, 10),
+        (20, 10),
+    }
+    steps = fig.layout.sliders[0].steps
+    assert [step.args[0]["opacity"] for step in steps] == pytest.approx(np.linspace(0, 1, 11))
+    assert fig.layout.sliders[0].active == 6
+    assert fig.layout.images[0].source.startswith("data:image/jpeg;base64,")
+
+
+def test_figure_of_a_photograph_is_light():
+    noise = np.random.default_rng(0).integers(0, 255, (3000, 2000, 3), dtype=np.uint8)
+    fig = heatmap_figure(Image.fromarray(noise), np.zeros((14, 14)), UNIT)
+    assert len(fig.to_json()) < 400_000
