@@ -7,7 +7,7 @@ the whole without a second look at the data. Memory does not depend on the numbe
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -20,19 +20,10 @@ from lakeviz.errors import ActivationError
 Vector = Float[np.ndarray, " channel"]
 
 
-# Tokens are taken in blocks of this many elements, so that their double-precision copy (1 MiB)
+# Tokens are taken in blocks of this many elements, so that their double-precision copy (2 MiB)
 # stays in the processor's cache; on a GPU in larger ones, where launching a kernel costs more.
-_BLOCK_ELEMENTS = {"cpu": 2**17}
+_BLOCK_ELEMENTS = {"cpu": 2**18}
 _BLOCK_ELEMENTS_ELSEWHERE = 2**24
-
-
-def _refuse_non_finite(tokens: Float[Tensor, "token channel"], what: str) -> None:
-    bad = ~torch.isfinite(tokens)
-    channel = int(bad.any(0).nonzero()[0])
-    raise ActivationError(
-        f"{what}: {int(bad.sum())} activations are NaN or infinite (first in channel {channel}); "
-        "check the images and the precision (fp16 overflows where bf16 or fp32 does not)"
-    )
 
 
 def is_finite(values: Float[Tensor, "*any"]) -> bool:
@@ -51,8 +42,25 @@ def check_finite(tokens: Float[Tensor, "*token channel"], what: str) -> None:
     ActivationError
         Names ``what``, the number of bad values and the first channel at fault.
     """
-    if not is_finite(tokens):
-        _refuse_non_finite(tokens.reshape(-1, tokens.shape[-1]), what)
+    if is_finite(tokens):
+        return
+    bad = ~torch.isfinite(tokens.reshape(-1, tokens.shape[-1]))
+    channel = int(bad.any(0).nonzero()[0])
+    raise ActivationError(
+        f"{what}: {int(bad.sum())} activations are NaN or infinite (first in channel {channel}); "
+        "check the images and the precision (fp16 overflows where bf16 or fp32 does not)"
+    )
+
+
+def _blocks(tokens: Float[Tensor, "*token channel"]) -> Iterator[Float[Tensor, "token channel"]]:
+    """Cut tokens into blocks; on a CPU without first copying patch tokens from between others."""
+    elements = _BLOCK_ELEMENTS.get(tokens.device.type, _BLOCK_ELEMENTS_ELSEWHERE)
+    if tokens.ndim > 2 and tokens.device.type == "cpu" and not tokens.is_contiguous():
+        for part in tokens:
+            yield from _blocks(part)
+    else:
+        flat = tokens.reshape(-1, tokens.shape[-1])
+        yield from flat.split(max(1, elements // flat.shape[1]))
 
 
 @dataclass
@@ -121,26 +129,25 @@ class ChannelStatistics:
         ActivationError
             On NaN or infinite values, or another number of channels than before.
         """
-        flat = tokens.detach().reshape(-1, tokens.shape[-1])
-        if len(flat) == 0:
+        if tokens.numel() == 0:
             return self
-        if self.count and flat.shape[1] != self.n_channels:
+        if self.count and tokens.shape[-1] != self.n_channels:
             raise ActivationError(
                 f"{self.point}: statistics of {self.n_channels} channels cannot take in tokens of "
-                f"{flat.shape[1]}"
+                f"{tokens.shape[-1]}"
             )
-        return self.merge(self._of(flat))
+        return self.merge(self._of(tokens.detach()))
 
-    def _of(self, flat: Float[Tensor, "token channel"]) -> ChannelStatistics:
+    def _of(self, tokens: Float[Tensor, "*token channel"]) -> ChannelStatistics:
         """Statistics of one batch, in one pass over cache-sized blocks.
 
         Deviations are taken from the mean of the first block, which is near enough to the mean of
         all that subtracting its square at the end costs next to no digits; a constant channel has
         deviations of exactly zero.
         """
-        n, channels = flat.shape
-        elements = _BLOCK_ELEMENTS.get(flat.device.type, _BLOCK_ELEMENTS_ELSEWHERE)
-        blocks = flat.split(max(1, elements // channels))
+        channels = tokens.shape[-1]
+        n = tokens.numel() // channels
+        blocks = list(_blocks(tokens))
         pivot = blocks[0].sum(0, dtype=torch.float64) / len(blocks[0])
         total, squares = torch.zeros_like(pivot), torch.zeros_like(pivot)
         products = pivot.new_zeros((channels, channels)) if self.with_covariance else None
@@ -157,7 +164,7 @@ class ChannelStatistics:
         mean, m2 = pivot + total / n, (squares - total.square() / n).clamp_(min=0)
         mean, m2, low, high = torch.stack((mean, m2, low.double(), high.double())).cpu().numpy()
         if not (np.isfinite(low).all() and np.isfinite(high).all()):
-            _refuse_non_finite(flat, self.point)
+            check_finite(tokens, self.point)
         if products is not None:
             products -= torch.outer(total, total) / n
         comoment = None if products is None else products.cpu().numpy()

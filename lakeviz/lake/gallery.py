@@ -12,6 +12,7 @@ from lakeviz.activations.statistics import check_finite, is_finite
 from lakeviz.errors import ActivationError, ConfigError, NotFittedError
 
 DISTANCES: tuple[str, ...] = ("cosine", "euclidean")
+_CACHE_BYTES, _FEWEST_ROWS = 4 * 2**20, 128
 
 
 @dataclass(frozen=True)
@@ -141,7 +142,7 @@ class Gallery:
 
     def _nearest(self, prepared: Tensor, n: int) -> Int[Tensor, "query neighbour"]:
         """Indices of the ``n`` tokens of largest inner product (less half their squared length)."""
-        rows = max(1, min(len(prepared), int(self.memory_mb * 2**20 / (4 * len(self)))))
+        rows = max(1, min(len(prepared), self._block_rows(prepared.device.type)))
         buffer = prepared.new_empty((rows, len(self)))
         found = prepared.new_empty((len(prepared), n), dtype=torch.long)
         for start in range(0, len(prepared), rows):
@@ -153,6 +154,16 @@ class Gallery:
                 torch.addmm(self._offset, block, self._prepared.T, out=closeness)
             found[start : start + len(block)] = _largest(closeness, n)
         return found
+
+    def _block_rows(self, device_type: str) -> int:
+        """Queries per block of distances."""
+        per_row = 4 * len(self)
+        rows = int(self.memory_mb * 2**20 / per_row)
+        if device_type == "cpu":
+            # A block that stays in the cache is written and searched fastest, unless it gets so
+            # narrow that the gallery is read from memory for a few queries only.
+            rows = min(rows, max(_CACHE_BYTES // per_row, _FEWEST_ROWS))
+        return rows
 
     def _pair_distances(self, prepared: Tensor, indices: Tensor) -> Tensor:
         columns = []

@@ -48,6 +48,15 @@ def test_many_blocks_equal_one(monkeypatch: pytest.MonkeyPatch) -> None:
     assert_equals_numpy(ChannelStatistics(POINT, True).update(tokens), tokens, 1e-12)
 
 
+def test_patch_tokens_cut_out_of_all_tokens(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A view with gaps between the images, as a hook sees it."""
+    tokens = draw(1, 600, 12).reshape(6, 2, 50, 12)[:, :, 3:]
+    assert not tokens.is_contiguous()
+    assert_equals_numpy(ChannelStatistics(POINT).update(tokens), tokens, 1e-12)
+    monkeypatch.setitem(module._BLOCK_ELEMENTS, "cpu", 7 * 12)
+    assert_equals_numpy(ChannelStatistics(POINT).update(tokens), tokens, 1e-12)
+
+
 def test_first_block_is_an_outlier(monkeypatch: pytest.MonkeyPatch) -> None:
     """Deviations are taken from the first block's mean: it must not matter where that lies."""
     monkeypatch.setitem(module._BLOCK_ELEMENTS, "cpu", 10 * 4)

@@ -288,7 +288,7 @@ def test_class_name_of_draw_and_data_set(tiny_model, files) -> None:
 
 def test_anomalous_images_are_not_fitted_on_unawares(tiny_model, files) -> None:
     lake, data = Lake(tiny_model("clip"), k=8, layers=[1]), dataset(files, [0, 1, 0])
-    with pytest.raises(DataError, match="1 of the 3 images of mine.*anomalous"):
+    with pytest.raises(DataError, match=r"1 of the 3 images of mine.*anomalous"):
         lake.fit(data)
     lake.fit(data.normal())
     lake.fit(data.paths)  # on purpose

@@ -83,5 +83,5 @@ def test_pixel_maps_of_one_size_smoothed() -> None:
 
 
 def test_unknown_part_is_named() -> None:
-    with pytest.raises(ConfigError, match="no part 'texture'.*visual, text"):
+    with pytest.raises(ConfigError, match=r"no part 'texture'.*visual, text"):
         make_maps().pixel_map(0, "texture")

@@ -9,7 +9,9 @@ import pytest
 from lakeviz.errors import TextBranchError
 from lakeviz.lake import PromptEnsemble
 
-SMALL = PromptEnsemble(("{}", "good {}"), ("bad {}", "{} with hole", "torn {}"), ("a {}.", "the {}!"))
+SMALL = PromptEnsemble(
+    ("{}", "good {}"), ("bad {}", "{} with hole", "torn {}"), ("a {}.", "the {}!")
+)
 
 
 def test_every_state_in_every_template() -> None:

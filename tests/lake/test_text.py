@@ -48,7 +48,8 @@ def test_patch_scores_equal_a_softmax_by_hand(tiny_model) -> None:
     patches = F.normalize(visual.ln_post(resid) @ visual.proj, dim=-1)
     normal, anomalous = (patches @ v for v in prompts_by_hand(model))
     scale = model.module.logit_scale.exp()
-    expected = torch.exp(scale * anomalous) / (torch.exp(scale * normal) + torch.exp(scale * anomalous))
+    weights = torch.exp(scale * normal), torch.exp(scale * anomalous)
+    expected = weights[1] / (weights[0] + weights[1])
     assert scores.shape == (3, 16)
     torch.testing.assert_close(scores, expected, rtol=1e-4, atol=1e-6)
 
