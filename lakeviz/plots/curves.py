@@ -32,6 +32,8 @@ class Scored:
     value : float, optional
         The metric to show in the legend (AUROC, or AP), with its interval if there is one.
     low, high : float, optional
+    level : float
+        Of the interval.
     """
 
     scores: Any
@@ -39,11 +41,18 @@ class Scored:
     value: float | None = None
     low: float | None = None
     high: float | None = None
+    level: float = 0.95
 
     @property
     def of_images(self) -> bool:
         """Whether these are image scores, rather than maps."""
         return np.ndim(self.labels[0]) == 0
+
+    @property
+    def has_interval(self) -> bool:
+        """Whether there is an interval to show."""
+        ends = (self.low, self.high)
+        return all(end is not None and np.isfinite(end) for end in ends)
 
 
 def roc_figure(
@@ -134,8 +143,10 @@ def _caption(
     if len(set(counts)) > 1:
         said = f"{len(runs)} sets of {'images' if of_images else 'maps'}"
     parts = [said + "."]
-    if any(run.low is not None for run in runs.values()):
-        parts.append("Brackets: 95 % bootstrap interval over images.")
+    levels = sorted({run.level for run in runs.values() if run.has_interval})
+    if levels:
+        said = " or ".join(f"{100 * level:g} %" for level in levels)
+        parts.append(f"Brackets: {said} bootstrap interval over images.")
     if bootstrap is not None:
         parts.append(
             f"Band: {100 * bootstrap.level:g} % pointwise bootstrap over images, "
@@ -149,7 +160,7 @@ def _label(name: str, run: Scored, kind: Kind) -> str:
     if run.value is None or not np.isfinite(run.value):
         return plain(name)
     said = f"{plain(name)}: {'AUROC' if kind == 'roc' else 'AP'} {run.value:.3f}"
-    if run.low is not None and run.high is not None and np.isfinite([run.low, run.high]).all():
+    if run.has_interval:
         said += f" [{run.low:.3f}, {run.high:.3f}]"
     return said
 

@@ -22,6 +22,7 @@ def metrics_figure(
     which: Sequence[tuple[str, str]] = DEFAULT_METRICS,
     part: str = "lake",
     title: str = "Metrics by category",
+    interval_level: float = 0.95,
 ) -> go.Figure:
     """One row per category, one dot with its interval per metric.
 
@@ -33,6 +34,8 @@ def metrics_figure(
     part : str
         ``"lake"``, ``"visual"``, ``"text"`` or ``"text_image"``.
     title : str
+    interval_level : float
+        Of the intervals in the table, for the caption.
 
     Raises
     ------
@@ -47,7 +50,7 @@ def metrics_figure(
     span = " to ".join(f"{n:,}" for n in dict.fromkeys(n_images[:1] + n_images[-1:]))
     caption = (
         f"{counted(len(categories), 'category', 'categories')} of {span} test images. "
-        "Lines: 95 % bootstrap interval over images."
+        f"Lines: {100 * interval_level:g} % bootstrap interval over images."
     )
     height = 90 + 30 * len(categories)
     fig = new_figure(title, caption, legend_above=True, height=height)

@@ -6,6 +6,7 @@ import base64
 import hashlib
 import logging
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
@@ -78,7 +79,8 @@ def write_report(
         scratch.write_text(page, encoding="utf-8", newline="\n")
         scratch.replace(path)
     except OSError as error:
-        scratch.unlink(missing_ok=True)
+        with suppress(OSError):
+            scratch.unlink()
         raise OutputError(f"cannot write the report {path}: {error.strerror or error}") from error
     _log.info("report: %s (%.1f MB)", path, path.stat().st_size / 1e6)
     return path

@@ -72,6 +72,11 @@ class Run:
         return {**self.evaluations[0].provenance.get("options", {}), **spec.get("options", {})}
 
     @property
+    def interval_level(self) -> float:
+        """Level of the intervals over images."""
+        return float(self.provenance.get("bootstrap", {}).get("level", 0.95))
+
+    @property
     def provenance(self) -> Mapping[str, Any]:
         """Provenance of the first evaluation: what all categories share."""
         return self.evaluations[0].provenance

@@ -106,7 +106,7 @@ def _figures(run: Run, evaluation: Evaluation, threshold: float) -> Iterable[Emb
     )
     yield from _pixel_figures(evaluation)
     if len(run.evaluations) > 1:
-        yield from control_section.figures(evaluation.controls)
+        yield from control_section.figures(evaluation.controls, run.interval_level)
 
 
 def _drawn(title: str, draw: Any) -> EmbeddedFigure:
@@ -130,12 +130,17 @@ def _image_runs(evaluation: Evaluation, name: str) -> dict[str, Scored]:
     return runs
 
 
-def _value(evaluation: Evaluation, level: str, name: str, part: str) -> tuple[float, float, float]:
+def _value(
+    evaluation: Evaluation, level: str, name: str, part: str
+) -> tuple[float, float, float, float]:
+    """Value, interval and its level; NaN where it was not measured."""
     row = where(evaluation.metrics, level=level, metric=name, part=part)
     if row.empty:
-        return math.nan, math.nan, math.nan
-    value, low, high = (float(numbers(row, column)[0]) for column in ("value", "low", "high"))
-    return value, low, high
+        return math.nan, math.nan, math.nan, math.nan
+    value, low, high, interval_level = (
+        float(numbers(row, column)[0]) for column in ("value", "low", "high", "interval_level")
+    )
+    return value, low, high, interval_level
 
 
 def _pixel_figures(evaluation: Evaluation) -> Iterable[EmbeddedFigure]:

@@ -56,14 +56,14 @@ def controls(run: Run) -> list[Section]:
         "lake": [show(_lake_value(table, *measure), notes=notes) for measure in measures],
         "rows": [_row(table, c, measures, notes) for c in control_order(table)],
         "notes": notes,
-        "figures": figures(table),
+        "figures": figures(table, run.interval_level),
         "n_categories": len(run.evaluations),
         "k": run.settings.get("k"),
     }
     return [Section("controls", "Controls", "controls.html", context)]
 
 
-def figures(table: pd.DataFrame) -> list[EmbeddedFigure]:
+def figures(table: pd.DataFrame, interval_level: float) -> list[EmbeddedFigure]:
     """One figure per metric: values and differences, or differences over many categories."""
     made = []
     for level, name in _DRAWN:
@@ -73,7 +73,9 @@ def figures(table: pd.DataFrame) -> list[EmbeddedFigure]:
         if len(set(found["category"])) > 1:
             fig = controls_overview_figure(table, level=level, metric=name)
         else:
-            fig = controls_figure(table, level=level, metric=name, stacked=True)
+            fig = controls_figure(
+                table, level=level, metric=name, interval_level=interval_level, stacked=True
+            )
         made.append(embed(fig))
     return made
 

@@ -68,7 +68,7 @@ def _figure(run: Run):
     if len(run.evaluations) < _FIGURE_FROM:
         return None
     try:
-        return embed(metrics_figure(run.table("metrics")))
+        return embed(metrics_figure(run.table("metrics"), interval_level=run.interval_level))
     except ConfigError as error:
         return without_figure("Metrics by category", str(error))
 
