@@ -26,6 +26,8 @@ autodoc_default_options = {"members": True, "show-inheritance": True}
 napoleon_google_docstring = False
 napoleon_use_rtype = False
 napoleon_use_ivar = True
+# Parameter types such as "k" name several attributes; the text shows the type all the same.
+suppress_warnings = ["ref.python"]
 exclude_patterns = ["_build"]
 
 html_theme = "furo"
