@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import argparse
 import json
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -18,7 +20,7 @@ METRICS = [
 ]
 
 
-def interval(row: pd.Series, name: str = "value", digits: int = 3) -> str:
+def interval(row: Mapping[str, Any], name: str = "value", digits: int = 3) -> str:
     """``value [low, high]``."""
     return f"{row[name]:.{digits}f} [{row['low']:.{digits}f}, {row['high']:.{digits}f}]"
 
@@ -32,35 +34,37 @@ def markdown(rows: list[list[str]]) -> str:
 def detection(metrics: pd.DataFrame) -> str:
     """One row per category and part."""
     rows = [["category", "part", *(title for *_, title in METRICS)]]
-    for (category, part), own in metrics.groupby(["category", "part"], sort=False):
-        keyed = own.set_index(["level", "metric"])
-        cells = [
-            interval(keyed.loc[key]) if key in keyed.index else "-"
-            for *key_, _ in METRICS
-            for key in [tuple(key_)]
-        ]
-        rows.append([str(category), str(part), *cells])
+    for category, part in metrics[["category", "part"]].drop_duplicates().to_numpy().tolist():
+        own = metrics.query("category == @category and part == @part")
+        measured = {(r["level"], r["metric"]): interval(r) for r in own.to_dict("records")}
+        cells = [measured.get((level, metric), "-") for level, metric, _ in METRICS]
+        rows.append([category, part, *cells])
     return markdown(rows)
 
 
 def controls(table: pd.DataFrame) -> str:
     """Difference to each control; over categories where there are several."""
     rows = [["control", "members", *(f"{title}: difference" for *_, title in METRICS)]]
-    several = table["category"].nunique() > 1
-    for control, own in table.groupby("control", sort=False):
+    records = table.to_dict("records")
+    for control, members in table[["control", "n_members"]].drop_duplicates().to_numpy().tolist():
         cells = []
-        for level, metric, _ in METRICS:
-            part = own[(own["level"] == level) & (own["metric"] == metric)]
-            if part.empty:
-                cells.append("-")
-            elif several:
-                better, worse = int((part["low"] > 0).sum()), int((part["high"] < 0).sum())
-                mean = part["difference"].mean()
-                cells.append(f"{mean:+.3f} (above 0 in {better}, below in {worse} of {len(part)})")
-            else:
-                cells.append(interval(part.iloc[0], "difference"))
-        rows.append([str(control), str(own["n_members"].iloc[0]), *cells])
+        for wanted in METRICS:
+            key = (control, *wanted[:2])
+            found = [r for r in records if (r["control"], r["level"], r["metric"]) == key]
+            cells.append(difference(found))
+        rows.append([control, str(members), *cells])
     return markdown(rows)
+
+
+def difference(found: list[dict[str, Any]]) -> str:
+    """One category's difference with its interval; of several, the mean and how many are clear."""
+    if not found:
+        return "-"
+    if len(found) == 1:
+        return interval(found[0], "difference")
+    mean = sum(r["difference"] for r in found) / len(found)
+    better, worse = sum(r["low"] > 0 for r in found), sum(r["high"] < 0 for r in found)
+    return f"{mean:+.3f} (above 0 in {better}, below in {worse} of {len(found)})"
 
 
 def main() -> None:

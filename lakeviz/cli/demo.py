@@ -49,4 +49,8 @@ def demo(
         "trained": tuple(c for c in chosen if c in TRAINED),
         "held-out": tuple(c for c in chosen if c in HELD_OUT),
     }
-    finish(result, {name: members for name, members in groups.items() if members})
+    finish(
+        result,
+        {name: members for name, members in groups.items() if members},
+        {"dataset": "the synthetic benchmark", "command": f"lakeviz demo --seed {seed}"},
+    )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -113,12 +114,25 @@ def announce(category: str) -> None:
     click.echo(f"{category} ...", err=True)
 
 
-def finish(result: RunResult, groups: dict[str, tuple[str, ...]] | None = None) -> None:
-    """Write the report and print the tables."""
+def finish(
+    result: RunResult,
+    groups: dict[str, tuple[str, ...]] | None = None,
+    described: Mapping[str, Any] | None = None,
+) -> None:
+    """Write the report and print the tables.
+
+    Parameters
+    ----------
+    result : RunResult
+    groups : dict of name to categories, optional
+        Categories reported apart.
+    described : mapping, optional
+        What the report says of the run instead of its settings: ``dataset``, ``command``.
+    """
     from lakeviz.cli.tables import show
     from lakeviz.report import write_report
 
-    manifest = result.manifest | ({"groups": groups} if groups else {})
+    manifest = result.manifest | {"groups": groups or {}} | dict(described or {})
     report = write_report(result.evaluations, manifest, result.folder / "report.html")
     overview = result.overview()
     for name, members in (groups or {}).items():

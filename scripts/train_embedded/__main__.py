@@ -12,6 +12,7 @@ import math
 import os
 import time
 from pathlib import Path
+from typing import Any
 
 # Rendering is many small matrix products in parallel processes: one thread each is far faster.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
@@ -35,13 +36,13 @@ WINDOW = 8
 VISIBLE_PIXELS = 10
 
 
-def build(folder: Path) -> tuple[torch.nn.Module, open_clip.tokenizer.HFTokenizer]:
+def build(folder: Path) -> tuple[open_clip.model.CLIP, Any]:
     """Build the model with open_clip's own classes and the folder's tokenizer."""
     model = open_clip.model.CLIP(**model_config())
     return model, open_clip.get_tokenizer(f"local-dir:{folder}")
 
 
-def embed(visual: torch.nn.Module, images: torch.Tensor, token: torch.Tensor) -> torch.Tensor:
+def embed(visual: Any, images: torch.Tensor, token: torch.Tensor) -> torch.Tensor:
     """Embed windows of pictures, each patch with the position it has in the whole picture."""
     x = visual.conv1(images).flatten(2).transpose(1, 2)
     position = visual.positional_embedding
@@ -50,10 +51,10 @@ def embed(visual: torch.nn.Module, images: torch.Tensor, token: torch.Tensor) ->
 
 
 def towers(
-    model: torch.nn.Module, images: torch.Tensor, token: torch.Tensor, tokens: torch.Tensor
+    model: open_clip.model.CLIP, images: torch.Tensor, token: torch.Tensor, tokens: torch.Tensor
 ) -> tuple[torch.Tensor, ...]:
     """Return picture, patch and caption embeddings; the picture is the mean of its patches."""
-    visual = model.visual
+    visual: Any = model.visual
     with torch.autocast("cpu", dtype=torch.bfloat16):
         hidden = visual.transformer(embed(visual, images, token))
         text = model.encode_text(tokens)
