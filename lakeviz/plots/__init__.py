@@ -4,17 +4,11 @@ Importing this package registers the plotly templates ``lakeviz`` and ``lakeviz_
 """
 
 from lakeviz.plots.bands import Band, roc_band
+from lakeviz.plots.colours import ColourRange, colour_range, heat_layer
 from lakeviz.plots.controls import controls_figure, controls_overview_figure
 from lakeviz.plots.curves import Scored, pr_figure, roc_figure
 from lakeviz.plots.distributions import score_figure
-from lakeviz.plots.heatmap import (
-    ColourRange,
-    colour_range,
-    heat_layer,
-    heatmap_figure,
-    overlay,
-    png_bytes,
-)
+from lakeviz.plots.heatmap import heatmap_figure, overlay, png_bytes
 from lakeviz.plots.outlines import mask_outlines
 from lakeviz.plots.overview import metrics_figure
 from lakeviz.plots.spectrum import spectrum_figure

@@ -110,7 +110,7 @@ def controls_figure(
         x=value, y=1, yref="paper", yanchor="bottom", text=f"LAKE {value:.3f}", font_color=_LAKE
     )
     fig.update_xaxes(title_text=what, row=1, col=1)
-    fig.update_xaxes(title_text=f"difference in {what}, LAKE − control", row=row, col=column)
+    fig.update_xaxes(title_text=f"LAKE − control, {what}", row=row, col=column)
     fig.update_yaxes(autorange="reversed", ticks="", showline=False)
     fig.update_layout(showlegend=False)
     return fig
@@ -152,7 +152,7 @@ def controls_overview_figure(
     summary = [mean_interval(values, generator) for values in differences]
     fig.add_trace(_means(summary))
     fig.add_vline(x=0, line={"color": NEUTRAL, "dash": "dot", "width": 1.4})
-    fig.update_xaxes(title_text=f"difference in {what}, LAKE − control")
+    fig.update_xaxes(title_text=f"LAKE − control, {what}")
     fig.update_yaxes(
         tickvals=list(range(len(order))),
         ticktext=[CONTROL_NAMES.get(c, plain(c)) for c in order],

@@ -117,14 +117,14 @@ def _curves(
 
 def _title_axes(fig: go.Figure, kind: Kind, of_images: bool) -> None:
     things = "images" if of_images else "pixels"
-    found = f"{'anomalous images' if of_images else 'defect pixels'} found"
+    found = "anomalous images" if of_images else "defect pixels"
     if kind == "roc":
         x, y = (
-            f"false-positive rate (normal {things} called anomalous)",
+            f"false-positive rate (normal {things})",
             f"true-positive rate ({found})",
         )
     else:
-        x, y = f"recall ({found})", "precision (share of alarms that are right)"
+        x, y = f"recall ({found})", "precision (right alarms / all alarms)"
     fig.update_xaxes(title_text=x, range=[-0.01, 1.01])
     fig.update_yaxes(title_text=y, range=[-0.01, 1.02])
 

@@ -1,103 +1,21 @@
-"""Heat maps over images: one colour range for all images of a category, outlines of the masks."""
+"""Heat maps over images, with outlines of the masks: pictures and interactive figures."""
 
 from __future__ import annotations
 
 import base64
 import io
-from dataclasses import dataclass
 
 import numpy as np
 import plotly.graph_objects as go
-from jaxtyping import Bool, Float, UInt8
+from jaxtyping import Bool, Float
 from PIL import Image, ImageDraw
-from plotly.colors import sample_colorscale, sequential, unlabel_rgb
 
-from lakeviz.errors import ConfigError, MetricError
+from lakeviz.plots.colours import COLOUR_SCALE, TICKS, ColourRange, heat_layer
 from lakeviz.plots.outlines import mask_outlines, shrink_mask
-from lakeviz.plots.template import counted, new_figure
+from lakeviz.plots.template import new_figure
 
-COLOUR_SCALE = sequential.Inferno
-"""Perceptually uniform, readable in grey and with colour blindness."""
-
-_MIDDLE_QUANTILE = 0.995
 _OUTLINE = "#40E0FF"
 _INNER, _NARROWEST = 440, 380
-
-
-@dataclass(frozen=True)
-class ColourRange:
-    """The scores that the two ends of the colour scale stand for.
-
-    Attributes
-    ----------
-    low, high : float
-        Scores at and below ``low`` have the first colour, at and above ``high`` the last.
-    rule : str
-        How the range was made, for the caption.
-    """
-
-    low: float
-    high: float
-    rule: str
-
-    def __post_init__(self) -> None:
-        if not (np.isfinite([self.low, self.high]).all() and self.low < self.high):
-            raise ConfigError(f"a colour range from {self.low} to {self.high} is empty")
-
-    def unit(self, scores: Float[np.ndarray, "*shape"]) -> Float[np.ndarray, "*shape"]:
-        """Scores as positions on the colour scale, clipped to [0, 1]."""
-        return np.clip((scores - self.low) / (self.high - self.low), 0.0, 1.0)
-
-
-def colour_range(
-    patch_scores: Float[np.ndarray, "image row column"], labels: np.ndarray
-) -> ColourRange:
-    """One colour range for all images of a category, from the normal images alone.
-
-    The scale starts at the median score of normal patches, and its middle is the score that one
-    normal patch in 200 exceeds. A normal image therefore looks dark unless it is unusual, and
-    colours mean the same in every image. Never scaled per image, which would make every normal
-    image look defective.
-
-    Parameters
-    ----------
-    patch_scores : float array [image, row, column]
-    labels : int array [image]
-        0 for normal images.
-
-    Returns
-    -------
-    ColourRange
-        From the median to the 99.5 % quantile of all patches where there is no normal image; its
-        rule says so.
-
-    Raises
-    ------
-    MetricError
-        There is no image, or a score is not finite.
-    """
-    patch_scores, labels = np.asarray(patch_scores, dtype=float), np.asarray(labels)
-    if not patch_scores.size or not np.isfinite(patch_scores).all():
-        raise MetricError("a colour range needs at least one image and finite scores")
-    normal = patch_scores[labels == 0]
-    used = normal if len(normal) else patch_scores
-    low, middle = (float(q) for q in np.quantile(used, [0.5, _MIDDLE_QUANTILE]))
-    # Constant scores still need two ends.
-    span = max(middle - low, 1e-6 * max(abs(low), 1e-6))
-    if len(normal):
-        images = counted(len(normal), "normal test image")
-        rule = f"from the median patch of {images}; the middle is what 1 in 200 of them exceeds"
-        return ColourRange(low, low + 2 * span, rule)
-    images = counted(len(used), "image")
-    rule = f"no normal test image: from the median to the 99.5 % quantile of patches of {images}"
-    return ColourRange(low, low + span, rule)
-
-
-def heat_layer(
-    pixel_map: Float[np.ndarray, "height width"], colours: ColourRange
-) -> UInt8[np.ndarray, "height width 3"]:
-    """Colour a score map."""
-    return _lookup()[np.rint(255 * colours.unit(pixel_map)).astype(np.uint8)]
 
 
 def overlay(
@@ -177,7 +95,7 @@ def heatmap_figure(
     image : PIL image
     patch_scores : float array [row, column]
     colours : ColourRange
-        Of the category, see :func:`colour_range`.
+        Of the category, see :func:`lakeviz.plots.colour_range`.
     mask : bool array [height, width], optional
         Of any size with the image's aspect.
     title : str
@@ -196,19 +114,24 @@ def heatmap_figure(
     )
     fig.add_trace(
         go.Heatmap(
-            z=patch_scores,
+            z=colours.place(patch_scores),
             x0=width / columns / 2,
             dx=width / columns,
             y0=height / rows / 2,
             dy=height / rows,
-            zmin=colours.low,
-            zmax=colours.high,
+            zmin=0,
+            zmax=1,
             colorscale=COLOUR_SCALE,
             opacity=opacity,
-            customdata=np.moveaxis(np.indices((rows, columns)), 0, -1),
+            customdata=np.stack([*np.indices((rows, columns)), patch_scores], axis=-1),
             hovertemplate="row %{customdata[0]}, column %{customdata[1]}<br>"
-            "score %{z:.4g}<extra></extra>",
-            colorbar={"title": {"text": "patch score", "side": "right"}, "thickness": 12},
+            "score %{customdata[2]:.4g}<extra></extra>",
+            colorbar={
+                "title": {"text": "patch score", "side": "right"},
+                "thickness": 12,
+                "tickvals": TICKS,
+                "ticktext": [f"{colours.score(tick):.3g}" for tick in TICKS],
+            },
             name="score",
         )
     )
@@ -237,11 +160,6 @@ def heatmap_figure(
         width=max(inner[0], _NARROWEST) + sides["l"] + sides["r"],
     )
     return fig
-
-
-def _lookup() -> UInt8[np.ndarray, "256 3"]:
-    sampled = sample_colorscale(COLOUR_SCALE, np.linspace(0, 1, 256).tolist())
-    return np.rint([unlabel_rgb(colour) for colour in sampled]).astype(np.uint8)
 
 
 def _data_uri(image: Image.Image) -> str:

@@ -13,7 +13,8 @@ from PIL import Image
 from lakeviz.data import load_image
 from lakeviz.errors import LakevizError
 from lakeviz.plots import ColourRange, heat_layer, mask_outlines
-from lakeviz.plots.heatmap import COLOUR_SCALE, fit_within
+from lakeviz.plots.colours import COLOUR_SCALE
+from lakeviz.plots.heatmap import fit_within
 from lakeviz.plots.outlines import shrink_mask
 
 if TYPE_CHECKING:
@@ -139,7 +140,7 @@ def picture(evaluation: Evaluation, index: int, colours: ColourRange, threshold:
 
 def decimals(colours: ColourRange) -> int:
     """Decimals that tell scores of a category apart: three digits of the colour range."""
-    return int(np.clip(2 - np.floor(np.log10(colours.high - colours.low)), 0, 9))
+    return int(np.clip(2 - np.floor(np.log10(colours.middle - colours.low)), 0, 9))
 
 
 def frame(shown: list[Strip]) -> str:

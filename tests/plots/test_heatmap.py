@@ -17,9 +17,7 @@ def test_range_comes_from_normal_images_alone():
     defective = np.full((3, 10, 10), 50.0)
     labels = np.array([0] * 10 + [1] * 3)
     found = colour_range(np.concatenate([normal, defective]), labels)
-    low, middle = np.quantile(normal, [0.5, 0.995])
-    assert found.low == pytest.approx(low)
-    assert (found.low + found.high) / 2 == pytest.approx(middle)
+    assert (found.low, found.middle) == pytest.approx(tuple(np.quantile(normal, [0.5, 0.995])))
     assert "10 normal test images" in found.rule
     # Whatever the anomalous images hold, the range stays.
     assert found == colour_range(np.concatenate([normal, 9 * defective]), labels)
@@ -28,15 +26,15 @@ def test_range_comes_from_normal_images_alone():
 def test_without_normal_images_the_rule_says_so():
     scores = np.arange(200.0).reshape(2, 10, 10)
     found = colour_range(scores, np.array([1, 1]))
-    assert (found.low, found.high) == pytest.approx(tuple(np.quantile(scores, [0.5, 0.995])))
-    assert found.rule.startswith("no normal test image")
+    assert (found.low, found.middle) == pytest.approx(tuple(np.quantile(scores, [0.5, 0.995])))
+    assert found.rule.startswith("there is no normal test image")
 
 
 @pytest.mark.parametrize("value", [0.0, 3.0, -1e-9])
 def test_constant_normal_scores_still_have_a_range(value):
     found = colour_range(np.full((1, 2, 2), value), np.array([0]))
     assert found.low == value
-    assert found.high > found.low
+    assert found.middle > found.low
 
 
 def test_bad_ranges_are_refused():
@@ -53,17 +51,30 @@ def test_equal_scores_have_equal_colours_in_every_image():
     assert (heat_layer(calm, UNIT)[0, 1] == heat_layer(loud, UNIT)[0, 0]).all()
 
 
-def test_colours_end_where_the_range_does():
-    first, low, high, last = heat_layer(np.array([-5.0, 0.0, 1.0, 5.0]), UNIT)
-    assert (first == low).all()
-    assert (high == last).all()
-    assert low.sum() < 30  # dark for normal
-    assert high.sum() > 500  # bright for strange
+def test_scale_is_linear_up_to_the_middle_and_flattens_above():
+    colours = ColourRange(1.0, 3.0, "by hand")
+    scores = np.array([-9.0, 1, 2, 3, 5, 9, 21])
+    assert colours.place(scores) == pytest.approx([0, 0, 0.25, 0.5, 0.75, 0.875, 0.95])
+    for place, score in ((0, 1), (0.25, 2), (0.5, 3), (0.75, 5), (0.95, 21)):
+        assert colours.score(place) == pytest.approx(score)
+    # No corner in the middle, and no end: any two scores from low on differ.
+    just = colours.place(np.array([3 - 1e-6, 3, 3 + 1e-6]))
+    assert np.diff(just) == pytest.approx(0.25e-6, rel=1e-3)
+    assert (np.diff(colours.place(np.geomspace(1.001, 1e5, 500))) > 0).all()
+    assert colours.place(np.array(1e9)) < 1
+
+
+def test_colours_run_from_dark_to_bright():
+    below, low, high = heat_layer(np.array([-5.0, 0.0, 1e6]), UNIT).astype(int)
+    assert (below == low).all()
+    assert low.sum() < 30
+    assert high.sum() > 500
 
 
 def test_brightness_rises_with_the_score():
     rgb = heat_layer(np.linspace(0, 1, 64), UNIT).astype(float)
-    assert (np.diff(rgb @ [0.2126, 0.7152, 0.0722]) > 0).all()
+    assert (np.diff(rgb @ [0.2126, 0.7152, 0.0722]) >= 0).all()
+    assert len(np.unique(rgb, axis=0)) > 50
 
 
 def test_overlay_blends_grey_image_and_colours():
@@ -95,11 +106,13 @@ def test_figure_holds_the_scores_where_the_patches_are():
     mask[0:10, 20:40] = True
     fig = heatmap_figure(Image.new("RGB", (60, 20)), scores, ColourRange(1, 4, "so"), mask)
     heat, grid, outline = fig.data
-    assert np.array_equal(heat.z, scores)
-    assert (heat.zmin, heat.zmax) == (1, 4)
+    assert np.array_equal(heat.z, ColourRange(1, 4, "so").place(scores))
+    assert np.array_equal(heat.customdata[..., 2], scores)
+    assert (heat.zmin, heat.zmax) == (0, 1)
+    assert list(heat.colorbar.ticktext) == ["1", "4", "7", "31"]
     # Centres of the patches, in pixels of the image.
     assert (heat.x0, heat.dx, heat.y0, heat.dy) == (10, 20, 5, 10)
-    assert heat.customdata[1, 2].tolist() == [1, 2]
+    assert heat.customdata[1, 2, :2].tolist() == [1, 2]
     assert grid.visible == "legendonly"
     assert [v for v in grid.x if v is not None].count(20) == 2
     assert {(x, y) for x, y in zip(outline.x, outline.y) if x is not None} == {

@@ -197,7 +197,7 @@ def test_one_class_and_one_image(make, page, labels):
     assert "Not drawn:" in made.text
     assert len(made.all("button", "picture")) == len(labels)
     assert "No control was measured" in made.text
-    assert ("no normal test image" in made.text) == (0 not in labels)
+    assert ("there is no normal test image" in made.text) == (0 not in labels)
 
 
 def test_an_image_that_is_gone_is_named(make, page):

@@ -18,6 +18,7 @@ from lakeviz.plots import (
     score_figure,
     spectrum_figure,
 )
+from lakeviz.plots.colours import TICKS
 from lakeviz.plots.tables import numbers, where
 from lakeviz.report.embedding import EmbeddedFigure, embed, without_figure
 from lakeviz.report.numbers import Footnotes, metric
@@ -73,7 +74,7 @@ def _context(run: Run, evaluation: Evaluation) -> dict[str, Any]:
         "frame": frame(shown),
         "threshold": f"{threshold:.{digits}f}" if math.isfinite(threshold) else None,
         "colours": colours,
-        "ticks": [f"{score:.{digits}f}" for score in np.linspace(colours.low, colours.high, 3)],
+        "ticks": [(100 * t, f"{colours.score(t):.{digits}f}") for t in TICKS],
         "gradient": colour_bar(),
         "figures": list(_figures(run, evaluation, threshold)),
         "neurons": _neurons(evaluation),
