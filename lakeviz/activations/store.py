@@ -266,9 +266,15 @@ class ActivationStore:
                 continue
             with self._opened(shard) as file:
                 rows = file.get_slice(point)
+                shape = tuple(rows.get_shape())
                 if found is None:
-                    shape, dtype = rows.get_shape()[1:], getattr(torch, self.key.dtype)
-                    found = torch.empty((len(wanted), *shape), dtype=dtype)
+                    dtype = getattr(torch, self.key.dtype)
+                    found = torch.empty((len(wanted), *shape[1:]), dtype=dtype)
+                if shape != (stop - start, *found.shape[1:]):
+                    raise StoreError(
+                        f"{self.folder / shard['file']} is damaged ({point} has the shape {shape}); "
+                        "delete the store and capture again"
+                    )
                 for place, row in inside:
                     found[place] = rows[row]
         if found is None:
