@@ -71,7 +71,7 @@ class HookNotEditableError(HookError):
 
 
 class CaptureTooLargeError(LakevizError):
-    """A capture needs more memory or disk than is there, or all points were asked for implicitly."""
+    """A capture needs more memory or disk than is there, or everything was asked for unnamed."""
 
 
 class StoreError(LakevizError):

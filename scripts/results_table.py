@@ -76,7 +76,8 @@ def main() -> None:
     for run in args.runs:
         spec = json.loads((run / "manifest.json").read_text())["spec"]
         print(
-            f"\n### {spec['dataset']}, {spec['model']}, {spec['shots']} shots, seed {spec['seed']}\n"
+            f"\n### {spec['dataset']}, {spec['model']}, {spec['shots']} shots, "
+            f"seed {spec['seed']}\n"
         )
         metrics = pd.read_parquet(run / "metrics.parquet")
         if not args.no_detection:
