@@ -84,6 +84,7 @@ class Browser:
         size = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 600}
         self.devtools("Emulation.setDeviceMetricsOverride", **size)
         self._send("POST", f"{self._session}/url", {"url": page.as_uri()})
+        self.wait(f"document.readyState === 'complete' && location.pathname === '{page}'")
 
     def run(self, script: str) -> Any:
         body = {"script": script, "args": []}
