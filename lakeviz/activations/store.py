@@ -272,7 +272,7 @@ class ActivationStore:
                     found = torch.empty((len(wanted), *shape[1:]), dtype=dtype)
                 if shape != (stop - start, *found.shape[1:]):
                     raise StoreError(
-                        f"{self.folder / shard['file']} is damaged ({point} has the shape {shape}); "
+                        f"{self.folder / shard['file']} is damaged ({point} has shape {shape}); "
                         "delete the store and capture again"
                     )
                 for place, row in inside:
