@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 from jaxtyping import Float, UInt8
@@ -112,6 +113,7 @@ def heat_layer(
     return _lookup()[np.rint(255 * colours.place(pixel_map)).astype(np.uint8)]
 
 
+@cache
 def _lookup() -> UInt8[np.ndarray, "colour 3"]:
     sampled = sample_colorscale(COLOUR_SCALE, np.linspace(0, 1, 256).tolist())
     return np.rint([unlabel_rgb(colour) for colour in sampled]).astype(np.uint8)

@@ -106,9 +106,7 @@ def controls_figure(
     for x, line, axis in ((value, own, ""), (0, zero, "2")):
         y = f"y{axis} domain" if stacked else "paper"
         fig.add_shape(type="line", x0=x, x1=x, y0=0, y1=1, xref=f"x{axis}", yref=y, line=line)
-    fig.add_annotation(
-        x=value, y=1, yref="paper", yanchor="bottom", text=f"LAKE {value:.3f}", font_color=_LAKE
-    )
+    fig.add_annotation(x=value, y=1, yref="paper", yanchor="bottom", text=f"LAKE {value:.3f}")
     fig.update_xaxes(title_text=what, row=1, col=1)
     fig.update_xaxes(title_text=f"LAKE − control, {what}", row=row, col=column)
     fig.update_yaxes(autorange="reversed", ticks="", showline=False)

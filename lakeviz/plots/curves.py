@@ -109,9 +109,7 @@ def _curves(
         curve = make(run.scores, run.labels, n_points=_N_POINTS)
         fig.add_trace(_curve_trace(curve, _label(name, run, kind), number, kind))
     _title_axes(fig, kind, of_images)
-    corner = {"x": 0.98, "y": 0.03, "xanchor": "right", "yanchor": "bottom"}
     fig.update_layout(showlegend=True)
-    fig.update_layout(legend=corner if kind == "roc" else corner | {"x": 0.02, "xanchor": "left"})
     return fig
 
 

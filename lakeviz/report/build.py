@@ -21,7 +21,7 @@ from lakeviz.errors import DataError, OutputError
 from lakeviz.report.embedding import theme_templates
 from lakeviz.report.run import Run, Section, SectionMaker
 from lakeviz.report.sections.categories import categories
-from lakeviz.report.sections.closing import closing, facts, provenance
+from lakeviz.report.sections.closing import closing, dataset_name, facts, provenance
 from lakeviz.report.sections.controls import controls
 from lakeviz.report.sections.overview import overview
 
@@ -93,7 +93,7 @@ def _render(run: Run, sections: list[Section]) -> str:
         _environment()
         .get_template("page.html")
         .render(
-            title=f"LAKE on {only or dict(facts(run))['Data']}",
+            title=f"LAKE on {only or dataset_name(run)}",
             run=run,
             facts=facts(run),
             sections=sections,

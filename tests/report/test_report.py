@@ -223,6 +223,8 @@ def test_groups_are_reported_apart_with_means(make, page):
     trained = overview[overview.index("trained") :]
     assert "mean of the 1 of 2 that have a value" in trained
     assert re.search(r"mean of 2 12 0\.900 \w", trained)
+    said = "held-out, mean over 2 categories: image AUROC 0.925, pixel AUROC 0.925, AUPRO 0.895"
+    assert f"{said}; lowest image AUROC 0.920, c." in text
 
 
 def test_categories_in_no_group_come_last(make, page):
@@ -261,7 +263,13 @@ def test_equal_runs_give_equal_files(make, tmp_path):
 
 def test_further_sections_join(make, page):
     def extra(run):
-        context = {"summaries": ["my own"], "comparisons": [], "conventions": [], "limits": []}
+        context = {
+            "groups": [],
+            "summaries": ["my own"],
+            "comparisons": [],
+            "conventions": [],
+            "limits": [],
+        }
         return [Section("mine", "A study", "closing.html", context)]
 
     assert "my own" in page(make(), sections=(*SECTIONS, extra)).text

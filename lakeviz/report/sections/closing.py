@@ -13,14 +13,16 @@ import pandas as pd
 from lakeviz.plots.controls import CONTROL_NAMES, control_order, metric_title
 from lakeviz.plots.tables import numbers, where
 from lakeviz.plots.template import counted
-from lakeviz.report.run import Run, Section
+from lakeviz.report.run import Group, Run, Section
 
 _COMPARED = (("image", "auroc"), ("pixel", "aupro"))
+_MEASURED = (("image", "auroc"), ("pixel", "auroc"), ("pixel", "aupro"))
 
 
 def closing(run: Run) -> list[Section]:
     """Make the closing section from the evaluations' own summaries and conventions."""
     context = {
+        "groups": [_of_group(group) for group in run.groups if len(group.evaluations) > 1],
         "summaries": [e.summary() for e in run.ordered],
         "comparisons": list(_comparisons(run)),
         "conventions": conventions(run),
@@ -58,6 +60,12 @@ def command(manifest: Mapping[str, Any]) -> str:
     return "lakeviz run --from manifest.json"
 
 
+def dataset_name(run: Run) -> str:
+    """Name of the data, as the manifest or else the evaluations have it."""
+    spec = run.manifest.get("spec") or {}
+    return str(run.manifest.get("dataset") or spec.get("dataset") or _test_name(run))
+
+
 def facts(run: Run) -> list[tuple[str, str]]:
     """What was run, in a few lines."""
     spec = run.manifest.get("spec") or {}
@@ -70,8 +78,9 @@ def facts(run: Run) -> list[tuple[str, str]]:
     visual = settings.get("visual", {})
     neighbours = visual.get("neighbours", 1)
     grid = run.evaluations[0].maps.grid
-    said = [
-        ("Data", str(run.manifest.get("dataset") or spec.get("dataset") or _test_name(run))),
+    return [
+        ("Data", dataset_name(run)),
+        *([("Folder", str(spec["root"]))] if spec.get("root") else []),
         ("Model", _model_name(model)),
         ("Weights (SHA-256)", str(model.get("weights_hash", "not recorded"))),
         ("Normal images per category", f"{shots} (seed {seed})"),
@@ -81,7 +90,6 @@ def facts(run: Run) -> list[tuple[str, str]]:
         ("Gallery", f"{visual.get('distance')} distance, {counted(neighbours, 'neighbour')}"),
         ("Text weight", _text_weight(own)),
     ]
-    return said
 
 
 def conventions(run: Run) -> list[tuple[str, str]]:
@@ -107,6 +115,28 @@ def conventions(run: Run) -> list[tuple[str, str]]:
             f"{bootstrap.get('n_draws', '?')} draws, seed {bootstrap.get('seed', '?')}",
         ),
     ]
+
+
+def _of_group(group: Group) -> str:
+    """Mean metrics of a group of categories, and where it does worst."""
+    said, worst = [], ""
+    for level, name in _MEASURED:
+        tables = [
+            where(e.metrics, part="lake", level=level, metric=name) for e in group.evaluations
+        ]
+        values = np.array([numbers(t, "value")[0] if len(t) else np.nan for t in tables])
+        if not np.isfinite(values).any():
+            continue
+        said.append(f"{metric_title(level, name)} {np.nanmean(values):.3f}")
+        if not worst:
+            lowest = int(np.nanargmin(values))
+            category = group.evaluations[lowest].category
+            worst = f"; lowest {metric_title(level, name)} {values[lowest]:.3f}, {category}"
+    name = f"{group.name}, " if group.name else ""
+    return (
+        f"{name}mean over {len(group.evaluations)} categories: "
+        f"{', '.join(said) or 'no metric is defined'}{worst}."
+    )
 
 
 def _comparisons(run: Run) -> Iterator[str]:
