@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import sys
 import warnings
 from collections.abc import Sequence
@@ -29,6 +30,8 @@ def lakeviz(verbose: bool) -> None:
     )
     if not verbose:
         warnings.simplefilter("ignore")
+        # It reports every failed request; our own error says it once, with what to do.
+        os.environ.setdefault("HF_HUB_VERBOSITY", "critical")
 
 
 for command in (demo, run, models, datasets, hooks):
