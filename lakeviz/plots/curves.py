@@ -98,7 +98,10 @@ def _curves(
     of_images = levels.pop()
     banded = kind == "roc" and bootstrap is not None and of_images and len(runs) <= _MOST_BANDS
     fig = new_figure(
-        title, _caption(runs, kind, of_images, bootstrap if banded else None), height=400
+        title,
+        _caption(runs, kind, of_images, bootstrap if banded else None),
+        legend_above=True,
+        height=400,
     )
     _chance(fig, runs, kind)
     for number, (name, run) in enumerate(runs.items()):

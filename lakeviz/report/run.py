@@ -39,15 +39,17 @@ class Run:
 
     @cached_property
     def groups(self) -> list[Group]:
-        """The groups of the manifest, then one of the categories in none of them."""
+        """The groups of the manifest, then one of the categories in none of them.
+
+        A category named by two groups belongs to the first.
+        """
         named: Mapping[str, Sequence[str]] = self.manifest.get("groups") or {}
-        found = [
-            Group(name, [e for e in self.evaluations if e.category in members])
-            for name, members in named.items()
-        ]
-        grouped = {category for members in named.values() for category in members}
-        rest = [e for e in self.evaluations if e.category not in grouped]
-        found.append(Group("other" if named else "", rest))
+        left = list(self.evaluations)
+        found = []
+        for name, members in named.items():
+            found.append(Group(name, [e for e in left if e.category in members]))
+            left = [e for e in left if e.category not in members]
+        found.append(Group("other" if named else "", left))
         return [group for group in found if group.evaluations]
 
     @property
@@ -57,7 +59,8 @@ class Run:
 
     def anchor(self, evaluation: Evaluation) -> str:
         """Id of a category's section; a number, since a name may hold anything."""
-        return f"category-{self.ordered.index(evaluation) + 1}"
+        number = next(i for i, e in enumerate(self.ordered, start=1) if e is evaluation)
+        return f"category-{number}"
 
     def table(self, name: str) -> pd.DataFrame:
         """One table (metrics, controls, ...) of all categories, one below the other."""

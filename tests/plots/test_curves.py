@@ -114,3 +114,10 @@ def test_wrong_input_is_refused():
         roc_figure(mixed)
     with pytest.raises(MetricError):
         roc_figure({"a": Scored(np.arange(3.0), np.zeros(3, dtype=int))})
+
+
+def test_the_legend_leaves_the_axes_alone():
+    for draw in (roc_figure, pr_figure):
+        fig = draw({"a": Scored(SCORES, LABELS)})
+        assert fig.layout.showlegend
+        assert (fig.layout.legend.y, fig.layout.legend.yanchor) == (1, "bottom")

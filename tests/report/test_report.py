@@ -232,6 +232,14 @@ def test_categories_in_no_group_come_last(make, page):
     assert text.index("Categories: g") < text.index("Categories: other")
 
 
+def test_a_category_of_two_groups_is_shown_once(make, page):
+    groups = {"first": ["x"], "second": ["x", "y"]}
+    made = page(make(category="x"), make(category="y"), manifest={"groups": groups})
+    assert [a["id"] for _, a in made.tags if (a.get("id") or "").startswith("category")] == [
+        f"category-{number}{end}" for number in (1, 2) for end in ("", "-title")
+    ]
+
+
 def test_parts_of_the_score(make, page):
     text = page(make(text=True)).text
     parts = text[text.index("The parts of the score") : text.index("Controls The visual")]

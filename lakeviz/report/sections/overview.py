@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from lakeviz.errors import ConfigError
 from lakeviz.plots import metrics_figure
 from lakeviz.plots.controls import METRIC_NAMES
-from lakeviz.report.embedding import embed, without_figure
+from lakeviz.report.embedding import EmbeddedFigure, embed, without_figure
 from lakeviz.report.numbers import Footnotes, Number, mean_metric, metric
 from lakeviz.report.run import Group, Run, Section
 
@@ -27,7 +27,7 @@ _PART_NAMES = {
     "text": "text only, patches",
     "text_image": "text only, image",
 }
-_FIGURE_FROM = 2
+_SEVERAL = 2
 
 
 @dataclass(frozen=True)
@@ -64,8 +64,9 @@ def overview(run: Run) -> list[Section]:
     return [Section("overview", "Overview", "overview.html", context)]
 
 
-def _figure(run: Run):
-    if len(run.evaluations) < _FIGURE_FROM:
+def _figure(run: Run) -> EmbeddedFigure | None:
+    """Draw the categories side by side, where there are several."""
+    if len(run.evaluations) < _SEVERAL:
         return None
     try:
         return embed(metrics_figure(run.table("metrics"), interval_level=run.interval_level))
@@ -99,7 +100,7 @@ def _body(run: Run, group: Group, columns: list[tuple[str, str, str]], notes: Fo
         )
         for e in group.evaluations
     ]
-    if len(rows) < _FIGURE_FROM:
+    if len(rows) < _SEVERAL:
         return Body(group.name, rows, None)
     tables = [e.metrics for e in group.evaluations]
     means = [mean_metric(tables, level, name, notes, part) for level, name, part in columns]
