@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 _CURVE_PARTS = {"score": "LAKE", "visual": "visual only", "text": "text only"}
 # More pixels than this take longer to sort than a reader wants to wait for a report.
-_MOST_PIXELS = 2**25
+_MOST_PIXELS = 2**26
 _HEADLINE = (
     ("image", "auroc", "image AUROC"),
     ("image", "average_precision", "image AP"),
@@ -175,7 +175,7 @@ def _no_pixel_curves(evaluation: Evaluation) -> str:
     if pixels > _MOST_PIXELS:
         return (
             f"{pixels:,} pixels are more than the {_MOST_PIXELS:,} that a report draws curves of; "
-            "with a map size set there are fewer"
+            "a smaller map size has fewer"
         )
     return ""
 
