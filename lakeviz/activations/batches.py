@@ -12,7 +12,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from lakeviz.activations.statistics import check_finite, is_finite
-from lakeviz.activations.tokens import neurons_of, select_tokens, token_grid
+from lakeviz.activations.tokens import check_which, neurons_of, select_tokens, token_grid
 from lakeviz.data import Dataset
 from lakeviz.data.loading import ImageBatch, ImageBatches
 from lakeviz.errors import ConfigError, DataError
@@ -93,7 +93,7 @@ class TokenBatches:
     Raises
     ------
     ActivationError
-        If a point has no tokens.
+        If a point has no tokens, or ``tokens`` is none of the three.
         While iterating: on NaN or infinite activations; names point, image and channel.
     DataError
         If there is no image, or a tensor of images does not have the shape the tower takes.
@@ -115,6 +115,7 @@ class TokenBatches:
         self.points = tuple(model.tower.resolve(points))
         for point in self.points:
             neurons_of(model.tower, point)
+        check_which(tokens)
         self.tokens = tokens
         self.loading = loading or Loading()
         self.run_on = run_on

@@ -42,6 +42,18 @@ def neurons_of(tower: HookedTower, point: str) -> int:
     return math.prod(sizes[1:])
 
 
+def check_which(which: str) -> None:
+    """Refuse a choice of tokens that is none of :data:`WHICH`.
+
+    Raises
+    ------
+    ActivationError
+        Names the choices.
+    """
+    if which not in WHICH:
+        raise ActivationError(f"tokens must be one of {', '.join(WHICH)}, not {which!r}")
+
+
 def select_tokens(
     tower: HookedTower, point: str, tensor: Tensor, which: str = "patch"
 ) -> Float[Tensor, "image token channel"]:
@@ -65,8 +77,7 @@ def select_tokens(
     ActivationError
         If there are no such tokens.
     """
-    if which not in WHICH:
-        raise ActivationError(f"tokens must be one of {', '.join(WHICH)}, not {which!r}")
+    check_which(which)
     prefix = tower.adapter.n_prefix_tokens
     if which == "prefix" and prefix == 0:
         raise ActivationError(f"{point}: this tower has no class token or registers, only patches")

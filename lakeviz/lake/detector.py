@@ -119,6 +119,14 @@ class Lake:
         for point in self.points:
             check_k(selector, self.options.k, neurons_of(self.model.tower, point), point)
 
+    def _specs(self, controls: Sequence[tuple[str, int]]) -> dict[str, BranchSpec]:
+        o = self.options
+        specs = {"lake": BranchSpec(o.selector, o.k, o.seed)}
+        for name, seed in controls:
+            self._check_k(name)
+            specs[f"{name}#{seed}"] = BranchSpec(name, o.k, seed)
+        return specs
+
     @property
     def visual(self) -> VisualBranch:
         """The detector's own visual branch.
@@ -170,10 +178,7 @@ class Lake:
         """
         images, category = _normal_images(images)
         o = self.options
-        for name, _ in controls:
-            self._check_k(name)
-        specs = {"lake": BranchSpec(o.selector, o.k, o.seed)}
-        specs |= {f"{name}#{seed}": BranchSpec(name, o.k, seed) for name, seed in controls}
+        specs = self._specs(controls)
         covariance = any(get_selector(s.selector).needs_covariance for s in specs.values())
         text = None
         if self.text_weight > 0:

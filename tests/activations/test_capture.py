@@ -170,6 +170,8 @@ def test_points_are_checked_before_anything_runs(tiny_model) -> None:
         TokenBatches(model, noise(model, 1), "blocks.9.hook_resid_post")
     with pytest.raises(ActivationError, match="no neurons per patch token"):
         TokenBatches(model, noise(model, 1), "hook_image_features")
+    with pytest.raises(ActivationError, match="patch, prefix, all"):
+        capture_activations(model, noise(model, 1), POINTS[0], tokens="cls")
 
 
 @pytest.mark.parametrize("bad", [{"batch_size": 0}, {"workers": -1}])
