@@ -19,11 +19,10 @@ from lakeviz.errors import ActivationError
 
 Vector = Float[np.ndarray, " channel"]
 
-
-# Tokens are taken in blocks of this many elements, so that their double-precision copy (2 MiB)
-# stays in the processor's cache; on a GPU in larger ones, where launching a kernel costs more.
-_BLOCK_ELEMENTS = {"cpu": 2**18}
-_BLOCK_ELEMENTS_ELSEWHERE = 2**24
+# Tokens are taken in blocks of so many elements that their double-precision copy stays in the cache
+# and PyTorch works on one thread: waking the others for so little costs more than it saves, most of
+# all on a busy machine. Matrix products want larger blocks, and so do GPUs.
+_BLOCK_ELEMENTS, _PRODUCT_ELEMENTS, _GPU_ELEMENTS = 2**15 - 1, 2**18, 2**24
 
 
 def is_finite(values: Float[Tensor, "*any"]) -> bool:
@@ -52,12 +51,13 @@ def check_finite(tokens: Float[Tensor, "*token channel"], what: str) -> None:
     )
 
 
-def _blocks(tokens: Float[Tensor, "*token channel"]) -> Iterator[Float[Tensor, "token channel"]]:
+def _blocks(
+    tokens: Float[Tensor, "*token channel"], elements: int
+) -> Iterator[Float[Tensor, "token channel"]]:
     """Cut tokens into blocks; on a CPU without first copying patch tokens from between others."""
-    elements = _BLOCK_ELEMENTS.get(tokens.device.type, _BLOCK_ELEMENTS_ELSEWHERE)
     if tokens.ndim > 2 and tokens.device.type == "cpu" and not tokens.is_contiguous():
         for part in tokens:
-            yield from _blocks(part)
+            yield from _blocks(part, elements)
     else:
         flat = tokens.reshape(-1, tokens.shape[-1])
         yield from flat.split(max(1, elements // flat.shape[1]))
@@ -147,27 +147,30 @@ class ChannelStatistics:
         """
         channels = tokens.shape[-1]
         n = tokens.numel() // channels
-        blocks = list(_blocks(tokens))
+        elements = _PRODUCT_ELEMENTS if self.with_covariance else _BLOCK_ELEMENTS
+        if tokens.device.type != "cpu":
+            elements = _GPU_ELEMENTS
+        blocks = list(_blocks(tokens, elements))
         pivot = blocks[0].sum(0, dtype=torch.float64) / len(blocks[0])
-        total, squares = torch.zeros_like(pivot), torch.zeros_like(pivot)
+        found = pivot.new_empty((len(blocks), 4, channels))
         products = pivot.new_zeros((channels, channels)) if self.with_covariance else None
-        lows, highs = [], []
-        for block in blocks:
-            lows.append(block.amin(0))
-            highs.append(block.amax(0))
+        for (low, high, total, squares), block in zip(found, blocks, strict=True):
+            low.copy_(block.amin(0))
+            high.copy_(block.amax(0))
             deviation = block - pivot  # in double precision, as the pivot is
-            total += deviation.sum(0)
+            torch.sum(deviation, 0, out=total)
             if products is not None:
                 products.addmm_(deviation.T, deviation)
-            squares += deviation.square_().sum(0)
-        low, high = torch.stack(lows).amin(0), torch.stack(highs).amax(0)
-        mean, m2 = pivot + total / n, (squares - total.square() / n).clamp_(min=0)
-        mean, m2, low, high = torch.stack((mean, m2, low.double(), high.double())).cpu().numpy()
+            torch.sum(deviation.square_(), 0, out=squares)
+        by_block = found.cpu().numpy()
+        low, high = by_block[:, 0].min(0), by_block[:, 1].max(0)
         if not (np.isfinite(low).all() and np.isfinite(high).all()):
             check_finite(tokens, self.point)
+        total, squares = by_block[:, 2:].sum(0)
+        mean, m2 = pivot.cpu().numpy() + total / n, np.maximum(squares - total**2 / n, 0)
+        comoment = None
         if products is not None:
-            products -= torch.outer(total, total) / n
-        comoment = None if products is None else products.cpu().numpy()
+            comoment = products.cpu().numpy() - np.outer(total, total) / n
         return ChannelStatistics(self.point, self.with_covariance, n, mean, m2, low, high, comoment)
 
     def merge(self, other: ChannelStatistics) -> ChannelStatistics:

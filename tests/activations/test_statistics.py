@@ -48,7 +48,7 @@ def test_equals_numpy(offset: float) -> None:
 
 def test_many_blocks_equal_one(monkeypatch: pytest.MonkeyPatch) -> None:
     tokens = draw(1, 1000, 12, 50.0)
-    monkeypatch.setitem(module._BLOCK_ELEMENTS, "cpu", 7 * 12)
+    monkeypatch.setattr(module, "_PRODUCT_ELEMENTS", 7 * 12)
     assert_equals_numpy(ChannelStatistics(POINT, True).update(tokens), tokens, 1e-12)
 
 
@@ -57,13 +57,13 @@ def test_patch_tokens_cut_out_of_all_tokens(monkeypatch: pytest.MonkeyPatch) -> 
     tokens = draw(1, 600, 12).reshape(6, 2, 50, 12)[:, :, 3:]
     assert not tokens.is_contiguous()
     assert_equals_numpy(ChannelStatistics(POINT).update(tokens), tokens, 1e-12)
-    monkeypatch.setitem(module._BLOCK_ELEMENTS, "cpu", 7 * 12)
+    monkeypatch.setattr(module, "_BLOCK_ELEMENTS", 7 * 12)
     assert_equals_numpy(ChannelStatistics(POINT).update(tokens), tokens, 1e-12)
 
 
 def test_first_block_is_an_outlier(monkeypatch: pytest.MonkeyPatch) -> None:
     """Deviations are taken from the first block's mean: it must not matter where that lies."""
-    monkeypatch.setitem(module._BLOCK_ELEMENTS, "cpu", 10 * 4)
+    monkeypatch.setattr(module, "_BLOCK_ELEMENTS", 10 * 4)
     tokens = torch.cat((draw(2, 10, 4) + 1e4, draw(3, 990, 4)))
     assert_equals_numpy(ChannelStatistics(POINT).update(tokens), tokens, 1e-10)
 
