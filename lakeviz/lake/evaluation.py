@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import html
 import logging
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,15 +16,13 @@ from PIL import Image
 
 from lakeviz.activations import Loading
 from lakeviz.errors import DataError
-from lakeviz.lake.maps import ScoreMaps
+from lakeviz.lake.controls import CONTROL_PREFIX, compare_controls
+from lakeviz.lake.maps import PixelMaps, ScoreMaps
 from lakeviz.lake.provenance import provenance_of
 from lakeviz.lake.selection import NeuronSelection
 from lakeviz.metrics import (
     Bootstrap,
-    Comparison,
     Conventions,
-    compare_images,
-    compare_pixels,
     image_intervals,
     image_metrics,
     pixel_intervals,
@@ -40,8 +38,6 @@ _log = logging.getLogger(__name__)
 
 # Pixel maps up to this size are held in memory at once, which their bootstrap intervals need.
 _MAPS_IN_MEMORY = 2**30
-_CONTROL_METRICS = ("auroc", "aupro")
-CONTROL_PREFIX = "control/"
 
 
 @dataclass
@@ -187,13 +183,13 @@ def evaluate(
     if maps.skipped:
         test = test.where(np.isin(test.sample_ids, maps.sample_ids))
     conventions = Conventions(image_score=lake.options.image_score.describe())
-    truth = _Truth(test, maps)
+    truth = Truth(test, maps)
     measured = [
         *_image_rows(test, maps, conventions, bootstrap),
         *_pixel_rows(test, maps, truth, conventions, bootstrap),
     ]
     metrics = pd.DataFrame(measured)
-    controls = _controls(test, maps, truth, conventions, bootstrap)
+    controls = compare_controls(test, maps, truth, conventions, bootstrap)
     category = test.categories[0]
     for table in (metrics, controls):
         table.insert(0, "category", category)
@@ -215,37 +211,7 @@ def evaluate(
     )
 
 
-class _PixelMaps(Sequence[np.ndarray]):
-    """Pixel maps of one part, made when they are read."""
-
-    def __init__(self, maps: ScoreMaps, part: str | None):
-        self.maps, self.part = maps, part
-
-    def __len__(self) -> int:
-        return len(self.maps)
-
-    def __getitem__(self, index: Any) -> Any:
-        if index >= len(self):
-            raise IndexError(index)
-        return self.maps.pixel_map(index, self.part)
-
-
-class _Lazy(Sequence[Any]):
-    """The maps of several controls, one control at a time."""
-
-    def __init__(self, maps: ScoreMaps, parts: Sequence[str]):
-        self.maps, self.parts = maps, parts
-
-    def __len__(self) -> int:
-        return len(self.parts)
-
-    def __getitem__(self, index: Any) -> Any:
-        if index >= len(self):
-            raise IndexError(index)
-        return list(_PixelMaps(self.maps, str(self.parts[index])))
-
-
-class _Truth:
+class Truth:
     """Ground truth at map size, or the reason why there is none."""
 
     def __init__(self, dataset: Dataset, maps: ScoreMaps):
@@ -281,7 +247,7 @@ def _image_rows(
 def _pixel_rows(
     test: Dataset,
     maps: ScoreMaps,
-    truth: _Truth,
+    truth: Truth,
     conventions: Conventions,
     bootstrap: Bootstrap,
 ) -> Iterator[dict[str, Any]]:
@@ -297,7 +263,7 @@ def _pixel_rows(
     if "text" in maps.parts:
         parts |= {"visual": "visual", "text": "text"}
     for part, source in parts.items():
-        pixel = _PixelMaps(maps, source)
+        pixel = PixelMaps(maps, source)
         if truth.fits_in_memory:
             held = list(pixel)
             result = pixel_metrics(held, truth.masks, conventions)
@@ -334,60 +300,6 @@ def _row(
         "n_anomalous": result.n_anomalous,
         "resolution": result.conventions.resolution if level == "pixel" else None,
         "reason": result.reasons.get(metric, ""),
-    }
-
-
-def _controls(
-    test: Dataset,
-    maps: ScoreMaps,
-    truth: _Truth,
-    conventions: Conventions,
-    bootstrap: Bootstrap,
-) -> pd.DataFrame:
-    """Compare the visual branch with branches of other neurons, number for number."""
-    groups: dict[str, list[str]] = {}
-    for part in maps.parts:
-        if part.startswith(CONTROL_PREFIX):
-            selector = part.removeprefix(CONTROL_PREFIX).split("#")[0]
-            groups.setdefault(selector, []).append(part)
-    rows: list[dict[str, Any]] = []
-    if groups and 0 < test.labels.sum() < len(test):
-        scores = {g: [maps.image_parts[p] for p in parts] for g, parts in groups.items()}
-        found = compare_images(
-            maps.image_parts["visual"], scores, test.labels, ("auroc",), bootstrap, conventions
-        )
-        rows += [_control_row("image", comparison) for comparison in found]
-    if groups and not truth.reason and truth.fits_in_memory:
-        pixel = {group: _Lazy(maps, parts) for group, parts in groups.items()}
-        found = compare_pixels(
-            list(_PixelMaps(maps, "visual")),
-            pixel,
-            truth.masks,
-            _CONTROL_METRICS,
-            replace(bootstrap, n_draws=min(bootstrap.n_draws, 1000)),
-            conventions,
-        )
-        rows += [_control_row("pixel", comparison) for comparison in found]
-    columns = ["control", "level", "metric", "value", "control_mean", "control_min", "control_max"]
-    columns += ["n_members", "difference", "low", "high", "share_above_zero", "n_images"]
-    return pd.DataFrame(rows, columns=pd.Index(columns))
-
-
-def _control_row(level: str, comparison: Comparison) -> dict[str, Any]:
-    return {
-        "control": comparison.control,
-        "level": level,
-        "metric": comparison.metric,
-        "value": comparison.value,
-        "control_mean": comparison.control_mean,
-        "control_min": min(comparison.members),
-        "control_max": max(comparison.members),
-        "n_members": len(comparison.members),
-        "difference": comparison.difference.estimate,
-        "low": comparison.difference.low,
-        "high": comparison.difference.high,
-        "share_above_zero": comparison.share_above_zero,
-        "n_images": comparison.difference.n_images,
     }
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import torch
@@ -140,3 +141,18 @@ class ScoreMaps:
 def stack_parts(batches: Sequence[Mapping[str, np.ndarray]]) -> dict[str, np.ndarray]:
     """Join the parts of successive batches along the image axis."""
     return {name: np.concatenate([b[name] for b in batches]) for name in batches[0]}
+
+
+class PixelMaps(Sequence[np.ndarray]):
+    """Pixel maps of one part, made when they are read."""
+
+    def __init__(self, maps: ScoreMaps, part: str | None):
+        self.maps, self.part = maps, part
+
+    def __len__(self) -> int:
+        return len(self.maps)
+
+    def __getitem__(self, index: Any) -> Any:
+        if index >= len(self):
+            raise IndexError(index)
+        return self.maps.pixel_map(index, self.part)
