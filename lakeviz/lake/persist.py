@@ -135,6 +135,7 @@ def save_lake(lake: Lake, folder: str | Path) -> Path:
         arrays["text|vectors"] = lake.text.vectors.cpu().numpy()
     try:
         folder.mkdir(parents=True, exist_ok=True)
+        (folder / "lake.json").unlink(missing_ok=True)
         save_numpy(arrays, str(folder / "lake.safetensors"))
     except (OSError, SafetensorError) as error:
         raise OutputError(f"cannot write {folder / 'lake.safetensors'}: {error}") from error

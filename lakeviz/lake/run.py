@@ -295,10 +295,13 @@ def _evaluate(
     lake = Lake.from_options(model, spec.options)
     lake.fit(draw, controls=spec.control_specs(), loading=loading)
     evaluation = lake.evaluate(own, loading=loading)
+    used = set(lake.normal_ids)
+    pairs = zip(draw.sample_ids, draw.paths, strict=True)
     evaluation.provenance["fit"] |= {
         "seed": draw.seed,
         "pool_size": draw.pool_size,
-        "sample_ids": list(draw.sample_ids),
+        "sample_ids": [name for name, path in pairs if path.as_posix() in used],
+        "skipped": [list(entry) for entry in lake.skipped],
     }
     return evaluation
 
