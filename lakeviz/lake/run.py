@@ -182,6 +182,18 @@ def draw_normals(spec: RunSpec, dataset: Dataset, category: str) -> FewShotDraw:
     return FewShotDraw.from_listed(listed, own)
 
 
+def _load(spec: RunSpec) -> VisionModel:
+    from lakeviz.models import load_model
+
+    return load_model(
+        spec.model,
+        spec.pretrained,
+        device=spec.device,
+        precision=spec.precision,
+        image_size=spec.image_size,
+    )
+
+
 def execute(
     spec: RunSpec,
     out: str | Path,
@@ -214,16 +226,7 @@ def execute(
     dataset = read_dataset(spec.dataset, spec.root, **spec.reader_options)
     categories = list(spec.categories or dataset.categories)
     draws = {category: draw_normals(spec, dataset, category) for category in categories}
-    if model is None:
-        from lakeviz.models import load_model
-
-        model = load_model(
-            spec.model,
-            spec.pretrained,
-            device=spec.device,
-            precision=spec.precision,
-            image_size=spec.image_size,
-        )
+    model = model or _load(spec)
     Lake.from_options(model, spec.options)  # settings that do not fit the model end the run here
     manifest = _claim(out, spec, model)
     evaluations = []
