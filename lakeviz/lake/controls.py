@@ -13,7 +13,7 @@ from lakeviz.metrics import Bootstrap, Comparison, Conventions, compare_images, 
 
 if TYPE_CHECKING:
     from lakeviz.data import Dataset
-    from lakeviz.lake.evaluation import Truth
+    from lakeviz.lake.truth import Truth
 
 CONTROL_METRICS = ("auroc", "aupro")
 CONTROL_PREFIX = "control/"

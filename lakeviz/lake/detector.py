@@ -8,9 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
-from jaxtyping import Float
-from torch import Tensor
 
 from lakeviz.activations import (
     Images,
@@ -24,7 +21,7 @@ from lakeviz.activations import (
 from lakeviz.data import Dataset, FewShotDraw
 from lakeviz.errors import DataError, NotFittedError, TextBranchError
 from lakeviz.lake.layers import layer_points
-from lakeviz.lake.maps import ScoreMaps, stack_parts
+from lakeviz.lake.maps import ScoreMaps, join_layers, stack_parts, to_grid
 from lakeviz.lake.options import DEFAULT_TEXT_WEIGHT, LakeOptions
 from lakeviz.lake.selectors import check_k, get_selector
 from lakeviz.lake.text import TextBranch, fit_text, text_obstacle
@@ -268,29 +265,20 @@ class Lake:
     def _score_batch(self, batch: TokenBatch) -> dict[str, np.ndarray]:
         """Maps of one batch: the visual branch and its layers, the text branch, the controls."""
         maps: dict[str, np.ndarray] = {}
+        grids = {p: token_grid(self.model.tower, p) for p in self.points}
         for name, branch in self.branches.items():
-            layers = {
-                point: self._to_grid(scores, point)
-                for point, scores in branch.score(batch.tokens).items()
-            }
-            grid = max(_grid_of(m) for m in layers.values())
-            mean = torch.stack([_resize(m, grid) for m in layers.values()]).mean(0)
+            mean, layers = join_layers(branch.score(batch.tokens), grids)
             if name == "lake":
                 maps["visual"] = mean.cpu().numpy()
-                maps |= {f"visual/{p}": _resize(m, grid).cpu().numpy() for p, m in layers.items()}
+                maps |= {f"visual/{p}": layer.cpu().numpy() for p, layer in layers.items()}
             else:
                 maps[f"control/{name}"] = mean.cpu().numpy()
         if self.text is not None:
-            resid = batch.tokens[self.text.point]
-            scores = self.text.score_patches(self.model, resid, batch.images)
-            grid = _grid_of(maps["visual"])
-            maps["text"] = _resize(self._to_grid(scores, self.text.point), grid).cpu().numpy()
+            point = self.text.point
+            scores = self.text.score_patches(self.model, batch.tokens[point], batch.images)
+            text = scores.reshape(len(scores), *token_grid(self.model.tower, point))
+            maps["text"] = to_grid(text, maps["visual"].shape[-2:]).cpu().numpy()
         return maps
-
-    def _to_grid(
-        self, scores: Float[Tensor, "image patch"], point: str
-    ) -> Float[Tensor, "image row column"]:
-        return scores.reshape(len(scores), *token_grid(self.model.tower, point))
 
     def describe_model(self) -> dict[str, Any]:
         """Describe the model once; hashing the weights of a large model takes seconds."""
@@ -321,10 +309,6 @@ class Lake:
         return evaluate(self, dataset, loading=loading)
 
 
-def _grid_of(maps: Tensor | np.ndarray) -> tuple[int, int]:
-    return maps.shape[-2], maps.shape[-1]
-
-
 def _normal_images(images: Images | FewShotDraw) -> tuple[Images, str | None]:
     """Images to fit on, and their category where it is known."""
     if isinstance(images, FewShotDraw):
@@ -339,12 +323,3 @@ def _normal_images(images: Images | FewShotDraw) -> tuple[Images, str | None]:
         )
     one = images.categories[0] if len(images.categories) == 1 else None
     return images, one and one.replace("_", " ")
-
-
-def _resize(
-    maps: Float[Tensor, "image row column"], grid: tuple[int, int]
-) -> Float[Tensor, "image row column"]:
-    """Bring maps of a coarser stage (ResNet) to the finest grid; a no-op for ViTs."""
-    if maps.shape[-2:] == grid:
-        return maps.float()
-    return torch.nn.functional.interpolate(maps.float()[:, None], size=grid, mode="bilinear")[:, 0]

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 from jaxtyping import Bool
-from PIL import Image
 
 from lakeviz.activations import Loading
 from lakeviz.errors import DataError
@@ -20,6 +19,7 @@ from lakeviz.lake.controls import CONTROL_PREFIX, compare_controls
 from lakeviz.lake.maps import PixelMaps, ScoreMaps
 from lakeviz.lake.provenance import provenance_of
 from lakeviz.lake.selection import NeuronSelection
+from lakeviz.lake.truth import Truth, mask_at
 from lakeviz.metrics import (
     Bootstrap,
     Conventions,
@@ -35,9 +35,6 @@ if TYPE_CHECKING:
     from lakeviz.lake.detector import Lake
 
 _log = logging.getLogger(__name__)
-
-# Pixel maps up to this size are held in memory at once, which their bootstrap intervals need.
-_MAPS_IN_MEMORY = 2**30
 
 
 @dataclass
@@ -134,12 +131,7 @@ class Evaluation:
 
 def pixel_mask(dataset: Dataset, maps: ScoreMaps, index: int) -> Bool[np.ndarray, "height width"]:
     """Mask of an image at the size of its pixel map; resized by nearest neighbour if need be."""
-    mask = dataset.mask(index, maps.sizes[index])
-    if maps.map_size is None or mask.shape == maps.map_size:
-        return mask
-    height, width = maps.map_size
-    resized = Image.fromarray(mask).resize((width, height), Image.Resampling.NEAREST)
-    return np.asarray(resized, dtype=bool)
+    return mask_at(dataset, index, maps.sizes[index], maps.map_size)
 
 
 def evaluate(
@@ -183,7 +175,7 @@ def evaluate(
     if maps.skipped:
         test = test.where(np.isin(test.sample_ids, maps.sample_ids))
     conventions = Conventions(image_score=lake.options.image_score.describe())
-    truth = Truth(test, maps)
+    truth = Truth.of_dataset(test, maps.sizes, maps.map_size)
     measured = [
         *_image_rows(test, maps, conventions, bootstrap),
         *_pixel_rows(test, maps, truth, conventions, bootstrap),
@@ -209,25 +201,6 @@ def evaluate(
         dataset=test,
         provenance=provenance,
     )
-
-
-class Truth:
-    """Ground truth at map size, or the reason why there is none."""
-
-    def __init__(self, dataset: Dataset, maps: ScoreMaps):
-        self.reason = ""
-        self.masks: list[np.ndarray] = []
-        if not dataset.labels.any():
-            self.reason = "there is no anomalous image"
-        elif not dataset.has_masks:
-            self.reason = "the data set has no masks"
-        else:
-            self.masks = [pixel_mask(dataset, maps, i) for i in range(len(maps))]
-            if not any(mask.any() for mask in self.masks):
-                self.reason = "every mask is empty at this map size"
-        pixels = sum(mask.size for mask in self.masks)
-        self.fits_in_memory = 4 * pixels <= _MAPS_IN_MEMORY
-        self.megabytes = 4 * pixels / 2**20
 
 
 def _image_rows(

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from jaxtyping import Float
 from scipy.ndimage import gaussian_filter
+from torch import Tensor
 
 from lakeviz.errors import ConfigError
 
@@ -136,6 +137,39 @@ class ScoreMaps:
         """Yield the pixel map of each image."""
         for index in range(len(self)):
             yield self.pixel_map(index, part)
+
+
+def join_layers(
+    scores: Mapping[str, Float[Tensor, "image patch"]], grids: Mapping[str, tuple[int, int]]
+) -> tuple[Float[Tensor, "image row column"], dict[str, Float[Tensor, "image row column"]]]:
+    """Lay the scores of each hook point on its patch grid and average the points.
+
+    Parameters
+    ----------
+    scores : mapping of hook point to Tensor [image, patch]
+    grids : mapping of hook point to (rows, columns)
+        A coarser grid (of a later stage of a ResNet) is brought to the finest by bilinear
+        interpolation.
+
+    Returns
+    -------
+    mean, layers
+        The average over the points, and the map of each.
+    """
+    layers = {p: s.reshape(len(s), *grids[p]) for p, s in scores.items()}
+    grid = max(grids[p] for p in scores)
+    layers = {p: to_grid(layer, grid) for p, layer in layers.items()}
+    return torch.stack(list(layers.values())).mean(0), layers
+
+
+def to_grid(
+    maps: Float[Tensor, "image row column"], grid: tuple[int, int]
+) -> Float[Tensor, "image row column"]:
+    """Bring maps of a coarser stage (ResNet) to a finer grid; a no-op for ViTs."""
+    if maps.shape[-2:] == grid:
+        return maps.float()
+    resized = torch.nn.functional.interpolate(maps.float()[:, None], size=grid, mode="bilinear")
+    return resized[:, 0]
 
 
 def stack_parts(batches: Sequence[Mapping[str, np.ndarray]]) -> dict[str, np.ndarray]:

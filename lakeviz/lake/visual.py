@@ -168,32 +168,65 @@ def fit_branches(
     list of VisualBranch
         In the order of ``specs``.
     """
+    chosen = [_select(statistics, spec) for spec in specs]
+    names = [(spec.selector, spec.seed) for spec in specs]
+    return fit_selections(normal, statistics, chosen, options, names)
+
+
+def fit_selections(
+    normal: Iterable[Tokens],
+    statistics: Mapping[str, ChannelStatistics],
+    selections: Sequence[Mapping[str, Selection]],
+    options: VisualOptions | None = None,
+    names: Sequence[tuple[str, int]] | None = None,
+) -> list[VisualBranch]:
+    """Remember the normal patch tokens in channels (or subspaces) that are chosen already.
+
+    Parameters
+    ----------
+    normal, statistics, options
+        As for :func:`fit_branches`.
+    selections : sequence of mappings of hook point to Selection
+        One per branch.
+    names : sequence of (selector, seed), optional
+        What the branches are called, and the seed of their coresets; by default what the
+        selections say, and 0.
+
+    Returns
+    -------
+    list of VisualBranch
+        In the order of ``selections``.
+    """
     options = options or VisualOptions()
-    restrictions = [_restrictions(statistics, spec, options.normalisation) for spec in specs]
-    features: list[dict[str, list[Tensor]]] = [{p: [] for p in statistics} for _ in specs]
+    if names is None:
+        names = [(next(iter(chosen.values())).selector, 0) for chosen in selections]
+    restrictions = [
+        {p: _restriction(s, options.normalisation, statistics[p]) for p, s in chosen.items()}
+        for chosen in selections
+    ]
+    features: list[dict[str, list[Tensor]]] = [{p: [] for p in r} for r in restrictions]
     for tokens in normal:
         for restriction, kept in zip(restrictions, features, strict=True):
             for point, parts in kept.items():
                 parts.append(restriction[point](tokens[point]).flatten(0, 1))
     return [
         VisualBranch(
-            {p: VisualPoint(r[p], _remember(torch.cat(kept[p]), options, spec.seed)) for p in kept},
-            spec.selector,
-            spec.seed,
+            {p: VisualPoint(r[p], _remember(torch.cat(kept[p]), options, seed)) for p in kept},
+            selector,
+            seed,
         )
-        for spec, r, kept in zip(specs, restrictions, features, strict=True)
+        for (selector, seed), r, kept in zip(names, restrictions, features, strict=True)
     ]
 
 
-def _restrictions(
-    statistics: Mapping[str, ChannelStatistics], spec: BranchSpec, normalisation: Normalisation
-) -> dict[str, Restriction]:
-    found = {}
-    for point, of_point in statistics.items():
-        selection = select(of_point, spec.k, spec.selector, seed=spec.seed)
-        standard = _standard(selection, normalisation, of_point)
-        found[point] = Restriction(selection, normalisation, standard)
-    return found
+def _select(statistics: Mapping[str, ChannelStatistics], spec: BranchSpec) -> dict[str, Selection]:
+    return {p: select(s, spec.k, spec.selector, seed=spec.seed) for p, s in statistics.items()}
+
+
+def _restriction(
+    selection: Selection, normalisation: Normalisation, statistics: ChannelStatistics
+) -> Restriction:
+    return Restriction(selection, normalisation, _standard(selection, normalisation, statistics))
 
 
 def _remember(features: Float[Tensor, "token k"], options: VisualOptions, seed: int) -> Gallery:

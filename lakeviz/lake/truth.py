@@ -1,0 +1,92 @@
+"""Ground truth of some images, at the size of their pixel maps, or the reason why there is none."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import numpy as np
+from jaxtyping import Bool, Int
+from PIL import Image
+
+if TYPE_CHECKING:
+    from lakeviz.data import Dataset
+
+# Pixel maps up to this size are held in memory at once, which their bootstrap intervals need.
+_MAPS_IN_MEMORY = 2**30
+
+Mask = Bool[np.ndarray, "height width"]
+Size = tuple[int, int]
+
+
+@dataclass(frozen=True)
+class Truth:
+    """Labels and masks of images, in the order of their maps.
+
+    Attributes
+    ----------
+    labels : int array [image]
+        0 normal, 1 anomalous.
+    masks : list of bool arrays [height, width]
+        At the size of the pixel maps; empty where there is a ``reason``.
+    reason : str
+        Why nothing can be measured at the pixel level; empty where it can.
+    """
+
+    labels: Int[np.ndarray, " image"]
+    masks: list[Mask] = field(default_factory=list, repr=False)
+    reason: str = ""
+
+    @classmethod
+    def of_dataset(cls, dataset: Dataset, sizes: Sequence[Size], map_size: Size | None) -> Truth:
+        """Read the masks of a data set, whose images have ``sizes``.
+
+        Raises
+        ------
+        MaskError
+            A mask is unreadable or of another size than its image.
+        """
+        if not dataset.labels.any():
+            return cls(dataset.labels, reason="there is no anomalous image")
+        if not dataset.has_masks:
+            return cls(dataset.labels, reason="the data set has no masks")
+        masks = [mask_at(dataset, i, size, map_size) for i, size in enumerate(sizes)]
+        return cls.of_masks(dataset.labels, masks)
+
+    @classmethod
+    def of_masks(cls, labels: np.ndarray, masks: Sequence[Mask] | None) -> Truth:
+        """Take labels and masks that are at hand."""
+        labels = np.asarray(labels, dtype=np.int64)
+        if masks is None:
+            return cls(labels, reason="there are no masks")
+        if not any(mask.any() for mask in masks):
+            return cls(labels, reason="every mask is empty at this map size")
+        return cls(labels, list(masks))
+
+    def where(self, keep: np.ndarray) -> Truth:
+        """Truth of some of the images."""
+        rows = np.flatnonzero(np.asarray(keep, dtype=bool))
+        if self.reason:
+            return Truth(self.labels[rows], reason=self.reason)
+        return Truth.of_masks(self.labels[rows], [self.masks[i] for i in rows])
+
+    @property
+    def megabytes(self) -> float:
+        """Size of the pixel maps of all images in single precision."""
+        return 4 * sum(mask.size for mask in self.masks) / 2**20
+
+    @property
+    def fits_in_memory(self) -> bool:
+        """Whether the maps may be held at once, as their bootstrap intervals need."""
+        return self.megabytes * 2**20 <= _MAPS_IN_MEMORY
+
+
+def mask_at(dataset: Dataset, index: int, size: Size, map_size: Size | None) -> Mask:
+    """Mask of an image of ``size``, at ``map_size``; resized by nearest neighbour if need be."""
+    mask = dataset.mask(index, size)
+    if map_size is None or mask.shape == tuple(map_size):
+        return mask
+    height, width = map_size
+    resized = Image.fromarray(mask).resize((width, height), Image.Resampling.NEAREST)
+    return np.asarray(resized, dtype=bool)
