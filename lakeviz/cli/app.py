@@ -13,6 +13,7 @@ import click
 from lakeviz import __version__
 from lakeviz.cli.demo import demo
 from lakeviz.cli.run import run
+from lakeviz.cli.studies import study
 from lakeviz.cli.tables import datasets, hooks, models
 from lakeviz.errors import LakevizError
 
@@ -34,7 +35,7 @@ def lakeviz(verbose: bool) -> None:
         os.environ.setdefault("HF_HUB_VERBOSITY", "critical")
 
 
-for command in (demo, run, models, datasets, hooks):
+for command in (demo, run, study, models, datasets, hooks):
     lakeviz.add_command(command)
 
 

@@ -26,7 +26,9 @@ def image_size(
     return int(parts[0]), int(parts[-1])
 
 
-def _stack(options: list[Callable[[Command], Command]]) -> Callable[[Command], Command]:
+def stack(options: list[Callable[[Command], Command]]) -> Callable[[Command], Command]:
+    """Make one decorator of several options, in their order."""
+
     def decorate(command: Command) -> Command:
         for option in reversed(options):
             command = option(command)
@@ -35,7 +37,7 @@ def _stack(options: list[Callable[[Command], Command]]) -> Callable[[Command], C
     return decorate
 
 
-detector_options = _stack(
+detector_options = stack(
     [
         click.option("--k", default=100, show_default=True, help="Neurons per hook point."),
         click.option(
@@ -91,7 +93,7 @@ detector_options = _stack(
     ]
 )
 
-loading_options = _stack(
+loading_options = stack(
     [
         click.option("--batch-size", default=16, show_default=True),
         click.option("--workers", type=int, help="Processes that read images."),

@@ -19,6 +19,7 @@ from lakeviz.data.files import list_images
 from lakeviz.errors import ImageReadError, LakevizError, MaskError
 
 _FULL_RANGE_16 = 65535
+_ORIENTATION, _FIRST_TURNED = 0x0112, 5  # EXIF: from 5 on, width and height change places
 # What Pillow's decoders raise on damaged files, besides OSError.
 _DECODE_ERRORS = (
     OSError,
@@ -49,6 +50,20 @@ def load_image(path: str | Path) -> Image.Image:
     """
     with _naming(path, ImageReadError, "image"), Image.open(path) as opened:
         return _to_rgb(ImageOps.exif_transpose(opened))
+
+
+def image_size(path: str | Path) -> tuple[int, int]:
+    """Height and width of an image as :func:`load_image` gives it, from its header alone.
+
+    Raises
+    ------
+    ImageReadError
+        The file is missing or not an image.
+    """
+    with _naming(path, ImageReadError, "image"), Image.open(path) as opened:
+        width, height = opened.size
+        turned = opened.getexif().get(_ORIENTATION, 1) >= _FIRST_TURNED
+    return (width, height) if turned else (height, width)
 
 
 def load_mask(

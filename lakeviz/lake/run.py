@@ -182,7 +182,8 @@ def draw_normals(spec: RunSpec, dataset: Dataset, category: str) -> FewShotDraw:
     return FewShotDraw.from_listed(listed, own)
 
 
-def _load(spec: RunSpec) -> VisionModel:
+def load_run_model(spec: RunSpec) -> VisionModel:
+    """Load the model a run names."""
     from lakeviz.models import load_model
 
     return load_model(
@@ -226,7 +227,7 @@ def execute(
     dataset = read_dataset(spec.dataset, spec.root, **spec.reader_options)
     categories = list(spec.categories or dataset.categories)
     draws = {category: draw_normals(spec, dataset, category) for category in categories}
-    model = model or _load(spec)
+    model = model or load_run_model(spec)
     Lake.from_options(model, spec.options)  # settings that do not fit the model end the run here
     manifest = _claim(out, spec, model)
     evaluations = []

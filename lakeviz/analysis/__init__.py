@@ -1,0 +1,1 @@
+"""Studies on top of the detector: each with its controls, intervals and provenance."""

@@ -1,0 +1,14 @@
+"""``lakeviz study NAME RUN``: the analyses, on the folder of a run."""
+
+from __future__ import annotations
+
+import click
+
+
+@click.group()
+def study() -> None:
+    """Study a run: knock-outs, overlap, PCA, contamination, sweeps, single neurons.
+
+    RUN is the folder of a lakeviz run; a study takes model, data, normal images and settings from
+    its manifest, writes its tables below RUN/studies and its section into RUN/report.html.
+    """
