@@ -24,13 +24,22 @@ from lakeviz.report.sections.categories import categories
 from lakeviz.report.sections.closing import closing, dataset_name, facts, provenance
 from lakeviz.report.sections.controls import controls
 from lakeviz.report.sections.overview import overview
+from lakeviz.report.sections.studies import studies as study_sections
 
 if TYPE_CHECKING:
+    from lakeviz.analysis.result import StudyResult
     from lakeviz.lake.evaluation import Evaluation
 
 _log = logging.getLogger(__name__)
 
-SECTIONS: tuple[SectionMaker, ...] = (overview, controls, categories, closing, provenance)
+SECTIONS: tuple[SectionMaker, ...] = (
+    overview,
+    controls,
+    categories,
+    study_sections,
+    closing,
+    provenance,
+)
 """What makes the sections, in the order of the page."""
 
 
@@ -39,6 +48,8 @@ def write_report(
     manifest: Mapping[str, Any],
     path: str | Path,
     sections: Sequence[SectionMaker] = SECTIONS,
+    *,
+    studies: Sequence[StudyResult] = (),
 ) -> Path:
     """Write one HTML file that shows a run: offline, self-contained, light and dark.
 
@@ -54,6 +65,8 @@ def write_report(
         The file to write; it appears whole or not at all.
     sections : sequence of functions, optional
         What makes the sections, in order.
+    studies : sequence of StudyResult, optional
+        Each gets a section, and its summary a line of the closing page.
 
     Returns
     -------
@@ -69,7 +82,7 @@ def write_report(
     """
     if not evaluations:
         raise DataError("a report needs at least one evaluation")
-    run = Run(list(evaluations), manifest)
+    run = Run(list(evaluations), manifest, list(studies))
     made = [section for make in sections for section in make(run)]
     page = _render(run, made)
     path = Path(path)

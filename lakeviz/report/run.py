@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 if TYPE_CHECKING:
+    from lakeviz.analysis.result import StudyResult
     from lakeviz.lake.evaluation import Evaluation
 
 
@@ -32,10 +33,13 @@ class Run:
     manifest
         Settings and versions; every key is optional. ``groups`` maps names to categories that are
         reported apart, such as those an embedded model was not trained on.
+    studies
+        Results of studies, each a section of its own.
     """
 
     evaluations: Sequence[Evaluation]
     manifest: Mapping[str, Any]
+    studies: Sequence[StudyResult] = ()
 
     @cached_property
     def groups(self) -> list[Group]:

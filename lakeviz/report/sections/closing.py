@@ -14,6 +14,7 @@ from lakeviz.plots.controls import CONTROL_NAMES, control_order, metric_title
 from lakeviz.plots.tables import numbers, where
 from lakeviz.plots.template import counted
 from lakeviz.report.run import Group, Run, Section
+from lakeviz.report.sections.studies import anchor
 
 _COMPARED = (("image", "auroc"), ("pixel", "aupro"))
 _MEASURED = (("image", "auroc"), ("pixel", "auroc"), ("pixel", "aupro"))
@@ -25,6 +26,7 @@ def closing(run: Run) -> list[Section]:
         "groups": [_of_group(group) for group in run.groups if len(group.evaluations) > 1],
         "summaries": [e.summary() for e in run.ordered],
         "comparisons": list(_comparisons(run)),
+        "studies": [(anchor(s), s.title, s.summary()) for s in run.studies],
         "conventions": conventions(run),
         "limits": list(_limits(run)),
     }

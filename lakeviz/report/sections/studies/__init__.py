@@ -1,0 +1,82 @@
+"""One section per study that was run: its summary, table, figures, and what made it.
+
+How a study is shown lives in the file of its name: ``figures(result)`` and ``headline(result)``.
+"""
+
+from __future__ import annotations
+
+import json
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+import plotly.graph_objects as go
+
+from lakeviz.errors import LakevizError
+from lakeviz.report.embedding import EmbeddedFigure, embed, without_figure
+from lakeviz.report.run import Run, Section
+
+if TYPE_CHECKING:
+    from types import ModuleType
+
+    from lakeviz.analysis.result import StudyResult
+
+
+def studies(run: Run) -> list[Section]:
+    """Make the section of every study of the run."""
+    return [
+        Section(anchor(result), result.title, "study.html", _context(result), "Studies")
+        for result in run.studies
+    ]
+
+
+def anchor(result: StudyResult) -> str:
+    """Id of a study's section."""
+    return f"study-{result.name}"
+
+
+def study_figures(result: StudyResult) -> list[go.Figure]:
+    """Every figure of a study, as its section shows them.
+
+    Raises
+    ------
+    LakevizError
+        If one cannot be drawn from this result.
+    """
+    return _shown(result).figures(result)
+
+
+def _shown(result: StudyResult) -> ModuleType:
+    return import_module(f"{__name__}.{result.name}")
+
+
+def _context(result: StudyResult) -> dict[str, Any]:
+    headline = _shown(result).headline(result)
+    return {
+        "summary": result.summary(),
+        "notes": result.notes,
+        "columns": [str(column) for column in headline.columns],
+        "rows": [[_text(value) for value in row] for row in headline.to_numpy().tolist()],
+        "figures": _embedded(result),
+        "tables": [(name, len(table)) for name, table in result.tables.items()],
+        "settings": _settings(result),
+    }
+
+
+def _embedded(result: StudyResult) -> list[EmbeddedFigure]:
+    try:
+        return [embed(fig) for fig in study_figures(result)]
+    except LakevizError as error:
+        return [without_figure(result.title, str(error))]
+
+
+def _settings(result: StudyResult) -> list[tuple[str, str]]:
+    given = result.provenance.get("settings", {})
+    return [(name, _text(value)) for name, value in given.items()]
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, str):
+        return value
+    if value is None or value != value:
+        return "—"
+    return json.dumps(value, ensure_ascii=False)
