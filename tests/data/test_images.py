@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 
 from lakeviz.data import load_image, load_mask
+from lakeviz.data.images import image_size
 from lakeviz.errors import ImageReadError, MaskError
 
 
@@ -201,3 +202,16 @@ def test_bad_masks_are_named(tmp_path):
     (tmp_path / "folder").mkdir()
     with pytest.raises(MaskError, match="folder holds no image"):
         load_mask(tmp_path / "folder", (1, 1))
+
+
+def test_image_size_is_that_of_the_upright_image(tmp_path):
+    path = tmp_path / "turned.jpg"
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.new("RGB", (30, 20)).save(path, exif=exif)
+    width, height = load_image(path).size
+    assert image_size(path) == (height, width) == (30, 20)
+    Image.new("L", (7, 5)).save(tmp_path / "plain.png")
+    assert image_size(tmp_path / "plain.png") == (5, 7)
+    with pytest.raises(ImageReadError, match=r"nothing\.png does not exist"):
+        image_size(tmp_path / "nothing.png")

@@ -274,7 +274,7 @@ def test_further_sections_join(make, page):
         context = {
             "groups": [],
             "summaries": ["my own"],
-            "comparisons": [],
+            "comparisons": [], "studies": [],
             "conventions": [],
             "limits": [],
         }
