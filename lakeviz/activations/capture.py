@@ -33,6 +33,7 @@ def stream_statistics(
     points: NamesFilter,
     *,
     with_covariance: bool = False,
+    with_tokens: bool = False,
     loading: Loading | None = None,
 ) -> RunningStatistics:
     """Stream the statistics of patch tokens; memory does not depend on the number of images.
@@ -43,6 +44,8 @@ def stream_statistics(
         See :class:`TokenBatches`.
     with_covariance : bool
         Whether to stream covariance matrices too (channel^2 doubles per point).
+    with_tokens : bool
+        Whether to keep the tokens too, for selectors that need them; memory then grows with them.
 
     Returns
     -------
@@ -50,7 +53,9 @@ def stream_statistics(
         One :class:`ChannelStatistics` per hook point.
     """
     batches = TokenBatches(model, images, points, loading=loading, label="statistics")
-    statistics = RunningStatistics(batches.points, with_covariance=with_covariance)
+    statistics = RunningStatistics(
+        batches.points, with_covariance=with_covariance, with_tokens=with_tokens
+    )
     for batch in batches:
         statistics.update_tokens(batch.tokens)
     return statistics

@@ -2,7 +2,8 @@
 
 Batches are merged by the pairwise update of Chan, Golub and LeVeque (1983), "Algorithms for
 computing the sample variance": counts, means and centred second moments of two parts give those of
-the whole without a second look at the data. Memory does not depend on the number of tokens.
+the whole without a second look at the data. Memory does not depend on the number of tokens, unless
+the tokens themselves are asked for, as order statistics (a median) need them.
 """
 
 from __future__ import annotations
@@ -68,7 +69,9 @@ class ChannelStatistics:
     """Count, mean, variance, minimum and maximum of each channel of one hook point.
 
     With ``with_covariance=True`` the full co-moment matrix is streamed too (channel^2 doubles),
-    which truncated PCA needs.
+    which truncated PCA needs. With ``with_tokens=True`` the tokens are kept as well, in single
+    precision, which selectors by medians and quantiles need: memory then grows with the number of
+    tokens, so it is for few images. Kept tokens are no part of :meth:`arrays`.
 
     Parameters
     ----------
@@ -76,6 +79,8 @@ class ChannelStatistics:
         Hook point the tokens come from, for error messages.
     with_covariance : bool
         Whether to stream the covariance matrix.
+    with_tokens : bool
+        Whether to keep the tokens.
     """
 
     point: str
@@ -86,6 +91,8 @@ class ChannelStatistics:
     minimum: Vector = field(default_factory=lambda: np.zeros(0))
     maximum: Vector = field(default_factory=lambda: np.zeros(0))
     comoment: Float[np.ndarray, "channel channel"] | None = None
+    with_tokens: bool = False
+    kept: list[Float[np.ndarray, "token channel"]] | None = field(default=None, repr=False)
 
     @property
     def n_channels(self) -> int:
@@ -114,6 +121,24 @@ class ChannelStatistics:
                 "with_covariance=True"
             )
         return self.comoment / self.count
+
+    @property
+    def tokens(self) -> Float[np.ndarray, "token channel"]:
+        """All tokens seen, in single precision and in their order.
+
+        Raises
+        ------
+        ActivationError
+            If they were not kept.
+        """
+        self._need_data()
+        if self.kept is None:
+            raise ActivationError(
+                f"{self.point}: no tokens were kept; make the statistics with with_tokens=True"
+            )
+        if len(self.kept) > 1:
+            self.kept = [np.concatenate(self.kept)]
+        return self.kept[0]
 
     def _need_data(self) -> None:
         if self.count == 0:
@@ -171,12 +196,16 @@ class ChannelStatistics:
         comoment = None
         if products is not None:
             comoment = products.cpu().numpy() - np.outer(total, total) / n
-        return ChannelStatistics(self.point, self.with_covariance, n, mean, m2, low, high, comoment)
+        made = ChannelStatistics(self.point, self.with_covariance, n, mean, m2, low, high, comoment)
+        if self.with_tokens:
+            flat = tokens.reshape(-1, channels).to("cpu", torch.float32)
+            made.kept = [flat.numpy().copy()]  # batches may be overwritten by those that follow
+        return made
 
     def merge(self, other: ChannelStatistics) -> ChannelStatistics:
         """Take in the statistics of other tokens of the same point; returns ``self``.
 
-        The covariance is kept only if both sides have it.
+        Covariance and tokens are kept only if both sides have them.
 
         Raises
         ------
@@ -193,6 +222,7 @@ class ChannelStatistics:
             self.count, self.mean, self.m2 = other.count, other.mean.copy(), other.m2.copy()
             self.minimum, self.maximum = other.minimum.copy(), other.maximum.copy()
             self.comoment = None if other.comoment is None else other.comoment.copy()
+            self.kept = None if other.kept is None else list(other.kept)
             return self
         if other.n_channels != self.n_channels:
             raise ActivationError(
@@ -208,6 +238,8 @@ class ChannelStatistics:
             self.comoment = self.comoment + other.comoment + np.outer(delta, delta) * weight
         else:
             self.comoment = None
+        both = self.kept is not None and other.kept is not None
+        self.kept = [*(self.kept or []), *(other.kept or [])] if both else None
         self.minimum = np.minimum(self.minimum, other.minimum)
         self.maximum = np.maximum(self.maximum, other.maximum)
         self.count = total
@@ -249,12 +281,16 @@ class RunningStatistics(dict[str, ChannelStatistics]):
     ----------
     points : iterable of str
         Hook points.
-    with_covariance : bool
+    with_covariance, with_tokens : bool
         Passed on to each.
     """
 
-    def __init__(self, points: Iterable[str], *, with_covariance: bool = False):
-        super().__init__((p, ChannelStatistics(p, with_covariance)) for p in points)
+    def __init__(
+        self, points: Iterable[str], *, with_covariance: bool = False, with_tokens: bool = False
+    ):
+        super().__init__(
+            (p, ChannelStatistics(p, with_covariance, with_tokens=with_tokens)) for p in points
+        )
 
     def update_tokens(self, tokens: Mapping[str, Float[Tensor, "*token channel"]]) -> None:
         """Update every point from a mapping of its tokens."""

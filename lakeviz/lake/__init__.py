@@ -8,6 +8,7 @@ from lakeviz.lake.layers import default_layers, layer_points
 from lakeviz.lake.maps import ImageScoreRule, ScoreMaps, upsample
 from lakeviz.lake.normalisation import Normalisation, normalise
 from lakeviz.lake.prompts import PromptEnsemble
+from lakeviz.lake.robust import mad, trimmed_variance
 from lakeviz.lake.selection import NeuronSelection, Selection, SubspaceSelection
 from lakeviz.lake.selectors import SELECTORS, Selector, get_selector, register_selector, select
 from lakeviz.lake.text import TextBranch, TextOptions, fit_text
@@ -40,8 +41,10 @@ __all__ = [
     "get_selector",
     "greedy_coreset",
     "layer_points",
+    "mad",
     "normalise",
     "register_selector",
     "select",
+    "trimmed_variance",
     "upsample",
 ]

@@ -176,13 +176,17 @@ class Lake:
         images, category = _normal_images(images)
         o = self.options
         specs = self._specs(controls)
-        covariance = any(get_selector(s.selector).needs_covariance for s in specs.values())
+        selectors = [get_selector(s.selector) for s in specs.values()]
         text = None
         if self.text_weight > 0:
             text = fit_text(self.model, class_name or category or "object", o.text)
         batches = TokenBatches(self.model, images, self.points, loading=loading, label="fit")
         keep = batches.bytes_per_image() * len(images) <= _KEEP_BYTES
-        statistics = RunningStatistics(batches.points, with_covariance=covariance)
+        statistics = RunningStatistics(
+            batches.points,
+            with_covariance=any(s.needs_covariance for s in selectors),
+            with_tokens=any(s.needs_tokens for s in selectors),
+        )
         kept, normal_ids = [], []
         for batch in batches:
             statistics.update_tokens(batch.tokens)

@@ -37,6 +37,8 @@ class Selector:
         Whether another seed gives another selection.
     uses_k : bool
         Whether ``k`` has a meaning; it is not checked where it has none.
+    needs_tokens : bool
+        Whether the statistics must hold the tokens themselves.
     """
 
     name: str
@@ -45,6 +47,7 @@ class Selector:
     needs_covariance: bool = False
     is_random: bool = False
     uses_k: bool = True
+    needs_tokens: bool = False
 
 
 SELECTORS: dict[str, Selector] = {}
@@ -56,6 +59,7 @@ def register_selector(
     needs_covariance: bool = False,
     is_random: bool = False,
     uses_k: bool = True,
+    needs_tokens: bool = False,
 ) -> Callable[[SelectorFunction], SelectorFunction]:
     """Register a function as selector ``name``; its docstring's first line describes it.
 
@@ -69,7 +73,9 @@ def register_selector(
         if name in SELECTORS:
             raise SelectionError(f"a selector {name!r} is already registered")
         description = (function.__doc__ or "").strip().split("\n")[0]
-        SELECTORS[name] = Selector(name, function, description, needs_covariance, is_random, uses_k)
+        SELECTORS[name] = Selector(
+            name, function, description, needs_covariance, is_random, uses_k, needs_tokens
+        )
         return function
 
     return decorate

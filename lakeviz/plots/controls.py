@@ -19,6 +19,8 @@ CONTROL_NAMES = {
     "all": "all neurons",
     "pca": "truncated PCA",
     "random_rotation": "random rotation",
+    "mad": "median absolute deviation",
+    "trimmed_variance": "trimmed variance",
 }
 METRIC_NAMES = {
     "auroc": "AUROC",

@@ -30,6 +30,7 @@ from lakeviz.lake import (
     TextOptions,
     VisualOptions,
     detector,
+    select,
 )
 
 PATCHES = [(0, 0), (1, 2), (3, 3), (2, 0)]
@@ -168,6 +169,21 @@ def test_controls_of_the_same_pass_equal_detectors_of_their_own(tiny_model) -> N
         close(maps.parts[f"control/{selector}#{seed}"], own.score(anomalous()).parts["visual"])
     plain = Lake(model, k=6, layers=[0, 2]).fit(normal(3)).score(anomalous())
     close(maps.patch, plain.patch)
+
+
+def test_selectors_that_need_tokens_get_them(tiny_model) -> None:
+    model = tiny_model("timm")
+    lake = Lake(model, k=6, layers=[1], selector="mad").fit(
+        normal(3), controls=[("trimmed_variance", 0)]
+    )
+    point = lake.points[0]
+    assert lake.statistics is not None
+    expected = select(lake.statistics[point], 6, "mad")
+    assert lake.visual.selections[point].channels.tolist() == expected.channels.tolist()
+    assert len(lake.statistics[point].tokens) == lake.statistics[point].count
+    without = Lake(model, k=6, layers=[1]).fit(normal(3))
+    assert without.statistics is not None
+    assert without.statistics[point].kept is None
 
 
 def test_full_rotation_equals_all_channels(tiny_model) -> None:
