@@ -18,7 +18,7 @@ from lakeviz.errors import ConfigError, OutputError, StoreError
 from lakeviz.lake.persist import read_json, write_json
 
 PROTOCOL = "lakeviz-study/1"
-STUDY_FILE = "study.json"
+STUDIES, STUDY_FILE = "studies", "study.json"
 _METADATA = b"lakeviz"
 _SHOWN_ROWS = 12
 
@@ -188,6 +188,18 @@ def load_study(folder: str | Path) -> StudyResult:
     if name not in RESULTS:
         raise StoreError(f"{folder} holds a study {name!r}, which this version does not know")
     return RESULTS[name].from_parquet(folder)
+
+
+def load_studies(run: str | Path) -> list[StudyResult]:
+    """Read every study of a run's folder, in the order of their names.
+
+    Raises
+    ------
+    StoreError
+        As :func:`load_study`.
+    """
+    found = sorted((Path(run) / STUDIES).glob(f"*/{STUDY_FILE}"))
+    return [load_study(path.parent) for path in found]
 
 
 def _read_description(folder: Path) -> Mapping[str, Any]:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lakeviz.activations import Loading
-from lakeviz.analysis.result import STUDY_FILE, StudyResult, load_study
+from lakeviz.analysis.result import STUDIES, StudyResult
 from lakeviz.analysis.study_data import STUDY_MAP_SIZE, StudyData, capture_study
 from lakeviz.data import Dataset, read_dataset
 from lakeviz.data.dataset import unknown_category
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from lakeviz.lake import Evaluation
     from lakeviz.models import VisionModel
 
-ACTIVATIONS, STUDIES = "activations", "studies"
+ACTIVATIONS = "activations"
 
 
 @dataclass(frozen=True)
@@ -172,11 +172,6 @@ class StudyRun:
     def save(self, result: StudyResult) -> Path:
         """Write a result into the run's folder, where its report finds it."""
         return result.to_parquet(self.folder / STUDIES / result.name)
-
-    def studies(self) -> list[StudyResult]:
-        """Every study that was run, in the order of their names."""
-        folders = sorted((self.folder / STUDIES).glob(f"*/{STUDY_FILE}"))
-        return [load_study(path.parent) for path in folders]
 
     def evaluations(self) -> list[Evaluation]:
         """The evaluations of the run that are finished."""

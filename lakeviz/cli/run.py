@@ -129,11 +129,22 @@ def finish(
     described : mapping, optional
         What the report says of the run instead of its settings: ``dataset``, ``command``.
     """
+    from lakeviz.analysis.result import load_studies
     from lakeviz.cli.tables import show
+    from lakeviz.lake.persist import write_json
+    from lakeviz.lake.run import MANIFEST
     from lakeviz.report import write_report
 
-    manifest = result.manifest | {"groups": groups or {}} | dict(described or {})
-    report = write_report(result.evaluations, manifest, result.folder / "report.html")
+    shown = {"groups": groups or {}, **(described or {})}
+    manifest = result.manifest | shown
+    if groups or described:  # for the studies, which write the report anew
+        write_json(result.folder / MANIFEST, result.manifest | {"report": shown})
+    report = write_report(
+        result.evaluations,
+        manifest,
+        result.folder / "report.html",
+        studies=load_studies(result.folder),
+    )
     overview = result.overview()
     for name, members in (groups or {}).items():
         overview.loc[f"mean of {name}"] = overview.loc[overview.index.isin(members)].mean()
@@ -144,16 +155,16 @@ def finish(
         "pixel average_precision": "pixel AP",
         "pixel aupro": "AUPRO",
     }
-    shown = overview.reindex(columns=list(columns)).rename(columns=columns)
-    show(shown.map(lambda v: "-" if v != v else f"{v:.3f}"), index=True)
+    numbers = overview.reindex(columns=list(columns)).rename(columns=columns)
+    show(numbers.map(lambda v: "-" if v != v else f"{v:.3f}"), index=True)
     controls = result.table("controls")
     if not controls.empty:
         click.echo(
             "\nvisual branch minus same-size controls, mean over categories (per category and"
         )
         click.echo("with intervals: controls.csv)")
-        keys, numbers = ["level", "metric", "control"], ["value", "control_mean", "difference"]
-        mean = controls.pivot_table(index=keys, values=numbers, sort=False)
+        keys, values = ["level", "metric", "control"], ["value", "control_mean", "difference"]
+        mean = controls.pivot_table(index=keys, values=values, sort=False)
         show(mean.map("{:.3f}".format).reset_index())
     skipped = sum(len(e.maps.skipped) for e in result.evaluations)
     if skipped:

@@ -81,7 +81,7 @@ def test_what_cannot_be_measured_is_left_out_with_a_reason(truth, maps):
     assert no_masks.reasons == {"pixel": "there are no masks"}
     one_class = Yardstick(Truth.of_masks(np.zeros(N, int), None))
     assert not one_class.measure(maps[0]).values
-    with pytest.raises(MetricError, match="no metric is defined.*image: all 12 images are normal"):
+    with pytest.raises(MetricError, match=r"no metric is defined.*image: all 12 images are normal"):
         one_class.require_some()
 
 

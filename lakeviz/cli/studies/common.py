@@ -73,14 +73,15 @@ def each_category(run: StudyRun, given: dict[str, Any], **settings: Any) -> Iter
 
 def conclude(run: StudyRun, results: Sequence[StudyResult]) -> None:
     """Join the categories, write the result and the report anew, and print what was found."""
+    from lakeviz.analysis.result import load_studies
     from lakeviz.report import write_report
 
     first = results[0]
     result = type(first).join(results)
     folder = run.save(result)
-    manifest = run.manifest
+    manifest = run.manifest | run.manifest.get("report", {})
     report = write_report(
-        run.evaluations(), manifest, run.folder / "report.html", studies=run.studies()
+        run.evaluations(), manifest, run.folder / "report.html", studies=load_studies(run.folder)
     )
     click.echo(result.summary())
     for note in result.notes:
