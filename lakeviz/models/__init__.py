@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from lakeviz.models.hooked import HookedTower
     from lakeviz.models.loading import load_model
     from lakeviz.models.preprocess import Preprocess
+    from lakeviz.models.removal import weights_removed
     from lakeviz.models.taps import read_only
     from lakeviz.models.text import TextEncoder
     from lakeviz.models.vision_model import VisionModel
@@ -25,6 +26,7 @@ _HOME = {
     "load_model": "loading",
     "models_table": "catalog",
     "read_only": "taps",
+    "weights_removed": "removal",
 }
 
 __all__ = [
@@ -35,6 +37,7 @@ __all__ = [
     "load_model",
     "models_table",
     "read_only",
+    "weights_removed",
 ]
 
 

@@ -12,9 +12,10 @@ from dataclasses import dataclass
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from lakeviz.errors import ModelError
+from lakeviz.errors import HookError, ModelError
 from lakeviz.models.attention import HEAD_POINTS, AttentionView, HeadTap
 from lakeviz.models.points import InputTap, OutputTap, Point, ResidMidTap, Tap
+from lakeviz.models.writers import Rows
 
 TOKENS = ("batch", "token", "d_model")
 
@@ -41,6 +42,11 @@ class BlockParts:
         Where the neurons' activations are read.
     mlp_write
         The linear layer that writes the neurons into the residual stream.
+    attn_rows, mlp_rows
+        The last layers of the two branches that have one row of weights per channel: where that row
+        is 0, so is the channel of ``attn_out`` or ``mlp_out``.
+    neurons_keep_zero
+        Whether a channel of ``mlp_post`` is 0 where the row of ``mlp_in`` is.
     """
 
     block: nn.Module
@@ -54,6 +60,9 @@ class BlockParts:
     mlp_in: nn.Linear | None = None
     mlp_post: Tap | None = None
     mlp_write: nn.Linear | None = None
+    attn_rows: nn.Module | None = None
+    mlp_rows: nn.Module | None = None
+    neurons_keep_zero: bool = False
 
 
 class TowerAdapter(ABC):
@@ -71,6 +80,8 @@ class TowerAdapter(ABC):
         ``(height, width)`` in pixels.
     n_prefix_tokens
         Tokens before the first patch token (class token and registers).
+    has_class_token
+        Whether the first of them is a class token.
     d_model, n_heads, d_head
         Residual width, heads, head width (0 where there are none).
     """
@@ -81,6 +92,7 @@ class TowerAdapter(ABC):
     image_size: tuple[int, int]
     patch_size: tuple[int, int]
     n_prefix_tokens: int
+    has_class_token: bool = False
     d_model: int
     n_heads: int = 0
     d_head: int = 0
@@ -94,6 +106,19 @@ class TowerAdapter(ABC):
         self, tokens: Float[Tensor, "batch token d_model"]
     ) -> Float[Tensor, "batch token joint"]:
         """Map residual tokens as the pooled token is mapped: final norm, then projection."""
+
+    def embedding_writers(self) -> list[Rows]:
+        """Parameters that write the residual stream before the first block.
+
+        Raises
+        ------
+        HookError
+            If the tower has none that write one channel each.
+        """
+        raise HookError(
+            f"weights of a channel cannot be removed from this {self.architecture} tower: its "
+            "blocks do not add to one residual stream of tokens; use a vision transformer"
+        )
 
     def grid(self, image_size: tuple[int, int] | None = None) -> tuple[int, int]:
         """Rows and columns of patches for an image size (the tower's own by default)."""

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from lakeviz.models.adapter import BlockParts, TowerAdapter
 from lakeviz.models.attention import AttentionView
 from lakeviz.models.points import InputTap, OutputTap, Point
+from lakeviz.models.writers import Rows, embedding_rows, keeps_zero
 
 
 class PackedAttentionView(AttentionView):
@@ -63,6 +64,7 @@ def _attention_view(attn: nn.Module) -> PackedAttentionView | None:
 
 
 def _parts(block: Any) -> BlockParts:
+    ln_attn = getattr(block, "ln_attn", nn.Identity())
     return BlockParts(
         block=block,
         ln1=block.ln_1,
@@ -75,6 +77,9 @@ def _parts(block: Any) -> BlockParts:
         mlp_in=block.mlp.c_fc,
         mlp_post=OutputTap(block.mlp.gelu),
         mlp_write=block.mlp.c_proj,
+        attn_rows=block.attn.out_proj if isinstance(ln_attn, nn.Identity) else ln_attn,
+        mlp_rows=block.mlp.c_proj,
+        neurons_keep_zero=keeps_zero(block.mlp.gelu),
     )
 
 
@@ -82,6 +87,7 @@ class OpenClipViT(TowerAdapter):
     """Adapter of ``open_clip.transformer.VisionTransformer``."""
 
     architecture = "open_clip_vit"
+    has_class_token = True
 
     def __init__(self, tower: VisionTransformer) -> None:
         self.tower = self.vit = tower
@@ -103,6 +109,12 @@ class OpenClipViT(TowerAdapter):
         joint = vit.output_dim if vit.proj is not None else self.d_model
         ln_final = vit.ln_post if plain else None
         return points + self._head_points(ln_final, not vit.final_ln_after_pool, joint, "joint")
+
+    def embedding_writers(self) -> list[Rows]:
+        """``ln_pre``; without it patch convolution, class token and position embeddings."""
+        vit = self.vit
+        others = (Rows(vit, "class_embedding"), Rows(vit, "positional_embedding", -1))
+        return embedding_rows(vit.ln_pre, vit.conv1, others, self.architecture)
 
     def project_tokens(
         self, tokens: Float[Tensor, "batch token d_model"]

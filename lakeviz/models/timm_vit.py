@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from open_clip.timm_model import TimmModel
 from timm.layers.attention import Attention, AttentionRope
+from timm.layers.mlp import GluMlp, SwiGLU
 from timm.layers.pos_embed_sincos import apply_rot_embed_cat
 from timm.models.eva import EvaAttention, EvaBlockPostNorm
 from timm.models.vision_transformer import ResPostBlock
@@ -23,6 +24,7 @@ from torch import Tensor, nn
 from lakeviz.models.adapter import BlockParts, TowerAdapter
 from lakeviz.models.attention import AttentionView
 from lakeviz.models.points import InputTap, OutputTap, Point, Tap
+from lakeviz.models.writers import Rows, embedding_rows, keeps_zero
 
 
 class TimmAttentionView(AttentionView):
@@ -94,6 +96,23 @@ def _mlp_taps(mlp: Any) -> tuple[nn.Linear | None, Tap | None, nn.Linear | None]
     return read, InputTap(write) if gated else OutputTap(mlp.act), write
 
 
+def _neurons_keep_zero(mlp: Any, post: Tap | None) -> bool:
+    """Whether a neuron whose row of ``fc1`` is 0 is 0 itself."""
+    act = getattr(mlp, "act", None)
+    if isinstance(post, OutputTap):
+        return keeps_zero(act)
+    plain = isinstance(mlp, GluMlp | SwiGLU) and isinstance(mlp.norm, nn.Identity)
+    # With the gate last, the first half of fc1 is a factor and not what the gate reads.
+    return plain and (getattr(mlp, "gate_last", False) or keeps_zero(act))
+
+
+def _attn_rows(block: Any, post_norm: bool) -> nn.Module | None:
+    if post_norm:
+        return block.norm1
+    attn = getattr(block, "attn", None)
+    return attn.proj if isinstance(attn, Attention | AttentionRope | EvaAttention) else None
+
+
 def _scale(block: Any, which: int) -> Tensor | None:
     module = getattr(block, f"ls{which}", None)
     return getattr(module, "gamma", getattr(block, f"gamma_{which}", None))
@@ -116,6 +135,9 @@ def _parts(block: Any) -> BlockParts:
         mlp_in=mlp_in,
         mlp_post=mlp_post,
         mlp_write=mlp_write,
+        attn_rows=_attn_rows(block, post_norm),
+        mlp_rows=block.norm2 if post_norm else mlp_write,
+        neurons_keep_zero=_neurons_keep_zero(mlp, mlp_post),
     )
 
 
@@ -135,6 +157,7 @@ class TimmViT(TowerAdapter):
         # With a convolutional stem (ViTamin) patch_embed.patch_size is not the stride in pixels.
         self.patch_size = (height // rows, width // columns)
         self.n_prefix_tokens = vit.num_prefix_tokens
+        self.has_class_token = getattr(vit, "cls_token", None) is not None
         self.d_model = vit.embed_dim
         view = self.blocks[0].attn
         if view is not None:
@@ -157,6 +180,15 @@ class TimmViT(TowerAdapter):
             return InputTap(patch_drop)
         pos_drop = getattr(self.vit, "pos_drop", None)
         return None if pos_drop is None else OutputTap(pos_drop)
+
+    def embedding_writers(self) -> list[Rows]:
+        """``norm_pre``; without it patch layer, class token, registers, position embeddings."""
+        vit = self.vit
+        norm = getattr(vit.patch_embed, "norm", None)
+        patches = getattr(vit.patch_embed, "proj", None) if _is_identity(norm) else norm
+        names = ("cls_token", "dist_token", "reg_token", "pos_embed")
+        others = [Rows(vit, name, -1) for name in names]
+        return embedding_rows(getattr(vit, "norm_pre", None), patches, others, self.architecture)
 
     def _out_features(self) -> int:
         linears = [m for m in _head(self.tower).modules() if isinstance(m, nn.Linear)]
@@ -182,6 +214,10 @@ def is_timm_vit(module: nn.Module) -> bool:
     """Whether a timm model has the parts a ViT adapter needs."""
     needed = ("blocks", "patch_embed", "num_prefix_tokens", "norm", "embed_dim")
     return all(hasattr(module, name) for name in needed)
+
+
+def _is_identity(module: nn.Module | None) -> bool:
+    return module is None or isinstance(module, nn.Identity)
 
 
 def _head(tower: Any) -> nn.Module:
