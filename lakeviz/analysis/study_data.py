@@ -13,7 +13,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from lakeviz.activations import ChannelStatistics, Loading, TokenBatches, token_grid
+from lakeviz.activations import ChannelStatistics, Loading, token_grid
+from lakeviz.analysis.text_maps import TextMaps, text_maps
 from lakeviz.analysis.tokens import StudyTokens, capture_tokens
 from lakeviz.analysis.yardstick import DEFAULT_BOOTSTRAP, DEFAULT_METRICS, Metric, Yardstick
 from lakeviz.data import Dataset, FewShotDraw
@@ -22,9 +23,9 @@ from lakeviz.errors import ConfigError, DataError, SelectionError
 from lakeviz.lake import (
     LakeOptions,
     Selection,
-    TextBranch,
     VisualBranch,
     fit_text,
+    get_selector,
     layer_points,
     select,
 )
@@ -41,22 +42,6 @@ if TYPE_CHECKING:
 
 STUDY_MAP_SIZE = (128, 128)
 _BATCH = 64  # images restricted and searched at a time
-
-
-@dataclass(frozen=True)
-class TextMaps:
-    """What the text branch says of the test images.
-
-    Attributes
-    ----------
-    patch : float array [image, row, column]
-        Probability of "anomalous" of each patch.
-    image : float array [image]
-        The same of the image embedding.
-    """
-
-    patch: Float[np.ndarray, "image row column"]
-    image: Float[np.ndarray, " image"]
 
 
 @dataclass(frozen=True)
@@ -152,6 +137,57 @@ class StudyData:
             provenance={"fit": {"sample_ids": ids[0]}, "test": {"n_images": n_test}},
         )
 
+    def view(
+        self,
+        *,
+        images: Sequence[int] | None = None,
+        points: Sequence[str] | None = None,
+        options: LakeOptions | None = None,
+    ) -> StudyData:
+        """See the same captured tokens under other settings; nothing is captured or copied.
+
+        Parameters
+        ----------
+        images : sequence of int, optional
+            Normal images to fit on, in this order; all by default.
+        points : sequence of str, optional
+            Hook points, of those captured; all by default.
+        options : LakeOptions, optional
+            Other settings, of the same text branch and map size.
+
+        Raises
+        ------
+        StoreError
+            If an image is out of range.
+        ConfigError
+            If a point was not captured, or the options need another text branch or map size.
+        """
+        changes: dict[str, Any] = {}
+        if images is not None:
+            changes["normal"] = self.normal.some(images)
+            changes["normal_paths"] = tuple(
+                self.normal_paths[i] for i in images if self.normal_paths
+            )
+            known = self.provenance.get("fit", {}).get("sample_ids", self.normal.sample_ids)
+            fit = {"n_images": len(images), "sample_ids": [known[i] for i in images]}
+            changes["provenance"] = {**self.provenance, "fit": fit}
+        if points is not None:
+            missing = [p for p in points if p not in self.points]
+            if missing or not points:
+                raise ConfigError(
+                    f"{self.category}: {missing[0] if missing else 'no point'} was not captured; "
+                    f"there are {', '.join(self.points)}"
+                )
+            changes["points"] = tuple(points)
+        if options is not None:
+            if (options.map_size, options.text) != (self.options.map_size, self.options.text):
+                raise ConfigError(
+                    f"{self.category}: a view has the map size and text branch of its capture"
+                )
+            none = options.text_weight is None and self.text is None
+            changes |= {"options": options, "text_weight": 0.0 if none else _weight(options)}
+        return replace(self, **changes)
+
     # --- selections and branches ---
 
     def n_channels(self, point: str) -> int:
@@ -163,10 +199,21 @@ class StudyData:
         """Statistics, with covariance, of the normal patch tokens at each point."""
         return self.statistics_of(None)
 
-    def statistics_of(self, images: Sequence[int] | None) -> dict[str, ChannelStatistics]:
-        """Statistics, with covariance, of some of the normal images (all: None)."""
+    @cached_property
+    def _statistics_with_tokens(self) -> dict[str, ChannelStatistics]:
+        return self.statistics_of(None, with_tokens=True)
+
+    def statistics_of(
+        self, images: Sequence[int] | None, *, with_tokens: bool = False
+    ) -> dict[str, ChannelStatistics]:
+        """Statistics, with covariance, of some of the normal images (all: None).
+
+        ``with_tokens`` keeps the tokens too, for selectors that need them.
+        """
         return {
-            p: ChannelStatistics(p, with_covariance=True).update(self.normal.patches(p, images))
+            p: ChannelStatistics(p, with_covariance=True, with_tokens=with_tokens).update(
+                self.normal.patches(p, images)
+            )
             for p in self.points
         }
 
@@ -183,7 +230,11 @@ class StudyData:
         ------
         SelectionError
             If ``k`` is out of range or the selector is unknown.
+        ActivationError
+            If statistics are given without the tokens a selector needs.
         """
+        if statistics is None and get_selector(selector).needs_tokens:
+            statistics = self._statistics_with_tokens
         found = statistics or self.statistics
         return {p: select(found[p], k, selector, seed=seed) for p in self.points}
 
@@ -197,8 +248,10 @@ class StudyData:
         if not selections:
             raise SelectionError(f"{self.category}: no selection was given")
         tokens = {p: self.normal.patches(p, images) for p in self.points}
+        # As in a detector, the seed of the options is that of the coresets too.
+        names = [(next(iter(s.values())).selector, self.options.seed) for s in selections]
         return fit_selections(
-            [tokens], statistics or self.statistics, selections, self.options.visual
+            [tokens], statistics or self.statistics, selections, self.options.visual, names
         )
 
     def batches(self) -> Iterator[tuple[slice, dict[str, Float[Tensor, "image patch channel"]]]]:
@@ -345,6 +398,9 @@ def capture_study(
     normal_images = normal.paths if isinstance(normal, FewShotDraw) else normal
     fitted = capture_tokens(model, normal_images, layers, cache=cache, loading=loading)
     captured = capture_tokens(model, test, wanted, cache=cache, loading=loading)
+    scored = None
+    if text is not None:
+        scored = text_maps(model, text, captured, test, cache=cache, loading=loading)
     sizes = [image_size(path) for path in test.paths]
     grids = {p: token_grid(model.tower, p) for p in layers}
     ids = list(normal.sample_ids)
@@ -357,7 +413,7 @@ def capture_study(
         truth=Truth.of_dataset(test, sizes, options.map_size),
         sizes=sizes,
         options=options,
-        text=None if text is None else _text_maps(model, text, captured, test, loading),
+        text=scored,
         text_weight=weight,
         model=model,
         dataset=test,
@@ -398,31 +454,3 @@ def _text_weight(model: VisionModel, options: LakeOptions) -> float:
     if options.text_weight is None and text_obstacle(model):
         return 0.0
     return _weight(options)
-
-
-def _text_maps(
-    model: VisionModel,
-    text: TextBranch,
-    tokens: StudyTokens,
-    test: Dataset,
-    loading: Loading | None,
-) -> TextMaps:
-    """Score the test images with the text branch, from stored tokens where they suffice."""
-    last = f"blocks.{model.n_blocks - 1}.hook_resid_post"
-    grid = token_grid(model.tower, text.point)
-    patch, image = [], []
-    with torch.inference_mode():
-        for start in range(0, len(tokens), _BATCH):
-            rows = slice(start, start + _BATCH)
-            output, _ = model.tower.run_from(last, tokens.all(last, rows))
-            output = output[0] if isinstance(output, tuple) else output
-            image.append(text.probability(output).cpu().numpy())
-            if text.options.attention == "plain":
-                projected = model.project_patches(tokens.patches(text.point, rows))
-                patch.append(text.probability(projected).cpu().numpy())
-        if text.options.attention != "plain":  # a parallel path, which starts from the images
-            for batch in TokenBatches(model, test, [text.point], loading=loading):
-                scores = text.score_patches(model, batch.tokens[text.point], batch.images)
-                patch.append(scores.cpu().numpy())
-    maps = np.concatenate(patch)
-    return TextMaps(maps.reshape(len(maps), *grid), np.concatenate(image))

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
+import numpy as np
 from jaxtyping import Float
 from torch import Tensor
 
@@ -20,31 +21,11 @@ from lakeviz.activations import (
     store_key,
 )
 from lakeviz.activations.manifest import MANIFEST
+from lakeviz.analysis.gathered import GatheredTokens, TokenSource, gather, stored_images
 from lakeviz.data import Dataset
-from lakeviz.errors import StoreError
 
 if TYPE_CHECKING:
     from lakeviz.models import VisionModel
-
-
-class TokenSource(Protocol):
-    """What :class:`Activations` and :class:`ActivationStore` have in common."""
-
-    @property
-    def points(self) -> tuple[str, ...]:
-        """Hook points."""
-        ...
-
-    @property
-    def sample_ids(self) -> list[str]:
-        """Names of the images."""
-        ...
-
-    def read(
-        self, point: str, images: Sequence[int] | slice | None = None
-    ) -> Float[Tensor, "image token channel"]:
-        """Tokens of some images."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -88,6 +69,16 @@ class StudyTokens:
         """Prefix and patch tokens of some images."""
         return self.source.read(point, images)
 
+    def some(self, images: Sequence[int]) -> StudyTokens:
+        """Take some of the images, in the order given; nothing is read yet.
+
+        Raises
+        ------
+        StoreError
+            If one is out of range.
+        """
+        return StudyTokens(GatheredTokens.some(self.source, images), self.n_prefix)
+
     @classmethod
     def of_patches(
         cls, patches: Mapping[str, Float[Tensor, "image patch channel"]], sample_ids: Sequence[str]
@@ -111,9 +102,9 @@ def capture_tokens(
     model, images, points, loading
         See :class:`lakeviz.activations.TokenBatches`.
     cache : path, optional
-        Folder of stores. A store of the same model, preprocessing and images that has all the
-        points is read instead of capturing; else one is made (or gone on with) there. Without it
-        the tokens are held in memory.
+        Folder of stores. Images that lie in stores of the same model and preprocessing there, with
+        all the points, are read instead of captured, whatever else those stores hold; for the
+        others one store is made (or gone on with). Without it the tokens are held in memory.
 
     Raises
     ------
@@ -124,28 +115,33 @@ def capture_tokens(
     if cache is None:
         held = capture_activations(model, images, list(points), tokens="all", loading=loading)
         return StudyTokens(held, n_prefix)
+    cache = Path(cache)
     key = store_key(model, images, list(points), tokens="all")
-    folder = _find(Path(cache), key) or Path(cache) / key.digest[:16]
+    lying = stored_images(cache, key)
+    missing = [content not in lying for _, content in key.images]
+    if any(missing):
+        rest: Dataset | list[str | Path]
+        if isinstance(images, Dataset):
+            rest = images.where(np.array(missing))
+        else:
+            rest = [path for path, absent in zip(images, missing, strict=True) if absent]
+        own = tuple(pair for pair, absent in zip(key.images, missing, strict=True) if absent)
+        store = _capture_to_cache(model, rest, replace(key, images=own), cache, loading)
+        lying |= {content: (store, row) for row, (_, content) in enumerate(own)}
+    return StudyTokens(gather(key, lying), n_prefix)
+
+
+def _capture_to_cache(
+    model: VisionModel,
+    images: Dataset | Sequence[str | Path],
+    key: StoreKey,
+    cache: Path,
+    loading: Loading | None,
+) -> ActivationStore:
+    """Capture to the store that the key names, or go on with it."""
+    folder = cache / key.digest[:16]
     if (folder / MANIFEST).exists():
         store = ActivationStore.open(folder, allow_partial=True)
         if store.complete:
-            return StudyTokens(store, n_prefix)
-    store = capture_to_store(model, images, list(points), folder, tokens="all", loading=loading)
-    return StudyTokens(store, n_prefix)
-
-
-def _find(cache: Path, key: StoreKey) -> Path | None:
-    """Complete store in a folder of stores that holds what a key asks for, and perhaps more."""
-    if not cache.is_dir():
-        return None
-    wanted = key.as_json()
-    points = set(wanted.pop("points"))
-    for folder in sorted(p for p in cache.iterdir() if (p / MANIFEST).is_file()):
-        try:
-            store = ActivationStore.open(folder)
-        except StoreError:
-            continue  # cut off or damaged; capture_to_store says so if it is the one
-        found = store.key.as_json()
-        if points <= set(found.pop("points")) and found == wanted:
-            return folder
-    return None
+            return store
+    return capture_to_store(model, images, list(key.points), folder, tokens="all", loading=loading)
