@@ -60,7 +60,8 @@ class NeuronSelection:
 
     def project(self, tokens: Float[Tensor, "*token channel"]) -> Float[Tensor, "*token k"]:
         """Keep the selected channels of tokens."""
-        index = torch.as_tensor(np.ascontiguousarray(self.channels), device=tokens.device)
+        # A copy: a single channel taken from behind has a negative stride, which torch refuses.
+        index = torch.as_tensor(self.channels.copy(), device=tokens.device)
         return tokens.index_select(-1, index)
 
     def frame(self) -> pd.DataFrame:

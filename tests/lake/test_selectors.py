@@ -50,6 +50,11 @@ def test_bottom_takes_the_lowest() -> None:
     assert selection.channels.tolist() == [3, 0, 2]
 
 
+def test_a_single_lowest_channel_can_be_projected_on() -> None:
+    selection = select(with_variances([1, 9, 4, 0, 16]), 1, "bottom_variance")
+    assert selection.project(torch.arange(10.0).reshape(2, 5)).tolist() == [[3.0], [8.0]]
+
+
 def test_equal_variances_keep_the_order_of_their_index() -> None:
     assert select(with_variances([2, 5, 5, 5, 1]), 2).channels.tolist() == [1, 2]
 
