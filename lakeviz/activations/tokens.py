@@ -90,6 +90,28 @@ def select_tokens(
     return tokens[:, :prefix] if which == "prefix" else tokens
 
 
+def as_activation(
+    tower: HookedTower, point: str, tokens: Float[Tensor, "image token channel"]
+) -> Tensor:
+    """Arrange all tokens of a hook point as the tower has them: undoes :func:`select_tokens`.
+
+    Raises
+    ------
+    ActivationError
+        If they are not all tokens of the point.
+    """
+    found = tower.points[point]
+    n_elements = tokens.shape[1] * tokens.shape[2]
+    if n_elements != found.elements or tokens.shape[2] != neurons_of(tower, point):
+        raise ActivationError(
+            f"{point} holds {found.sizes} per image, which {tokens.shape[1]} tokens of "
+            f"{tokens.shape[2]} channels do not fill"
+        )
+    if "height" in found.axes and found.axes[1] == "channel":
+        tokens = tokens.mT
+    return tokens.reshape(len(tokens), *found.sizes)
+
+
 def token_grid(tower: HookedTower, point: str) -> tuple[int, int]:
     """Rows and columns in which a point's patch tokens lie."""
     found = tower.points[point]
