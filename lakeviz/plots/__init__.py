@@ -1,13 +1,15 @@
 """Figures: functions of tables and arrays to ``plotly.graph_objects.Figure``; they know no model.
 
-Importing this package registers the plotly templates ``lakeviz`` and ``lakeviz_dark``.
+Importing this package registers the plotly templates ``lakeviz``, ``lakeviz_dark`` and ``paper``.
 """
 
 from lakeviz.plots.bands import Band, roc_band
+from lakeviz.plots.browser import open_browser
 from lakeviz.plots.colours import ColourRange, colour_range, heat_layer
 from lakeviz.plots.controls import controls_figure, controls_overview_figure
 from lakeviz.plots.curves import Scored, pr_figure, roc_figure
 from lakeviz.plots.distributions import score_figure
+from lakeviz.plots.export import save_figure
 from lakeviz.plots.heatmap import heatmap_figure, overlay, png_bytes
 from lakeviz.plots.outlines import mask_outlines
 from lakeviz.plots.overview import metrics_figure
@@ -27,11 +29,13 @@ __all__ = [
     "heatmap_figure",
     "mask_outlines",
     "metrics_figure",
+    "open_browser",
     "overlay",
     "png_bytes",
     "pr_figure",
     "roc_band",
     "roc_figure",
+    "save_figure",
     "score_figure",
     "spectrum_figure",
 ]

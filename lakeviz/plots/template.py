@@ -1,4 +1,4 @@
-"""The look of every figure: templates for light and dark pages, colours, dashes, markers.
+"""The look of every figure: templates for light, dark and printed pages, colours, dashes, markers.
 
 The colours are those of Okabe and Ito (2008), told apart with every common colour blindness; the
 two lightest are darkened so that each stands out from a white and from a near-black page. No
@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import html
 import textwrap
+from dataclasses import dataclass
 from typing import Any
 
 import plotly.graph_objects as go
@@ -24,26 +25,69 @@ FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, s
 _INK = {
     "lakeviz": {"text": "#1f2933", "muted": "#5b6672", "grid": "#e8ebef", "page": "#ffffff"},
     "lakeviz_dark": {"text": "#e4e7eb", "muted": "#9aa5b1", "grid": "#2b313a", "page": "#14171c"},
+    "paper": {"text": "#000000", "muted": "#333333", "grid": "#e3e6ea", "page": "#ffffff"},
 }
+PRINT_FONT = "Helvetica, Arial, 'Nimbus Sans', 'Liberation Sans', 'DejaVu Sans', sans-serif"
+
+PRINT_SCALE = 0.8
+"""CSS pixels (1/96 inch) in print per pixel of the layout, so that a pixel prints as 0.6 pt."""
+
+
+def print_size(points: float) -> float:
+    """Pixels of the layout that print as a size in points."""
+    return points * 96 / 72 / PRINT_SCALE
+
+
 _CAPTION_WIDTH = 96
 _LEGEND_HEIGHT = 28
 
 
-def _template(ink: dict[str, str]) -> go.layout.Template:
+@dataclass(frozen=True)
+class _Sizes:
+    """Sizes in pixels of the layout."""
+
+    title: float = 16
+    text: float = 13
+    small: float = 12
+    line: float = 1
+    tick: float = 4
+    standoff: float = 10
+    margin: tuple[float, float, float, float] = (64, 24, 96, 56)
+    font: str = FONT
+
+
+_PRINTED = _Sizes(
+    title=print_size(9),
+    text=print_size(8),
+    small=print_size(7),
+    line=0.8,
+    tick=3,
+    standoff=6,
+    # Axes widen these as their labels need.
+    margin=(12, 14, 12, 12),
+    font=PRINT_FONT,
+)
+
+
+def _template(ink: dict[str, str], size: _Sizes) -> go.layout.Template:
     axis = {
         "gridcolor": ink["grid"],
+        "gridwidth": size.line,
         "linecolor": ink["muted"],
+        "linewidth": size.line,
         "tickcolor": ink["muted"],
-        "tickfont": {"color": ink["muted"], "size": 12},
-        "title": {"font": {"color": ink["text"], "size": 13}, "standoff": 10},
+        "tickwidth": size.line,
+        "tickfont": {"color": ink["muted"], "size": size.small},
+        "title": {"font": {"color": ink["text"], "size": size.text}, "standoff": size.standoff},
         "showline": True,
         "zeroline": False,
         "ticks": "outside",
-        "ticklen": 4,
+        "ticklen": size.tick,
         "automargin": True,
     }
+    small = {"size": size.small}
     layout = go.Layout(
-        font={"family": FONT, "size": 13, "color": ink["text"]},
+        font={"family": size.font, "size": size.text, "color": ink["text"]},
         title={
             "x": 0,
             "xref": "paper",
@@ -52,25 +96,30 @@ def _template(ink: dict[str, str]) -> go.layout.Template:
             "yref": "container",
             "yanchor": "top",
             "pad": {"t": 20},
-            "font": {"size": 16, "color": ink["text"]},
-            "subtitle": {"font": {"size": 12, "color": ink["muted"]}},
+            "font": {"size": size.title, "color": ink["text"]},
+            "subtitle": {"font": {"size": size.small, "color": ink["muted"]}},
         },
         paper_bgcolor=ink["page"],
         plot_bgcolor=ink["page"],
         colorway=list(PALETTE),
         xaxis=axis,
         yaxis=axis,
-        legend={"font": {"size": 12}, "bgcolor": "rgba(0,0,0,0)", "title": {"font": {"size": 12}}},
-        hoverlabel={"font": {"family": FONT, "size": 12}, "align": "left"},
-        annotationdefaults={"font": {"size": 12, "color": ink["muted"]}, "showarrow": False},
-        shapedefaults={"line": {"color": ink["muted"], "width": 1}},
-        margin={"l": 64, "r": 24, "t": 96, "b": 56},
+        legend={"font": small, "bgcolor": "rgba(0,0,0,0)", "title": {"font": small}},
+        hoverlabel={"font": {"family": size.font, "size": 12}, "align": "left"},
+        annotationdefaults={"font": {**small, "color": ink["muted"]}, "showarrow": False},
+        shapedefaults={"line": {"color": ink["muted"], "width": size.line}},
+        margin=dict(zip(("l", "r", "t", "b"), size.margin, strict=True)),
         modebar={"bgcolor": "rgba(0,0,0,0)", "color": ink["muted"], "activecolor": ink["text"]},
     )
-    return go.layout.Template(layout=layout)
+    bar = {"tickfont": {**small, "color": ink["muted"]}, "title": {"font": small}}
+    bar |= {"outlinewidth": 0, "ticklen": size.tick}
+    layout.coloraxis = {"colorbar": bar}
+    return go.layout.Template(layout=layout, data={"heatmap": [{"colorbar": bar}]})
 
 
-TEMPLATES = {name: _template(ink) for name, ink in _INK.items()}
+TEMPLATES = {
+    name: _template(ink, _PRINTED if name == "paper" else _Sizes()) for name, ink in _INK.items()
+}
 for _name, _made in TEMPLATES.items():
     pio.templates[_name] = _made
 
