@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from lakeviz.activations import capture_activations, capture_to_store, stream_statistics
     from lakeviz.data import Dataset, read_dataset
     from lakeviz.data.synthetic import write_benchmark
+    from lakeviz.explorer import explore
     from lakeviz.lake import Evaluation, Gallery, Lake, LakeOptions, NeuronSelection, select
     from lakeviz.lake.persist import load_evaluation, load_lake, save_evaluation, save_lake
     from lakeviz.lake.run import RunResult, RunSpec, execute
@@ -32,6 +33,7 @@ _HOME = {
     "capture_activations": "activations",
     "capture_to_store": "activations",
     "execute": "lake.run",
+    "explore": "explorer",
     "load_evaluation": "lake.persist",
     "load_lake": "lake.persist",
     "load_model": "models",
@@ -58,6 +60,7 @@ __all__ = [
     "capture_activations",
     "capture_to_store",
     "execute",
+    "explore",
     "load_evaluation",
     "load_lake",
     "load_model",

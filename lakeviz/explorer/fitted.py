@@ -1,0 +1,189 @@
+"""One category as the explorer holds it: a fitted visual branch, opened, and its intact maps."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from lakeviz.analysis.study_data import StudyData
+from lakeviz.errors import DataError
+from lakeviz.explorer.memory import Memory, split
+from lakeviz.explorer.views import Dropped, Place
+from lakeviz.lake.maps import join_layers
+from lakeviz.lake.visual import fit_selections
+from lakeviz.plots import ColourRange, colour_range
+
+
+class Stopped(Exception):  # noqa: N818 - not an error: newer work has come in
+    """Raised by a computation that was told to stop."""
+
+
+@dataclass(frozen=True)
+class Intact:
+    """Scores with all neurons, from one pass over the test images.
+
+    Attributes
+    ----------
+    visual, fused : float arrays [image, row, column]
+    normal_share : dict of hook point to float array [k]
+        Share of each selected neuron in all scores of normal test images' patches; NaN without one.
+    """
+
+    visual: Float[np.ndarray, "image row column"]
+    fused: Float[np.ndarray, "image row column"]
+    normal_share: Mapping[str, Float[np.ndarray, " k"]]
+
+
+class Fitted:
+    """The detector of one category's study data, open to questions about single neurons.
+
+    Parameters
+    ----------
+    data : StudyData
+
+    Attributes
+    ----------
+    data : StudyData
+    memories : dict of hook point to Memory
+
+    Raises
+    ------
+    SelectionError
+        If the selector gives a subspace.
+    """
+
+    def __init__(self, data: StudyData):
+        self.data = data
+        o = data.options
+        normal = {p: data.normal.patches(p).cpu() for p in data.points}
+        selections = data.select(o.k, o.selector, o.seed)
+        branch = fit_selections(
+            [normal], data.statistics, [selections], o.visual, [(o.selector, o.seed)]
+        )[0]
+        self.memories = {p: Memory.of_point(branch.points[p], normal[p]) for p in data.points}
+
+    @property
+    def n_selected(self) -> int:
+        """Number of selected neurons over all points."""
+        return sum(m.selection.k for m in self.memories.values())
+
+    @cached_property
+    def intact(self) -> Intact:
+        """Scores of the test images with all neurons."""
+        data, labels = self.data, self.data.truth.labels
+        maps: list[np.ndarray] = []
+        sums = {p: np.zeros(m.selection.k) for p, m in self.memories.items()}
+        totals = dict.fromkeys(self.memories, 0.0)
+        with torch.inference_mode():
+            for rows, tokens in data.batches():
+                scores = {}
+                normal = labels[rows] == 0
+                for p, memory in self.memories.items():
+                    chosen = memory.chosen(tokens[p].cpu())
+                    parts = split(memory, chosen.flatten(0, 1))
+                    shape = chosen.shape[:2]
+                    scores[p] = torch.from_numpy(parts.score.astype(np.float32)).reshape(shape)
+                    by_image = parts.contribution.reshape(*shape, -1)[normal]
+                    sums[p] += by_image.sum((0, 1))
+                    totals[p] += float(parts.score.reshape(shape)[normal].sum())
+                maps.append(join_layers(scores, data.grids)[0].numpy())
+        visual = np.concatenate(maps)
+        share = {
+            p: sums[p] / totals[p] if totals[p] > 0 else np.full(len(sums[p]), np.nan) for p in sums
+        }
+        return Intact(visual, data.fuse(visual), share)
+
+    @cached_property
+    def image_scores(self) -> Float[np.ndarray, " image"]:
+        """Image scores with all neurons."""
+        return self.data.options.image_score(self.intact.fused)
+
+    @cached_property
+    def colours(self) -> ColourRange:
+        """The one colour range of the category's images."""
+        return colour_range(self.intact.fused, self.data.truth.labels)
+
+    def check_image(self, index: int) -> None:
+        """Refuse an image that is not there.
+
+        Raises
+        ------
+        DataError
+        """
+        if not 0 <= index < len(self.data.test):
+            raise DataError(
+                f"{self.data.category} has {len(self.data.test)} test images, counted from 0; "
+                f"there is no image {index}"
+            )
+
+    def without(self, dropped: Dropped) -> dict[str, Memory]:
+        """Memories without some neurons."""
+        return {p: m.without(dropped.get(p, ())) for p, m in self.memories.items()}
+
+    def chosen(self, index: int) -> dict[str, Float[Tensor, "image patch k"]]:
+        """Tokens of one test image in all selected neurons."""
+        return {
+            p: m.chosen(self.data.test.patches(p, [index]).cpu()) for p, m in self.memories.items()
+        }
+
+    def image_map(
+        self, index: int, memories: Mapping[str, Memory], chosen: Mapping[str, Tensor]
+    ) -> Float[np.ndarray, "row column"]:
+        """Fused map of one image under some memories."""
+        with torch.inference_mode():
+            scores = {p: m.score(chosen[p]) for p, m in memories.items()}
+            visual = join_layers(scores, self.data.grids)[0].numpy()[0]
+        return self.fuse_one(index, visual)
+
+    def fuse_one(
+        self, index: int, visual: Float[np.ndarray, "row column"]
+    ) -> Float[np.ndarray, "row column"]:
+        """Add the text branch to the visual map of one image."""
+        w = self.data.text_weight
+        if w == 0 or self.data.text is None:
+            return visual
+        return (1 - w) * visual + w * self.data.text.patch[index]
+
+    def all_maps(
+        self,
+        conditions: Sequence[Dropped],
+        go_on: Callable[[], bool] = lambda: True,
+    ) -> list[Float[np.ndarray, "image row column"]]:
+        """Fused maps of all test images under each condition; the tokens are read once.
+
+        Raises
+        ------
+        Stopped
+            If ``go_on`` says so, which is asked between conditions.
+        """
+        memories = [self.without(dropped) for dropped in conditions]
+        if not memories:
+            return []
+        maps: list[list[np.ndarray]] = [[] for _ in conditions]
+        with torch.inference_mode():
+            for _, tokens in self.data.batches():
+                chosen = {p: m.chosen(tokens[p].cpu()) for p, m in self.memories.items()}
+                for condition, made in zip(memories, maps, strict=True):
+                    if not go_on():
+                        raise Stopped
+                    scores = {p: m.score(chosen[p]) for p, m in condition.items()}
+                    made.append(join_layers(scores, self.data.grids)[0].numpy())
+        return [self.data.fuse(np.concatenate(made)) for made in maps]
+
+    def place(self, point: str, source: str, image: int, patch: int) -> Place:
+        """Name the patch with a number at a point."""
+        rows, columns = self.data.grids[point]
+        tokens = self.data.normal if source == "normal" else self.data.test
+        name = tokens.sample_ids[image]
+        return Place(source, image, name, patch // columns, patch % columns, (rows, columns))
+
+    def normal_place(self, point: str, number: int) -> Place:
+        """Place of a normal patch token by its number among all of them."""
+        rows, columns = self.data.grids[point]
+        return self.place(point, "normal", *divmod(int(number), rows * columns))

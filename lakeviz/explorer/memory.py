@@ -1,0 +1,211 @@
+"""One hook point of a fitted detector, opened up: which neurons make a distance, and without some.
+
+A score is a mean of distances to the nearest normal tokens, and both distances split into channels
+without a remainder:
+
+* Euclidean: ``d = sum_c (q_c - g_c)^2 / d``, as ``d^2`` is the sum of the squares;
+* cosine: with ``a`` and ``b`` the tokens at unit length, ``1 - cos = sum_c (a_c - b_c)^2 / 2``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from lakeviz.errors import SelectionError
+from lakeviz.lake import Gallery, NeuronSelection, normalise
+from lakeviz.lake.visual import Restriction, VisualPoint
+
+
+@dataclass(frozen=True)
+class Memory:
+    """Normal tokens of one hook point in some or all of the selected neurons.
+
+    Make one with :meth:`of_point`; :meth:`without` leaves neurons out.
+
+    Attributes
+    ----------
+    restriction : Restriction
+        From all channels of a token to the normalised, selected ones.
+    selection : NeuronSelection
+    normal : float tensor [token, k]
+        Normal tokens in all selected neurons, before a normalisation "after" the selection.
+    sources : int array [token]
+        Number of each among all normal patch tokens, image by image.
+    kept : int array [kept]
+        Positions in the selection that are compared.
+    like : Gallery
+        Where distance, number of neighbours and block size come from.
+    """
+
+    restriction: Restriction
+    selection: NeuronSelection
+    normal: Float[Tensor, "token k"]
+    sources: Int[np.ndarray, " token"]
+    kept: Int[np.ndarray, " kept"]
+    like: Gallery
+
+    @classmethod
+    def of_point(cls, point: VisualPoint, normal: Float[Tensor, "image patch channel"]) -> Memory:
+        """Open a fitted point, given the normal tokens it was fitted on.
+
+        Raises
+        ------
+        SelectionError
+            If the selection is a subspace, which has no neurons.
+        """
+        selection = point.selection
+        if not isinstance(selection, NeuronSelection):
+            raise SelectionError(
+                f"{selection.point}: {selection.selector} selects a subspace, and the explorer "
+                "shows neurons; choose a selector of neurons, such as variance"
+            )
+        made = cls(
+            point.restriction,
+            selection,
+            normal[:0, 0, : selection.k],
+            np.empty(0, int),
+            np.arange(selection.k),
+            point.gallery,
+        )
+        chosen = made.chosen(normal).flatten(0, 1)
+        sources = np.arange(len(chosen))
+        if len(point.gallery) < len(chosen):  # a coreset: find out which tokens it kept
+            finder = Gallery(made.compared(chosen), distance="euclidean")
+            sources = finder.search(point.gallery.tokens).indices[:, 0].numpy()
+            chosen = chosen[torch.from_numpy(sources)]
+        return cls(
+            point.restriction, selection, chosen, sources, np.arange(selection.k), point.gallery
+        )
+
+    def without(self, channels: Collection[int]) -> Memory:
+        """Leave neurons out of gallery and query; the remembered tokens stay the same ones.
+
+        Raises
+        ------
+        SelectionError
+            If a channel is not selected, or none would be left.
+        """
+        point = self.selection.point
+        unknown = sorted(set(channels) - set(self.selection.channels.tolist()))
+        if unknown:
+            raise SelectionError(f"{point}: channel {unknown[0]} is not among the selected neurons")
+        gone = np.isin(self.selection.channels, list(channels))
+        kept = self.kept[~gone[self.kept]]
+        if not len(kept):
+            raise SelectionError(
+                f"{point}: all {self.selection.k} neurons are off, so nothing is left to compare; "
+                "leave at least one on"
+            )
+        return Memory(self.restriction, self.selection, self.normal, self.sources, kept, self.like)
+
+    @property
+    def channels(self) -> Int[np.ndarray, " kept"]:
+        """Channels that are compared."""
+        return self.selection.channels[self.kept]
+
+    @cached_property
+    def gallery(self) -> Gallery:
+        """The gallery in the kept neurons."""
+        return Gallery(
+            self.compared(self.normal),
+            distance=self.like.distance,
+            neighbours=self.like.neighbours,
+            memory_mb=self.like.memory_mb,
+        )
+
+    def chosen(self, tokens: Float[Tensor, "*token channel"]) -> Float[Tensor, "*token k"]:
+        """Tokens in all selected neurons, normalised if that comes before the selection."""
+        r = self.restriction
+        tokens = tokens.float()
+        if r.normalisation.stage == "before":
+            tokens = normalise(tokens, r.normalisation.kind, r.standard)
+        return self.selection.project(tokens)
+
+    def compared(self, chosen: Float[Tensor, "*token k"]) -> Float[Tensor, "*token kept"]:
+        """Tokens as they are compared: in the kept neurons, normalised if that comes after."""
+        r, index = self.restriction, torch.from_numpy(self.kept)
+        tokens = chosen.index_select(-1, index)
+        if r.normalisation.stage == "before":
+            return tokens
+        standard = r.standard and (r.standard[0][index], r.standard[1][index])
+        return normalise(tokens, r.normalisation.kind, standard)
+
+    def score(self, chosen: Float[Tensor, "*token k"]) -> Float[Tensor, "*token"]:
+        """Distance of tokens (in all selected neurons) to their nearest normal ones."""
+        return self.gallery.score(self.compared(chosen))
+
+
+@dataclass(frozen=True)
+class Parts:
+    """Distances of queries to their nearest normal tokens, split into neurons.
+
+    Attributes
+    ----------
+    score : float array [query]
+        Mean distance to the neighbours.
+    contribution : float array [query, kept]
+        Part of each neuron; they sum to the score, less ``unattributed``.
+    unattributed : float array [query]
+        What no neuron carries: not 0 only where a token is zero in all neurons, whose cosine
+        distance is 1 by convention.
+    neighbours : int array [query, neighbour]
+        Number of each neighbour among all normal patch tokens, nearest first.
+    distances : float array [query, neighbour]
+    query, nearest : float arrays [query, kept]
+        Values as they are compared (at unit length for the cosine distance).
+    """
+
+    score: Float[np.ndarray, " query"]
+    contribution: Float[np.ndarray, "query kept"]
+    unattributed: Float[np.ndarray, " query"]
+    neighbours: Int[np.ndarray, "query neighbour"]
+    distances: Float[np.ndarray, "query neighbour"]
+    query: Float[np.ndarray, "query kept"]
+    nearest: Float[np.ndarray, "query kept"]
+
+
+def split(memory: Memory, chosen: Float[Tensor, "query k"]) -> Parts:
+    """Split the scores of queries (in all selected neurons) into the neurons' parts."""
+    queries = memory.compared(chosen)
+    found = memory.gallery.search(queries)
+    cosine = memory.like.distance == "cosine"
+    prepare = _unit if cosine else _double
+    query, normal = prepare(queries), prepare(memory.gallery.tokens)
+    contribution = np.zeros(query.shape)
+    for column in range(found.indices.shape[1]):
+        square = (query - normal[found.indices[:, column]]).square()
+        if cosine:
+            part = square / 2
+        else:
+            distance = square.sum(1, keepdim=True).sqrt()
+            part = square / distance.masked_fill(distance == 0, 1.0)
+        contribution += part.numpy() / found.indices.shape[1]
+    score = found.distances.double().mean(1).numpy()
+    rest = score - contribution.sum(1)
+    # Rounding of the float32 search is not a remainder.
+    rest[np.abs(rest) < 1e-4 * np.maximum(score, 1e-3)] = 0.0
+    return Parts(
+        score=score,
+        contribution=contribution,
+        unattributed=rest,
+        neighbours=memory.sources[found.indices.numpy()],
+        distances=found.distances.numpy(),
+        query=query.numpy(),
+        nearest=normal[found.indices[:, 0]].numpy(),
+    )
+
+
+def _double(tokens: Float[Tensor, "token k"]) -> Float[Tensor, "token k"]:
+    return tokens.double()
+
+
+def _unit(tokens: Float[Tensor, "token k"]) -> Float[Tensor, "token k"]:
+    length = torch.linalg.vector_norm(tokens.double(), dim=1, keepdim=True)
+    return tokens.double() / length.masked_fill(length == 0, 1.0)

@@ -1,0 +1,408 @@
+"""``Explorer``: every question the widget asks, answered in plain data, without a widget."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import lru_cache
+
+import numpy as np
+import pandas as pd
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from lakeviz.analysis.evidence import against, difference
+from lakeviz.analysis.study_data import StudyData
+from lakeviz.analysis.yardstick import Measurement, Metric
+from lakeviz.data.dataset import unknown_category
+from lakeviz.errors import ConfigError, DataError, SelectionError
+from lakeviz.explorer.fitted import Fitted, Stopped
+from lakeviz.explorer.memory import Memory, split
+from lakeviz.explorer.neurons import FiringTable, neuron_view
+from lakeviz.explorer.views import (
+    Dropped,
+    ImageView,
+    KnockedView,
+    NeuronView,
+    PatchView,
+    Place,
+    PointView,
+)
+from lakeviz.metrics import Bootstrap
+
+METRICS: tuple[Metric, ...] = (("image", "auroc"), ("pixel", "aupro"))
+N_CONTROLS = 5
+_BOOTSTRAP = Bootstrap(n_draws=200)
+
+
+class Explorer:
+    """The detectors of one or more categories, open to questions about images and neurons.
+
+    Neurons that are off are dropped from gallery and query alone: the network, the selection and
+    the remembered tokens stay as they are, so nothing passes through the tower again.
+
+    Parameters
+    ----------
+    data : StudyData or sequence of StudyData
+        One per category; the first is shown first.
+    n_controls : int
+        Random sets of neurons that every choice is compared with.
+    seed : int
+        Draws them.
+
+    Raises
+    ------
+    DataError
+        If there is no category, or two of one name.
+    SelectionError
+        If a category's selector gives a subspace instead of neurons.
+    ConfigError
+        If there is no control.
+    """
+
+    def __init__(
+        self, data: StudyData | Sequence[StudyData], *, n_controls: int = N_CONTROLS, seed: int = 0
+    ):
+        given = [data] if isinstance(data, StudyData) else list(data)
+        names = [d.category for d in given]
+        if not given:
+            raise DataError("there is no category to explore")
+        if len(set(names)) < len(names):
+            raise DataError(f"two categories have the same name: {', '.join(sorted(names))}")
+        if n_controls < 1:
+            raise ConfigError(
+                "a knock-out is never shown without a control: n_controls must be at least 1, not "
+                f"{n_controls}"
+            )
+        self.n_controls, self.seed = n_controls, seed
+        self._fitted = {d.category: Fitted(d) for d in given}
+        self._firing = [FiringTable(f) for f in self._fitted.values()]
+        self._measured: dict[str, Measurement] = {}
+        self._chosen = lru_cache(maxsize=8)(self._read_chosen)
+
+    @property
+    def categories(self) -> list[str]:
+        """Names of the categories."""
+        return list(self._fitted)
+
+    def fitted(self, category: str | None = None) -> Fitted:
+        """The detector of a category, the first by default.
+
+        Raises
+        ------
+        DataError
+            If there is none of that name.
+        """
+        if category is None:
+            return next(iter(self._fitted.values()))
+        if category not in self._fitted:
+            raise DataError(unknown_category(category, self.categories, "the explorer"))
+        return self._fitted[category]
+
+    def _read_chosen(self, category: str, index: int) -> dict[str, Float[Tensor, "image patch k"]]:
+        return self._fitted[category].chosen(index)
+
+    # --- what is there ---
+
+    def images(self, category: str | None = None) -> pd.DataFrame:
+        """One row per test image: index, sample_id, label, defect_type, score."""
+        fitted = self.fitted(category)
+        data = fitted.data
+        kinds = (
+            data.dataset.frame["defect_type"].tolist()
+            if data.dataset is not None
+            else ["anomalous" if label else "good" for label in data.truth.labels]
+        )
+        return pd.DataFrame(
+            {
+                "category": data.category,
+                "index": np.arange(len(data.test)),
+                "sample_id": data.test.sample_ids,
+                "label": data.truth.labels,
+                "defect_type": kinds,
+                "score": fitted.image_scores,
+            }
+        )
+
+    def neurons(self, category: str | None = None) -> pd.DataFrame:
+        """The selected neurons: point, rank, channel, variance."""
+        memories = self.fitted(category).memories.values()
+        frames = [m.selection.frame().rename(columns={"score": "variance"}) for m in memories]
+        return pd.concat(frames, ignore_index=True).drop(columns="selector")
+
+    def image(self, index: int, category: str | None = None) -> ImageView:
+        """One test image with all neurons on.
+
+        Raises
+        ------
+        DataError
+            If there is no such image.
+        """
+        fitted = self.fitted(category)
+        fitted.check_image(index)
+        data = fitted.data
+        parts = {"visual": fitted.intact.visual[index]}
+        if data.text_weight > 0 and data.text is not None:
+            parts["text"] = data.text.patch[index]
+        return ImageView(
+            category=data.category,
+            index=index,
+            sample_id=data.test.sample_ids[index],
+            label=int(data.truth.labels[index]),
+            score=float(fitted.image_scores[index]),
+            map=fitted.intact.fused[index],
+            parts=parts,
+        )
+
+    def patch(
+        self,
+        index: int,
+        row: int,
+        column: int,
+        *,
+        dropped: Mapping[str, Iterable[int]] | None = None,
+        category: str | None = None,
+    ) -> PatchView:
+        """One patch: its score, nearest normal patches, and every neuron's part of the distance.
+
+        Parameters
+        ----------
+        index : int
+            Test image.
+        row, column : int
+            On the patch grid of the map.
+        dropped : mapping of hook point to channels, optional
+            Neurons that are off.
+        category : str, optional
+
+        Raises
+        ------
+        DataError
+            If there is no such image or patch.
+        SelectionError
+            If a dropped channel is not selected, or none is left.
+        """
+        fitted = self.fitted(category)
+        fitted.check_image(index)
+        data = fitted.data
+        off = self._checked(fitted, dropped)
+        rows, columns = fitted.intact.fused.shape[1:]
+        if not (0 <= row < rows and 0 <= column < columns):
+            raise DataError(
+                f"the map has {rows} x {columns} patches, counted from 0; there is no patch "
+                f"({row}, {column})"
+            )
+        memories = fitted.without(off)
+        chosen = self._chosen(data.category, index)
+        fused = fitted.image_map(index, memories, chosen)
+        views = []
+        for point, memory in memories.items():
+            own = data.grids[point]
+            at = row * own[0] // rows, column * own[1] // columns
+            patch = at[0] * own[1] + at[1]
+            place = fitted.place(point, "test", index, patch)
+            share = fitted.intact.normal_share[point][memory.kept]
+            views.append(_point_view(fitted, memory, chosen[point][0, patch], place, share))
+        text = None
+        if data.text_weight > 0 and data.text is not None:
+            text = float(data.text.patch[index, row, column])
+        w = data.text_weight if text is not None else 0.0
+        score = float(fused[row, column])
+        visual = float(np.mean([v.score for v in views]))
+        return PatchView(
+            place=Place("test", index, data.test.sample_ids[index], row, column, (rows, columns)),
+            score=score,
+            visual=visual,
+            text=text,
+            text_weight=w,
+            points=views,
+            dropped=off,
+        )
+
+    def neuron(self, point: str, channel: int, *, n_examples: int = 6) -> NeuronView:
+        """One neuron: where it fires in each category, and its example patches.
+
+        Raises
+        ------
+        SelectionError
+            If there is no such point or channel.
+        """
+        return neuron_view(self._firing, point, channel, n_examples)
+
+    # --- neurons off ---
+
+    def controls(self, dropped: Dropped, category: str | None = None) -> list[Dropped]:
+        """Random sets of as many neurons per point, uniformly of the selected ones.
+
+        The same sets for every choice of equal size, so that choices are compared with one control.
+        """
+        memories = self.fitted(category).memories
+        sets = []
+        for draw in range(self.n_controls):
+            sizes = [len(dropped.get(p, ())) for p in memories]
+            generator = np.random.default_rng([self.seed, draw, *sizes])
+            sets.append(
+                {
+                    p: tuple(
+                        sorted(generator.choice(m.selection.channels, n, replace=False).tolist())
+                    )
+                    for (p, m), n in zip(memories.items(), sizes, strict=True)
+                    if n
+                }
+            )
+        return sets
+
+    def knock_out(
+        self,
+        dropped: Mapping[str, Iterable[int]],
+        index: int,
+        category: str | None = None,
+    ) -> KnockedView:
+        """One image with neurons off, beside as many random ones off.
+
+        Parameters
+        ----------
+        dropped : mapping of hook point to channels
+        index : int
+        category : str, optional
+
+        Raises
+        ------
+        DataError, SelectionError
+            As :meth:`patch`.
+        """
+        fitted = self.fitted(category)
+        fitted.check_image(index)
+        off = self._checked(fitted, dropped)
+        controls = self.controls(off, fitted.data.category)
+        chosen = self._chosen(fitted.data.category, index)
+        maps = np.stack(
+            [fitted.image_map(index, fitted.without(c), chosen) for c in [off, *controls]]
+        )
+        scores = fitted.data.options.image_score(maps)
+        return KnockedView(
+            category=fitted.data.category,
+            index=index,
+            dropped=off,
+            intact=float(fitted.image_scores[index]),
+            score=float(scores[0]),
+            map=maps[0],
+            control_scores=scores[1:],
+            control_maps=maps[1:],
+            controls=controls,
+        )
+
+    def measure(
+        self,
+        dropped: Mapping[str, Iterable[int]],
+        category: str | None = None,
+        *,
+        go_on: Callable[[], bool] = lambda: True,
+    ) -> pd.DataFrame:
+        """Measure all test images with neurons off, beside as many random ones off.
+
+        Parameters
+        ----------
+        dropped : mapping of hook point to channels
+        category : str, optional
+        go_on : callable, optional
+            Asked now and then; where it says no, the work stops.
+
+        Returns
+        -------
+        DataFrame
+            One row per metric: category, level, metric, intact, value (without the chosen),
+            change with its interval (paired over images), control_mean, control_low and
+            control_high (smallest and largest of the draws), difference to the control with its
+            interval (over images and over the choice of one random set, see
+            :mod:`lakeviz.analysis.evidence`), n_draws, n_images, and the reason where a metric is
+            missing. With nothing off there is nothing to compare: intact alone.
+
+        Raises
+        ------
+        SelectionError
+            As :meth:`patch`.
+        Stopped
+            If told to stop.
+        """
+        fitted = self.fitted(category)
+        off = self._checked(fitted, dropped)
+        data = fitted.data
+        yardstick = data.yardstick(METRICS, _BOOTSTRAP)
+        if data.category not in self._measured:
+            self._measured[data.category] = yardstick.measure(fitted.intact.fused)
+        intact = self._measured[data.category]
+        conditions = [off, *self.controls(off, data.category)] if off else []
+        measured = []
+        for one in fitted.all_maps(conditions, go_on):
+            if not go_on():
+                raise Stopped
+            measured.append(yardstick.measure(one))
+        chosen, *members = measured or [intact]
+        rows = []
+        for metric in METRICS:
+            row = {"category": data.category, "level": metric[0], "metric": metric[1]}
+            row |= {"n_draws": len(members), "n_images": yardstick.n_images}
+            row["reason"] = yardstick.reasons.get(metric[0], "")
+            if metric in chosen.values:
+                row |= {"intact": intact.values[metric], "value": chosen.values[metric]}
+            if metric in chosen.values and members:
+                values = [m.values[metric] for m in members]
+                row |= difference(chosen, intact, metric, _BOOTSTRAP).columns("change")
+                row |= {
+                    "control_mean": float(np.mean(values)),
+                    "control_low": min(values),
+                    "control_high": max(values),
+                }
+                row |= against(chosen, members, metric, _BOOTSTRAP).columns("difference")
+            rows.append(row)
+        return pd.DataFrame(rows)
+
+    def _checked(
+        self, fitted: Fitted, dropped: Mapping[str, Iterable[int]] | None
+    ) -> dict[str, tuple[int, ...]]:
+        """Plain, ordered channels per point, without empty points."""
+        off = {p: tuple(sorted({int(c) for c in cs})) for p, cs in (dropped or {}).items()}
+        for point in off:
+            if point not in fitted.memories:
+                known = ", ".join(fitted.memories)
+                raise SelectionError(f"no neurons are selected at {point!r}; points: {known}")
+        fitted.without(off)  # refuses channels that are not selected
+        return {p: off[p] for p in fitted.memories if off.get(p)}
+
+
+def _point_view(
+    fitted: Fitted,
+    memory: Memory,
+    token: Float[Tensor, " k"],
+    place: Place,
+    normal_share: Float[np.ndarray, " kept"],
+) -> PointView:
+    with torch.inference_mode():
+        parts = split(memory, token[None])
+    point = memory.selection.point
+    score = float(parts.score[0])
+    scale = score if score > 0 else 1.0
+    shares = pd.DataFrame(
+        {
+            "channel": memory.channels,
+            "rank": memory.kept + 1,
+            "query": parts.query[0],
+            "nearest": parts.nearest[0],
+            "contribution": parts.contribution[0],
+            "share": parts.contribution[0] / scale,
+            "normal_share": normal_share,
+        }
+    )
+    if len(memory.kept) < memory.selection.k:
+        shares["normal_share"] = np.nan
+    pairs = zip(parts.neighbours[0], parts.distances[0], strict=True)
+    return PointView(
+        point=point,
+        distance=memory.like.distance,
+        score=score,
+        place=place,
+        neighbours=[(fitted.normal_place(point, n), float(d)) for n, d in pairs],
+        shares=shares.sort_values("share", ascending=False, kind="stable", ignore_index=True),
+        unattributed=float(parts.unattributed[0]) / scale,
+    )

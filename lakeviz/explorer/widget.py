@@ -1,0 +1,204 @@
+"""The explorer in Jupyter: one widget, whose JavaScript and style sheet come with the package."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, ClassVar
+
+import anywidget
+import traitlets
+
+from lakeviz.errors import LakevizError
+from lakeviz.explorer import payload
+from lakeviz.explorer.fallback import still_view
+from lakeviz.explorer.fitted import Stopped
+from lakeviz.explorer.pictures import Pictures
+from lakeviz.explorer.state import Explorer
+
+_STATIC = Path(__file__).parent / "static"
+_QUIET = 0.25  # seconds without another click before the whole test set is measured
+
+
+class ExplorerWidget(anywidget.AnyWidget):
+    """Shows an :class:`Explorer`; the notebook displays it, clicks come back as messages.
+
+    Parameters
+    ----------
+    explorer : Explorer
+
+    Attributes
+    ----------
+    explorer : Explorer
+        Ask it what the widget shows, as arrays and tables.
+    dropped : dict of hook point to list of int
+        Neurons that are off.
+    """
+
+    _esm = _STATIC / "explorer.js"
+    _css = _STATIC / "explorer.css"
+
+    listing = traitlets.Dict().tag(sync=True)
+    picture = traitlets.Dict().tag(sync=True)
+    knocked = traitlets.Dict().tag(sync=True)
+    metrics = traitlets.Dict().tag(sync=True)
+    patch = traitlets.Dict().tag(sync=True)
+    neuron = traitlets.Dict().tag(sync=True)
+    problem = traitlets.Unicode("").tag(sync=True)
+    answered = traitlets.Int(0).tag(sync=True)
+
+    _actions: ClassVar[tuple[str, ...]] = (
+        "category",
+        "image",
+        "patch",
+        "neuron",
+        "toggle",
+        "visit",
+    )
+
+    def __init__(self, explorer: Explorer):
+        super().__init__()
+        self.explorer = explorer
+        self.dropped: dict[str, list[int]] = {}
+        self._pictures = {c: Pictures(explorer.fitted(c)) for c in explorer.categories}
+        self._turn = 0
+        self._lock = threading.RLock()
+        self._measuring: threading.Thread | None = None
+        self.on_msg(self._receive)
+        self._show_category(explorer.categories[0])
+
+    @property
+    def category(self) -> str:
+        """Category on show."""
+        return self.listing["category"]
+
+    # --- messages ---
+
+    def _receive(self, _: Any, content: Mapping[str, Any], buffers: Any = None) -> None:
+        action = content.get("do")
+        problem = ""
+        # All that an answer changes goes out in one message, so the page never mixes two states.
+        with self._lock, self.hold_sync():
+            try:
+                if action in self._actions:
+                    getattr(self, f"_on_{action}")(content)
+            except LakevizError as error:
+                problem = str(error)
+            except Exception as error:
+                problem = f"{type(error).__name__}: {error}"
+                raise
+            finally:
+                self.problem = problem
+                self.answered = int(content.get("serial", 0))
+
+    def _on_category(self, content: Mapping[str, Any]) -> None:
+        self._show_category(content["name"])
+
+    def _on_image(self, content: Mapping[str, Any]) -> None:
+        self._show_image(int(content["index"]))
+
+    def _on_patch(self, content: Mapping[str, Any]) -> None:
+        self._show_patch(int(content["row"]), int(content["column"]))
+
+    def _on_neuron(self, content: Mapping[str, Any]) -> None:
+        view = self.explorer.neuron(
+            content["point"], int(content["channel"]), n_examples=payload.N_CROPS
+        )
+        self.neuron = payload.neuron(view, self._pictures)
+
+    def _on_toggle(self, content: Mapping[str, Any]) -> None:
+        before = self.dropped
+        self.dropped = {p: [int(c) for c in cs] for p, cs in content["dropped"].items() if cs}
+        try:
+            self._knock()
+        except LakevizError:
+            self.dropped = before
+            raise
+        self._show_patch(self.patch["row"], self.patch["column"])
+        self._measure()
+
+    def _on_visit(self, content: Mapping[str, Any]) -> None:
+        if content["category"] != self.category:
+            self._show_category(content["category"])
+        self._show_image(int(content["index"]), (int(content["row"]), int(content["column"])))
+
+    # --- what is shown ---
+
+    def _show_category(self, name: str) -> None:
+        scores = self.explorer.fitted(name).image_scores
+        self.dropped = {}
+        self.listing = payload.listing(self.explorer, name)
+        self._show_image(int(scores.argmax()))
+        self._measure()
+
+    def _show_image(self, index: int, at: tuple[int, int] | None = None) -> None:
+        pictures = self._pictures[self.category]
+        self.picture = payload.picture(self.explorer, pictures, index, self.category)
+        self._knock()
+        if at is None:
+            shown = self.knocked.get("scores") or self.picture["scores"]
+            at = divmod(max(range(len(shown)), key=shown.__getitem__), self.picture["columns"])
+        self._show_patch(*at)
+
+    def _knock(self) -> None:
+        if not self.dropped:
+            self.knocked = {}
+            return
+        view = self.explorer.knock_out(self.dropped, self.picture["index"], self.category)
+        self.knocked = payload.knocked(view, self._pictures[self.category])
+
+    def _show_patch(self, row: int, column: int) -> None:
+        view = self.explorer.patch(
+            self.picture["index"], row, column, dropped=self.dropped, category=self.category
+        )
+        self.patch = payload.patch(view, self._pictures[self.category])
+
+    # --- the whole test set, in the background ---
+
+    def _measure(self) -> None:
+        self._turn += 1
+        turn, dropped, category = self._turn, dict(self.dropped), self.category
+        self.metrics = {**self.metrics, "state": "updating"}
+
+        def go_on() -> bool:
+            return turn == self._turn
+
+        def work() -> None:
+            pause.wait(_QUIET)
+            try:
+                if not go_on():
+                    return
+                table = self.explorer.measure(dropped, category, go_on=go_on)
+                found = {"state": "done", "rows": payload.records(table)}
+            except Stopped:
+                return
+            except Exception as error:
+                found = {"state": "failed", "reason": f"{type(error).__name__}: {error}"}
+            with self._lock:
+                if not go_on():
+                    return
+                self.metrics = found | {"n": sum(len(c) for c in dropped.values())}
+
+        pause = threading.Event()
+        self._measuring = threading.Thread(target=work, name="lakeviz-explorer", daemon=True)
+        self._measuring.start()
+
+    def wait(self, seconds: float | None = None) -> None:
+        """Wait until the metrics on show are up to date, for scripts and tests."""
+        if self._measuring is not None:
+            self._measuring.join(seconds)
+
+    def close(self) -> None:
+        """Stop measuring and close the widget."""
+        self._turn += 1
+        super().close()
+
+    # --- where no kernel is live ---
+
+    def _repr_mimebundle_(self, **kwargs: Any) -> tuple[dict, dict] | None:
+        bundle = super()._repr_mimebundle_(**kwargs)
+        if bundle is None:
+            return None
+        data, metadata = bundle if isinstance(bundle, tuple) else (bundle, {})
+        return {**data, "text/html": still_view(self)}, metadata

@@ -1,0 +1,226 @@
+"""A planted world with image files, and a headless Chromium without network."""
+
+from __future__ import annotations
+
+import base64
+import json
+import shutil
+import socket
+import subprocess
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from PIL import Image
+
+from lakeviz.analysis.study_data import StudyData
+from lakeviz.data import Dataset
+from lakeviz.lake import LakeOptions, VisualOptions
+
+POINT = "blocks.0.hook_resid_post"
+GRID = (6, 8)
+SIGNAL = (0, 1, 2)
+_PIXELS = 12  # of a patch
+
+
+def planted(
+    root: Path | None = None,
+    *,
+    category: str = "plate",
+    points: tuple[str, ...] = (POINT,),
+    n_channels: int = 16,
+    n_fit: int = 3,
+    n_each: int = 8,
+    masks: bool = True,
+    seed: int = 0,
+    **options: Any,
+) -> StudyData:
+    """Gaussian tokens; in defective images a square of patches is moved in the SIGNAL channels.
+
+    With a ``root``, images are written that look like it: grey grain, the square bright.
+    """
+    generator = np.random.default_rng(seed)
+    rows, columns = GRID
+    scales = np.linspace(2.0, 0.5, n_channels)
+    labels = np.r_[np.zeros(n_each, int), np.ones(n_each, int)]
+    small = np.zeros((2 * n_each, rows, columns), dtype=bool)
+    for image in np.flatnonzero(labels):
+        row, column = generator.integers(rows - 1), generator.integers(columns - 1)
+        small[image, row : row + 2, column : column + 2] = True
+    normal, test = {}, {}
+    for point in points:
+        draw = generator.standard_normal((n_fit + 2 * n_each, rows * columns, n_channels))
+        tokens = 5.0 + draw * scales
+        normal[point] = torch.from_numpy(tokens[:n_fit]).float()
+        push = np.zeros(n_channels)
+        push[list(SIGNAL)] = 5 * scales[list(SIGNAL)]
+        moved = tokens[n_fit:] + small.reshape(2 * n_each, -1, 1) * push
+        test[point] = torch.from_numpy(moved).float()
+    size = (rows * _PIXELS, columns * _PIXELS)
+    at_size = list(small.repeat(_PIXELS, axis=1).repeat(_PIXELS, axis=2))
+    given = {"k": 8, "text_weight": 0, "map_size": size} | options
+    given.setdefault("visual", VisualOptions(distance="euclidean"))
+    data = StudyData.of_arrays(
+        normal,
+        test,
+        labels,
+        at_size if masks else None,
+        grid=GRID,
+        options=LakeOptions(**given),
+        category=category,
+    )
+    return data if root is None else _with_files(data, root, at_size, n_fit, generator)
+
+
+def _with_files(
+    data: StudyData, root: Path, masks: list[np.ndarray], n_fit: int, generator: np.random.Generator
+) -> StudyData:
+    root.mkdir(parents=True, exist_ok=True)
+    height, width = masks[0].shape
+
+    def write(name: str, mask: np.ndarray) -> Path:
+        grain = 110 + 25 * generator.standard_normal((height // 4, width // 4))
+        pixels = np.clip(grain.repeat(4, 0).repeat(4, 1) + 80 * mask, 0, 255).astype(np.uint8)
+        Image.fromarray(pixels).save(root / name)
+        return root / name
+
+    normal = tuple(write(f"train_{i}.png", np.zeros((height, width))) for i in range(n_fit))
+    rows = [
+        {
+            "path": str(write(f"test_{i}.png", mask)),
+            "label": int(label),
+            "defect_type": "dent" if label else "good",
+            "mask_path": None,
+            "category": data.category,
+            "split": "test",
+            "sample_id": f"test_{i}.png",
+        }
+        for i, (mask, label) in enumerate(zip(masks, data.truth.labels, strict=True))
+    ]
+    dataset = Dataset("folder", root, pd.DataFrame(rows))
+    return replace(data, dataset=dataset, normal_paths=normal, sizes=[(height, width)] * len(rows))
+
+
+@pytest.fixture
+def world() -> Callable[..., StudyData]:
+    """Make study data of a planted world."""
+    return planted
+
+
+# --- the browser; nothing but this machine can be reached from it ---
+
+_SWITCHES = (
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--no-first-run",
+    "--disable-dev-shm-usage",
+    "--hide-scrollbars",
+    "--host-resolver-rules=MAP * ~NOTFOUND , EXCLUDE 127.0.0.1",
+    "--proxy-server=http://127.0.0.1:9",
+)
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+class Browser:
+    """The few WebDriver commands that the tests need."""
+
+    def __init__(self, driver: str, chromium: str, profile: Path):
+        port = _free_port()
+        self._server = f"http://127.0.0.1:{port}"
+        self._opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+        self._process = subprocess.Popen(
+            [driver, f"--port={port}"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
+        self._wait_for_server()
+        options = {"args": [*_SWITCHES, f"--user-data-dir={profile}"], "binary": chromium}
+        wanted = {"goog:chromeOptions": options, "goog:loggingPrefs": {"browser": "ALL"}}
+        made = self._send("POST", "/session", {"capabilities": {"alwaysMatch": wanted}})
+        self._session = f"/session/{made['sessionId']}"
+
+    def _wait_for_server(self) -> None:
+        for _ in range(100):
+            try:
+                self._send("GET", "/status")
+                return
+            except (urllib.error.URLError, ConnectionError):
+                time.sleep(0.1)
+        raise RuntimeError("chromedriver did not start")
+
+    def _send(self, method: str, path: str, body: Any = None) -> Any:
+        data = None if body is None else json.dumps(body).encode()
+        request = urllib.request.Request(self._server + path, data, method=method)
+        with self._opener.open(request, timeout=120) as answer:
+            return json.load(answer)["value"]
+
+    def devtools(self, command: str, **params: Any) -> Any:
+        body = {"cmd": command, "params": params}
+        return self._send("POST", f"{self._session}/goog/cdp/execute", body)
+
+    def open(self, url: str, width: int = 1280, height: int = 1100, dark: bool = False) -> None:
+        scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
+        self.devtools("Emulation.setEmulatedMedia", features=[scheme])
+        size = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 600}
+        self.devtools("Emulation.setDeviceMetricsOverride", **size)
+        self._send("POST", f"{self._session}/url", {"url": url})
+        self.wait("document.readyState === 'complete'")
+
+    def run(self, script: str, *args: Any) -> Any:
+        body = {"script": script, "args": list(args)}
+        return self._send("POST", f"{self._session}/execute/sync", body)
+
+    def wait(self, condition: str, seconds: float = 60) -> None:
+        """Wait until a JavaScript expression is true."""
+        end = time.monotonic() + seconds
+        while not self.run(f"return Boolean({condition})"):
+            if time.monotonic() > end:
+                raise TimeoutError(condition)
+            time.sleep(0.1)
+
+    def log(self) -> list[dict[str, Any]]:
+        return self._send("POST", f"{self._session}/se/log", {"type": "browser"})
+
+    def screenshot(self, path: Path) -> None:
+        png = self._send("GET", f"{self._session}/screenshot")
+        path.write_bytes(base64.b64decode(png))
+
+    def close(self) -> None:
+        try:
+            self._send("DELETE", self._session)
+        finally:
+            self._process.terminate()
+            self._process.wait(timeout=30)
+
+
+@pytest.fixture(scope="session")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+    """Return a running Chromium, or skip."""
+    chromium = shutil.which("chromium") or shutil.which("google-chrome")
+    driver = shutil.which("chromedriver")
+    if not chromium or not driver:
+        pytest.skip("Chromium and chromedriver are not both installed")
+    running = Browser(driver, chromium, tmp_path_factory.mktemp("profile"))
+    yield running
+    running.close()
+
+
+@pytest.fixture
+def free_port() -> int:
+    """Return a port that nothing listens on."""
+    return _free_port()
