@@ -9,6 +9,7 @@ from lakeviz.activations.capture import (
     stream_statistics,
 )
 from lakeviz.activations.manifest import StoreKey
+from lakeviz.activations.per_image import ImageStatistics, stream_image_statistics
 from lakeviz.activations.statistics import ChannelStatistics, RunningStatistics
 from lakeviz.activations.store import ActivationStore
 from lakeviz.activations.tokens import neurons_of, select_tokens, token_grid
@@ -17,6 +18,7 @@ __all__ = [
     "ActivationStore",
     "Activations",
     "ChannelStatistics",
+    "ImageStatistics",
     "Images",
     "Loading",
     "RunningStatistics",
@@ -28,6 +30,7 @@ __all__ = [
     "neurons_of",
     "select_tokens",
     "store_key",
+    "stream_image_statistics",
     "stream_statistics",
     "token_grid",
 ]
