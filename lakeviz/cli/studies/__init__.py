@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import click
 
+from lakeviz.cli.studies.overlap import overlap
+from lakeviz.cli.studies.sweep import sweep
+
 
 @click.group()
 def study() -> None:
@@ -12,3 +15,7 @@ def study() -> None:
     RUN is the folder of a lakeviz run; a study takes model, data, normal images and settings from
     its manifest, writes its tables below RUN/studies and its section into RUN/report.html.
     """
+
+
+study.add_command(overlap)
+study.add_command(sweep)

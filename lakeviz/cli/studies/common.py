@@ -42,6 +42,12 @@ def study_options(command: Command) -> Command:
     return click.argument("run", type=click.Path(path_type=Path))(_shared(command))
 
 
+def several_runs_options(command: Command) -> Command:
+    """Add the argument RUN..., for studies over several runs, and the options all studies share."""
+    paths = click.argument("runs", nargs=-1, required=True, type=click.Path(path_type=Path))
+    return paths(_shared(command))
+
+
 def open_run(run: Path, given: dict[str, Any]) -> StudyRun:
     """Open the run a command names."""
     from lakeviz.analysis.study_run import StudyRun
