@@ -159,10 +159,8 @@ class StudyResult(ABC):
         """
         if not results:
             raise ConfigError(f"there is no result of {cls.name} to join")
+        settings = cls.joint_settings(results)
         first, *rest = results
-        for other in rest:
-            if other.provenance.get("settings") != first.provenance.get("settings"):
-                raise ConfigError(f"results of {cls.name} with other settings cannot be joined")
         if not rest:
             return first
         tables = {
@@ -172,7 +170,22 @@ class StudyResult(ABC):
             c: made for r in results for c, made in r.provenance.get("categories", {}).items()
         }
         notes = list(dict.fromkeys(note for r in results for note in r.notes))
-        return cls(**tables, provenance={**first.provenance, "categories": categories}, notes=notes)
+        made = {**first.provenance, "settings": settings, "categories": categories}
+        return cls(**tables, provenance=made, notes=notes)
+
+    @classmethod
+    def joint_settings(cls, results: Sequence[StudyResult]) -> Any:
+        """Settings of the joined result.
+
+        Raises
+        ------
+        ConfigError
+            If those of the parts cannot stand in one result.
+        """
+        first, *rest = (result.provenance.get("settings") for result in results)
+        if any(other != first for other in rest):
+            raise ConfigError(f"results of {cls.name} with other settings cannot be joined")
+        return first
 
 
 def load_study(folder: str | Path) -> StudyResult:

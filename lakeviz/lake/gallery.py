@@ -70,8 +70,8 @@ class Gallery:
         self.memory_mb = memory_mb
         # Euclidean search uses |q|^2 + |g|^2 - 2 q.g, which loses digits far from the origin.
         self._centre = self.tokens.mean(0) if distance == "euclidean" else None
-        self._prepared = self._prepare(self.tokens)
-        self._offset = -0.5 * self._prepared.square().sum(1) if distance == "euclidean" else None
+        self.prepared = self.prepare(self.tokens)
+        self.offset = -0.5 * self.prepared.square().sum(1) if distance == "euclidean" else None
 
     def __len__(self) -> int:
         return len(self.tokens)
@@ -90,7 +90,12 @@ class Gallery:
             memory_mb=self.memory_mb,
         )
 
-    def _prepare(self, tokens: Tensor) -> Tensor:
+    def prepare(self, tokens: Float[Tensor, "token k"]) -> Float[Tensor, "token k"]:
+        """Bring tokens to the form that is searched: unit length (cosine) or centred (Euclidean).
+
+        The nearest gallery token of a prepared query ``q`` is the one of largest
+        ``prepared @ q + offset`` (no offset for cosine).
+        """
         if self._centre is not None:
             return tokens - self._centre
         # In double precision no length under- or overflows, so scaling never changes a distance.
@@ -126,7 +131,7 @@ class Gallery:
             raise ConfigError(f"neighbours must be between 1 and {len(self)}, not {n}")
         if queries.shape[-1] != self.k:
             raise ConfigError(f"queries have {queries.shape[-1]} channels, the gallery {self.k}")
-        prepared = self._prepare(queries.detach().float())
+        prepared = self.prepare(queries.detach().float())
         indices = self._nearest(prepared, n)
         distances = self._pair_distances(prepared, indices)
         if not is_finite(distances):
@@ -148,10 +153,10 @@ class Gallery:
         for start in range(0, len(prepared), rows):
             block = prepared[start : start + rows]
             closeness = buffer[: len(block)]
-            if self._offset is None:
-                torch.mm(block, self._prepared.T, out=closeness)
+            if self.offset is None:
+                torch.mm(block, self.prepared.T, out=closeness)
             else:
-                torch.addmm(self._offset, block, self._prepared.T, out=closeness)
+                torch.addmm(self.offset, block, self.prepared.T, out=closeness)
             found[start : start + len(block)] = _largest(closeness, n)
         return found
 
@@ -168,7 +173,7 @@ class Gallery:
     def _pair_distances(self, prepared: Tensor, indices: Tensor) -> Tensor:
         columns = []
         for column in indices.unbind(1):
-            pair = self._prepared[column]
+            pair = self.prepared[column]
             apart = torch.linalg.vector_norm(prepared - pair, dim=1)
             if self.distance == "cosine":
                 # 1 - a.b of unit vectors, without the cancellation; a zero vector has a.b = 0.
