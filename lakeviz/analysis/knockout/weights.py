@@ -21,6 +21,8 @@ from lakeviz.models.removal import weights_removed
 from lakeviz.models.writers import writers_of
 
 Images = Float[Tensor, "image 3 height width"]
+# Conditions that share one pass over the test images: the memory of each is held until it ends.
+_TOGETHER = 32
 
 
 class WeightsEngine:
@@ -28,7 +30,8 @@ class WeightsEngine:
 
     The images, normal and test, go through the whole tower under each condition; the memory is made
     anew from the normal ones, in channels that were chosen on the intact network (see
-    :mod:`lakeviz.analysis.knockout.refit`). Images are decoded once for all conditions of a call.
+    :mod:`lakeviz.analysis.knockout.refit`). Images are decoded once for every 32 conditions of
+    a call.
 
     Parameters
     ----------
@@ -98,7 +101,10 @@ class WeightsEngine:
         """
         checked = [self._check(condition) for condition in conditions]
         distinct = [c for c in dict.fromkeys(checked) if c or self._intact is None]
-        found = dict(zip(distinct, self._score(distinct), strict=True))
+        found: dict[Condition, Scores] = {}
+        for start in range(0, len(distinct), _TOGETHER):
+            group = distinct[start : start + _TOGETHER]
+            found.update(zip(group, self._score(group), strict=True))
         if () in found:
             self._intact = found[()]
         if self._intact is not None:
@@ -118,7 +124,10 @@ class WeightsEngine:
         if any(place in self._reach[a.point] for a in checked for place in places):
             return ""
         points = ", ".join(ablation.point for ablation in checked)
-        return f"what the {part} part reads is computed before the weights that write {points}"
+        return (
+            f"what the {part} part reads is computed before the weights that write {points} have a "
+            "say"
+        )
 
     # --- running ---
 
@@ -157,8 +166,6 @@ class WeightsEngine:
     def _score(self, conditions: Sequence[Condition]) -> list[Scores]:
         """Scores under each condition; every batch of test images is decoded once."""
         removals = [{a.point: a.neurons for a in condition} for condition in conditions]
-        if not removals:
-            return []
         found: list[list[Scores]] = [[] for _ in removals]
         with torch.inference_mode():
             memories = [
