@@ -9,9 +9,10 @@ if TYPE_CHECKING:
     from lakeviz.explorer.widget import ExplorerWidget
 
 _N_NEURONS = 12
+_LINE = 'fill="none" vector-effect="non-scaling-stroke"'
 _OUTLINE = (
-    '<path d="{0}" fill="none" stroke="#10222b" stroke-width="4"/>'
-    '<path d="{0}" fill="none" stroke="#40e0ff" stroke-width="2"/>'
+    f'<path d="{{0}}" {_LINE} stroke="#10222b" stroke-width="4"/>'
+    f'<path d="{{0}}" {_LINE} stroke="#40e0ff" stroke-width="1.5"/>'
 )
 
 
@@ -59,12 +60,12 @@ def _svg(picture: dict[str, Any], shown: dict[str, Any], patch: dict[str, Any]) 
         layers += _OUTLINE.format(picture["outline"])
     frame = (
         f'x="{patch["column"] * step[0]:.1f}" y="{patch["row"] * step[1]:.1f}" '
-        f'width="{step[0]:.1f}" height="{step[1]:.1f}" fill="none"'
+        f'width="{step[0]:.1f}" height="{step[1]:.1f}" {_LINE}'
     )
     return (
         f'<svg viewBox="0 0 {width} {height}" width="320" role="img" '
         'aria-label="Test image with its score map">'
-        f'{layers}<rect {frame} stroke="#10222b" stroke-width="5"/>'
+        f'{layers}<rect {frame} stroke="#10222b" stroke-width="4"/>'
         f'<rect {frame} stroke="#ffffff" stroke-width="2"/></svg>'
     )
 

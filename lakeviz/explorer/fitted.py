@@ -68,10 +68,13 @@ class Fitted:
         )[0]
         self.memories = {p: Memory.of_point(branch.points[p], normal[p]) for p in data.points}
 
-    @property
-    def n_selected(self) -> int:
-        """Number of selected neurons over all points."""
-        return sum(m.selection.k for m in self.memories.values())
+    @cached_property
+    def _names(self) -> dict[str, list[str]]:
+        """Names of the images: relative to the root of their data where that is known."""
+        fit = list(self.data.provenance.get("fit", {}).get("sample_ids", []))
+        captured = self.data.normal.sample_ids
+        normal = fit if len(fit) == len(captured) else captured
+        return {"normal": normal, "test": self.data.test.sample_ids}
 
     @cached_property
     def intact(self) -> Intact:
@@ -179,8 +182,7 @@ class Fitted:
     def place(self, point: str, source: str, image: int, patch: int) -> Place:
         """Name the patch with a number at a point."""
         rows, columns = self.data.grids[point]
-        tokens = self.data.normal if source == "normal" else self.data.test
-        name = tokens.sample_ids[image]
+        name = self._names[source][image]
         return Place(source, image, name, patch // columns, patch % columns, (rows, columns))
 
     def normal_place(self, point: str, number: int) -> Place:

@@ -121,7 +121,11 @@ class ExplorerWidget(anywidget.AnyWidget):
     def _on_visit(self, content: Mapping[str, Any]) -> None:
         if content["category"] != self.category:
             self._show_category(content["category"])
-        self._show_image(int(content["index"]), (int(content["row"]), int(content["column"])))
+        # Examples are patches of a neuron's point, whose grid can be coarser than the map's.
+        grid = self.explorer.fitted(self.category).intact.fused.shape[1:]
+        row = int(content["row"]) * grid[0] // int(content["rows"])
+        column = int(content["column"]) * grid[1] // int(content["columns"])
+        self._show_image(int(content["index"]), (row, column))
 
     # --- what is shown ---
 

@@ -24,7 +24,11 @@ function svg(tag, attributes) {
 }
 
 const percent = (share) => (share === null ? "–" : `${(100 * share).toFixed(1)} %`);
-const signed = (value, digits) => (value < 0 ? "−" : "+") + Math.abs(value).toFixed(digits);
+const signed = (value, digits) => {
+  const size = Math.abs(value).toFixed(digits);
+  if (Number(size) === 0) return size; // neither sign is known
+  return (value < 0 ? "−" : "+") + size;
+};
 const plain = (value, digits) => value.toFixed(digits).replace("-", "−");
 const counted = (n, noun) => `${n} ${noun}${n === 1 ? "" : "s"}`;
 const short = (point) => point.replace(/^blocks\.(\d+)\.hook_/, "block $1 · ");
@@ -950,12 +954,8 @@ class Explorer {
   }
 
   visit(category, place) {
-    const shown = this.get("picture");
-    // Examples are patches of the neuron's point, whose grid can be coarser than the map's.
-    const scale = category === this.get("listing").category;
-    const row = scale ? Math.floor((place.row * shown.rows) / place.rows) : place.row;
-    const column = scale ? Math.floor((place.column * shown.columns) / place.columns) : place.column;
-    this.ask({ do: "visit", category, index: place.image, row, column });
+    const { image, row, column, rows, columns } = place;
+    this.ask({ do: "visit", category, index: image, row, column, rows, columns });
   }
 }
 
