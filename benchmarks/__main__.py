@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 
 HERE = Path(__file__).parent
-BENCHMARKS = ("hooks.py", "metrics.py", "gallery.py", "memory.py")
+BENCHMARKS = ("hooks.py", "metrics.py", "gallery.py", "memory.py", "forward.py", "knockout.py")
 
 
 def main() -> None:

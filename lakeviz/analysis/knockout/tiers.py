@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 from jaxtyping import Float, Int
 
 from lakeviz.lake import Gallery
@@ -91,19 +92,18 @@ class Closeness:
         columns = np.ascontiguousarray(rows.T)
         cosine = gallery.distance == "cosine"
         weights = _weight(rows) if cosine else None
-        last = columns.shape[1] - 1
-        n = min(extremes, last // 2)
-        order = np.argpartition(columns, sorted({0, n, last - n, last}), axis=1)
-        at = np.take_along_axis(columns, order[:, [0, n, last - n, last]], axis=1).T
+        n = min(extremes, (columns.shape[1] - 1) // 2)
+        low, high = (torch.from_numpy(columns).topk(n + 1, largest=end) for end in (False, True))
+        at = torch.stack((low.values, high.values)).numpy()
         return cls(
             cosine,
             rows,
             columns,
             weights,
             np.ascontiguousarray(weights.T) if weights is not None else None,
-            at[[0, 3]],
-            at[[1, 2]],
-            np.hstack((order[:, :n], order[:, last - n + 1 :])),
+            np.ascontiguousarray(at[:, :, 0]),
+            np.ascontiguousarray(at[:, :, n]),
+            np.hstack((low.indices[:, :n].numpy(), high.indices[:, :n].numpy())),
         )
 
     # --- the update ---
