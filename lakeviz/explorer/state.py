@@ -7,18 +7,17 @@ from functools import lru_cache
 
 import numpy as np
 import pandas as pd
-import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from lakeviz.analysis.evidence import against, difference
 from lakeviz.analysis.study_data import StudyData
-from lakeviz.analysis.yardstick import Measurement, Metric
+from lakeviz.analysis.yardstick import Measurement
 from lakeviz.data.dataset import unknown_category
 from lakeviz.errors import ConfigError, DataError, SelectionError
-from lakeviz.explorer.fitted import Fitted, Stopped
-from lakeviz.explorer.memory import Memory, split
+from lakeviz.explorer.effects import effects, yardstick_of
+from lakeviz.explorer.fitted import Fitted
 from lakeviz.explorer.neurons import FiringTable, neuron_view
+from lakeviz.explorer.patches import point_view
 from lakeviz.explorer.views import (
     Dropped,
     ImageView,
@@ -26,13 +25,9 @@ from lakeviz.explorer.views import (
     NeuronView,
     PatchView,
     Place,
-    PointView,
 )
-from lakeviz.metrics import Bootstrap
 
-METRICS: tuple[Metric, ...] = (("image", "auroc"), ("pixel", "aupro"))
 N_CONTROLS = 5
-_BOOTSTRAP = Bootstrap(n_draws=200)
 
 
 class Explorer:
@@ -202,7 +197,7 @@ class Explorer:
             patch = at[0] * own[1] + at[1]
             place = fitted.place(point, "test", index, patch)
             share = fitted.intact.normal_share[point][memory.kept]
-            views.append(_point_view(fitted, memory, chosen[point][0, patch], place, share))
+            views.append(point_view(fitted, memory, chosen[point][0, patch], place, share))
         text = None
         if data.text_weight > 0 and data.text is not None:
             text = float(data.text.patch[index, row, column])
@@ -328,35 +323,10 @@ class Explorer:
         fitted = self.fitted(category)
         off = self._checked(fitted, dropped)
         data = fitted.data
-        yardstick = data.yardstick(METRICS, _BOOTSTRAP)
         if data.category not in self._measured:
-            self._measured[data.category] = yardstick.measure(fitted.intact.fused)
-        intact = self._measured[data.category]
-        conditions = [off, *self.controls(off, data.category)] if off else []
-        measured = []
-        for one in fitted.all_maps(conditions, go_on):
-            if not go_on():
-                raise Stopped
-            measured.append(yardstick.measure(one))
-        chosen, *members = measured or [intact]
-        rows = []
-        for metric in METRICS:
-            row = {"category": data.category, "level": metric[0], "metric": metric[1]}
-            row |= {"n_draws": len(members), "n_images": yardstick.n_images}
-            row["reason"] = yardstick.reasons.get(metric[0], "")
-            if metric in chosen.values:
-                row |= {"intact": intact.values[metric], "value": chosen.values[metric]}
-            if metric in chosen.values and members:
-                values = [m.values[metric] for m in members]
-                row |= difference(chosen, intact, metric, _BOOTSTRAP).columns("change")
-                row |= {
-                    "control_mean": float(np.mean(values)),
-                    "control_low": min(values),
-                    "control_high": max(values),
-                }
-                row |= against(chosen, members, metric, _BOOTSTRAP).columns("difference")
-            rows.append(row)
-        return pd.DataFrame(rows)
+            self._measured[data.category] = yardstick_of(data).measure(fitted.intact.fused)
+        controls = self.controls(off, data.category) if off else []
+        return effects(fitted, off, controls, self._measured[data.category], go_on)
 
     def _checked(
         self, fitted: Fitted, dropped: Mapping[str, Iterable[int]] | None
@@ -369,40 +339,3 @@ class Explorer:
                 raise SelectionError(f"no neurons are selected at {point!r}; points: {known}")
         fitted.without(off)  # refuses channels that are not selected
         return {p: off[p] for p in fitted.memories if off.get(p)}
-
-
-def _point_view(
-    fitted: Fitted,
-    memory: Memory,
-    token: Float[Tensor, " k"],
-    place: Place,
-    normal_share: Float[np.ndarray, " kept"],
-) -> PointView:
-    with torch.inference_mode():
-        parts = split(memory, token[None])
-    point = memory.selection.point
-    score = float(parts.score[0])
-    scale = score if score > 0 else 1.0
-    shares = pd.DataFrame(
-        {
-            "channel": memory.channels,
-            "rank": memory.kept + 1,
-            "query": parts.query[0],
-            "nearest": parts.nearest[0],
-            "contribution": parts.contribution[0],
-            "share": parts.contribution[0] / scale,
-            "normal_share": normal_share,
-        }
-    )
-    if len(memory.kept) < memory.selection.k:
-        shares["normal_share"] = np.nan
-    pairs = zip(parts.neighbours[0], parts.distances[0], strict=True)
-    return PointView(
-        point=point,
-        distance=memory.like.distance,
-        score=score,
-        place=place,
-        neighbours=[(fitted.normal_place(point, n), float(d)) for n, d in pairs],
-        shares=shares.sort_values("share", ascending=False, kind="stable", ignore_index=True),
-        unattributed=float(parts.unattributed[0]) / scale,
-    )

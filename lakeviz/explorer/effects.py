@@ -1,0 +1,82 @@
+"""What switching neurons off does to the metrics of the test set, beside random neurons."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import pandas as pd
+
+from lakeviz.analysis.evidence import against, difference
+from lakeviz.analysis.study_data import StudyData
+from lakeviz.analysis.yardstick import Measurement, Metric, Yardstick
+from lakeviz.explorer.fitted import Fitted, Stopped
+from lakeviz.explorer.views import Dropped
+from lakeviz.metrics import Bootstrap
+
+METRICS: tuple[Metric, ...] = (("image", "auroc"), ("pixel", "aupro"))
+_BOOTSTRAP = Bootstrap(n_draws=200)
+
+
+def yardstick_of(data: StudyData) -> Yardstick:
+    """The explorer's yardstick: two metrics, few draws, as someone is waiting."""
+    return data.yardstick(METRICS, _BOOTSTRAP)
+
+
+def effects(
+    fitted: Fitted,
+    off: Dropped,
+    controls: Sequence[Dropped],
+    intact: Measurement,
+    go_on: Callable[[], bool],
+) -> pd.DataFrame:
+    """Measure the test images without the chosen neurons and without each control.
+
+    The columns are those of :meth:`lakeviz.explorer.state.Explorer.measure`. Without controls there
+    is nothing off, and the intact values stand alone.
+
+    Raises
+    ------
+    Stopped
+        If ``go_on`` says so.
+    """
+    yardstick = yardstick_of(fitted.data)
+    measured = []
+    for one in fitted.all_maps([off, *controls] if controls else [], go_on):
+        if not go_on():
+            raise Stopped
+        measured.append(yardstick.measure(one))
+    chosen, *members = measured or [intact]
+    return pd.DataFrame(
+        [
+            {
+                "category": fitted.data.category,
+                "level": metric[0],
+                "metric": metric[1],
+                "n_draws": len(members),
+                "n_images": yardstick.n_images,
+                "reason": yardstick.reasons.get(metric[0], ""),
+                **_values(metric, intact, chosen, members),
+            }
+            for metric in METRICS
+        ]
+    )
+
+
+def _values(
+    metric: Metric, intact: Measurement, chosen: Measurement, members: Sequence[Measurement]
+) -> dict[str, float]:
+    if metric not in chosen.values:
+        return {"intact": np.nan, "value": np.nan}
+    row = {"intact": intact.values[metric], "value": chosen.values[metric]}
+    if not members:
+        return row
+    values = [m.values[metric] for m in members]
+    return {
+        **row,
+        **difference(chosen, intact, metric, _BOOTSTRAP).columns("change"),
+        "control_mean": float(np.mean(values)),
+        "control_low": min(values),
+        "control_high": max(values),
+        **against(chosen, members, metric, _BOOTSTRAP).columns("difference"),
+    }
