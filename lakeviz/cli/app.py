@@ -12,8 +12,10 @@ import click
 
 from lakeviz import __version__
 from lakeviz.cli.demo import demo
+from lakeviz.cli.figure import figure
 from lakeviz.cli.run import run
 from lakeviz.cli.studies import study
+from lakeviz.cli.table_export import table
 from lakeviz.cli.tables import datasets, hooks, models
 from lakeviz.errors import LakevizError
 
@@ -35,7 +37,7 @@ def lakeviz(verbose: bool) -> None:
         os.environ.setdefault("HF_HUB_VERBOSITY", "critical")
 
 
-for command in (demo, run, study, models, datasets, hooks):
+for command in (demo, run, study, figure, table, models, datasets, hooks):
     lakeviz.add_command(command)
 
 

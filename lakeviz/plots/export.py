@@ -201,6 +201,7 @@ def _page(fig: go.Figure, template: str) -> str:
     page: Any = TEMPLATES[template].layout
     figure = shown.to_html(
         full_html=False,
+        div_id="figure",  # plotly's own is random, and so would be the hash of the file
         include_plotlyjs=True,
         include_mathjax=False,
         config={"displaylogo": False, "responsive": True},

@@ -10,9 +10,10 @@ from __future__ import annotations
 import copy
 import math
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
+import numpy as np
 import plotly.graph_objects as go
 
 from lakeviz.plots.template import PRINT_FONT, TEMPLATES, caption_of, plain, print_size
@@ -131,16 +132,20 @@ def _below(layout: Json) -> float:
 def _beside(spec: Json) -> float:
     """About what labels of the y axis and a colour bar take from the width."""
     axis = spec["layout"].get("yaxis", {})
-    said = [str(text) for text in axis.get("ticktext") or ()]
+    said = [str(text) for text in _entries(axis.get("ticktext"))]
     for trace in spec["data"]:
-        y = trace.get("y")
-        said += [y for y in (() if y is None else y) if isinstance(y, str)]
+        said += [y for y in _entries(trace.get("y")) if isinstance(y, str)]
     labels = _CHARACTER * _SMALLEST * max(map(len, said), default=4)
     title = 22 if axis.get("title", {}).get("text") else 0
     bars = any(
         trace.get("type") == "heatmap" and trace.get("showscale", True) for trace in spec["data"]
     )
     return labels + title + bars * _BAR
+
+
+def _entries(values: Any) -> Iterable[Any]:
+    """Values of a list or an array of text; arrays of numbers come packed, as a dict."""
+    return values if isinstance(values, (list, tuple, np.ndarray)) else ()
 
 
 def _leave_out_controls(spec: Json) -> None:

@@ -20,6 +20,7 @@ from lakeviz.plots import (
 )
 from lakeviz.plots.colours import TICKS
 from lakeviz.plots.tables import numbers, where
+from lakeviz.report.curves import f1_max_threshold, image_runs, measured
 from lakeviz.report.embedding import EmbeddedFigure, embed, without_figure
 from lakeviz.report.numbers import Footnotes, metric
 from lakeviz.report.pictures import colour_bar, decimals, frame, strips
@@ -29,7 +30,6 @@ from lakeviz.report.sections import controls as control_section
 if TYPE_CHECKING:
     from lakeviz.lake.evaluation import Evaluation
 
-_CURVE_PARTS = {"score": "LAKE", "visual": "visual only", "text": "text only"}
 # More pixels than this take longer to sort than a reader wants to wait for a report.
 _MOST_PIXELS = 2**26
 _HEADLINE = (
@@ -57,7 +57,7 @@ def categories(run: Run) -> list[Section]:
 
 def _context(run: Run, evaluation: Evaluation) -> dict[str, Any]:
     notes = Footnotes()
-    threshold = _threshold(evaluation)
+    threshold = f1_max_threshold(evaluation.metrics)
     colours = colour_range(evaluation.maps.patch, evaluation.dataset.labels)
     labels = evaluation.dataset.labels
     shown, digits = strips(evaluation, colours, threshold), decimals(colours)
@@ -82,11 +82,6 @@ def _context(run: Run, evaluation: Evaluation) -> dict[str, Any]:
     }
 
 
-def _threshold(evaluation: Evaluation) -> float:
-    row = where(evaluation.metrics, part="lake", level="image", metric="f1_max")
-    return math.nan if row.empty else float(numbers(row, "threshold")[0])
-
-
 def _figures(run: Run, evaluation: Evaluation, threshold: float) -> Iterable[EmbeddedFigure]:
     yield _drawn("Image scores", lambda: score_figure(evaluation.scores, threshold=threshold))
     yield _drawn(
@@ -96,11 +91,11 @@ def _figures(run: Run, evaluation: Evaluation, threshold: float) -> Iterable[Emb
         ),
     )
     bootstrap = Bootstrap(**evaluation.provenance.get("bootstrap", {}))
-    images = _image_runs(evaluation, "auroc")
+    images = image_runs(evaluation.scores, evaluation.metrics, "auroc")
     yield _drawn(
         "ROC of images", lambda: roc_figure(images, bootstrap=bootstrap, title="ROC of images")
     )
-    images_ap = _image_runs(evaluation, "average_precision")
+    images_ap = image_runs(evaluation.scores, evaluation.metrics, "average_precision")
     yield _drawn(
         "Precision and recall of images",
         lambda: pr_figure(images_ap, title="Precision and recall of images"),
@@ -118,32 +113,6 @@ def _drawn(title: str, draw: Any) -> EmbeddedFigure:
         return without_figure(title, str(error))
 
 
-def _image_runs(evaluation: Evaluation, name: str) -> dict[str, Scored]:
-    scores, labels = evaluation.scores, evaluation.dataset.labels
-    columns = [column for column in _CURVE_PARTS if column in scores]
-    if "text" not in columns:  # the fused score is the visual branch
-        columns = ["score"]
-    runs = {}
-    for column in columns:
-        part = "lake" if column == "score" else column
-        value = _value(evaluation, "image", name, part)
-        runs[_CURVE_PARTS[column]] = Scored(numbers(scores, column), labels, *value)
-    return runs
-
-
-def _value(
-    evaluation: Evaluation, level: str, name: str, part: str
-) -> tuple[float, float, float, float]:
-    """Value, interval and its level; NaN where it was not measured."""
-    row = where(evaluation.metrics, level=level, metric=name, part=part)
-    if row.empty:
-        return math.nan, math.nan, math.nan, math.nan
-    value, low, high, interval_level = (
-        float(numbers(row, column)[0]) for column in ("value", "low", "high", "interval_level")
-    )
-    return value, low, high, interval_level
-
-
 def _pixel_figures(evaluation: Evaluation) -> Iterable[EmbeddedFigure]:
     title = "ROC, precision and recall of pixels"
     reason = _no_pixel_curves(evaluation)
@@ -156,9 +125,9 @@ def _pixel_figures(evaluation: Evaluation) -> Iterable[EmbeddedFigure]:
         yield without_figure(title, str(error))
         return
     maps = list(evaluation.maps.pixel_maps())
-    roc = Scored(maps, masks, *_value(evaluation, "pixel", "auroc", "lake"))
+    roc = Scored(maps, masks, *measured(evaluation.metrics, "pixel", "auroc"))
     yield _drawn("ROC of pixels", lambda: roc_figure({"LAKE": roc}, title="ROC of pixels"))
-    pr = Scored(maps, masks, *_value(evaluation, "pixel", "average_precision", "lake"))
+    pr = Scored(maps, masks, *measured(evaluation.metrics, "pixel", "average_precision"))
     pr_title = "Precision and recall of pixels"
     yield _drawn(pr_title, lambda: pr_figure({"LAKE": pr}, title=pr_title))
 

@@ -1,0 +1,123 @@
+"""``lakeviz figure``: one figure of a result, as a file for a paper."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from lakeviz.errors import ConfigError
+
+if TYPE_CHECKING:
+    from lakeviz.plots.export import Width
+    from lakeviz.report.saved import Saved
+
+
+def print_width(
+    context: click.Context, parameter: click.Parameter, value: str | None
+) -> Width | None:
+    """Read a name of a width, or a number of mm."""
+    if value is None or value.isalpha():
+        return value  # type: ignore[return-value]  # names are checked where the figure is saved
+    try:
+        return float(value.removesuffix("mm"))
+    except ValueError:
+        raise click.BadParameter(
+            f"{value!r} is neither column, page nor a number of mm", context, parameter
+        ) from None
+
+
+@click.command()
+@click.argument("kind", required=False)
+@click.argument("result", required=False, type=click.Path(path_type=Path))
+@click.option("--out", type=click.Path(path_type=Path), help="File: .pdf, .svg, .png or .html.")
+@click.option(
+    "--width", callback=print_width, default="column", show_default=True, help="column, page or mm."
+)
+@click.option("--height", callback=print_width, help="In mm; what suits the figure by default.")
+@click.option("--template", help="paper, lakeviz or lakeviz_dark; paper by default, HTML lakeviz.")
+@click.option("--category", "categories", multiple=True, help="Only these; repeatable.")
+@click.option("--level", type=click.Choice(["image", "pixel"]), help="Of curves and controls.")
+@click.option("--metric", help="Of controls: auroc, aupro, ...")
+@click.option("--image", help="Sample of a heat map.")
+@click.option("--number", type=int, help="Which figure of a study, from 1.")
+@click.option("--title", help="Or a part of its title.")
+@click.option("--root", help="Where the data lie now (pixel curves and heat maps read them).")
+@click.option("--no-sidecar", is_flag=True, help="No JSON file beside the figure.")
+@click.option("--list", "listing", is_flag=True, help="List the figures there are (of RESULT).")
+def figure(
+    kind: str | None, result: Path | None, out: Path | None, listing: bool, **given: Any
+) -> None:
+    """Draw a figure of RESULT: a run's folder, one of its categories, or one of its studies.
+
+    KIND is one of the figures of --list, or the name of a study. Beside the figure lies a JSON file
+    with its title, caption and data, and with what made it.
+    """
+    from lakeviz.report.saved import open_saved
+
+    if listing:
+        folder = result or (Path(kind) if kind else None)
+        list_figures(None if folder is None else open_saved(folder))
+        return
+    if kind is None or result is None or out is None:
+        raise ConfigError("name a KIND, a RESULT and a file with --out; kinds: lakeviz figure -h")
+    from lakeviz.plots import save_figure
+    from lakeviz.report.figures import make_figure
+
+    command = _command(kind, result, out, given)
+    made = make_figure(kind, open_saved(result), _wanted(given))
+    path = save_figure(
+        made.figure,
+        out,
+        given["width"],
+        given["height"],
+        template=given["template"],
+        sidecar=not given["no_sidecar"],
+        data=made.data,
+        provenance=made.provenance,
+        command=command,
+    )
+    click.echo(path)
+
+
+def list_figures(saved: Saved | None) -> None:
+    """Print the kinds of figures; of a result, those it has, with the titles of its studies."""
+    from lakeviz.errors import LakevizError
+    from lakeviz.report.figures import KINDS, titles
+
+    if saved is None or saved.categories:
+        for name, (said, _) in KINDS.items():
+            click.echo(f"{name:10} {said}")
+    if saved is None:
+        click.echo("\nand every study of a run, by its name: lakeviz figure --list RUN")
+        return
+    for study in saved.studies:
+        click.echo(f"\n{study}")
+        try:
+            for number, title in enumerate(titles(study, saved), start=1):
+                click.echo(f"  --number {number}  {title}")
+        except LakevizError as error:
+            click.echo(f"  cannot be drawn: {error}")
+
+
+def _wanted(given: dict[str, Any]) -> Any:
+    from lakeviz.report.figures import Wanted
+
+    width = given["width"]
+    names = ("categories", "level", "metric", "image", "number", "title", "root")
+    narrow = width == "column" or (isinstance(width, float) and width < 120)
+    return Wanted(**{name: given[name] for name in names}, narrow=narrow)
+
+
+def _command(kind: str, result: Path, out: Path, given: dict[str, Any]) -> str:
+    """The command line, for the sidecar."""
+    words = ["lakeviz", "figure", kind, str(result), "--out", str(out)]
+    for category in given["categories"]:
+        words += ["--category", category]
+    for name, value in given.items():
+        if name in ("categories", "no_sidecar") or value is None:
+            continue
+        words += [f"--{name}", f"{value:g}" if isinstance(value, float) else str(value)]
+    return shlex.join(words)

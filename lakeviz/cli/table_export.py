@@ -1,0 +1,79 @@
+"""``lakeviz table``: the metrics of one or more runs as a table for LaTeX."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+import click
+
+from lakeviz.errors import ConfigError, OutputError
+
+
+@click.command()
+@click.argument("runs", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="RUN...")
+@click.option("--out", type=click.Path(path_type=Path), required=True, help="File, .tex.")
+@click.option("--name", "names", multiple=True, help="Name of each run in the table; repeatable.")
+@click.option("--metric", "metrics", multiple=True, help="LEVEL:METRIC, repeatable.")
+@click.option("--category", "categories", multiple=True, help="Only these; repeatable.")
+@click.option(
+    "--by",
+    type=click.Choice(["category", "run"]),
+    help="A row per category, or per run with means over categories.",
+)
+@click.option("--part", default="lake", show_default=True, help="lake, visual, text, text_image.")
+@click.option("--digits", default=3, show_default=True)
+@click.option("--label", default="tab:metrics", show_default=True)
+@click.option("--caption", help="In place of the one that says n and what the intervals are.")
+def table(
+    runs: tuple[Path, ...],
+    out: Path,
+    names: tuple[str, ...],
+    metrics: tuple[str, ...],
+    categories: tuple[str, ...],
+    by: Literal["category", "run"] | None,
+    part: str,
+    digits: int,
+    label: str,
+    caption: str | None,
+) -> None:
+    """Write the metrics of each RUN as a LaTeX table (booktabs): value, interval, best in bold."""
+    import pandas as pd
+
+    from lakeviz.report.latex import DEFAULT_METRICS, metrics_table
+    from lakeviz.report.saved import open_saved
+
+    named = names or tuple(path.resolve().name for path in runs)
+    if len(named) != len(runs) or len(set(named)) != len(named):
+        raise ConfigError(
+            f"{len(runs)} runs need {len(runs)} different names, one --name each; "
+            f"these are {', '.join(named)}"
+        )
+    given = {
+        name: pd.concat(
+            [c.table("metrics") for c in open_saved(path).chosen(categories)], ignore_index=True
+        )
+        for name, path in zip(named, runs, strict=True)
+    }
+    text = metrics_table(
+        given,
+        [_metric(text) for text in metrics] or DEFAULT_METRICS,
+        by=by or ("category" if len(runs) == 1 else "run"),
+        part=part,
+        digits=digits,
+        label=label,
+        caption=caption,
+    )
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        out.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise OutputError(f"cannot write {out}: {error.strerror or error}") from error
+    click.echo(out)
+
+
+def _metric(text: str) -> tuple[str, str]:
+    level, colon, name = text.partition(":")
+    if not colon:
+        raise ConfigError(f"--metric {text!r} is not LEVEL:METRIC, such as pixel:aupro")
+    return level, name

@@ -1,0 +1,268 @@
+"""One figure of a result on disk, by its kind: what ``lakeviz figure`` draws."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import plotly.graph_objects as go
+
+from lakeviz.errors import ConfigError, DataError, nearest
+from lakeviz.metrics import Bootstrap
+from lakeviz.plots import (
+    Scored,
+    caption_of,
+    colour_range,
+    controls_figure,
+    controls_overview_figure,
+    heatmap_figure,
+    metrics_figure,
+    pr_figure,
+    roc_figure,
+    score_figure,
+    spectrum_figure,
+)
+from lakeviz.plots.tables import numbers, where
+from lakeviz.report.curves import f1_max_threshold, image_runs, measured
+from lakeviz.report.saved import Saved, SavedCategory
+
+_METRIC = {"roc": "auroc", "pr": "average_precision"}
+_NAMED_IMAGES = 3
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What is wanted of a figure.
+
+    Attributes
+    ----------
+    categories : tuple of str
+        All where empty.
+    level : str, optional
+        ``"image"`` or ``"pixel"``.
+    metric : str, optional
+        Of controls.
+    image : str, optional
+        Sample of a heat map.
+    number : int, optional
+        Which figure of a study, from 1.
+    title : str, optional
+        Or a part of its title.
+    root : str, optional
+        Where the data lie now.
+    narrow : bool
+        Whether it is for a column.
+    """
+
+    categories: tuple[str, ...] = ()
+    level: str | None = None
+    metric: str | None = None
+    image: str | None = None
+    number: int | None = None
+    title: str | None = None
+    root: str | None = None
+    narrow: bool = True
+
+
+@dataclass(frozen=True)
+class Made:
+    """A figure, the table it was made from (if one) and what made that."""
+
+    figure: go.Figure
+    data: pd.DataFrame | dict[str, pd.DataFrame] | None = None
+    provenance: dict[str, Any] = field(default_factory=dict)
+
+
+def make_figure(kind: str, saved: Saved, wanted: Wanted) -> Made:
+    """Draw a figure.
+
+    Parameters
+    ----------
+    kind : str
+        One of :data:`KINDS`, or the name of a study that was run.
+    saved : Saved
+    wanted : Wanted
+
+    Raises
+    ------
+    ConfigError
+        Unknown kind, or more must be said to draw it.
+    LakevizError
+        The result lacks what the figure shows.
+    """
+    if kind in KINDS and saved.categories:
+        return KINDS[kind][1](saved, wanted)
+    if kind in saved.studies:
+        return _of_study(kind, saved, wanted)
+    known = [*(KINDS if saved.categories else ()), *saved.studies]
+    raise ConfigError(
+        f"{saved.folder} has no figure {kind!r}; it has {', '.join(known)}{nearest(kind, known)}"
+    )
+
+
+def titles(kind: str, saved: Saved) -> list[str]:
+    """Titles of the figures of a study, in their order."""
+    return [caption_of(fig)[0] for fig in _study_figures(kind, saved)[0]]
+
+
+# --- of a run ---
+
+
+def _curves(kind: str, saved: Saved, wanted: Wanted) -> Made:
+    level = wanted.level or "image"
+    chosen = saved.chosen(wanted.categories)
+    provenance = _provenance(chosen)
+    names = {"roc": "ROC", "pr": "Precision and recall"}
+    title = f"{names[kind]} of {level}s"
+    if level == "pixel":
+        runs = {c.name: _pixel_run(c, _METRIC[kind], wanted.root) for c in chosen}
+    elif len(chosen) == 1:
+        runs = image_runs(chosen[0].table("scores"), chosen[0].table("metrics"), _METRIC[kind])
+    else:
+        runs = {c.name: _lake_run(c, _METRIC[kind]) for c in chosen}
+    if kind == "pr":
+        return Made(pr_figure(runs, title=title), provenance=provenance)
+    bootstrap = Bootstrap(**chosen[0].provenance.get("bootstrap", {}))
+    return Made(roc_figure(runs, bootstrap=bootstrap, title=title), provenance=provenance)
+
+
+def _lake_run(category: SavedCategory, metric: str) -> Scored:
+    return image_runs(category.table("scores"), category.table("metrics"), metric)["LAKE"]
+
+
+def _pixel_run(category: SavedCategory, metric: str, root: str | None) -> Scored:
+    evaluation = category.evaluation(root)
+    if not evaluation.dataset.has_masks:
+        raise DataError(f"{category.name} has no masks, so there is no curve of pixels")
+    maps = list(evaluation.maps.pixel_maps())
+    masks = [evaluation.mask(i) for i in range(len(evaluation.maps))]
+    return Scored(maps, masks, *measured(evaluation.metrics, "pixel", metric))
+
+
+def _roc(saved: Saved, wanted: Wanted) -> Made:
+    return _curves("roc", saved, wanted)
+
+
+def _pr(saved: Saved, wanted: Wanted) -> Made:
+    return _curves("pr", saved, wanted)
+
+
+def _scores(saved: Saved, wanted: Wanted) -> Made:
+    category = saved.one(wanted.categories)
+    scores = category.table("scores")
+    threshold = f1_max_threshold(category.table("metrics"))
+    title = f"Image scores: {category.name}"
+    figure = score_figure(scores, threshold=threshold, title=title)
+    return Made(figure, scores, _provenance([category]))
+
+
+def _spectrum(saved: Saved, wanted: Wanted) -> Made:
+    category = saved.one(wanted.categories)
+    spectrum = category.table("spectrum")
+    n_images = category.provenance.get("fit", {}).get("n_images")
+    title = f"Variance spectrum: {category.name}"
+    figure = spectrum_figure(spectrum, title=title, n_images=n_images)
+    return Made(figure, spectrum, _provenance([category]))
+
+
+def _controls(saved: Saved, wanted: Wanted) -> Made:
+    chosen = saved.chosen(wanted.categories)
+    table = pd.concat([category.table("controls") for category in chosen], ignore_index=True)
+    if table.empty:
+        raise DataError(f"{saved.folder} was made without controls")
+    level, metric = wanted.level, wanted.metric
+    if level is None and metric is None:
+        pixel = np.isfinite(numbers(where(table, metric="aupro"), "difference")).any()
+        level, metric = ("pixel", "aupro") if pixel else ("image", "auroc")
+    level, metric = level or ("pixel" if metric == "aupro" else "image"), metric or "auroc"
+    rows = where(table, level=level, metric=metric)
+    provenance = _provenance(chosen)
+    if len(chosen) > 1:
+        return Made(controls_overview_figure(table, level=level, metric=metric), rows, provenance)
+    figure = controls_figure(
+        table, level=level, metric=metric, interval_level=_level(chosen), stacked=wanted.narrow
+    )
+    return Made(figure, rows, provenance)
+
+
+def _metrics(saved: Saved, wanted: Wanted) -> Made:
+    chosen = saved.chosen(wanted.categories)
+    table = pd.concat([category.table("metrics") for category in chosen], ignore_index=True)
+    figure = metrics_figure(table, interval_level=_level(chosen))
+    return Made(figure, table, _provenance(chosen))
+
+
+def _heatmap(saved: Saved, wanted: Wanted) -> Made:
+    from lakeviz.data import load_image
+
+    category = saved.one(wanted.categories)
+    scores = category.table("scores")
+    names = list(scores["sample_id"])
+    if wanted.image is None or wanted.image not in names:
+        highest = scores.sort_values("score", ascending=False)["sample_id"].head(_NAMED_IMAGES)
+        what = "name an image" if wanted.image is None else f"there is no image {wanted.image!r}"
+        raise ConfigError(
+            f"{what}: --image SAMPLE_ID, for instance one with a high score: {', '.join(highest)}"
+        )
+    evaluation = category.evaluation(wanted.root)
+    index = evaluation.maps.sample_ids.index(wanted.image)
+    row = evaluation.dataset.frame.iloc[index]
+    outlined = bool(evaluation.dataset.labels[index]) and isinstance(row["mask_path"], str)
+    figure = heatmap_figure(
+        load_image(row["path"]),
+        evaluation.maps.patch[index],
+        colour_range(evaluation.maps.patch, evaluation.dataset.labels),
+        evaluation.mask(index) if outlined else None,
+        title=f"Patch scores: {wanted.image}",
+    )
+    return Made(figure, provenance=_provenance([category]))
+
+
+def _provenance(chosen: list[SavedCategory]) -> dict[str, Any]:
+    return {category.name: category.provenance for category in chosen}
+
+
+def _level(chosen: list[SavedCategory]) -> float:
+    return float(chosen[0].provenance.get("bootstrap", {}).get("level", 0.95))
+
+
+KINDS: dict[str, tuple[str, Callable[[Saved, Wanted], Made]]] = {
+    "roc": ("ROC curves of images or pixels (--level)", _roc),
+    "pr": ("precision and recall of images or pixels (--level)", _pr),
+    "scores": ("distribution of image scores with the threshold; one category", _scores),
+    "spectrum": ("variance of every neuron, the chosen ones marked; one category", _spectrum),
+    "controls": ("LAKE beside its controls (--level, --metric)", _controls),
+    "metrics": ("metrics of every category with intervals", _metrics),
+    "heatmap": ("patch scores over one image (--image); one category", _heatmap),
+}
+"""What there is to draw of a run, with a line that says it."""
+
+
+# --- of a study ---
+
+
+def _of_study(name: str, saved: Saved, wanted: Wanted) -> Made:
+    figures, result = _study_figures(name, saved)
+    known = [caption_of(fig)[0] for fig in figures]
+    listed = "; ".join(f"{i} = {title}" for i, title in enumerate(known, start=1))
+    if wanted.title is not None:
+        found = [i for i, title in enumerate(known) if wanted.title.lower() in title.lower()]
+    elif wanted.number is not None:
+        found = [wanted.number - 1] if 1 <= wanted.number <= len(figures) else []
+    else:
+        found = list(range(len(figures)))
+    if len(found) != 1:
+        raise ConfigError(f"choose one figure of {name} with --number or --title: {listed}")
+    return Made(figures[found[0]], provenance=result.provenance)
+
+
+def _study_figures(name: str, saved: Saved) -> tuple[list[go.Figure], Any]:
+    import lakeviz.analysis  # noqa: F401  (all result classes are known once it is imported)
+    from lakeviz.analysis.result import load_study
+    from lakeviz.report.sections.studies import study_figures
+
+    result = load_study(saved.study(name))
+    return study_figures(result), result
