@@ -98,16 +98,16 @@ def compared_rows(
     """Rows of the table ``groups``: value (selected), control mean (random), difference."""
     rows = []
     for name, (chosen, random) in found.items():
-        gap, control = NOT_MEASURED, np.nan
+        gap = control = NOT_MEASURED
         if random is not None:
-            control = random.value
+            control = random.estimate(level)
             interval = quantile_interval(chosen.draws - random.draws, level)
-            gap = Estimate(chosen.value - control, *interval)
+            gap = Estimate(chosen.value - random.value, *interval)
         rows.append(
             {
                 "measure": name,
                 **chosen.estimate(level).columns(),
-                "control_mean": control,
+                **control.columns("control_mean"),
                 **gap.columns("difference"),
                 "reason": "" if random is not None else NO_RANDOM,
             }
@@ -133,7 +133,7 @@ def counted_rows(table: pd.DataFrame) -> list[dict[str, Any]]:
             {
                 "measure": name,
                 **Estimate(value, np.nan, np.nan).columns(),
-                "control_mean": control,
+                **Estimate(control, np.nan, np.nan).columns("control_mean"),
                 **Estimate(value - control, np.nan, np.nan).columns("difference"),
                 "reason": COUNTED if (~chosen).any() else NO_RANDOM,
             }

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import click
 
+from lakeviz.cli.studies.contamination import contamination
+from lakeviz.cli.studies.knockout import knockout
+from lakeviz.cli.studies.neurons import neurons
 from lakeviz.cli.studies.overlap import overlap
+from lakeviz.cli.studies.pca import pca
 from lakeviz.cli.studies.sweep import sweep
 
 
@@ -17,5 +21,9 @@ def study() -> None:
     """
 
 
+study.add_command(contamination)
+study.add_command(knockout)
+study.add_command(neurons)
 study.add_command(overlap)
+study.add_command(pca)
 study.add_command(sweep)
