@@ -20,7 +20,7 @@ from lakeviz.analysis.sweep.spec import Cell, SweepSpec
 from lakeviz.lake.provenance import as_plain, versions
 from lakeviz.metrics import Bootstrap
 
-_SHOWN_REASONS = 3
+_SHOWN_REASONS = 5
 _FEW_UNITS = 10
 _CELL = ("level", "metric", "value", "low", "high", "n_images", "seconds", "reason", "error")
 _CONTRAST = (
