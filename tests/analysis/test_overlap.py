@@ -376,3 +376,67 @@ def test_captured_items_hold_the_draws_of_the_detector(tmp_path):
     assert result.pairs["pca_kernel"].between(0, 1).all()
     with pytest.raises(SelectionError, match="between 1 and 192"):
         capture_items(model, dataset, 193, points=[1])
+
+
+def test_section_of_the_report_has_its_figures_and_headline():
+    from lakeviz.report.sections.studies.overlap import figures, headline
+
+    result = quick(planted([range(8), range(4, 12), range(2, 10)], noise=0.5))
+    assert len(figures(result)) == 4
+    table = headline(result)
+    (row,) = table.to_dict("records")
+    assert row["neurons"] == "8 of 80"
+    assert row["pairs above random"] == "3 of 3"
+    assert row["common ranking"] == "–"
+    one_image = quick(planted([range(8), range(4, 12)], n=1))
+    assert len(figures(one_image)) == 2  # one pair is no matrix, and there is no ceiling
+
+
+def test_command_line_compares_two_runs_of_one_model_only(tmp_path, monkeypatch):
+    """Two runs by their manifests; the reports themselves are another test's."""
+    import json
+    from importlib import import_module
+
+    from click.testing import CliRunner
+
+    from lakeviz.data.synthetic import write_benchmark
+    from lakeviz.lake import LakeOptions
+    from lakeviz.lake.run import RunSpec
+    from lakeviz.models import load_model
+
+    described = load_model("tiny").describe()
+    for number, category in enumerate(("carpet", "hex_nut")):
+        root = tmp_path / f"data{number}"
+        write_benchmark(root, categories=(category,), size=48, n_train=4, n_good=1, n_per_defect=0)
+        spec = RunSpec("mvtec", str(root), shots=2, options=LakeOptions(k=10, layers=(1,)))
+        manifest = {"protocol": "lakeviz-run/1", "spec": spec.to_plain(), "model": described}
+        (tmp_path / f"run{number}").mkdir()
+        (tmp_path / f"run{number}" / "manifest.json").write_text(json.dumps(manifest))
+    concluded = []
+    module = import_module("lakeviz.cli.studies.overlap")  # its name is that of the command
+    monkeypatch.setattr(module, "conclude", lambda run, results: concluded.append((run, results)))
+
+    def invoke(*arguments: str):
+        runs = [str(tmp_path / "run0"), str(tmp_path / "run1")]
+        given_options = ["--resamples", "20", "--null-draws", "20", "--workers", "0", *arguments]
+        return CliRunner().invoke(module.overlap, [*runs, *given_options])
+
+    assert invoke("--across", "dataset").exit_code == 0
+    ((run, (result,)),) = concluded
+    assert run.folder == tmp_path / "run0"
+    assert len(result.pairs) == 1
+    assert result.pairs["k"].tolist() == [10]
+    assert set(result.pairs["dataset_a"]) == {"mvtec (run0)"}
+    assert result.provenance["model"]["weights_hash"] == described["weights_hash"]
+    assert isinstance(invoke("--category", "moon").exception, ConfigError)
+    assert isinstance(invoke("--category", "carpet").exception, ConfigError)  # one only
+    assert isinstance(invoke("--shots", "none").exception, ConfigError)
+    assert isinstance(invoke("--root", str(tmp_path)).exception, ConfigError)
+    path = tmp_path / "run1" / "manifest.json"
+    other = json.loads(path.read_text())
+    other["model"]["weights_hash"] = "f" * 64
+    path.write_text(json.dumps(other))
+    refused = invoke().exception
+    assert isinstance(refused, ConfigError)
+    assert "run0" in str(refused)
+    assert "ffffffffffff" in str(refused)

@@ -82,7 +82,7 @@ def _cell(pairs: pd.DataFrame, settings: PairSettings) -> dict[str, object]:
         q_values = pairs[f"q_{null}"].to_numpy(dtype=float)
         row[f"n_tested_{null}"] = int(np.isfinite(q_values).sum())
         row[f"n_above_{null}"] = int((q_values < Q_LEVEL).sum())
-    reason = "" if len(names) >= _fewest(sides) else f"{len(names)} categories give no interval"
+    reason = "" if len(names) >= _fewest(sides) else f"{len(names)} of them are too few"
     return row | {"reason": reason}
 
 

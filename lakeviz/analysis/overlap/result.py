@@ -80,6 +80,8 @@ class OverlapResult(StudyResult):
     def _sentence(self, row: dict[Any, Any]) -> str:
         n = int(row["n_categories"])
         of = f" ({n} categories)" if n > 1 else " (1 category)"
+        n_pairs = int(row["n_pairs"])
+        over = f"on average over {n_pairs} pairs" if n_pairs > 1 else "in 1 pair"
         interval = _interval(row, "jaccard")
         parts = [f"{row['expected_jaccard']:.3f} for random sets"]
         if np.isfinite(row["matched_jaccard"]):
@@ -97,7 +99,7 @@ class OverlapResult(StudyResult):
             )
         return (
             f"At {_where(row)}, {_KINDS[self.across]} share {row['n_shared']:.1f} of their "
-            f"{int(row['k'])} neurons on average over {int(row['n_pairs'])} pairs{of}: Jaccard "
+            f"{int(row['k'])} neurons {over}{of}: Jaccard "
             f"{row['jaccard']:.3f}{interval}, against {', '.join(parts)}; {ceiling}. "
             f"{_counts(row)}"
         )

@@ -107,13 +107,14 @@ def overlap(
         tables["clusters"] += merges
         tables["leaves"] += leaves
     pairs = corrected(tables.pop("pairs"))
+    overview = overview_table(pairs, settings)
     return OverlapResult(
         pairs=pairs,
-        overview=overview_table(pairs, settings),
+        overview=overview,
         stability=stability,
         **{name: pd.DataFrame(rows) for name, rows in tables.items()},
         provenance=_describe(settings, of_groups, provenance or {}),
-        notes=_notes(groups, settings, stability),
+        notes=[*_notes(groups, settings, stability), *_without_interval(overview)],
     )
 
 
@@ -140,6 +141,11 @@ def _describe(
         **as_plain(dict(more)),
         "categories": categories,
     }
+
+
+def _without_interval(overview: pd.DataFrame) -> list[str]:
+    reasons = dict.fromkeys(overview["reason"])
+    return [f"no interval over categories: {reason}" for reason in reasons if reason]
 
 
 def _notes(groups: Sequence[Group], settings: PairSettings, stability: pd.DataFrame) -> list[str]:
