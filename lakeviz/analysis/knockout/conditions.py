@@ -18,7 +18,7 @@ from lakeviz.lake.selectors import get_selector
 MODES: tuple[str, ...] = ("remove", "keep")
 VARIANCE = "variance"
 DEFAULT_CONTROLS: tuple[str, ...] = ("random", "bottom_variance", "variance_matched")
-_N_SIZES = 6
+_N_SIZES, _NEAR = 7, 1.4
 
 
 @dataclass(frozen=True)
@@ -113,7 +113,10 @@ def check_sizes(sizes: Sequence[int] | None, n_candidates: int, k: int) -> tuple
     """
     if sizes is None:
         spread = np.geomspace(1, n_candidates, _N_SIZES).round().astype(int).tolist()
-        return tuple(sorted({*spread, min(k, n_candidates)}))
+        k = min(k, n_candidates)
+        ends = (1, n_candidates)
+        apart = [s for s in spread if s in ends or not k / _NEAR < s < k * _NEAR]
+        return tuple(sorted({*apart, k}))
     for size in sizes:
         if not 1 <= size <= n_candidates:
             raise SelectionError(
