@@ -91,9 +91,17 @@ def sweep_lines_figure(
     fig.update_xaxes(title_text=AXIS_TITLES.get(x, x), row=-(-len(panels) // columns))
     fig.update_yaxes(title_text=what, col=1)
     fig.update_annotations(font={"size": 12})
+    if panel and series:
+        _make_room(fig)
     if series:
         fig.update_layout(legend={"title": {"text": named(series)}})
     return fig
+
+
+def _make_room(fig: go.Figure, share: float = 0.9) -> None:
+    """Move the panels and their titles down, clear of the legend above them."""
+    fig.for_each_yaxis(lambda axis: axis.update(domain=[share * end for end in axis.domain]))
+    fig.for_each_annotation(lambda note: note.update(y=share * note.y))
 
 
 def _line(

@@ -13,7 +13,9 @@ from lakeviz.errors import ConfigError
 from lakeviz.plots.controls import metric_title
 from lakeviz.plots.sweep_values import AXIS_TITLES, averaged_over, measured, named, values_of
 from lakeviz.plots.tables import numbers, where
-from lakeviz.plots.template import counted, new_figure, plain
+from lakeviz.plots.template import PALETTE, counted, new_figure, plain
+
+_ASIDE = 0.18  # of the step between two values
 
 
 def sweep_heat_figure(
@@ -101,13 +103,16 @@ def sweep_parallel_figure(
     if not axes:
         raise ConfigError("parallel coordinates need an axis")
     what, values = metric_title(level, metric), numbers(table, "value")
+    # Lines through one value lie side by side, in the order of the metric, instead of on one spot.
+    ranks = np.argsort(np.argsort(values, kind="stable"), kind="stable")
+    spread = _ASIDE * (2 * ranks / max(1, len(values) - 1) - 1)
     dimensions: list[dict[str, Any]] = []
     for axis in axes:
         known = values_of(table, axis)
         dimensions.append(
             {
                 "label": named(axis),
-                "values": [known.index(value) for value in table[axis]],
+                "values": [known.index(v) + aside for v, aside in zip(table[axis], spread)],
                 "tickvals": list(range(len(known))),
                 "ticktext": [plain(value) for value in known],
                 "range": [-0.3, len(known) - 0.7],
@@ -116,13 +121,14 @@ def sweep_parallel_figure(
     dimensions.append({"label": what, "values": values})
     caption = (
         f"{counted(len(table), 'cell')}: one line each, from its settings to its {what}, which the "
-        "last axis shows and the colour repeats. Drag along an axis to keep some of the lines."
+        "last axis shows and the colour repeats; lines through one value lie side by side in that "
+        "order. Drag along an axis to keep some of the lines."
     )
     fig = new_figure(title or f"All cells: {what}", caption, height=420)
     fig.add_trace(
         go.Parcoords(
             dimensions=dimensions,
-            line={"color": values, "colorscale": "Cividis"},
+            line={"color": values, "colorscale": [[0, PALETTE[1]], [1, PALETTE[0]]]},
             domain={"x": [0.03, 0.97], "y": [0, 0.88]},
         )
     )
