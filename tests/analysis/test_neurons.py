@@ -20,6 +20,7 @@ from lakeviz.analysis.neurons.choice import choose
 from lakeviz.analysis.neurons.clusters import PatchSample, image_weights
 from lakeviz.analysis.neurons.coverage import PatchTruth, cell_coverage
 from lakeviz.analysis.neurons.deviation import Deviation
+from lakeviz.analysis.neurons.groups import mean_of_categories
 from lakeviz.analysis.neurons.measures import NeuronMeasures, image_aurocs, rank_correlation
 from lakeviz.analysis.neurons.pictures import crop_patch
 from lakeviz.analysis.neurons.scan import image_scores
@@ -30,6 +31,7 @@ from lakeviz.errors import ConfigError, MetricError, SelectionError
 from lakeviz.lake import LakeOptions
 from lakeviz.lake.truth import Truth
 from lakeviz.metrics import Bootstrap
+from lakeviz.report.sections.studies.neurons import figures, headline
 
 POINT = "blocks.0.hook_resid_post"
 FEW = Bootstrap(n_draws=120)
@@ -286,7 +288,7 @@ def test_all_selected_planted_beside_none_is_clear(world):
 
 def test_the_null_is_called_an_effect_as_rarely_as_stated(world):
     """Percentile intervals of few images are a little too short, which the bounds allow for."""
-    n, found = 25, []
+    n, found = 20, []
     for seed in range(n):
         data = world(
             shift=0.0, seed=seed, scales=np.linspace(2, 0.5, 8), n_normal=30, n_anomalous=30
@@ -456,6 +458,26 @@ def test_nothing_to_measure(world):
 # --- results ---
 
 
+def test_few_categories_have_no_interval():
+    same = np.full(5, 0.1)
+    assert np.isnan(mean_of_categories(same, FEW).low)
+    assert mean_of_categories(np.full(6, 0.1), FEW).low == pytest.approx(0.1)
+    assert mean_of_categories(np.r_[same, np.nan], FEW).value == pytest.approx(0.1)
+
+
+def test_report_of_one_category(world):
+    points = (POINT, "blocks.1.hook_resid_post")
+    result = neurons(world(points=points, signal=range(4)), k=4, bootstrap=FEW)
+    table = headline(result)
+    assert table.loc[0, "measure"] == "mean image AUROC"
+    assert table.loc[0, "verdict"] == "selected higher"
+    assert len(table) <= 12
+    assert len(figures(result)) == 5  # no pictures without files
+    bare = neurons(world(masks=False), k=16, bootstrap=FEW)
+    assert set(headline(bare)["verdict"]) == {"no random neurons left"}
+    assert len(figures(bare)) == 4
+
+
 def test_round_trip_join_and_means(world, tmp_path):
     points = (POINT, "blocks.1.hook_resid_post")
     result = neurons(world(points=points), k=4, bootstrap=FEW)
@@ -472,8 +494,10 @@ def test_round_trip_join_and_means(world, tmp_path):
         table["category"] = "other"
     other.provenance["categories"] = {"other": {}}
     joined = NeuronsResult.join([result, other])
-    assert "2 categories" in joined.summary()
-    assert "In " in joined.summary()
+    assert "2 categories, 96 images, too few for an interval" in joined.summary()
+    assert "undecided. In " in joined.summary()
+    assert headline(joined).loc[0, "verdict"] == "too few categories"
+    assert len(figures(joined)) == 5
     assert "<table" in joined._repr_html_()
 
 

@@ -8,8 +8,8 @@ from typing import ClassVar
 import numpy as np
 import pandas as pd
 
-from lakeviz.analysis.evidence import Estimate, mean_over
-from lakeviz.analysis.neurons.groups import MEAN_POINT, NO_RANDOM
+from lakeviz.analysis.evidence import Estimate
+from lakeviz.analysis.neurons.groups import MEAN_POINT, NO_RANDOM, mean_of_categories
 from lakeviz.analysis.neurons.reading import equals, numbers, rows
 from lakeviz.analysis.result import StudyResult
 from lakeviz.metrics import Bootstrap
@@ -78,6 +78,12 @@ class NeuronsResult(StudyResult):
         there = [m for m in ["image_auroc", *metrics] if m in set(self.groups["measure"])]
         return there[0]
 
+    @property
+    def bootstrap(self) -> Bootstrap:
+        """Of intervals over categories."""
+        n_draws = int(self.provenance.get("bootstrap", {}).get("n_draws", 1000))
+        return Bootstrap(self.level, n_draws)
+
     def overall(self) -> pd.DataFrame:
         """Rows of ``groups`` that hold for each category as a whole: the mean of its points."""
         table = rows(self.groups, equals(self.groups, "measure", self.measure))
@@ -129,21 +135,22 @@ class NeuronsResult(StudyResult):
             return f"Mean {spoken} {mean:.3f}; there is no difference to random: {NO_RANDOM}."
         n_images = f"{int(numbers(table, 'n_images').sum()):,} images"
         low, high = numbers(table, "difference_low"), numbers(table, "difference_high")
+        control = np.nanmean(numbers(table, "control_mean"))
+        said = f"Mean {spoken} {mean:.3f} selected and {control:.3f} random, difference"
         if len(table) == 1:
             gap = Estimate(float(gaps[0]), float(low[0]), float(high[0]))
-            over, clear = f"{n_images}, interval over images and neurons", ""
+            over = f"{n_images}, interval over images and neurons"
+            return f"{said} {gap.signed()} ({over}): {_VERDICTS[gap.verdict]}."
+        gap = mean_of_categories(gaps, self.bootstrap)
+        over = f"{len(table)} categories, {n_images}"
+        if np.isfinite(gap.low):
+            over, shown = f"{over}, interval over categories", gap.signed()
         else:
-            n_draws = int(self.provenance.get("bootstrap", {}).get("n_draws", 1000))
-            gap = mean_over(gaps[np.isfinite(gaps)], Bootstrap(self.level, n_draws))
-            over = f"{len(table)} categories, {n_images}, interval over categories"
-            clear = (
-                f" In {(low > 0).sum()} of {len(table)} categories selected neurons are above "
-                f"random ones with the whole interval, in {(high < 0).sum()} below."
-            )
-        control = np.nanmean(numbers(table, "control_mean"))
+            over, shown = f"{over}, too few for an interval over categories", f"{gap.value:+.3f}"
         return (
-            f"Mean {spoken} {mean:.3f} selected and {control:.3f} random, difference "
-            f"{gap.signed()} ({over}): {_VERDICTS[gap.verdict]}.{clear}"
+            f"{said} {shown} ({over}): {_VERDICTS[gap.verdict]}. In {(low > 0).sum()} of "
+            f"{len(table)} categories selected neurons are above random ones with the whole "
+            f"interval over images and neurons, in {(high < 0).sum()} below."
         )
 
     def _trend(self) -> str:

@@ -10,9 +10,9 @@ import pandas as pd
 import plotly.graph_objects as go
 from PIL import Image
 
-from lakeviz.analysis.evidence import Estimate, mean_over
+from lakeviz.analysis.evidence import Estimate
 from lakeviz.analysis.neurons import NeuronsResult
-from lakeviz.metrics import Bootstrap
+from lakeviz.analysis.neurons.groups import MEAN_POINT, mean_of_categories
 from lakeviz.plots.neuron_groups import neuron_groups_figure
 from lakeviz.plots.neuron_looks import measure_title, short_point
 from lakeviz.plots.neuron_patches import activation_figure, driving_patches_figure
@@ -26,7 +26,6 @@ from lakeviz.plots.tables import numbers, rows, where
 _SHOWN = 4  # neurons with histogram and pictures
 _MEASURES = ("image_auroc", "pixel_auroc", "patch_auroc", "abs_matched_d", "deviation_matched_d")
 _PER_CATEGORY = 3  # categories whose patches are shown, of several
-_MEAN_POINT = "mean of points"
 
 
 def figures(result: NeuronsResult) -> list[go.Figure]:
@@ -44,32 +43,31 @@ def figures(result: NeuronsResult) -> list[go.Figure]:
                 )
             )
     for category in categories[:_PER_CATEGORY]:
-        made += _patches(result, category, f": {category}")
+        made += _patches(result, category, f"{category}: ")
     return made
 
 
 def headline(result: NeuronsResult) -> pd.DataFrame:
     """Selected beside random neurons, measure by measure; of several categories their means."""
     several = len(set(result.groups["category"])) > 1
-    means = where(result.groups, point=_MEAN_POINT)
+    means = where(result.groups, point=MEAN_POINT)
     table = means if len(means) else result.groups
-    bootstrap = Bootstrap(result.level, int(result.provenance["bootstrap"]["n_draws"]))
     made = []
     for measure in dict.fromkeys(table["measure"]):
         own = where(table, measure=measure)
         gaps = numbers(own, "difference")
         if several:
-            gap = mean_over(gaps[np.isfinite(gaps)], bootstrap)
+            gap = mean_of_categories(gaps, result.bootstrap)
         else:
             columns = ("difference", "difference_low", "difference_high")
             gap = Estimate(*(float(numbers(own, c)[0]) for c in columns))
         made.append(
             {
                 "measure": _named(measure),
-                "selected neurons": f"{numbers(own, 'value').mean():.3f}",
-                "random neurons": _number(numbers(own, "control_mean").mean()),
+                "selected neurons": _mean(numbers(own, "value")),
+                "random neurons": _mean(numbers(own, "control_mean")),
                 "selected − random": _signed(gap),
-                "verdict": _verdict(gap),
+                "verdict": _verdict(gap, measure, several=several),
             }
         )
     return pd.DataFrame(made)
@@ -90,13 +88,15 @@ def _detail(result: NeuronsResult, category: str) -> list[go.Figure]:
     return made + _patches(result, category)
 
 
-def _patches(result: NeuronsResult, category: str, suffix: str = "") -> list[go.Figure]:
+def _patches(result: NeuronsResult, category: str, prefix: str = "") -> list[go.Figure]:
     """Histograms and pictures of the best selected neurons of a category."""
     best = _best(where(result.neurons, category=category))
     chosen = list(zip(best["point"], best["channel"].tolist(), strict=True))
     histograms = where(result.histograms, category=category)
-    title = f"The {len(best)} selected neurons of highest {_best_by(best)}{suffix}"
-    made = [activation_figure(histograms, best, chosen=chosen, title=f"{title}: activation")]
+    which = f"the {len(best)} selected neurons of highest {_best_by(best)}"
+    made = [
+        activation_figure(histograms, best, chosen=chosen, title=f"{prefix}Activation of {which}")
+    ]
     patches = where(result.patches, category=category)
     pictures, labels, names = [], [], []
     for point, channel in chosen:
@@ -112,7 +112,7 @@ def _patches(result: NeuronsResult, category: str, suffix: str = "") -> list[go.
                 pictures,
                 labels,
                 names,
-                title=f"{title}: what drives them",
+                title=f"{prefix}What drives {which}",
                 caption="These neurons were chosen by this very measure, as examples.",
             )
         )
@@ -145,17 +145,24 @@ def _named(measure: str) -> str:
     return shares.get(measure) or f"mean {measure_title(measure)}"
 
 
-def _number(value: float) -> str:
-    return f"{value:.3f}" if np.isfinite(value) else "–"
+def _mean(values: np.ndarray) -> str:
+    """Mean of the categories that have a value."""
+    there = values[np.isfinite(values)]
+    return f"{there.mean():.3f}" if there.size else "–"
 
 
 def _signed(gap: Estimate) -> str:
     if not np.isfinite(gap.value):
         return "–"
-    return gap.signed() if np.isfinite(gap.low) else f"{gap.value:+.3f}"
+    said = gap.signed() if np.isfinite(gap.low) else f"{gap.value:+.3f}"
+    return said.replace("-", "−")
 
 
-def _verdict(gap: Estimate) -> str:
-    if not np.isfinite(gap.low):
+def _verdict(gap: Estimate, measure: str, *, several: bool) -> str:
+    if not np.isfinite(gap.value):
+        return "no random neurons left"
+    if measure.startswith("share_"):
         return "counted only"
+    if several and not np.isfinite(gap.low):
+        return "too few categories"
     return {"higher": "selected higher", "lower": "random higher"}.get(gap.verdict, "undecided")
