@@ -9,7 +9,6 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 from jaxtyping import Float
-from plotly.subplots import make_subplots
 
 from lakeviz.errors import ConfigError
 from lakeviz.plots.tables import numbers, rows
@@ -70,20 +69,29 @@ def overlap_matrix_figure(
     )
     height = side + 130 + (_TREE if tree else 0)
     fig = new_figure(title, caption, height=height, caption_width=min(96, side // 7 + 30))
-    _lay_out(fig, side, tree=tree)
-    row = 2 if tree else 1
-    fig.add_trace(_cells(above, shared, names, shown=shown), row=row, col=1)
+    fig.add_trace(_cells(above, shared, names, shown=shown))
+    ticks = {"tickvals": list(range(n)), "ticktext": [plain(s) for s in names], "ticks": ""}
+    # Equal scales keep the cells square at every width of a page.
+    square = {"showgrid": False, "constrain": "domain", **ticks}
+    fig.update_xaxes(**square, tickangle=-45, range=[-0.5, n - 0.5], constraintoward="left")
+    cells = {"range": [n - 0.5, -0.5], "scaleanchor": "x", "constraintoward": "top", **square}
     if tree:
         assert clusters is not None
         assert leaves is not None
-        fig.add_trace(_tree(clusters, leaves), row=1, col=1)
-        fig.update_xaxes(visible=False, range=[-0.5, n - 0.5], row=1, col=1)
+        fig.data[0].update(xaxis="x", yaxis="y2")
+        fig.add_trace(_tree(clusters, leaves))
+        share = side / (side + _TREE)
+        fig.update_layout(xaxis={"anchor": "y2"}, yaxis2={"domain": [0, share - 0.01], **cells})
         fig.update_yaxes(
-            title_text="1 - Jaccard", rangemode="tozero", nticks=3, row=1, col=1, showgrid=False
+            title_text="1 - Jaccard",
+            rangemode="tozero",
+            nticks=3,
+            showgrid=False,
+            domain=[share, 1],
+            selector={"domain": None},
         )
-    ticks = {"tickvals": list(range(n)), "ticktext": [plain(s) for s in names], "ticks": ""}
-    fig.update_xaxes(**ticks, tickangle=-45, range=[-0.5, n - 0.5], showgrid=False, row=row, col=1)
-    fig.update_yaxes(**ticks, range=[n - 0.5, -0.5], showgrid=False, row=row, col=1)
+    else:
+        fig.update_yaxes(**cells)
     fig.update_layout(width=side + 240, showlegend=False)
     return fig
 
@@ -146,14 +154,6 @@ def _square(
             total[i, j] += value
             count[i, j] += 1
     return np.divide(total, count, out=np.full(total.shape, np.nan), where=count > 0)
-
-
-def _lay_out(fig: go.Figure, side: float, *, tree: bool) -> None:
-    if not tree:
-        make_subplots(rows=1, cols=1, figure=fig)
-        return
-    shares = [_TREE / (side + _TREE), side / (side + _TREE)]
-    make_subplots(rows=2, cols=1, row_heights=shares, vertical_spacing=0.01, figure=fig)
 
 
 def _cells(

@@ -35,11 +35,9 @@ def figures(result: OverlapResult) -> list[go.Figure]:
         )
         said = _said(fixed)
         if len(pairs) > 1:
-            made.append(
-                overlap_matrix_figure(
-                    pairs, clusters, leaves, title=f"Overlap of selected neurons: {said}", of=of
-                )
-            )
+            title = f"Overlap of selected neurons: {said}"
+            matrix = overlap_matrix_figure(pairs, clusters, leaves, title=title, of=of)
+            made.append(matrix.update_layout(width=None))  # the page has its own
         made.append(
             shared_neurons_figure(
                 where(result.shared, **fixed),
