@@ -22,6 +22,18 @@ CONTROL_NAMES = {
     "mad": "median absolute deviation",
     "trimmed_variance": "trimmed variance",
 }
+SHORT_NAMES = {
+    "variance": "top variance",
+    "random": "random",
+    "variance_matched": "variance-matched",
+    "bottom_variance": "lowest variance",
+    "all": "all",
+    "pca": "PCA",
+    "random_rotation": "random rotation",
+    "mad": "MAD",
+    "trimmed_variance": "trimmed variance",
+}
+"""For legends of many lines."""
 METRIC_NAMES = {
     "auroc": "AUROC",
     "average_precision": "AP",

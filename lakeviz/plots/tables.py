@@ -23,6 +23,20 @@ def rows(table: pd.DataFrame, keep: np.ndarray) -> pd.DataFrame:
     return cast(pd.DataFrame, table.iloc[positions])
 
 
+def mean_by(table: pd.DataFrame, column: str) -> pd.DataFrame:
+    """Mean of the numbers of all rows that share a value of a column, by rising value."""
+    return cast(pd.DataFrame, table.groupby(column, as_index=False).mean(numeric_only=True))
+
+
+def range_by(
+    table: pd.DataFrame, column: str, of: str
+) -> tuple[Float[np.ndarray, " value"], Float[np.ndarray, " value"]]:
+    """Lowest and highest of a number among rows that share a value of a column."""
+    at, value = numbers(table, column), numbers(table, of)
+    groups = [value[at == one] for one in np.unique(at)]
+    return np.array([g.min() for g in groups]), np.array([g.max() for g in groups])
+
+
 def numbers(table: pd.DataFrame, column: str) -> Float[np.ndarray, " row"]:
     """Read a column as floats."""
     return table[column].to_numpy(dtype=float)
