@@ -339,7 +339,8 @@ class HookedTower(HookedRootModule):
         cache, fwd, _ = self.get_caching_hooks(captured or (lambda _: False))
         fwd = [*fwd_hooks, *((name, read_only(fn)) for name, fn in fwd)]
         height, width = self.adapter.image_size
-        blank = activation.new_zeros((len(activation), 3, height, width))
+        # One image is enough: the first block hands on the activation, and its batch with it.
+        blank = activation.new_zeros((1, 3, height, width))
         with resumed(self, self.points[point], activation), self.hooks(fwd):
             output = self(blank, stop_at=stop_at)
         return output, ActivationCache(cache, self)
