@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from lakeviz.activations import Loading
+from lakeviz.analysis.knockout import weights
 from lakeviz.analysis.knockout.ablation import Ablation, Condition
 from lakeviz.analysis.knockout.weights import WeightsEngine
 from lakeviz.analysis.study_data import StudyData
@@ -125,7 +126,7 @@ def test_more_conditions_than_share_a_pass(tiny_model, captured, monkeypatch) ->
     data = captured(tiny_model("timm"), [1])
     conditions = [out(neurons=[n]) for n in (1, 2, 3, 1)]
     expected = WeightsEngine(data, parts=["visual"]).run(conditions)
-    monkeypatch.setattr("lakeviz.analysis.knockout.weights._TOGETHER", 2)
+    monkeypatch.setattr(weights, "_TOGETHER", 2)
     for one, other in zip(
         WeightsEngine(data, parts=["visual"]).run(conditions), expected, strict=True
     ):
