@@ -1,0 +1,156 @@
+"""Knock-out figures show the numbers of their tables."""
+
+from __future__ import annotations
+
+import pandas as pd
+import pytest
+
+from lakeviz.errors import ConfigError
+from lakeviz.plots.knockout import knockout_contrasts_figure, knockout_curves_figure
+from lakeviz.plots.knockout_neurons import neuron_importance_figure
+
+COMMON = {"category": "c", "kind": "score", "mode": "remove", "part": "visual"}
+
+
+def curves() -> pd.DataFrame:
+    rows = []
+    for order, draws in (("variance", 1), ("random", 20)):
+        for size, drop in ((4, 0.2), (1, 0.1), (16, 0.4)):
+            value = 0.9 - drop * (1 if order == "variance" or size == 16 else 0.5)
+            rows.append(
+                COMMON
+                | {
+                    "order": order,
+                    "size": size,
+                    "level": "image",
+                    "metric": "auroc",
+                    "value": value,
+                    "low": value - 0.05,
+                    "high": value + 0.02,
+                    "intact": 0.9,
+                    "n_draws": draws,
+                    "n_images": 30,
+                    "reason": "",
+                }
+            )
+    return pd.DataFrame(rows)
+
+
+def contrasts(category: str = "c", shift: float = 0.0) -> pd.DataFrame:
+    return pd.DataFrame(
+        COMMON
+        | {
+            "category": category,
+            "control": ["bottom_variance", "random"],
+            "size": 4,
+            "level": "image",
+            "metric": "auroc",
+            "difference": [-0.2 + shift, -0.1 + shift],
+            "difference_low": [-0.3, -0.15],
+            "difference_high": [-0.1, 0.05],
+            "n_images": 30,
+            "reason": "",
+        }
+    )
+
+
+def neurons() -> pd.DataFrame:
+    return pd.DataFrame(
+        {
+            "category": "c",
+            "kind": "score",
+            "part": "visual",
+            "point": ["p", "p", "p", "q"],
+            "channel": [3, 5, 8, 1],
+            "group": ["selected", "random", "random", "selected"],
+            "variance": [4.0, 0.5, 0.0, 2.0],
+            "level": "image",
+            "metric": "margin",
+            "importance": [0.2, -0.1, 0.0, 0.3],
+            "change_low": [-0.4, 0.0, 0.0, -0.5],
+            "change_high": [-0.1, 0.2, 0.0, -0.2],
+            "n_images": 30,
+            "reason": "",
+        }
+    )
+
+
+def test_curves_are_sorted_and_have_bars_and_bands():
+    fig = knockout_curves_figure(curves())
+    band, random, top = fig.data
+    assert random.name == "random neurons"
+    assert top.name == "highest-variance neurons"
+    assert list(top.x) == [1, 4]
+    assert list(top.y) == pytest.approx([0.8, 0.7])
+    assert top.error_y.array == pytest.approx([0.02, 0.02])
+    assert top.error_y.arrayminus == pytest.approx([0.05, 0.05])
+    assert list(random.y) == pytest.approx([0.85, 0.8])
+    assert list(band.y) == pytest.approx([0.87, 0.82, 0.75, 0.8])
+    (intact,) = fig.layout.shapes
+    assert intact.y0 == 0.9
+    assert fig.layout.xaxis.type == "log"
+    caption = fig.layout.meta["caption"]
+    assert "30 test images" in caption
+    assert "20 sets" in caption
+    assert "all 16 neurons, where every order is the same (image AUROC 0.5)" in caption
+
+
+def test_all_sizes_are_drawn_where_orders_differ():
+    table = curves()
+    table.loc[(table["size"] == 16) & (table["order"] == "random"), "value"] = 0.6
+    assert list(knockout_curves_figure(table).data[-1].x) == [1, 4, 16]
+
+
+def test_what_is_impossible_is_said():
+    table = curves().assign(reason="edits cannot reach the image embedding")
+    assert (
+        "cannot reach the image embedding" in knockout_curves_figure(table).layout.meta["caption"]
+    )
+
+
+def test_contrasts_of_one_category():
+    fig = knockout_contrasts_figure(contrasts())
+    random, bottom = fig.data
+    assert (random.x[0], bottom.x[0]) == (-0.1, -0.2)
+    assert random.error_x.array == pytest.approx([0.15])
+    assert random.error_x.arrayminus == pytest.approx([0.05])
+    assert list(fig.layout.yaxis.ticktext) == ["random neurons", "lowest-variance neurons"]
+    assert "4 neurons knocked out" in fig.layout.meta["caption"]
+
+
+def test_contrasts_of_categories_and_their_mean():
+    fig = knockout_contrasts_figure(pd.concat([contrasts("a"), contrasts("<b>", 0.1)]))
+    dots, mean, *_ = fig.data
+    assert list(dots.x) == pytest.approx([-0.1, 0.0])
+    assert list(dots.text) == ["a", "&lt;b&gt;"]
+    assert list(mean.x) == pytest.approx([-0.05])
+    assert "60 test images of 2 categories" in fig.layout.meta["caption"]
+
+
+@pytest.mark.parametrize("intervals", [False, True])
+def test_single_neurons(intervals):
+    fig = neuron_importance_figure(neurons(), intervals=intervals)
+    selected, random, other = fig.data
+    assert (list(selected.x), list(selected.y)) == ([4.0], [0.2])
+    assert list(selected.customdata) == [3]
+    assert list(random.x) == [0.5]  # the neuron that never varies has no place
+    assert list(other.customdata) == [1]
+    if intervals:
+        assert selected.error_y.array == pytest.approx([0.2])
+        assert selected.error_y.arrayminus == pytest.approx([0.1])
+    else:
+        assert selected.error_y.array is None
+    assert random.marker.symbol != selected.marker.symbol
+
+
+def test_refusals():
+    with pytest.raises(ConfigError, match="one category can be drawn at a time, not a, b"):
+        knockout_curves_figure(pd.concat([curves().assign(category=c) for c in "ab"]))
+    with pytest.raises(ConfigError, match="one size"):
+        knockout_contrasts_figure(pd.concat([contrasts(), contrasts().assign(size=9)]))
+    with pytest.raises(ConfigError, match="no knock-out was measured by AUPRO"):
+        knockout_curves_figure(curves(), shown=[("pixel", "aupro")])
+    with pytest.raises(ConfigError, match="no single neuron was measured by AUPRO"):
+        neuron_importance_figure(neurons(), level="pixel", metric="aupro")
+    with pytest.raises(ConfigError, match="no knock-out to draw"):
+        knockout_contrasts_figure(contrasts().iloc[:0])
