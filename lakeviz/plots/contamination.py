@@ -25,11 +25,11 @@ from lakeviz.plots.template import counted, new_figure
 
 NAMES = {"variance": "top-variance neurons", **CONTROL_NAMES}
 WHAT_NAMES = {
-    "both": "selection and memory contaminated",
+    "both": "both contaminated",
     "selection": "selection alone",
     "memory": "memory alone",
-    "swapped": "control: swapped for normal images",
-    "fewer": "control: taken away",
+    "swapped": "swapped (control)",
+    "fewer": "taken away (control)",
 }
 _ORDER = ("variance", "random", "mad", "trimmed_variance", "pca", "all")
 _SHARE = "share of the fitted images replaced (%)"
@@ -122,7 +122,8 @@ def contamination_changes_figure(
     caption = (
         f"{_setting(table)}. {what[0].upper()}{what[1:]} minus that of the clean fit of the same "
         "draw, mean over draws. "
-        f"Bars: {bars}. Controls replace as many images by other normal ones, or by none."
+        f"Bars: {bars}. Both: selection and memory. Controls: as many images swapped for other "
+        "normal ones, or taken away."
     )
     names = _selectors(table)
     fig = new_figure(
@@ -247,7 +248,7 @@ def _stability_line(
         name,
         look,
         bars=True,
-        shown=shown,
+        shown=shown and not control,  # the caption names it
         width=1 if control else 2,
     )
 

@@ -88,8 +88,8 @@ def test_values_by_share():
 
 def test_changes_beside_their_control():
     fig = contamination_changes_figure(metrics(), level="image", metric="auroc")
-    dirty = lines(fig, "selection and memory contaminated")
-    swapped = lines(fig, "control: swapped for normal images")
+    dirty = lines(fig, "both contaminated")
+    swapped = lines(fig, "swapped (control)")
     assert len(dirty) == len(swapped) == 3  # one panel per selector
     assert list(dirty[0].y) == pytest.approx([-0.05, -0.2])
     assert dirty[0].error_y.array == pytest.approx([0.01, 0.01])
@@ -101,7 +101,7 @@ def test_changes_beside_their_control():
 def test_several_categories():
     table = pd.concat([metrics("a"), metrics("b", 0.1)])
     fig = contamination_changes_figure(table, level="image", metric="auroc")
-    dirty = lines(fig, "selection and memory contaminated")[0]
+    dirty = lines(fig, "both contaminated")[0]
     assert list(dirty.y) == pytest.approx([0, -0.15])
     assert dirty.error_y.array == pytest.approx([0.05, 0.05])
     assert "lowest to highest category" in fig.layout.meta["caption"]
