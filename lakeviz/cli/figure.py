@@ -34,7 +34,9 @@ def print_width(
 @click.argument("result", required=False, type=click.Path(path_type=Path))
 @click.option("--out", type=click.Path(path_type=Path), help="File: .pdf, .svg, .png or .html.")
 @click.option(
-    "--width", callback=print_width, default="column", show_default=True, help="column, page or mm."
+    "--width",
+    callback=print_width,
+    help="column, page or mm; column by default, page for wide figures.",
 )
 @click.option("--height", callback=print_width, help="In mm; what suits the figure by default.")
 @click.option("--template", help="paper, lakeviz or lakeviz_dark; paper by default, HTML lakeviz.")
@@ -64,6 +66,7 @@ def figure(
     if kind is None or result is None or out is None:
         raise ConfigError("name a KIND, a RESULT and a file with --out; kinds: lakeviz figure -h")
     from lakeviz.plots import save_figure
+    from lakeviz.plots.page_layout import suiting_width
     from lakeviz.report.figures import make_figure
 
     command = _command(kind, result, out, given)
@@ -71,7 +74,7 @@ def figure(
     path = save_figure(
         made.figure,
         out,
-        given["width"],
+        suiting_width(made.figure) if given["width"] is None else given["width"],
         given["height"],
         template=given["template"],
         sidecar=not given["no_sidecar"],
@@ -107,7 +110,7 @@ def _wanted(given: dict[str, Any]) -> Any:
 
     width = given["width"]
     names = ("categories", "level", "metric", "image", "number", "title", "root")
-    narrow = width == "column" or (isinstance(width, float) and width < 120)
+    narrow = width in (None, "column") or (isinstance(width, float) and width < 120)
     return Wanted(**{name: given[name] for name in names}, narrow=narrow)
 
 

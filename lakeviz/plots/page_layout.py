@@ -10,12 +10,14 @@ from __future__ import annotations
 import copy
 import math
 import textwrap
-from collections.abc import Iterable, Iterator
-from typing import Any
+from collections.abc import Collection
+from typing import Any, Literal
 
 import numpy as np
 import plotly.graph_objects as go
 
+from lakeviz.plots import axis_labels, panels
+from lakeviz.plots.axis_labels import CHARACTER
 from lakeviz.plots.template import PRINT_FONT, TEMPLATES, caption_of, plain, print_size
 
 Json = dict[str, Any]
@@ -23,14 +25,14 @@ Json = dict[str, Any]
 _NARROW = 600
 """Below this width, in pixels of the layout, a legend beside the axes would take their place."""
 _NARROW_HEIGHT = 0.9
+_MOST_NAMES = 12
 _SMALLEST, _LARGEST = print_size(7), print_size(9)
 _THINNER, _SMALLER = 0.75, 0.8
-# A character is about this part of the font's size wide, a line this many times as high.
-_CHARACTER, _WIDE_CHARACTER, _LINE = 0.52, 0.56, 1.3
+# Widths and heights of text as parts of the font's size; captions must not run over.
+_WIDE_CHARACTER, _LINE = 0.56, 1.3
 _SYMBOL, _LEGEND_LINE = 50, 20
-_GAP, _NOTE = 8, 22
+_GAP = 8
 _BAR = 56
-_FEW_TICKS, _TICK = 200, 50
 
 
 def fit_to_page(
@@ -60,27 +62,45 @@ def fit_to_page(
         _thin(spec)
         layout["title"], top = {"text": ""}, 0.0
         margin = {"l": 12, "r": 14, "b": _below(layout)} | margin
+        if any(trace.get("type") == "parcoords" for trace in spec["data"]):
+            # Its labels widen no margin.
+            margin |= {"l": 48, "r": 40}
+            top = 40.0
     else:
         top = _set_title(layout, title, caption, width)
         margin = {"l": 64, "r": 24, "b": 56} | margin
     inner = width - margin["l"] - margin["r"]
     across = inner - _beside(spec)
-    lift = _NOTE if _notes_above(layout) else 0
+    panels.spread_columns(layout, across, _labels(spec))
+    panels.wrap_notes(layout, across, CHARACTER * _SMALLEST)
+    axis_labels.fit_x_axes(layout, across)
+    lift = panels.height_of_titles(layout)
     above = _legend_above(layout, narrow=narrow)
     top += _GAP + lift + (_legend_rows(spec, inner) * _LEGEND_LINE if above else 0)
     square = _picture_height(layout, across)
-    suiting = content if square is None else square + margin["b"]
-    tall = top + suiting if height is None else height
-    plot = max(tall - top - margin["b"], 1)
+    plot = max(content - margin["b"] if square is None else square, 1)
+    if height is not None:
+        plot = max(height - top - margin["b"], 1)
+    tall = panels.spread_rows(layout, plot)
+    plot = tall if height is None else plot
     if above:
         _set_legend_above(layout, 1 + lift / plot)
-    _fit_axes(layout, across, plot)
+    axis_labels.wrap_y_titles(layout, plot)
+    tall = height or top + plot + margin["b"]
     layout |= {"width": width, "height": tall, "autosize": False}
     layout |= {"template": TEMPLATES[template], "margin": margin | {"t": top}}
     layout["font"] = layout.get("font", {}) | {"family": PRINT_FONT}
     # Otherwise labels are cut off where they would leave less than 64 pixels to the axes.
     layout |= {"minreducedwidth": 10, "minreducedheight": 10}
     return go.Figure(spec)
+
+
+def suiting_width(fig: go.Figure) -> Literal["column", "page"]:
+    """``"page"`` for three or more panels side by side or many names along x, else ``"column"``."""
+    layout = fig.to_plotly_json()["layout"]
+    named = [len(_entries(axis.get("ticktext"))) for _, axis in panels.axes(layout, "x")]
+    wide = len(panels.columns(layout)) > 2 or max(named, default=0) > _MOST_NAMES
+    return "page" if wide else "column"
 
 
 # --- height and margins ---
@@ -97,7 +117,7 @@ def _content_height(layout: Json, *, narrow: bool) -> float:
 
 def _has_rows(layout: Json) -> bool:
     """Whether the height goes with a number of rows, panels or pixels and so should stay."""
-    axes = [axis for _, axis in _axes(layout, "y")]
+    axes = [axis for _, axis in panels.axes(layout, "y")]
     stacked = sum("domain" in axis or "matches" in axis for axis in axes) > 2
     return stacked or any(
         axis.get("tickvals") is not None
@@ -109,12 +129,15 @@ def _has_rows(layout: Json) -> bool:
 
 
 def _picture_height(layout: Json, across: float) -> float | None:
-    """Height of axes whose units are equally long in both directions; None where they are not."""
-    x, y = layout.get("xaxis", {}), layout.get("yaxis", {})
-    if not (y.get("scaleanchor") and x.get("range") and y.get("range")):
-        return None
-    (left, right), (low, high) = x["range"], y["range"]
-    return across * abs(high - low) / abs(right - left)
+    """Height of all panels where one has equally long units in both directions, else None."""
+    across_axes = dict(panels.axes(layout, "x"))
+    for _, y in panels.axes(layout, "y"):
+        x = across_axes.get(str(y.get("scaleanchor")), {})
+        if x.get("range") and y.get("range"):
+            (left, right), (low, high) = x["range"], y["range"]
+            shape = abs(high - low) / abs(right - left)
+            return across * axis_labels.share(x) * shape / axis_labels.share(y)
+    return None
 
 
 def _own_margins(layout: Json) -> Json:
@@ -125,27 +148,39 @@ def _own_margins(layout: Json) -> Json:
 
 def _below(layout: Json) -> float:
     """Room for tick labels and the title of the lowest x axis."""
-    titled = any(axis.get("title", {}).get("text") for _, axis in _axes(layout, "x"))
-    return 46 if titled else 26
+    found = [axis for _, axis in panels.axes(layout, "x")]
+    turned = [
+        str(text)
+        for axis in found
+        if axis.get("tickangle")
+        for text in _entries(axis.get("ticktext"))
+    ]
+    labels = 0.75 * CHARACTER * _SMALLEST * max(map(len, turned), default=0)
+    return max(26, labels + 12) + (20 if any(map(panels.title_of, found)) else 0)
 
 
 def _beside(spec: Json) -> float:
     """About what labels of the y axis and a colour bar take from the width."""
-    axis = spec["layout"].get("yaxis", {})
-    said = [str(text) for text in _entries(axis.get("ticktext"))]
+    title = 22 if panels.title_of(spec["layout"].get("yaxis", {})) else 0
+    bars = any(t.get("type") == "heatmap" and t.get("showscale", True) for t in spec["data"])
+    return _labels(spec) + title + bars * _BAR
+
+
+def _labels(spec: Json) -> float:
+    """About how wide the longest label of the y axes is."""
+    said = [
+        str(text)
+        for _, axis in panels.axes(spec["layout"], "y")
+        for text in _entries(axis.get("ticktext"))
+    ]
     for trace in spec["data"]:
         said += [y for y in _entries(trace.get("y")) if isinstance(y, str)]
-    labels = _CHARACTER * _SMALLEST * max(map(len, said), default=4)
-    title = 22 if axis.get("title", {}).get("text") else 0
-    bars = any(
-        trace.get("type") == "heatmap" and trace.get("showscale", True) for trace in spec["data"]
-    )
-    return labels + title + bars * _BAR
+    return CHARACTER * _SMALLEST * max(map(len, said), default=4)
 
 
-def _entries(values: Any) -> Iterable[Any]:
+def _entries(values: Any) -> Collection[Any]:
     """Values of a list or an array of text; arrays of numbers come packed, as a dict."""
-    return values if isinstance(values, (list, tuple, np.ndarray)) else ()
+    return list(values) if isinstance(values, (list, tuple, np.ndarray)) else ()
 
 
 def _leave_out_controls(spec: Json) -> None:
@@ -153,20 +188,6 @@ def _leave_out_controls(spec: Json) -> None:
     for name in ("sliders", "updatemenus"):
         spec["layout"].pop(name, None)
     spec["data"] = [trace for trace in spec["data"] if trace.get("visible", True) is True]
-
-
-def _axes(layout: Json, letter: str) -> Iterator[tuple[str, Json]]:
-    for name, axis in layout.items():
-        if name.startswith(f"{letter}axis"):
-            yield name, axis
-
-
-def _notes_above(layout: Json) -> bool:
-    """Whether titles of panels (or values) stand above the axes."""
-    return any(
-        note.get("yanchor") == "bottom" and note.get("yref") == "paper" and note.get("y", 0) > 0.98
-        for note in layout.get("annotations", [])
-    )
 
 
 # --- legend, title, axis titles ---
@@ -187,7 +208,7 @@ def _legend_rows(spec: Json, inner: float) -> int:
     names = [entry["name"] for entry in shown if _in_legend(entry)]
     if not names or (len(names) == 1 and not _explicit(spec)):
         return 0
-    widths = [_SYMBOL + _CHARACTER * _SMALLEST * len(name) for name in names]
+    widths = [_SYMBOL + CHARACTER * _SMALLEST * len(name) for name in names]
     if sum(widths) <= inner:
         return 1
     return math.ceil(len(names) / max(1, int(inner // max(widths))))
@@ -233,31 +254,6 @@ def _set_legend_above(layout: Json, y: float) -> None:
         "yanchor": "bottom",
         "tracegroupgap": 0,
     }
-
-
-def _fit_axes(layout: Json, across: float, down: float) -> None:
-    """Break titles that are longer than their axis; fewer ticks where labels would be turned."""
-    for letter, length in (("x", across), ("y", down)):
-        for _, axis in _axes(layout, letter):
-            start, end = axis.get("domain", (0, 1))
-            own = length * (end - start)
-            said = axis.get("title", {}).get("text")
-            if said and "<" not in said:
-                fitting = max(12, int(own / (_CHARACTER * print_size(8))))
-                axis["title"]["text"] = "<br>".join(_balanced(said, fitting))
-            chosen = {"nticks", "tickvals", "dtick"} & axis.keys()
-            if letter == "x" and own < _FEW_TICKS and not chosen:
-                axis["nticks"] = max(3, int(own / _TICK))
-
-
-def _balanced(text: str, longest: int) -> list[str]:
-    """Break a text into as few lines as it needs, of about equal length."""
-    n_lines = len(textwrap.wrap(text, longest, break_long_words=False))
-    for width in range(math.ceil(len(text) / n_lines), longest):
-        lines = textwrap.wrap(text, width, break_long_words=False)
-        if len(lines) == n_lines:
-            return lines
-    return textwrap.wrap(text, longest, break_long_words=False)
 
 
 # --- sizes ---

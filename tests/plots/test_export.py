@@ -13,10 +13,11 @@ import pandas as pd
 import plotly.graph_objects as go
 import pytest
 from PIL import Image
+from plotly.subplots import make_subplots
 
 from lakeviz.errors import ConfigError, OutputError
 from lakeviz.plots import TEMPLATES, Scored, browser, open_browser, roc_figure, save_figure
-from lakeviz.plots.page_layout import fit_to_page
+from lakeviz.plots.page_layout import fit_to_page, suiting_width
 from lakeviz.plots.sidecar import describe_figure
 from lakeviz.plots.template import new_figure
 
@@ -302,3 +303,79 @@ def test_equal_axes_keep_their_shape():
     layout = fit_to_page(fig, COLUMN).layout
     plot = layout.height - layout.margin.t - layout.margin.b
     assert plot == pytest.approx(COLUMN / 2, rel=0.15)
+    fig.update_yaxes(domain=[0, 0.5])
+    layout = fit_to_page(fig, COLUMN).layout
+    assert layout.height - layout.margin.t - layout.margin.b == pytest.approx(2 * plot)
+
+
+def panels_figure(n_columns: int, n_rows: int = 1) -> go.Figure:
+    fig = new_figure("t", "c", height=300 * n_rows)
+    make_subplots(rows=n_rows, cols=n_columns, horizontal_spacing=0.02, figure=fig)
+    for row in range(1, n_rows + 1):
+        for column in range(1, n_columns + 1):
+            fig.add_scatter(x=[1, 2], y=[1, 2], row=row, col=column)
+    fig.update_yaxes(title_text="metric")
+    fig.update_xaxes(title_text="a title of several words that is long")
+    return fig
+
+
+def test_gaps_between_panels_hold_their_labels():
+    fig = panels_figure(2)
+    fig.add_annotation(x=0.51, xref="paper", y=1, yref="paper", text="second", yanchor="bottom")
+    layout = fit_to_page(fig, COLUMN).layout
+    left, right = layout.xaxis.domain, layout.xaxis2.domain
+    assert (right[0] - left[1]) * COLUMN > 50
+    assert left[1] - left[0] == pytest.approx(right[1] - right[0])
+    assert (left[0], right[1]) == pytest.approx((0, 1))
+    # A title moves with its panel.
+    assert layout.annotations[0].x == pytest.approx(right[0])
+
+
+def test_rows_of_panels_get_the_height_for_their_titles():
+    fig = panels_figure(2, 2)
+    for axis in ("x", "x3"):
+        note = {"text": "a long title of one panel", "yanchor": "bottom", "x": 0, "y": 1}
+        fig.add_annotation(**note, xref=f"{axis} domain", yref=f"{axis.replace('x', 'y')} domain")
+    layout = fit_to_page(fig, COLUMN).layout
+    upper, lower = layout.yaxis.domain, layout.yaxis3.domain
+    plot = layout.height - layout.margin.t - layout.margin.b
+    lines = layout.xaxis.title.text.count("<br>") + layout.annotations[1].text.count("<br>") + 2
+    assert (upper[0] - lower[1]) * plot > 15 * lines + 20
+    # The uppermost titles lie within the figure.
+    assert layout.margin.t > 15 * (layout.annotations[0].text.count("<br>") + 1)
+
+
+@pytest.mark.parametrize(("n_columns", "width"), [(1, "column"), (2, "column"), (3, "page")])
+def test_three_panels_side_by_side_are_for_the_page(n_columns, width):
+    assert suiting_width(panels_figure(n_columns)) == width
+
+
+def test_many_names_are_for_the_page(figure):
+    names = [f"category {i}" for i in range(20)]
+    figure.update_xaxes(tickvals=list(range(20)), ticktext=names)
+    assert suiting_width(figure) == "page"
+    figure.update_xaxes(tickvals=[0, 1], ticktext=names[:2])
+    assert suiting_width(figure) == "column"
+
+
+def test_crowded_tick_labels_are_thinned_out():
+    fig = new_figure("t", "c")
+    values = [1, 2, 4, 8, 16, 20, 32, 64, 100, 128]
+    fig.add_scatter(x=values, y=values)
+    fig.update_xaxes(type="log", tickvals=values)
+    narrow = fit_to_page(fig, COLUMN / 2).layout.xaxis
+    assert narrow.tickvals == tuple(values)
+    assert narrow.ticktext[-1] == "128"
+    assert narrow.ticktext[8] == ""
+    kept = [value for value, label in zip(values, narrow.ticktext, strict=True) if label]
+    assert 4 < len(kept) < len(values)
+    # Half as wide as the column and less, over 2.1 decades; two digits are 12 pixels wide.
+    steps = np.diff(np.log10(kept)) * COLUMN / 2 / np.log10(128)
+    assert steps.min() > 12
+    fig.update_xaxes(ticktext=["", *map(str, values[1:])])
+    assert fit_to_page(fig, COLUMN / 2).layout.xaxis.ticktext[0] == ""
+    fig.update_xaxes(ticktext=None)
+    wide = fit_to_page(fig, 4 * COLUMN).layout.xaxis
+    assert "" not in wide.ticktext
+    fig.update_xaxes(ticktext=[f"word {v}" for v in values])
+    assert "" not in fit_to_page(fig, COLUMN / 2).layout.xaxis.ticktext
