@@ -12,6 +12,9 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from lakeviz.activations import capture_activations, capture_to_store, stream_statistics
+    from lakeviz.analysis.result import load_study
+    from lakeviz.analysis.study_data import StudyData, capture_study
+    from lakeviz.analysis.study_run import StudyRun
     from lakeviz.data import Dataset, read_dataset
     from lakeviz.data.synthetic import write_benchmark
     from lakeviz.explorer import explore
@@ -30,13 +33,17 @@ _HOME = {
     "NeuronSelection": "lake",
     "RunResult": "lake.run",
     "RunSpec": "lake.run",
+    "StudyData": "analysis.study_data",
+    "StudyRun": "analysis.study_run",
     "capture_activations": "activations",
+    "capture_study": "analysis.study_data",
     "capture_to_store": "activations",
     "execute": "lake.run",
     "explore": "explorer",
     "load_evaluation": "lake.persist",
     "load_lake": "lake.persist",
     "load_model": "models",
+    "load_study": "analysis.result",
     "models_table": "models",
     "read_dataset": "data",
     "save_evaluation": "lake.persist",
@@ -56,14 +63,18 @@ __all__ = [
     "NeuronSelection",
     "RunResult",
     "RunSpec",
+    "StudyData",
+    "StudyRun",
     "__version__",
     "capture_activations",
+    "capture_study",
     "capture_to_store",
     "execute",
     "explore",
     "load_evaluation",
     "load_lake",
     "load_model",
+    "load_study",
     "models_table",
     "read_dataset",
     "save_evaluation",
