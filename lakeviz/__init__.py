@@ -13,7 +13,8 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from lakeviz.activations import capture_activations, capture_to_store, stream_statistics
     from lakeviz.analysis.result import load_study
-    from lakeviz.analysis.study_data import StudyData, capture_study
+    from lakeviz.analysis.study_capture import capture_study
+    from lakeviz.analysis.study_data import StudyData
     from lakeviz.analysis.study_run import StudyRun
     from lakeviz.data import Dataset, read_dataset
     from lakeviz.data.synthetic import write_benchmark
@@ -36,7 +37,7 @@ _HOME = {
     "StudyData": "analysis.study_data",
     "StudyRun": "analysis.study_run",
     "capture_activations": "activations",
-    "capture_study": "analysis.study_data",
+    "capture_study": "analysis.study_capture",
     "capture_to_store": "activations",
     "execute": "lake.run",
     "explore": "explorer",

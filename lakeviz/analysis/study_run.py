@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from lakeviz.activations import Loading
 from lakeviz.analysis.result import STUDIES, StudyResult
-from lakeviz.analysis.study_data import STUDY_MAP_SIZE, StudyData, capture_study
+from lakeviz.analysis.study_capture import STUDY_MAP_SIZE, capture_study
+from lakeviz.analysis.study_data import StudyData
 from lakeviz.data import Dataset, read_dataset
 from lakeviz.data.dataset import unknown_category
 from lakeviz.errors import DataError, StoreError
@@ -163,6 +164,7 @@ class StudyRun:
             own,
             options=replace(self.spec.options, map_size=self.map_size),
             points=points,
+            full_size=self.map_size is None,
             cache=self.cache,
             loading=self.loading,
         )

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lakeviz.analysis.study_data import StudyData, capture_study
+from lakeviz.analysis.study_capture import capture_study
+from lakeviz.analysis.study_data import StudyData
 from lakeviz.analysis.study_run import StudyRun
 from lakeviz.data import FewShotDraw
 from lakeviz.data.table import sample_id

@@ -11,7 +11,8 @@ import pytest
 import torch
 
 from lakeviz.activations import select_tokens
-from lakeviz.analysis.study_data import StudyData, capture_study
+from lakeviz.analysis.study_capture import capture_study
+from lakeviz.analysis.study_data import StudyData
 from lakeviz.analysis.tokens import StudyTokens
 from lakeviz.data import Dataset, read_dataset
 from lakeviz.data.loading import ImageBatches

@@ -11,7 +11,7 @@ import torch
 from lakeviz.activations import Activations
 from lakeviz.analysis import text_maps as text_maps_module
 from lakeviz.analysis.gathered import GatheredTokens
-from lakeviz.analysis.study_data import capture_study
+from lakeviz.analysis.study_capture import capture_study
 from lakeviz.analysis.tokens import capture_tokens
 from lakeviz.data import read_dataset
 from lakeviz.data.synthetic import write_benchmark

@@ -25,7 +25,8 @@ from lakeviz.analysis.neurons.measures import NeuronMeasures, image_aurocs, rank
 from lakeviz.analysis.neurons.pictures import crop_patch
 from lakeviz.analysis.neurons.scan import image_scores
 from lakeviz.analysis.result import load_study
-from lakeviz.analysis.study_data import StudyData, capture_study
+from lakeviz.analysis.study_capture import capture_study
+from lakeviz.analysis.study_data import StudyData
 from lakeviz.data.synthetic import write_benchmark
 from lakeviz.errors import ConfigError, MetricError, SelectionError
 from lakeviz.lake import LakeOptions

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from lakeviz.analysis.study_data import StudyData, TextMaps, capture_study
+from lakeviz.analysis.study_capture import capture_study
+from lakeviz.analysis.study_data import StudyData, TextMaps
 from lakeviz.analysis.tokens import capture_tokens
 from lakeviz.data import read_dataset
 from lakeviz.data.synthetic import write_benchmark
@@ -46,6 +47,15 @@ def test_maps_are_the_detectors(model, wood, attention):
     evaluation = lake.evaluate(wood)
     assert measured["image", "auroc"] == pytest.approx(evaluation.value("auroc"))
     assert measured["pixel", "aupro"] == pytest.approx(evaluation.value("aupro", "pixel"), abs=1e-4)
+
+
+def test_pixel_maps_of_full_size_where_they_are_asked_for(model, wood):
+    draw, options = wood.few_shot(1, seed=0), LakeOptions(k=20, text_weight=0)
+    small = capture_study(model, draw, wood, options=options, points=[2])
+    full = capture_study(model, draw, wood, options=options, points=[2], full_size=True)
+    assert {m.shape for m in small.truth.masks} == {(128, 128)}
+    assert {m.shape for m in full.truth.masks} == {(48, 48)}
+    assert full.options.map_size is None
 
 
 def test_a_cache_is_read_and_not_captured_again(model, wood, tmp_path, monkeypatch):

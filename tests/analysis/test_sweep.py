@@ -13,7 +13,7 @@ import torch
 from lakeviz.analysis import SweepResult, SweepSpec, sweep
 from lakeviz.analysis.evidence import difference
 from lakeviz.analysis.result import load_study
-from lakeviz.analysis.study_data import capture_study
+from lakeviz.analysis.study_capture import capture_study
 from lakeviz.analysis.sweep import AXES, cells, parallel, read_grid
 from lakeviz.data import read_dataset
 from lakeviz.data.synthetic import write_benchmark

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lakeviz.activations import Loading
-from lakeviz.analysis.study_data import StudyData, capture_study
+from lakeviz.analysis.study_capture import capture_study
+from lakeviz.analysis.study_data import StudyData
 from lakeviz.analysis.sweep.spec import Cell
 from lakeviz.data import Dataset, FewShotDraw
 from lakeviz.lake import layer_points

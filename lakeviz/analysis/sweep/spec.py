@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from lakeviz.analysis.study_data import STUDY_MAP_SIZE
+from lakeviz.analysis.study_capture import STUDY_MAP_SIZE
 from lakeviz.analysis.sweep.axes import AXES, Value, check_grid
 from lakeviz.analysis.yardstick import DEFAULT_BOOTSTRAP, DEFAULT_METRICS, Metric
 from lakeviz.data import Dataset
