@@ -108,7 +108,9 @@ class KnockoutResult(StudyResult):
         size, part = self.size_of(kind, mode), self.part_of(kind)
         found = {"kind": kind, "mode": mode, "part": part, "size": size}
         what = "without" if mode == "remove" else "with only"
-        these = f"the {size} neurons of highest variance at each hook point"
+        points = self.provenance["settings"][run_name(kind, mode)]["points"]
+        where_at = "each hook point" if len(points) > 1 else str(points[0])
+        these = f"the {size} neurons of highest variance at {where_at}"
         yield f"{KIND_WORDS[kind]}, {part} part, {what} {these}:"
         said = []
         for level, metric, name in HEADLINE_METRICS:
