@@ -33,8 +33,8 @@ def sweep_lines_figure(
 ) -> go.Figure:
     """A metric along one axis, a line per value of a second, a panel per value of a third.
 
-    Each point is a mean over all settings that the figure does not show. Its band is a bootstrap
-    interval over units (a category and a seed) where there are several, else that of the single
+    Each point is a mean over all settings that the figure does not show. Its band is
+    Student's interval over units (a category and a seed) where there are several, else that of the single
     cell, over images.
 
     Parameters
@@ -190,5 +190,5 @@ def _band_caption(table: pd.DataFrame, shown: Sequence[str], interval_level: flo
         return f" Band: {100 * interval_level:g} % bootstrap over the images of each cell."
     if len(units) > 1:
         n = f"{len(units)} units at most (category and seed)"
-        return f" Band: 95 % bootstrap of the mean over {n}; none where there is one."
+        return f" Band: Student's 95 % interval of the mean over {n}; none where there is one."
     return " No band: a mean over settings of one category and seed."

@@ -195,7 +195,7 @@ def _of_intervals(content: Content, rows: list[Row]) -> str:
     tables = content.runs.values()
     levels = sorted({100 * float(v) for t in tables for v in t["interval_level"] if v == v})
     images = f"{' or '.join(f'{v:g}' for v in levels) or '95'} % bootstrap interval over images"
-    over = "95 % bootstrap interval over categories"
+    over = "Student's 95 % interval over categories"
     shared = {metric: len(content.shared(metric)) for metric in content.metrics}
     if len(content.categories) == 1:
         return f"Brackets: {images}."

@@ -16,6 +16,8 @@ from lakeviz.plots.tables import where
 
 Metric = tuple[str, str]
 
+_FEWEST = 3  # categories for an interval: that of two reaches far beyond what a metric can be
+
 
 @dataclass(frozen=True)
 class Cell:
@@ -115,6 +117,8 @@ def _mean(content: Content, run: str, metric: Metric) -> Cell:
     if len(cells) < 2:  # one category: its own interval, over images
         return cells[0] if cells else Cell()
     found = mean_over(np.array([cell.value for cell in cells]), Bootstrap())
+    if len(cells) < _FEWEST:
+        return Cell(found.value)
     return Cell(found.value, found.low, found.high)
 
 

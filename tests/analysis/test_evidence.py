@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy import stats
 from scipy.stats import binom
 
 from lakeviz.analysis import evidence
@@ -76,13 +77,23 @@ def test_verdicts_and_words():
     assert Estimate(1, 0, 2).columns("gap") == {"gap": 1, "gap_low": 0, "gap_high": 2}
 
 
-def test_means_over_units():
-    found = evidence.mean_over(np.array([1.0, 2.0, 3.0]), BOOTSTRAP)
-    assert found.value == 2.0
-    assert 1.0 <= found.low < 2.0 < found.high <= 3.0
+def test_means_over_units_have_students_interval():
+    found = evidence.mean_over(np.array([1.0, 2.0, 4.0]), BOOTSTRAP)
+    expected = stats.ttest_1samp([1.0, 2.0, 4.0], 0).confidence_interval(0.95)
+    assert found.value == pytest.approx(7 / 3)
+    assert (found.low, found.high) == pytest.approx((expected.low, expected.high))
     single = evidence.mean_over(np.array([4.0]), BOOTSTRAP)
     assert single.value == 4.0
     assert np.isnan([single.low, single.high]).all()
+    assert np.isnan(evidence.mean_over(np.array([]), BOOTSTRAP).value)
+
+
+@pytest.mark.parametrize("n_units", [2, 3, 8])
+def test_units_without_an_effect_are_called_so_as_rarely_as_said(n_units):
+    generator = np.random.default_rng(n_units)
+    worlds = generator.standard_normal((2000, n_units))
+    wrong = sum(evidence.mean_over(w, BOOTSTRAP).verdict != "undecided" for w in worlds)
+    assert binom.ppf(0.001, 2000, 0.05) <= wrong <= binom.ppf(0.999, 2000, 0.05)
 
 
 def test_p_values():

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy.stats import binom
+from scipy.stats import binom, ttest_1samp
 
 from lakeviz.analysis.sweep.marginals import contrast_means, marginal_means
 from lakeviz.metrics import Bootstrap
@@ -43,9 +43,10 @@ def test_means_and_differences_worked_by_hand():
     assert found.loc["5", "value"] == pytest.approx((0.2 + 0.3) / 2)
     assert found.loc["9", "value"] == pytest.approx((0.7 + 0.4) / 2)
     assert found.loc["9", "difference"] == pytest.approx((0.5 + 0.1) / 2)
-    # Two units: the interval of the paired difference is theirs.
-    assert found.loc["9", "difference_low"] == pytest.approx(0.1)
-    assert found.loc["9", "difference_high"] == pytest.approx(0.5)
+    # Two units: Student's interval of their paired differences, 0.5 and 0.1.
+    expected = ttest_1samp([0.5, 0.1], 0).confidence_interval(0.95)
+    assert found.loc["9", "difference_low"] == pytest.approx(expected.low)
+    assert found.loc["9", "difference_high"] == pytest.approx(expected.high)
     assert list(found["n_cells"]) == [4, 4]
     assert list(found["n_units"]) == [2, 2]
     assert set(found["category"]) == {"all"}

@@ -61,7 +61,7 @@ def test_lines_are_means_over_what_is_not_shown():
     assert band.y[1] > line.y[1] > band.y[2]
     said = caption(fig)
     assert "averaged over 2 of category, 3 of seed, 2 of k" in said
-    assert "bootstrap of the mean over 6 units at most" in said
+    assert "Student's 95 % interval of the mean over 6 units at most" in said
     # A single unit, several settings: a mean without a band.
     alone = sweep_lines_figure(table(), **SHOWN, x="layer")
     assert [t.mode for t in alone.data] == ["lines+markers"]

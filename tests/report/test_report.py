@@ -274,7 +274,8 @@ def test_further_sections_join(make, page):
         context = {
             "groups": [],
             "summaries": ["my own"],
-            "comparisons": [], "studies": [],
+            "comparisons": [],
+            "studies": [],
             "conventions": [],
             "limits": [],
         }

@@ -32,7 +32,7 @@ def marginal_means(
     cell of the axis is missing are left out for all its values, and counted. A value that was
     measured at less than half of the settings has no mean, so that the others keep theirs. Within
     a unit (a
-    category and a seed) the settings are averaged; the interval is a bootstrap over the units. The
+    category and a seed) the settings are averaged; the interval is Student's, over the units. The
     differences are to the first value of the axis, paired unit by unit.
 
     Parameters
@@ -85,7 +85,7 @@ def _of_axis(
     for others, values in settings.items():
         if kept and all(value in values for value in kept):
             by_unit.setdefault(units[others], []).append([values[value] for value in kept])
-    # In an order of their own, so that that of the cells has no say in what the bootstrap draws.
+    # In an order of their own, so that that of the cells has no say in rounding.
     means = np.array([np.mean(by_unit[unit], axis=0) for unit in sorted(by_unit, key=str)])
     n_whole = sum(map(len, by_unit.values()))
     for value in at:

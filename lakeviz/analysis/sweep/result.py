@@ -21,7 +21,6 @@ from lakeviz.lake.provenance import as_plain, versions
 from lakeviz.metrics import Bootstrap
 
 _SHOWN_REASONS = 5
-_FEW_UNITS = 10
 _CELL = ("level", "metric", "value", "low", "high", "n_images", "seconds", "reason", "error")
 _CONTRAST = (
     *("control", "level", "metric", "value", "control_mean", "difference", "difference_low"),
@@ -190,7 +189,7 @@ def make_result(
         contrasts=_table(contrasts, [*(a for a in AXES if a != "selector"), *_CONTRAST]),
         provenance=_provenance(spec, cells, categories, views),
     )
-    result.notes = _notes(result, cells, views, spec)
+    result.notes = _notes(result, views, spec)
     return result
 
 
@@ -269,7 +268,7 @@ def _provenance(
 
 
 def _notes(
-    result: SweepResult, cells: Sequence[Cell], views: Mapping[int, StudyData], spec: SweepSpec
+    result: SweepResult, views: Mapping[int, StudyData], spec: SweepSpec
 ) -> list[str]:
     notes: list[str] = []
     failed = result.failures
@@ -283,12 +282,6 @@ def _notes(
     by_category = {view.category: view for view in views.values()}
     for view in by_category.values():
         notes += view.absences(view.yardstick(spec.metrics))
-    units = {(cell.category, cell.values["seed"]) for cell in cells}
-    if 1 < len(units) < _FEW_UNITS:
-        notes.append(
-            f"means have intervals over {len(units)} units (category and seed): of so few, a "
-            "bootstrap interval is narrower than its level says"
-        )
     if spec.reference is None:
         notes.append("no controls: the axis selector does not hold variance and others")
     return notes
