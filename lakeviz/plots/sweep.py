@@ -33,8 +33,8 @@ def sweep_lines_figure(
 ) -> go.Figure:
     """A metric along one axis, a line per value of a second, a panel per value of a third.
 
-    Each point is a mean over all settings that the figure does not show. Its band is
-    Student's interval over units (a category and a seed) where there are several, else that of the single
+    Each point is a mean over all settings that the figure does not show. Its band is Student's
+    interval over units (a category and a seed) where there are several, else that of the single
     cell, over images.
 
     Parameters

@@ -24,7 +24,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from lakeviz.activations.statistics import check_finite
-from lakeviz.analysis.knockout.tiers import Closeness, Pairs, Values, closest
+from lakeviz.analysis.knockout.tiers import Candidates, Closeness, Pairs, Values, closest
 from lakeviz.errors import ConfigError
 from lakeviz.lake import Gallery
 
@@ -36,7 +36,7 @@ _FEW = 0.02  # pairs left open at which the first tier may end early
 _EXTREMES = 32  # tokens at either end of a channel, the second tier
 _IDLE = 0.5  # pairs left open by the first tier at which the second is not worth it
 _LOST = 0.05  # of the channel's own term left over: subtracting it costs digits, add up the rest
-_BLOCK_BYTES, _FEWEST_ROWS = 16 * 2**20, 96
+_BLOCK_BYTES, _CACHE_BYTES, _FEWEST_ROWS = 16 * 2**20, 4 * 2**20, 96
 _PAIR_ELEMENTS = 2**19  # (pair, token) elements held at a time in the last tier
 
 
@@ -127,29 +127,50 @@ class SingleKnockouts:
         return torch.from_numpy(found).reshape(*queries.shape[:-1], -1)
 
     def _fill(self, block: Float[Tensor, "query k"], found: Values) -> None:
-        products = self._products[: len(block)]
-        if self.gallery.offset is None:
-            torch.mm(block, self.gallery.prepared.T, out=products)
-        else:
-            torch.addmm(self.gallery.offset, block, self.gallery.prepared.T, out=products)
         tokens = block.numpy()
         own = np.ascontiguousarray(tokens[:, self._updated])
         self.effort.pairs += len(block) * len(self.channels)
         if own.size:
-            found[:, ~self._search] = self._exact(tokens, own, self._nearest(own, products.numpy()))
+            products, candidates = self._search_intact(block)
+            nearest = self._nearest(own, products, candidates)
+            found[:, ~self._search] = self._exact(tokens, own, nearest)
+
+    def _search_intact(
+        self, block: Float[Tensor, "query k"]
+    ) -> tuple[Float[np.ndarray, "query token"], Candidates | None]:
+        """Closeness of all tokens to a block of queries, and which are closest.
+
+        A few queries at a time: what was just multiplied is still in the cache when it is searched.
+        """
+        gallery, few = self.gallery, len(self._tokens) <= 2 * _CANDIDATES
+        products = self._products[: len(block)]
+        rows = max(_CACHE_BYTES // (4 * len(self._tokens)), _FEWEST_ROWS)
+        found = []
+        for start in range(0, len(block), rows):
+            part = slice(start, start + rows)
+            if gallery.offset is None:
+                torch.mm(block[part], gallery.prepared.T, out=products[part])
+            else:
+                torch.addmm(gallery.offset, block[part], gallery.prepared.T, out=products[part])
+            if not few:
+                found.append(closest(products[part].numpy(), _CANDIDATES))
+        return products.numpy(), None if few else Candidates.join(found)
 
     # --- the nearest token ---
 
     def _nearest(
-        self, own: Values, products: Float[np.ndarray, "query token"]
+        self,
+        own: Values,
+        products: Float[np.ndarray, "query token"],
+        candidates: Candidates | None,
     ) -> Int[np.ndarray, "query channel"]:
         """Index of the token that is nearest without each channel."""
         settled = self.effort.settled
-        if products.shape[1] <= 2 * _CANDIDATES:
+        if candidates is None:  # so few tokens that all are looked at
             best = np.zeros(own.shape, dtype=np.intp)
             row, column = np.indices(own.shape).reshape(2, -1)
         else:
-            best, value, floor, (row, column) = self._candidates(own, products)
+            best, value, floor, (row, column) = self._candidates(own, candidates)
             settled["candidates"] += own.size - row.size
             if row.size < _IDLE * own.size:  # else the bound does not bite: look at all tokens
                 left = self._extremes(own, products, (row, column), value, best, floor)
@@ -163,10 +184,9 @@ class SingleKnockouts:
         return best
 
     def _candidates(
-        self, own: Values, products: Float[np.ndarray, "query token"]
+        self, own: Values, candidates: Candidates
     ) -> tuple[np.ndarray, Values, Float[np.ndarray, " query"], Pairs]:
         """Try the closest tokens, some at a time, until the bound settles most pairs."""
-        candidates = closest(products, _CANDIDATES)
         value = np.full(own.shape, -np.inf, dtype=np.float32)
         slot = np.zeros(own.shape, dtype=np.int8)
         floor, pending = candidates.closeness[:, 0], np.ones(own.shape, dtype=bool)

@@ -25,6 +25,12 @@ class Candidates:
     tokens: Int[np.ndarray, "query candidate"]
     closeness: Float[np.ndarray, "query candidate"]
 
+    @classmethod
+    def join(cls, parts: Sequence[Candidates]) -> Candidates:
+        """Join the candidates of successive queries."""
+        tokens, closeness = ([getattr(p, n) for p in parts] for n in ("tokens", "closeness"))
+        return cls(np.concatenate(tokens), np.concatenate(closeness))
+
 
 def closest(products: Float[np.ndarray, "query token"], n: int) -> Candidates:
     """Find the ``n`` closest tokens of each query, closest first."""

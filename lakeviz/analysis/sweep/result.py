@@ -267,9 +267,7 @@ def _provenance(
     }
 
 
-def _notes(
-    result: SweepResult, views: Mapping[int, StudyData], spec: SweepSpec
-) -> list[str]:
+def _notes(result: SweepResult, views: Mapping[int, StudyData], spec: SweepSpec) -> list[str]:
     notes: list[str] = []
     failed = result.failures
     if len(failed):
