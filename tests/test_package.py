@@ -23,7 +23,12 @@ NEVER = {
 
 # joblib stores by pickle; only its parallel calls are used, in one file.
 JOBLIB_FILE = ROOT / "analysis/sweep/parallel.py"
-JOBLIB = {"joblib.Parallel", "joblib.delayed", "joblib.parallel_config"}
+JOBLIB = {
+    "joblib.Parallel",
+    "joblib.delayed",
+    "joblib.parallel_config",
+    "joblib.externals.loky.get_reusable_executor",
+}
 
 
 def _python(code: str) -> subprocess.CompletedProcess[str]:

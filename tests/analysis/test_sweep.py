@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import multiprocessing
 from dataclasses import replace
 
 import numpy as np
@@ -476,6 +477,7 @@ def test_two_jobs_give_the_same_tables(sequential, tmp_path, backend):
     threads = torch.get_num_threads()
     same(here(spec, tmp_path, backend=backend, n_jobs=2), expected)
     assert torch.get_num_threads() == threads
+    assert multiprocessing.active_children() == []
 
 
 def test_a_dask_cluster_of_two_workers_gives_the_same_tables(sequential, tmp_path, capsys):

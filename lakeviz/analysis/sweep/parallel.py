@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 import torch
 from joblib import Parallel, delayed, parallel_config
+from joblib.externals.loky import get_reusable_executor
 
 from lakeviz.errors import ConfigError, nearest
 
@@ -106,6 +107,8 @@ def engine(backend: str = "loky", n_jobs: int = 2, address: str | None = None) -
             _require(backend)
             (_connect_dask if backend == "dask" else _connect_ray)(stack, address)
         stack.enter_context(parallel_config(backend=backend))
+        if backend == "loky":  # its workers would idle on, each with a copy of torch
+            stack.callback(lambda: get_reusable_executor().shutdown(wait=True))
         yield Engine(backend, n_jobs)
 
 
