@@ -5,6 +5,10 @@ from lakeviz.analysis.knockout import Ablation, KnockoutResult, knockout
 from lakeviz.analysis.neurons import NeuronsResult, neurons
 from lakeviz.analysis.overlap import OverlapItem, OverlapResult, overlap
 from lakeviz.analysis.pca import PCAResult, pca
+from lakeviz.analysis.result import StudyResult, load_studies, load_study
+from lakeviz.analysis.study_capture import capture_study
+from lakeviz.analysis.study_data import StudyData
+from lakeviz.analysis.study_run import StudyRun
 from lakeviz.analysis.sweep import SweepResult, SweepSpec, sweep
 
 __all__ = [
@@ -15,10 +19,16 @@ __all__ = [
     "OverlapItem",
     "OverlapResult",
     "PCAResult",
+    "StudyData",
+    "StudyResult",
+    "StudyRun",
     "SweepResult",
     "SweepSpec",
+    "capture_study",
     "contamination",
     "knockout",
+    "load_studies",
+    "load_study",
     "neurons",
     "overlap",
     "pca",

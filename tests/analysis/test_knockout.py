@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from scipy.stats import binom, spearmanr
+from scipy.stats import binom, rankdata, spearmanr
 
 from lakeviz.analysis.evidence import Estimate
 from lakeviz.analysis.knockout import Ablation, KnockoutResult, ScoreEngine, knockout
@@ -354,9 +354,25 @@ def test_rank_correlation_is_spearmans():
     rho, p_value, reason = rank_correlation(variance, importance, draws, Bootstrap(level=0.8))
     expected = spearmanr(variance, importance)
     assert (rho.value, p_value) == pytest.approx((expected.statistic, expected.pvalue))
-    by_draw = [spearmanr(variance, draw).statistic for draw in draws.T]
+    # Every draw takes images and neurons anew; ranks are those among all neurons.
+    picks = np.random.default_rng([0, 12]).multinomial(12, np.full(12, 1 / 12), 50)
+    rows = [np.repeat(np.arange(12), pick) for pick in picks]
+    ranked = [(rankdata(variance)[r], rankdata(d)[r]) for r, d in zip(rows, draws.T)]
+    by_draw = [np.corrcoef(x, y)[0, 1] for x, y in ranked]
     assert [rho.low, rho.high] == pytest.approx(np.quantile(by_draw, [0.1, 0.9]))
     assert reason == ""
+
+
+def test_a_chance_correlation_is_not_made_certain_by_many_images():
+    """No noise over images at all: what is left is the choice of the neurons."""
+    generator = np.random.default_rng(1)
+    wrong = 0
+    for _ in range(200):
+        variance, importance = generator.random((2, 20))
+        draws = np.repeat(importance[:, None], 400, axis=1)
+        rho, *_ = rank_correlation(variance, importance, draws, Bootstrap())
+        wrong += rho.verdict != "undecided"
+    assert wrong <= binom.ppf(0.999, 200, 0.1)  # a percentile interval of 20 is a little narrow
 
 
 @pytest.mark.parametrize(

@@ -127,14 +127,15 @@ def _correlations(
 def rank_correlation(
     variance: np.ndarray, importance: np.ndarray, draws: np.ndarray, bootstrap: Bootstrap
 ) -> tuple[Estimate, float, str]:
-    """Spearman's rank correlation, its interval over images, and its p-value over neurons.
+    """Spearman's rank correlation, its interval over images and neurons, and scipy's p-value.
 
     Parameters
     ----------
     variance, importance : float arrays [neuron]
     draws : float array [neuron, draw]
-        Importance on each resample of the images. A resample on which all neurons are equally
-        important counts as a correlation of 0.
+        Importance on each resample of the images. Each draw takes neurons with replacement too:
+        with these very neurons fixed, a correlation by chance would look certain. A draw on which
+        all are equally important counts as a correlation of 0.
     bootstrap : Bootstrap
 
     Returns
@@ -148,11 +149,14 @@ def rank_correlation(
         what = "variance" if np.ptp(variance) == 0 else "importance"
         return NOT_MEASURED, np.nan, f"all {len(variance)} neurons have the same {what}"
     rho, p_value = np.asarray(stats.spearmanr(variance, importance), dtype=float).tolist()
-    ranks = stats.rankdata(draws, axis=0)
-    own = stats.rankdata(variance)[:, None] - (len(variance) + 1) / 2
-    centred = ranks - ranks.mean(0)
-    length = np.sqrt((own**2).sum() * (centred**2).sum(0))
-    products = (own * centred).sum(0)
-    drawn = np.divide(products, length, out=np.zeros_like(products), where=length > 0)
+    n, n_draws = draws.shape
+    picks = np.random.default_rng([bootstrap.seed, n]).multinomial(n, np.full(n, 1 / n), n_draws).T
+    x, y = (
+        ranks - (picks * ranks).sum(0) / n
+        for ranks in (stats.rankdata(variance)[:, None], stats.rankdata(draws, axis=0))
+    )
+    length = np.sqrt((picks * x**2).sum(0) * (picks * y**2).sum(0))
+    products = (picks * x * y).sum(0)
+    drawn = np.divide(products, length, out=np.zeros_like(products), where=length > 1e-9)
     interval = quantile_interval(drawn, bootstrap.level)
     return Estimate(rho, *interval), p_value, ""
