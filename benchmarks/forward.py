@@ -90,9 +90,7 @@ def ratios(
             _, cache = model.tower.run_with_cache(images, names_filter=point)
             long = partial(whole, model, images, point, read, conditions)
             short = partial(resumed, model, cache[point], point, read, conditions, batch)
-            torch.testing.assert_close(
-                short(), long(), rtol=TOLERANCE, atol=TOLERANCE
-            )
+            torch.testing.assert_close(short(), long(), rtol=TOLERANCE, atol=TOLERANCE)
             rows = [(seconds(long), seconds(short)) for _ in range(repeats)]
         ratio = statistics.median(a / b for a, b in rows)
         slow, fast = (statistics.median(side) for side in zip(*rows, strict=True))
