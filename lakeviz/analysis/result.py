@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import html
 import json
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -16,18 +16,18 @@ import pyarrow.parquet as pq
 
 from lakeviz.errors import ConfigError, OutputError, StoreError
 from lakeviz.lake.persist import read_json, write_json
+from lakeviz.showing import Shown, table_html
 
 PROTOCOL = "lakeviz-study/1"
 STUDIES, STUDY_FILE = "studies", "study.json"
 _METADATA = b"lakeviz"
-_SHOWN_ROWS = 12
 
 RESULTS: dict[str, type[StudyResult]] = {}
 """Result classes by the name of their study."""
 
 
 @dataclass
-class StudyResult(ABC):
+class StudyResult(Shown):
     """Base of all results. A subclass adds its tables as fields of type ``DataFrame``.
 
     Attributes
@@ -82,15 +82,12 @@ class StudyResult(ABC):
     def summary(self) -> str:
         """Say the effect, its control, n and the interval in words, and no more than they show."""
 
-    def _repr_html_(self) -> str:
-        shown = self.table.head(_SHOWN_ROWS)
-        more = len(self.table) - len(shown)
+    def _table_html(self) -> str:
         notes = "".join(f"<li>{html.escape(note)}</li>" for note in self.notes)
         return (
             f"<p><strong>{html.escape(self.title)}.</strong> {html.escape(self.summary())}</p>"
             + (f"<ul>{notes}</ul>" if notes else "")
-            + shown.to_html(index=False, float_format="%.3f", border=0, na_rep="–")
-            + (f"<p>and {more:,} more rows in <code>.table</code></p>" if more else "")
+            + table_html(self.table, ".table")
         )
 
     # --- on disk ---

@@ -29,6 +29,7 @@ from lakeviz.metrics import (
     pixel_metrics,
 )
 from lakeviz.metrics.streaming import PixelScorer
+from lakeviz.showing import Shown, table_html
 
 if TYPE_CHECKING:
     from lakeviz.data import Dataset
@@ -38,7 +39,7 @@ _log = logging.getLogger(__name__)
 
 
 @dataclass
-class Evaluation:
+class Evaluation(Shown):
     """What one detector did on one category.
 
     Attributes
@@ -122,11 +123,9 @@ class Evaluation:
             f"fitted on {shots}; intervals are 95 % bootstrap over images."
         )
 
-    def _repr_html_(self) -> str:
-        table = self.metrics[["part", "level", "metric", "value", "low", "high", "n_images"]]
-        return f"<p>{html.escape(self.summary())}</p>" + table.to_html(
-            index=False, float_format="%.3f", border=0
-        )
+    def _table_html(self) -> str:
+        columns = ["part", "level", "metric", "value", "low", "high", "n_images"]
+        return f"<p>{html.escape(self.summary())}</p>" + table_html(self.metrics.loc[:, columns], ".metrics")
 
 
 def pixel_mask(dataset: Dataset, maps: ScoreMaps, index: int) -> Bool[np.ndarray, "height width"]:

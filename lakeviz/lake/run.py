@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import html
 import json
 import logging
 import re
@@ -26,6 +27,7 @@ from lakeviz.lake.persist import (
     write_json,
 )
 from lakeviz.lake.provenance import as_plain, versions
+from lakeviz.showing import Shown, table_html
 
 if TYPE_CHECKING:
     from lakeviz.models import VisionModel
@@ -126,7 +128,7 @@ class RunSpec:
 
 
 @dataclass
-class RunResult:
+class RunResult(Shown):
     """What a run found.
 
     Attributes
@@ -163,6 +165,11 @@ class RunResult:
         if len(wide) > 1:
             wide.loc["mean"] = wide.mean()
         return wide
+
+    def _table_html(self) -> str:
+        said = f"LAKE on {len(self.evaluations)} categories, written to {self.folder}."
+        overview = self.overview().rename_axis("category").reset_index()
+        return f"<p>{html.escape(said)}</p>" + table_html(overview, ".overview()")
 
 
 def folder_name(category: str) -> str:

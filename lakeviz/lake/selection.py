@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -13,10 +14,11 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from lakeviz.errors import SelectionError
+from lakeviz.showing import Shown, table_html
 
 
 @dataclass(frozen=True)
-class NeuronSelection:
+class NeuronSelection(Shown):
     """Neurons (channels) of one hook point, best first.
 
     Parameters
@@ -75,6 +77,10 @@ class NeuronSelection:
                 "selector": self.selector,
             }
         )
+
+    def _table_html(self) -> str:
+        said = f"{self.k} of {self.n_channels} neurons of {self.point}, by {self.selector}."
+        return f"<p>{html.escape(said)}</p>" + table_html(self.frame(), ".frame()")
 
 
 @dataclass(frozen=True)

@@ -111,7 +111,7 @@ def save_figure(
     if sidecar:
         read_sidecar(path)  # before the browser is started for nothing
     if suffix == ".html":
-        content, facts = _page(fig, template).encode(), {"template": template}
+        content, facts = figure_page(fig, template).encode(), {"template": template}
     else:
         require_browser()
         content, size = _drawn(fig, suffix, millimetres, tall, template)
@@ -194,8 +194,15 @@ script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data: blob:">
 """
 
 
-def _page(fig: go.Figure, template: str) -> str:
-    """One HTML file with plotly's script inside; its policy forbids every request."""
+def figure_page(fig: go.Figure, template: str) -> str:
+    """Put a figure into one HTML page with plotly's script inside; its policy forbids any request.
+
+    Parameters
+    ----------
+    fig : Figure
+    template : str
+        One of :data:`~lakeviz.plots.TEMPLATES`.
+    """
     shown = go.Figure(fig)
     shown.update_layout(template=TEMPLATES[template])
     page: Any = TEMPLATES[template].layout

@@ -95,3 +95,44 @@ def _caption(spectrum: pd.DataFrame, points: list[str], n_images: int | None) ->
     if dropped:
         said.append(f"{counted(dropped, 'neuron')} of zero variance cannot be shown.")
     return " ".join(said)
+
+
+def selection_figure(neurons: pd.DataFrame, *, n_channels: int) -> go.Figure:
+    """Score of every selected neuron against its place in the selection.
+
+    Parameters
+    ----------
+    neurons : DataFrame
+        Columns ``point``, ``rank``, ``channel``, ``score`` and ``selector``, of one hook point.
+    n_channels : int
+        How many channels the hook point has.
+
+    Raises
+    ------
+    ConfigError
+        The table is empty, or of several hook points or selectors.
+    """
+    named = {column: list(dict.fromkeys(neurons[column])) for column in ("point", "selector")}
+    if any(len(names) != 1 for names in named.values()):
+        raise ConfigError("this figure shows the neurons of one hook point by one selector")
+    point, selector = named["point"][0], named["selector"][0]
+    fig = new_figure(
+        "Selected neurons",
+        f"{len(neurons)} of the {n_channels} neurons of {plain(point)}, by {plain(selector)}.",
+        height=300,
+        showlegend=False,
+    )
+    fig.add_trace(
+        go.Scatter(
+            x=neurons["rank"],
+            y=numbers(neurons, "score"),
+            customdata=neurons["channel"],
+            mode="markers",
+            marker={"symbol": MARKERS[0], "size": 7, "color": PALETTE[0]},
+            hovertemplate="channel %{customdata}, rank %{x}<br>score %{y:.4g}<extra></extra>",
+        )
+    )
+    unit = " (squared activation)" if selector == "variance" else ""
+    fig.update_xaxes(title_text="rank of the neuron (1 = first)")
+    fig.update_yaxes(title_text=f"score by {plain(selector)}{unit}", rangemode="tozero")
+    return fig

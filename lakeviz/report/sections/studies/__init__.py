@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import json
 from importlib import import_module
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 import plotly.graph_objects as go
 
-from lakeviz.errors import LakevizError
+from lakeviz.errors import ConfigError, LakevizError
 from lakeviz.report.embedding import EmbeddedFigure, embed, without_figure
 from lakeviz.report.run import Run, Section
 
@@ -40,13 +41,16 @@ def study_figures(result: StudyResult) -> list[go.Figure]:
     Raises
     ------
     LakevizError
-        If one cannot be drawn from this result.
+        If one cannot be drawn from this result, or it is of a study this version does not draw.
     """
     return _shown(result).figures(result)
 
 
 def _shown(result: StudyResult) -> ModuleType:
-    return import_module(f"{__name__}.{result.name}")
+    home = f"{__name__}.{result.name}"
+    if find_spec(home) is None:
+        raise ConfigError(f"how a study {result.name!r} is drawn is not known")
+    return import_module(home)
 
 
 def _context(result: StudyResult) -> dict[str, Any]:

@@ -1,0 +1,70 @@
+"""The figure that stands for a result where it shows itself in a notebook."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import plotly.graph_objects as go
+
+from lakeviz.analysis.result import StudyResult
+from lakeviz.errors import ConfigError
+from lakeviz.lake import Evaluation, NeuronSelection
+from lakeviz.lake.run import RunResult
+from lakeviz.plots import metrics_figure, score_figure, selection_figure
+from lakeviz.plots.export import figure_page
+from lakeviz.report.curves import f1_max_threshold
+from lakeviz.report.sections.studies import study_figures
+
+
+def figure_of(result: Any) -> go.Figure:
+    """Draw a result.
+
+    Raises
+    ------
+    ConfigError
+        Nothing is drawn of results of this class.
+    LakevizError
+        This one holds nothing to draw.
+    """
+    for kind, make in _FIGURES.items():
+        if isinstance(result, kind):
+            return make(result)
+    raise ConfigError(f"no figure is drawn of a {type(result).__name__}")
+
+
+def page_of(figure: go.Figure) -> str:
+    """One HTML page with the figure and plotly's script; its policy forbids every request."""
+    return figure_page(figure, "lakeviz")
+
+
+def _study(result: StudyResult) -> go.Figure:
+    figures = study_figures(result)
+    if not figures:
+        raise ConfigError(f"this result of {result.name} holds nothing to draw")
+    return figures[0]
+
+
+def _evaluation(evaluation: Evaluation) -> go.Figure:
+    return score_figure(
+        evaluation.scores,
+        threshold=f1_max_threshold(evaluation.metrics),
+        title=f"Image scores: {evaluation.category}",
+    )
+
+
+def _run(run: RunResult) -> go.Figure:
+    level = run.evaluations[0].provenance.get("bootstrap", {}).get("level", 0.95)
+    return metrics_figure(run.table("metrics"), interval_level=float(level))
+
+
+def _selection(selection: NeuronSelection) -> go.Figure:
+    return selection_figure(selection.frame(), n_channels=selection.n_channels)
+
+
+_FIGURES: dict[type, Callable[[Any], go.Figure]] = {
+    StudyResult: _study,
+    Evaluation: _evaluation,
+    RunResult: _run,
+    NeuronSelection: _selection,
+}
