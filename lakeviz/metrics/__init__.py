@@ -3,6 +3,7 @@
 Everything takes numpy arrays or torch tensors; nothing here needs torch or knows of models.
 """
 
+from lakeviz.metrics.bands import Band, pr_band, pro_band, roc_band
 from lakeviz.metrics.comparison import Comparison, compare_images, compare_pixels
 from lakeviz.metrics.compat import COMPAT_MODES, CompatMode, CompatResult, compat
 from lakeviz.metrics.conventions import Conventions
@@ -34,6 +35,7 @@ __all__ = [
     "IMAGE_METRICS",
     "PIXEL_METRICS",
     "Aupimo",
+    "Band",
     "Bootstrap",
     "Comparison",
     "CompatMode",
@@ -63,7 +65,10 @@ __all__ = [
     "pixel_f1_max",
     "pixel_intervals",
     "pixel_metrics",
+    "pr_band",
     "pr_curve",
+    "pro_band",
     "pro_curve",
+    "roc_band",
     "roc_curve",
 ]

@@ -10,7 +10,7 @@ from jaxtyping import Float
 from lakeviz.errors import ConfigError, MetricError
 from lakeviz.metrics.conventions import DEFAULT, Conventions
 from lakeviz.metrics.image import both_classes
-from lakeviz.metrics.inputs import ArrayLike, scored_images, to_numpy
+from lakeviz.metrics.inputs import ArrayLike, is_flat, scored_images
 from lakeviz.metrics.pixel import with_resolution
 from lakeviz.metrics.pixel_counts import PixelCounts, count_images
 from lakeviz.metrics.ranking import RankCounts, rank_counts
@@ -138,17 +138,11 @@ def _crossings(
 
 
 def _counts(scores: ArrayLike, labels: ArrayLike) -> tuple[RankCounts, Conventions]:
-    if _is_flat(scores):
+    if is_flat(scores):
         checked, positive = both_classes(scores, labels)
         return rank_counts(checked[positive], checked[~positive]), DEFAULT
     pixels, conventions = _pixel_counts(scores, labels, DEFAULT, regions=False)
     return pixels.ranks, conventions
-
-
-def _is_flat(scores: ArrayLike) -> bool:
-    if isinstance(scores, (list, tuple)):
-        return not scores or np.ndim(to_numpy(scores[0])) == 0
-    return to_numpy(scores).ndim == 1
 
 
 def _pixel_counts(

@@ -16,6 +16,8 @@ from lakeviz.metrics.ranking import rank_counts
 from lakeviz.metrics.resampling import DEFAULT_BOOTSTRAP, Bootstrap, Interval, PairedDifference
 from lakeviz.metrics.results import IMAGE_METRICS, check_metrics
 
+ImageCounts = Int[np.ndarray, "draw threshold"]
+
 
 class ImageDraws:
     """Metrics of resampled image scores: the order is fixed, only the weights change."""
@@ -36,18 +38,23 @@ class ImageDraws:
         self, metric: str, weights: Int[np.ndarray, "draw image"]
     ) -> Float[np.ndarray, " draw"]:
         """Value of a metric in each draw."""
+        tp, fp, fp_above = self.counts(weights)
+        total = float(self._counts.n_positive)
+        if metric == "f1_max":
+            return areas.f1_max(tp, fp, np.full(len(tp), total))[0]
+        if metric == "auroc":
+            return areas.auroc(tp, fp, fp_above, total, float(self._counts.n_negative))
+        return areas.average_precision(tp, fp, fp_above, total, self._conventions.ap_rule)
+
+    def counts(
+        self, weights: Int[np.ndarray, "draw image"]
+    ) -> tuple[ImageCounts, ImageCounts, ImageCounts]:
+        """True positives, false positives, and false positives above, at descending thresholds."""
         counts = self._counts
         positives = _from_the_top(weights[:, self._positives])
         negatives = _from_the_top(weights[:, self._negatives])
         # The n highest positives of the sample weigh, in a draw, what stands at n in the sums.
-        tp, fp = positives[:, counts.tp], negatives[:, counts.fp]
-        total = float(counts.n_positive)
-        if metric == "f1_max":
-            return areas.f1_max(tp, fp, np.full(len(tp), total))[0]
-        fp_above = negatives[:, counts.fp_above]
-        if metric == "auroc":
-            return areas.auroc(tp, fp, fp_above, total, float(counts.n_negative))
-        return areas.average_precision(tp, fp, fp_above, total, self._conventions.ap_rule)
+        return positives[:, counts.tp], negatives[:, counts.fp], negatives[:, counts.fp_above]
 
 
 def image_intervals(

@@ -119,6 +119,13 @@ def scored_images(maps: ArrayLike, masks: ArrayLike, first: int = 0) -> list[Sco
     ]
 
 
+def is_flat(scores: ArrayLike) -> bool:
+    """Whether these are scores of images, rather than maps."""
+    if isinstance(scores, (list, tuple)):
+        return not scores or np.ndim(to_numpy(scores[0])) == 0
+    return to_numpy(scores).ndim == 1
+
+
 def _scored_image(score_map: ArrayLike, mask: ArrayLike, number: int) -> ScoredImage:
     scores = _plane(to_scores(score_map, f"the scores of map {number}"))
     defect = _plane(to_binary(mask, f"mask {number}"))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -98,11 +98,23 @@ class Bootstrap:
         Normal and anomalous images are drawn apart, each as many as there are, so that every draw
         has both. ``width`` is the number of values a metric keeps per draw; it bounds memory.
         """
+        values = np.empty((len(evaluators), self.n_draws))
+        for rows, weights in self.blocks(anomalous, width):
+            for row, evaluate in zip(values, evaluators):
+                row[rows] = evaluate(weights)
+        return values
+
+    def blocks(
+        self, anomalous: Bool[np.ndarray, " image"], width: int
+    ) -> Iterator[tuple[slice, Int[np.ndarray, "draw image"]]]:
+        """Yield the resamples, some at a time: which draws, and how often each has every image.
+
+        Arguments as for :meth:`draw`.
+        """
         # One stream per class, so that the block size below has no say in what is drawn.
         streams = np.random.default_rng(self.seed).spawn(2)
         groups = [np.flatnonzero(anomalous), np.flatnonzero(~anomalous)]
         block = max(1, _BLOCK_VALUES // max(width, anomalous.size))
-        values = np.empty((len(evaluators), self.n_draws))
         for start in range(0, self.n_draws, block):
             stop = min(start + block, self.n_draws)
             weights = np.zeros((stop - start, anomalous.size), dtype=np.int64)
@@ -110,9 +122,7 @@ class Bootstrap:
                 if group.size:
                     even = np.full(group.size, 1 / group.size)
                     weights[:, group] = stream.multinomial(group.size, even, size=stop - start)
-            for row, evaluate in zip(values, evaluators):
-                row[start:stop] = evaluate(weights)
-        return values
+            yield slice(start, stop), weights
 
     def interval(
         self,

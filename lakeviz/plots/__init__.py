@@ -3,22 +3,21 @@
 Importing this package registers the plotly templates ``lakeviz``, ``lakeviz_dark`` and ``paper``.
 """
 
-from lakeviz.plots.bands import Band, roc_band
 from lakeviz.plots.browser import open_browser
 from lakeviz.plots.colours import ColourRange, colour_range, heat_layer
 from lakeviz.plots.controls import controls_figure, controls_overview_figure
-from lakeviz.plots.curves import Scored, pr_figure, roc_figure
+from lakeviz.plots.curves import pr_figure, pro_figure, roc_figure
 from lakeviz.plots.distributions import score_figure
 from lakeviz.plots.export import save_figure
 from lakeviz.plots.heatmap import heatmap_figure, overlay, png_bytes
 from lakeviz.plots.outlines import mask_outlines
 from lakeviz.plots.overview import metrics_figure
-from lakeviz.plots.spectrum import spectrum_figure
+from lakeviz.plots.scored import Scored
+from lakeviz.plots.spectrum import selection_figure, spectrum_figure
 from lakeviz.plots.template import TEMPLATES, caption_of
 
 __all__ = [
     "TEMPLATES",
-    "Band",
     "ColourRange",
     "Scored",
     "caption_of",
@@ -33,9 +32,10 @@ __all__ = [
     "overlay",
     "png_bytes",
     "pr_figure",
-    "roc_band",
+    "pro_figure",
     "roc_figure",
     "save_figure",
     "score_figure",
+    "selection_figure",
     "spectrum_figure",
 ]

@@ -7,8 +7,8 @@ import pytest
 from sklearn import metrics as sk
 
 from lakeviz.errors import ConfigError, MetricError
-from lakeviz.metrics import Bootstrap
-from lakeviz.plots import Scored, pr_figure, roc_band, roc_figure
+from lakeviz.metrics import Bootstrap, Conventions, aupro, pr_band, pro_band, roc_band
+from lakeviz.plots import Scored, pr_figure, pro_figure, roc_figure
 
 RNG = np.random.default_rng(3)
 LABELS = np.array([0, 1] * 20 + [1] * 7)
@@ -65,36 +65,6 @@ def test_caption_says_n_and_band():
     assert "Band" not in roc_figure({"a": Scored(SCORES, LABELS)}).layout.meta["caption"]
 
 
-def test_band_is_that_of_drawing_by_hand():
-    bootstrap = Bootstrap(level=0.8, n_draws=50, seed=5)
-    band = roc_band(SCORES, LABELS, bootstrap, n_points=11)
-    generator = np.random.default_rng(5)
-    drawn = {}
-    for label in (1, 0):
-        n = int((label == LABELS).sum())
-        drawn[label] = generator.multinomial(n, np.full(n, 1 / n), size=50)
-    heights = []
-    for one, zero in zip(drawn[1], drawn[0]):
-        scores = np.repeat(SCORES[LABELS == 1], one), np.repeat(SCORES[LABELS == 0], zero)
-        labels = np.repeat([1, 0], [scores[0].size, scores[1].size])
-        fpr, tpr, _ = sk.roc_curve(labels, np.concatenate(scores), drop_intermediate=False)
-        # Straight up: the top counts. A step of nothing apart keeps interp from choosing.
-        heights.append([np.interp(x + 1e-12, fpr, tpr) for x in np.linspace(0, 1, 11)])
-    low, high = np.quantile(heights, [0.1, 0.9], axis=0)
-    assert band.low == pytest.approx(low, abs=1e-9)
-    assert band.high == pytest.approx(high, abs=1e-9)
-
-
-def test_band_of_perfect_scores_has_no_width():
-    band = roc_band(np.array([0.0, 1, 2, 3]), np.array([0, 0, 1, 1]), Bootstrap(n_draws=20))
-    assert (band.low == 1).all()
-
-
-def test_band_of_one_class_is_refused():
-    with pytest.raises(MetricError, match="normal and anomalous"):
-        roc_band(np.zeros(3), np.zeros(3, dtype=int), Bootstrap())
-
-
 def test_pixels_of_maps_and_masks():
     maps = [RNG.normal(size=(6, 5)), RNG.normal(size=(4, 4))]
     masks = [np.zeros((6, 5), dtype=bool), np.zeros((4, 4), dtype=bool)]
@@ -121,3 +91,65 @@ def test_the_legend_leaves_the_axes_alone():
         fig = draw({"a": Scored(SCORES, LABELS)})
         assert fig.layout.showlegend
         assert (fig.layout.legend.y, fig.layout.legend.yanchor) == (1, "bottom")
+
+
+def regions(n=9, size=(12, 10)):
+    """Return maps and masks; the first five images have a square defect."""
+    generator = np.random.default_rng(8)
+    masks = np.zeros((n, *size), dtype=bool)
+    for image in range(5):
+        row, column = generator.integers(0, 7, size=2)
+        masks[image, row : row + 3, column : column + 2] = True
+    return generator.normal(size=masks.shape) + 1.5 * masks, masks
+
+
+@pytest.mark.parametrize("limit", [0.05, 0.3, 1.0])
+def test_area_under_the_drawn_overlap_curve_is_aupro(limit):
+    maps, masks = regions()
+    conventions = Conventions(aupro_limit=limit)
+    (trace,) = curves(pro_figure({"run": Scored(maps, masks)}, conventions=conventions))
+    assert (trace.x[0], trace.x[-1]) == pytest.approx((0, limit))
+    area = np.trapezoid(trace.y, trace.x) / limit
+    assert area == pytest.approx(aupro(maps, masks, conventions), abs=1e-12)
+
+
+def test_a_long_overlap_curve_is_thinned_to_the_same_area():
+    maps, masks = regions(40, (60, 60))
+    (trace,) = curves(pro_figure({"run": Scored(maps, masks)}))
+    assert len(trace.x) <= 400
+    assert np.trapezoid(trace.y, trace.x) / 0.3 == pytest.approx(aupro(maps, masks), abs=1e-3)
+
+
+def test_overlap_figure_says_what_it_is():
+    maps, masks = regions()
+    runs = {"a": Scored(maps, masks, 0.7, 0.6, 0.8), "b": Scored(-maps, masks)}
+    fig = pro_figure(runs, bootstrap=Bootstrap(0.9, 30))
+    first, second = curves(fig)
+    assert first.name == "a: AUPRO 0.700 [0.600, 0.800]"
+    assert first.line.dash != second.line.dash
+    caption = fig.layout.meta["caption"]
+    assert "of 9 images" in caption
+    assert "Bands: 90 % pointwise bootstrap over images, 30 draws" in caption
+    assert "every region counts the same" in caption
+    with pytest.raises(ConfigError, match="not of image scores"):
+        pro_figure({"a": Scored(SCORES, LABELS)})
+
+
+@pytest.mark.parametrize(
+    ("draw", "make"), [(roc_figure, roc_band), (pr_figure, pr_band), (pro_figure, pro_band)]
+)
+def test_every_curve_has_its_band(draw, make):
+    scores, labels = regions() if draw is pro_figure else (SCORES, LABELS)
+    bootstrap = Bootstrap(0.9, 40, 3)
+    runs = {"a": Scored(scores, labels), "b": Scored(-scores, labels)}
+    bands = [t for t in draw(runs, bootstrap=bootstrap).data if t.fill]
+    for trace, sign in zip(bands, (1, -1), strict=True):
+        band = make(sign * scores, labels, bootstrap)
+        assert trace.y == pytest.approx(np.concatenate([band.low, band.high[::-1]]))
+    assert len({trace.line.dash for trace in bands}) == 2
+
+
+def test_bands_that_would_hide_each_other_are_left_out_and_the_caption_says_so():
+    fig = pr_figure({str(i): Scored(SCORES, LABELS) for i in range(4)}, bootstrap=Bootstrap())
+    assert not [t for t in fig.data if t.fill]
+    assert "No bands" in fig.layout.meta["caption"]
