@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+pytest_plugins = ["browser"]
+
 if TYPE_CHECKING:
     from lakeviz.models import VisionModel
 

@@ -13,11 +13,23 @@ import lakeviz
 
 ROOT = Path(lakeviz.__file__).parent
 HEAVY = ("torch", "open_clip", "transformer_lens", "timm", "pandas", "plotly")
-FLOORS = ("data", "models", "activations", "lake", "analysis", "plots", "explorer", "report", "cli")
+FLOORS = (
+    "data",
+    "models",
+    "activations",
+    "lake",
+    "analysis",
+    "plugins",
+    "claims",
+    "plots",
+    "explorer",
+    "report",
+    "cli",
+)
 # metrics is a leaf that any floor from lake on may use; plots know no model either.
 NEVER = {
     "metrics": {*FLOORS},
-    "plots": {"data", "models", "activations", "lake", "analysis", "explorer", "report", "cli"},
+    "plots": {*FLOORS},
 }
 
 
