@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
+import sys
+from pathlib import Path
+
 import lakeviz
+
+sys.path.insert(0, str(Path(__file__).parent / "_ext"))
+
+import gallery
 
 project = "lakeviz"
 author = "The lakeviz authors"
@@ -17,6 +24,7 @@ extensions = [
     "sphinx.ext.mathjax",
     "sphinx.ext.napoleon",
     "sphinx_design",
+    "gallery",
 ]
 myst_enable_extensions = ["dollarmath", "colon_fence", "deflist"]
 myst_heading_anchors = 3
@@ -28,7 +36,9 @@ napoleon_use_rtype = False
 napoleon_use_ivar = True
 # Parameter types such as "k" name several attributes; the text shows the type all the same.
 suppress_warnings = ["ref.python"]
-exclude_patterns = ["_build"]
+exclude_patterns = ["_build", "_ext"]
 
 html_theme = "furo"
 html_title = "lakeviz"
+html_static_path = ["_static", str(gallery.PLOTLY)]
+html_css_files = ["gallery.css"]
