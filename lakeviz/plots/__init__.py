@@ -9,7 +9,9 @@ from lakeviz.plots.controls import controls_figure, controls_overview_figure
 from lakeviz.plots.curves import pr_figure, pro_figure, roc_figure
 from lakeviz.plots.distributions import score_figure
 from lakeviz.plots.export import save_figure
+from lakeviz.plots.gallery import Tile, choose_images, gallery_figure
 from lakeviz.plots.heatmap import heatmap_figure, overlay, png_bytes
+from lakeviz.plots.layers import layer_ranges, layers_figure
 from lakeviz.plots.outlines import mask_outlines
 from lakeviz.plots.overview import metrics_figure
 from lakeviz.plots.scored import Scored
@@ -20,12 +22,17 @@ __all__ = [
     "TEMPLATES",
     "ColourRange",
     "Scored",
+    "Tile",
     "caption_of",
+    "choose_images",
     "colour_range",
     "controls_figure",
     "controls_overview_figure",
+    "gallery_figure",
     "heat_layer",
     "heatmap_figure",
+    "layer_ranges",
+    "layers_figure",
     "mask_outlines",
     "metrics_figure",
     "open_browser",

@@ -61,6 +61,11 @@ class ColourRange:
         z = 2 * place if place <= 0.5 else 1 / (2 * (1 - place))
         return self.low + z * (self.middle - self.low)
 
+    @property
+    def decimals(self) -> int:
+        """Decimals that tell scores apart: three digits of the range."""
+        return int(np.clip(2 - np.floor(np.log10(self.middle - self.low)), 0, 9))
+
 
 def colour_range(
     patch_scores: Float[np.ndarray, "image row column"], labels: np.ndarray

@@ -6,16 +6,19 @@ import base64
 import io
 
 import numpy as np
+import pandas as pd
 import plotly.graph_objects as go
 from jaxtyping import Bool, Float
 from PIL import Image, ImageDraw
 
 from lakeviz.plots.colours import COLOUR_SCALE, TICKS, ColourRange, heat_layer
+from lakeviz.plots.hovering import patch_texts
 from lakeviz.plots.outlines import mask_outlines, shrink_mask
 from lakeviz.plots.template import new_figure
 
 _OUTLINE = "#40E0FF"
 _INNER, _NARROWEST = 440, 380
+_HOVER = "row %{customdata[0]}, column %{customdata[1]}<br>score %{customdata[2]:.4g}"
 
 
 def overlay(
@@ -26,6 +29,7 @@ def overlay(
     *,
     opacity: float = 0.6,
     longest: int | None = None,
+    line_width: int = 1,
 ) -> Image.Image:
     """Lay a score map and the outline of the mask over an image.
 
@@ -43,6 +47,8 @@ def overlay(
         Of the score map, in [0, 1].
     longest : int, optional
         Length that the longer side is reduced to, in pixels.
+    line_width : int
+        Of the outline, in pixels.
 
     Returns
     -------
@@ -55,8 +61,8 @@ def overlay(
         pen = ImageDraw.Draw(made)
         for outline in mask_outlines(shrink_mask(mask, (base.height, base.width))):
             closed = [tuple(corner) for corner in [*outline, outline[0]]]
-            pen.line(closed, fill="#10222b", width=3)
-            pen.line(closed, fill=_OUTLINE, width=1)
+            pen.line(closed, fill="#10222b", width=line_width + 2)
+            pen.line(closed, fill=_OUTLINE, width=line_width)
     return made
 
 
@@ -82,13 +88,15 @@ def heatmap_figure(
     colours: ColourRange,
     mask: Bool[np.ndarray, "height width"] | None = None,
     *,
+    patches: pd.DataFrame | None = None,
     title: str = "Patch scores",
     opacity: float = 0.6,
     longest: int = 512,
 ) -> go.Figure:
     """Patch scores over a grey image: a slider for the opacity, the patch grid, the mask's outline.
 
-    Hovering a patch shows its row, column and score. Grid and outline are switched in the legend.
+    Hovering a patch shows its row, column and score and, where they are given, its nearest normal
+    patch and the neurons that make the distance. Grid and outline are switched in the legend.
 
     Parameters
     ----------
@@ -98,15 +106,32 @@ def heatmap_figure(
         Of the category, see :func:`lakeviz.plots.colour_range`.
     mask : bool array [height, width], optional
         Of any size with the image's aspect.
+    patches : DataFrame, optional
+        One row per patch, or per patch and hook point (``point``): row, column, nearest_image,
+        nearest_row, nearest_column, distance, neurons (text). Such a table is made by
+        :func:`lakeviz.explorer.one_image.patch_facts`.
     title : str
     opacity : float
         At the start, in [0, 1].
     longest : int
         Length that the longer side of the embedded image is reduced to, in pixels.
+
+    Raises
+    ------
+    ConfigError
+        The table of patches lacks a column, or tells of a patch beyond the map.
     """
     rows, columns = patch_scores.shape
     width, height = image.size
     caption = f"{rows} x {columns} patches on {width} x {height} pixels. Colours: {colours.rule}."
+    hover = {"hovertemplate": _HOVER + "<extra></extra>"}
+    if patches is not None:
+        told = patch_texts(patches, (rows, columns))
+        hover = {"text": told, "hovertemplate": _HOVER + "%{text}<extra></extra>"}
+        caption += (
+            " Pointing at a patch names its nearest normal patch and the neurons with the largest "
+            "shares of the squared distance to it."
+        )
     sides = {"l": 64, "r": 96, "b": 140}
     inner = _INNER * width / max(width, height), _INNER * height / max(width, height)
     fig = new_figure(
@@ -124,8 +149,7 @@ def heatmap_figure(
             colorscale=COLOUR_SCALE,
             opacity=opacity,
             customdata=np.stack([*np.indices((rows, columns)), patch_scores], axis=-1),
-            hovertemplate="row %{customdata[0]}, column %{customdata[1]}<br>"
-            "score %{customdata[2]:.4g}<extra></extra>",
+            **hover,
             colorbar={
                 "title": {"text": "patch score", "side": "right"},
                 "thickness": 12,
@@ -136,7 +160,7 @@ def heatmap_figure(
         )
     )
     fig.add_layout_image(
-        source=_data_uri(fit_within(image, longest).convert("L")),
+        source=data_uri(fit_within(image, longest).convert("L")),
         x=0,
         y=0,
         sizex=width,
@@ -150,7 +174,7 @@ def heatmap_figure(
     )
     fig.add_trace(_grid(rows, columns, width, height))
     if mask is not None:
-        fig.add_trace(_outline(mask, width, height))
+        fig.add_trace(outline_trace(mask, width, height))
     axis = {"showgrid": False, "ticks": "", "title": {"text": "pixels"}, "constrain": "domain"}
     fig.update_xaxes(**axis, range=[0, width])
     fig.update_yaxes(**axis, range=[height, 0], scaleanchor="x")
@@ -162,9 +186,10 @@ def heatmap_figure(
     return fig
 
 
-def _data_uri(image: Image.Image) -> str:
+def data_uri(image: Image.Image, quality: int = 85) -> str:
+    """Encode an image as JPEG for a figure or page to hold."""
     buffer = io.BytesIO()
-    image.save(buffer, format="JPEG", quality=85)
+    image.save(buffer, format="JPEG", quality=quality)
     return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")
 
 
@@ -183,7 +208,8 @@ def _grid(rows: int, columns: int, width: int, height: int) -> go.Scatter:
     )
 
 
-def _outline(mask: Bool[np.ndarray, "height width"], width: int, height: int) -> go.Scatter:
+def outline_trace(mask: Bool[np.ndarray, "height width"], width: int, height: int) -> go.Scatter:
+    """Outline of a mask in the pixels of an image of another size."""
     scale = np.array([width / mask.shape[1], height / mask.shape[0]])
     x: list[float | None] = []
     y: list[float | None] = []

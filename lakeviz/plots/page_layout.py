@@ -169,9 +169,10 @@ def _beside(spec: Json) -> float:
 def _labels(spec: Json) -> float:
     """About how wide the longest label of the y axes is."""
     said = [
-        str(text)
+        line
         for _, axis in panels.axes(spec["layout"], "y")
         for text in _entries(axis.get("ticktext"))
+        for line in str(text).split("<br>")
     ]
     for trace in spec["data"]:
         said += [y for y in _entries(trace.get("y")) if isinstance(y, str)]

@@ -124,7 +124,7 @@ def picture(evaluation: Evaluation, index: int, colours: ColourRange, threshold:
         name=str(row["sample_id"]),
         defect=str(row["defect_type"]),
         score=score,
-        score_text=f"{score:.{decimals(colours)}f}",
+        score_text=f"{score:.{colours.decimals}f}",
         verdict=_verdict(int(row["label"]), score, threshold),
         width=width,
         height=height,
@@ -136,11 +136,6 @@ def picture(evaluation: Evaluation, index: int, colours: ColourRange, threshold:
         patches=",".join(f"{value:.4g}" for value in maps.patch[index].ravel()),
         problem=problem or no_mask,
     )
-
-
-def decimals(colours: ColourRange) -> int:
-    """Decimals that tell scores of a category apart: three digits of the colour range."""
-    return int(np.clip(2 - np.floor(np.log10(colours.middle - colours.low)), 0, 9))
 
 
 def frame(shown: list[Strip]) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 import pytest
 from PIL import Image
 
@@ -131,3 +132,44 @@ def test_figure_of_a_photograph_is_light():
     noise = np.random.default_rng(0).integers(0, 255, (3000, 2000, 3), dtype=np.uint8)
     fig = heatmap_figure(Image.fromarray(noise), np.zeros((14, 14)), UNIT)
     assert len(fig.to_json()) < 400_000
+
+
+def facts() -> pd.DataFrame:
+    """Two patches of a map of two, told of at two hook points."""
+    return pd.DataFrame(
+        {
+            "point": ["a", "a", "<b>", "<b>"],
+            "row": 0,
+            "column": [0, 1, 0, 1],
+            "nearest_image": ["good/1.png", "<img src=x>.png", "good/3.png", "good/4.png"],
+            "nearest_row": [5, 6, 7, 8],
+            "nearest_column": [1, 2, 3, 4],
+            "distance": [0.5, 0.25, 0.125, 0.0625],
+            "neurons": ["17 (64 %)", "3 (50 %)", "4 (9 %)", "5 (1 %)"],
+        }
+    )
+
+
+def test_pointing_at_a_patch_says_where_its_score_comes_from():
+    fig = heatmap_figure(Image.new("RGB", (20, 10)), np.zeros((1, 2)), UNIT, patches=facts())
+    heat = fig.data[0]
+    first, second = heat.text[0]
+    assert "%{text}" in heat.hovertemplate
+    assert "score %{customdata[2]" in heat.hovertemplate
+    assert first.index("good/1.png") < first.index("row 5, column 1, distance 0.5")
+    assert "neurons (share): 17 (64 %)" in first
+    assert "row 7, column 3, distance 0.125" in first
+    assert "&lt;img src=x&gt;.png" in second
+    assert "<b>&lt;b&gt;</b>" in second
+    assert "nearest normal patch" in fig.layout.meta["caption"]
+    without = heatmap_figure(Image.new("RGB", (20, 10)), np.zeros((1, 2)), UNIT)
+    assert without.data[0].text is None
+    assert "Pointing" not in without.layout.meta["caption"]
+
+
+def test_facts_that_do_not_fit_are_refused():
+    image, scores = Image.new("RGB", (20, 10)), np.zeros((1, 2))
+    with pytest.raises(ConfigError, match="lacks the column 'neurons'"):
+        heatmap_figure(image, scores, UNIT, patches=facts().drop(columns="neurons"))
+    with pytest.raises(ConfigError, match=r"patch \(0, 2\); the map has 1 x 2"):
+        heatmap_figure(image, scores, UNIT, patches=facts().assign(column=2))

@@ -23,7 +23,7 @@ from lakeviz.plots.tables import numbers, where
 from lakeviz.report.curves import f1_max_threshold, image_runs, measured
 from lakeviz.report.embedding import EmbeddedFigure, embed, without_figure
 from lakeviz.report.numbers import Footnotes, metric
-from lakeviz.report.pictures import colour_bar, decimals, frame, strips
+from lakeviz.report.pictures import colour_bar, frame, strips
 from lakeviz.report.run import Run, Section
 from lakeviz.report.sections import controls as control_section
 
@@ -60,7 +60,7 @@ def _context(run: Run, evaluation: Evaluation) -> dict[str, Any]:
     threshold = f1_max_threshold(evaluation.metrics)
     colours = colour_range(evaluation.maps.patch, evaluation.dataset.labels)
     labels = evaluation.dataset.labels
-    shown, digits = strips(evaluation, colours, threshold), decimals(colours)
+    shown, digits = strips(evaluation, colours, threshold), colours.decimals
     return {
         "headline": [
             (title, metric(evaluation.metrics, level, name, notes))

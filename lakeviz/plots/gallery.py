@@ -1,0 +1,328 @@
+"""Best, worst and typical images as one figure: thumbnails with heat, mask outline and score."""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import plotly.graph_objects as go
+from jaxtyping import Bool, Float
+from PIL import Image
+
+from lakeviz.errors import ConfigError
+from lakeviz.plots.colours import COLOUR_SCALE, TICKS, ColourRange
+from lakeviz.plots.heatmap import overlay
+from lakeviz.plots.tables import numbers, rows
+from lakeviz.plots.template import counted, new_figure, plain
+
+GROUPS = {
+    ("worst", 0): "Worst normal: highest scores",
+    ("worst", 1): "Worst anomalous: lowest scores",
+    ("typical", 0): "Typical normal: nearest the median",
+    ("typical", 1): "Typical anomalous: nearest the median",
+    ("best", 0): "Best normal: lowest scores",
+    ("best", 1): "Best anomalous: highest scores",
+}
+"""The groups and, in words, their rules; the order is that in which images are chosen."""
+
+_FEW, _FEW_COLUMNS, _MANY_COLUMNS = 36, 6, 12
+_WIDTH, _LINE, _SHOWN = 620, 17, 0.94
+_BYTES_OF_ALL, _BYTES_OF_ONE, _SMALLEST = 2_600_000, 48_000, 24
+_LABEL = 16
+
+
+@dataclass(frozen=True)
+class Tile:
+    """One image of a gallery.
+
+    Attributes
+    ----------
+    image : PIL image
+    scores : float array [row, column]
+        Its patch or pixel map.
+    name : str
+    score : float
+        Of the image.
+    group : str
+        Images of one group stand together.
+    kind : str
+        Of defect.
+    wrong : str
+        "missed" or "false alarm", or empty.
+    mask : bool array [height, width], optional
+    """
+
+    image: Image.Image
+    scores: Float[np.ndarray, "row column"]
+    name: str
+    score: float
+    group: str = ""
+    kind: str = ""
+    wrong: str = ""
+    mask: Bool[np.ndarray, "height width"] | None = None
+
+
+def choose_images(scores: pd.DataFrame, per_group: int = 6, column: str = "score") -> pd.DataFrame:
+    """Choose the worst, typical and best images of each class by their score.
+
+    Worst are the normal images of highest and the anomalous ones of lowest score, best the other
+    way round, typical those nearest the median of their class. No image is chosen twice: a group
+    has at most a third of its class (but one image), and the worst are chosen first, then the
+    typical. Ties go to the earlier row.
+
+    Parameters
+    ----------
+    scores : DataFrame
+        Columns ``label`` (0 normal, 1 anomalous) and ``column``.
+    per_group : int
+        Images of each group, at most.
+    column : str
+        Which score.
+
+    Returns
+    -------
+    DataFrame
+        The chosen rows with columns group (its rule in words) and position (in ``scores``) before
+        their own, group after group.
+
+    Raises
+    ------
+    ConfigError
+        There is no image, or none is wanted.
+    """
+    if per_group < 1 or scores.empty:
+        raise ConfigError("a gallery needs at least one image, and one image a group")
+    values, labels = numbers(scores, column), scores["label"].to_numpy()
+    left = np.isfinite(values)
+    chosen: list[int] = []
+    groups: list[str] = []
+    for (what, label), name in GROUPS.items():
+        own = labels == label
+        if not own.any():
+            continue
+        middle = float(np.median(values[own & np.isfinite(values)]))
+        keys = {"worst": -values, "best": values, "typical": np.abs(values - middle)}
+        key = keys[what] if label == 0 or what == "typical" else -keys[what]
+        free = np.flatnonzero(own & left)
+        n = min(per_group, max(1, int(own.sum()) // 3))
+        taken = free[np.argsort(key[free], kind="stable")][:n]
+        left[taken] = False
+        chosen += taken.tolist()
+        groups += [name] * len(taken)
+    table = rows(scores, np.array(chosen, dtype=int)).reset_index(drop=True)
+    return pd.DataFrame({"group": groups, "position": chosen}).join(table)
+
+
+def gallery_figure(
+    tiles: Sequence[Tile],
+    colours: ColourRange,
+    *,
+    threshold: float | None = None,
+    title: str = "Best, worst and typical images",
+    rule: str = "",
+) -> go.Figure:
+    """Thumbnails in rows, group after group: grey photograph, heat, mask outline; the score below.
+
+    Pictures are reduced until all of them fit into 2.6 MB, so that the page of a gallery of 200
+    images stays below 10 MB, whatever they show.
+
+    Parameters
+    ----------
+    tiles : sequence of Tile
+        See :func:`choose_images`.
+    colours : ColourRange
+        One for all, see :func:`lakeviz.plots.colour_range`.
+    threshold : float, optional
+        At which ``Tile.wrong`` was decided, for the caption.
+    title : str
+    rule : str
+        How the images were chosen, where the groups' names do not say it.
+
+    Raises
+    ------
+    ConfigError
+        There is no image.
+    """
+    if not tiles:
+        raise ConfigError("a gallery needs at least one image")
+    many = len(tiles) > _FEW
+    groups = {name: [t for t in tiles if t.group == name] for name in _names(tiles)}
+    widest = max(map(len, groups.values()))
+    n_columns = min(_MANY_COLUMNS if many else _FEW_COLUMNS, widest)
+    ratios = [tile.image.height / tile.image.width for tile in tiles]
+    tall = float(np.clip(np.median(ratios), 0.5, 1.6))
+    cell = _WIDTH / max(n_columns, _FEW_COLUMNS)
+    lines = 1 if many else 1 + any(tile.kind for tile in tiles)
+    pitch = tall + (lines * _LINE + 6) / cell
+    places = _places(groups, n_columns)
+    n_rows = 1 + max(row for row, _ in places)
+    height = n_rows * pitch * cell + 40
+    ordered = [tile for own in groups.values() for tile in own]
+    caption = _caption(tiles, colours, threshold, rule, many=many)
+    fig = new_figure(title, caption, height=height, width=_WIDTH + 240)
+    limit = min(_BYTES_OF_ONE, _BYTES_OF_ALL // len(tiles))
+    images, notes = [], []
+    for tile, (row, column) in zip(ordered, places, strict=True):
+        images.append(_picture(tile, colours, limit, column, row * pitch, tall))
+        notes.append(_note(tile, colours, column, row * pitch + tall, many=many))
+    fig.update_layout(images=images, annotations=notes, showlegend=False)
+    fig.add_trace(_hover(ordered, places, colours, pitch, tall))
+    fig.add_trace(_bar(colours))
+    fig.update_xaxes(range=[-0.03, max(n_columns, _FEW_COLUMNS) + 0.03], visible=False)
+    first: dict[str, int] = {}
+    for tile, (row, _) in zip(ordered, places, strict=True):
+        first.setdefault(tile.group, row)
+    fig.update_xaxes(constrain="domain", constraintoward="right")
+    fig.update_yaxes(
+        range=[n_rows * pitch, -0.03],
+        tickvals=[row * pitch + tall / 2 for row in first.values()],
+        ticktext=[_broken(name) for name in first],
+        ticks="",
+        showline=False,
+        showgrid=False,
+        scaleanchor="x",
+        constrain="domain",
+        constraintoward="top",
+    )
+    return fig
+
+
+def _names(tiles: Sequence[Tile]) -> list[str]:
+    return list(dict.fromkeys(tile.group for tile in tiles))
+
+
+def _places(groups: dict[str, list[Tile]], n_columns: int) -> list[tuple[int, int]]:
+    """Row and column of each tile; every group starts a row."""
+    made, top = [], 0
+    for own in groups.values():
+        made += [(top + i // n_columns, i % n_columns) for i in range(len(own))]
+        top += -(-len(own) // n_columns)
+    return made
+
+
+def _broken(name: str) -> str:
+    return "<br>".join(plain(part.strip()) for part in name.split(":", 1))
+
+
+def _caption(
+    tiles: Sequence[Tile], colours: ColourRange, threshold: float | None, rule: str, *, many: bool
+) -> str:
+    parts = [f"{counted(len(tiles), 'image')}; below each its score"]
+    parts[0] += "." if many or not any(t.kind for t in tiles) else " and its kind of defect."
+    if rule:
+        parts.append(rule)
+    if any(tile.mask is not None for tile in tiles):
+        parts.append("Outlines: masks.")
+    parts.append(f"One colour scale for all, {colours.rule}.")
+    wrong = sum(bool(tile.wrong) for tile in tiles)
+    if threshold is not None and np.isfinite(threshold):
+        parts.append(
+            f"At the threshold {threshold:.{colours.decimals}f}, {wrong} of these are wrong"
+            + (" (!)." if wrong else ".")
+        )
+    return " ".join(parts)
+
+
+def _picture(
+    tile: Tile, colours: ColourRange, limit: int, x: float, y: float, tall: float
+) -> dict[str, Any]:
+    ratio = tile.image.height / tile.image.width
+    width = _SHOWN * min(1.0, tall / ratio)
+    data = base64.b64encode(_encoded(tile, colours, limit)).decode("ascii")
+    return {
+        "source": f"data:image/jpeg;base64,{data}",
+        "x": x + 0.5,
+        "y": y + tall / 2,
+        "sizex": width,
+        "sizey": width * ratio,
+        "xref": "x",
+        "yref": "y",
+        "xanchor": "center",
+        "yanchor": "middle",
+        "sizing": "stretch",
+        "layer": "below",
+    }
+
+
+def _encoded(tile: Tile, colours: ColourRange, limit: int) -> bytes:
+    """JPEG of at most ``limit`` bytes, save for one that is already as small as can be."""
+    longest = 320.0
+    while True:
+        # Pictures are shown at about a third of 320 pixels, which the outline must survive.
+        made = overlay(
+            tile.image,
+            tile.scores,
+            colours,
+            tile.mask,
+            longest=round(longest),
+            line_width=max(1, round(min(longest, max(tile.image.size)) / 110)),
+        )
+        buffer = io.BytesIO()
+        # Thin coloured outlines need the full resolution of colour.
+        made.save(buffer, format="JPEG", quality=82, subsampling=0)
+        size = buffer.tell()
+        if size <= limit or longest <= _SMALLEST:
+            return buffer.getvalue()
+        longest = max(_SMALLEST, 0.95 * min(longest, max(made.size)) * (limit / size) ** 0.5)
+
+
+def _note(tile: Tile, colours: ColourRange, x: float, y: float, *, many: bool) -> dict[str, Any]:
+    said = f"{tile.score:.{colours.decimals}f}" + (" !" if tile.wrong else "")
+    if tile.kind and not many:
+        kind = tile.kind if len(tile.kind) <= _LABEL else tile.kind[: _LABEL - 1] + "…"
+        said += f"<br>{plain(kind)}"
+    place = {"x": x + 0.5, "y": y, "xref": "x", "yref": "y", "yanchor": "top"}
+    return place | {"text": said, "font": {"size": 11}, "borderpad": 1}
+
+
+def _hover(
+    tiles: Sequence[Tile],
+    places: Sequence[tuple[int, int]],
+    colours: ColourRange,
+    pitch: float,
+    tall: float,
+) -> go.Scatter:
+    """Points that cannot be seen, so that pictures can be pointed at."""
+    said = [
+        "<br>".join(
+            plain(part)
+            for part in (t.name, f"score {t.score:.{colours.decimals}f}", t.kind, t.wrong)
+            if part
+        )
+        for t in tiles
+    ]
+    return go.Scatter(
+        x=[column + 0.5 for _, column in places],
+        y=[row * pitch + tall / 2 for row, _ in places],
+        mode="markers",
+        marker={"size": 40, "opacity": 0},
+        text=said,
+        hovertemplate="%{text}<extra></extra>",
+        name="images",
+    )
+
+
+def _bar(colours: ColourRange) -> go.Heatmap:
+    """Only the colour bar: the pictures hold the heat."""
+    return go.Heatmap(
+        z=[[0.0]],
+        x=[-1],
+        y=[-1],
+        zmin=0,
+        zmax=1,
+        colorscale=COLOUR_SCALE,
+        hoverinfo="skip",
+        colorbar={
+            "title": {"text": "score", "side": "right"},
+            "thickness": 12,
+            "len": 0.9,
+            "tickvals": TICKS,
+            "ticktext": [f"{colours.score(tick):.3g}" for tick in TICKS],
+        },
+        name="scale",
+    )
