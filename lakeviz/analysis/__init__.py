@@ -1,6 +1,7 @@
 """Studies on top of the detector: each with its controls, intervals and provenance."""
 
 from lakeviz.analysis.contamination import ContaminationResult, contamination
+from lakeviz.analysis.decompose import Decomposer, DecomposeResult, decompose
 from lakeviz.analysis.knockout import Ablation, KnockoutResult, knockout
 from lakeviz.analysis.neurons import NeuronsResult, neurons
 from lakeviz.analysis.overlap import OverlapItem, OverlapResult, overlap
@@ -14,6 +15,8 @@ from lakeviz.analysis.sweep import SweepResult, SweepSpec, sweep
 __all__ = [
     "Ablation",
     "ContaminationResult",
+    "DecomposeResult",
+    "Decomposer",
     "KnockoutResult",
     "NeuronsResult",
     "OverlapItem",
@@ -26,6 +29,7 @@ __all__ = [
     "SweepSpec",
     "capture_study",
     "contamination",
+    "decompose",
     "knockout",
     "load_studies",
     "load_study",
