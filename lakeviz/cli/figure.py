@@ -43,7 +43,9 @@ def print_width(
 @click.option("--category", "categories", multiple=True, help="Only these; repeatable.")
 @click.option("--level", type=click.Choice(["image", "pixel"]), help="Of curves and controls.")
 @click.option("--metric", help="Of controls: auroc, aupro, ...")
-@click.option("--image", help="Sample of a heat map.")
+@click.option("--image", help="Sample of a heat map, its layers or activations.")
+@click.option("--point", help="Hook point of a matrix or of activations.")
+@click.option("--per-group", type=int, help="Images of each group of a gallery; 6 by default.")
 @click.option("--number", type=int, help="Which figure of a study, from 1.")
 @click.option("--title", help="Or a part of its title.")
 @click.option("--root", help="Where the data lie now (pixel curves and heat maps read them).")
@@ -70,7 +72,7 @@ def figure(
     from lakeviz.report.figures import make_figure
 
     command = _command(kind, result, out, given)
-    made = make_figure(kind, open_saved(result), _wanted(given))
+    made = make_figure(kind, open_saved(result), _wanted(given, out))
     path = save_figure(
         made.figure,
         out,
@@ -92,7 +94,7 @@ def list_figures(saved: Saved | None) -> None:
 
     if saved is None or saved.categories:
         for name, (said, _) in KINDS.items():
-            click.echo(f"{name:10} {said}")
+            click.echo(f"{name:12} {said}")
     if saved is None:
         click.echo("\nand every study of a run, by its name: lakeviz figure --list RUN")
         return
@@ -105,13 +107,15 @@ def list_figures(saved: Saved | None) -> None:
             click.echo(f"  cannot be drawn: {error}")
 
 
-def _wanted(given: dict[str, Any]) -> Any:
+def _wanted(given: dict[str, Any], out: Path) -> Any:
     from lakeviz.report.figures import Wanted
 
     width = given["width"]
-    names = ("categories", "level", "metric", "image", "number", "title", "root")
+    names = ("categories", "level", "metric", "image", "point", "number", "title", "root")
     narrow = width in (None, "column") or (isinstance(width, float) and width < 120)
-    return Wanted(**{name: given[name] for name in names}, narrow=narrow)
+    more = {} if given["per_group"] is None else {"per_group": given["per_group"]}
+    hover = out.suffix.lower() == ".html"
+    return Wanted(**{name: given[name] for name in names}, **more, narrow=narrow, hover=hover)
 
 
 def _command(kind: str, result: Path, out: Path, given: dict[str, Any]) -> str:
@@ -122,5 +126,8 @@ def _command(kind: str, result: Path, out: Path, given: dict[str, Any]) -> str:
     for name, value in given.items():
         if name in ("categories", "no_sidecar") or value is None:
             continue
-        words += [f"--{name}", f"{value:g}" if isinstance(value, float) else str(value)]
+        words += [
+            f"--{name.replace('_', '-')}",
+            f"{value:g}" if isinstance(value, float) else str(value),
+        ]
     return shlex.join(words)

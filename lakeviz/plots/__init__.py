@@ -12,6 +12,7 @@ from lakeviz.plots.export import save_figure
 from lakeviz.plots.gallery import Tile, choose_images, gallery_figure
 from lakeviz.plots.heatmap import heatmap_figure, overlay, png_bytes
 from lakeviz.plots.layers import layer_ranges, layers_figure
+from lakeviz.plots.neuron_matrix import neuron_category_figure, neuron_patch_figure
 from lakeviz.plots.outlines import mask_outlines
 from lakeviz.plots.overview import metrics_figure
 from lakeviz.plots.scored import Scored
@@ -35,6 +36,8 @@ __all__ = [
     "layers_figure",
     "mask_outlines",
     "metrics_figure",
+    "neuron_category_figure",
+    "neuron_patch_figure",
     "open_browser",
     "overlay",
     "png_bytes",

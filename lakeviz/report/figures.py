@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -11,69 +10,27 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from lakeviz.errors import ConfigError, DataError, nearest
-from lakeviz.metrics import Bootstrap
+from lakeviz.metrics import Bootstrap, Conventions
 from lakeviz.plots import (
     Scored,
     caption_of,
-    colour_range,
     controls_figure,
     controls_overview_figure,
-    heatmap_figure,
     metrics_figure,
+    neuron_category_figure,
     pr_figure,
+    pro_figure,
     roc_figure,
     score_figure,
     spectrum_figure,
 )
 from lakeviz.plots.tables import numbers, where
 from lakeviz.report.curves import f1_max_threshold, image_runs, measured
+from lakeviz.report.figure_request import Made, Wanted, provenance_of
+from lakeviz.report.image_figures import activations, gallery, heatmap, layers
 from lakeviz.report.saved import Saved, SavedCategory
 
 _METRIC = {"roc": "auroc", "pr": "average_precision"}
-_NAMED_IMAGES = 3
-
-
-@dataclass(frozen=True)
-class Wanted:
-    """What is wanted of a figure.
-
-    Attributes
-    ----------
-    categories : tuple of str
-        All where empty.
-    level : str, optional
-        ``"image"`` or ``"pixel"``.
-    metric : str, optional
-        Of controls.
-    image : str, optional
-        Sample of a heat map.
-    number : int, optional
-        Which figure of a study, from 1.
-    title : str, optional
-        Or a part of its title.
-    root : str, optional
-        Where the data lie now.
-    narrow : bool
-        Whether it is for a column.
-    """
-
-    categories: tuple[str, ...] = ()
-    level: str | None = None
-    metric: str | None = None
-    image: str | None = None
-    number: int | None = None
-    title: str | None = None
-    root: str | None = None
-    narrow: bool = True
-
-
-@dataclass(frozen=True)
-class Made:
-    """A figure, the table it was made from (if one) and what made that."""
-
-    figure: go.Figure
-    data: pd.DataFrame | dict[str, pd.DataFrame] | None = None
-    provenance: dict[str, Any] = field(default_factory=dict)
 
 
 def make_figure(kind: str, saved: Saved, wanted: Wanted) -> Made:
@@ -114,7 +71,7 @@ def titles(kind: str, saved: Saved) -> list[str]:
 def _curves(kind: str, saved: Saved, wanted: Wanted) -> Made:
     level = wanted.level or "image"
     chosen = saved.chosen(wanted.categories)
-    provenance = _provenance(chosen)
+    provenance = provenance_of(chosen)
     names = {"roc": "ROC", "pr": "Precision and recall"}
     title = f"{names[kind]} of {level}s"
     if level == "pixel":
@@ -123,10 +80,8 @@ def _curves(kind: str, saved: Saved, wanted: Wanted) -> Made:
         runs = image_runs(chosen[0].table("scores"), chosen[0].table("metrics"), _METRIC[kind])
     else:
         runs = {c.name: _lake_run(c, _METRIC[kind]) for c in chosen}
-    if kind == "pr":
-        return Made(pr_figure(runs, title=title), provenance=provenance)
-    bootstrap = Bootstrap(**chosen[0].provenance.get("bootstrap", {}))
-    return Made(roc_figure(runs, bootstrap=bootstrap, title=title), provenance=provenance)
+    draw = pr_figure if kind == "pr" else roc_figure
+    return Made(draw(runs, bootstrap=_bootstrap(chosen), title=title), provenance=provenance)
 
 
 def _lake_run(category: SavedCategory, metric: str) -> Scored:
@@ -150,13 +105,27 @@ def _pr(saved: Saved, wanted: Wanted) -> Made:
     return _curves("pr", saved, wanted)
 
 
+def _pro(saved: Saved, wanted: Wanted) -> Made:
+    chosen = saved.chosen(wanted.categories)
+    runs = {c.name: _pixel_run(c, "aupro", wanted.root) for c in chosen}
+    measured_with = chosen[0].provenance.get("conventions", {})
+    known = {n: measured_with[n] for n in ("connectivity", "aupro_limit") if n in measured_with}
+    figure = pro_figure(
+        runs,
+        bootstrap=_bootstrap(chosen),
+        conventions=Conventions(**known),
+        title="Per-region overlap",
+    )
+    return Made(figure, provenance=provenance_of(chosen))
+
+
 def _scores(saved: Saved, wanted: Wanted) -> Made:
     category = saved.one(wanted.categories)
     scores = category.table("scores")
     threshold = f1_max_threshold(category.table("metrics"))
     title = f"Image scores: {category.name}"
     figure = score_figure(scores, threshold=threshold, title=title)
-    return Made(figure, scores, _provenance([category]))
+    return Made(figure, scores, provenance_of([category]))
 
 
 def _spectrum(saved: Saved, wanted: Wanted) -> Made:
@@ -165,7 +134,7 @@ def _spectrum(saved: Saved, wanted: Wanted) -> Made:
     n_images = category.provenance.get("fit", {}).get("n_images")
     title = f"Variance spectrum: {category.name}"
     figure = spectrum_figure(spectrum, title=title, n_images=n_images)
-    return Made(figure, spectrum, _provenance([category]))
+    return Made(figure, spectrum, provenance_of([category]))
 
 
 def _controls(saved: Saved, wanted: Wanted) -> Made:
@@ -179,7 +148,7 @@ def _controls(saved: Saved, wanted: Wanted) -> Made:
         level, metric = ("pixel", "aupro") if pixel else ("image", "auroc")
     level, metric = level or ("pixel" if metric == "aupro" else "image"), metric or "auroc"
     rows = where(table, level=level, metric=metric)
-    provenance = _provenance(chosen)
+    provenance = provenance_of(chosen)
     if len(chosen) > 1:
         return Made(controls_overview_figure(table, level=level, metric=metric), rows, provenance)
     figure = controls_figure(
@@ -192,37 +161,18 @@ def _metrics(saved: Saved, wanted: Wanted) -> Made:
     chosen = saved.chosen(wanted.categories)
     table = pd.concat([category.table("metrics") for category in chosen], ignore_index=True)
     figure = metrics_figure(table, interval_level=_level(chosen))
-    return Made(figure, table, _provenance(chosen))
+    return Made(figure, table, provenance_of(chosen))
 
 
-def _heatmap(saved: Saved, wanted: Wanted) -> Made:
-    from lakeviz.data import load_image
-
-    category = saved.one(wanted.categories)
-    scores = category.table("scores")
-    names = list(scores["sample_id"])
-    if wanted.image is None or wanted.image not in names:
-        highest = scores.sort_values("score", ascending=False)["sample_id"].head(_NAMED_IMAGES)
-        what = "name an image" if wanted.image is None else f"there is no image {wanted.image!r}"
-        raise ConfigError(
-            f"{what}: --image SAMPLE_ID, for instance one with a high score: {', '.join(highest)}"
-        )
-    evaluation = category.evaluation(wanted.root)
-    index = evaluation.maps.sample_ids.index(wanted.image)
-    row = evaluation.dataset.frame.iloc[index]
-    outlined = bool(evaluation.dataset.labels[index]) and isinstance(row["mask_path"], str)
-    figure = heatmap_figure(
-        load_image(row["path"]),
-        evaluation.maps.patch[index],
-        colour_range(evaluation.maps.patch, evaluation.dataset.labels),
-        evaluation.mask(index) if outlined else None,
-        title=f"Patch scores: {wanted.image}",
-    )
-    return Made(figure, provenance=_provenance([category]))
+def _matrix(saved: Saved, wanted: Wanted) -> Made:
+    chosen = saved.chosen(wanted.categories)
+    table = pd.concat([category.table("spectrum") for category in chosen], ignore_index=True)
+    figure = neuron_category_figure(table, point=wanted.point)
+    return Made(figure, table, provenance_of(chosen))
 
 
-def _provenance(chosen: list[SavedCategory]) -> dict[str, Any]:
-    return {category.name: category.provenance for category in chosen}
+def _bootstrap(chosen: list[SavedCategory]) -> Bootstrap:
+    return Bootstrap(**chosen[0].provenance.get("bootstrap", {}))
 
 
 def _level(chosen: list[SavedCategory]) -> float:
@@ -236,7 +186,12 @@ KINDS: dict[str, tuple[str, Callable[[Saved, Wanted], Made]]] = {
     "spectrum": ("variance of every neuron, the chosen ones marked; one category", _spectrum),
     "controls": ("LAKE beside its controls (--level, --metric)", _controls),
     "metrics": ("metrics of every category with intervals", _metrics),
-    "heatmap": ("patch scores over one image (--image); one category", _heatmap),
+    "pro": ("mean region overlap against false positives, with AUPRO", _pro),
+    "matrix": ("variance rank of neurons in every category, the chosen ones marked", _matrix),
+    "gallery": ("best, worst and typical images with their heat; one category", gallery),
+    "heatmap": ("patch scores over one image (--image); one category", heatmap),
+    "layers": ("the score map of one image (--image) by layers and text; one category", layers),
+    "activations": ("the chosen neurons in every patch of one image (--image)", activations),
 }
 """What there is to draw of a run, with a line that says it."""
 

@@ -58,6 +58,9 @@ def sidecar(path: Path) -> dict:
         ("controls", (), "LAKE minus control: AUPRO", True),
         ("controls", ("--category", "tile"), "LAKE's neurons and controls: AUPRO", True),
         ("metrics", (), "Metrics by category", True),
+        ("pro", (), "Per-region overlap", False),
+        ("matrix", (), "Variance rank of neurons by category", True),
+        ("gallery", ("--category", "wood"), "Best, worst and typical images: wood", True),
     ],
 )
 def test_figures_of_a_run(run, tmp_path, capsys, kind, options, title, tables):
@@ -90,9 +93,28 @@ def test_heat_map_of_one_image(run, tmp_path, capsys):
     said = fail(capsys, "figure", "heatmap", folder, "--out", out)
     image = said.split("high score: ")[1].split(",")[0].strip()
     call(capsys, "figure", "heatmap", folder, "--out", out, "--image", image, "--no-sidecar")
-    assert image.split("/")[-1] in out.read_text()
+    page = out.read_text()
+    assert image.split("/")[-1] in page
+    # A page can be pointed at, so the model was asked why; a picture cannot.
+    assert page.count("neurons (share): ") >= 144
+    assert "nearest normal patch" in page
     assert not out.with_suffix(".json").exists()
     assert "no image 'x'" in fail(capsys, "figure", "heatmap", folder, "--out", out, "--image", "x")
+
+
+def test_parts_and_activations_of_one_image(run, tmp_path, capsys):
+    folder, out = run / "categories" / "wood", tmp_path / "a.html"
+    scores = pd.read_parquet(folder / "scores.parquet")
+    image = scores.loc[scores["label"] == 1, "sample_id"].iloc[0]
+    call(capsys, "figure", "layers", folder, "--out", out, "--image", image)
+    said = sidecar(out)["caption"]
+    assert "fused = 0.7 visual + 0.3 text; visual = mean of 2 layers" in said
+    call(capsys, "figure", "activations", folder, "--out", out, "--image", image)
+    assert "20 selected neurons at" in sidecar(out)["caption"]
+    words = ("--image", image, "--point", "x")
+    assert "no neurons at 'x'" in fail(
+        capsys, "figure", "activations", folder, "--out", out, *words
+    )
 
 
 def test_tables_need_no_images(run, tmp_path, capsys):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from lakeviz.plots import (
     Scored,
     colour_range,
     pr_figure,
+    pro_figure,
     roc_figure,
     score_figure,
     spectrum_figure,
@@ -98,9 +100,9 @@ def _figures(run: Run, evaluation: Evaluation, threshold: float) -> Iterable[Emb
     images_ap = image_runs(evaluation.scores, evaluation.metrics, "average_precision")
     yield _drawn(
         "Precision and recall of images",
-        lambda: pr_figure(images_ap, title="Precision and recall of images"),
+        lambda: pr_figure(images_ap, bootstrap=bootstrap, title="Precision and recall of images"),
     )
-    yield from _pixel_figures(evaluation)
+    yield from _pixel_figures(evaluation, bootstrap)
     if len(run.evaluations) > 1:
         yield from control_section.figures(evaluation.controls, run.interval_level)
 
@@ -113,8 +115,8 @@ def _drawn(title: str, draw: Any) -> EmbeddedFigure:
         return without_figure(title, str(error))
 
 
-def _pixel_figures(evaluation: Evaluation) -> Iterable[EmbeddedFigure]:
-    title = "ROC, precision and recall of pixels"
+def _pixel_figures(evaluation: Evaluation, bootstrap: Bootstrap) -> Iterable[EmbeddedFigure]:
+    title = "ROC, precision, recall and region overlap of pixels"
     reason = _no_pixel_curves(evaluation)
     if reason:
         yield without_figure(title, reason)
@@ -125,11 +127,14 @@ def _pixel_figures(evaluation: Evaluation) -> Iterable[EmbeddedFigure]:
         yield without_figure(title, str(error))
         return
     maps = list(evaluation.maps.pixel_maps())
-    roc = Scored(maps, masks, *measured(evaluation.metrics, "pixel", "auroc"))
-    yield _drawn("ROC of pixels", lambda: roc_figure({"LAKE": roc}, title="ROC of pixels"))
-    pr = Scored(maps, masks, *measured(evaluation.metrics, "pixel", "average_precision"))
-    pr_title = "Precision and recall of pixels"
-    yield _drawn(pr_title, lambda: pr_figure({"LAKE": pr}, title=pr_title))
+    drawn = (
+        ("ROC of pixels", "auroc", roc_figure),
+        ("Precision and recall of pixels", "average_precision", pr_figure),
+        ("Per-region overlap", "aupro", pro_figure),
+    )
+    for title, name, draw in drawn:
+        run = {"LAKE": Scored(maps, masks, *measured(evaluation.metrics, "pixel", name))}
+        yield _drawn(title, partial(draw, run, bootstrap=bootstrap, title=title))
 
 
 def _no_pixel_curves(evaluation: Evaluation) -> str:

@@ -1,0 +1,65 @@
+"""What is asked of a figure of a result on disk, and what is made of it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import pandas as pd
+import plotly.graph_objects as go
+
+from lakeviz.report.saved import SavedCategory
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What is wanted of a figure.
+
+    Attributes
+    ----------
+    categories : tuple of str
+        All where empty.
+    level : str, optional
+        ``"image"`` or ``"pixel"``.
+    metric : str, optional
+        Of controls.
+    image : str, optional
+        Sample of a heat map, its parts or activations.
+    point : str, optional
+        Hook point of a matrix or of activations; the first by default.
+    number : int, optional
+        Which figure of a study, from 1.
+    title : str, optional
+        Or a part of its title.
+    root : str, optional
+        Where the data lie now.
+    narrow : bool
+        Whether it is for a column.
+    """
+
+    categories: tuple[str, ...] = ()
+    level: str | None = None
+    metric: str | None = None
+    image: str | None = None
+    point: str | None = None
+    number: int | None = None
+    title: str | None = None
+    root: str | None = None
+    narrow: bool = True
+    hover: bool = False
+    per_group: int = 6
+
+
+@dataclass(frozen=True)
+class Made:
+    """A figure, the table it was made from (if one) and what made that."""
+
+    figure: go.Figure
+    data: pd.DataFrame | dict[str, pd.DataFrame] | None = None
+    provenance: dict[str, Any] = field(default_factory=dict)
+
+
+def provenance_of(chosen: Sequence[SavedCategory]) -> dict[str, Any]:
+    """What made the results that a figure shows."""
+    return {category.name: category.provenance for category in chosen}

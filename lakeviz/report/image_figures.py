@@ -1,0 +1,189 @@
+"""Figures of the images of a saved category: heat map, its parts, activations, a gallery."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from lakeviz.errors import ConfigError, StoreError
+from lakeviz.plots import (
+    Tile,
+    choose_images,
+    colour_range,
+    gallery_figure,
+    heatmap_figure,
+    layer_ranges,
+    layers_figure,
+    neuron_patch_figure,
+)
+from lakeviz.plots.layers import FUSED
+from lakeviz.plots.outlines import shrink_mask
+from lakeviz.report.curves import f1_max_threshold
+from lakeviz.report.figure_request import Made, Wanted, provenance_of
+from lakeviz.report.saved import Saved, SavedCategory
+
+if TYPE_CHECKING:
+    from lakeviz.analysis.study_data import StudyData
+    from lakeviz.lake.evaluation import Evaluation
+
+_NAMED_IMAGES = 3
+
+
+def heatmap(saved: Saved, wanted: Wanted) -> Made:
+    """Patch scores over one image; where it can be pointed at, with what makes them."""
+    from lakeviz.data import load_image
+
+    category, evaluation, index = _image(saved, wanted)
+    facts = None
+    if wanted.hover:
+        from lakeviz.explorer.one_image import patch_facts
+
+        facts = patch_facts(captured(category, index, wanted), 0)
+        _check_scores(facts["score"].to_numpy(), evaluation, index)
+    figure = heatmap_figure(
+        load_image(evaluation.dataset.frame.iloc[index]["path"]),
+        evaluation.maps.patch[index],
+        colour_range(evaluation.maps.patch, evaluation.dataset.labels),
+        _mask(evaluation, index),
+        patches=facts,
+        title=f"Patch scores: {wanted.image}",
+    )
+    return Made(figure, facts, provenance_of([category]))
+
+
+def layers(saved: Saved, wanted: Wanted) -> Made:
+    """Show the score map of one image by its parts."""
+    from lakeviz.data import load_image
+
+    category, evaluation, index = _image(saved, wanted)
+    every = {FUSED: evaluation.maps.patch, **evaluation.maps.parts}
+    figure = layers_figure(
+        {name: maps[index] for name, maps in every.items()},
+        layer_ranges(every, evaluation.dataset.labels),
+        text_weight=float(category.provenance.get("text_weight") or 0.0),
+        image=load_image(evaluation.dataset.frame.iloc[index]["path"]),
+        mask=_mask(evaluation, index),
+        title=f"Score map by its parts: {wanted.image}",
+    )
+    return Made(figure, provenance=provenance_of([category]))
+
+
+def activations(saved: Saved, wanted: Wanted) -> Made:
+    """Show the chosen neurons in every patch of one image."""
+    from lakeviz.explorer.one_image import patch_activations
+
+    category, evaluation, index = _image(saved, wanted)
+    data = captured(category, index, wanted)
+    table = patch_activations(data, 0)
+    point = wanted.point or data.points[0]
+    if point not in data.points:
+        raise ConfigError(f"no neurons at {point!r}; hook points: {', '.join(data.points)}")
+    mask = _mask(evaluation, index)
+    figure = neuron_patch_figure(
+        table,
+        point=point,
+        defect=None if mask is None else shrink_mask(mask, data.grids[point]),
+        title=f"Activation of the selected neurons: {wanted.image}",
+    )
+    return Made(figure, table, provenance_of([category]))
+
+
+def gallery(saved: Saved, wanted: Wanted) -> Made:
+    """Show the best, worst and typical images of a category."""
+    from lakeviz.data import load_image
+
+    category = saved.one(wanted.categories)
+    evaluation = category.evaluation(wanted.root)
+    threshold = f1_max_threshold(evaluation.metrics)
+    chosen = choose_images(evaluation.scores, wanted.per_group)
+    tiles = []
+    for row in chosen.to_dict("records"):
+        index, label = int(row["position"]), int(row["label"])
+        wrong = math.isfinite(threshold) and (row["score"] >= threshold) != bool(label)
+        tiles.append(
+            Tile(
+                load_image(evaluation.dataset.frame.iloc[index]["path"]),
+                evaluation.maps.pixel_map(index),
+                str(row["sample_id"]),
+                float(row["score"]),
+                str(row["group"]),
+                str(row["defect_type"]),
+                ("missed" if label else "false alarm") if wrong else "",
+                _mask(evaluation, index),
+            )
+        )
+    figure = gallery_figure(
+        tiles,
+        colour_range(evaluation.maps.patch, evaluation.dataset.labels),
+        threshold=threshold,
+        title=f"Best, worst and typical images: {category.name}",
+        rule=f"Chosen among {len(evaluation.scores):,} test images by their score alone.",
+    )
+    return Made(figure, chosen, provenance_of([category]))
+
+
+def captured(category: SavedCategory, index: int, wanted: Wanted) -> StudyData:
+    """Capture one test image and the images the run was fitted on; nothing is written.
+
+    Raises
+    ------
+    StoreError
+        If the run of the category is not found, or the weights are others.
+    """
+    from lakeviz.analysis.study_capture import capture_study
+    from lakeviz.analysis.study_run import StudyRun
+    from lakeviz.lake.run import draw_normals
+
+    if category.manifest is None:
+        raise StoreError(f"{category.folder} lies in no run, so its model is not known")
+    run = StudyRun.open(category.manifest.parent, root=wanted.root)
+    own = run.dataset.category(category.name)
+    test = category.evaluation(wanted.root).dataset
+    return capture_study(
+        run.model,
+        draw_normals(run.spec, run.dataset, category.name),
+        test.where(np.arange(len(test)) == index),
+        options=replace(run.spec.options, map_size=run.map_size),
+        class_name=own.categories[0].replace("_", " "),
+        loading=run.loading,
+    )
+
+
+def _check_scores(scores: np.ndarray, evaluation: Evaluation, index: int) -> None:
+    """Refuse to explain scores that are not those of the run."""
+    saved = evaluation.maps.patch[index].ravel()
+    told = scores[: len(saved)]
+    if not np.allclose(told, saved, rtol=1e-3, atol=1e-5):
+        raise StoreError(
+            "the model gives this image other scores than the run has "
+            f"(up to {np.abs(told - saved).max():.3g} apart), so it cannot tell why; run it again"
+        )
+
+
+def _image(saved: Saved, wanted: Wanted) -> tuple[SavedCategory, Evaluation, int]:
+    """Find the image that is wanted.
+
+    Raises
+    ------
+    ConfigError
+        None was named, or there is none of that name.
+    """
+    category = saved.one(wanted.categories)
+    scores: Any = category.table("scores")
+    if wanted.image is None or wanted.image not in list(scores["sample_id"]):
+        highest = scores.sort_values("score", ascending=False)["sample_id"].head(_NAMED_IMAGES)
+        what = "name an image" if wanted.image is None else f"there is no image {wanted.image!r}"
+        raise ConfigError(
+            f"{what}: --image SAMPLE_ID, for instance one with a high score: {', '.join(highest)}"
+        )
+    evaluation = category.evaluation(wanted.root)
+    return category, evaluation, evaluation.maps.sample_ids.index(wanted.image)
+
+
+def _mask(evaluation: Evaluation, index: int) -> np.ndarray | None:
+    row = evaluation.dataset.frame.iloc[index]
+    outlined = bool(evaluation.dataset.labels[index]) and isinstance(row["mask_path"], str)
+    return evaluation.mask(index) if outlined else None
