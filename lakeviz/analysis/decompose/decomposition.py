@@ -120,8 +120,8 @@ class Decomposer:
         longest = 1.0 if directions is None else max(1e-30, float(directions.norm(dim=1).max()))
         if not error <= _TOLERANCE * longest:
             raise HookError(
-                f"{self.name}: the terms do not sum to the output (off by {error:.2g} of "
-                "its length), for its pooling or head is not linear in the tokens; use a model that "
+                f"{self.name}: the terms do not sum to the output (off by {error:.2g} of its "
+                "length), for its pooling or head is not linear in the tokens; use a model that "
                 "projects the class token, a mean, or an attention pool linearly"
             )
         return made

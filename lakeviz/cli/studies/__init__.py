@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from lakeviz.cli.studies.contamination import contamination
+from lakeviz.cli.studies.decompose import decompose
 from lakeviz.cli.studies.knockout import knockout
 from lakeviz.cli.studies.neurons import neurons
 from lakeviz.cli.studies.overlap import overlap
@@ -22,6 +23,7 @@ def study() -> None:
 
 
 study.add_command(contamination)
+study.add_command(decompose)
 study.add_command(knockout)
 study.add_command(neurons)
 study.add_command(overlap)
