@@ -12,7 +12,6 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from lakeviz.activations import capture_activations, capture_to_store, stream_statistics
-    from lakeviz.analysis.result import load_study
     from lakeviz.analysis.study_capture import capture_study
     from lakeviz.analysis.study_data import StudyData
     from lakeviz.analysis.study_run import StudyRun
@@ -23,7 +22,9 @@ if TYPE_CHECKING:
     from lakeviz.lake.persist import load_evaluation, load_lake, save_evaluation, save_lake
     from lakeviz.lake.run import RunResult, RunSpec, execute
     from lakeviz.models import load_model, models_table
+    from lakeviz.plugins import compare_host, score_maps
     from lakeviz.report import write_report
+    from lakeviz.results import load_study
 
 _HOME = {
     "Dataset": "data",
@@ -39,16 +40,18 @@ _HOME = {
     "capture_activations": "activations",
     "capture_study": "analysis.study_capture",
     "capture_to_store": "activations",
+    "compare_host": "plugins",
     "execute": "lake.run",
     "explore": "explorer",
     "load_evaluation": "lake.persist",
     "load_lake": "lake.persist",
     "load_model": "models",
-    "load_study": "analysis.result",
+    "load_study": "results",
     "models_table": "models",
     "read_dataset": "data",
     "save_evaluation": "lake.persist",
     "save_lake": "lake.persist",
+    "score_maps": "plugins",
     "select": "lake",
     "stream_statistics": "activations",
     "write_benchmark": "data.synthetic",
@@ -70,6 +73,7 @@ __all__ = [
     "capture_activations",
     "capture_study",
     "capture_to_store",
+    "compare_host",
     "execute",
     "explore",
     "load_evaluation",
@@ -80,6 +84,7 @@ __all__ = [
     "read_dataset",
     "save_evaluation",
     "save_lake",
+    "score_maps",
     "select",
     "stream_statistics",
     "write_benchmark",

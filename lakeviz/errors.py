@@ -94,6 +94,10 @@ class NotFittedError(LakevizError):
     """A detector was asked to score before it was fitted."""
 
 
+class HostError(LakevizError):
+    """A host detector is unknown, not installed, or cannot work with this tower or these features."""
+
+
 class MetricError(LakevizError):
     """A metric is undefined for this input; the message says which and why."""
 

@@ -14,6 +14,7 @@ from lakeviz import __version__
 from lakeviz.cli.demo import demo
 from lakeviz.cli.figure import figure
 from lakeviz.cli.run import run
+from lakeviz.cli.score import score
 from lakeviz.cli.studies import study
 from lakeviz.cli.table_export import table
 from lakeviz.cli.tables import datasets, hooks, models
@@ -37,7 +38,7 @@ def lakeviz(verbose: bool) -> None:
         os.environ.setdefault("HF_HUB_VERBOSITY", "critical")
 
 
-for command in (demo, run, study, figure, table, models, datasets, hooks):
+for command in (demo, run, study, score, figure, table, models, datasets, hooks):
     lakeviz.add_command(command)
 
 

@@ -129,11 +129,11 @@ def finish(
     described : mapping, optional
         What the report says of the run instead of its settings: ``dataset``, ``command``.
     """
-    from lakeviz.analysis.result import load_studies
     from lakeviz.cli.tables import show
     from lakeviz.lake.persist import write_json
     from lakeviz.lake.run import MANIFEST
     from lakeviz.report import write_report
+    from lakeviz.results import load_studies
 
     shown = {"groups": groups or {}, **(described or {})}
     manifest = result.manifest | shown

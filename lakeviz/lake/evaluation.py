@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import html
 import logging
-from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,18 +16,11 @@ from lakeviz.activations import Loading
 from lakeviz.errors import DataError
 from lakeviz.lake.controls import CONTROL_PREFIX, compare_controls
 from lakeviz.lake.maps import PixelMaps, ScoreMaps
+from lakeviz.lake.metric_rows import image_rows, pixel_rows
 from lakeviz.lake.provenance import provenance_of
 from lakeviz.lake.selection import NeuronSelection
 from lakeviz.lake.truth import Truth, mask_at
-from lakeviz.metrics import (
-    Bootstrap,
-    Conventions,
-    image_intervals,
-    image_metrics,
-    pixel_intervals,
-    pixel_metrics,
-)
-from lakeviz.metrics.streaming import PixelScorer
+from lakeviz.metrics import Bootstrap, Conventions
 from lakeviz.showing import Shown, table_html
 
 if TYPE_CHECKING:
@@ -125,7 +117,9 @@ class Evaluation(Shown):
 
     def _table_html(self) -> str:
         columns = ["part", "level", "metric", "value", "low", "high", "n_images"]
-        return f"<p>{html.escape(self.summary())}</p>" + table_html(self.metrics.loc[:, columns], ".metrics")
+        return f"<p>{html.escape(self.summary())}</p>" + table_html(
+            self.metrics.loc[:, columns], ".metrics"
+        )
 
 
 def pixel_mask(dataset: Dataset, maps: ScoreMaps, index: int) -> Bool[np.ndarray, "height width"]:
@@ -175,9 +169,14 @@ def evaluate(
         test = test.where(np.isin(test.sample_ids, maps.sample_ids))
     conventions = Conventions(image_score=lake.options.image_score.describe())
     truth = Truth.of_dataset(test, maps.sizes, maps.map_size)
+    image: dict[str, Any] = {"lake": maps.image_scores}
+    pixel: dict[str, Any] = {"lake": PixelMaps(maps, None)}
+    if "text" in maps.parts:
+        image |= {name: maps.image_parts[name] for name in ("visual", "text", "text_image")}
+        pixel |= {name: PixelMaps(maps, name) for name in ("visual", "text")}
     measured = [
-        *_image_rows(test, maps, conventions, bootstrap),
-        *_pixel_rows(test, maps, truth, conventions, bootstrap),
+        *image_rows(image, truth.labels, conventions, bootstrap),
+        *pixel_rows(pixel, truth, conventions, bootstrap),
     ]
     metrics = pd.DataFrame(measured)
     controls = compare_controls(test, maps, truth, conventions, bootstrap)
@@ -200,79 +199,6 @@ def evaluate(
         dataset=test,
         provenance=provenance,
     )
-
-
-def _image_rows(
-    test: Dataset, maps: ScoreMaps, conventions: Conventions, bootstrap: Bootstrap
-) -> Iterator[dict[str, Any]]:
-    labels = test.labels
-    parts = {"lake": maps.image_scores}
-    if "text" in maps.parts:
-        parts |= {name: maps.image_parts[name] for name in ("visual", "text", "text_image")}
-    for part, scores in parts.items():
-        result = image_metrics(scores, labels, conventions)
-        intervals = {} if result.reasons else image_intervals(scores, labels, bootstrap=bootstrap)
-        for metric in ("auroc", "average_precision", "f1_max"):
-            yield _row(part, "image", metric, result, intervals)
-
-
-def _pixel_rows(
-    test: Dataset,
-    maps: ScoreMaps,
-    truth: Truth,
-    conventions: Conventions,
-    bootstrap: Bootstrap,
-) -> Iterator[dict[str, Any]]:
-    names = ("auroc", "average_precision", "f1_max", "aupro", "aupimo")
-    if truth.reason:
-        for metric in names:
-            yield {"part": "lake", "level": "pixel", "metric": metric, "value": np.nan} | {
-                "n_images": len(test),
-                "reason": truth.reason,
-            }
-        return
-    parts: dict[str, str | None] = {"lake": None}
-    if "text" in maps.parts:
-        parts |= {"visual": "visual", "text": "text"}
-    for part, source in parts.items():
-        pixel = PixelMaps(maps, source)
-        if truth.fits_in_memory:
-            held = list(pixel)
-            result = pixel_metrics(held, truth.masks, conventions)
-            intervals = pixel_intervals(held, truth.masks, None, bootstrap, conventions)
-        else:
-            with PixelScorer(conventions) as scorer:
-                for one, mask in zip(pixel, truth.masks, strict=True):
-                    scorer.update([one], [mask])
-                result = scorer.compute()
-            intervals = {}
-        for metric in names:
-            row = _row(part, "pixel", metric, result, intervals)
-            if not truth.fits_in_memory:
-                row["reason"] = row["reason"] or (
-                    f"no interval: the maps take {truth.megabytes:.0f} MiB; set a map size"
-                )
-            yield row
-
-
-def _row(
-    part: str, level: str, metric: str, result: Any, intervals: Mapping[str, Any]
-) -> dict[str, Any]:
-    interval = intervals.get(metric)
-    return {
-        "part": part,
-        "level": level,
-        "metric": metric,
-        "value": getattr(result, metric),
-        "low": interval.low if interval else np.nan,
-        "high": interval.high if interval else np.nan,
-        "interval_level": interval.level if interval else np.nan,
-        "threshold": result.f1_threshold if metric == "f1_max" else np.nan,
-        "n_images": result.n_images,
-        "n_anomalous": result.n_anomalous,
-        "resolution": result.conventions.resolution if level == "pixel" else None,
-        "reason": result.reasons.get(metric, ""),
-    }
 
 
 def _scores(test: Dataset, maps: ScoreMaps) -> pd.DataFrame:

@@ -215,9 +215,8 @@ def _of_study(name: str, saved: Saved, wanted: Wanted) -> Made:
 
 
 def _study_figures(name: str, saved: Saved) -> tuple[list[go.Figure], Any]:
-    import lakeviz.analysis  # noqa: F401  (all result classes are known once it is imported)
-    from lakeviz.analysis.result import load_study
     from lakeviz.report.sections.studies import study_figures
+    from lakeviz.results import load_study
 
     result = load_study(saved.study(name))
     return study_figures(result), result

@@ -79,8 +79,8 @@ def each_category(run: StudyRun, given: dict[str, Any], **settings: Any) -> Iter
 
 def conclude(run: StudyRun, results: Sequence[StudyResult]) -> None:
     """Join the categories, write the result and the report anew, and print what was found."""
-    from lakeviz.analysis.result import load_studies
     from lakeviz.report import write_report
+    from lakeviz.results import load_studies
 
     first = results[0]
     result = type(first).join(results)

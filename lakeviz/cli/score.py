@@ -1,0 +1,91 @@
+"""``lakeviz score``: the maps of any detector under lakeviz' metrics."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from lakeviz.cli.options import image_size
+from lakeviz.errors import OutputError
+
+
+def _size(
+    context: click.Context, parameter: click.Parameter, value: str | None
+) -> tuple[int, int] | str | None:
+    return value if value == "mask" else image_size(context, parameter, value)
+
+
+@click.command()
+@click.option(
+    "--maps",
+    type=click.Path(path_type=Path),
+    required=True,
+    help="Folder of .npy, .npz, grey .png or .tif, one per image; or one .npz with an array each.",
+)
+@click.option(
+    "--masks",
+    type=click.Path(path_type=Path),
+    required=True,
+    help="Folder of masks, of the same relative names (NAME or NAME_mask).",
+)
+@click.option(
+    "--scores",
+    type=click.Path(path_type=Path),
+    help="CSV with sample_id and score of every image; by default a rule on the map.",
+)
+@click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder of results.")
+@click.option("--name", default="maps", show_default=True, help="What the table calls the set.")
+@click.option(
+    "--map-size",
+    callback=_size,
+    help='Measure at N, HxW, or "mask" (each mask\'s size); by default maps and masks must agree.',
+)
+@click.option(
+    "--normal-without-mask",
+    is_flag=True,
+    help="Images without a mask are normal; else only those in a folder called good or normal.",
+)
+@click.option("--image-score", default="max", show_default=True, help="max or top_mean.")
+@click.option("--smoothing", default=0.0, show_default=True, help="Sigma in pixels.")
+@click.option("--resamples", default=2000, show_default=True, help="Of the bootstrap.")
+@click.option("--seed", default=0, show_default=True, help="Of the bootstrap.")
+def score(**given: Any) -> None:
+    """Measure the score maps of any detector, exactly as lakeviz measures its own.
+
+    Writes metrics.csv, metrics.parquet, scores.parquet and study.json, which says what made them.
+    """
+    from lakeviz.cli.tables import show
+    from lakeviz.lake import ImageScoreRule
+    from lakeviz.metrics import Bootstrap
+    from lakeviz.plugins import score_maps
+
+    result = score_maps(
+        given["maps"],
+        given["masks"],
+        scores=given["scores"],
+        name=given["name"],
+        map_size=given["map_size"],
+        normal_without_mask=given["normal_without_mask"],
+        image_score=ImageScoreRule(given["image_score"]),
+        smoothing=given["smoothing"],
+        bootstrap=Bootstrap(n_draws=given["resamples"], seed=given["seed"]),
+    )
+    folder = result.to_parquet(given["out"])
+    try:
+        result.metrics.to_csv(folder / "metrics.csv", index=False)
+    except OSError as error:
+        raise OutputError(f"cannot write to {folder}: {error}") from error
+    columns = ["level", "metric", "value", "low", "high"]
+    table = result.metrics.filter(columns)
+    for column in columns[2:]:
+        table[column] = [f"{v:.3f}" if v == v else "-" for v in table[column]]
+    show(table)
+    click.echo(f"\n{result.summary()}")
+    for note in result.notes:
+        click.echo(f"note: {note}")
+    for row in result.metrics.to_dict("records"):
+        if row["reason"]:
+            click.echo(f"note: {row['level']} {row['metric']}: {row['reason']}")
+    click.echo(f"\nresults: {folder}")

@@ -1,0 +1,100 @@
+"""Rows of a table of metrics: every metric of every part, with its interval or its reason."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from lakeviz.lake.truth import Truth
+from lakeviz.metrics import (
+    IMAGE_METRICS,
+    PIXEL_METRICS,
+    Bootstrap,
+    Conventions,
+    image_intervals,
+    image_metrics,
+    pixel_intervals,
+    pixel_metrics,
+)
+from lakeviz.metrics.streaming import PixelScorer
+
+
+def image_rows(
+    parts: Mapping[str, Float[np.ndarray, " image"]],
+    labels: Int[np.ndarray, " image"],
+    conventions: Conventions,
+    bootstrap: Bootstrap,
+) -> Iterator[dict[str, Any]]:
+    """Yield a row per part and image metric."""
+    for part, scores in parts.items():
+        result = image_metrics(scores, labels, conventions)
+        intervals = {} if result.reasons else image_intervals(scores, labels, bootstrap=bootstrap)
+        for metric in IMAGE_METRICS:
+            yield _row(part, "image", metric, result, intervals)
+
+
+def pixel_rows(
+    parts: Mapping[str, Sequence[np.ndarray]],
+    truth: Truth,
+    conventions: Conventions,
+    bootstrap: Bootstrap,
+) -> Iterator[dict[str, Any]]:
+    """Yield a row per part and pixel metric.
+
+    Maps are read one after the other; they are held at once only where they fit in memory, which
+    their intervals need. Where the truth has a reason why there is nothing to measure, so have the
+    rows, of the first part alone.
+    """
+    if truth.reason:
+        for metric in PIXEL_METRICS:
+            yield {
+                "part": next(iter(parts)),
+                "level": "pixel",
+                "metric": metric,
+                "value": np.nan,
+            } | {
+                "n_images": len(truth.labels),
+                "reason": truth.reason,
+            }
+        return
+    for part, maps in parts.items():
+        if truth.fits_in_memory:
+            held = list(maps)
+            result = pixel_metrics(held, truth.masks, conventions)
+            intervals = pixel_intervals(held, truth.masks, None, bootstrap, conventions)
+        else:
+            with PixelScorer(conventions) as scorer:
+                for one, mask in zip(maps, truth.masks, strict=True):
+                    scorer.update([one], [mask])
+                result = scorer.compute()
+            intervals = {}
+        for metric in PIXEL_METRICS:
+            row = _row(part, "pixel", metric, result, intervals)
+            if not truth.fits_in_memory:
+                row["reason"] = row["reason"] or (
+                    f"no interval: the maps take {truth.megabytes:.0f} MiB; set a map size"
+                )
+            yield row
+
+
+def _row(
+    part: str, level: str, metric: str, result: Any, intervals: Mapping[str, Any]
+) -> dict[str, Any]:
+    interval = intervals.get(metric)
+    return {
+        "part": part,
+        "level": level,
+        "metric": metric,
+        "value": getattr(result, metric),
+        "low": interval.low if interval else np.nan,
+        "high": interval.high if interval else np.nan,
+        "interval_level": interval.level if interval else np.nan,
+        "threshold": result.f1_threshold if metric == "f1_max" else np.nan,
+        "n_images": result.n_images,
+        "n_anomalous": result.n_anomalous,
+        "resolution": result.conventions.resolution if level == "pixel" else None,
+        "reason": result.reasons.get(metric, ""),
+    }
