@@ -184,12 +184,12 @@ def selection_stability_figure(
     if table.empty or not kinds:
         raise ConfigError(f"the stability of no selection was measured by {measure}")
     n, draws = _n_categories(table), int(numbers(table, "n_draws").max())
-    bars = f"{100 * interval_level:g} % over {draws} draws, of the mean"
+    bars = f"; bars: {100 * interval_level:g} % over {draws} draws, of the mean"
     if n > 1:
-        bars = f"none, mean over {n} categories"
+        bars = f"; mean over {n} categories and {draws} draws, without bars"
     words = {"jaccard": "Jaccard index", "kernel": "projection kernel"}[measure]
     caption = (
-        f"{words} of the selection with the clean one of the same draw, mean over draws; bars: "
+        f"{words} of the selection with the clean one of the same draw, mean over draws"
         f"{bars}. Thin, open: as many images replaced by other normal ones. Grey: by chance."
     )
     points = list(dict.fromkeys(table["point"]))

@@ -15,7 +15,7 @@ from lakeviz.plots.template import NEUTRAL, counted, new_figure, plain
 _SCALE = "Cividis"
 """Of steadily rising brightness: read in grey and with every colour blindness."""
 
-_LIMIT = 6.0
+_NARROWEST, _WIDEST = 2, 6
 _MOST_NAMES = 60
 
 
@@ -44,7 +44,7 @@ def neuron_category_figure(
     point = point or (str(spectrum["point"].iloc[0]) if len(spectrum) else "")
     table = where(spectrum, point=point)
     names = [str(name) for name in dict.fromkeys(table["category"])]
-    if table.empty or not table["selected"].any():
+    if table.empty or not table["selected"].to_numpy(dtype=bool).any():
         raise ConfigError(f"no category selects neurons at {point!r}")
     ranks, selected = _ranks(table, names)
     columns = np.flatnonzero(selected.any(axis=0))
@@ -63,7 +63,7 @@ def neuron_category_figure(
     fig = new_figure(
         title or "Variance rank of neurons by category", caption, height=110 + 20 * len(names)
     )
-    fig.add_trace(_rank_cells(ranks, channels, names, table["channel"].nunique()))
+    fig.add_trace(_rank_cells(ranks, channels, names, len(set(table["channel"]))))
     y, x = np.nonzero(selected)
     fig.add_trace(
         go.Scatter(
@@ -124,7 +124,7 @@ def neuron_patch_figure(
     table = where(activations, point=point)
     if table.empty:
         raise ConfigError(f"there is no activation at {point!r}")
-    n_all = table["channel"].nunique()
+    n_all = len(set(table["channel"]))
     table = rows(table, numbers(table, "rank") <= limit)
     grid = tuple(int(numbers(table, c).max()) + 1 for c in ("row", "column"))
     if defect is not None and defect.shape != grid:
@@ -135,18 +135,21 @@ def neuron_patch_figure(
     z[rank - 1, patch] = numbers(table, "z")
     channels = np.zeros(rank.max(), dtype=int)
     channels[rank - 1] = numbers(table, "channel").astype(int)
+    # A few patches far out must not grey all others.
+    far = np.ceil(np.nanquantile(np.abs(z), 0.995)) if np.isfinite(z).any() else _NARROWEST
+    limit_z = int(np.clip(far, _NARROWEST, _WIDEST))
     shown = f"{counted(n_all, 'selected neuron')} at {point}"
     caption = (
         f"{shown}{f', the {len(z)} of highest variance shown' if len(z) < n_all else ''}; one "
         f"image of {grid[0]} x {grid[1]} patches, row by row from the top. Colour: activation in "
         "standard deviations from the mean of the normal patches, bright above it and dark below, "
-        f"cut at {_LIMIT:g}."
+        f"cut at {limit_z}."
     )
     if defect is not None:
         n_defect = counted(int(defect.sum()), "patch", "patches")
         caption += f" Triangles above: the {n_defect} that the mask touches."
     fig = new_figure(title, caption, height=110 + 11 * len(z))
-    fig.add_trace(_z_cells(z, channels, grid))
+    fig.add_trace(_z_cells(z, channels, grid, limit_z))
     if defect is not None:
         at = np.flatnonzero(defect.ravel())
         mark = {"symbol": "triangle-down", "size": 7, "color": NEUTRAL}
@@ -223,15 +226,15 @@ def _rank_cells(ranks: np.ndarray, channels: np.ndarray, names: list[str], n: in
     )
 
 
-def _z_cells(z: np.ndarray, channels: np.ndarray, grid: tuple[int, ...]) -> go.Heatmap:
+def _z_cells(z: np.ndarray, channels: np.ndarray, grid: tuple[int, ...], limit: int) -> go.Heatmap:
     patch = np.arange(z.shape[1])
     place = [
         np.broadcast_to(a, z.shape) for a in (channels[:, None], patch // grid[1], patch % grid[1])
     ]
     return go.Heatmap(
         z=z,
-        zmin=-_LIMIT,
-        zmax=_LIMIT,
+        zmin=-limit,
+        zmax=limit,
         colorscale=_SCALE,
         customdata=np.stack(place, axis=-1),
         hovertemplate="channel %{customdata[0]}<br>row %{customdata[1]}, column %{customdata[2]}"

@@ -96,12 +96,12 @@ def metrics_by_size_figure(
     n = n_categories(metrics)
     images = _images(metrics)
     band = (
-        f"Band: {100 * interval_level:g} % bootstrap over images and draws of random neurons."
+        f" Band: {100 * interval_level:g} % bootstrap over images and draws of random neurons."
         if n == 1
         else ""
     )
     caption = (
-        f"{images}{over(n)}, visual branch alone; random selectors are means over draws. {band} "
+        f"{images}{over(n)}, visual branch alone; random selectors are means over draws.{band} "
         "Whether two lines differ is for the paired differences to say, not for these values."
     )
     fig = new_figure("Metrics at every size", caption, legend_above=True, height=_height(measured))

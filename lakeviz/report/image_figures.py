@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pandas as pd
 
-from lakeviz.errors import ConfigError, StoreError
+from lakeviz.errors import ConfigError, LakevizError, StoreError
 from lakeviz.plots import (
     Tile,
     choose_images,
@@ -29,6 +31,8 @@ if TYPE_CHECKING:
     from lakeviz.analysis.study_data import StudyData
     from lakeviz.lake.evaluation import Evaluation
 
+_log = logging.getLogger(__name__)
+
 _NAMED_IMAGES = 3
 
 
@@ -37,12 +41,7 @@ def heatmap(saved: Saved, wanted: Wanted) -> Made:
     from lakeviz.data import load_image
 
     category, evaluation, index = _image(saved, wanted)
-    facts = None
-    if wanted.hover:
-        from lakeviz.explorer.one_image import patch_facts
-
-        facts = patch_facts(captured(category, index, wanted), 0)
-        _check_scores(facts["score"].to_numpy(), evaluation, index)
+    facts = _facts(category, evaluation, index, wanted) if wanted.hover else None
     figure = heatmap_figure(
         load_image(evaluation.dataset.frame.iloc[index]["path"]),
         evaluation.maps.patch[index],
@@ -150,6 +149,21 @@ def captured(category: SavedCategory, index: int, wanted: Wanted) -> StudyData:
         class_name=own.categories[0].replace("_", " "),
         loading=run.loading,
     )
+
+
+def _facts(
+    category: SavedCategory, evaluation: Evaluation, index: int, wanted: Wanted
+) -> pd.DataFrame | None:
+    """Why each patch has its score; None, with a warning, where that cannot be found out."""
+    from lakeviz.explorer.one_image import patch_facts
+
+    try:
+        facts = patch_facts(captured(category, index, wanted), 0)
+        _check_scores(facts["score"].to_numpy(), evaluation, index)
+    except LakevizError as error:
+        _log.warning("the heat map does not say why a patch has its score: %s", error)
+        return None
+    return facts
 
 
 def _check_scores(scores: np.ndarray, evaluation: Evaluation, index: int) -> None:

@@ -102,6 +102,21 @@ def test_heat_map_of_one_image(run, tmp_path, capsys):
     assert "no image 'x'" in fail(capsys, "figure", "heatmap", folder, "--out", out, "--image", "x")
 
 
+def test_a_heat_map_of_other_scores_is_not_explained(run, tmp_path, capsys, monkeypatch, caplog):
+    """Reasons for scores that the run does not have would be reasons for something else."""
+    from lakeviz.explorer import one_image
+
+    told = one_image.patch_facts
+    monkeypatch.setattr(
+        one_image, "patch_facts", lambda *a: told(*a).assign(score=lambda t: t["score"] + 0.1)
+    )
+    folder, out = run / "categories" / "wood", tmp_path / "a.html"
+    image = pd.read_parquet(folder / "scores.parquet")["sample_id"].iloc[0]
+    call(capsys, "figure", "heatmap", folder, "--out", out, "--image", image)
+    assert "gives this image other scores than the run has (up to 0.1 apart)" in caplog.text
+    assert "Pointing at a patch" not in sidecar(out)["caption"]
+
+
 def test_parts_and_activations_of_one_image(run, tmp_path, capsys):
     folder, out = run / "categories" / "wood", tmp_path / "a.html"
     scores = pd.read_parquet(folder / "scores.parquet")
