@@ -13,9 +13,9 @@ from torch import Tensor
 
 from lakeviz.analysis.study_data import StudyData
 from lakeviz.errors import DataError
-from lakeviz.explorer.memory import Memory, split
 from lakeviz.explorer.views import Dropped, Place
 from lakeviz.lake.maps import join_layers
+from lakeviz.lake.opened import Memory, split
 from lakeviz.lake.visual import fit_selections
 from lakeviz.plots import ColourRange, colour_range
 

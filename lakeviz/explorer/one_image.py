@@ -9,8 +9,8 @@ import torch
 from lakeviz.analysis.study_data import StudyData
 from lakeviz.errors import ConfigError
 from lakeviz.explorer.fitted import Fitted
-from lakeviz.explorer.memory import Memory, Parts, split
 from lakeviz.lake.normalisation import standardiser
+from lakeviz.lake.opened import Memory, Parts, split
 
 
 def patch_facts(data: StudyData, index: int, *, n_neurons: int = 3) -> pd.DataFrame:

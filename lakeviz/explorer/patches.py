@@ -9,8 +9,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from lakeviz.explorer.fitted import Fitted
-from lakeviz.explorer.memory import Memory, split
 from lakeviz.explorer.views import Place, PointView
+from lakeviz.lake.opened import Memory, split
 
 
 def point_view(

@@ -11,10 +11,10 @@ import torch
 from lakeviz.analysis.study_data import StudyData
 from lakeviz.errors import ConfigError, DataError, SelectionError
 from lakeviz.explorer.fitted import Fitted
-from lakeviz.explorer.memory import split
 from lakeviz.explorer.one_image import patch_activations, patch_facts
 from lakeviz.lake import LakeOptions, Normalisation, VisualOptions
 from lakeviz.lake.normalisation import KINDS
+from lakeviz.lake.opened import split
 
 
 def by_hand(distance: str = "euclidean") -> StudyData:

@@ -63,8 +63,8 @@ class Memory:
         selection = point.selection
         if not isinstance(selection, NeuronSelection):
             raise SelectionError(
-                f"{selection.point}: {selection.selector} selects a subspace, and the explorer "
-                "shows neurons; choose a selector of neurons, such as variance"
+                f"{selection.point}: {selection.selector} selects a subspace, and shares are shown "
+                "of neurons; choose a selector of neurons, such as variance"
             )
         made = cls(
             point.restriction,
