@@ -114,7 +114,7 @@ def host_costs_figure(costs: pd.DataFrame, *, host: str) -> go.Figure:
             value = factor * float(numbers(own, name).mean())
             fig.add_trace(_dot(value, place, line), row=1, col=column)
         fig.update_xaxes(title_text=title, type="log", row=1, col=column)
-    fig.update_xaxes(minor={"showgrid": False}, dtick=1, exponentformat="none")
+    fig.update_xaxes(minor={"showgrid": False}, dtick="D2", exponentformat="none")
     _name_lines(fig, [_named(line) for line in lines])
     return fig
 
