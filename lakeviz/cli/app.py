@@ -11,6 +11,7 @@ from collections.abc import Sequence
 import click
 
 from lakeviz import __version__
+from lakeviz.cli.claims import claims
 from lakeviz.cli.demo import demo
 from lakeviz.cli.figure import figure
 from lakeviz.cli.run import run
@@ -38,7 +39,7 @@ def lakeviz(verbose: bool) -> None:
         os.environ.setdefault("HF_HUB_VERBOSITY", "critical")
 
 
-for command in (demo, run, study, score, figure, table, models, datasets, hooks):
+for command in (demo, run, study, claims, score, figure, table, models, datasets, hooks):
     lakeviz.add_command(command)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -100,6 +101,55 @@ loading_options = stack(
         click.option("--skip-bad", is_flag=True, help="Go on past unreadable images, list them."),
     ]
 )
+
+
+_DATA = stack(
+    [
+        click.argument("dataset", required=False),
+        click.option("--root", type=click.Path(path_type=Path), help="Folder of the data set."),
+        click.option("--category", "categories", multiple=True, help="Only these; repeatable."),
+        click.option(
+            "--model", default="tiny", show_default=True, help="Model name; see lakeviz models."
+        ),
+        click.option(
+            "--pretrained", help='open_clip tag, weights file, "true" (timm) or "random".'
+        ),
+        click.option(
+            "--image-size", callback=image_size, help="Input size of the model: N or HxW."
+        ),
+        click.option("--precision", default="fp32", show_default=True, help="fp32, bf16 or fp16."),
+        click.option("--device", default="cpu", show_default=True, help="cpu or cuda."),
+        click.option("--shots", default="4", show_default=True, help='Normal images, or "all".'),
+        click.option(
+            "--seed", default=0, show_default=True, help="Seed of the draw and of selectors."
+        ),
+        click.option(
+            "--few-shot-list",
+            "lists",
+            multiple=True,
+            type=click.Path(path_type=Path),
+            help="Text file with the normal images of a category, one path a line; repeatable.",
+        ),
+        click.option(
+            "--split-seed", type=int, help="Seed of the split, for data sets without one."
+        ),
+    ]
+)
+_PLACE = stack(
+    [
+        click.option(
+            "--out", type=click.Path(path_type=Path), default=Path("lakeviz-out"), show_default=True
+        ),
+        click.option(
+            "--from",
+            "manifest",
+            type=click.Path(path_type=Path),
+            help="Manifest of a run to repeat, on the same normal images.",
+        ),
+    ]
+)
+run_options = stack([_DATA, detector_options, loading_options, _PLACE])
+"""Everything that makes a run: ``dataset``, ``manifest``, ``out`` and the rest."""
 
 
 def make_options(given: dict[str, Any]) -> LakeOptions:

@@ -8,13 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from lakeviz.cli.options import (
-    detector_options,
-    image_size,
-    loading_options,
-    make_loading,
-    make_options,
-)
+from lakeviz.cli.options import make_loading, make_options, run_options
 from lakeviz.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -22,54 +16,36 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("dataset", required=False)
-@click.option("--root", type=click.Path(path_type=Path), help="Folder of the data set.")
-@click.option("--category", "categories", multiple=True, help="Only these; repeatable.")
-@click.option("--model", default="tiny", show_default=True, help="Model name; see lakeviz models.")
-@click.option("--pretrained", help='open_clip tag, weights file, "true" (timm) or "random".')
-@click.option("--image-size", callback=image_size, help="Input size of the model: N or HxW.")
-@click.option("--precision", default="fp32", show_default=True, help="fp32, bf16 or fp16.")
-@click.option("--device", default="cpu", show_default=True, help="cpu or cuda.")
-@click.option("--shots", default="4", show_default=True, help='Normal images, or "all".')
-@click.option("--seed", default=0, show_default=True, help="Seed of the draw and of selectors.")
-@click.option(
-    "--few-shot-list",
-    "lists",
-    multiple=True,
-    type=click.Path(path_type=Path),
-    help="Text file with the normal images of a category, one path a line; repeatable.",
-)
-@click.option("--split-seed", type=int, help="Seed of the split, for data sets without one.")
-@detector_options
-@loading_options
-@click.option(
-    "--out", type=click.Path(path_type=Path), default=Path("lakeviz-out"), show_default=True
-)
-@click.option(
-    "--from",
-    "manifest",
-    type=click.Path(path_type=Path),
-    help="Manifest of a run to repeat, on the same normal images.",
-)
+@run_options
 def run(dataset: str | None, manifest: Path | None, out: Path, **given: Any) -> None:
     """Fit LAKE on a few normal images of DATASET, score its test images, write a report.
 
     Running the same command again goes on where it stopped.
     """
+    from lakeviz.lake.run import execute
+
+    spec = asked_spec(dataset, manifest, given)
+    finish(execute(spec, out, loading=make_loading(given), announce=announce))
+
+
+def asked_spec(dataset: str | None, manifest: Path | None, given: dict[str, Any]) -> RunSpec:
+    """Settings of a run: of a manifest that is to be repeated, or of the options.
+
+    Raises
+    ------
+    ConfigError
+        If neither a data set with its root nor a manifest was named.
+    """
     from dataclasses import replace
 
-    from lakeviz.lake.run import execute, spec_from_manifest
+    from lakeviz.lake.run import spec_from_manifest
 
     if manifest is not None:
         spec = spec_from_manifest(manifest)
-        if given["root"] is not None:
-            spec = replace(spec, root=str(given["root"]))
-    else:
-        if dataset is None or given["root"] is None:
-            raise ConfigError("name a data set and its --root, or a manifest with --from")
-        spec = make_spec(dataset, given)
-    result = execute(spec, out, loading=make_loading(given), announce=announce)
-    finish(result)
+        return spec if given["root"] is None else replace(spec, root=str(given["root"]))
+    if dataset is None or given["root"] is None:
+        raise ConfigError("name a data set and its --root, or a manifest with --from")
+    return make_spec(dataset, given)
 
 
 def make_spec(dataset: str, given: dict[str, Any]) -> RunSpec:
