@@ -13,9 +13,16 @@ from lakeviz.analysis.study_data import StudyData
 from lakeviz.analysis.yardstick import Measurement, Metric, Yardstick
 from lakeviz.errors import ConfigError
 from lakeviz.lake import Selection, get_selector
-from lakeviz.metrics import Bootstrap
+from lakeviz.metrics import IMAGE_METRICS, PIXEL_METRICS, Bootstrap
+from lakeviz.plugins.hosts.protocol import Host
+from lakeviz.plugins.hosts.registry import get_host
 
 IMAGE_AUROC: Metric = ("image", "auroc")
+# All of them end at 1, so that a ceiling can be told.
+_METRICS: tuple[Metric, ...] = (
+    *(("image", name) for name in IMAGE_METRICS),
+    *(("pixel", name) for name in PIXEL_METRICS),
+)
 # The corrected intervals reach into the last 0.2 % of the draws at either end.
 _DRAWS = 4000
 
@@ -36,7 +43,7 @@ class ClaimSettings:
         Of the images.
     fits : int
         Fits of the claim on contamination, each on normal images of its own, at least 2.
-    host : str, optional
+    host : str or Host, optional
         Detector that the structural score is added to; ``"zero_shot"`` where there is text,
         ``"patch_nn"`` otherwise.
     seed : int
@@ -44,7 +51,9 @@ class ClaimSettings:
     Raises
     ------
     ConfigError
-        If a value is out of range.
+        If a value is out of range, or the metric is none of those that end at 1.
+    HostError
+        If the host is unknown or not installed.
     """
 
     metric: Metric = IMAGE_AUROC
@@ -52,15 +61,19 @@ class ClaimSettings:
     confidence: float = 0.95
     resamples: int = _DRAWS
     fits: int = 10
-    host: str | None = None
+    host: str | Host | None = None
     seed: int = 0
 
     def __post_init__(self) -> None:
         for name in ("n_draws", "fits"):
             if getattr(self, name) < 2:
                 raise ConfigError(f"{name} must be at least 2, not {getattr(self, name)}")
-        if self.metric[1] == "margin":
-            raise ConfigError("a margin has no ceiling; claims are judged by a metric of at most 1")
+        if self.metric not in _METRICS:
+            known = ", ".join(f"{level}:{name}" for level, name in _METRICS)
+            said = ":".join(self.metric).strip(":")
+            raise ConfigError(f"claims are judged by {known}, not by {said}")
+        if self.host is not None:
+            get_host(self.host)  # unknown or not installed: said before anything is measured
         if not 0 < self.confidence < 1:
             raise ConfigError(f"confidence lies between 0 and 1, not {self.confidence}")
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 import numpy as np
@@ -16,6 +16,7 @@ from lakeviz.claims.hypotheses import CLAIMS
 from lakeviz.claims.result import ClaimsResult
 from lakeviz.claims.rules import corrected_level, joint_verdict
 from lakeviz.errors import ConfigError
+from lakeviz.plugins.hosts.protocol import name_of
 
 N_PARTS = sum(len(claim.parts) for claim in CLAIMS)
 """Effects looked at, for which the intervals are corrected; the same whatever can be measured."""
@@ -166,7 +167,10 @@ def _describe(cases: Sequence[Case], level: float) -> dict[str, Any]:
         for claim in CLAIMS
         for part in claim.parts
     }
-    shown = {**asdict(settings), "k": cases[0].k, "corrected_level": level, "rules": rules}
+    host = settings.host
+    plain = asdict(replace(settings, host=None))
+    plain["host"] = host if host is None or isinstance(host, str) else name_of(host)
+    shown = {**plain, "k": cases[0].k, "corrected_level": level, "rules": rules}
     described = [case.data.describe(ClaimsResult.name, shown, case.yardstick) for case in cases]
     categories = {c: made for one in described for c, made in one["categories"].items()}
     return {**described[0], "categories": categories}

@@ -15,7 +15,7 @@ from lakeviz.errors import ConfigError
 
 if TYPE_CHECKING:
     from lakeviz.analysis import StudyRun
-    from lakeviz.claims import Case, ClaimSettings, ClaimsResult
+    from lakeviz.claims import Case, ClaimSettings
 
 _POOL = 24  # normal images that contaminated fits are drawn from, where there are as many
 
@@ -42,7 +42,9 @@ def claims(dataset: str | None, manifest: Path | None, out: Path, **given: Any) 
     """
     from lakeviz.analysis import StudyRun
     from lakeviz.claims import ClaimSettings, ClaimsResult, judge_claims
+    from lakeviz.cli.tables import show
     from lakeviz.lake.run import execute
+    from lakeviz.report.sections.studies.claims import headline
 
     level, _, name = given["metric"].partition(":")
     settings = ClaimSettings(
@@ -60,7 +62,8 @@ def claims(dataset: str | None, manifest: Path | None, out: Path, **given: Any) 
     run = StudyRun.open(out, loading=loading)
     results = [judge_claims(list(cases)) for cases in _cases(run, settings, given["depth"])]
     result = ClaimsResult.join(results)
-    _print(result)
+    show(headline(result))
+    click.echo()
     conclude(run, [result])
 
 
@@ -85,13 +88,3 @@ def _case(run: StudyRun, category: str, settings: ClaimSettings, blocks: range |
     available = len(run.dataset.category(category).split("train").normal())
     pool = run.data(category, shots=min(_POOL, available), points=points)
     return Case(run.data(category, points=points), settings, pool)
-
-
-def _print(result: ClaimsResult) -> None:
-    from lakeviz.cli.tables import show
-
-    for points in result.points:
-        rows = result.verdicts.loc[result.verdicts["points"] == points]
-        click.echo(f"{points}:")
-        show(rows.loc[:, ["claim", "verdict", "statement"]])
-        click.echo()

@@ -174,7 +174,7 @@ def test_settings_out_of_range():
         ClaimSettings(fits=0)
     with pytest.raises(ConfigError, match="confidence lies between 0 and 1"):
         ClaimSettings(confidence=1.0)
-    with pytest.raises(ConfigError, match="margin has no ceiling"):
+    with pytest.raises(ConfigError, match="not by image:margin"):
         ClaimSettings(metric=("image", "margin"))
 
 
@@ -187,4 +187,4 @@ def test_an_unknown_host_is_named():
     from lakeviz.errors import HostError
 
     with pytest.raises(HostError, match="no host 'patchcor'"):
-        judge_claims([case(settings=replace(QUICK, host="patchcor"))])
+        replace(QUICK, host="patchcor")

@@ -1,0 +1,74 @@
+"""``lakeviz claims`` from a data set to a table in its report."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from lakeviz.claims import ClaimsResult
+from lakeviz.cli import main
+from lakeviz.data.synthetic import write_benchmark
+
+FEW = ["--k", "10", "--map-size", "24", "--no-controls", "--draws", "2", "--fits", "2"]
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory):
+    return write_benchmark(
+        tmp_path_factory.mktemp("data"),
+        categories=("tile",),
+        size=48,
+        n_train=8,
+        n_good=4,
+        n_per_defect=1,
+    )
+
+
+def run(*words: object) -> int:
+    try:
+        main([str(word) for word in words])
+    except SystemExit as stop:
+        return int(stop.code or 0)
+    return 0
+
+
+def test_table_report_and_single_blocks(root, tmp_path, capsys):
+    words = ["claims", "mvtec", "--root", root, *FEW, "--resamples", "20", "--depth", "4"]
+    assert run(*words, "--out", tmp_path / "out") == 0
+    said = capsys.readouterr().out
+    result = ClaimsResult.from_parquet(tmp_path / "out/studies/claims")
+    assert result.points[1:] == ["blocks.3.hook_resid_post"]
+    assert len(result.verdicts) == 20
+    assert "10. The memory of the selected neurons" in said
+    assert result.summary() in said
+    page = (tmp_path / "out/report.html").read_text()
+    assert "The claims of the paper" in page
+    text = result.verdicts.set_index(["points", "name"])["reason"]
+    # The embedded model has a text branch; whether these few images leave it room is another thing.
+    assert "no text branch" not in text[result.points[0], "text_helps"]
+    # The same run is taken again, with another metric.
+    assert run(*words[:-2], "--metric", "pixel:aupro", "--out", tmp_path / "out") == 0
+    again = ClaimsResult.from_parquet(tmp_path / "out/studies/claims")
+    assert again.provenance["settings"]["metric"] == ["pixel", "aupro"]
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--depth", "0"], "counts blocks from 1, not 0"),
+        (["--depth", "7"], "names no block: there are 6"),
+        (["--metric", "auroc"], "image:auroc, .* not by auroc"),
+        (["--metric", "image:margin"], "not by image:margin"),
+        (["--draws", "1"], "n_draws must be at least 2"),
+        (["--host", "patchcor"], "no host 'patchcor'"),
+    ],
+)
+def test_bad_settings_are_named(root, tmp_path, capsys, words, message):
+    assert run("claims", "mvtec", "--root", root, *FEW, *words, "--out", tmp_path / "out") == 2
+    assert re.search(message, capsys.readouterr().err)
+
+
+def test_no_data_set(capsys):
+    assert run("claims") == 2
+    assert "name a data set and its --root" in capsys.readouterr().err
