@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
+from plotly.subplots import make_subplots
 
 from lakeviz.errors import ConfigError
 from lakeviz.plots.tables import numbers, where
@@ -18,7 +19,7 @@ _LOOKS: dict[str, tuple[str, str]] = {
     "inconclusive": (NEUTRAL, "circle-open"),
 }
 _LETTERS = {"supported": "S", "contradicted": "C", "inconclusive": "?"}
-_ROW = 30
+_ROW, _AXIS = 30, 60
 
 
 def claims_figure(
@@ -47,29 +48,68 @@ def claims_figure(
         raise ConfigError(f"this figure shows claims at one set of hook points, not {len(points)}")
     rows: list[dict[Any, Any]] = parts.to_dict("records")
     n_categories = int(numbers(parts, "n_categories").max())
+    of_metric = [row for row in rows if row["unit"] not in _UNITS]
+    others = [row for row in rows if row["unit"] in _UNITS]
     fig = new_figure(
         f"Claims at {plain(points[0])}",
         _caption(rows, n_categories, confidence),
         legend_above=True,
-        height=150 + _ROW * len(rows),
+        height=_AXIS + _ROW * len(rows) + (_AXIS if others else 0),
     )
+    groups = [group for group in (of_metric, others) if group]
+    make_subplots(
+        rows=len(groups),
+        cols=1,
+        row_heights=[len(group) for group in groups],
+        vertical_spacing=0.16 if len(groups) > 1 else 0,
+        figure=fig,
+    )
+    for number, group in enumerate(groups, start=1):
+        _panel(fig, group, effects if n_categories > 1 else effects.iloc[:0], number)
+    titles = {True: "effect in units of the metric", False: "effect in the units of the row"}
+    for number, group in enumerate(groups, start=1):
+        fig.update_xaxes(title_text=titles[group is of_metric], row=number, col=1)
+    for verdict, (colour, symbol) in _LOOKS.items():
+        n = sum(row["verdict"] == verdict for row in rows)
+        fig.add_trace(
+            go.Scatter(
+                x=[None],
+                y=[None],
+                mode="markers",
+                marker={"symbol": symbol, "size": 10, "color": colour, "line": {"width": 2}},
+                name=f"{verdict} ({n})",
+            )
+        )
+    return fig
+
+
+def _panel(fig: go.Figure, rows: list[dict[Any, Any]], effects: pd.DataFrame, number: int) -> None:
     places = np.arange(len(rows))[::-1]
-    for place, row in zip(places, rows, strict=True):
-        _mark_rule(fig, row, float(place))
-    if n_categories > 1:
-        fig.add_trace(_categories(rows, places, effects))
+    for at, row in zip(places, rows, strict=True):
+        _mark_rule(fig, row, float(at), number)
+    if not effects.empty:
+        fig.add_trace(_categories(rows, places, effects, shown=number == 1), row=number, col=1)
     for verdict in _LOOKS:
-        fig.add_trace(_effects(rows, places, verdict))
-    fig.add_vline(x=0, line={"width": 1, "color": NEUTRAL, "dash": "dot"})
-    fig.update_xaxes(title_text="effect (difference of the metric, unless the row says otherwise)")
+        fig.add_trace(_effects(rows, places, verdict), row=number, col=1)
+    fig.add_shape(
+        type="line",
+        x0=0,
+        x1=0,
+        y0=-0.7,
+        y1=len(rows) - 0.3,
+        line={"width": 1, "color": NEUTRAL, "dash": "dot"},
+        row=number,
+        col=1,
+    )
     fig.update_yaxes(
         tickvals=places,
         ticktext=[_label(row) for row in rows],
         range=[-0.7, len(rows) - 0.3],
         showgrid=False,
         automargin=True,
+        row=number,
+        col=1,
     )
-    return fig
 
 
 def claims_by_point_figure(verdicts: pd.DataFrame) -> go.Figure:
@@ -89,16 +129,13 @@ def claims_by_point_figure(verdicts: pd.DataFrame) -> go.Figure:
         raise ConfigError("there is no verdict to show")
     points = list(dict.fromkeys(verdicts["points"]))
     claims = where(verdicts, points=points[0])
-    names = [
-        f"{n} {plain(str(name).replace('_', ' '))}"
-        for n, name in zip(claims["claim"], claims["name"])
-    ]
+    names = [f"{n} {_words(name)}" for n, name in zip(claims["claim"], claims["name"])]
     fig = new_figure(
         "Verdicts by hook point",
         f"{counted(len(claims), 'claim')}, each judged at every hook point apart, which are not "
         "corrected for each other. S: supported. C: contradicted. ?: inconclusive.",
         legend_above=True,
-        height=160 + _ROW * len(names),
+        height=_AXIS + _ROW * len(names),
     )
     for verdict, (colour, _) in _LOOKS.items():
         own = where(verdicts, verdict=verdict)
@@ -148,15 +185,19 @@ def _short(points: str) -> str:
 _UNITS = {"projection kernel": "kernel", "Jaccard index": "Jaccard", "share of bytes": "share"}
 
 
+def _words(name: object) -> str:
+    return plain(str(name).replace("_", " ").replace("pca", "PCA"))
+
+
 def _label(row: dict[Any, Any]) -> str:
-    name, part = (plain(str(row[column]).replace("_", " ")) for column in ("name", "part"))
+    name, part = _words(row["name"]), _words(row["part"])
     said = [part, *([_UNITS[row["unit"]]] if row["unit"] in _UNITS else [])]
     if not np.isfinite(row["value"]):
         said.append("not measured")
     return f"{row['claim']} {name} ({', '.join(said)})"
 
 
-def _mark_rule(fig: go.Figure, row: dict[Any, Any], place: float) -> None:
+def _mark_rule(fig: go.Figure, row: dict[Any, Any], at: float, number: int) -> None:
     """Shade where the smallest effect of interest lies: what the rule asks the interval to meet."""
     d = float(row["smallest_effect"])
     low, high = {
@@ -168,16 +209,18 @@ def _mark_rule(fig: go.Figure, row: dict[Any, Any], place: float) -> None:
         type="rect",
         x0=low,
         x1=high,
-        y0=place - 0.36,
-        y1=place + 0.36,
+        y0=at - 0.36,
+        y1=at + 0.36,
         line={"width": 0},
         fillcolor=faded(PALETTE[3], 0.35),
         layer="below",
+        row=number,
+        col=1,
     )
 
 
 def _categories(
-    rows: list[dict[Any, Any]], places: np.ndarray, effects: pd.DataFrame
+    rows: list[dict[Any, Any]], places: np.ndarray, effects: pd.DataFrame, *, shown: bool
 ) -> go.Scatter:
     x, y, names = [], [], []
     for place, row in zip(places, rows, strict=True):
@@ -195,6 +238,7 @@ def _categories(
         customdata=names,
         hovertemplate="%{customdata}: %{x:+.3f}<extra></extra>",
         name="categories",
+        showlegend=shown,
     )
 
 
@@ -222,7 +266,8 @@ def _effects(rows: list[dict[Any, Any]], places: np.ndarray, verdict: str) -> go
         },
         customdata=[plain(str(row["effect"])) for row, _ in kept],
         hovertemplate="%{customdata}<br>%{x:+.3f}<extra>" + verdict + "</extra>",
-        name=f"{verdict} ({sum(row['verdict'] == verdict for row in rows)})",
+        name=verdict,
+        showlegend=False,
     )
 
 

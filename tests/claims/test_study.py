@@ -133,13 +133,18 @@ def test_a_view_at_one_point_is_that_point_alone():
 
 def test_figure_holds_every_effect_and_its_rule(several):
     fig = claims_figure(several.parts, several.effects)
-    drawn = sum(len(t.x) for t in fig.data if t.name != "categories")
-    assert drawn == np.isfinite(several.parts["value"]).sum()
-    assert len(fig.layout.yaxis.ticktext) == N_PARTS
+    marks = [t for t in fig.data if t.name != "categories" and t.showlegend is False]
+    drawn = sorted(x for t in marks for x in t.x if x is not None)
+    assert drawn == sorted(several.parts["value"].dropna())
+    axes = fig.layout.yaxis, fig.layout.yaxis2
+    assert [len(axis.ticktext) for axis in axes] == [10, 3]
     shaded = [shape for shape in fig.layout.shapes if shape.type == "rect"]
     assert len(shaded) == N_PARTS
-    memory = next(s for s in shaded if s.y0 < 0)  # the last row
+    (memory,) = [s for s in shaded if s.yref == "y2" and s.y0 < 0]  # the last row
     assert (memory.x0, memory.x1) == (0.0, 0.5)
+    legend = {t.name for t in fig.data if t.showlegend is not False}
+    counts = several.parts["verdict"].value_counts()
+    assert {f"{verdict} ({n})" for verdict, n in counts.items()} <= legend
     ticks = next(t for t in fig.data if t.name == "categories")
     assert not any("<img" in name for name in ticks.customdata)
 
