@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -109,11 +108,3 @@ def world() -> Callable[..., StudyData]:
 
 
 # --- the browser; nothing but this machine can be reached from it ---
-
-
-@pytest.fixture
-def free_port() -> int:
-    """Return a port that nothing listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]

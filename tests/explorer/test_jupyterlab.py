@@ -4,22 +4,17 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
-import sys
-import time
-import urllib.error
-import urllib.request
 from pathlib import Path
 
 import nbformat
 import pytest
+from lab import open_notebook, run_all, serving
 from nbconvert import HTMLExporter
 
 from lakeviz.explorer import explore
 
 pytestmark = pytest.mark.browser
 HERE = Path(__file__).parent
-TOKEN = "explorer"
 CELL = f"""
 import importlib.util
 from pathlib import Path
@@ -40,63 +35,17 @@ def _notebook(folder: Path) -> Path:
 
 
 @pytest.fixture
-def lab(tmp_path, free_port):
-    """Address of a JupyterLab of its own: its settings, its kernels, its folder."""
+def lab(tmp_path_factory, tmp_path):
+    """Address of a JupyterLab on a notebook that explores a planted world."""
     _notebook(tmp_path)
-    own = {name: str(tmp_path / name) for name in ("JUPYTER_CONFIG_DIR", "JUPYTER_RUNTIME_DIR")}
-    own |= {
-        "JUPYTERLAB_SETTINGS_DIR": str(tmp_path / "settings"),
-        "IPYTHONDIR": str(tmp_path / "i"),
-    }
-    own |= {"JUPYTERLAB_WORKSPACES_DIR": str(tmp_path / "workspaces")}
-    quiet = tmp_path / "settings/@jupyterlab/apputils-extension/notification.jupyterlab-settings"
-    quiet.parent.mkdir(parents=True)
-    quiet.write_text('{"fetchNews": "false", "checkForUpdates": false}')
-    command = [sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root"]
-    command += [
-        "--ServerApp.ip=127.0.0.1",
-        f"--ServerApp.port={free_port}",
-        "--ServerApp.port_retries=0",
-    ]
-    command += [f"--IdentityProvider.token={TOKEN}", f"--ServerApp.root_dir={tmp_path}"]
-    command += [
-        "--LabApp.expose_app_in_browser=True",
-        "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate",
-        "--LabApp.news_url=",
-    ]
-    with (tmp_path / "server.log").open("w") as log:
-        server = subprocess.Popen(
-            command, env={**os.environ, **own}, stdout=log, stderr=subprocess.STDOUT
-        )
-    address = f"http://127.0.0.1:{free_port}"
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-    end = time.monotonic() + 60
-    while True:
-        try:
-            opener.open(f"{address}/api?token={TOKEN}", timeout=5).close()
-            break
-        except (urllib.error.URLError, OSError):
-            if server.poll() is not None or time.monotonic() > end:
-                server.terminate()
-                pytest.fail((tmp_path / "server.log").read_text()[-2000:])
-            time.sleep(0.3)
-    yield address
-    server.terminate()
-    server.wait(timeout=30)
+    with serving(tmp_path, tmp_path_factory.mktemp("lab")) as address:
+        yield address
 
 
 def test_runs_in_jupyterlab(browser, lab, tmp_path):
     browser.log()
-    browser.open(f"{lab}/lab/tree/explore.ipynb?token={TOKEN}&reset", width=1400, height=1250)
-    browser.wait("window.jupyterapp && document.querySelector('.jp-Notebook .jp-Cell')")
-    # A cell that is run before the kernel is there asks which one to take.
-    browser.wait(
-        "jupyterapp.shell.currentWidget?.sessionContext?.session?.kernel?.status === 'idle'"
-    )
-    browser.run(
-        "jupyterapp.commands.execute('application:toggle-left-area');"
-        "window.ran = jupyterapp.commands.execute('notebook:run-all-cells')"
-    )
+    open_notebook(browser, lab, "explore.ipynb", width=1400, height=1250)
+    run_all(browser)
     here = "document.querySelector('.jp-OutputArea .lakeviz-explorer')"
     browser.wait(f"{here} && {here}.querySelector('.heat').src.startsWith('data:')", 120)
 
