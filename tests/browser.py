@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -78,13 +79,36 @@ class Browser:
         self._driver.quit()
 
 
+def installed() -> tuple[str, str] | None:
+    """Paths of chromedriver and Chromium, if both are there."""
+    chromium = shutil.which("chromium") or shutil.which("google-chrome")
+    driver = shutil.which("chromedriver")
+    return (driver, chromium) if driver and chromium else None
+
+
+@contextmanager
+def start(profile: Path) -> Iterator[Browser]:
+    """Start a browser with a profile of its own; it is closed at the end.
+
+    Raises
+    ------
+    FileNotFoundError
+        If Chromium or chromedriver is missing.
+    """
+    found = installed()
+    if found is None:
+        raise FileNotFoundError("Chromium and chromedriver are not both installed")
+    running = Browser(*found, profile)
+    try:
+        yield running
+    finally:
+        running.close()
+
+
 @pytest.fixture(scope="session")
 def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
     """Return a running Chromium, or skip."""
-    chromium = shutil.which("chromium") or shutil.which("google-chrome")
-    driver = shutil.which("chromedriver")
-    if not chromium or not driver:
+    if installed() is None:
         pytest.skip("Chromium and chromedriver are not both installed")
-    running = Browser(driver, chromium, tmp_path_factory.mktemp("profile"))
-    yield running
-    running.close()
+    with start(tmp_path_factory.mktemp("profile")) as running:
+        yield running

@@ -1,0 +1,98 @@
+"""Make the two pictures of the README: a report, and the explorer in a real JupyterLab.
+
+Needs Chromium, chromedriver and the dev dependencies; borrows the tests' browser:
+
+    uv run python scripts/readme_pictures.py --out docs/pictures
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tempfile
+from pathlib import Path
+
+import nbformat
+from PIL import Image
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
+from browser import Browser, start
+from lab import open_notebook, run_all, serving
+
+from lakeviz import RunSpec, StudyRun, execute, write_report
+from lakeviz.analysis import knockout
+from lakeviz.data.synthetic import write_benchmark
+from lakeviz.lake import LakeOptions
+
+CATEGORY = "gear"
+WIDTH, HEIGHT = 1360, 1000
+EXPLORER = "document.querySelector('.jp-OutputArea .lakeviz-explorer')"
+CELL = """
+from lakeviz import StudyRun, explore
+explore(StudyRun.open("out").data("gear"))
+"""
+
+
+def main() -> None:
+    """Draw both pictures and keep them small."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--out", type=Path, default=Path("docs/pictures"))
+    out = parser.parse_args().out.resolve()
+    out.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory() as scratch, start(Path(scratch) / "profile") as browser:
+        folder = Path(scratch) / "work"
+        report = make_report(folder)
+        browser.open(report, WIDTH, HEIGHT)
+        draw(browser)
+        browser.run("document.getElementById('category-1').scrollIntoView()")
+        shoot(browser, out / "report.png")
+        explore(browser, folder, Path(scratch) / "lab", out / "explorer.png")
+
+
+def make_report(folder: Path) -> Path:
+    """Run one category with one study, and write its report."""
+    root = write_benchmark(folder / "data", categories=(CATEGORY,), size=128)
+    spec = RunSpec("mvtec", str(root), options=LakeOptions(map_size=(128, 128)))
+    run = execute(spec, folder / "out")
+    data = StudyRun.open(folder / "out").data(CATEGORY)
+    studies = [knockout(data, sizes=[20, 100], single=False)]
+    return write_report(run.evaluations, run.manifest, folder / "report.html", studies=studies)
+
+
+def draw(browser: Browser) -> None:
+    """Scroll to every figure until it is drawn."""
+    browser.run("document.documentElement.style.scrollBehavior = 'auto'")
+    for number in range(browser.run("return document.querySelectorAll('.canvas').length")):
+        canvas = f"document.querySelectorAll('.canvas')[{number}]"
+        browser.run(f"{canvas}.scrollIntoView()")
+        browser.wait(f"{canvas}.querySelector('.main-svg')")
+
+
+def explore(browser: Browser, folder: Path, own: Path, path: Path) -> None:
+    """Run the explorer in JupyterLab, and click the first neuron of the patch away."""
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(CELL.strip())])
+    notebook.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3"}
+    nbformat.write(notebook, folder / "explore.ipynb")
+    with serving(folder, own) as address:
+        open_notebook(browser, address, "explore.ipynb", width=WIDTH, height=HEIGHT)
+        run_all(browser)
+        browser.wait(
+            f"{EXPLORER} && {EXPLORER}.querySelector('.heat').src.startsWith('data:')", 180
+        )
+        browser.run(f"{EXPLORER}.querySelector('.neurons input').click()")
+        browser.wait(f"{EXPLORER}.querySelector('.effects').textContent.includes('[')", 180)
+        browser.run(f"{EXPLORER}.querySelector('.neurons .link').click()")
+        browser.wait(f"{EXPLORER}.querySelectorAll('.across .crop img').length > 0")
+        browser.run(f"{EXPLORER}.scrollIntoView()")
+        shoot(browser, path)
+
+
+def shoot(browser: Browser, path: Path) -> None:
+    """Take the window as a picture of few colours, which keeps it small."""
+    browser.screenshot(path)
+    with Image.open(path) as picture:
+        picture.convert("RGB").quantize(256).save(path, optimize=True)
+
+
+if __name__ == "__main__":
+    main()
