@@ -1,15 +1,19 @@
-"""The Python on the pages of the documentation runs as it is typed.
+"""The Python in the README and on the pages of the documentation runs as it is typed.
 
-The blocks of a page are one programme, run in a folder that holds a small drawn benchmark under the
-names that the pages use. A comment ``% not run: REASON`` above a block says why it is left out.
+The blocks of a page are one programme, run in a folder that holds a small drawn benchmark, a run and
+exported maps under the names that the pages use. ``BEFORE`` gives a page the names that its reader has
+from elsewhere, ``ELSEWHERE`` says what is replaced, for paths that are the reader's own and for settings
+that would take minutes. A comment ``% not run: REASON`` above a block says why it is left out.
 """
 
 from __future__ import annotations
 
 import re
+import shutil
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 ROOT = Path(__file__).parent.parent
@@ -30,41 +34,108 @@ BEFORE = {
     "images = read_dataset('mvtec', 'lakeviz-demo/data').category('wood').split('test')",
     "docs/tasks/capture.md": "from lakeviz.data import load_image\n"
     "image = load_image('lakeviz-demo/data/wood/test/good/000.png')",
+    "docs/tasks/detect.md": "from PIL import Image\nfrom lakeviz import read_dataset\n"
+    "wood = read_dataset('mvtec', 'lakeviz-demo/data').category('wood')\n"
+    "for name in ('a.png', 'b.png'):\n    Image.new('RGB', (48, 48), 'tan').save(name)",
+    "docs/tasks/score.md": "",
+    "docs/tasks/study.md": "",
+    "docs/tasks/sweep.md": "",
+    "docs/tasks/overlap.md": "",
+    "README.md": "from lakeviz.lake import LakeOptions",
     "docs/tasks/select.md": "from lakeviz import load_model, read_dataset, stream_statistics\n"
     "wood = read_dataset('mvtec', 'lakeviz-demo/data').category('wood')\n"
     "train, point = wood.split('train'), 'blocks.2.hook_resid_post'\n"
     "statistics = stream_statistics(load_model('tiny'), train, point)",
 }
-# Where the data of the reader lie, and how large they are.
+# Pages that speak of ``data`` (and ``model``, ``lake``, ``evaluation``) that were made before.
+OF_STUDIES = (
+    "contamination decompose explore figures knockout knockout-forward neurons pca plugins".split()
+)
+BEFORE |= dict.fromkeys((f"docs/tasks/{name}.md" for name in OF_STUDIES), "")
+BEFORE["docs/tasks/decompose.md"] = (
+    "import torch\nimages = torch.zeros(1, 3, 96, 96)\n"
+    "directions = torch.eye(2, model.encode_image(images).shape[-1])"
+)
+BEFORE["docs/tasks/figures.md"] = (
+    "from lakeviz.data import load_image\nfrom lakeviz.plots import colour_range\n"
+    "evaluations, some, others = [evaluation], [evaluation], [evaluation]\n"
+    "image, mask = load_image(evaluation.dataset.paths[3]), evaluation.mask(3)\n"
+    "patch_scores = evaluation.maps.patch[3]\n"
+    "colours = colour_range(evaluation.maps.patch, evaluation.dataset.labels)"
+)
+PAGES = sorted({*BEFORE, "docs/getting-started.md"})
+
+# What stands on a page, and what is run in its place.
+SMALL = "LakeOptions(k=20, layers=(2,), map_size=(24, 24))"
 ELSEWHERE = {
     "~/data/mvtec_ad": "mvtec",
-    "(1024, 1024)": "(96, 96)",
+    "/data/mvtec_ad": "mvtec",
+    "(1024, 1024)": "(48, 48)",
+    "seed=0), wood)": f"seed=0), wood, options={SMALL})",
+    "LakeOptions(k=100)": SMALL,
+    "n_draws=20": "n_draws=2",
+    "n_draws=10": "n_draws=2",
+    "n_jobs=8": "backend='sequential'",
+    'compare_host("patchcore"': 'compare_host("pca_residual"',
+    "knockout(data)": "knockout(data, sizes=[5], n_draws=2)",
+    "knockout(data, n_draws": "knockout(data, sizes=[5], n_draws",
+    'knockout(data, "score"': 'knockout(data, "score", sizes=[5]',
+    "knockout(data, kind=": "knockout(data, sizes=[5], n_draws=2, single=False, kind=",
 }
-
-
-# Pages whose code takes seconds; those of the studies take minutes.
-PAGES = sorted({*BEFORE, "docs/getting-started.md"})
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with the benchmark of the demo, and a small one in the place of MVTec-AD."""
-    from lakeviz import write_benchmark
+    """A folder with what the pages name: data, a run, exported maps."""
+    from lakeviz import RunSpec, execute, write_benchmark
+    from lakeviz.lake import LakeOptions
 
     made = tmp_path_factory.mktemp("docs")
-    names = ("wood", "bottle", "cable")
-    write_benchmark(made / "lakeviz-demo/data", categories=names, n_good=4, n_per_defect=1)
-    write_benchmark(made / "mvtec", categories=("cable", "gear"), n_good=4, n_per_defect=1)
+    few = {"size": 48, "n_good": 4, "n_per_defect": 1}
+    write_benchmark(made / "lakeviz-demo/data", categories=("wood", "bottle", "cable"), **few)
+    write_benchmark(made / "mvtec", categories=("bottle", "cable", "gear"), **few)
     (made / "mvtec/gear").rename(made / "mvtec/screw")
+    write_benchmark(made / "benchmark", categories=("wood", "gear"), **few)
+    options = LakeOptions(k=20, layers=(2,), map_size=(24, 24))
+    names = ("bottle", "cable")
+    run = RunSpec("mvtec", str(made / "mvtec"), model="tiny", categories=names, options=options)
+    execute(run, made / "runs/mvtec")
+    for mask in (made / "mvtec/bottle/ground_truth").glob("*/*.png"):
+        _export(made / "results/maps" / mask.parent.name / mask.name.replace("_mask.png", ".npy"))
+    for number in range(3):
+        _export(made / "results/maps/good" / f"{number}.npy")
     return made
 
 
+def _export(path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    np.save(path, np.random.default_rng(0).random((12, 12)))
+
+
+@pytest.fixture(scope="module")
+def studied(folder: Path) -> dict[str, Any]:
+    """One category, captured once for all pages of studies."""
+    from lakeviz import Lake, capture_study, load_model, read_dataset
+    from lakeviz.lake import LakeOptions
+
+    model = load_model("tiny")
+    wood = read_dataset("mvtec", folder / "lakeviz-demo/data").category("wood")
+    options = LakeOptions(k=20, layers=(2, 3), map_size=(24, 24))
+    lake = Lake(model, k=20, layers=[2], map_size=(24, 24))
+    evaluation = lake.fit(wood.few_shot(8, seed=0)).evaluate(wood)
+    data = capture_study(model, wood.few_shot(10, seed=0), wood, options=options)
+    return {"model": model, "lake": lake, "evaluation": evaluation, "data": data}
+
+
 @pytest.mark.parametrize("page", PAGES)
-def test_page_runs(page, folder, monkeypatch):
+def test_page_runs(page, folder, studied, monkeypatch):
+    if "open_browser" in (text := (ROOT / page).read_text(encoding="utf-8")):
+        if not (shutil.which("chromium") or shutil.which("google-chrome")):
+            pytest.skip("Chromium is not installed")
     monkeypatch.chdir(folder)
-    world: dict[str, Any] = {"__name__": "page"}
+    given = studied if Path(page).stem in OF_STUDIES else {}
+    world: dict[str, Any] = {"__name__": "page", **given}
     exec(BEFORE.get(page, ""), world)
-    text = (ROOT / page).read_text(encoding="utf-8")
     for block in BLOCK.finditer(text):
         if block["mark"]:
             continue
