@@ -1,9 +1,10 @@
 """The Python in the README and on the pages of the documentation runs as it is typed.
 
-The blocks of a page are one programme, run in a folder that holds a small drawn benchmark, a run and
-exported maps under the names that the pages use. ``BEFORE`` gives a page the names that its reader has
-from elsewhere, ``ELSEWHERE`` says what is replaced, for paths that are the reader's own and for settings
-that would take minutes. A comment ``% not run: REASON`` above a block says why it is left out.
+The blocks of a page are one programme, run in a folder that holds a small drawn benchmark, a run
+and exported maps under the names that the pages use. ``BEFORE`` gives a page the names that its
+reader has from elsewhere, ``ELSEWHERE`` says what is replaced, for paths that are the reader's own
+and for settings that would take minutes. A comment ``% not run: REASON`` above a block says why it
+is left out.
 """
 
 from __future__ import annotations
@@ -49,7 +50,15 @@ BEFORE = {
 }
 # Pages that speak of ``data`` (and ``model``, ``lake``, ``evaluation``) that were made before.
 OF_STUDIES = (
-    "contamination decompose explore figures knockout knockout-forward neurons pca plugins".split()
+    "contamination",
+    "decompose",
+    "explore",
+    "figures",
+    "knockout",
+    "knockout-forward",
+    "neurons",
+    "pca",
+    "plugins",
 )
 BEFORE |= dict.fromkeys((f"docs/tasks/{name}.md" for name in OF_STUDIES), "")
 BEFORE["docs/tasks/decompose.md"] = (
@@ -129,9 +138,10 @@ def studied(folder: Path) -> dict[str, Any]:
 
 @pytest.mark.parametrize("page", PAGES)
 def test_page_runs(page, folder, studied, monkeypatch):
-    if "open_browser" in (text := (ROOT / page).read_text(encoding="utf-8")):
-        if not (shutil.which("chromium") or shutil.which("google-chrome")):
-            pytest.skip("Chromium is not installed")
+    text = (ROOT / page).read_text(encoding="utf-8")
+    browser = shutil.which("chromium") or shutil.which("google-chrome")
+    if "open_browser" in text and not browser:
+        pytest.skip("Chromium is not installed")
     monkeypatch.chdir(folder)
     given = studied if Path(page).stem in OF_STUDIES else {}
     world: dict[str, Any] = {"__name__": "page", **given}

@@ -1,4 +1,4 @@
-"""Every ``lakeviz`` command on a page names a sub-command and options that there are; none is run."""
+"""Every ``lakeviz`` command on a page has a sub-command and options that exist; none is run."""
 
 from __future__ import annotations
 
@@ -57,12 +57,11 @@ def problem(arguments: str) -> str | None:
                 kind = option.type
                 if isinstance(kind, click.Choice) and value not in kind.choices:
                     return f"{name} cannot be {value!r}"
-        elif isinstance(command, click.Group):
-            # Capitals stand for a name that the reader fills in.
-            if not word.isupper():
-                if word not in command.commands:
-                    return f"{command.name} has no sub-command {word!r}"
-                command = command.commands[word]
+        # Capitals stand for a name that the reader fills in.
+        elif isinstance(command, click.Group) and not word.isupper():
+            if word not in command.commands:
+                return f"{command.name} has no sub-command {word!r}"
+            command = command.commands[word]
     return None
 
 
