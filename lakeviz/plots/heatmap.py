@@ -137,28 +137,7 @@ def heatmap_figure(
     fig = new_figure(
         title, caption, legend_above=True, caption_width=64, height=inner[1] + sides["b"]
     )
-    fig.add_trace(
-        go.Heatmap(
-            z=colours.place(patch_scores),
-            x0=width / columns / 2,
-            dx=width / columns,
-            y0=height / rows / 2,
-            dy=height / rows,
-            zmin=0,
-            zmax=1,
-            colorscale=COLOUR_SCALE,
-            opacity=opacity,
-            customdata=np.stack([*np.indices((rows, columns)), patch_scores], axis=-1),
-            **hover,
-            colorbar={
-                "title": {"text": "patch score", "side": "right"},
-                "thickness": 12,
-                "tickvals": TICKS,
-                "ticktext": [f"{colours.score(tick):.3g}" for tick in TICKS],
-            },
-            name="score",
-        )
-    )
+    fig.add_trace(_scores(patch_scores, colours, (width, height)).update(opacity=opacity, **hover))
     fig.add_layout_image(
         source=data_uri(fit_within(image, longest).convert("L")),
         x=0,
@@ -184,6 +163,32 @@ def heatmap_figure(
         width=max(inner[0], _NARROWEST) + sides["l"] + sides["r"],
     )
     return fig
+
+
+def _scores(
+    patch_scores: Float[np.ndarray, "row column"], colours: ColourRange, size: tuple[int, int]
+) -> go.Heatmap:
+    """Patch scores over an image of (width, height) pixels."""
+    rows, columns = patch_scores.shape
+    width, height = size
+    return go.Heatmap(
+        z=colours.place(patch_scores),
+        x0=width / columns / 2,
+        dx=width / columns,
+        y0=height / rows / 2,
+        dy=height / rows,
+        zmin=0,
+        zmax=1,
+        colorscale=COLOUR_SCALE,
+        customdata=np.stack([*np.indices((rows, columns)), patch_scores], axis=-1),
+        colorbar={
+            "title": {"text": "patch score", "side": "right"},
+            "thickness": 12,
+            "tickvals": TICKS,
+            "ticktext": [f"{colours.score(tick):.3g}" for tick in TICKS],
+        },
+        name="score",
+    )
 
 
 def data_uri(image: Image.Image, quality: int = 85) -> str:
