@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import doctest
 import inspect
 import re
+from importlib import import_module
 from pathlib import Path
+
+import pytest
 
 from lakeviz import errors
 
@@ -20,3 +24,25 @@ def test_every_error_has_its_entry():
     }
     documented = set(re.findall(r"^`(\w+)`$", page, flags=re.MULTILINE))
     assert documented == known - {"LakevizError"}
+
+
+@pytest.mark.parametrize(
+    "name", ["metrics.image", "analysis.evidence", "analysis.overlap.measures", "report.latex"]
+)
+def test_examples_of_docstrings(name):
+    result = doctest.testmod(import_module(f"lakeviz.{name}"))
+    assert result.attempted > 0
+    assert result.failed == 0
+
+
+@pytest.mark.parametrize(
+    "package", ["analysis", "plugins", "claims", "plots", "explorer", "report"]
+)
+def test_public_names_are_in_the_reference(package):
+    """Every class and function that a package exports is of a module that the reference lists."""
+    page = (DOCS / "api.md").read_text(encoding="utf-8")
+    listed = set(re.findall(r"automodule:: (\S+)", page))
+    module = import_module(f"lakeviz.{package}")
+    made = [getattr(module, name) for name in module.__all__]
+    homes = {own.__module__ for own in made if inspect.isclass(own) or inspect.isfunction(own)}
+    assert {home for home in homes if home.startswith("lakeviz.")} <= listed

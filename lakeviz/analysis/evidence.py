@@ -134,6 +134,9 @@ def benjamini_hochberg(p_values: Float[np.ndarray, " test"]) -> Float[np.ndarray
     """P-values corrected for their number; NaN stays NaN and is not counted as a test.
 
     Benjamini and Hochberg, "Controlling the False Discovery Rate", JRSS B 1995.
+
+    >>> benjamini_hochberg(np.array([0.01, 0.02, 0.04, np.nan])).round(3)
+    array([0.03, 0.03, 0.04,  nan])
     """
     p_values = np.asarray(p_values, dtype=np.float64)
     corrected = np.full(p_values.shape, np.nan)
@@ -147,6 +150,9 @@ def rank_p_value(observed: float, null: Float[np.ndarray, " draw"]) -> float:
     """One-sided p-value of a value among draws of a null: (1 + draws as high) / (1 + draws).
 
     Phipson and Smyth, "Permutation P-values Should Never Be Zero", SAGMB 2010.
+
+    >>> rank_p_value(3, np.array([1, 2, 3, 4]))
+    0.6
     """
     null = np.asarray(null)
     return float((1 + np.count_nonzero(null >= observed)) / (1 + null.size))

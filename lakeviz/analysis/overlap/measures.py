@@ -41,6 +41,11 @@ def rank_biased_overlap(first: Sequence[int], second: Sequence[int], p: float = 
     ------
     SelectionError
         If the lists are empty, of other lengths, or name an item twice; or ``p`` is out of range.
+
+    Examples
+    --------
+    >>> rank_biased_overlap([7, 3], [3, 7], p=0.5)
+    0.5
     """
     k = len(first)
     if k == 0 or len(second) != k or len(set(first)) != k or len(set(second)) != k:
