@@ -2,6 +2,7 @@
 
 from lakeviz.analysis.contamination import ContaminationResult, contamination
 from lakeviz.analysis.decompose import Decomposer, DecomposeResult, decompose
+from lakeviz.analysis.dossier import DossierResult, dossier
 from lakeviz.analysis.knockout import Ablation, KnockoutResult, knockout
 from lakeviz.analysis.neurons import NeuronsResult, neurons
 from lakeviz.analysis.overlap import OverlapItem, OverlapResult, overlap
@@ -17,6 +18,7 @@ __all__ = [
     "ContaminationResult",
     "DecomposeResult",
     "Decomposer",
+    "DossierResult",
     "KnockoutResult",
     "NeuronsResult",
     "OverlapItem",
@@ -30,6 +32,7 @@ __all__ = [
     "capture_study",
     "contamination",
     "decompose",
+    "dossier",
     "knockout",
     "load_studies",
     "load_study",

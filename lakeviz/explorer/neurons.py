@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
+from lakeviz.analysis.dossier import DossierResult
 from lakeviz.errors import SelectionError
 from lakeviz.explorer.fitted import Fitted
 from lakeviz.explorer.views import NeuronView, Place
@@ -80,6 +81,18 @@ def neuron_view(
         },
         notes=notes,
     )
+
+
+def dossier_of(
+    dossiers: DossierResult | None, categories: Sequence[str], point: str, channel: int
+) -> dict[str, list[str]]:
+    """What the dossiers say of a neuron, by category; those without one are left out."""
+    if dossiers is None:
+        return {}
+    index = dossiers.neurons
+    own = index[(index["point"] == point) & (index["channel"] == channel)]
+    there = set(own["category"])
+    return {c: dossiers.sentences(c, point, channel) for c in categories if c in there}
 
 
 def _row(table: FiringTable, point: str, channel: int) -> dict[str, object]:

@@ -130,11 +130,12 @@ def neuron(view: NeuronView, pictures: Mapping[str, Pictures]) -> Payload:
         "categories": [
             row
             | {
+                "dossier": view.dossier.get(row["category"], []),
                 "examples": [
                     {**_place(place), "value": value, "z": z}
                     | {"crop": pictures[row["category"]].crop(place)}
                     for place, value, z in view.examples[row["category"]]
-                ]
+                ],
             }
             for row in records(view.categories)
         ],

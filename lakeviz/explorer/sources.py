@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from lakeviz.analysis.dossier import DossierResult
+from lakeviz.analysis.result import STUDIES, STUDY_FILE
 from lakeviz.analysis.study_capture import capture_study
 from lakeviz.analysis.study_data import StudyData
 from lakeviz.analysis.study_run import StudyRun
@@ -34,7 +36,8 @@ def explore(
     ----------
     source : StudyData, sequence of StudyData, Evaluation, or path
         Captured tokens of one or more categories; an evaluation (with its ``lake``); or the folder
-        of a run. The latter two capture what is missing: each image passes the tower once.
+        of a run. The latter two capture what is missing: each image passes the tower once. Where
+        the run has dossiers, a neuron is shown with its own.
     lake : Lake, optional
         The fitted detector that made the evaluation.
     category : str or sequence of str, optional
@@ -63,7 +66,14 @@ def explore(
     from lakeviz.explorer.widget import ExplorerWidget
 
     data = study_data_of(source, lake, category)
-    return ExplorerWidget(Explorer(data, n_controls=n_controls, seed=seed))
+    dossiers = _dossiers(source) if isinstance(source, (str, Path)) else None
+    return ExplorerWidget(Explorer(data, n_controls=n_controls, seed=seed, dossiers=dossiers))
+
+
+def _dossiers(run: str | Path) -> DossierResult | None:
+    """The dossiers of a run, where they were made."""
+    folder = Path(run) / STUDIES / DossierResult.name
+    return DossierResult.from_parquet(folder) if (folder / STUDY_FILE).is_file() else None
 
 
 def study_data_of(

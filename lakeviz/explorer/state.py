@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from functools import lru_cache
 
 import numpy as np
@@ -10,13 +11,14 @@ import pandas as pd
 from jaxtyping import Float
 from torch import Tensor
 
+from lakeviz.analysis.dossier import DossierResult
 from lakeviz.analysis.study_data import StudyData
 from lakeviz.analysis.yardstick import Measurement
 from lakeviz.data.dataset import unknown_category
 from lakeviz.errors import ConfigError, DataError, SelectionError
 from lakeviz.explorer.effects import effects, yardstick_of
 from lakeviz.explorer.fitted import Fitted
-from lakeviz.explorer.neurons import FiringTable, neuron_view
+from lakeviz.explorer.neurons import FiringTable, dossier_of, neuron_view
 from lakeviz.explorer.patches import point_view
 from lakeviz.explorer.views import (
     Dropped,
@@ -44,6 +46,8 @@ class Explorer:
         Random sets of neurons that every choice is compared with.
     seed : int
         Draws them.
+    dossiers : DossierResult, optional
+        Of these categories: what they say of a neuron is shown with it.
 
     Raises
     ------
@@ -56,7 +60,12 @@ class Explorer:
     """
 
     def __init__(
-        self, data: StudyData | Sequence[StudyData], *, n_controls: int = N_CONTROLS, seed: int = 0
+        self,
+        data: StudyData | Sequence[StudyData],
+        *,
+        n_controls: int = N_CONTROLS,
+        seed: int = 0,
+        dossiers: DossierResult | None = None,
     ):
         given = [data] if isinstance(data, StudyData) else list(data)
         names = [d.category for d in given]
@@ -69,7 +78,7 @@ class Explorer:
                 "a knock-out is never shown without a control: n_controls must be at least 1, not "
                 f"{n_controls}"
             )
-        self.n_controls, self.seed = n_controls, seed
+        self.n_controls, self.seed, self.dossiers = n_controls, seed, dossiers
         self._fitted = {d.category: Fitted(d) for d in given}
         self._firing = [FiringTable(f) for f in self._fitted.values()]
         self._measured: dict[str, Measurement] = {}
@@ -222,7 +231,8 @@ class Explorer:
         SelectionError
             If there is no such point or channel.
         """
-        return neuron_view(self._firing, point, channel, n_examples)
+        view = neuron_view(self._firing, point, channel, n_examples)
+        return replace(view, dossier=dossier_of(self.dossiers, self.categories, point, channel))
 
     # --- neurons off ---
 

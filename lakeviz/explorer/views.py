@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import pandas as pd
@@ -154,6 +154,7 @@ class NeuronView:
     categories: pd.DataFrame
     examples: Mapping[str, list[tuple[Place, float, float]]]
     notes: list[str]
+    dossier: Mapping[str, list[str]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -24,6 +24,14 @@ MEASURE_NAMES = {
     "abs_matched_d": "|difference at matched positions| (pooled sd)",
     "deviation_d": "Cohen's d of the deviation",
     "deviation_matched_d": "deviation, matched positions (pooled sd)",
+    "deviation_auroc": "patch AUROC of the deviation",
+    "cliffs_delta": "Cliff's delta",
+    "abs_cliffs_delta": "|Cliff's delta|",
+    "share_normal": "share of a normal patch's distance",
+    "share_anomalous": "share of a defect patch's distance",
+    "share_excess": "share in defect minus normal patches",
+    "loss_image_auroc": "loss of image AUROC, score knock-out",
+    "loss_pixel_aupro": "loss of AUPRO, score knock-out",
 }
 LOOKS = {"selected": Look.of(0), "random": Look.of(1)}
 MEAN_POINT = "mean of points"
@@ -75,7 +83,7 @@ def error_bars(value: np.ndarray, low: np.ndarray, high: np.ndarray) -> dict[str
 
 def mark_chance(fig: go.Figure, measure: str, row: int, column: int, *, along: str) -> None:
     """Draw chance across a panel where the measure is an AUROC; ``along`` is its axis, x or y."""
-    if not measure.endswith("auroc"):
+    if not measure.endswith("auroc") or measure.startswith("loss_"):
         return
     line = {"color": NEUTRAL, "dash": "dot", "width": 1.4}
     place: dict[str, Any] = {"line": line, "row": row, "col": column}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -80,7 +81,7 @@ def activation_figure(
     for number, ((point, channel), panel) in enumerate(zip(shown, places, strict=True)):
         own = where(histograms, point=point, channel=channel)
         for label in dict.fromkeys(own["label"]):
-            trace = _density(where(own, label=label), label, shown=number == 0)
+            trace = density_trace(where(own, label=label), label, shown=number == 0)
             fig.add_trace(trace, row=panel.row, col=panel.column)
         row = where(neurons, point=point, channel=channel)
         said = f"{short_point(point)}, channel {channel}{_effect(row)}"
@@ -132,16 +133,28 @@ def driving_patches_figure(
     )
     height = (_CELL + 18) * len(pictures) + 20
     fig = new_figure(title, f"{caption} {legend}".strip(), height=height)
-    images, shapes, notes = [], [], []
-    for row, (own, own_labels) in enumerate(zip(pictures, labels, strict=True)):
-        for column, (picture, label) in enumerate(zip(own, own_labels, strict=True)):
-            images.append(_image(picture, column, row))
-            shapes.append(_outline(picture, column, row, label))
-            notes.append(_label(column, row, label))
-    fig.update_layout(images=images, shapes=shapes, annotations=notes)
-    fig.add_trace(_hover_grid(pictures, labels, names))
-    fig.update_xaxes(range=[-0.05, n_columns + 0.05], visible=False, fixedrange=True)
-    fig.update_xaxes(constrain="domain")
+    fig.update_layout(**picture_rows(pictures, labels))
+    picture_axes(fig, pictures, labels, names)
+    return fig
+
+
+def picture_axes(
+    fig: go.Figure,
+    pictures: Sequence[Sequence[Picture]],
+    labels: Sequence[Sequence[str]],
+    names: Sequence[str],
+    **panel: Any,
+) -> None:
+    """Axes for rows of pictures, each row with its name; in a panel, ``row=1, col=1``."""
+    n_columns = max((len(row) for row in pictures), default=0)
+    fig.add_trace(_hover_grid(pictures, labels, names), **panel)
+    fig.update_xaxes(
+        range=[-0.05, n_columns + 0.05],
+        visible=False,
+        fixedrange=True,
+        constrain="domain",
+        **panel,
+    )
     fig.update_yaxes(
         range=[len(pictures) * _ROW, -0.05],
         tickvals=[row * _ROW + 0.46 for row in range(len(names))],
@@ -152,8 +165,27 @@ def driving_patches_figure(
         fixedrange=True,
         scaleanchor="x",
         constrain="domain",
+        **panel,
     )
-    return fig
+
+
+def picture_rows(
+    pictures: Sequence[Sequence[Picture]],
+    labels: Sequence[Sequence[str]],
+    texts: Sequence[Sequence[str]] | None = None,
+) -> dict[str, Any]:
+    """Rows of pictures on the first axes of a figure: ``images, shapes, annotations``.
+
+    ``labels`` decide the outline of each patch; ``texts`` stand below, the labels by default.
+    """
+    made: dict[str, Any] = {"images": [], "shapes": [], "annotations": []}
+    for row, (own, own_labels) in enumerate(zip(pictures, labels, strict=True)):
+        said = own_labels if texts is None else texts[row]
+        for column, (picture, label) in enumerate(zip(own, own_labels, strict=True)):
+            made["images"].append(_image(picture, column, row))
+            made["shapes"].append(_outline(picture, column, row, label))
+            made["annotations"].append(_label(column, row, said[column]))
+    return made
 
 
 _ROW = 1 + 18 / _CELL  # height of a row with its label, in pictures
@@ -166,7 +198,8 @@ def _size(picture: Picture) -> tuple[float, float]:
     return _LONGEST * width / max(width, height), _LONGEST * height / max(width, height)
 
 
-def _density(own: pd.DataFrame, label: str, *, shown: bool) -> go.Scatter:
+def density_trace(own: pd.DataFrame, label: str, *, shown: bool) -> go.Scatter:
+    """Density of one class from its rows of a table of histograms."""
     colour, dash, name = _CLASSES[label]
     low, high = numbers(own, "bin_low"), numbers(own, "bin_high")
     density = numbers(own, "density")

@@ -17,7 +17,7 @@ from lakeviz.analysis.neurons.deviation import Deviation
 from lakeviz.analysis.study_data import StudyData
 
 _BATCH = 32  # images read at a time
-_HELD_VALUES = 2**25  # activations held at a time: 128 MiB in single precision
+HELD_VALUES = 2**25  # activations held at a time: 128 MiB in single precision
 
 
 def token_batches(
@@ -53,7 +53,7 @@ def held_activations(
         ``places`` are positions in ``channels``.
     """
     n_patches = int(np.prod(data.grids[point]))
-    at_once = max(1, _HELD_VALUES // (n_patches * len(data.test)))
+    at_once = max(1, HELD_VALUES // (n_patches * len(data.test)))
     for start in range(0, len(channels), at_once):
         places = np.arange(start, min(start + at_once, len(channels)))
         index = torch.from_numpy(np.ascontiguousarray(channels[places]))

@@ -6,6 +6,7 @@ import click
 
 from lakeviz.cli.studies.contamination import contamination
 from lakeviz.cli.studies.decompose import decompose
+from lakeviz.cli.studies.dossier import dossier
 from lakeviz.cli.studies.hosts import hosts
 from lakeviz.cli.studies.knockout import knockout
 from lakeviz.cli.studies.neurons import neurons
@@ -16,7 +17,7 @@ from lakeviz.cli.studies.sweep import sweep
 
 @click.group()
 def study() -> None:
-    """Study a run: knock-outs, overlap, PCA, contamination, sweeps, neurons, other detectors.
+    """Study a run: knock-outs, overlap, PCA, contamination, sweeps, neurons, dossiers, hosts.
 
     RUN is the folder of a lakeviz run; a study takes model, data, normal images and settings from
     its manifest, writes its tables below RUN/studies and its section into RUN/report.html.
@@ -25,6 +26,7 @@ def study() -> None:
 
 study.add_command(contamination)
 study.add_command(decompose)
+study.add_command(dossier)
 study.add_command(hosts)
 study.add_command(knockout)
 study.add_command(neurons)

@@ -950,7 +950,14 @@ class Explorer {
       ),
       bars,
       crops,
+      ...this.dossier(c.dossier ?? []),
     );
+  }
+
+  dossier(sentences) {
+    if (!sentences.length) return [];
+    const list = h("ul", {}, ...sentences.map((sentence) => h("li", {}, sentence)));
+    return [h("details", { className: "dossier" }, h("summary", {}, "Dossier"), list)];
   }
 
   visit(category, place) {

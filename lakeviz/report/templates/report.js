@@ -63,6 +63,34 @@
     all(".outlines").forEach((other) => { other.checked = box.checked; });
   }));
 
+  // Tables that sort: the button in a column's head turns the order; what is missing comes last.
+  all("table.sortable").forEach((table) => {
+    const body = table.tBodies[0];
+    const heads = all("thead th", table);
+    const value = (row, column) => row.cells[column].dataset.value ?? row.cells[column].textContent;
+    const compare = (a, b) => {
+      const [x, y] = [Number(a), Number(b)];
+      return Number.isNaN(x) || Number.isNaN(y) ? a.localeCompare(b) : x - y;
+    };
+    const sort = (column) => {
+      const turn = heads[column].getAttribute("aria-sort") === "ascending" ? -1 : 1;
+      const rows = [...body.rows].map((row) => ({ row, value: value(row, column) }));
+      rows.sort((a, b) => (a.value === "") - (b.value === "") || turn * compare(a.value, b.value));
+      body.append(...rows.map((entry) => entry.row));
+      heads.forEach((head) => head.removeAttribute("aria-sort"));
+      heads[column].setAttribute("aria-sort", turn > 0 ? "ascending" : "descending");
+    };
+    heads.forEach((head, column) => head.querySelector("button")?.addEventListener("click", () => sort(column)));
+  });
+
+  // A link to a page that is folded opens it.
+  const unfold = () => {
+    const target = location.hash && document.getElementById(location.hash.slice(1));
+    if (target instanceof HTMLDetailsElement) target.open = true;
+  };
+  addEventListener("hashchange", unfold);
+  unfold();
+
   // Viewer: one image with its patch grid; pointer or arrow keys read the score of a patch.
   const viewer = document.getElementById("viewer");
   const stage = viewer.querySelector(".stage");

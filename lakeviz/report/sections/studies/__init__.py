@@ -1,6 +1,7 @@
 """One section per study that was run: its summary, table, figures, and what made it.
 
 How a study is shown lives in the file of its name: ``figures(result)`` and ``headline(result)``.
+A study that shows more has a ``TEMPLATE`` of its own there, and ``context(result)`` for it.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 def studies(run: Run) -> list[Section]:
     """Make the section of every study of the run."""
     return [
-        Section(anchor(result), result.title, "study.html", _context(result), "Studies")
+        Section(anchor(result), result.title, _template(result), _context(result), "Studies")
         for result in run.studies
     ]
 
@@ -53,9 +54,16 @@ def _shown(result: StudyResult) -> ModuleType:
     return import_module(home)
 
 
+def _template(result: StudyResult) -> str:
+    return getattr(_shown(result), "TEMPLATE", "study.html")
+
+
 def _context(result: StudyResult) -> dict[str, Any]:
-    headline = _shown(result).headline(result)
+    shown = _shown(result)
+    headline = shown.headline(result)
+    more = shown.context(result) if hasattr(shown, "TEMPLATE") else {}
     return {
+        **more,
         "summary": result.summary(),
         "notes": result.notes,
         "columns": [str(column) for column in headline.columns],
