@@ -213,7 +213,7 @@ def test_labels_of_the_embedded_model(captured, model):
 
 
 def test_labels_without_text_say_what_to_do():
-    with pytest.raises(TextBranchError, match="take a model with text.*--no-labels"):
+    with pytest.raises(TextBranchError, match=r"take a model with text.*--no-labels"):
         dossier(World().data(k=2), labels=True)
 
 
@@ -222,7 +222,7 @@ def test_bad_word_lists_say_what_to_do(tmp_path):
         dossier(World().data(k=2), words=())
     empty = tmp_path / "empty.txt"
     empty.write_text("# nothing\n\n", encoding="utf-8")
-    with pytest.raises(ConfigError, match="empty.txt holds 0 words"):
+    with pytest.raises(ConfigError, match=r"empty\.txt holds 0 words"):
         read_words(empty)
     with pytest.raises(ConfigError, match="cannot read the word list"):
         read_words(tmp_path / "none.txt")
