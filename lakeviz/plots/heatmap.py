@@ -137,7 +137,8 @@ def heatmap_figure(
     fig = new_figure(
         title, caption, legend_above=True, caption_width=64, height=inner[1] + sides["b"]
     )
-    fig.add_trace(_scores(patch_scores, colours, (width, height)).update(opacity=opacity, **hover))
+    heat = _scores(patch_scores, colours, (width, height))
+    fig.add_trace(heat.update({"opacity": opacity, **hover}))
     fig.add_layout_image(
         source=data_uri(fit_within(image, longest).convert("L")),
         x=0,
