@@ -43,8 +43,10 @@ class RunSpec:
 
     Parameters
     ----------
-    dataset, root : str
-        Reader and folder.
+    dataset : str
+        Reader.
+    root : str or path
+        Folder; kept as text.
     model : str
         Model name.
     pretrained : str or bool, optional
@@ -70,7 +72,7 @@ class RunSpec:
     """
 
     dataset: str
-    root: str
+    root: str | Path
     model: str = "tiny"
     pretrained: str | bool | None = None
     image_size: tuple[int, int] | None = None
@@ -84,6 +86,10 @@ class RunSpec:
     random_controls: int = 5
     controls: tuple[str, ...] = ("random", "bottom_variance", "variance_matched", "pca", "all")
     reader_options: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        # A Path is taken too; a manifest holds text.
+        object.__setattr__(self, "root", str(self.root))
 
     def to_plain(self) -> dict[str, Any]:
         """Return the spec as JSON types."""

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from lakeviz.errors import ConfigError
-from lakeviz.plots import ColourRange, choose_images, gallery_figure, save_figure
+from lakeviz.plots import ColourRange, choose_images, gallery, gallery_figure, save_figure
 from lakeviz.plots.gallery import Tile
 
 UNIT = ColourRange(0.0, 1.0, "by hand")
@@ -70,14 +70,19 @@ def test_nothing_to_choose_is_refused():
         gallery_figure([], UNIT)
 
 
-def test_two_hundred_photographs_of_noise_stay_below_10_mb(tmp_path):
-    """Nothing compresses worse than noise, and no outline is longer than that of a noisy mask."""
+def test_two_hundred_photographs_of_noise_stay_below_10_mb(tmp_path, monkeypatch):
+    """Nothing compresses worse than noise, and no outline is longer than that of a noisy mask.
+
+    A tenth of the pictures in a tenth of the room tells for all.
+    """
+    monkeypatch.setattr(gallery, "_BYTES_OF_ALL", gallery._BYTES_OF_ALL // 10)
     mask = np.random.default_rng(0).random((120, 160)) > 0.5
-    tiles = [tile(i, (640, 480), mask=mask, group="all") for i in range(200)]
-    fig = gallery_figure(tiles, UNIT)
-    path = save_figure(fig, tmp_path / "gallery.html", sidecar=False)
-    assert path.stat().st_size <= 10e6
-    assert len(fig.layout.images) == 200
+    tiles = [tile(i, (640, 480), mask=mask, group="all") for i in range(20)]
+    size = {}
+    for n, shown in ((1, [tile(0)]), (20, tiles)):
+        path = save_figure(gallery_figure(shown, UNIT), tmp_path / f"{n}.html", sidecar=False)
+        size[n] = path.stat().st_size
+    assert size[1] + 10 * (size[20] - size[1]) <= 10e6
 
 
 def test_small_pictures_are_left_as_they_are():
