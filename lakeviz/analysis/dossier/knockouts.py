@@ -114,10 +114,10 @@ def some_images(data: StudyData, n: int, seed: int) -> StudyData:
     keep = np.zeros(len(labels), dtype=bool)
     for own, share in zip(classes, shares, strict=True):
         keep[own[:share]] = True
-    rows = np.flatnonzero(keep)
+    rows = np.flatnonzero(keep).tolist()
     return replace(
         data,
-        test=data.test.some(rows.tolist()),
+        test=data.test.some(rows),
         truth=data.truth.where(keep),
         sizes=[data.sizes[i] for i in rows],
         dataset=None if data.dataset is None else data.dataset.where(keep),

@@ -132,7 +132,7 @@ def shuffled_tests(
     halves = []
     for first in (True, False):
         similarity = np.full((n, n_words), np.nan)
-        for number in np.flatnonzero(whole):
+        for number in np.flatnonzero(whole).tolist():
             keep = alternate(images[number]) == first
             similarity[number] = vectors[number][keep].mean(axis=0) @ words.T
         margin = np.full((n, n_words), np.nan)

@@ -104,7 +104,7 @@ class PointScan:
         return share.reshape(*tokens.shape[:2], -1)
 
     def _add_shares(self, share: np.ndarray, images: Int[np.ndarray, " image"]) -> None:
-        known = np.isfinite(share).all(axis=2)
+        known = np.asarray(np.isfinite(share).all(axis=2))
         filled = np.where(known[..., None], share, 0.0)
         normal = np.repeat(np.equal(self.truth.labels[images], 0), share.shape[1])
         normal = normal.reshape(share.shape[:2])

@@ -1,0 +1,100 @@
+"""The figure of one neuron's dossier shows the numbers of its tables beside their controls."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+from worlds import POINT, World
+
+from lakeviz.analysis.dossier import DossierResult, dossier
+from lakeviz.errors import ConfigError
+from lakeviz.metrics import Bootstrap
+from lakeviz.plots import caption_of
+from lakeviz.plots.dossier import Shown, neuron_dossier_figure
+
+EVIL = "<img src=x onerror=alert(1)>"
+SHARES = ["share_normal", "share_anomalous"]
+
+
+@pytest.fixture(scope="module")
+def result() -> DossierResult:
+    return dossier(World(shift=3.0).data(k=3), bootstrap=Bootstrap(n_draws=40), n_random=5)
+
+
+@pytest.fixture(scope="module")
+def tables(result) -> dict[str, pd.DataFrame]:
+    found = result.of("category", POINT, 0)
+    return {name: table.assign(category=EVIL) for name, table in found.items()}
+
+
+def marks(fig, n: int):
+    """Traces of a panel's own marks: those with intervals, in the order they were drawn."""
+    return [t for t in fig.data if t.type == "scatter" and t.error_x.array is not None][n]
+
+
+def test_shares_and_knockouts_are_those_of_the_tables(tables):
+    fig = neuron_dossier_figure(tables)
+    shares = tables["shares"].set_index("measure").loc[SHARES]
+    drawn = marks(fig, 0)
+    even = 100 / 16
+    np.testing.assert_allclose(drawn.x, [*(100 * shares["value"]), even])
+    np.testing.assert_allclose(
+        np.asarray(drawn.x) + np.asarray(drawn.error_x.array), [*(100 * shares["high"]), even]
+    )
+    np.testing.assert_allclose(
+        np.asarray(drawn.x) - np.asarray(drawn.error_x.arrayminus), [*(100 * shares["low"]), even]
+    )
+    known = tables["effects"].dropna(subset=["change"])
+    np.testing.assert_allclose(marks(fig, 1).x, known["change"])
+
+
+def test_the_random_neurons_lie_behind_every_mark(tables):
+    fig = neuron_dossier_figure(tables)
+    bars = [list(t.x) for t in fig.data if t.mode == "lines" and t.line.width == 11]
+    shares = (
+        100 * tables["shares"].set_index("measure").loc[SHARES, ["control_low", "control_high"]]
+    )
+    np.testing.assert_allclose(bars[:2], shares.to_numpy())
+    known = tables["effects"].dropna(subset=["change"])
+    np.testing.assert_allclose(bars[2:], known[["control_low", "control_high"]].to_numpy())
+
+
+def test_the_caption_says_n_and_control_and_names_are_text(tables):
+    fig = neuron_dossier_figure(tables, interval_level=0.9)
+    title, caption = caption_of(fig)
+    assert EVIL in title
+    assert "<img" not in fig.layout.title.text
+    assert "&lt;img" in fig.layout.title.text
+    assert "lowest to highest of 5 random neurons" in caption
+    assert "48 test images" in caption
+    assert "90 % intervals" in caption
+    assert "Rank 1 of 16 by variance, selected" in caption
+    # No words were looked for, and the panel says so.
+    assert "margin of the word (spreads): not measured" in fig.to_json()
+
+
+def test_a_hostile_word_is_text(tables):
+    row = {"source": "patches", "word": EVIL, "margin": 2.0, "value": 1.0}
+    row |= {"control_low": -1.0, "control_mean": 0.0, "control_high": 1.5}
+    fig = neuron_dossier_figure({**tables, "labels": pd.DataFrame([row])})
+    ticks = [text for axis in fig.select_yaxes() for text in axis.ticktext or ()]
+    assert any(text.startswith("&lt;img") for text in ticks)
+    assert not any("<img" in text for text in ticks)
+    opened = [t for t in fig.data if t.marker.symbol == "circle-open"]
+    assert [list(t.x) for t in opened] == [[1.0]]
+    assert "grey: 95 % of shuffled labels" in caption_of(fig)[1]
+
+
+def test_pictures_are_shown_with_their_values(tables):
+    picture = np.full((24, 24, 3), 90, dtype=np.uint8)
+    shown = Shown([picture] * 3, ["defect"] * 3, [picture] * 2, ["clear"] * 2, ["lowest", "median"])
+    fig = neuron_dossier_figure(tables, shown)
+    assert len(fig.layout.images) == 5
+    assert {"lowest", "median"} <= {note.text for note in fig.layout.annotations}
+    assert "outlined" in caption_of(fig)[1]
+
+
+def test_tables_of_several_neurons_are_refused(result):
+    with pytest.raises(ConfigError, match="of one neuron, and the tables hold 8"):
+        neuron_dossier_figure(result.tables)
