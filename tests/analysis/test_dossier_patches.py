@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from worlds import POINT, World
 
-from lakeviz.analysis.dossier import dossier
+from lakeviz.analysis.dossier import dossier, scan
 from lakeviz.analysis.dossier.correlated import Products
 from lakeviz.analysis.dossier.scan import all_channels
 from lakeviz.analysis.dossier.topk import PatchesAtRandom, TopPatches
+from lakeviz.analysis.neurons import scan as passes
+from lakeviz.analysis.neurons.choice import choose
+from lakeviz.analysis.neurons.coverage import PatchTruth
 from lakeviz.errors import ConfigError
 from lakeviz.metrics import Bootstrap
 
@@ -147,3 +151,23 @@ def test_shares_are_those_of_the_distance_by_hand():
 def test_the_memory_reads_every_channel():
     data = World().data(k=2)
     assert all_channels(data)[POINT].channels.tolist() == list(range(16))
+
+
+def test_activations_read_again_give_the_same_numbers(monkeypatch):
+    data = World(shift=2.0).data(k=3)
+    held = dossier(data, n_random=4, bootstrap=FEW)
+    # Room for two neurons at a time in the second reading, and for none in the first.
+    room = 2 * len(data.test) * 16
+    monkeypatch.setattr(scan, "HELD_VALUES", room)
+    monkeypatch.setattr(passes, "HELD_VALUES", room)
+    found = scan.scan(data, *_chosen(data), n_top=3, seed=0)[POINT]
+    assert found.held is None
+    again = dossier(data, n_random=4, bootstrap=FEW)
+    for name, table in held.tables.items():
+        pd.testing.assert_frame_equal(again.tables[name], table)
+    assert np.isfinite(held.activations["value"]).all()
+
+
+def _chosen(data):
+    choices = choose(data, 3, "variance", 4, 0)
+    return choices, {p: PatchTruth.of(data.truth, data.grids[p]) for p in data.points}

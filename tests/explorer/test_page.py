@@ -10,7 +10,9 @@ from pathlib import Path
 import pytest
 
 import lakeviz.explorer
+from lakeviz.analysis.dossier import dossier
 from lakeviz.explorer import explore
+from lakeviz.metrics import Bootstrap
 
 pytestmark = pytest.mark.browser
 STATIC = Path(lakeviz.explorer.__file__).parent / "static"
@@ -293,4 +295,28 @@ def test_several_hook_points(live, world, tmp_path):
     page.browser.run("document.querySelectorAll('.patch .choice input')[1].click()")
     page.do("document.querySelector('.neurons input').click()")
     assert list(page.widget.dropped) == ["blocks.5.hook_x"]
+    assert page.browser.log() == []
+
+
+def test_a_neuron_with_a_dossier_folds_it_under_its_category(live, world, tmp_path):
+    plate, disc = world(tmp_path / "plate"), world(tmp_path / "disc", category=EVIL, seed=1)
+    made = dossier(disc, k=8, n_random=2, crops=False, bootstrap=Bootstrap(n_draws=20))
+    page = live(plate, disc, height=1300)
+    page.widget.explorer.dossiers = made
+    page.do("document.querySelector('.neurons .link').click()")
+    channel = page.widget.neuron["channel"]
+    said = made.sentences(EVIL, page.widget.neuron["point"], channel)
+    # The one category that has dossiers shows one; there it is folded, and text.
+    assert page.count(".across .row") == 2
+    assert page.count(".across .dossier") == page.count(".across .row:last-child .dossier") == 1
+    assert not page.browser.run("return document.querySelector('.across .dossier').open")
+    page.do("document.querySelector('.across .dossier summary').click()")
+    assert (
+        page.browser.run(
+            "return [...document.querySelectorAll('.across .dossier li')].map(e => e.textContent)"
+        )
+        == said
+    )
+    page.browser.run("document.querySelector('.across .dossier').scrollIntoView()")
+    page.shoot("dossier")
     assert page.browser.log() == []

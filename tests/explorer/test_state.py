@@ -8,12 +8,14 @@ import numpy as np
 import pytest
 import torch
 
+from lakeviz.analysis.dossier import dossier
 from lakeviz.analysis.study_data import TextMaps
 from lakeviz.errors import ConfigError, DataError, SelectionError
 from lakeviz.explorer import Explorer
 from lakeviz.explorer.fitted import Fitted, Stopped
 from lakeviz.lake import NeuronSelection, Normalisation, VisualOptions
 from lakeviz.lake.normalisation import KINDS
+from lakeviz.metrics import Bootstrap
 
 POINT = "blocks.0.hook_resid_post"
 SIGNAL = (0, 1, 2)
@@ -290,3 +292,16 @@ def test_explorers_that_cannot_be(world):
         Explorer(world(n_each=1), n_controls=0)
     with pytest.raises(SelectionError, match="a subspace, and shares are shown of neurons"):
         Explorer(world(n_each=1, selector="pca"))
+
+
+def test_a_neuron_with_a_dossier_says_what_it_says(world):
+    plate, disc = world(), world(category="disc", seed=1)
+    made = dossier(plate, k=3, n_random=2, crops=False, bootstrap=Bootstrap(n_draws=20))
+    explorer = Explorer([plate, disc], dossiers=made)
+    own = int(made.neurons["channel"].iloc[0])
+    view = explorer.neuron(POINT, own)
+    assert dict(view.dossier) == {"plate": made.sentences("plate", POINT, own)}
+    assert "Rank 1 of 16 by variance; selected" in " ".join(view.dossier["plate"])
+    other = next(c for c in range(16) if c not in set(made.neurons["channel"]))
+    assert dict(explorer.neuron(POINT, other).dossier) == {}
+    assert dict(Explorer([plate, disc]).neuron(POINT, own).dossier) == {}
