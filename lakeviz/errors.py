@@ -95,7 +95,7 @@ class NotFittedError(LakevizError):
 
 
 class HostError(LakevizError):
-    """A host detector is unknown, not installed, or cannot work with this tower or these features."""
+    """A host detector is unknown, not installed, or cannot work with this tower or features."""
 
 
 class MetricError(LakevizError):
