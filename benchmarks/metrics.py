@@ -17,6 +17,7 @@ import os
 import time
 from collections.abc import Callable
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 from scipy import ndimage
@@ -71,7 +72,7 @@ def anomalib_metrics() -> Callable[[np.ndarray, np.ndarray], Values] | None:
     classes = dict(zip(FOUR, (am.AUROC, am.AUPR, am.F1Max, am.AUPRO)))
 
     def compute(maps: np.ndarray, masks: np.ndarray) -> Values:
-        batch = SimpleNamespace(
+        batch: Any = SimpleNamespace(
             anomaly_map=torch.from_numpy(maps), gt_mask=torch.from_numpy(masks).int()
         )
         values = {}
