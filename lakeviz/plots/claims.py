@@ -157,7 +157,7 @@ def claims_by_point_figure(verdicts: pd.DataFrame) -> go.Figure:
                 name=f"{verdict} ({len(own)})",
             )
         )
-    short = [_short(p) for p in points]
+    short = [short_points(p) for p in points]
     fig.update_xaxes(
         title_text="hook point",
         tickvals=list(range(len(points))),
@@ -177,7 +177,8 @@ def claims_by_point_figure(verdicts: pd.DataFrame) -> go.Figure:
     return fig
 
 
-def _short(points: str) -> str:
+def short_points(points: str) -> str:
+    """Name of some hook points, as an axis has room for."""
     first, *others = points.split(", ")
     return plain(first.replace(".hook_resid_post", "")) + (f" + {len(others)}" if others else "")
 

@@ -115,7 +115,8 @@ def test_hook_points_join_and_come_back(several, tmp_path):
     assert again.verdicts.equals(joined.verdicts)
     assert again.provenance["settings"]["rules"]["1 minus_random"].startswith("supported: interval")
     table = headline(joined)
-    assert list(table.columns) == ["claim", POINT, NEXT]
+    assert list(table.columns) == ["claim", "blocks.0", "blocks.1"]
+    assert table["claim"].iloc[0] == "1. beats random"
     assert len(figures(joined)) == 3
 
 

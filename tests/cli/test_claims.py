@@ -40,7 +40,7 @@ def test_table_report_and_single_blocks(root, tmp_path, capsys):
     result = ClaimsResult.from_parquet(tmp_path / "out/studies/claims")
     assert result.points[1:] == ["blocks.3.hook_resid_post"]
     assert len(result.verdicts) == 20
-    assert "10. The memory of the selected neurons" in said
+    assert "10. needs little memory" in said
     assert result.summary() in said
     page = (tmp_path / "out/report.html").read_text()
     assert "The claims of the paper" in page

@@ -6,7 +6,7 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from lakeviz.claims import ClaimsResult
-from lakeviz.plots.claims import claims_by_point_figure, claims_figure
+from lakeviz.plots.claims import claims_by_point_figure, claims_figure, short_points
 from lakeviz.plots.tables import where
 
 
@@ -27,14 +27,16 @@ def headline(result: ClaimsResult) -> pd.DataFrame:
     """Verdict of every claim with what was found, or its verdicts at each hook point."""
     first = where(result.verdicts, points=result.points[0])
     rows = []
-    for claim, statement in zip(first["claim"], first["statement"], strict=True):
+    columns = ("claim", "name", "statement")
+    for claim, name, statement in zip(*(first[column] for column in columns), strict=True):
         own = where(result.verdicts, claim=claim).set_index("points")
-        row = {"claim": f"{claim}. {statement}"}
+        several = len(result.points) > 1
+        row = {"claim": f"{claim}. {str(name).replace('_', ' ') if several else statement}"}
         if len(result.points) == 1:
             told = own.loc[result.points[0]]
             said = [str(told["finding"]), str(told["reason"])]
             row |= {"verdict": str(told["verdict"]), "finding": "; ".join(s for s in said if s)}
         else:
-            row |= {points: str(own.loc[points, "verdict"]) for points in result.points}
+            row |= {short_points(p): str(own.loc[p, "verdict"]) for p in result.points}
         rows.append(row)
     return pd.DataFrame(rows)
