@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from lakeviz.claims.case import Case
-from lakeviz.claims.claim import Claim, Part, by_category
-from lakeviz.claims.effects import Effect, Pooled
+from lakeviz.claims.claim import Claim, Part
+from lakeviz.claims.effects import Effect, Pooled, pool
 from lakeviz.claims.rules import Superiority
 
 _PART = "saved"
@@ -20,17 +20,13 @@ def _bytes(case: Case) -> tuple[int, int]:
     return own, everything
 
 
-def _measure(case: Case) -> Mapping[str, Effect]:
-    own, everything = _bytes(case)
-    return {_PART: Effect(1 - own / everything)}
-
-
 def measure(cases: Sequence[Case]) -> Mapping[str, Pooled]:
     """Share of the memory of all channels that the selection saves; exact."""
-    found = by_category(cases, _measure)[_PART]
-    kept = sum(_bytes(case)[0] for case in cases) / len(cases) / 2**20
+    sizes = {case.data.category: _bytes(case) for case in cases}
+    kept = sum(own for own, _ in sizes.values()) / len(sizes) / 2**20
     note = f"a gallery of the selected neurons takes {kept:.2f} MiB per category"
-    return {_PART: Pooled(found.at, found.over, found.rows, found.reason, lambda level: note)}
+    rows = {category: Effect(1 - own / of_all) for category, (own, of_all) in sizes.items()}
+    return {_PART: pool(rows, note=lambda level: note)}
 
 
 CLAIM = Claim(
