@@ -26,8 +26,8 @@ from torch import Tensor
 
 from lakeviz import load_model, read_dataset
 from lakeviz.activations import ChannelStatistics, capture_activations
-from lakeviz.analysis.knockout.incremental import SingleKnockouts
 from lakeviz.lake import Gallery, NeuronSelection, select
+from lakeviz.studies.knockout.leave_one_out import SingleKnockouts
 
 GOAL, N_CHANNELS = 3.0, 100
 

@@ -5,58 +5,27 @@ Names are loaded on first use: ``import lakeviz`` costs nothing.
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-__version__ = "0.1.0"
+from lakeviz.lazy import lazy_face
+from lakeviz.version import __version__
 
 if TYPE_CHECKING:
     from lakeviz.activations import capture_activations, capture_to_store, stream_statistics
-    from lakeviz.analysis.study_capture import capture_study
-    from lakeviz.analysis.study_data import StudyData
-    from lakeviz.analysis.study_run import StudyRun
     from lakeviz.data import Dataset, read_dataset
     from lakeviz.data.synthetic import write_benchmark
     from lakeviz.explorer import explore
     from lakeviz.lake import Evaluation, Gallery, Lake, LakeOptions, NeuronSelection, select
-    from lakeviz.lake.persist import load_evaluation, load_lake, save_evaluation, save_lake
-    from lakeviz.lake.run import RunResult, RunSpec, execute
     from lakeviz.models import load_model, models_table
-    from lakeviz.plugins import compare_host, score_maps
     from lakeviz.report import write_report
-    from lakeviz.results import load_study
-
-_HOME = {
-    "Dataset": "data",
-    "Evaluation": "lake",
-    "Gallery": "lake",
-    "Lake": "lake",
-    "LakeOptions": "lake",
-    "NeuronSelection": "lake",
-    "RunResult": "lake.run",
-    "RunSpec": "lake.run",
-    "StudyData": "analysis.study_data",
-    "StudyRun": "analysis.study_run",
-    "capture_activations": "activations",
-    "capture_study": "analysis.study_capture",
-    "capture_to_store": "activations",
-    "compare_host": "plugins",
-    "execute": "lake.run",
-    "explore": "explorer",
-    "load_evaluation": "lake.persist",
-    "load_lake": "lake.persist",
-    "load_model": "models",
-    "load_study": "results",
-    "models_table": "models",
-    "read_dataset": "data",
-    "save_evaluation": "lake.persist",
-    "save_lake": "lake.persist",
-    "score_maps": "plugins",
-    "select": "lake",
-    "stream_statistics": "activations",
-    "write_benchmark": "data.synthetic",
-    "write_report": "report",
-}
+    from lakeviz.runs.run import RunResult, RunSpec, execute
+    from lakeviz.runs.storage import load_evaluation, load_lake, save_evaluation, save_lake
+    from lakeviz.studies.base.capture import capture_study
+    from lakeviz.studies.base.captured import StudyData
+    from lakeviz.studies.base.registry import load_study
+    from lakeviz.studies.base.study_run import StudyRun
+    from lakeviz.studies.hosts import compare_host
+    from lakeviz.studies.score_maps import score_maps
 
 __all__ = [
     "Dataset",
@@ -92,11 +61,37 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> Any:
-    if name not in _HOME:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
-
-
-def __dir__() -> list[str]:
-    return __all__
+__getattr__, __dir__ = lazy_face(
+    __name__,
+    {
+        "Dataset": "data",
+        "Evaluation": "lake",
+        "Gallery": "lake",
+        "Lake": "lake",
+        "LakeOptions": "lake",
+        "NeuronSelection": "lake",
+        "RunResult": "runs.run",
+        "RunSpec": "runs.run",
+        "StudyData": "studies.base.captured",
+        "StudyRun": "studies.base.study_run",
+        "capture_activations": "activations",
+        "capture_study": "studies.base.capture",
+        "capture_to_store": "activations",
+        "compare_host": "studies.hosts",
+        "execute": "runs.run",
+        "explore": "explorer",
+        "load_evaluation": "runs.storage",
+        "load_lake": "runs.storage",
+        "load_model": "models",
+        "load_study": "studies.base.registry",
+        "models_table": "models",
+        "read_dataset": "data",
+        "save_evaluation": "runs.storage",
+        "save_lake": "runs.storage",
+        "score_maps": "studies.score_maps",
+        "select": "lake",
+        "stream_statistics": "activations",
+        "write_benchmark": "data.synthetic",
+        "write_report": "report",
+    },
+)

@@ -20,9 +20,9 @@ from browser import Browser, start
 from lab import open_notebook, run_all, serving
 
 from lakeviz import RunSpec, StudyRun, execute, write_report
-from lakeviz.analysis import knockout
 from lakeviz.data.synthetic import write_benchmark
 from lakeviz.lake import LakeOptions
+from lakeviz.studies import knockout
 
 CATEGORY = "gear"
 WIDTH, HEIGHT = 1360, 1000

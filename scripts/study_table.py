@@ -9,7 +9,7 @@ import argparse
 from importlib import import_module
 from pathlib import Path
 
-from lakeviz.analysis import load_study
+from lakeviz.studies import load_study
 
 
 def main() -> None:

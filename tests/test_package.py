@@ -17,16 +17,16 @@ FLOORS = (
     "data",
     "models",
     "activations",
-    "lake",
-    "analysis",
-    "plugins",
-    "claims",
+    "metrics",
     "plots",
+    "lake",
+    "runs",
+    "studies",
     "explorer",
     "report",
     "cli",
 )
-# metrics is a leaf that any floor from lake on may use; plots know no model either.
+# Metrics and figures know neither data nor a model.
 NEVER = {
     "metrics": {*FLOORS},
     "plots": {*FLOORS},
@@ -34,7 +34,7 @@ NEVER = {
 
 
 # joblib stores by pickle; only its parallel calls are used, in one file.
-JOBLIB_FILE = ROOT / "analysis/sweep/parallel.py"
+JOBLIB_FILE = ROOT / "studies/sweep/backends.py"
 JOBLIB = {
     "joblib.Parallel",
     "joblib.delayed",

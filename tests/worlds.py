@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from lakeviz.analysis.study_data import StudyData
 from lakeviz.lake import LakeOptions, VisualOptions
+from lakeviz.studies.base.captured import StudyData
 
 POINT = "blocks.0.hook_resid_post"
 

@@ -26,7 +26,7 @@ from sphinx.application import Sphinx
 from sphinx.errors import ExtensionError
 from sphinx.util.docutils import SphinxDirective
 
-from lakeviz.report.embedding import embed, theme_templates
+from lakeviz.plots.html import embed, theme_templates
 
 PLOTLY = Path(plotly.__file__).parent / "package_data" / "plotly.min.js"
 SCRATCH = "gallery-data"

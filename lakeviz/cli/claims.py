@@ -14,8 +14,8 @@ from lakeviz.cli.studies.common import conclude
 from lakeviz.errors import ConfigError
 
 if TYPE_CHECKING:
-    from lakeviz.analysis import StudyRun
-    from lakeviz.claims import Case, ClaimSettings
+    from lakeviz.studies import StudyRun
+    from lakeviz.studies.claims import Case, ClaimSettings
 
 _POOL = 24  # normal images that contaminated fits are drawn from, where there are as many
 
@@ -40,11 +40,11 @@ def claims(dataset: str | None, manifest: Path | None, out: Path, **given: Any) 
     corrected for looking at all of them. Makes the run first, or takes the one that is in --out,
     and adds the table to its report.
     """
-    from lakeviz.analysis import StudyRun
-    from lakeviz.claims import ClaimSettings, ClaimsResult, judge_claims
     from lakeviz.cli.tables import show
-    from lakeviz.lake.run import execute
-    from lakeviz.report.sections.studies.claims import headline
+    from lakeviz.runs.run import execute
+    from lakeviz.studies import StudyRun
+    from lakeviz.studies.claims import ClaimSettings, ClaimsResult, judge_claims
+    from lakeviz.studies.claims.section import headline
 
     level, _, name = given["metric"].partition(":")
     settings = ClaimSettings(
@@ -81,7 +81,7 @@ def _cases(run: StudyRun, settings: ClaimSettings, depth: int | None) -> Iterato
 
 
 def _case(run: StudyRun, category: str, settings: ClaimSettings, blocks: range | None) -> Case:
-    from lakeviz.claims import Case
+    from lakeviz.studies.claims import Case
 
     announce(category)
     points = None if blocks is None else list(blocks)

@@ -30,7 +30,7 @@ def demo(
     from lakeviz.cli.run import announce, finish
     from lakeviz.data.synthetic import CATEGORIES, HELD_OUT, TRAINED, write_benchmark
     from lakeviz.lake import LakeOptions
-    from lakeviz.lake.run import RunSpec, execute
+    from lakeviz.runs.run import RunSpec, execute
 
     data = out / "data"
     chosen = categories or CATEGORIES

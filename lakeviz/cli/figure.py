@@ -11,8 +11,8 @@ import click
 from lakeviz.errors import ConfigError
 
 if TYPE_CHECKING:
-    from lakeviz.plots.export import Width
-    from lakeviz.report.saved import Saved
+    from lakeviz.plots.print.export import Width
+    from lakeviz.runs.saved import Saved
 
 
 def print_width(
@@ -59,7 +59,7 @@ def figure(
     KIND is one of the figures of --list, or the name of a study. Beside the figure lies a JSON file
     with its title, caption and data, and with what made it.
     """
-    from lakeviz.report.saved import open_saved
+    from lakeviz.runs.saved import open_saved
 
     if listing:
         folder = result or (Path(kind) if kind else None)
@@ -68,7 +68,7 @@ def figure(
     if kind is None or result is None or out is None:
         raise ConfigError("name a KIND, a RESULT and a file with --out; kinds: lakeviz figure -h")
     from lakeviz.plots import save_figure
-    from lakeviz.plots.page_layout import suiting_width
+    from lakeviz.plots.print.layout import suiting_width
     from lakeviz.report.figures import make_figure
 
     command = _command(kind, result, out, given)

@@ -12,7 +12,7 @@ from lakeviz.cli.options import make_loading, make_options, run_options
 from lakeviz.errors import ConfigError
 
 if TYPE_CHECKING:
-    from lakeviz.lake.run import RunResult, RunSpec
+    from lakeviz.runs.run import RunResult, RunSpec
 
 
 @click.command()
@@ -22,7 +22,7 @@ def run(dataset: str | None, manifest: Path | None, out: Path, **given: Any) -> 
 
     Running the same command again goes on where it stopped.
     """
-    from lakeviz.lake.run import execute
+    from lakeviz.runs.run import execute
 
     spec = asked_spec(dataset, manifest, given)
     finish(execute(spec, out, loading=make_loading(given), announce=announce))
@@ -38,7 +38,7 @@ def asked_spec(dataset: str | None, manifest: Path | None, given: dict[str, Any]
     """
     from dataclasses import replace
 
-    from lakeviz.lake.run import spec_from_manifest
+    from lakeviz.runs.run import spec_from_manifest
 
     if manifest is not None:
         spec = spec_from_manifest(manifest)
@@ -51,7 +51,7 @@ def asked_spec(dataset: str | None, manifest: Path | None, given: dict[str, Any]
 def make_spec(dataset: str, given: dict[str, Any]) -> RunSpec:
     """Turn the options of the command line into a run's settings."""
     from lakeviz.data import FewShotDraw, read_dataset
-    from lakeviz.lake.run import RunSpec
+    from lakeviz.runs.run import RunSpec
 
     reader_options = {}
     if given["split_seed"] is not None:
@@ -106,10 +106,10 @@ def finish(
         What the report says of the run instead of its settings: ``dataset``, ``command``.
     """
     from lakeviz.cli.tables import show
-    from lakeviz.lake.persist import write_json
-    from lakeviz.lake.run import MANIFEST
     from lakeviz.report import write_report
-    from lakeviz.results import load_studies
+    from lakeviz.runs.run import MANIFEST
+    from lakeviz.runs.storage import write_json
+    from lakeviz.studies.base.registry import load_studies
 
     shown = {"groups": groups or {}, **(described or {})}
     manifest = result.manifest | shown

@@ -59,7 +59,7 @@ def score(**given: Any) -> None:
     from lakeviz.cli.tables import show
     from lakeviz.lake import ImageScoreRule
     from lakeviz.metrics import Bootstrap
-    from lakeviz.plugins import score_maps
+    from lakeviz.studies.score_maps import score_maps
 
     result = score_maps(
         given["maps"],

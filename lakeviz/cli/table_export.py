@@ -41,7 +41,7 @@ def table(
     import pandas as pd
 
     from lakeviz.report.latex import DEFAULT_METRICS, metrics_table
-    from lakeviz.report.saved import open_saved
+    from lakeviz.runs.saved import open_saved
 
     named = names or tuple(path.resolve().name for path in runs)
     if len(named) != len(runs) or len(set(named)) != len(named):

@@ -7,12 +7,13 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import pandas as pd
 
-from lakeviz.analysis.evidence import against, difference
-from lakeviz.analysis.study_data import StudyData
-from lakeviz.analysis.yardstick import Measurement, Metric, Yardstick
 from lakeviz.explorer.fitted import Fitted, Stopped
 from lakeviz.explorer.views import Dropped
+from lakeviz.lake.paired_evaluator import Yardstick
 from lakeviz.metrics import Bootstrap
+from lakeviz.metrics.estimates import against, difference
+from lakeviz.metrics.measurement import Measurement, Metric
+from lakeviz.studies.base.captured import StudyData
 
 METRICS: tuple[Metric, ...] = (("image", "auroc"), ("pixel", "aupro"))
 _BOOTSTRAP = Bootstrap(n_draws=200)

@@ -11,13 +11,13 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from lakeviz.analysis.study_data import StudyData
 from lakeviz.errors import DataError
 from lakeviz.explorer.views import Dropped, Place
-from lakeviz.lake.maps import join_layers
-from lakeviz.lake.opened import Memory, split
+from lakeviz.lake.attribution import Memory, split
+from lakeviz.lake.score_maps import join_layers
 from lakeviz.lake.visual import fit_selections
 from lakeviz.plots import ColourRange, colour_range
+from lakeviz.studies.base.captured import StudyData
 
 
 class Stopped(Exception):  # noqa: N818 - not an error: newer work has come in

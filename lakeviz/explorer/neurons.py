@@ -7,11 +7,11 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from lakeviz.analysis.dossier import DossierResult
 from lakeviz.errors import SelectionError
 from lakeviz.explorer.fitted import Fitted
 from lakeviz.explorer.views import NeuronView, Place
 from lakeviz.lake.normalisation import standardiser
+from lakeviz.studies.dossier import DossierResult
 
 FIRED = 3.0
 """Standard deviations of the normal tokens from which on a patch counts as fired."""

@@ -6,11 +6,11 @@ import numpy as np
 import pandas as pd
 import torch
 
-from lakeviz.analysis.study_data import StudyData
 from lakeviz.errors import ConfigError
 from lakeviz.explorer.fitted import Fitted
+from lakeviz.lake.attribution import Memory, Parts, split
 from lakeviz.lake.normalisation import standardiser
-from lakeviz.lake.opened import Memory, Parts, split
+from lakeviz.studies.base.captured import StudyData
 
 
 def patch_facts(data: StudyData, index: int, *, n_neurons: int = 3) -> pd.DataFrame:

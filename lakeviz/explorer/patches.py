@@ -10,7 +10,7 @@ from torch import Tensor
 
 from lakeviz.explorer.fitted import Fitted
 from lakeviz.explorer.views import Place, PointView
-from lakeviz.lake.opened import Memory, split
+from lakeviz.lake.attribution import Memory, split
 
 
 def point_view(

@@ -15,7 +15,7 @@ from lakeviz.data import load_image
 from lakeviz.errors import LakevizError
 from lakeviz.explorer.fitted import Fitted
 from lakeviz.explorer.views import Place
-from lakeviz.lake.maps import upsample
+from lakeviz.lake.score_maps import upsample
 from lakeviz.plots import heat_layer, mask_outlines
 from lakeviz.plots.heatmap import fit_within
 

@@ -6,15 +6,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lakeviz.analysis.dossier import DossierResult
-from lakeviz.analysis.result import STUDIES, STUDY_FILE
-from lakeviz.analysis.study_capture import capture_study
-from lakeviz.analysis.study_data import StudyData
-from lakeviz.analysis.study_run import StudyRun
 from lakeviz.data import FewShotDraw
 from lakeviz.data.table import sample_id
 from lakeviz.errors import ConfigError, DataError
 from lakeviz.lake import Evaluation, Lake
+from lakeviz.studies.base.capture import capture_study
+from lakeviz.studies.base.captured import StudyData
+from lakeviz.studies.base.result import STUDIES, STUDY_FILE
+from lakeviz.studies.base.study_run import StudyRun
+from lakeviz.studies.dossier import DossierResult
 
 if TYPE_CHECKING:
     from lakeviz.explorer.widget import ExplorerWidget

@@ -11,9 +11,6 @@ import pandas as pd
 from jaxtyping import Float
 from torch import Tensor
 
-from lakeviz.analysis.dossier import DossierResult
-from lakeviz.analysis.study_data import StudyData
-from lakeviz.analysis.yardstick import Measurement
 from lakeviz.data.dataset import unknown_category
 from lakeviz.errors import ConfigError, DataError, SelectionError
 from lakeviz.explorer.effects import effects, yardstick_of
@@ -28,6 +25,9 @@ from lakeviz.explorer.views import (
     PatchView,
     Place,
 )
+from lakeviz.metrics.measurement import Measurement
+from lakeviz.studies.base.captured import StudyData
+from lakeviz.studies.dossier import DossierResult
 
 N_CONTROLS = 5
 
@@ -320,7 +320,7 @@ class Explorer:
             change with its interval (paired over images), control_mean, control_low and
             control_high (smallest and largest of the draws), difference to the control with its
             interval (over images and over the choice of one random set, see
-            :mod:`lakeviz.analysis.evidence`), n_draws, n_images, and the reason where a metric is
+            :mod:`lakeviz.metrics.estimates`), n_draws, n_images, and the reason where a metric is
             missing. With nothing off there is nothing to compare: intact alone.
 
         Raises

@@ -5,10 +5,10 @@ from lakeviz.lake.detector import Lake, LakeOptions
 from lakeviz.lake.evaluation import Evaluation, evaluate
 from lakeviz.lake.gallery import Gallery, Neighbours
 from lakeviz.lake.layers import default_layers, layer_points
-from lakeviz.lake.maps import ImageScoreRule, ScoreMaps, upsample
 from lakeviz.lake.normalisation import Normalisation, normalise
 from lakeviz.lake.prompts import PromptEnsemble
 from lakeviz.lake.robust import mad, trimmed_variance
+from lakeviz.lake.score_maps import ImageScoreRule, ScoreMaps, upsample
 from lakeviz.lake.selection import NeuronSelection, Selection, SubspaceSelection
 from lakeviz.lake.selectors import SELECTORS, Selector, get_selector, register_selector, select
 from lakeviz.lake.text import TextBranch, TextOptions, fit_text

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from lakeviz.lake.maps import PixelMaps, ScoreMaps
+from lakeviz.lake.score_maps import PixelMaps, ScoreMaps
 from lakeviz.metrics import Bootstrap, Comparison, Conventions, compare_images, compare_pixels
 
 if TYPE_CHECKING:
     from lakeviz.data import Dataset
-    from lakeviz.lake.truth import Truth
+    from lakeviz.lake.ground_truth import Truth
 
 CONTROL_METRICS = ("auroc", "aupro")
 CONTROL_PREFIX = "control/"

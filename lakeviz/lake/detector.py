@@ -21,8 +21,8 @@ from lakeviz.activations import (
 from lakeviz.data import Dataset, FewShotDraw
 from lakeviz.errors import DataError, NotFittedError, TextBranchError
 from lakeviz.lake.layers import layer_points
-from lakeviz.lake.maps import ScoreMaps, join_layers, stack_parts, to_grid
 from lakeviz.lake.options import DEFAULT_TEXT_WEIGHT, LakeOptions
+from lakeviz.lake.score_maps import ScoreMaps, join_layers, stack_parts, to_grid
 from lakeviz.lake.selectors import check_k, get_selector
 from lakeviz.lake.text import TextBranch, fit_text, text_obstacle
 from lakeviz.lake.visual import BranchSpec, VisualBranch, fit_branches
@@ -291,15 +291,15 @@ class Lake:
         return self._description
 
     def save(self, folder: str | Path) -> Path:
-        """Write the fitted detector; see :func:`lakeviz.lake.persist.save_lake`."""
-        from lakeviz.lake.persist import save_lake
+        """Write the fitted detector; see :func:`lakeviz.runs.storage.save_lake`."""
+        from lakeviz.runs.storage import save_lake
 
         return save_lake(self, folder)
 
     @staticmethod
     def load(folder: str | Path, model: VisionModel) -> Lake:
-        """Read a detector back; see :func:`lakeviz.lake.persist.load_lake`."""
-        from lakeviz.lake.persist import load_lake
+        """Read a detector back; see :func:`lakeviz.runs.storage.load_lake`."""
+        from lakeviz.runs.storage import load_lake
 
         return load_lake(folder, model)
 

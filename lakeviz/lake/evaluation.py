@@ -15,11 +15,11 @@ from jaxtyping import Bool
 from lakeviz.activations import Loading
 from lakeviz.errors import DataError
 from lakeviz.lake.controls import CONTROL_PREFIX, compare_controls
-from lakeviz.lake.maps import PixelMaps, ScoreMaps
+from lakeviz.lake.ground_truth import Truth, mask_at
 from lakeviz.lake.metric_rows import image_rows, pixel_rows
 from lakeviz.lake.provenance import provenance_of
+from lakeviz.lake.score_maps import PixelMaps, ScoreMaps
 from lakeviz.lake.selection import NeuronSelection
-from lakeviz.lake.truth import Truth, mask_at
 from lakeviz.metrics import Bootstrap, Conventions
 from lakeviz.showing import Shown, table_html
 
@@ -85,15 +85,15 @@ class Evaluation(Shown):
         return float(keyed.loc[(part, level, metric)])
 
     def save(self, folder: str | Path) -> Path:
-        """Write the evaluation; see :func:`lakeviz.lake.persist.save_evaluation`."""
-        from lakeviz.lake.persist import save_evaluation
+        """Write the evaluation; see :func:`lakeviz.runs.storage.save_evaluation`."""
+        from lakeviz.runs.storage import save_evaluation
 
         return save_evaluation(self, folder)
 
     @staticmethod
     def load(folder: str | Path, dataset: Dataset) -> Evaluation:
-        """Read an evaluation back; see :func:`lakeviz.lake.persist.load_evaluation`."""
-        from lakeviz.lake.persist import load_evaluation
+        """Read an evaluation back; see :func:`lakeviz.runs.storage.load_evaluation`."""
+        from lakeviz.runs.storage import load_evaluation
 
         return load_evaluation(folder, dataset)
 

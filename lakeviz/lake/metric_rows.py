@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, Int
 
-from lakeviz.lake.truth import Truth
+from lakeviz.lake.ground_truth import Truth
 from lakeviz.metrics import (
     IMAGE_METRICS,
     PIXEL_METRICS,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from lakeviz.errors import ConfigError
-from lakeviz.lake.maps import ImageScoreRule
+from lakeviz.lake.score_maps import ImageScoreRule
 from lakeviz.lake.text import TextOptions
 from lakeviz.lake.visual import VisualOptions
 

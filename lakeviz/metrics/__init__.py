@@ -3,10 +3,11 @@
 Everything takes numpy arrays or torch tensors; nothing here needs torch or knows of models.
 """
 
-from lakeviz.metrics.bands import Band, pr_band, pro_band, roc_band
+from lakeviz.metrics.bootstrap import Bootstrap, Interval, PairedDifference
 from lakeviz.metrics.comparison import Comparison, compare_images, compare_pixels
 from lakeviz.metrics.compat import COMPAT_MODES, CompatMode, CompatResult, compat
 from lakeviz.metrics.conventions import Conventions
+from lakeviz.metrics.curve_bands import Band, pr_band, pro_band, roc_band
 from lakeviz.metrics.curves import Curve, pr_curve, pro_curve, roc_curve
 from lakeviz.metrics.image import auroc, average_precision, f1_max, image_metrics
 from lakeviz.metrics.image_intervals import image_intervals, paired_difference
@@ -19,7 +20,6 @@ from lakeviz.metrics.pixel import (
     pixel_metrics,
 )
 from lakeviz.metrics.pixel_intervals import paired_pixel_difference, pixel_intervals
-from lakeviz.metrics.resampling import Bootstrap, Interval, PairedDifference
 from lakeviz.metrics.results import (
     IMAGE_METRICS,
     PIXEL_METRICS,

@@ -14,13 +14,13 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
+from lakeviz.metrics.bootstrap import DEFAULT_BOOTSTRAP, Bootstrap, Evaluate, Interval
 from lakeviz.metrics.conventions import DEFAULT, Conventions
 from lakeviz.metrics.image import both_classes, image_metrics
 from lakeviz.metrics.image_intervals import ImageDraws
 from lakeviz.metrics.inputs import ArrayLike
 from lakeviz.metrics.pixel import check_metrics
 from lakeviz.metrics.pixel_intervals import PixelDraws, estimate_all
-from lakeviz.metrics.resampling import DEFAULT_BOOTSTRAP, Bootstrap, Evaluate, Interval
 from lakeviz.metrics.results import IMAGE_METRICS
 
 

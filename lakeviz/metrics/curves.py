@@ -9,11 +9,11 @@ from jaxtyping import Float
 
 from lakeviz.errors import ConfigError, MetricError
 from lakeviz.metrics.conventions import DEFAULT, Conventions
+from lakeviz.metrics.counts import RankCounts, rank_counts
 from lakeviz.metrics.image import both_classes
 from lakeviz.metrics.inputs import ArrayLike, is_flat, scored_images
 from lakeviz.metrics.pixel import with_resolution
 from lakeviz.metrics.pixel_counts import PixelCounts, count_images
-from lakeviz.metrics.ranking import RankCounts, rank_counts
 
 
 @dataclass(frozen=True)

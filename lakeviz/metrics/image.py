@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 
 from lakeviz.errors import MetricError
-from lakeviz.metrics import areas
+from lakeviz.metrics import formulas as areas
 from lakeviz.metrics.conventions import DEFAULT, Conventions
+from lakeviz.metrics.counts import RankCounts, rank_counts
 from lakeviz.metrics.inputs import ArrayLike, labelled_scores
-from lakeviz.metrics.ranking import RankCounts, rank_counts
 from lakeviz.metrics.results import IMAGE_METRICS, F1Max, ImageMetrics
 
 

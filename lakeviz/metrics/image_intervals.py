@@ -8,12 +8,12 @@ from functools import partial
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from lakeviz.metrics import areas
+from lakeviz.metrics import formulas as areas
+from lakeviz.metrics.bootstrap import DEFAULT_BOOTSTRAP, Bootstrap, Interval, PairedDifference
 from lakeviz.metrics.conventions import DEFAULT, Conventions
+from lakeviz.metrics.counts import rank_counts
 from lakeviz.metrics.image import both_classes, image_metrics
 from lakeviz.metrics.inputs import ArrayLike
-from lakeviz.metrics.ranking import rank_counts
-from lakeviz.metrics.resampling import DEFAULT_BOOTSTRAP, Bootstrap, Interval, PairedDifference
 from lakeviz.metrics.results import IMAGE_METRICS, check_metrics
 
 ImageCounts = Int[np.ndarray, "draw threshold"]

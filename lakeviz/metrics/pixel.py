@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from lakeviz.metrics import areas
+from lakeviz.metrics import formulas as areas
 from lakeviz.metrics.conventions import DEFAULT, Conventions
 from lakeviz.metrics.image import rank_metrics
 from lakeviz.metrics.inputs import ArrayLike, scored_images

@@ -13,8 +13,8 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float, Int
 
+from lakeviz.metrics.counts import RankCounts, Reached, Thresholds, concatenate, count_reached
 from lakeviz.metrics.inputs import ScoredImage
-from lakeviz.metrics.ranking import RankCounts, Reached, Thresholds, concatenate, count_reached
 from lakeviz.metrics.regions import region_labels
 
 ANOMALOUS = 0

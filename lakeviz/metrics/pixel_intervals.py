@@ -9,13 +9,13 @@ from functools import partial
 import numpy as np
 from jaxtyping import Float, Int
 
-from lakeviz.metrics import areas
+from lakeviz.metrics import formulas as areas
+from lakeviz.metrics.bootstrap import DEFAULT_BOOTSTRAP, Bootstrap, Interval, PairedDifference
 from lakeviz.metrics.conventions import DEFAULT, Conventions
+from lakeviz.metrics.counts import Reached, Thresholds, count_reached
 from lakeviz.metrics.inputs import ArrayLike, ScoredImage, scored_images
 from lakeviz.metrics.pixel import summarise, with_resolution
 from lakeviz.metrics.pixel_counts import DefectPixels, count_images, sorted_background
-from lakeviz.metrics.ranking import Reached, Thresholds, count_reached
-from lakeviz.metrics.resampling import DEFAULT_BOOTSTRAP, Bootstrap, Interval, PairedDifference
 from lakeviz.metrics.results import PIXEL_METRICS, PixelMetrics, check_metrics
 
 PerImage = Float[np.ndarray, "image threshold"]

@@ -3,18 +3,18 @@
 Importing this package registers the plotly templates ``lakeviz``, ``lakeviz_dark`` and ``paper``.
 """
 
-from lakeviz.plots.browser import open_browser
 from lakeviz.plots.colours import ColourRange, colour_range, heat_layer
-from lakeviz.plots.controls import controls_figure, controls_overview_figure
 from lakeviz.plots.curves import pr_figure, pro_figure, roc_figure
+from lakeviz.plots.difference_plot import controls_figure, controls_overview_figure
 from lakeviz.plots.distributions import score_figure
-from lakeviz.plots.export import save_figure
 from lakeviz.plots.gallery import Tile, choose_images, gallery_figure
 from lakeviz.plots.heatmap import heatmap_figure, overlay, png_bytes
 from lakeviz.plots.layers import layer_ranges, layers_figure
-from lakeviz.plots.neuron_matrix import neuron_category_figure, neuron_patch_figure
+from lakeviz.plots.matrix import neuron_category_figure, neuron_patch_figure
 from lakeviz.plots.outlines import mask_outlines
 from lakeviz.plots.overview import metrics_figure
+from lakeviz.plots.print.chromium import open_browser
+from lakeviz.plots.print.export import save_figure
 from lakeviz.plots.scored import Scored
 from lakeviz.plots.spectrum import selection_figure, spectrum_figure
 from lakeviz.plots.template import TEMPLATES, caption_of

@@ -7,8 +7,8 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from lakeviz.errors import ConfigError
-from lakeviz.plots.tables import numbers, rows
 from lakeviz.plots.template import ANOMALOUS, NEUTRAL, NORMAL, counted, faded, new_figure, plain
+from lakeviz.tables import numbers, rows
 
 _CLASSES = ((0, "normal", NORMAL, "circle"), (1, "anomalous", ANOMALOUS, "diamond"))
 

@@ -17,8 +17,8 @@ from PIL import Image
 from lakeviz.errors import ConfigError
 from lakeviz.plots.colours import COLOUR_SCALE, TICKS, ColourRange
 from lakeviz.plots.heatmap import overlay
-from lakeviz.plots.tables import numbers, rows
 from lakeviz.plots.template import counted, new_figure, plain
+from lakeviz.tables import numbers, rows
 
 GROUPS = {
     ("worst", 0): "Worst normal: highest scores",

@@ -6,8 +6,8 @@ import numpy as np
 import pandas as pd
 
 from lakeviz.errors import ConfigError
-from lakeviz.plots.tables import numbers
 from lakeviz.plots.template import plain
+from lakeviz.tables import numbers
 
 _COLUMNS = ("row", "column", "nearest_image", "nearest_row", "nearest_column", "distance")
 

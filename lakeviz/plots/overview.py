@@ -9,9 +9,9 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from lakeviz.errors import ConfigError
-from lakeviz.plots.controls import metric_title
-from lakeviz.plots.tables import numbers, rows, where
+from lakeviz.plots.difference_plot import metric_title
 from lakeviz.plots.template import MARKERS, PALETTE, counted, new_figure, plain
+from lakeviz.tables import numbers, rows, where
 
 DEFAULT_METRICS = (("image", "auroc"), ("pixel", "auroc"), ("pixel", "aupro"))
 

@@ -7,8 +7,8 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from lakeviz.errors import ConfigError
-from lakeviz.plots.tables import numbers, rows, where
 from lakeviz.plots.template import MARKERS, NEUTRAL, PALETTE, counted, new_figure, plain
+from lakeviz.tables import numbers, rows, where
 
 
 def spectrum_figure(

@@ -1,6 +1,6 @@
 """One self-contained HTML file about a run: it opens offline and asks the network for nothing."""
 
 from lakeviz.report.build import SECTIONS, write_report
-from lakeviz.report.run import Run, Section
+from lakeviz.report.page_model import Run, Section
 
 __all__ = ["SECTIONS", "Run", "Section", "write_report"]

@@ -18,8 +18,8 @@ from plotly.offline import get_plotlyjs
 
 from lakeviz import __version__
 from lakeviz.errors import DataError, OutputError
-from lakeviz.report.embedding import theme_templates
-from lakeviz.report.run import Run, Section, SectionMaker
+from lakeviz.plots.html import theme_templates
+from lakeviz.report.page_model import Run, Section, SectionMaker
 from lakeviz.report.sections.categories import categories
 from lakeviz.report.sections.closing import closing, dataset_name, facts, provenance
 from lakeviz.report.sections.controls import controls
@@ -27,8 +27,8 @@ from lakeviz.report.sections.overview import overview
 from lakeviz.report.sections.studies import studies as study_sections
 
 if TYPE_CHECKING:
-    from lakeviz.analysis.result import StudyResult
     from lakeviz.lake.evaluation import Evaluation
+    from lakeviz.studies.base.result import StudyResult
 
 _log = logging.getLogger(__name__)
 

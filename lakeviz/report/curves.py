@@ -7,7 +7,7 @@ import math
 import pandas as pd
 
 from lakeviz.plots import Scored
-from lakeviz.plots.tables import numbers, where
+from lakeviz.tables import numbers, where
 
 PARTS = {"score": "LAKE", "visual": "visual only", "text": "text only"}
 

@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 import plotly.graph_objects as go
 
-from lakeviz.report.saved import SavedCategory
+from lakeviz.runs.saved import SavedCategory
 
 
 @dataclass(frozen=True)

@@ -24,11 +24,11 @@ from lakeviz.plots import (
     score_figure,
     spectrum_figure,
 )
-from lakeviz.plots.tables import numbers, where
 from lakeviz.report.curves import f1_max_threshold, image_runs, measured
 from lakeviz.report.figure_request import Made, Wanted, provenance_of
 from lakeviz.report.image_figures import activations, gallery, heatmap, layers
-from lakeviz.report.saved import Saved, SavedCategory
+from lakeviz.runs.saved import Saved, SavedCategory
+from lakeviz.tables import numbers, where
 
 _METRIC = {"roc": "auroc", "pr": "average_precision"}
 
@@ -216,7 +216,7 @@ def _of_study(name: str, saved: Saved, wanted: Wanted) -> Made:
 
 def _study_figures(name: str, saved: Saved) -> tuple[list[go.Figure], Any]:
     from lakeviz.report.sections.studies import study_figures
-    from lakeviz.results import load_study
+    from lakeviz.studies.base.registry import load_study
 
     result = load_study(saved.study(name))
     return study_figures(result), result

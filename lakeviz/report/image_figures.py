@@ -25,11 +25,11 @@ from lakeviz.plots.layers import FUSED
 from lakeviz.plots.outlines import shrink_mask
 from lakeviz.report.curves import f1_max_threshold
 from lakeviz.report.figure_request import Made, Wanted, provenance_of
-from lakeviz.report.saved import Saved, SavedCategory
+from lakeviz.runs.saved import Saved, SavedCategory
 
 if TYPE_CHECKING:
-    from lakeviz.analysis.study_data import StudyData
     from lakeviz.lake.evaluation import Evaluation
+    from lakeviz.studies.base.captured import StudyData
 
 _log = logging.getLogger(__name__)
 
@@ -132,9 +132,9 @@ def captured(category: SavedCategory, index: int, wanted: Wanted) -> StudyData:
     StoreError
         If the run of the category is not found, or the weights are others.
     """
-    from lakeviz.analysis.study_capture import capture_study
-    from lakeviz.analysis.study_run import StudyRun
-    from lakeviz.lake.run import draw_normals
+    from lakeviz.runs.run import draw_normals
+    from lakeviz.studies.base.capture import capture_study
+    from lakeviz.studies.base.study_run import StudyRun
 
     if category.manifest is None:
         raise StoreError(f"{category.folder} lies in no run, so its model is not known")

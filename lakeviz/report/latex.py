@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Literal
 import pandas as pd
 
 from lakeviz.errors import ConfigError, DataError, nearest
-from lakeviz.plots.controls import metric_title
-from lakeviz.plots.tables import where
+from lakeviz.plots.difference_plot import metric_title
 from lakeviz.plots.template import counted
 from lakeviz.report.metric_rows import Content, Metric, Row, category_rows, marked, mean_rows
+from lakeviz.tables import where
 
 if TYPE_CHECKING:
     from lakeviz.lake.evaluation import Evaluation

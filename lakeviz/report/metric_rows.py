@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from lakeviz.analysis.evidence import mean_over
 from lakeviz.metrics import Bootstrap
-from lakeviz.plots.tables import where
+from lakeviz.metrics.estimates import mean_over
+from lakeviz.tables import where
 
 Metric = tuple[str, str]
 

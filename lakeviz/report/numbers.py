@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 import pandas as pd
 
-from lakeviz.plots.tables import numbers, where
+from lakeviz.tables import numbers, where
 
 NO_REASON = "not measured in this run"
 

@@ -7,14 +7,14 @@ from typing import Any
 
 import plotly.graph_objects as go
 
-from lakeviz.analysis.result import StudyResult
 from lakeviz.errors import ConfigError
 from lakeviz.lake import Evaluation, NeuronSelection
-from lakeviz.lake.run import RunResult
 from lakeviz.plots import metrics_figure, score_figure, selection_figure
-from lakeviz.plots.export import figure_page
+from lakeviz.plots.print.export import figure_page
 from lakeviz.report.curves import f1_max_threshold
 from lakeviz.report.sections.studies import study_figures
+from lakeviz.runs.run import RunResult
+from lakeviz.studies.base.result import StudyResult
 
 
 def figure_of(result: Any) -> go.Figure:

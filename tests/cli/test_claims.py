@@ -6,9 +6,9 @@ import re
 
 import pytest
 
-from lakeviz.claims import ClaimsResult
 from lakeviz.cli import main
 from lakeviz.data.synthetic import write_benchmark
+from lakeviz.studies.claims import ClaimsResult
 
 FEW = ["--k", "10", "--map-size", "24", "--no-controls", "--draws", "2", "--fits", "2"]
 

@@ -13,10 +13,10 @@ from typing import ClassVar
 import pandas as pd
 import pytest
 
-from lakeviz.analysis.result import RESULTS, StudyResult
 from lakeviz.cli import main
 from lakeviz.data.synthetic import write_benchmark
 from lakeviz.plots.template import new_figure
+from lakeviz.studies.base.result import RESULTS, StudyResult
 
 
 @pytest.fixture(scope="module")

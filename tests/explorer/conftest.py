@@ -13,9 +13,9 @@ import pytest
 import torch
 from PIL import Image
 
-from lakeviz.analysis.study_data import StudyData
 from lakeviz.data import Dataset
 from lakeviz.lake import LakeOptions, VisualOptions
+from lakeviz.studies.base.captured import StudyData
 
 POINT = "blocks.0.hook_resid_post"
 GRID = (6, 8)

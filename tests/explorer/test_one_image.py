@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 import torch
 
-from lakeviz.analysis.study_data import StudyData
 from lakeviz.errors import ConfigError, DataError, SelectionError
 from lakeviz.explorer.fitted import Fitted
 from lakeviz.explorer.one_image import patch_activations, patch_facts
 from lakeviz.lake import LakeOptions, Normalisation, VisualOptions
+from lakeviz.lake.attribution import split
 from lakeviz.lake.normalisation import KINDS
-from lakeviz.lake.opened import split
+from lakeviz.studies.base.captured import StudyData
 
 
 def by_hand(distance: str = "euclidean") -> StudyData:

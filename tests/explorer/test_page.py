@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 import lakeviz.explorer
-from lakeviz.analysis.dossier import dossier
 from lakeviz.explorer import explore
 from lakeviz.metrics import Bootstrap
+from lakeviz.studies.dossier import dossier
 
 pytestmark = pytest.mark.browser
 STATIC = Path(lakeviz.explorer.__file__).parent / "static"

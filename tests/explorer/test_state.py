@@ -8,14 +8,14 @@ import numpy as np
 import pytest
 import torch
 
-from lakeviz.analysis.dossier import dossier
-from lakeviz.analysis.study_data import TextMaps
 from lakeviz.errors import ConfigError, DataError, SelectionError
 from lakeviz.explorer import Explorer
 from lakeviz.explorer.fitted import Fitted, Stopped
 from lakeviz.lake import NeuronSelection, Normalisation, VisualOptions
 from lakeviz.lake.normalisation import KINDS
 from lakeviz.metrics import Bootstrap
+from lakeviz.studies.base.captured import TextMaps
+from lakeviz.studies.dossier import dossier
 
 POINT = "blocks.0.hook_resid_post"
 SIGNAL = (0, 1, 2)

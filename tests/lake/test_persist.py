@@ -19,16 +19,16 @@ from lakeviz.lake import (
     TextOptions,
     VisualOptions,
 )
-from lakeviz.lake.maps import ImageScoreRule
-from lakeviz.lake.persist import (
+from lakeviz.lake.provenance import as_plain
+from lakeviz.lake.score_maps import ImageScoreRule
+from lakeviz.models import load_model
+from lakeviz.runs.storage import (
     load_evaluation,
     load_lake,
     options_from_plain,
     save_evaluation,
     save_lake,
 )
-from lakeviz.lake.provenance import as_plain
-from lakeviz.models import load_model
 
 
 @pytest.fixture(scope="module")

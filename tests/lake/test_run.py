@@ -8,9 +8,9 @@ import pytest
 from lakeviz.data.synthetic import write_benchmark
 from lakeviz.errors import ConfigError, FewShotError, OutputError
 from lakeviz.lake import LakeOptions
-from lakeviz.lake import run as run_module
-from lakeviz.lake.run import RunSpec, execute, folder_name, spec_from_manifest
 from lakeviz.models import load_model
+from lakeviz.runs import run as run_module
+from lakeviz.runs.run import RunSpec, execute, folder_name, spec_from_manifest
 
 
 @pytest.fixture(scope="module")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from lakeviz.lake.truth import Truth
+from lakeviz.lake.ground_truth import Truth
 
 MASKS = [np.zeros((2, 2), bool), np.array([[True, False], [False, False]])]
 

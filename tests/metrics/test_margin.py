@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from lakeviz.errors import MetricError
-from lakeviz.metrics.margin import MarginDraws, margin
+from lakeviz.metrics.cohens_d import MarginDraws, margin
 
 
 def cohen(scores, labels):

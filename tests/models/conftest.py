@@ -16,7 +16,7 @@ from timm.models.vision_transformer import ResPostBlock
 from timm.models.vision_transformer import VisionTransformer as TimmVisionTransformer
 from torch import nn
 
-from lakeviz.models.hooked import HookedTower
+from lakeviz.models.hooks.hooked_tower import HookedTower
 
 
 def open_clip_vit(**options: Any) -> nn.Module:

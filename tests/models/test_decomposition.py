@@ -9,10 +9,10 @@ import torch
 from open_clip.transformer import VisionTransformer
 from torch import nn
 
-from lakeviz.analysis.decompose import Decomposer
-from lakeviz.analysis.decompose.decomposition import Decomposition
 from lakeviz.errors import ConfigError, HookError, ModelError
-from lakeviz.models.hooked import HookedTower
+from lakeviz.models.hooks.hooked_tower import HookedTower
+from lakeviz.studies.decompose import Decomposer
+from lakeviz.studies.decompose.decomposer import Decomposition
 
 
 def _biased(case):

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from lakeviz.errors import HookError
-from lakeviz.models.adapter import BlockParts
+from lakeviz.models.towers.base import BlockParts
 
 CLOSE = {"rtol": 1e-5, "atol": 2e-6}
 
@@ -167,8 +167,8 @@ def test_value_value_needs_blocks_that_exist(plain, n):
 def test_per_head_points_refuse_dropout_in_training():
     from open_clip.transformer import Attention
 
-    from lakeviz.models.attention import explicit_attention
-    from lakeviz.models.open_clip_vit import PackedAttentionView
+    from lakeviz.models.hooks.attention import explicit_attention
+    from lakeviz.models.towers.open_clip_vit import PackedAttentionView
 
     attn = Attention(8, num_heads=2, attn_drop=0.5).train()
     with pytest.raises(HookError, match="eval"):

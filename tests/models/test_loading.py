@@ -159,7 +159,7 @@ def test_half_precision_weights_on_disk_load_as_fp32(tmp_path):
 
 
 def test_tiny_is_the_embedded_folder(tmp_path, monkeypatch):
-    from lakeviz.models import catalog
+    from lakeviz.models.load import catalog
 
     model = write_folder(tmp_path)
     monkeypatch.setattr(catalog, "TINY_DIR", tmp_path)
@@ -535,7 +535,7 @@ def test_published_timm_weights_load_strictly_and_equal_timms_own(real_data):
 
 
 def test_the_embedded_model_loads_offline_through_open_clip_like_any_other():
-    from lakeviz.models.catalog import TINY_DIR
+    from lakeviz.models.load.catalog import TINY_DIR
 
     model = load_model()
     own = open_clip.create_model(f"local-dir:{TINY_DIR}").eval().requires_grad_(False)

@@ -8,9 +8,9 @@ import pytest
 import torch
 
 from lakeviz.errors import HookDidNotFireError, HookError, HookNotEditableError
-from lakeviz.models.hooked import HookedTower
-from lakeviz.models.points import InputTap, Point
-from lakeviz.models.taps import read_only
+from lakeviz.models.hooks.hook_points import InputTap, Point
+from lakeviz.models.hooks.hooked_tower import HookedTower
+from lakeviz.models.hooks.taps import read_only
 
 TOLERANCE = {"rtol": 1e-5, "atol": 2e-6}
 

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from lakeviz.errors import ConfigError
-from lakeviz.plots.contamination import (
+from lakeviz.studies.contamination.figures import (
     contamination_changes_figure,
     contamination_figure,
     selection_stability_figure,

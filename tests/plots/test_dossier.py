@@ -7,11 +7,11 @@ import pandas as pd
 import pytest
 from worlds import POINT, World
 
-from lakeviz.analysis.dossier import DossierResult, dossier
 from lakeviz.errors import ConfigError
 from lakeviz.metrics import Bootstrap
 from lakeviz.plots import caption_of
-from lakeviz.plots.dossier import Shown, neuron_dossier_figure
+from lakeviz.studies.dossier import DossierResult, dossier
+from lakeviz.studies.dossier.figures import Shown, neuron_dossier_figure
 
 EVIL = "<img src=x onerror=alert(1)>"
 SHARES = ["share_normal", "share_anomalous"]

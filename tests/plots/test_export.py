@@ -16,9 +16,10 @@ from PIL import Image
 from plotly.subplots import make_subplots
 
 from lakeviz.errors import ConfigError, OutputError
-from lakeviz.plots import TEMPLATES, Scored, browser, open_browser, roc_figure, save_figure
-from lakeviz.plots.page_layout import fit_to_page, suiting_width
-from lakeviz.plots.sidecar import describe_figure
+from lakeviz.plots import TEMPLATES, Scored, open_browser, roc_figure, save_figure
+from lakeviz.plots.print import chromium as browser
+from lakeviz.plots.print.figure_metadata import describe_figure
+from lakeviz.plots.print.layout import fit_to_page, suiting_width
 from lakeviz.plots.template import new_figure
 
 EVIL = "</script><img src=x onerror=alert(1)>"

@@ -18,7 +18,7 @@ from lakeviz.plots import (
     score_figure,
     spectrum_figure,
 )
-from lakeviz.plots.controls import mean_interval
+from lakeviz.plots.difference_plot import mean_interval
 from lakeviz.plots.template import PALETTE, TEMPLATES, new_figure
 
 

@@ -6,8 +6,8 @@ import pandas as pd
 import pytest
 
 from lakeviz.errors import ConfigError
-from lakeviz.plots.knockout import knockout_contrasts_figure, knockout_curves_figure
-from lakeviz.plots.knockout_neurons import neuron_importance_figure
+from lakeviz.studies.knockout.figures import knockout_contrasts_figure, knockout_curves_figure
+from lakeviz.studies.knockout.neuron_figures import neuron_importance_figure
 
 COMMON = {"category": "c", "kind": "score", "mode": "remove", "part": "visual"}
 

@@ -8,13 +8,13 @@ import torch
 from PIL import Image
 
 from lakeviz import Lake, load_model
-from lakeviz.analysis.study_data import StudyData
 from lakeviz.data import read_dataset
 from lakeviz.data.synthetic import write_benchmark
 from lakeviz.errors import ConfigError
-from lakeviz.lake.maps import join_layers
+from lakeviz.lake.score_maps import join_layers
 from lakeviz.plots import caption_of, colour_range, layer_ranges, layers_figure
 from lakeviz.plots.layers import join_error
+from lakeviz.studies.base.captured import StudyData
 
 RNG = np.random.default_rng(0)
 LABELS = np.array([0, 0, 0, 1])

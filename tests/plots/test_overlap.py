@@ -7,8 +7,8 @@ import pandas as pd
 import pytest
 
 from lakeviz.errors import ConfigError
-from lakeviz.plots.overlap import overlap_ceiling_figure, overlap_matrix_figure
-from lakeviz.plots.overlap_sets import neuron_sets_figure, shared_neurons_figure
+from lakeviz.studies.overlap.figures import overlap_ceiling_figure, overlap_matrix_figure
+from lakeviz.studies.overlap.set_figures import neuron_sets_figure, shared_neurons_figure
 
 PAIRS = pd.DataFrame(
     {

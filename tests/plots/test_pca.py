@@ -7,8 +7,16 @@ import pandas as pd
 import pytest
 
 from lakeviz.errors import ConfigError
-from lakeviz.plots.pca import metrics_by_size_figure, pca_differences_figure, retained_figure
-from lakeviz.plots.pca_geometry import diagonality_figure, eigenvalue_figure, nearness_figure
+from lakeviz.studies.pca.figures import (
+    metrics_by_size_figure,
+    pca_differences_figure,
+    retained_figure,
+)
+from lakeviz.studies.pca.geometry_figures import (
+    diagonality_figure,
+    eigenvalue_figure,
+    nearness_figure,
+)
 
 SIZES = [1, 4, 20, 192]
 

@@ -10,10 +10,10 @@ import plotly.graph_objects as go
 import pytest
 
 from lakeviz.errors import ConfigError
-from lakeviz.plots.sweep import sweep_lines_figure
-from lakeviz.plots.sweep_contrasts import sweep_contrasts_figure
-from lakeviz.plots.sweep_grid import sweep_heat_figure, sweep_parallel_figure
 from lakeviz.plots.template import DASHES, MARKERS, PALETTE
+from lakeviz.studies.sweep.contrast_figures import sweep_contrasts_figure
+from lakeviz.studies.sweep.figures import sweep_lines_figure
+from lakeviz.studies.sweep.grid_figures import sweep_heat_figure, sweep_parallel_figure
 
 SHOWN = {"level": "image", "metric": "auroc"}
 

@@ -8,7 +8,10 @@ from pathlib import Path
 import pytest
 
 from lakeviz import RunSpec, StudyRun, execute, write_report
-from lakeviz.analysis import (
+from lakeviz.data.synthetic import write_benchmark
+from lakeviz.lake import LakeOptions
+from lakeviz.metrics import Bootstrap
+from lakeviz.studies import (
     StudyResult,
     SweepSpec,
     contamination,
@@ -18,10 +21,7 @@ from lakeviz.analysis import (
     pca,
     sweep,
 )
-from lakeviz.analysis.overlap import run_items
-from lakeviz.data.synthetic import write_benchmark
-from lakeviz.lake import LakeOptions
-from lakeviz.metrics import Bootstrap
+from lakeviz.studies.overlap import run_items
 
 pytestmark = pytest.mark.browser
 EVIL = "<img src=x onerror=alert(1)>"

@@ -10,8 +10,8 @@ import pytest
 from worlds import World
 
 from lakeviz import write_report
-from lakeviz.analysis.dossier import DossierResult, dossier
 from lakeviz.metrics import Bootstrap
+from lakeviz.studies.dossier import DossierResult, dossier
 
 pytestmark = pytest.mark.browser
 EVIL = "<img src=x onerror=alert(1)>"

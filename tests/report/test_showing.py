@@ -12,8 +12,8 @@ from nbclient import NotebookClient
 
 from lakeviz.errors import ConfigError
 from lakeviz.lake import NeuronSelection
-from lakeviz.lake.run import RunResult
 from lakeviz.report.showing import figure_of
+from lakeviz.runs.run import RunResult
 
 EVIL = "<img src=x onerror=alert(1)>"
 

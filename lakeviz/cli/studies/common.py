@@ -11,10 +11,10 @@ import click
 from lakeviz.cli.options import image_size, loading_options, make_loading, stack
 
 if TYPE_CHECKING:
-    from lakeviz.analysis.result import StudyResult
-    from lakeviz.analysis.study_data import StudyData
-    from lakeviz.analysis.study_run import StudyRun
     from lakeviz.metrics import Bootstrap
+    from lakeviz.studies.base.captured import StudyData
+    from lakeviz.studies.base.result import StudyResult
+    from lakeviz.studies.base.study_run import StudyRun
 
 Command = Callable[..., Any]
 
@@ -50,7 +50,7 @@ def several_runs_options(command: Command) -> Command:
 
 def open_run(run: Path, given: dict[str, Any]) -> StudyRun:
     """Open the run a command names."""
-    from lakeviz.analysis.study_run import StudyRun
+    from lakeviz.studies.base.study_run import StudyRun
 
     return StudyRun.open(
         run,
@@ -80,7 +80,7 @@ def each_category(run: StudyRun, given: dict[str, Any], **settings: Any) -> Iter
 def conclude(run: StudyRun, results: Sequence[StudyResult]) -> None:
     """Join the categories, write the result and the report anew, and print what was found."""
     from lakeviz.report import write_report
-    from lakeviz.results import load_studies
+    from lakeviz.studies.base.registry import load_studies
 
     first = results[0]
     result = type(first).join(results)

@@ -11,8 +11,8 @@ import click
 from lakeviz.cli.studies.common import conclude, make_bootstrap, open_run, study_options
 
 if TYPE_CHECKING:
-    from lakeviz.analysis.study_data import StudyData
-    from lakeviz.analysis.study_run import StudyRun
+    from lakeviz.studies.base.captured import StudyData
+    from lakeviz.studies.base.study_run import StudyRun
 
 
 @click.command()
@@ -57,8 +57,8 @@ def contamination(run: Path, **given: Any) -> None:
 
     The defective images are test images that are set aside and never tested on.
     """
-    from lakeviz.analysis.contamination import contamination as contaminate
-    from lakeviz.analysis.contamination.study import FRACTIONS
+    from lakeviz.studies.contamination import contamination as contaminate
+    from lakeviz.studies.contamination.study import FRACTIONS
 
     opened = open_run(run, given)
     results = [

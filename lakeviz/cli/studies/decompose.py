@@ -41,8 +41,8 @@ def decompose(run: Path, **given: Any) -> None:
     Every part's contribution along the anomaly direction, between normal and anomalous test images,
     beside random directions and shuffled labels; and mean-ablation of its direct effect.
     """
-    from lakeviz.analysis.decompose import decompose as decompose_one
-    from lakeviz.analysis.decompose.study import SIZES
+    from lakeviz.studies.decompose import decompose as decompose_one
+    from lakeviz.studies.decompose.study import SIZES
 
     opened = open_run(run, given)
     results = [

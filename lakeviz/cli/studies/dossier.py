@@ -64,9 +64,9 @@ def dossier(run: Path, **given: Any) -> None:
     Highest patches and patches over the range, normal against defective activations, knock-outs,
     shares of the distance, correlated neurons, and text labels where the model has text.
     """
-    from lakeviz.analysis.dossier import dossier as make
-    from lakeviz.analysis.dossier import read_words
-    from lakeviz.analysis.dossier.words import TEMPLATES
+    from lakeviz.studies.dossier import dossier as make
+    from lakeviz.studies.dossier import read_words
+    from lakeviz.studies.dossier.vocabulary import TEMPLATES
 
     words = None if given["words"] is None else read_words(given["words"])
     opened = open_run(run, given)

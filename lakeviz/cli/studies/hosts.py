@@ -17,7 +17,7 @@ from lakeviz.cli.studies.common import (
 )
 from lakeviz.errors import ConfigError
 
-# As lakeviz.plugins.hosts has them; named here too, so that --help need not import it.
+# As lakeviz.studies.hosts.detectors has them; named here too, so that --help need not import it.
 _HOSTS = ("patch_nn", "lof", "pca_residual", "patchcore", "padim", "winclip", "zero_shot")
 
 
@@ -63,8 +63,9 @@ def hosts(run: Path, **given: Any) -> None:
 
     Each host alone, with the neurons, and with the controls: metrics, memory, time per image.
     """
-    from lakeviz.plugins import compare_host, get_host
-    from lakeviz.plugins.compare.study import SELECTIONS
+    from lakeviz.studies.hosts import compare_host
+    from lakeviz.studies.hosts.detectors import get_host
+    from lakeviz.studies.hosts.study import SELECTIONS
 
     settings = _settings(given["settings"], given["hosts"])
     # Made before anything is captured, so that a missing library is told at once.

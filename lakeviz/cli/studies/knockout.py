@@ -16,7 +16,7 @@ from lakeviz.cli.studies.common import (
 )
 from lakeviz.errors import ConfigError
 
-# As lakeviz.analysis.knockout has them; named here too, so that --help need not import it.
+# As lakeviz.studies.knockout has them; named here too, so that --help need not import it.
 _KINDS = ("score", "forward", "weights")
 _TOKENS = ("all", "patch", "cls")
 _REFERENCES = ("zero", "mean", "resample")
@@ -80,7 +80,7 @@ def knockout(run: Path, **given: Any) -> None:
 
     Single neurons are knocked out too, and their importance is compared with their variance.
     """
-    from lakeviz.analysis.knockout import knockout as knock_out
+    from lakeviz.studies.knockout import knockout as knock_out
 
     choices = {n: given[n] for n in ("tokens", "reference", "point") if given[n] is not None}
     if choices and "forward" not in given["kinds"]:

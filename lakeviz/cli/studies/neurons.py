@@ -40,7 +40,7 @@ from lakeviz.cli.studies.common import (
 @click.option("--crops/--no-crops", default=True, help="Keep small pictures of driving patches.")
 def neurons(run: Path, **given: Any) -> None:
     """Measure how well each selected neuron of RUN tells defects, beside random neurons."""
-    from lakeviz.analysis.neurons import neurons as measure
+    from lakeviz.studies.neurons import neurons as measure
 
     opened = open_run(run, given)
     results = [

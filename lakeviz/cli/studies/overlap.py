@@ -12,9 +12,9 @@ from lakeviz.cli.studies.common import conclude, open_run, several_runs_options
 from lakeviz.errors import ConfigError
 
 if TYPE_CHECKING:
-    from lakeviz.analysis.study_run import StudyRun
+    from lakeviz.studies.base.study_run import StudyRun
 
-# As lakeviz.analysis.overlap has them; named here too, so that --help need not import it.
+# As lakeviz.studies.overlap has them; named here too, so that --help need not import it.
 _ACROSS = ("category", "dataset", "layer", "shots", "seed")
 
 
@@ -45,9 +45,9 @@ def overlap(runs: tuple[Path, ...], **given: Any) -> None:
     the first. Pairs are read against random sets of the same size, variance-matched sets, the
     other categories' common ranking, and the overlap of a category with itself.
     """
-    from lakeviz.analysis.overlap import overlap as compare
-    from lakeviz.analysis.overlap import run_items
     from lakeviz.cli.run import announce
+    from lakeviz.studies.overlap import overlap as compare
+    from lakeviz.studies.overlap import run_items
 
     if len(runs) > 1 and given["root"] is not None:
         raise ConfigError("--root moves the data of one run; name it with one run only")

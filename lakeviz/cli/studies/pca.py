@@ -39,8 +39,8 @@ def pca(run: Path, **given: Any) -> None:
     Also: how much variance each keeps, how near the two subspaces are, and how diagonal the
     covariance is, since the two are the same only where it is.
     """
-    from lakeviz.analysis.pca import pca as compare
-    from lakeviz.analysis.pca.study import SELECTORS
+    from lakeviz.studies.pca import pca as compare
+    from lakeviz.studies.pca.study import SELECTORS
 
     opened = open_run(run, given)
     results = [

@@ -40,8 +40,8 @@ def sweep(run: Path, **given: Any) -> None:
     """
     from dataclasses import replace
 
-    from lakeviz.analysis.sweep import SweepSpec, read_grid
-    from lakeviz.analysis.sweep import sweep as evaluate
+    from lakeviz.studies.sweep import SweepSpec, read_grid
+    from lakeviz.studies.sweep import sweep as evaluate
 
     opened = open_run(run, given)
     grid = read_grid(given["grid"])

@@ -21,13 +21,13 @@ from lakeviz.plots import (
     spectrum_figure,
 )
 from lakeviz.plots.colours import TICKS
-from lakeviz.plots.tables import numbers, where
+from lakeviz.plots.html import EmbeddedFigure, embed, without_figure
 from lakeviz.report.curves import f1_max_threshold, image_runs, measured
-from lakeviz.report.embedding import EmbeddedFigure, embed, without_figure
 from lakeviz.report.numbers import Footnotes, metric
+from lakeviz.report.page_model import Run, Section
 from lakeviz.report.pictures import colour_bar, frame, strips
-from lakeviz.report.run import Run, Section
 from lakeviz.report.sections import controls as control_section
+from lakeviz.tables import numbers, where
 
 if TYPE_CHECKING:
     from lakeviz.lake.evaluation import Evaluation

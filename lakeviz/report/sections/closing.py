@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from lakeviz.plots.controls import CONTROL_NAMES, control_order, metric_title
-from lakeviz.plots.tables import numbers, where
+from lakeviz.plots.difference_plot import CONTROL_NAMES, control_order, metric_title
 from lakeviz.plots.template import counted
-from lakeviz.report.run import Group, Run, Section
+from lakeviz.report.page_model import Group, Run, Section
 from lakeviz.report.sections.studies import anchor
+from lakeviz.tables import numbers, where
 
 _COMPARED = (("image", "auroc"), ("pixel", "aupro"))
 _MEASURED = (("image", "auroc"), ("pixel", "auroc"), ("pixel", "aupro"))

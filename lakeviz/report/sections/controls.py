@@ -8,11 +8,11 @@ import numpy as np
 import pandas as pd
 
 from lakeviz.plots import controls_figure, controls_overview_figure
-from lakeviz.plots.controls import CONTROL_NAMES, control_order, mean_interval, metric_title
-from lakeviz.plots.tables import numbers, rows, where
-from lakeviz.report.embedding import EmbeddedFigure, embed
+from lakeviz.plots.difference_plot import CONTROL_NAMES, control_order, mean_interval, metric_title
+from lakeviz.plots.html import EmbeddedFigure, embed
 from lakeviz.report.numbers import Footnotes, Number, show
-from lakeviz.report.run import Run, Section
+from lakeviz.report.page_model import Run, Section
+from lakeviz.tables import numbers, rows, where
 
 _MEASURES = (("image", "auroc"), ("pixel", "auroc"), ("pixel", "aupro"))
 _DRAWN = (("image", "auroc"), ("pixel", "aupro"))

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 
 from lakeviz.errors import ConfigError
 from lakeviz.plots import metrics_figure
-from lakeviz.plots.controls import METRIC_NAMES
-from lakeviz.report.embedding import EmbeddedFigure, embed, without_figure
+from lakeviz.plots.difference_plot import METRIC_NAMES
+from lakeviz.plots.html import EmbeddedFigure, embed, without_figure
 from lakeviz.report.numbers import Footnotes, Number, mean_metric, metric
-from lakeviz.report.run import Group, Run, Section
+from lakeviz.report.page_model import Group, Run, Section
 
 _COLUMNS = (
     ("image", "auroc"),

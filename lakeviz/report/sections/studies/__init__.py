@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING, Any
 import plotly.graph_objects as go
 
 from lakeviz.errors import ConfigError, LakevizError
-from lakeviz.report.embedding import EmbeddedFigure, embed, without_figure
-from lakeviz.report.run import Run, Section
+from lakeviz.plots.html import EmbeddedFigure, embed, without_figure
+from lakeviz.report.page_model import Run, Section
 
 if TYPE_CHECKING:
     from types import ModuleType
 
-    from lakeviz.analysis.result import StudyResult
+    from lakeviz.studies.base.result import StudyResult
 
 
 def studies(run: Run) -> list[Section]:
@@ -48,7 +48,8 @@ def study_figures(result: StudyResult) -> list[go.Figure]:
 
 
 def _shown(result: StudyResult) -> ModuleType:
-    home = f"{__name__}.{result.name}"
+    room = {"score": "score_maps"}.get(result.name, result.name)
+    home = f"lakeviz.studies.{room}." + ("pages" if room == "dossier" else "section")
     if find_spec(home) is None:
         raise ConfigError(f"how a study {result.name!r} is drawn is not known")
     return import_module(home)

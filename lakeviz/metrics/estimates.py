@@ -1,0 +1,158 @@
+"""From measurements to evidence: differences with intervals, controls, corrected p-values.
+
+The interval of a difference to a random control answers "by how much does this set differ from *a*
+random set of the same size": every draw resamples the images and takes one member of the control at
+random. So it covers both the choice of images and the choice of the random set, and a set that is
+itself no better than a random one is called different as rarely as the level says.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float
+from scipy.stats import false_discovery_control
+from scipy.stats import t as student_t
+
+from lakeviz.metrics.bootstrap import Bootstrap
+from lakeviz.metrics.measurement import Measurement, Metric
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A number with its interval."""
+
+    value: float
+    low: float
+    high: float
+
+    @property
+    def verdict(self) -> str:
+        """``"higher"`` or ``"lower"`` where the interval leaves out zero, else ``"undecided"``."""
+        if self.low > 0:
+            return "higher"
+        return "lower" if self.high < 0 else "undecided"
+
+    def columns(self, name: str = "") -> dict[str, float]:
+        """Columns of a tidy table: ``value, low, high``, or ``NAME, NAME_low, NAME_high``."""
+        if not name:
+            return {"value": self.value, "low": self.low, "high": self.high}
+        return {name: self.value, f"{name}_low": self.low, f"{name}_high": self.high}
+
+    def __str__(self) -> str:
+        return f"{self.value:.3f} [{self.low:.3f}, {self.high:.3f}]"
+
+    def signed(self) -> str:
+        """Write with a sign, as differences are."""
+        return f"{self.value:+.3f} [{self.low:+.3f}, {self.high:+.3f}]"
+
+
+NOT_MEASURED = Estimate(np.nan, np.nan, np.nan)
+
+
+def quantile_interval(draws: Float[np.ndarray, " draw"], level: float) -> tuple[float, float]:
+    """Percentile interval of draws; NaN where a draw is NaN."""
+    tail = (1 - level) / 2
+    low, high = np.quantile(draws, [tail, 1 - tail])
+    return float(low), float(high)
+
+
+def estimate(one: Measurement, metric: Metric, bootstrap: Bootstrap) -> Estimate:
+    """A metric of one condition, with its interval over images."""
+    return Estimate(one.values[metric], *quantile_interval(one.draws[metric], bootstrap.level))
+
+
+def mean_estimate(members: Sequence[Measurement], metric: Metric, bootstrap: Bootstrap) -> Estimate:
+    """Mean over the members of a group; its interval is that of one member, drawn at random.
+
+    So it holds the spread between members as well as that over images: it is the band in which
+    another random set would be expected.
+    """
+    value = float(np.mean([m.values[metric] for m in members]))
+    return Estimate(value, *quantile_interval(one_of(members, metric, bootstrap), bootstrap.level))
+
+
+def difference(
+    one: Measurement, other: Measurement, metric: Metric, bootstrap: Bootstrap
+) -> Estimate:
+    """How much higher ``one`` is than ``other``, paired over images."""
+    gap = one.draws[metric] - other.draws[metric]
+    value = one.values[metric] - other.values[metric]
+    return Estimate(value, *quantile_interval(gap, bootstrap.level))
+
+
+def against(
+    one: Measurement, members: Sequence[Measurement], metric: Metric, bootstrap: Bootstrap
+) -> Estimate:
+    """How much higher ``one`` is than a control with one or more members.
+
+    The value is the difference to their mean; the interval is paired over images and takes one
+    member at random in each draw (see the module).
+    """
+    gap = one.draws[metric] - one_of(members, metric, bootstrap)
+    value = one.values[metric] - float(np.mean([m.values[metric] for m in members]))
+    return Estimate(value, *quantile_interval(gap, bootstrap.level))
+
+
+def n_below(one: Measurement, members: Sequence[Measurement], metric: Metric) -> int:
+    """Number of members that lie strictly below ``one``."""
+    return sum(m.values[metric] < one.values[metric] for m in members)
+
+
+def one_of(
+    members: Sequence[Measurement], metric: Metric, bootstrap: Bootstrap
+) -> Float[np.ndarray, " draw"]:
+    """Draws of a control: in each, one of its members, every one (nearly) equally often."""
+    draws = np.stack([m.draws[metric] for m in members])
+    if len(members) == 1:
+        return draws[0]
+    # A stream of its own, so that members and images are drawn independently. Equal shares instead
+    # of independent picks: the members' part of the interval then has no noise of its own.
+    generator = np.random.default_rng([bootstrap.seed, len(members)])
+    picks = generator.permutation(np.arange(draws.shape[1]) % len(members))
+    return np.take_along_axis(draws, picks[None], axis=0)[0]
+
+
+def mean_over(values: Float[np.ndarray, " unit"], bootstrap: Bootstrap) -> Estimate:
+    """Mean over units (categories, draws) with Student's interval over the units.
+
+    There are few units as a rule, and a percentile bootstrap of few is far too narrow: of two, it
+    is clear of zero half the time where there is nothing. A single unit has no interval: it is NaN.
+    Only the level is taken from ``bootstrap``.
+    """
+    values = np.asarray(values, dtype=np.float64)
+    if len(values) < 2:
+        return Estimate(float(values.mean()) if len(values) else np.nan, np.nan, np.nan)
+    mean, error = float(values.mean()), float(values.std(ddof=1) / np.sqrt(len(values)))
+    reach = float(student_t.ppf((1 + bootstrap.level) / 2, len(values) - 1)) * error
+    return Estimate(mean, mean - reach, mean + reach)
+
+
+def benjamini_hochberg(p_values: Float[np.ndarray, " test"]) -> Float[np.ndarray, " test"]:
+    """P-values corrected for their number; NaN stays NaN and is not counted as a test.
+
+    Benjamini and Hochberg, "Controlling the False Discovery Rate", JRSS B 1995.
+
+    >>> benjamini_hochberg(np.array([0.01, 0.02, 0.04, np.nan])).round(3)
+    array([0.03, 0.03, 0.04,  nan])
+    """
+    p_values = np.asarray(p_values, dtype=np.float64)
+    corrected = np.full(p_values.shape, np.nan)
+    tested = np.isfinite(p_values)
+    if tested.any():
+        corrected[tested] = false_discovery_control(p_values[tested])
+    return corrected
+
+
+def rank_p_value(observed: float, null: Float[np.ndarray, " draw"]) -> float:
+    """One-sided p-value of a value among draws of a null: (1 + draws as high) / (1 + draws).
+
+    Phipson and Smyth, "Permutation P-values Should Never Be Zero", SAGMB 2010.
+
+    >>> rank_p_value(3, np.array([1, 2, 3, 4]))
+    0.6
+    """
+    null = np.asarray(null)
+    return float((1 + np.count_nonzero(null >= observed)) / (1 + null.size))

@@ -1,0 +1,35 @@
+"""What one condition measured: exact values of some metrics, and their values on resamples."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from jaxtyping import Float
+
+Metric = tuple[str, str]
+"""Level (``"image"`` or ``"pixel"``) and name of a metric."""
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """What one condition measured.
+
+    Attributes
+    ----------
+    values : mapping of metric to float
+        Exact, on all images.
+    draws : mapping of metric to float array [draw]
+        On each resample of the images. Equal positions are equal images in every measurement of
+        one evaluator, so that any two can be subtracted draw by draw.
+    """
+
+    values: Mapping[Metric, float]
+    draws: Mapping[Metric, Float[np.ndarray, " draw"]] = field(repr=False)
+
+
+def metric_columns(metrics: Sequence[Metric]) -> Iterator[tuple[Metric, dict[str, str]]]:
+    """Yield each metric with its two columns of a tidy table."""
+    for level, name in metrics:
+        yield (level, name), {"level": level, "metric": name}

@@ -1,0 +1,1 @@
+"""Load a model: what was asked for, where its weights lie, and which library builds it."""

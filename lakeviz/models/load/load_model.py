@@ -1,0 +1,135 @@
+"""``load_model``: every way to a :class:`VisionModel`, and one clear error for each wrong turn."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+
+from lakeviz.errors import ConfigError
+from lakeviz.models.hooks.hooked_tower import HookedTower
+from lakeviz.models.load import catalog
+from lakeviz.models.load.request import Request, check_divisible
+from lakeviz.models.vision_model import VisionModel
+
+_PRECISIONS = ("fp32", "bf16", "fp16")
+
+
+def load_model(
+    name: str = "tiny",
+    pretrained: str | bool | None = None,
+    *,
+    device: str | torch.device = "cpu",
+    precision: str = "fp32",
+    image_size: int | tuple[int, int] | None = None,
+    seed: int = 0,
+    cache_dir: str | Path | None = None,
+    quick_gelu: bool | None = None,
+) -> VisionModel:
+    """Load a model by name, frozen and in eval mode, ready to be read and edited.
+
+    Parameters
+    ----------
+    name
+        ``tiny`` (embedded in the package), an open_clip name, ``timm/<name>``,
+        ``local-dir:<folder>`` (an open_clip folder) or ``hf-hub:<repository>``.
+    pretrained
+        For an open_clip name: a tag, a ``.pt`` or ``.safetensors`` file, or ``"random"``. For timm:
+        True (download), a weights file, or ``"random"``. None for the names that carry weights.
+        Random weights are only given when asked for by ``"random"``. The network is only used for a
+        tag, for True, and for ``hf-hub:``.
+    device
+        Any PyTorch device.
+    precision
+        ``fp32``, ``bf16`` or ``fp16`` (in open_clip models normalisations stay in fp32).
+    image_size
+        Pixels, or ``(height, width)``; position embeddings are interpolated by the library. None
+        keeps the model's own.
+    seed
+        Seed of random weights.
+    cache_dir
+        Where downloads are kept (default: the library's own place).
+    quick_gelu
+        Overrides the activation of an open_clip architecture. Only needed where no model name has
+        the activation the weights were trained with.
+
+    Returns
+    -------
+    VisionModel
+
+    Raises
+    ------
+    UnknownModelError
+        Unknown name or tag; with the nearest ones.
+    QuickGELUMismatchError
+        The weights were trained with another activation (raised before any download).
+    CheckpointError
+        The file is missing, damaged, or belongs to another architecture.
+    DownloadError
+        The network refused.
+    ConfigError
+        A device, precision or image size that cannot be had.
+    """
+    if precision not in _PRECISIONS:
+        raise ConfigError(f"precision must be one of {', '.join(_PRECISIONS)}, not {precision!r}")
+    request = Request(
+        name=name,
+        pretrained=pretrained,
+        device=_device(device),
+        precision=precision,
+        size=_image_size(image_size),
+        seed=seed,
+        cache_dir=None if cache_dir is None else str(Path(cache_dir).expanduser()),
+        quick_gelu=quick_gelu,
+    )
+    if name.startswith(catalog.TIMM_PREFIX):
+        from lakeviz.models.load.timm import load_timm as load
+    else:
+        from lakeviz.models.load.open_clip import load_open_clip as load
+    model = load(request)
+    model.module.eval().requires_grad_(False)
+    _check_image_size(model, request.size)
+    _check_half_on_cpu(model.tower, precision)
+    return model
+
+
+def _image_size(value: int | tuple[int, int] | None) -> tuple[int, int] | None:
+    if value is None:
+        return None
+    size = (value, value) if isinstance(value, int) else tuple(value)
+    if len(size) != 2 or any(not isinstance(n, int) or n < 1 for n in size):
+        raise ConfigError(f"image_size must be pixels or (height, width), not {value!r}")
+    return size
+
+
+def _device(device: str | torch.device) -> torch.device:
+    try:
+        where = torch.device(device)
+        torch.empty(0, device=where)
+    except (RuntimeError, AssertionError) as e:
+        reason = str(e).splitlines()[0]
+        raise ConfigError(f"device {str(device)!r} is not available: {reason}") from e
+    return where
+
+
+def _check_image_size(model: VisionModel, size: tuple[int, int] | None) -> None:
+    """Whatever the library did with the size asked for, the tower now has to take it."""
+    if size is None:
+        return
+    if model.image_size != size:
+        native = "x".join(map(str, model.image_size))
+        raise ConfigError(f"{model.name} cannot change its image size from {native}")
+    check_divisible(model.patch_size, size, model.name)
+
+
+def _check_half_on_cpu(tower: HookedTower, precision: str) -> None:
+    """Some CPU builds lack half-precision kernels: find out now, not in the middle of a run."""
+    if precision == "fp32" or tower.device.type != "cpu":
+        return
+    height, width = tower.adapter.image_size
+    try:
+        tower(torch.zeros(1, 3, height, width))
+    except (RuntimeError, NotImplementedError) as e:
+        raise ConfigError(
+            f"this CPU cannot run the model in {precision} ({str(e).splitlines()[0]}); use fp32"
+        ) from e

@@ -1,0 +1,305 @@
+"""Load open_clip models: by name with a tag or file, from a folder, from the hub, or ``tiny``."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from lakeviz.errors import CheckpointError, ConfigError, DownloadError, UnknownModelError
+from lakeviz.models.hooks.hooked_tower import HookedTower
+from lakeviz.models.load import catalog
+from lakeviz.models.load.checkpoints import checkpoint_path, fitting, is_torchscript, read_state
+from lakeviz.models.load.request import Request, check_divisible, no_weights_asked, own_generator
+from lakeviz.models.preprocess import preprocess_of
+from lakeviz.models.text import TextEncoder
+from lakeviz.models.vision_model import VisionModel
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where an open_clip model comes from.
+
+    Attributes
+    ----------
+    create
+        The name open_clip builds it by.
+    config
+        Its architecture.
+    weights
+        Its checkpoint, already on this machine; None for random weights.
+    online
+        Whether the network was asked for.
+    tag
+        open_clip's entry of the pretrained tag, which carries the preprocessing.
+    tokenizer
+        The name open_clip builds the tokenizer by.
+    """
+
+    create: str
+    config: dict[str, Any]
+    weights: Path | None
+    online: bool
+    tokenizer: str
+    tag: dict[str, Any] = field(default_factory=dict)
+
+
+def load_open_clip(request: Request) -> VisionModel:
+    """Load an open_clip model as asked for."""
+    import open_clip
+
+    source = _source(request)
+    _check_image_size(request, source)
+    options: dict[str, Any] = {
+        "precision": request.precision,
+        "device": request.device,
+        "cache_dir": request.cache_dir,
+        "pretrained_text": False,
+        "force_image_size": request.size,
+    }
+    if request.quick_gelu is not None:
+        options["quick_gelu"] = request.quick_gelu
+
+    def bare() -> Any:
+        return open_clip.create_model(source.create, load_weights=False, **options)
+
+    with _library(source, request.name), own_generator(request.seed):
+        if source.weights is None:
+            model = bare()
+        else:
+            with fitting(request.name, source.weights, bare):
+                model = _create_with_file(source, source.weights, options, bare)
+            _resize_same_count(model, request, source)
+    return _vision_model(model, request, source)
+
+
+def _source(request: Request) -> Source:
+    name = request.name
+    if name == "tiny":
+        if not (catalog.TINY_DIR / "open_clip_config.json").is_file():
+            raise CheckpointError(f"the embedded model is missing from {catalog.TINY_DIR}")
+        return _folder(request, catalog.TINY_DIR)
+    if name.startswith(catalog.LOCAL_PREFIX):
+        return _folder(request, Path(name.removeprefix(catalog.LOCAL_PREFIX)).expanduser())
+    if name.startswith(catalog.HUB_PREFIX):
+        return _hub(request)
+    return _named(request)
+
+
+def _folder(request: Request, folder: Path) -> Source:
+    from open_clip.factory import _find_checkpoint_in_dir
+
+    _refuse_pretrained(request)
+    if not folder.is_dir():
+        raise UnknownModelError(f"{request.name}: there is no folder {folder}")
+    config_file = folder / "open_clip_config.json"
+    try:
+        config = json.loads(config_file.read_text())["model_cfg"]
+    except (OSError, ValueError, KeyError) as e:
+        raise CheckpointError(
+            f"{config_file} is missing or holds no model_cfg: {folder} is no open_clip folder"
+        ) from e
+    found = _find_checkpoint_in_dir(folder)
+    if found is None:
+        raise CheckpointError(f"{folder} holds no weights (open_clip_model.safetensors)")
+    create = f"{catalog.LOCAL_PREFIX}{folder}"
+    return Source(create, config, Path(found), online=False, tokenizer=create)
+
+
+def _hub(request: Request) -> Source:
+    from huggingface_hub import hf_hub_download
+    from open_clip.pretrained import download_pretrained_from_hf
+
+    _refuse_pretrained(request)
+    repository = request.name.removeprefix(catalog.HUB_PREFIX)
+    with _download(f"the model {request.name}"):
+        config = hf_hub_download(repository, "open_clip_config.json", cache_dir=request.cache_dir)
+        download_pretrained_from_hf(repository, cache_dir=request.cache_dir)
+    # Both files now lie in one snapshot folder, which is an open_clip folder like any other.
+    source = _folder(request, Path(config).parent)
+    return replace(source, online=True, tokenizer=request.name)
+
+
+def _named(request: Request) -> Source:
+    import open_clip
+
+    name, pretrained = request.name, request.pretrained
+    config = catalog.open_clip_config(name)
+    source = Source(name, config, None, online=False, tokenizer=name)
+    if pretrained == "random":
+        return source
+    if not isinstance(pretrained, str):
+        tags = ", ".join(catalog.pretrained_tags(name)) or "none"
+        raise no_weights_asked(name, f"a tag ({tags}), a .pt or .safetensors file")
+    quick = request.quick_gelu
+    if quick is None:
+        quick = config.get("quick_gelu", False)
+    path = checkpoint_path(pretrained)
+    if path is not None:
+        trained = True if is_torchscript(path) else catalog.quick_gelu_of_file(name, path)
+        catalog.check_quick_gelu(name, quick, pretrained, trained)
+        return replace(source, weights=path)
+    tag = catalog.tag_config(name, pretrained)
+    catalog.check_quick_gelu(name, quick, pretrained, bool(tag.get("quick_gelu", False)))
+    with _download(f"the weights {pretrained!r} of {name}"):
+        downloaded = Path(open_clip.download_pretrained(tag, cache_dir=request.cache_dir))
+    return replace(source, weights=downloaded, online=True, tag=tag)
+
+
+def _refuse_pretrained(request: Request) -> None:
+    if request.pretrained is not None:
+        raise ConfigError(
+            f"{request.name} carries its own weights: leave out pretrained={request.pretrained!r}"
+        )
+
+
+@contextmanager
+def _download(what: str) -> Iterator[None]:
+    try:
+        yield
+    except Exception as e:  # the hub, urllib and the file system each have their own errors
+        raise DownloadError(
+            f"{what} could not be had ({(str(e).splitlines() or [type(e).__name__])[0][:200]}); "
+            "check the network, or fetch the files elsewhere and give a path as pretrained "
+            "or a local-dir:<folder> as the model"
+        ) from e
+
+
+@contextmanager
+def _hub_parts(name: str) -> Iterator[None]:
+    """Some text towers are defined on the Hugging Face hub: say so when they cannot be had."""
+    try:
+        yield
+    except OSError as e:
+        if "huggingface.co" not in str(e):
+            raise
+        raise DownloadError(
+            f"the text tower of {name} is defined on the Hugging Face hub, which was not asked for "
+            "or cannot be reached; use a model with its own text tower, or a local-dir:<folder>"
+        ) from e
+
+
+def _create_with_file(
+    source: Source, weights: Path, options: dict[str, Any], bare: Callable[[], Any]
+) -> Any:
+    import open_clip
+    from open_clip.model import resize_pos_embed
+    from open_clip.transform import merge_preprocess_dict
+
+    if is_torchscript(weights):
+        model, state = bare(), read_state(weights)
+        resize_pos_embed(state, model)
+        model.load_state_dict(state)
+        return model
+    if source.create.startswith(catalog.LOCAL_PREFIX):
+        return open_clip.create_model(source.create, **options)
+    overlay = merge_preprocess_dict({}, source.tag)
+    return open_clip.create_model(
+        source.create, pretrained=str(weights), force_preprocess_cfg=overlay, **options
+    )
+
+
+def _check_image_size(request: Request, source: Source) -> None:
+    """Refuse early what can be seen from the configuration; the rest is checked when loaded."""
+    vision, size = source.config["vision_cfg"], request.size
+    if size is None or "timm_model_name" in vision:
+        return
+    native = _pair(vision.get("image_size", 224))
+    if not isinstance(vision["layers"], list | tuple):
+        check_divisible(_pair(vision.get("patch_size", 16)), size, request.name)
+    elif size != native:
+        raise ConfigError(
+            f"{request.name} is a ResNet whose attention pool has a fixed grid: image_size must "
+            f"be {native[0]}"
+        )
+
+
+def _resize_same_count(model: Any, request: Request, source: Source) -> None:
+    """Interpolate position embeddings where open_clip does not notice that the grid changed.
+
+    open_clip compares numbers of positions, so 16x16 patches loaded into an 8x32 grid would keep
+    the order of the square grid.
+    """
+    vision = source.config["vision_cfg"]
+    if request.size is None or not hasattr(model.visual, "grid_size"):
+        return
+    native, patch = _pair(vision.get("image_size", 224)), _pair(vision.get("patch_size", 16))
+    old, new = (native[0] // patch[0], native[1] // patch[1]), tuple(model.visual.grid_size)
+    if old == new or old[0] * old[1] != new[0] * new[1]:
+        return
+    from timm.layers.pos_embed import resample_abs_pos_embed
+
+    embedding = model.visual.positional_embedding
+    resized = resample_abs_pos_embed(embedding.data[None], list(new), list(old))
+    embedding.data.copy_(resized[0])
+
+
+def _pair(value: int | tuple[int, int]) -> tuple[int, int]:
+    return (value, value) if isinstance(value, int) else (value[0], value[1])
+
+
+def _vision_model(model: Any, request: Request, source: Source) -> VisionModel:
+    tower = HookedTower(model.visual)
+    tower.eval()
+
+    def make_tokenizer() -> Any:
+        import open_clip
+
+        # Without the network, unless the weights came over it.
+        with _library(source, request.name), _download(f"the tokenizer of {request.name}"):
+            return open_clip.get_tokenizer(source.tokenizer, cache_dir=request.cache_dir)
+
+    scale, bias = getattr(model, "logit_scale", None), getattr(model, "logit_bias", None)
+    return VisionModel(
+        name=request.name,
+        pretrained=request.pretrained,
+        module=model,
+        tower=tower,
+        preprocess=preprocess_of(model.visual.preprocess_cfg, tower.adapter.image_size),
+        text=TextEncoder(model, make_tokenizer),
+        logit_scale=None if scale is None else float(scale.detach().float().exp()),
+        logit_bias=None if bias is None else float(bias.detach().float()),
+        precision=request.precision,
+    )
+
+
+@contextmanager
+def _library(source: Source, name: str) -> Iterator[None]:
+    """Call open_clip: without the network if it was not asked for, and without its log messages."""
+    with _offline(not source.online), _quiet(), _hub_parts(name):
+        yield
+
+
+@contextmanager
+def _offline(off: bool) -> Iterator[None]:
+    """Keep the hub client from the network, for loads that did not ask for it."""
+    from huggingface_hub import constants
+
+    before = constants.HF_HUB_OFFLINE
+    constants.HF_HUB_OFFLINE = before or off
+    try:
+        yield
+    finally:
+        constants.HF_HUB_OFFLINE = before
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Drop open_clip's messages to the root logger: what matters is raised as an error here."""
+
+    def keep(record: logging.LogRecord) -> bool:
+        return "open_clip" not in record.pathname
+
+    root, null = logging.getLogger(), logging.NullHandler()
+    root.addFilter(keep)
+    # Without any handler, logging through the root logger would install one for the whole program.
+    root.addHandler(null)
+    try:
+        yield
+    finally:
+        root.removeHandler(null)
+        root.removeFilter(keep)

@@ -1,0 +1,140 @@
+"""Load timm vision transformers (ViT, DINOv2, DINOv3, SigLIP, EVA): vision only, without a head."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from lakeviz.errors import (
+    CheckpointError,
+    ConfigError,
+    DownloadError,
+    ModelError,
+    UnknownModelError,
+    nearest,
+)
+from lakeviz.models.hooks.hooked_tower import HookedTower
+from lakeviz.models.load.catalog import TIMM_PREFIX
+from lakeviz.models.load.checkpoints import checkpoint_path, describe_mismatch, fitting, read_state
+from lakeviz.models.load.request import Request, check_divisible, no_weights_asked, own_generator
+from lakeviz.models.preprocess import preprocess_of
+from lakeviz.models.towers.timm_vit import is_timm_vit
+from lakeviz.models.vision_model import VisionModel
+
+_DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+
+
+def load_timm(request: Request) -> VisionModel:
+    """Load a timm model as asked for."""
+    import timm
+    from timm.data.config import resolve_model_data_config
+
+    name, pretrained = request.name, request.pretrained
+    known = name.removeprefix(TIMM_PREFIX)
+    if request.quick_gelu is not None:
+        raise ConfigError("quick_gelu is for open_clip architectures, not for timm models")
+    _check_name(known)
+    path = _weights_file(name, pretrained)
+    with own_generator(request.seed):
+        try:
+            model = timm.create_model(
+                known,
+                pretrained=pretrained is True,
+                num_classes=0,
+                cache_dir=request.cache_dir,
+            )
+        except Exception as e:  # the hub and each architecture raise their own
+            raise _creation_error(name, pretrained, e) from e
+    if not is_timm_vit(model):
+        raise ModelError(
+            f"{name} is a {type(model).__name__}, not a vision transformer with blocks; "
+            "lakeviz hooks timm vision transformers"
+        )
+    if path is not None:
+        with fitting(name, path, lambda: model):
+            _load_file(model, path, name)
+    _set_size(model, request.size, name)
+    model = model.to(device=request.device, dtype=_DTYPES[request.precision])
+    tower = HookedTower(model)
+    tower.eval()
+    config = resolve_model_data_config(model)
+    return VisionModel(
+        name=name,
+        pretrained=pretrained,
+        module=model,
+        tower=tower,
+        preprocess=preprocess_of(config, tower.adapter.image_size),
+        precision=request.precision,
+    )
+
+
+def _weights_file(name: str, pretrained: str | bool | None) -> Path | None:
+    """The file ``pretrained`` names; None for a download or random weights."""
+    if pretrained is None or pretrained is False:
+        raise no_weights_asked(name, "True (download) or a weights file")
+    if pretrained is True or pretrained == "random":
+        return None
+    path = checkpoint_path(pretrained)
+    if path is None:
+        raise UnknownModelError(
+            f"{pretrained!r} is no file; a timm tag is part of the name "
+            f"({name.split('.')[0]}.<tag> with pretrained=True)"
+        )
+    return path
+
+
+def _check_name(known: str) -> None:
+    import timm
+
+    architecture, _, tag = known.partition(".")
+    if not timm.is_model(architecture):
+        raise UnknownModelError(
+            f"timm has no model {architecture!r}{nearest(architecture, timm.list_models())}"
+        )
+    tags = [n.partition(".")[2] for n in timm.list_pretrained(f"{architecture}.*")]
+    if tag and tag not in tags:
+        raise UnknownModelError(
+            f"timm's {architecture} has no weights {tag!r}{nearest(tag, tags)}; "
+            f"there are: {', '.join(tags) or 'none'}"
+        )
+
+
+def _creation_error(name: str, pretrained: str | bool | None, error: Exception) -> ModelError:
+    reason = (str(error).splitlines() or [type(error).__name__])[0][:200]
+    if pretrained is True:
+        return DownloadError(
+            f"the weights of {name} could not be downloaded ({reason}); check the network, or give "
+            "a weights file as pretrained"
+        )
+    return ModelError(f"timm could not build {name}: {reason}")
+
+
+def _load_file(model: Any, path: Path, name: str) -> None:
+    """Load strictly, after the conversions timm itself applies to published checkpoints."""
+    state = read_state(path)
+    convert = getattr(sys.modules[type(model).__module__], "checkpoint_filter_fn", None)
+    if convert is not None:
+        state = convert(state, model)
+    # The classifier is left out on purpose: its features are what is read, not its classes.
+    own = model.state_dict()
+    state = {
+        k: v for k, v in state.items() if k in own or not k.startswith(("head.", "head_dist."))
+    }
+
+    mismatch = describe_mismatch(own, state)
+    if mismatch:
+        raise CheckpointError(f"the checkpoint {path} does not fit the model {name}: {mismatch}")
+    model.load_state_dict(state)
+
+
+def _set_size(model: Any, size: tuple[int, int] | None, name: str) -> None:
+    if size is None or size == tuple(model.patch_embed.img_size):
+        return
+    check_divisible(tuple(model.patch_embed.patch_size), size, name)
+    if not hasattr(model, "set_input_size"):
+        native = "x".join(map(str, model.patch_embed.img_size))
+        raise ConfigError(f"{name} cannot change its image size from {native}")
+    model.set_input_size(img_size=size)

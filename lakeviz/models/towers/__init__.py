@@ -1,0 +1,1 @@
+"""Towers: how each architecture names its parts, behind one interface."""

@@ -1,0 +1,42 @@
+"""Choose the adapter of a tower by its class."""
+
+from __future__ import annotations
+
+from torch import nn
+
+from lakeviz.errors import ModelError
+from lakeviz.models.towers.base import TowerAdapter
+
+
+def adapter_for(tower: nn.Module) -> TowerAdapter:
+    """Return the adapter of an open_clip or timm image tower.
+
+    Raises
+    ------
+    ModelError
+        If the tower is of no class the hooks know.
+    """
+    from open_clip.modified_resnet import ModifiedResNet
+    from open_clip.timm_model import TimmModel
+    from open_clip.transformer import VisionTransformer
+
+    if isinstance(tower, VisionTransformer):
+        from lakeviz.models.towers.open_clip_vit import OpenClipViT
+
+        return OpenClipViT(tower)
+    if isinstance(tower, ModifiedResNet):
+        from lakeviz.models.towers.open_clip_resnet import OpenClipResNet
+
+        return OpenClipResNet(tower)
+    from lakeviz.models.towers.timm_vit import TimmViT, is_timm_vit
+
+    if is_timm_vit(tower.trunk if isinstance(tower, TimmModel) else tower):
+        return TimmViT(tower)
+    if isinstance(tower, TimmModel):
+        from lakeviz.models.towers.timm_stages import TimmStages
+
+        return TimmStages(tower)
+    raise ModelError(
+        f"no hook points are known for a tower of class {type(tower).__name__}; known are "
+        "open_clip's VisionTransformer, TimmModel and ModifiedResNet, and timm vision transformers"
+    )

@@ -1,0 +1,229 @@
+"""Save a figure for a paper or a page: PDF, SVG, PNG or HTML, with a sidecar that says what it is.
+
+Widths are those of most journals with two columns: 85 mm for one column, 178 mm for the page. In
+print a pixel of the layout is 0.6 pt, so that the fonts of the template ``paper`` are 7 to 9 pt at
+every width.
+"""
+
+from __future__ import annotations
+
+import html
+import io
+import json
+import re
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, Literal
+
+import plotly.graph_objects as go
+from PIL import Image
+
+from lakeviz.errors import ConfigError, OutputError, nearest
+from lakeviz.plots.print.chromium import picture, require_browser
+from lakeviz.plots.print.figure_metadata import (
+    Tables,
+    describe_figure,
+    read_sidecar,
+    sidecar_path,
+    with_file,
+)
+from lakeviz.plots.print.layout import fit_to_page
+from lakeviz.plots.template import PRINT_SCALE, TEMPLATES, caption_of
+
+WIDTHS = {"column": 85.0, "page": 178.0}
+"""Widths by name, in mm."""
+SUFFIXES = (".pdf", ".svg", ".png", ".html")
+DPI = 300
+"""Of PNG files."""
+
+_PER_MM = 96 / 25.4 / PRINT_SCALE
+
+Width = Literal["column", "page"] | float
+
+
+def save_figure(
+    fig: go.Figure,
+    path: str | Path,
+    width: Width = "column",
+    height: float | None = None,
+    *,
+    template: str | None = None,
+    sidecar: bool = True,
+    data: Tables | None = None,
+    provenance: Mapping[str, Any] | None = None,
+    command: str | None = None,
+) -> Path:
+    """Save a figure; the suffix of the path says as what.
+
+    Parameters
+    ----------
+    fig : Figure
+        Left as it is.
+    path : path
+        ``.pdf`` or ``.svg`` (vectors), ``.png`` (300 dpi), or ``.html`` (interactive, one file
+        that loads nothing). It appears whole or not at all.
+    width : "column", "page" or number of mm
+        85 mm, 178 mm or as given. An HTML page is as wide as its window.
+    height : number of mm, optional
+        What suits the figure by default.
+    template : str, optional
+        ``"paper"``, ``"lakeviz"`` or ``"lakeviz_dark"``. By default ``"paper"`` (no title and no
+        caption in the picture: the sidecar has them), and ``"lakeviz"`` for HTML.
+    sidecar : bool
+        Write ``x.json`` beside ``x.pdf``: title, caption, data, versions, command, provenance,
+        and the hash of each file.
+    data : DataFrame or mapping of name to DataFrame, optional
+        For the sidecar; the numbers of the traces by default.
+    provenance : mapping, optional
+        For the sidecar, as results carry it.
+    command : str, optional
+        For the sidecar.
+
+    Returns
+    -------
+    Path
+        The file.
+
+    Raises
+    ------
+    ConfigError
+        Unknown suffix, template or width, or a size that is not positive.
+    OutputError
+        The file cannot be written, a foreign file is in the place of the sidecar, or there is no
+        browser to draw with (HTML needs none).
+
+    Notes
+    -----
+    Starting the browser takes seconds: put several calls into ``with open_browser():``.
+    """
+    path = Path(path)
+    suffix = _check_suffix(path)
+    millimetres = _in_mm(width, "width")
+    tall = None if height is None else _in_mm(height, "height")
+    template = template or ("lakeviz" if suffix == ".html" else "paper")
+    if template not in TEMPLATES:
+        raise ConfigError(
+            f"unknown template {template!r}; there are {', '.join(TEMPLATES)}"
+            f"{nearest(template, TEMPLATES)}"
+        )
+    described = describe_figure(fig, data=data, provenance=provenance, command=command)
+    if sidecar:
+        read_sidecar(path)  # before the browser is started for nothing
+    if suffix == ".html":
+        content, facts = figure_page(fig, template).encode(), {"template": template}
+    else:
+        require_browser()
+        content, size = _drawn(fig, suffix, millimetres, tall, template)
+        facts = {"template": template, "width_mm": size[0], "height_mm": size[1]}
+    _write(path, content)
+    if sidecar:
+        told = with_file(described, path, content, **facts)
+        text = json.dumps(told, indent=1, ensure_ascii=False, allow_nan=False)
+        _write(sidecar_path(path), text.encode())
+    return path
+
+
+def _check_suffix(path: Path) -> str:
+    suffix = path.suffix.lower()
+    if suffix not in SUFFIXES:
+        said = f"the suffix {path.suffix!r} of {path.name!r}" if path.suffix else f"{path.name!r}"
+        raise ConfigError(f"cannot tell a format from {said}; known are {', '.join(SUFFIXES)}")
+    return suffix
+
+
+def _in_mm(given: Width, what: str) -> float:
+    if isinstance(given, str):
+        if given not in WIDTHS:
+            names = ", ".join(f"{name!r} ({mm:g} mm)" for name, mm in WIDTHS.items())
+            raise ConfigError(f"{what} {given!r} is neither a number of mm nor one of {names}")
+        return WIDTHS[given]
+    # Below 20 mm there is no room for a label, above 2 m there is no printer.
+    if not 20 <= given <= 2000:
+        raise ConfigError(f"a {what} of {given} mm is outside 20 to 2000 mm")
+    return float(given)
+
+
+def _drawn(
+    fig: go.Figure, suffix: str, width: float, height: float | None, template: str
+) -> tuple[bytes, tuple[float, float]]:
+    """Bytes of the picture and its size in mm."""
+    tall = None if height is None else height * _PER_MM
+    laid_out = fit_to_page(fig, width * _PER_MM, tall, template)
+    layout: Any = laid_out.layout
+    size = (width, round(layout.height / _PER_MM, 2))
+    if suffix == ".png":
+        pixels = round(width / 25.4 * DPI)
+        # A little more than whole pixels, as the browser rounds down.
+        drawn = picture(laid_out, "png", (pixels + 0.01) / layout.width)
+        return _with_dpi(drawn), size
+    drawn = picture(laid_out, suffix[1:], PRINT_SCALE)
+    return (_in_millimetres(drawn, *size) if suffix == ".svg" else drawn), size
+
+
+def _with_dpi(content: bytes) -> bytes:
+    buffer = io.BytesIO()
+    with Image.open(io.BytesIO(content)) as image:
+        image.convert("RGB").save(buffer, format="PNG", dpi=(DPI, DPI), optimize=True)
+    return buffer.getvalue()
+
+
+def _in_millimetres(content: bytes, width: float, height: float) -> bytes:
+    """Give the root of an SVG its size in mm, which every program reads alike."""
+    text = content.decode("utf-8")
+    start, rest = text[: text.index(">")], text[text.index(">") :]
+    start = re.sub(r' width="[^"]*"', f' width="{width:g}mm"', start, count=1)
+    start = re.sub(r' height="[^"]*"', f' height="{height:g}mm"', start, count=1)
+    return (start + rest).encode("utf-8")
+
+
+_PAGE = """<!DOCTYPE html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta http-equiv="Content-Security-Policy" content="default-src 'none'; \
+script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data: blob:">
+<title>{title}</title>
+<style>body {{ margin: 0; background: {page}; }}</style>
+</head>
+<body>
+{figure}
+</body>
+</html>
+"""
+
+
+def figure_page(fig: go.Figure, template: str) -> str:
+    """Put a figure into one HTML page with plotly's script inside; its policy forbids any request.
+
+    Parameters
+    ----------
+    fig : Figure
+    template : str
+        One of :data:`~lakeviz.plots.TEMPLATES`.
+    """
+    shown = go.Figure(fig)
+    shown.update_layout(template=TEMPLATES[template])
+    page: Any = TEMPLATES[template].layout
+    figure = shown.to_html(
+        full_html=False,
+        div_id="figure",  # plotly's own is random, and so would be the hash of the file
+        include_plotlyjs=True,
+        include_mathjax=False,
+        config={"displaylogo": False, "responsive": True},
+    )
+    title = html.escape(caption_of(fig)[0] or "figure")
+    return _PAGE.format(title=title, page=page.paper_bgcolor, figure=figure)
+
+
+def _write(path: Path, content: bytes) -> None:
+    scratch = path.with_name(path.name + ".tmp")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        scratch.write_bytes(content)
+        scratch.replace(path)
+    except OSError as error:
+        with suppress(OSError):
+            scratch.unlink(missing_ok=True)
+        raise OutputError(f"cannot write {path}: {error.strerror or error}") from error

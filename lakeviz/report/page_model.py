@@ -1,0 +1,118 @@
+"""What the sections of a report are made from, and what they are."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+if TYPE_CHECKING:
+    from lakeviz.lake.evaluation import Evaluation
+    from lakeviz.studies.base.result import StudyResult
+
+
+@dataclass(frozen=True)
+class Group:
+    """Categories reported together; an empty name where there is only one group."""
+
+    name: str
+    evaluations: list[Evaluation]
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run as the report reads it: evaluations, one per category, and its manifest.
+
+    Parameters
+    ----------
+    evaluations
+        In the order of the report.
+    manifest
+        Settings and versions; every key is optional. ``groups`` maps names to categories that are
+        reported apart, such as those an embedded model was not trained on.
+    studies
+        Results of studies, each a section of its own.
+    """
+
+    evaluations: Sequence[Evaluation]
+    manifest: Mapping[str, Any]
+    studies: Sequence[StudyResult] = ()
+
+    @cached_property
+    def groups(self) -> list[Group]:
+        """The groups of the manifest, then one of the categories in none of them.
+
+        A category named by two groups belongs to the first.
+        """
+        named: Mapping[str, Sequence[str]] = self.manifest.get("groups") or {}
+        left = list(self.evaluations)
+        found = []
+        for name, members in named.items():
+            found.append(Group(name, [e for e in left if e.category in members]))
+            left = [e for e in left if e.category not in members]
+        found.append(Group("other" if named else "", left))
+        return [group for group in found if group.evaluations]
+
+    @property
+    def ordered(self) -> list[Evaluation]:
+        """Evaluations, group after group."""
+        return [evaluation for group in self.groups for evaluation in group.evaluations]
+
+    def anchor(self, evaluation: Evaluation) -> str:
+        """Id of a category's section; a number, since a name may hold anything."""
+        number = next(i for i, e in enumerate(self.ordered, start=1) if e is evaluation)
+        return f"category-{number}"
+
+    def table(self, name: str) -> pd.DataFrame:
+        """One table (metrics, controls, ...) of all categories, one below the other."""
+        parts = [getattr(e, name) for e in self.ordered]
+        filled = [part for part in parts if not part.empty]
+        return pd.concat(filled, ignore_index=True) if filled else parts[0]
+
+    @cached_property
+    def settings(self) -> Mapping[str, Any]:
+        """Options of the run: the manifest's own, or those of the first evaluation."""
+        spec = self.manifest.get("spec") or {}
+        return {**self.evaluations[0].provenance.get("options", {}), **spec.get("options", {})}
+
+    @property
+    def interval_level(self) -> float:
+        """Level of the intervals over images."""
+        return float(self.provenance.get("bootstrap", {}).get("level", 0.95))
+
+    @property
+    def provenance(self) -> Mapping[str, Any]:
+        """Provenance of the first evaluation: what all categories share."""
+        return self.evaluations[0].provenance
+
+
+@dataclass(frozen=True)
+class Section:
+    """One part of the page.
+
+    Attributes
+    ----------
+    anchor : str
+        Its id, unique in the page.
+    title : str
+        Its heading and its entry in the contents.
+    template : str
+        File in ``templates/`` that shows it.
+    context : mapping
+        What the template reads.
+    group : str
+        Heading above its entry in the contents, if any.
+    """
+
+    anchor: str
+    title: str
+    template: str
+    context: Mapping[str, Any]
+    group: str = ""
+
+
+SectionMaker = Callable[[Run], list[Section]]
+"""Makes the sections of one kind; none where the run has nothing of it."""

@@ -1,0 +1,1 @@
+"""What all studies share: settings, results, findings, captured data, and the registry."""

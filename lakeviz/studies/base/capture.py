@@ -1,0 +1,138 @@
+"""``capture_study``: from images to :class:`StudyData`; each image passes the tower once."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from lakeviz.activations import Loading, token_grid
+from lakeviz.data import Dataset, FewShotDraw
+from lakeviz.data.images import image_size
+from lakeviz.errors import DataError
+from lakeviz.lake import LakeOptions, fit_text, layer_points
+from lakeviz.lake.ground_truth import Truth
+from lakeviz.lake.text import text_obstacle
+from lakeviz.studies.base.captured import StudyData, weight_of
+from lakeviz.studies.base.text_maps import text_maps
+from lakeviz.studies.base.tokens import capture_tokens
+
+if TYPE_CHECKING:
+    from lakeviz.models import VisionModel
+
+STUDY_MAP_SIZE = (128, 128)
+
+
+def capture_study(
+    model: VisionModel,
+    normal: FewShotDraw | Dataset,
+    dataset: Dataset,
+    *,
+    options: LakeOptions | None = None,
+    points: Sequence[int | str] | None = None,
+    class_name: str | None = None,
+    full_size: bool = False,
+    cache: str | Path | None = None,
+    loading: Loading | None = None,
+) -> StudyData:
+    """Capture what the studies of one category need: each image passes the tower once.
+
+    Parameters
+    ----------
+    model : VisionModel
+    normal : FewShotDraw or Dataset
+        Normal images to fit on.
+    dataset : Dataset
+        Labelled images of one category; its test split where it has splits.
+    options : LakeOptions, optional
+        Settings of the detector under study. Where ``map_size`` is None, pixel maps are 128 x 128,
+        since a study measures hundreds of conditions.
+    points : sequence of int or str, optional
+        Hook points to capture; those of ``options.layers`` by default.
+    class_name : str, optional
+        What prompts call the thing; the category by default.
+    full_size : bool
+        Keep a ``map_size`` of None: pixel maps of each image's own size.
+    cache : path, optional
+        Folder of activation stores, shared by all studies; in memory without it.
+    loading : Loading, optional
+
+    Raises
+    ------
+    DataError
+        If there is no image, more than one category, or a normal image that is anomalous or a
+        test image.
+    StoreError, CaptureTooLargeError
+        As :func:`lakeviz.activations.capture_to_store`.
+    """
+    options = options or LakeOptions()
+    if options.map_size is None and not full_size:
+        options = replace(options, map_size=STUDY_MAP_SIZE)
+    test = dataset.split("test") if "test" in set(dataset.frame["split"]) else dataset
+    _check(normal, test, dataset)
+    category = test.categories[0]
+    layers = layer_points(model, points if points is not None else options.layers)
+    weight = _text_weight(model, options)
+    wanted = list(layers)
+    text = None
+    if weight > 0:
+        name = class_name or category.replace("_", " ")
+        text = fit_text(model, name, options.text)
+        last = f"blocks.{model.n_blocks - 1}.hook_resid_post"
+        wanted = list(dict.fromkeys([*wanted, text.point, last]))
+    normal_images = normal.paths if isinstance(normal, FewShotDraw) else normal
+    fitted = capture_tokens(model, normal_images, layers, cache=cache, loading=loading)
+    captured = capture_tokens(model, test, wanted, cache=cache, loading=loading)
+    scored = None
+    if text is not None:
+        scored = text_maps(model, text, captured, test, cache=cache, loading=loading)
+    sizes = [image_size(path) for path in test.paths]
+    grids = {p: token_grid(model.tower, p) for p in layers}
+    ids = list(normal.sample_ids)
+    return StudyData(
+        category=category,
+        points=layers,
+        normal=fitted,
+        test=captured,
+        grids=grids,
+        truth=Truth.of_dataset(test, sizes, options.map_size),
+        sizes=sizes,
+        options=options,
+        text=scored,
+        text_weight=weight,
+        model=model,
+        dataset=test,
+        normal_paths=tuple(normal.paths),
+        provenance={
+            "model": model.describe(),
+            "class_name": None if text is None else text.class_name,
+            "fit": {"n_images": len(ids), "sample_ids": ids, "seed": getattr(normal, "seed", None)},
+            "test": {"name": test.name, "n_images": len(test), "fingerprint": test.fingerprint},
+        },
+    )
+
+
+def _check(normal: FewShotDraw | Dataset, test: Dataset, dataset: Dataset) -> None:
+    if len(test) == 0:
+        raise DataError(f"{dataset.name} has no test image")
+    if len(test.categories) != 1:
+        raise DataError(
+            f"a study is of one category; {dataset.name} has {len(test.categories)}: choose one "
+            "with .category(name)"
+        )
+    if isinstance(normal, Dataset) and normal.labels.any():
+        raise DataError(
+            f"{int(normal.labels.sum())} of the {len(normal)} images to fit on are anomalous; pass "
+            "dataset.normal() or a few-shot draw"
+        )
+    both = set(normal.sample_ids) & set(test.sample_ids)
+    if both:
+        raise DataError(f"{sorted(both)[0]} is a test image, which fitting must not see")
+
+
+def _text_weight(model: VisionModel, options: LakeOptions) -> float:
+    """Weight of the text branch: 0 where none was named and the model cannot have one."""
+    if options.text_weight is None and text_obstacle(model):
+        return 0.0
+    return weight_of(options)

@@ -1,0 +1,343 @@
+"""``StudyData``: one category as every study reads it. Images go through the tower once, here."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from lakeviz.activations import ChannelStatistics
+from lakeviz.data import Dataset
+from lakeviz.errors import ConfigError, DataError, SelectionError
+from lakeviz.lake import (
+    LakeOptions,
+    Selection,
+    VisualBranch,
+    get_selector,
+    select,
+)
+from lakeviz.lake.ground_truth import Size, Truth
+from lakeviz.lake.options import DEFAULT_TEXT_WEIGHT
+from lakeviz.lake.paired_evaluator import DEFAULT_BOOTSTRAP, DEFAULT_METRICS, Yardstick
+from lakeviz.lake.provenance import as_plain, versions
+from lakeviz.lake.score_maps import join_layers
+from lakeviz.lake.visual import fit_selections
+from lakeviz.metrics import Bootstrap
+from lakeviz.metrics.measurement import Metric
+from lakeviz.studies.base.text_maps import TextMaps
+from lakeviz.studies.base.tokens import StudyTokens
+
+if TYPE_CHECKING:
+    from lakeviz.models import VisionModel
+
+_BATCH = 64  # images restricted and searched at a time
+
+
+@dataclass(frozen=True)
+class StudyData:
+    """Captured tokens of one category, its truth, and the settings of the detector under study.
+
+    Make one with :func:`.study_capture.capture_study`, or :meth:`of_arrays` from tokens that are at
+    hand.
+
+    Attributes
+    ----------
+    category : str
+    points : tuple of str
+        Hook points of the visual branch.
+    normal, test : StudyTokens
+        Normal images to fit on, and labelled test images.
+    grids : dict of hook point to (rows, columns)
+    truth : Truth
+        Labels of the test images, and masks at ``map_size``.
+    sizes : list of (height, width)
+        Of the test images, in pixels.
+    options : LakeOptions
+        Settings of the detector.
+    text : TextMaps, optional
+        Where the model has a text branch.
+    text_weight : float
+        Weight of the text branch in the fused score; 0 without one.
+    model : VisionModel, optional
+        Needed by forward and weight knock-outs only.
+    dataset : Dataset, optional
+        The test images, where there are files.
+    provenance : dict
+        Model, images and fingerprint.
+    """
+
+    category: str
+    points: tuple[str, ...]
+    normal: StudyTokens
+    test: StudyTokens
+    grids: Mapping[str, tuple[int, int]]
+    truth: Truth
+    sizes: Sequence[Size]
+    options: LakeOptions
+    text: TextMaps | None = None
+    text_weight: float = 0.0
+    model: VisionModel | None = field(default=None, repr=False)
+    dataset: Dataset | None = field(default=None, repr=False)
+    normal_paths: tuple[Path, ...] = field(default=(), repr=False)
+    provenance: Mapping[str, Any] = field(default_factory=dict, repr=False)
+
+    def __post_init__(self) -> None:
+        labels = len(self.truth.labels)
+        if labels != len(self.test):
+            raise DataError(f"{self.category}: {len(self.test)} test images and {labels} labels")
+        if len(self.normal) == 0:
+            raise DataError(f"{self.category}: there is no normal image to fit on")
+
+    @classmethod
+    def of_arrays(
+        cls,
+        normal: Mapping[str, Float[Tensor, "image patch channel"]],
+        test: Mapping[str, Float[Tensor, "image patch channel"]],
+        labels: np.ndarray,
+        masks: Sequence[np.ndarray] | None = None,
+        *,
+        grid: tuple[int, int],
+        options: LakeOptions | None = None,
+        category: str = "category",
+        text: TextMaps | None = None,
+    ) -> StudyData:
+        """Take patch tokens that are at hand, with labels and masks of the test images.
+
+        ``masks`` are at the size of the pixel maps. ``options.k`` is cut to the channels there are.
+        """
+        n_normal, n_test = (len(next(iter(t.values()))) for t in (normal, test))
+        sizes: list[Size] = [(m.shape[0], m.shape[1]) for m in masks] if masks is not None else []
+        channels = min(t.shape[-1] for t in normal.values())
+        options = options or LakeOptions(k=min(100, channels), text_weight=0)
+        ids = [
+            [f"{what} {i}" for i in range(n)]
+            for what, n in zip(("normal", "test"), (n_normal, n_test))
+        ]
+        return cls(
+            category=category,
+            points=tuple(normal),
+            normal=StudyTokens.of_patches(normal, ids[0]),
+            test=StudyTokens.of_patches(test, ids[1]),
+            grids=dict.fromkeys(normal, grid),
+            truth=Truth.of_masks(labels, masks),
+            sizes=sizes or [grid] * n_test,
+            options=options,
+            text=text,
+            text_weight=0.0 if text is None else weight_of(options),
+            provenance={"fit": {"sample_ids": ids[0]}, "test": {"n_images": n_test}},
+        )
+
+    def view(
+        self,
+        *,
+        images: Sequence[int] | None = None,
+        points: Sequence[str] | None = None,
+        options: LakeOptions | None = None,
+    ) -> StudyData:
+        """See the same captured tokens under other settings; nothing is captured or copied.
+
+        Parameters
+        ----------
+        images : sequence of int, optional
+            Normal images to fit on, in this order; all by default.
+        points : sequence of str, optional
+            Hook points, of those captured; all by default.
+        options : LakeOptions, optional
+            Other settings, of the same text branch and map size.
+
+        Raises
+        ------
+        StoreError
+            If an image is out of range.
+        ConfigError
+            If a point was not captured, or the options need another text branch or map size.
+        """
+        changes: dict[str, Any] = {}
+        if images is not None:
+            changes["normal"] = self.normal.some(images)
+            changes["normal_paths"] = tuple(
+                self.normal_paths[i] for i in images if self.normal_paths
+            )
+            known = self.provenance.get("fit", {}).get("sample_ids", self.normal.sample_ids)
+            fit = {"n_images": len(images), "sample_ids": [known[i] for i in images]}
+            changes["provenance"] = {**self.provenance, "fit": fit}
+        if points is not None:
+            missing = [p for p in points if p not in self.points]
+            if missing or not points:
+                raise ConfigError(
+                    f"{self.category}: {missing[0] if missing else 'no point'} was not captured; "
+                    f"there are {', '.join(self.points)}"
+                )
+            changes["points"] = tuple(points)
+        if options is not None:
+            if (options.map_size, options.text) != (self.options.map_size, self.options.text):
+                raise ConfigError(
+                    f"{self.category}: a view has the map size and text branch of its capture"
+                )
+            none = options.text_weight is None and self.text is None
+            changes |= {"options": options, "text_weight": 0.0 if none else weight_of(options)}
+        return replace(self, **changes)
+
+    # --- selections and branches ---
+
+    def n_channels(self, point: str) -> int:
+        """Number of channels of a hook point."""
+        return self.statistics[point].n_channels
+
+    @cached_property
+    def statistics(self) -> dict[str, ChannelStatistics]:
+        """Statistics, with covariance, of the normal patch tokens at each point."""
+        return self.statistics_of(None)
+
+    @cached_property
+    def _statistics_with_tokens(self) -> dict[str, ChannelStatistics]:
+        return self.statistics_of(None, with_tokens=True)
+
+    def statistics_of(
+        self, images: Sequence[int] | None, *, with_tokens: bool = False
+    ) -> dict[str, ChannelStatistics]:
+        """Statistics, with covariance, of some of the normal images (all: None).
+
+        ``with_tokens`` keeps the tokens too, for selectors that need them.
+        """
+        return {
+            p: ChannelStatistics(p, with_covariance=True, with_tokens=with_tokens).update(
+                self.normal.patches(p, images)
+            )
+            for p in self.points
+        }
+
+    def select(
+        self,
+        k: int,
+        selector: str = "variance",
+        seed: int = 0,
+        statistics: Mapping[str, ChannelStatistics] | None = None,
+    ) -> dict[str, Selection]:
+        """Select ``k`` neurons (or dimensions) at each point, from the normal images.
+
+        Raises
+        ------
+        SelectionError
+            If ``k`` is out of range or the selector is unknown.
+        ActivationError
+            If statistics are given without the tokens a selector needs.
+        """
+        if statistics is None and get_selector(selector).needs_tokens:
+            statistics = self._statistics_with_tokens
+        found = statistics or self.statistics
+        return {p: select(found[p], k, selector, seed=seed) for p in self.points}
+
+    def branches(
+        self,
+        selections: Sequence[Mapping[str, Selection]],
+        images: Sequence[int] | None = None,
+        statistics: Mapping[str, ChannelStatistics] | None = None,
+    ) -> list[VisualBranch]:
+        """Remember normal tokens (of some images, or all) in the channels of each selection."""
+        if not selections:
+            raise SelectionError(f"{self.category}: no selection was given")
+        tokens = {p: self.normal.patches(p, images) for p in self.points}
+        # As in a detector, the seed of the options is that of the coresets too.
+        names = [(next(iter(s.values())).selector, self.options.seed) for s in selections]
+        return fit_selections(
+            [tokens], statistics or self.statistics, selections, self.options.visual, names
+        )
+
+    def batches(self) -> Iterator[tuple[slice, dict[str, Float[Tensor, "image patch channel"]]]]:
+        """Yield the test tokens of all points, some images at a time."""
+        for start in range(0, len(self.test), _BATCH):
+            rows = slice(start, min(start + _BATCH, len(self.test)))
+            yield rows, {p: self.test.patches(p, rows) for p in self.points}
+
+    def visual_maps(
+        self, branches: Sequence[VisualBranch]
+    ) -> list[Float[np.ndarray, "image row column"]]:
+        """Score the test images with each branch: patch maps, averaged over the points.
+
+        The test tokens are read once for all branches.
+        """
+        parts: list[list[np.ndarray]] = [[] for _ in branches]
+        with torch.inference_mode():
+            for _, tokens in self.batches():
+                for branch, maps in zip(branches, parts, strict=True):
+                    scores = branch.score({p: tokens[p] for p in branch.points})
+                    maps.append(join_layers(scores, self.grids)[0].cpu().numpy())
+        return [np.concatenate(maps) for maps in parts]
+
+    def fuse(
+        self, visual: Float[np.ndarray, "image row column"], text_weight: float | None = None
+    ) -> Float[np.ndarray, "image row column"]:
+        """``(1 - w) visual + w text``; the visual maps themselves where ``w`` is 0.
+
+        Raises
+        ------
+        ConfigError
+            If there is no text branch and the weight is not 0.
+        """
+        w = self.text_weight if text_weight is None else text_weight
+        if w == 0:
+            return visual
+        if self.text is None:
+            raise ConfigError(
+                f"{self.category}: a text weight of {w} needs a text branch, and there is none"
+            )
+        return (1 - w) * visual + w * self.text.patch
+
+    # --- measuring ---
+
+    def yardstick(
+        self,
+        metrics: Sequence[Metric] = DEFAULT_METRICS,
+        bootstrap: Bootstrap = DEFAULT_BOOTSTRAP,
+    ) -> Yardstick:
+        """Make the yardstick of this category's test images, by the detector's settings."""
+        return Yardstick(
+            truth=self.truth,
+            map_size=self.options.map_size,
+            sizes=self.sizes,
+            metrics=tuple(metrics),
+            bootstrap=bootstrap,
+            image_score=self.options.image_score,
+            smoothing=self.options.smoothing,
+        )
+
+    def describe(
+        self, study: str, settings: Mapping[str, Any], yardstick: Yardstick | None = None
+    ) -> dict[str, Any]:
+        """Provenance of a result of this data: what :class:`StudyResult` carries."""
+        shared = {n: v for n, v in self.provenance.items() if n not in ("fit", "test")}
+        own = {n: v for n, v in self.provenance.items() if n in ("fit", "test")}
+        made = {
+            "study": study,
+            "settings": as_plain(dict(settings)),
+            "versions": versions(),
+            "options": as_plain(self.options),
+            "points": list(self.points),
+            "text_weight": self.text_weight,
+            **as_plain(shared),
+            "categories": {self.category: as_plain(own)},
+        }
+        if yardstick is not None:
+            made["bootstrap"] = as_plain(yardstick.bootstrap)
+            made["conventions"] = yardstick.conventions.to_dict()
+        return made
+
+    def absences(self, yardstick: Yardstick) -> list[str]:
+        """Notes on what cannot be measured here, for a result to show."""
+        return [
+            f"{self.category}: no {level}-level metrics, because {reason}"
+            for level, reason in yardstick.reasons.items()
+        ]
+
+
+def weight_of(options: LakeOptions) -> float:
+    """Weight of the text branch where there is one: the default where none was named."""
+    return DEFAULT_TEXT_WEIGHT if options.text_weight is None else options.text_weight

@@ -1,0 +1,72 @@
+"""What a claim is: a statement, its parts with their rules, and how they are measured."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from lakeviz.studies.claims.case import Case
+from lakeviz.studies.claims.effects import Effect, Pooled, pool
+from lakeviz.studies.claims.rules import Rule
+
+SMALLEST_EFFECT = 0.01
+"""A difference of image AUROC (or AUPRO) that matters: one point, as papers report them."""
+
+Measure = Callable[[Sequence[Case]], Mapping[str, Pooled]]
+"""From the categories to the effect of each part, by its name."""
+
+
+@dataclass(frozen=True)
+class Part:
+    """One effect of a claim.
+
+    Attributes
+    ----------
+    name : str
+    effect : str
+        In words: what minus what.
+    control : str
+        What it is compared with.
+    rule : Rule
+    unit : str
+        Of the effect; the metric the claims are judged by, where it is empty.
+    """
+
+    name: str
+    effect: str
+    control: str
+    rule: Rule
+    unit: str = ""
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A statement of the paper, as it is tested.
+
+    Attributes
+    ----------
+    number : int
+    name : str
+    statement : str
+    parts : tuple of Part
+        All must be supported for the claim to be.
+    measure : callable
+    """
+
+    number: int
+    name: str
+    statement: str
+    parts: tuple[Part, ...]
+    measure: Measure
+
+
+def by_category(
+    cases: Sequence[Case], measure: Callable[[Case], Mapping[str, Effect]]
+) -> dict[str, Pooled]:
+    """Measure each category, and put each part together over them."""
+    found = {case.data.category: measure(case) for case in cases}
+    parts = dict.fromkeys(name for effects in found.values() for name in effects)
+    return {
+        part: pool({category: effects[part] for category, effects in found.items()})
+        for part in parts
+    }

@@ -1,0 +1,180 @@
+"""``judge_claims``: every claim on the same data, with verdicts by rules that were fixed before."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, replace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from lakeviz.errors import ConfigError
+from lakeviz.studies.claims.case import Case
+from lakeviz.studies.claims.claim import Claim, Part
+from lakeviz.studies.claims.effects import Pooled
+from lakeviz.studies.claims.hypotheses import CLAIMS
+from lakeviz.studies.claims.result import ClaimsResult
+from lakeviz.studies.claims.rules import corrected_level, joint_verdict
+from lakeviz.studies.hosts.detectors.protocol import name_of
+
+N_PARTS = sum(len(claim.parts) for claim in CLAIMS)
+"""Effects looked at, for which the intervals are corrected; the same whatever can be measured."""
+
+
+def judge_claims(cases: Sequence[Case]) -> ClaimsResult:
+    """Test the ten claims on one or more categories, at the hook points that were captured.
+
+    Parameters
+    ----------
+    cases : sequence of Case
+        One per category, of one model and of equal settings.
+
+    Returns
+    -------
+    ClaimsResult
+
+    Raises
+    ------
+    ConfigError
+        If there is no category, one is there twice, or settings or hook points differ.
+    MetricError
+        If no metric is defined for the test images of a category.
+    """
+    _check(cases)
+    for case in cases:
+        case.yardstick.require_some()
+    first = cases[0]
+    level = corrected_level(first.settings.confidence, N_PARTS)
+    verdicts, parts, effects = [], [], []
+    for claim in CLAIMS:
+        found = claim.measure(cases)
+        judged = [_part_row(claim, part, found[part.name], cases, level) for part in claim.parts]
+        parts += judged
+        verdicts.append(_verdict_row(claim, found, judged, level))
+        for part in claim.parts:
+            effects += _effect_rows(claim, part, found[part.name], cases)
+    tables = {"verdicts": verdicts, "parts": parts, "effects": effects}
+    points = ", ".join(first.data.points)
+    made = {name: pd.DataFrame(rows) for name, rows in tables.items()}
+    for name, table in made.items():
+        table.insert(1 if name == "effects" else 0, "points", points)
+    return ClaimsResult(**made, provenance=_describe(cases, level), notes=_notes(cases))
+
+
+def _check(cases: Sequence[Case]) -> None:
+    if not cases:
+        raise ConfigError("claims need at least one category")
+    names = [case.data.category for case in cases]
+    for name in names:
+        if names.count(name) > 1:
+            raise ConfigError(f"the category {name} was given twice")
+    first = cases[0]
+    for case in cases[1:]:
+        if case.settings != first.settings:
+            raise ConfigError(f"{case.data.category} has other settings than {names[0]}")
+        if case.data.points != first.data.points or case.k != first.k:
+            raise ConfigError(
+                f"{case.data.category} was captured at other hook points or with another k than "
+                f"{names[0]}"
+            )
+
+
+def _part_row(
+    claim: Claim, part: Part, found: Pooled, cases: Sequence[Case], level: float
+) -> dict[str, Any]:
+    settings = cases[0].settings
+    corrected = found.at(level)
+    measured = found.measured
+    return {
+        "claim": claim.number,
+        "name": claim.name,
+        "part": part.name,
+        "effect": part.effect,
+        "control": part.control,
+        "unit": part.unit or " ".join(settings.metric),
+        **found.at(settings.confidence).columns(),
+        "corrected_low": corrected.low,
+        "corrected_high": corrected.high,
+        "corrected_level": level,
+        "rule": part.rule.name,
+        "smallest_effect": part.rule.smallest_effect,
+        "verdict": part.rule.judge(corrected),
+        "interval_over": found.over,
+        "n_categories": len(measured),
+        "n_images": sum(_n_images(case, found) for case in cases),
+        "n_draws": max((e.n_draws for e in measured.values()), default=0),
+        "reason": found.reason,
+    }
+
+
+def _n_images(case: Case, found: Pooled) -> int:
+    effect = found.measured.get(case.data.category)
+    if effect is None:
+        return 0
+    return effect.n_images or case.yardstick.n_images
+
+
+def _verdict_row(
+    claim: Claim, found: dict[str, Pooled] | Any, judged: Sequence[dict[str, Any]], level: float
+) -> dict[str, Any]:
+    notes = [pooled.note(level) for pooled in found.values() if pooled.note is not None]
+    reasons = dict.fromkeys(row["reason"] for row in judged if row["reason"])
+    return {
+        "claim": claim.number,
+        "name": claim.name,
+        "statement": claim.statement,
+        "verdict": joint_verdict([row["verdict"] for row in judged]),
+        "finding": "; ".join([*(_said(row) for row in judged if not row["reason"]), *notes]),
+        "n_categories": max(row["n_categories"] for row in judged),
+        "reason": "; ".join(reasons),
+    }
+
+
+def _said(row: dict[str, Any]) -> str:
+    said = f"{row['effect']}: {row['value']:+.3f}"
+    if row["interval_over"] == "exact":
+        return said
+    if not np.isfinite(row["corrected_low"]):
+        return f"{said}, without an interval"
+    return f"{said} [{row['corrected_low']:+.3f}, {row['corrected_high']:+.3f}]"
+
+
+def _effect_rows(
+    claim: Claim, part: Part, found: Pooled, cases: Sequence[Case]
+) -> list[dict[str, Any]]:
+    confidence = cases[0].settings.confidence
+    return [
+        {
+            "category": case.data.category,
+            "claim": claim.number,
+            "name": claim.name,
+            "part": part.name,
+            **effect.at(confidence).columns(),
+            "n_images": _n_images(case, found),
+            "n_draws": effect.n_draws,
+            "reason": effect.reason,
+        }
+        for case in cases
+        if (effect := found.rows.get(case.data.category)) is not None
+    ]
+
+
+def _describe(cases: Sequence[Case], level: float) -> dict[str, Any]:
+    settings = cases[0].settings
+    rules = {
+        f"{claim.number} {part.name}": part.rule.describe()
+        for claim in CLAIMS
+        for part in claim.parts
+    }
+    host = settings.host
+    plain = asdict(replace(settings, host=None))
+    plain["host"] = host if host is None or isinstance(host, str) else name_of(host)
+    shown = {**plain, "k": cases[0].k, "corrected_level": level, "rules": rules}
+    described = [case.data.describe(ClaimsResult.name, shown, case.yardstick) for case in cases]
+    categories = {c: made for one in described for c, made in one["categories"].items()}
+    return {**described[0], "categories": categories}
+
+
+def _notes(cases: Sequence[Case]) -> list[str]:
+    return [note for case in cases for note in case.data.absences(case.yardstick)]

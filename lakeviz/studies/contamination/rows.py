@@ -1,0 +1,165 @@
+"""From the measurements of all draws to the tables of the result."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from lakeviz.lake import NeuronSelection, Selection, get_selector
+from lakeviz.lake.paired_evaluator import Yardstick
+from lakeviz.metrics import Bootstrap
+from lakeviz.metrics import estimates as evidence
+from lakeviz.metrics.measurement import Measurement, metric_columns
+from lakeviz.studies.contamination.fitting import Condition, DrawFits
+from lakeviz.studies.contamination.plan import Plan
+from lakeviz.studies.overlap.measures import jaccard, projection_kernel
+from lakeviz.studies.overlap.null_models import hypergeometric
+
+REFERENCE = "variance"
+Measured = Mapping[Condition, Sequence[Measurement]]
+"""Per condition, one measurement per draw."""
+
+
+def gap(one: Measurement, other: Measurement) -> Measurement:
+    """How much higher one is than the other, in value and in every resample."""
+    return Measurement(
+        {m: one.values[m] - other.values[m] for m in one.values},
+        {m: one.draws[m] - other.draws[m] for m in one.draws},
+    )
+
+
+def gaps(ones: Sequence[Measurement], others: Sequence[Measurement]) -> list[Measurement]:
+    """Gaps draw by draw."""
+    return [gap(one, other) for one, other in zip(ones, others, strict=True)]
+
+
+def metric_rows(
+    measured: Measured, selectors: Sequence[str], what: Sequence[str], plan: Plan, yard: Yardstick
+) -> list[dict[str, Any]]:
+    """One row per selector, kind of contamination, degree and metric."""
+    rows = []
+    for arm in what:
+        for n in plan.counts:
+            for name in selectors:
+                rows += _rows_of(measured, name, arm, n, plan, yard)
+    return rows
+
+
+def _clean(measured: Measured, selector: str) -> Sequence[Measurement]:
+    return measured[Condition(selector, "both", 0)]
+
+
+def _of(measured: Measured, selector: str, what: str, n: int) -> Sequence[Measurement]:
+    return measured[Condition(selector, what, n)] if n else _clean(measured, selector)
+
+
+def _rows_of(
+    measured: Measured, name: str, what: str, n: int, plan: Plan, yard: Yardstick
+) -> list[dict[str, Any]]:
+    own, reference = (_of(measured, s, what, n) for s in (name, REFERENCE))
+    changes = gaps(own, _clean(measured, name))
+    differences = gaps(reference, own)
+    of_changes = gaps(gaps(reference, _clean(measured, REFERENCE)), changes)
+    shots = len(plan.draws[0].fitted)
+    rows = []
+    for metric, columns in metric_columns(yard.measured):
+        change = difference = excess = evidence.NOT_MEASURED
+        reasons = []
+        if n:
+            change = evidence.mean_estimate(changes, metric, yard.bootstrap)
+        else:
+            reasons.append("changes are taken from here")
+        if name != REFERENCE:
+            difference = evidence.mean_estimate(differences, metric, yard.bootstrap)
+            if n:
+                excess = evidence.mean_estimate(of_changes, metric, yard.bootstrap)
+        else:
+            reasons.append("the others are compared with it")
+        rows.append(
+            {
+                "selector": name,
+                "what": what,
+                "fraction": n / shots,
+                "n_contaminated": n,
+                "n_fit": shots - n if what == "fewer" else shots,
+                **columns,
+                **evidence.mean_estimate(own, metric, yard.bootstrap).columns(),
+                **change.columns("change"),
+                "n_lower": sum(c.values[metric] < 0 for c in changes),
+                **difference.columns("difference"),
+                **excess.columns("change_difference"),
+                "n_draws": len(own),
+                "n_images": yard.n_images,
+                "reason": "; ".join(reasons),
+            }
+        )
+    return rows
+
+
+def stability_rows(
+    fits: Sequence[DrawFits],
+    selectors: Sequence[str],
+    what: Sequence[str],
+    plan: Plan,
+    bootstrap: Bootstrap,
+) -> list[dict[str, Any]]:
+    """How much of the clean selection of the same draw is left, per hook point.
+
+    Selectors that do not look at the images have nothing to lose and are left out, and so are
+    kinds of contamination that leave the selection alone.
+    """
+    rows = []
+    for name in selectors:
+        if get_selector(name).is_random or not get_selector(name).uses_k:
+            continue
+        for arm in [w for w in what if w != "memory"]:
+            for n in plan.counts[1:]:
+                for point in fits[0].data.points:
+                    pairs = [
+                        (
+                            one.selection_of(Condition(name, arm, 0))[point],
+                            one.selection_of(Condition(name, arm, n))[point],
+                        )
+                        for one in fits
+                    ]
+                    shots = len(plan.draws[0].fitted)
+                    row = {
+                        "selector": name,
+                        "what": arm,
+                        "point": point,
+                        "fraction": n / shots,
+                        "n_contaminated": n,
+                    }
+                    rows += [row | measure for measure in _stability(pairs, bootstrap)]
+    return rows
+
+
+def _stability(
+    pairs: Sequence[tuple[Selection, Selection]], bootstrap: Bootstrap
+) -> list[dict[str, Any]]:
+    first = pairs[0][0]
+    kernels = np.array([projection_kernel(a, b) for a, b in pairs])
+    rows = [_mean("kernel", kernels, first.k / first.n_channels, bootstrap)]
+    shared = [
+        len(set(a.channels.tolist()) & set(b.channels.tolist()))
+        for a, b in pairs
+        if isinstance(a, NeuronSelection) and isinstance(b, NeuronSelection)
+    ]
+    if shared:
+        found = np.asarray(jaccard(np.array(shared), first.k), dtype=float)
+        chance = hypergeometric(first.n_channels, first.k).expected_jaccard
+        rows.insert(0, _mean("jaccard", found, chance, bootstrap))
+    return rows
+
+
+def _mean(measure: str, values: np.ndarray, chance: float, bootstrap: Bootstrap) -> dict[str, Any]:
+    estimate = evidence.mean_over(values, bootstrap)
+    return {
+        "measure": measure,
+        **estimate.columns(),
+        "lowest": float(values.min()),
+        "expected": chance,
+        "n_draws": len(values),
+    }

@@ -1,0 +1,227 @@
+"""Rows of the tables: what each component adds, beside random directions and shuffled labels."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Float, Int
+
+from lakeviz.lake.paired_evaluator import Yardstick
+from lakeviz.metrics import estimates as evidence
+from lakeviz.metrics.estimates import NOT_MEASURED, Estimate
+from lakeviz.metrics.measurement import Measurement, metric_columns
+from lakeviz.studies.decompose.component_effects import (
+    difference_draws,
+    mean_difference,
+    shuffled_p_values,
+)
+from lakeviz.studies.decompose.contributions import Gathered
+
+AUROC = ("image", "auroc")
+N_MAPS = 10  # random directions whose patch maps are measured, the costliest of all
+N_SHUFFLES, N_NEURON_SHUFFLES = 999, 99
+_PLACE = re.compile(r"blocks\.(\d+)\.(attn|mlp)(?:\.(head)\.(\d+))?(\.bias)?$")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What all rows are made with."""
+
+    labels: Int[np.ndarray, " image"]
+    yardstick: Yardstick
+    n_draws: int
+    top: int
+    seed: int
+
+
+def place(component: str) -> dict[str, Any]:
+    """Kind, block and head of a component by its name; -1 where it has none."""
+    found = _PLACE.match(component)
+    if found is None:
+        kind = {"embedding": "embedding", "pool.mlp": "mlp"}.get(component, "bias")
+        return {"kind": "output" if component == "output" else kind, "block": -1, "head": -1}
+    block, branch, head, number, bias = found.groups()
+    kind = "bias" if bias else "head" if head else {"attn": "attention", "mlp": "mlp"}[branch]
+    return {"kind": kind, "block": int(block), "head": int(number) if number else -1}
+
+
+def turned(found: Gathered, labels: np.ndarray) -> Float[np.ndarray, " draw"]:
+    """Signs that turn each random direction so that anomalous images lie higher along it.
+
+    A random direction has no sign of its own; turned so, it is the harder one to beat.
+    """
+    return np.where(mean_difference(found.output_random, labels) < 0, -1.0, 1.0)
+
+
+def component_rows(found: Gathered, settings: Settings) -> pd.DataFrame:
+    """All components of both levels of detail, the output itself first."""
+    sign = turned(found, settings.labels)
+    output = _effects(
+        ["output"], found.output[:, None], found.output_random[:, None] * sign, settings
+    )
+    tables = [output.assign(level="output")]
+    for level, names in found.names.items():
+        made = _effects(names, found.terms[level], found.random[level] * sign, settings)
+        tables.append(made.assign(level=level))
+    return pd.concat(tables, ignore_index=True)
+
+
+def _effects(
+    names: list[str], terms: np.ndarray, random: np.ndarray, settings: Settings
+) -> pd.DataFrame:
+    labels, yardstick = settings.labels, settings.yardstick
+    made = pd.DataFrame([{"component": name, **place(name)} for name in names])
+    made = _differences(made, terms, settings)
+    p_values = shuffled_p_values(terms, labels, N_SHUFFLES, settings.seed)
+    null = mean_difference(random.reshape(len(random), -1), labels).reshape(len(names), -1)
+    made = _against_random(made, null, yardstick.bootstrap.level)
+    made["p"], made["p_corrected"] = p_values, evidence.benjamini_hochberg(p_values)
+    measured = [yardstick.measure_scores(column) for column in terms.T]
+    made = made.join(_alone(measured, yardstick))
+    if names == ["output"]:
+        # Another output there is not: what it is compared with are random directions.
+        own = [yardstick.measure_scores(column) for column in random[:, 0].T]
+        return made.assign(**_of_kind(measured[0], own, yardstick))
+    rows = [
+        _of_kind(
+            measured[i],
+            _others(measured, np.flatnonzero(made["kind"] == kind), i, settings),
+            yardstick,
+        )
+        for i, kind in enumerate(made["kind"])
+    ]
+    return made.assign(**{n: [row[n] for row in rows] for n in rows[0]})
+
+
+def _differences(made: pd.DataFrame, terms: np.ndarray, settings: Settings) -> pd.DataFrame:
+    anomalous = settings.labels != 0
+    bootstrap = settings.yardstick.bootstrap
+    draws = difference_draws(terms, settings.labels, bootstrap)
+    tail = (1 - bootstrap.level) / 2
+    low, high = np.quantile(draws, [tail, 1 - tail], axis=0)
+    return made.assign(
+        mean_normal=terms[~anomalous].mean(0),
+        mean_anomalous=terms[anomalous].mean(0),
+        difference=mean_difference(terms, settings.labels),
+        difference_low=low,
+        difference_high=high,
+    )
+
+
+def _against_random(made: pd.DataFrame, null: np.ndarray, level: float) -> pd.DataFrame:
+    """Band of the same component's difference along random directions, and the rank among them."""
+    tail = (1 - level) / 2
+    low, high = np.quantile(null, [tail, 1 - tail], axis=1)
+    size = np.abs(made["difference"].to_numpy())
+    p = [evidence.rank_p_value(s, np.abs(n)) for s, n in zip(size, null, strict=True)]
+    return made.assign(
+        control_mean=null.mean(1),
+        control_low=low,
+        control_high=high,
+        p_control=p,
+        n_draws=null.shape[1],
+    )
+
+
+def _alone(measured: list[Measurement], yardstick: Yardstick) -> pd.DataFrame:
+    """AUROC of the contribution alone."""
+    found = [evidence.estimate(m, AUROC, yardstick.bootstrap).columns("auroc") for m in measured]
+    return pd.DataFrame(found).assign(n_images=yardstick.n_images)
+
+
+def _others(
+    measured: list[Measurement], of_kind: np.ndarray, index: int, settings: Settings
+) -> list[Measurement]:
+    """Other components of the kind, drawn at random where there are many."""
+    others = of_kind[of_kind != index]
+    if len(others) > settings.n_draws:
+        generator = np.random.default_rng([settings.seed, index])
+        others = generator.choice(others, settings.n_draws, replace=False)
+    return [measured[i] for i in others]
+
+
+def _of_kind(one: Measurement, others: list[Measurement], yardstick: Yardstick) -> dict[str, Any]:
+    if not others:
+        gap = mean = NOT_MEASURED
+        reason = "the only one of its kind"
+    else:
+        gap = evidence.against(one, others, AUROC, yardstick.bootstrap)
+        mean = evidence.mean_estimate(others, AUROC, yardstick.bootstrap)
+        reason = ""
+    return {
+        "random_auroc": mean.value,
+        **gap.columns("auroc_difference"),
+        "n_others": len(others),
+        "reason": reason,
+    }
+
+
+def neuron_rows(found: Gathered, settings: Settings) -> pd.DataFrame:
+    """The neurons with the largest differences; p-values are corrected over all neurons."""
+    labels = settings.labels
+    terms = found.neurons
+    p_values = shuffled_p_values(terms, labels, N_NEURON_SHUFFLES, settings.seed, pooled=True)
+    corrected = evidence.benjamini_hochberg(p_values)
+    difference = mean_difference(terms.astype(np.float64), labels)
+    chosen = np.argsort(-np.abs(difference), kind="stable")[: settings.top]
+    made = pd.DataFrame(
+        {"block": found.neuron_names[chosen, 0], "neuron": found.neuron_names[chosen, 1]}
+    )
+    own = terms[:, chosen].astype(np.float64)
+    made = _differences(made, own, settings)
+    null = (found.neurons_random[1] - found.neurons_random[0])[chosen] * turned(found, labels)
+    made = _against_random(made, null, settings.yardstick.bootstrap.level)
+    made["p"], made["p_corrected"] = p_values[chosen], corrected[chosen]
+    measured = [settings.yardstick.measure_scores(column) for column in own.T]
+    made = made.join(_alone(measured, settings.yardstick))
+    generator = np.random.default_rng([settings.seed, 1])
+    n = min(settings.n_draws, terms.shape[1])
+    random = generator.choice(terms.shape[1], n, replace=False)
+    others = [settings.yardstick.measure_scores(terms[:, i]) for i in random]
+    rows = [_of_kind(m, others, settings.yardstick) for m in measured]
+    made = made.assign(**{name: [row[name] for row in rows] for name in rows[0]})
+    return made.assign(rank=np.arange(1, len(made) + 1), n_neurons=terms.shape[1])
+
+
+def location_rows(found: Gathered, settings: Settings) -> pd.DataFrame:
+    """Whether source patches that push towards "anomalous" are those of defects."""
+    yardstick = settings.yardstick
+    if "pixel" in yardstick.reasons:
+        return pd.DataFrame(columns=pd.Index(LOCATION_COLUMNS))
+    own = yardstick.measure(found.maps.astype(np.float64))
+    sign = turned(found, settings.labels)
+    random = [
+        yardstick.measure(found.maps_random[:, draw].astype(np.float64) * s)
+        for draw, s in enumerate(sign[:N_MAPS])
+    ]
+    rows = []
+    for metric, columns in metric_columns(yardstick.measured):
+        if metric[0] != "pixel":
+            continue
+        mean: Estimate = evidence.mean_estimate(random, metric, yardstick.bootstrap)
+        gap = evidence.against(own, random, metric, yardstick.bootstrap)
+        rows.append(
+            {
+                **columns,
+                **evidence.estimate(own, metric, yardstick.bootstrap).columns(),
+                **mean.columns("control_mean"),
+                **gap.columns("difference"),
+                "n_draws": len(random),
+                "n_images": yardstick.n_images,
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+LOCATION_COLUMNS = (
+    "level",
+    "metric",
+    *("value", "low", "high"),
+    *("control_mean", "control_mean_low", "control_mean_high"),
+    *("difference", "difference_low", "difference_high"),
+    *("n_draws", "n_images"),
+)

@@ -1,0 +1,137 @@
+"""Mean-ablation on stored contributions: the direct effect of a component, without a forward pass.
+
+A component's contribution is replaced by its mean over the normal images that the detector was
+fitted on; everything else stays as it was: deviations, patterns, and what later blocks read. So it
+is the effect along the direct path to the output alone, not that of a knock-out in the network,
+after which later blocks compute something else.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Float
+
+from lakeviz.lake.ground_truth import Truth
+from lakeviz.lake.paired_evaluator import Yardstick
+from lakeviz.metrics import Bootstrap
+from lakeviz.metrics import estimates as evidence
+from lakeviz.metrics.estimates import NOT_MEASURED
+from lakeviz.metrics.measurement import Measurement
+from lakeviz.studies.decompose.component_effects import mean_difference
+from lakeviz.studies.decompose.component_rows import AUROC, Settings, place
+from lakeviz.studies.decompose.contributions import Gathered
+
+
+def mean_ablated(
+    scores: Float[np.ndarray, " image"],
+    terms: Float[np.ndarray, "image term"],
+    reference: Float[np.ndarray, "normal term"],
+) -> Float[np.ndarray, " image"]:
+    """Scores after some terms were replaced by their means over reference images.
+
+    ``scores`` is the sum of all terms, so this is exact.
+    """
+    return scores - terms.sum(1) + reference.sum(1).mean()
+
+
+def halves(labels: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Two halves of the images by chance, each with about half of either class."""
+    generator = np.random.default_rng([seed, 2])
+    first = np.zeros(len(labels), dtype=bool)
+    for group in (np.flatnonzero(labels == 0), np.flatnonzero(labels != 0)):
+        first[generator.permutation(group)[: len(group) // 2]] = True
+    return first, ~first
+
+
+def ablation_rows(
+    found: Gathered, reference: Gathered, sizes: list[int], settings: Settings
+) -> pd.DataFrame:
+    """Blocks and heads one by one, and sets of neurons; each beside others of its kind and size."""
+    rows: list[dict[str, Any]] = []
+    for level, names in found.names.items():
+        rows += _single(found, reference, level, names, settings)
+    rows += _neuron_sets(found, reference, sizes, settings)
+    return pd.DataFrame(rows)
+
+
+def _single(
+    found: Gathered, reference: Gathered, level: str, names: list[str], settings: Settings
+) -> list[dict[str, Any]]:
+    yardstick = settings.yardstick
+    intact = yardstick.measure_scores(found.output)
+    terms, normal = found.terms[level], reference.terms[level]
+    measured = [
+        yardstick.measure_scores(
+            mean_ablated(found.output, terms[:, i : i + 1], normal[:, i : i + 1])
+        )
+        for i in range(len(names))
+    ]
+    places = [place(name) for name in names]
+    kinds = np.array([p["kind"] for p in places])
+    rows = []
+    for i, name in enumerate(names):
+        others = [measured[j] for j in np.flatnonzero(kinds == kinds[i]) if j != i]
+        about = {"level": level, "component": name, **places[i], "size": 1}
+        rows.append(about | _row(intact, measured[i], others, yardstick))
+    return rows
+
+
+def _neuron_sets(
+    found: Gathered, reference: Gathered, sizes: list[int], settings: Settings
+) -> list[dict[str, Any]]:
+    """Chosen on one half of the test images and measured on the other."""
+    first, second = halves(settings.labels, settings.seed)
+    if not all(0 < settings.labels[h].astype(bool).sum() < h.sum() for h in (first, second)):
+        return []
+    own = settings.yardstick
+    yardstick = Yardstick(
+        truth=Truth.of_masks(settings.labels[second], None),
+        metrics=(AUROC,),
+        bootstrap=own.bootstrap,
+        conventions=own.conventions,
+        image_score=own.image_score,
+    )
+    difference = np.abs(mean_difference(found.neurons[first].astype(float), settings.labels[first]))
+    order = np.argsort(-difference, kind="stable")
+    scores, terms = found.output[second], found.neurons[second].astype(float)
+    generator = np.random.default_rng([settings.seed, 3])
+
+    def measured(chosen: np.ndarray) -> Measurement:
+        normal = reference.neurons[:, chosen].astype(float)
+        return yardstick.measure_scores(mean_ablated(scores, terms[:, chosen], normal))
+
+    rows = []
+    intact = yardstick.measure_scores(scores)
+    for size in (s for s in sizes if s <= len(order)):
+        others = [
+            measured(generator.choice(len(order), size, replace=False))
+            for _ in range(settings.n_draws)
+        ]
+        about = {"level": "neurons", "component": f"top {size}", "kind": "neurons"}
+        about |= {"block": -1, "head": -1, "size": size}
+        rows.append(about | _row(intact, measured(order[:size]), others, yardstick))
+    return rows
+
+
+def _row(
+    intact: Measurement, one: Measurement, others: list[Measurement], yardstick: Yardstick
+) -> dict[str, Any]:
+    bootstrap: Bootstrap = yardstick.bootstrap
+    gap = control = NOT_MEASURED
+    if others:
+        gap = evidence.against(one, others, AUROC, bootstrap)
+        control = evidence.mean_estimate(others, AUROC, bootstrap)
+    return {
+        "metric": "auroc",
+        "intact": intact.values[AUROC],
+        **evidence.estimate(one, AUROC, bootstrap).columns(),
+        **evidence.difference(one, intact, AUROC, bootstrap).columns("change"),
+        "control_mean": control.value,
+        **gap.columns("difference"),
+        "n_draws": len(others),
+        "n_images": yardstick.n_images,
+        "reason": "" if others else "the only one of its kind",
+    }

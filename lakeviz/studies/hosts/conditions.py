@@ -1,0 +1,180 @@
+"""The conditions of a comparison: the host alone, restricted, and with LAKE's score added."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from lakeviz.lake import Selection, VisualBranch, get_selector
+from lakeviz.lake.paired_evaluator import Yardstick
+from lakeviz.metrics.measurement import Measurement
+from lakeviz.studies.base.captured import StudyData
+from lakeviz.studies.hosts.detectors.protocol import Host, name_of
+from lakeviz.studies.hosts.features import Selections
+from lakeviz.studies.hosts.scoring import (
+    HostMaps,
+    Scale,
+    fit_host,
+    host_scale,
+    lake_scales,
+    test_maps,
+)
+
+ALONE, RESTRICT, ADD, LAKE = "alone", "restrict", "add", "lake"
+MODES = (RESTRICT, ADD)
+NO_SELECTOR = "none"
+Group = tuple[str, str]
+"""Mode and selector."""
+
+
+@dataclass
+class Conditions:
+    """What was measured of one host on one category.
+
+    Attributes
+    ----------
+    members : dict of (mode, selector) to list of Measurement
+        One measurement, or one per draw of a random selector.
+    fitted : dict of (mode, selector) to detector
+        One member of each group, for costs: the host, restricted or not, or LAKE's branch.
+    scales : list of dict
+        Units in which scores were added.
+    """
+
+    members: dict[Group, list[Measurement]] = field(default_factory=dict)
+    fitted: dict[Group, tuple[Any, Selections | None]] = field(default_factory=dict)
+    scales: list[dict[str, Any]] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is compared, and how.
+
+    Attributes
+    ----------
+    host : Host
+        As it was given; it is copied before each fit.
+    selectors : tuple of str
+        The one in question first.
+    k : int
+        Per hook point.
+    n_draws : int
+        Of each random selector.
+    seed : int
+    weight : float
+        Share of LAKE's score where it is added.
+    """
+
+    host: Host
+    selectors: tuple[str, ...]
+    k: int
+    n_draws: int
+    seed: int
+    weight: float
+
+    def choices(self, selector: str) -> list[Callable[[StudyData], Mapping[str, Selection]]]:
+        """Ways to select: one, or one per draw."""
+        n = self.n_draws if get_selector(selector).is_random else 1
+        return [self._choice(selector, self.seed + draw) for draw in range(n)]
+
+    def _choice(self, selector: str, seed: int) -> Callable[[StudyData], Mapping[str, Selection]]:
+        return lambda data: data.select(self.k, selector, seed)
+
+    def fresh(self) -> Host:
+        """A copy of the host, to be fitted."""
+        return copy.deepcopy(self.host)
+
+
+def run_conditions(
+    data: StudyData, plan: Plan, modes: Sequence[str], yardstick: Yardstick
+) -> Conditions:
+    """Fit, score and measure every condition."""
+    found = Conditions()
+    host = plan.fresh()
+    fit_host(host, data, None)
+    alone = test_maps(host, data, None)
+    found.members[ALONE, NO_SELECTOR] = [measured(alone, yardstick)]
+    found.fitted[ALONE, NO_SELECTOR] = (host, None)
+    if RESTRICT in modes:
+        _restricted(data, plan, yardstick, found)
+    if ADD in modes:
+        _added(data, plan, yardstick, alone, found)
+    return found
+
+
+def measured(scored: HostMaps, yardstick: Yardstick) -> Measurement:
+    """Measure maps, and image scores by the host's own rule where it has one."""
+    made = yardstick.measure(scored.maps)
+    if scored.images is None:
+        return made
+    own = yardstick.measure_scores(scored.images)
+    return Measurement({**made.values, **own.values}, {**made.draws, **own.draws})
+
+
+def _restricted(data: StudyData, plan: Plan, yardstick: Yardstick, found: Conditions) -> None:
+    for selector in plan.selectors:
+        members = []
+        for number, choose in enumerate(plan.choices(selector)):
+            host, selections = plan.fresh(), choose(data)
+            fit_host(host, data, selections)
+            members.append(measured(test_maps(host, data, selections), yardstick))
+            if number == 0:
+                found.fitted[RESTRICT, selector] = (host, selections)
+        found.members[RESTRICT, selector] = members
+
+
+def _added(
+    data: StudyData, plan: Plan, yardstick: Yardstick, alone: HostMaps, found: Conditions
+) -> None:
+    own_scale = host_scale(plan.fresh(), data)
+    found.scales.append(_scale_row(name_of(plan.host), NO_SELECTOR, 0, own_scale))
+    host = alone.scaled(own_scale)
+    for selector in plan.selectors:
+        choices = plan.choices(selector)
+        branches = data.branches([choose(data) for choose in choices])
+        scales = lake_scales(data, choices)
+        members = []
+        for number, (maps, scale) in enumerate(_scored(data, branches, scales)):
+            found.scales.append(_scale_row("lake", selector, number, scale))
+            if number == 0:
+                found.fitted[ADD, selector] = (branches[0], None)
+                if selector == plan.selectors[0]:
+                    found.members[LAKE, selector] = [yardstick.measure(maps)]
+            fused = add(host, HostMaps(scale(maps)), plan.weight, yardstick.image_score)
+            members.append(measured(fused, yardstick))
+        found.members[ADD, selector] = members
+
+
+def _scored(
+    data: StudyData, branches: Sequence[VisualBranch], scales: Sequence[Scale]
+) -> Iterator[tuple[np.ndarray, Scale]]:
+    yield from zip(data.visual_maps(branches), scales, strict=True)
+
+
+def add(
+    host: HostMaps, lake: HostMaps, weight: float, image_score: Callable[[np.ndarray], np.ndarray]
+) -> HostMaps:
+    """``(1 - w) host + w lake``, of scores in standard units.
+
+    Where the host scores whole images by a rule of its own, that score and LAKE's are added in the
+    same way; otherwise image scores come from the joint map.
+    """
+    maps = (1 - weight) * host.maps + weight * lake.maps
+    if host.images is None:
+        return HostMaps(maps)
+    return HostMaps(maps, (1 - weight) * host.images + weight * image_score(lake.maps))
+
+
+def _scale_row(what: str, selector: str, draw: int, scale: Scale) -> dict[str, Any]:
+    return {
+        "score": what,
+        "selector": selector,
+        "draw": draw,
+        "mean": scale.mean,
+        "deviation": scale.deviation,
+        "n_patches": scale.n_patches,
+    }

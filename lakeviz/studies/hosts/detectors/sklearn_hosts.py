@@ -1,0 +1,188 @@
+"""scikit-learn's detectors as hosts: each patch is a sample, each channel a feature."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float
+from torch import Tensor
+
+from lakeviz.errors import ConfigError
+from lakeviz.studies.hosts.detectors.installed import require
+from lakeviz.studies.hosts.detectors.protocol import FeatureHost, HostScores
+
+_BATCH = 1 << 15  # patches handed to scikit-learn at a time
+
+
+class _SampleHost(FeatureHost):
+    """A host that wraps one scikit-learn estimator of samples [patch, channel]."""
+
+    def __init__(self) -> None:
+        require("sklearn", "sklearn", self.name)
+        super().__init__()
+        self.estimator: Any = None
+
+    def fit(
+        self, features: Float[Tensor, "image patch channel"], grid: tuple[int, int]
+    ) -> _SampleHost:
+        """Fit on the patches of normal images."""
+        samples = self._accept(features, grid).flatten(0, 1).cpu().numpy()
+        self.estimator = self._make(samples)
+        self.estimator.fit(samples)
+        return self
+
+    def score(self, features: Float[Tensor, "image patch channel"]) -> HostScores:
+        """Score each patch by itself."""
+        checked = self._query(features)
+        samples = checked.flatten(0, 1).cpu().numpy()
+        parts = [
+            self._score(samples[start : start + _BATCH]) for start in range(0, len(samples), _BATCH)
+        ]
+        return HostScores(np.concatenate(parts).reshape(checked.shape[:2]).astype(np.float64))
+
+    def _make(self, samples: np.ndarray) -> Any:
+        raise NotImplementedError
+
+    def _score(self, samples: np.ndarray) -> np.ndarray:
+        raise NotImplementedError
+
+    def _check_neighbours(self, neighbours: int, samples: np.ndarray) -> None:
+        if neighbours > len(samples):
+            raise ConfigError(
+                f"{self.name}: {len(samples)} normal patches, {neighbours} neighbours"
+            )
+
+
+class NearestNeighboursHost(_SampleHost):
+    """Distance to the ``k``-th nearest normal patch (``sklearn.neighbors.NearestNeighbors``).
+
+    Parameters
+    ----------
+    neighbours : int
+        k.
+    metric : str
+        As scikit-learn names it.
+
+    Raises
+    ------
+    HostError
+        If scikit-learn is not installed.
+    ConfigError
+        If ``neighbours`` is below 1.
+    """
+
+    name = "patch_nn"
+
+    def __init__(self, neighbours: int = 1, metric: str = "euclidean") -> None:
+        super().__init__()
+        self.neighbours, self.metric = positive("neighbours", neighbours), metric
+
+    def describe(self) -> dict[str, Any]:
+        """Settings as plain values."""
+        return {
+            "name": self.name,
+            "neighbours": self.neighbours,
+            "metric": self.metric,
+            "wraps": "sklearn.neighbors.NearestNeighbors",
+        }
+
+    def _make(self, samples: np.ndarray) -> Any:
+        self._check_neighbours(self.neighbours, samples)
+        neighbors = import_module("sklearn.neighbors")
+        return neighbors.NearestNeighbors(
+            n_neighbors=self.neighbours, metric=self.metric, algorithm="brute"
+        )
+
+    def _score(self, samples: np.ndarray) -> np.ndarray:
+        return self.estimator.kneighbors(samples)[0][:, -1]
+
+
+class LocalOutlierFactorHost(_SampleHost):
+    """Local outlier factor of each patch among the normal ones (``novelty=True``).
+
+    Parameters
+    ----------
+    neighbours : int
+
+    Raises
+    ------
+    HostError
+        If scikit-learn is not installed.
+    ConfigError
+        If ``neighbours`` is below 1.
+    """
+
+    name = "lof"
+
+    def __init__(self, neighbours: int = 20) -> None:
+        super().__init__()
+        self.neighbours = positive("neighbours", neighbours)
+
+    def describe(self) -> dict[str, Any]:
+        """Settings as plain values."""
+        wraps = "sklearn.neighbors.LocalOutlierFactor"
+        return {"name": self.name, "neighbours": self.neighbours, "wraps": wraps}
+
+    def _make(self, samples: np.ndarray) -> Any:
+        self._check_neighbours(self.neighbours + 1, samples)
+        neighbors = import_module("sklearn.neighbors")
+        return neighbors.LocalOutlierFactor(
+            n_neighbors=self.neighbours, novelty=True, algorithm="brute"
+        )
+
+    def _score(self, samples: np.ndarray) -> np.ndarray:
+        return -self.estimator.score_samples(samples)
+
+
+class PCAResidualHost(_SampleHost):
+    """Distance of a patch from the principal subspace of the normal ones (``PCA``).
+
+    Parameters
+    ----------
+    variance : float
+        Share of the variance that the subspace keeps, strictly between 0 and 1; so a restriction
+        to fewer channels needs no other setting.
+
+    Raises
+    ------
+    HostError
+        If scikit-learn is not installed.
+    ConfigError
+        If the share is out of range.
+    """
+
+    name = "pca_residual"
+
+    def __init__(self, variance: float = 0.95) -> None:
+        super().__init__()
+        if not 0 < variance < 1:
+            raise ConfigError(f"the share of variance must lie between 0 and 1, not {variance}")
+        self.variance = variance
+
+    def describe(self) -> dict[str, Any]:
+        """Settings as plain values."""
+        wraps = "sklearn.decomposition.PCA"
+        return {"name": self.name, "variance": self.variance, "wraps": wraps}
+
+    def _make(self, samples: np.ndarray) -> Any:
+        decomposition = import_module("sklearn.decomposition")
+        return decomposition.PCA(n_components=self.variance, svd_solver="full")
+
+    def _score(self, samples: np.ndarray) -> np.ndarray:
+        rebuilt = self.estimator.inverse_transform(self.estimator.transform(samples))
+        return np.linalg.norm(samples - rebuilt, axis=1)
+
+
+def positive(what: str, number: int) -> int:
+    """Refuse a number below 1.
+
+    Raises
+    ------
+    ConfigError
+        If it is.
+    """
+    if number < 1:
+        raise ConfigError(f"{what} must be at least 1, not {number}")
+    return int(number)

@@ -1,0 +1,97 @@
+"""From measurements to the tables of :class:`~lakeviz.studies.hosts.result.HostResult`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from lakeviz.lake.paired_evaluator import Yardstick
+from lakeviz.metrics import Bootstrap
+from lakeviz.metrics import estimates as evidence
+from lakeviz.metrics.estimates import Estimate
+from lakeviz.metrics.measurement import Measurement, Metric, metric_columns
+from lakeviz.studies.hosts.conditions import ADD, ALONE, NO_SELECTOR, RESTRICT, Group
+
+Members = Mapping[Group, Sequence[Measurement]]
+
+
+def metric_rows(members: Members, yardstick: Yardstick) -> list[dict[str, Any]]:
+    """Each condition with its value, and what it gains over the host alone."""
+    bootstrap = yardstick.bootstrap
+    (alone,) = members[ALONE, NO_SELECTOR]
+    rows = []
+    for (mode, selector), group in members.items():
+        for metric, columns in metric_columns(yardstick.measured):
+            value = evidence.mean_estimate(group, metric, bootstrap)
+            gain, reason = evidence.NOT_MEASURED, "the others are compared with it"
+            if mode != ALONE:
+                gain, reason = _gain(alone, group, metric, bootstrap), ""
+            rows.append(
+                {
+                    "mode": mode,
+                    "selector": selector,
+                    **columns,
+                    **value.columns(),
+                    **gain.columns("difference"),
+                    "n_draws": len(group),
+                    "n_images": yardstick.n_images,
+                    "reason": reason,
+                }
+            )
+    return rows
+
+
+def contrast_rows(
+    members: Members, selectors: Sequence[str], yardstick: Yardstick
+) -> list[dict[str, Any]]:
+    """The selection in question against each control, with the host around both."""
+    reference, *controls = selectors
+    rows = []
+    for mode in (RESTRICT, ADD):
+        if (mode, reference) not in members:
+            continue
+        own = members[mode, reference]
+        for control in controls:
+            others = members[mode, control]
+            for metric, columns in metric_columns(yardstick.measured):
+                gap = _against(own, others, metric, yardstick.bootstrap)
+                rows.append(
+                    {
+                        "mode": mode,
+                        "selector": reference,
+                        "control": control,
+                        **columns,
+                        "value": _mean(own, metric),
+                        "control_mean": _mean(others, metric),
+                        **gap.columns("difference"),
+                        "n_draws": len(others),
+                        "n_below": sum(m.values[metric] < _mean(own, metric) for m in others),
+                        "n_images": yardstick.n_images,
+                    }
+                )
+    return rows
+
+
+def _gain(
+    alone: Measurement, group: Sequence[Measurement], metric: Metric, bootstrap: Bootstrap
+) -> Estimate:
+    gap = evidence.against(alone, group, metric, bootstrap)
+    return Estimate(0.0 - gap.value, 0.0 - gap.high, 0.0 - gap.low)
+
+
+def _against(
+    own: Sequence[Measurement],
+    others: Sequence[Measurement],
+    metric: Metric,
+    bootstrap: Bootstrap,
+) -> Estimate:
+    if len(own) == 1:
+        return evidence.against(own[0], others, metric, bootstrap)
+    # A random selection in question: one of its members and one of the control's in each draw.
+    gap = evidence.one_of(own, metric, bootstrap) - evidence.one_of(others, metric, bootstrap)
+    value = _mean(own, metric) - _mean(others, metric)
+    return Estimate(value, *evidence.quantile_interval(gap, bootstrap.level))
+
+
+def _mean(group: Sequence[Measurement], metric: Metric) -> float:
+    return sum(m.values[metric] for m in group) / len(group)

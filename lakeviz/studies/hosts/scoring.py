@@ -1,0 +1,203 @@
+"""Scores of a host on the test images, and on normal images it was not fitted on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Float
+
+from lakeviz.errors import ConfigError, HostError
+from lakeviz.lake import Selection, VisualBranch
+from lakeviz.lake.score_maps import join_layers
+from lakeviz.studies.base.captured import StudyData
+from lakeviz.studies.hosts.detectors.protocol import (
+    Host,
+    HostScores,
+    ImageDetector,
+    PatchFeatureDetector,
+    name_of,
+)
+from lakeviz.studies.hosts.features import (
+    Selections,
+    grid_of,
+    normal_features,
+    test_batches,
+)
+
+MOST_FOLDS = 4
+
+
+@dataclass(frozen=True)
+class HostMaps:
+    """Scores of images on the patch grid.
+
+    Attributes
+    ----------
+    maps : float array [image, row, column]
+    images : float array [image], optional
+        Where the host scores whole images by its own rule.
+    """
+
+    maps: Float[np.ndarray, "image row column"]
+    images: Float[np.ndarray, " image"] | None = None
+
+    def scaled(self, scale: Scale) -> HostMaps:
+        """Bring maps and image scores to standard units of normal patches."""
+        images = None if self.images is None else scale(self.images)
+        return HostMaps(scale(self.maps), images)
+
+
+@dataclass(frozen=True)
+class Scale:
+    """Mean and deviation of the patch scores of unseen normal images.
+
+    Attributes
+    ----------
+    mean, deviation : float
+        In the units of the score.
+    n_patches : int
+        Patches they were taken over.
+    """
+
+    mean: float
+    deviation: float
+    n_patches: int
+
+    def __call__(self, scores: np.ndarray) -> np.ndarray:
+        """Standardise scores."""
+        return (scores - self.mean) / self.deviation
+
+    @classmethod
+    def of(cls, scores: Sequence[np.ndarray], what: str) -> Scale:
+        """Take mean and deviation of scores.
+
+        Raises
+        ------
+        HostError
+            If they do not vary: a score without spread has no unit.
+        """
+        flat = np.concatenate([s.ravel() for s in scores]).astype(np.float64)
+        deviation = float(flat.std(ddof=1))
+        if not deviation > 0:
+            raise HostError(
+                f"{what} scores all {flat.size} patches of unseen normal images {flat[0]:.4g}, so "
+                "its score has no unit in which another could be added"
+            )
+        return cls(float(flat.mean()), deviation, flat.size)
+
+
+def fit_host(
+    host: Host, data: StudyData, selections: Selections | None, images: Sequence[int] | None = None
+) -> None:
+    """Fit a host on some of the normal images (all: None), restricted or not.
+
+    Raises
+    ------
+    HostError
+        If a host that reads images is to be restricted.
+    """
+    if isinstance(host, PatchFeatureDetector):
+        host.fit(normal_features(data, selections, images), grid_of(data))
+        return
+    if selections is not None:
+        raise HostError(
+            f"{name_of(host)} reads whole images, not patch features, so it cannot be restricted "
+            "to channels; a score can be added to its own (mode add)"
+        )
+    host.prepare(data, list(range(len(data.normal))) if images is None else list(images))
+
+
+def test_maps(host: Host, data: StudyData, selections: Selections | None) -> HostMaps:
+    """Score the test images with a fitted host.
+
+    Raises
+    ------
+    HostError
+        If its scores do not fill the patch grid, or are not finite.
+    """
+    if isinstance(host, ImageDetector):
+        parts = [host.score_images(data, range(len(data.test)))]
+    else:
+        parts = [host.score(features) for features in test_batches(data, selections)]
+    return _laid_out(parts, host, data)
+
+
+def normal_maps(
+    host: Host, data: StudyData, selections: Selections | None, images: Sequence[int]
+) -> HostMaps:
+    """Score some of the normal images with a fitted host."""
+    if isinstance(host, ImageDetector):
+        parts = [host.score_images(data, images, normal=True)]
+    else:
+        parts = [host.score(normal_features(data, selections, images))]
+    return _laid_out(parts, host, data)
+
+
+def folds(n_images: int) -> list[tuple[list[int], list[int]]]:
+    """Split normal images into those to fit on and those held out, up to four times.
+
+    Raises
+    ------
+    ConfigError
+        If there is one image alone.
+    """
+    if n_images < 2:
+        raise ConfigError(
+            "adding two scores needs at least two normal images: their units are taken from "
+            "normal images that were not fitted on"
+        )
+    n = min(MOST_FOLDS, n_images)
+    held = [list(range(start, n_images, n)) for start in range(n)]
+    return [([i for i in range(n_images) if i not in out], out) for out in held]
+
+
+def host_scale(host: Host, data: StudyData) -> Scale:
+    """Scale of a host's patch scores. The host is left fitted on a part of the images."""
+    found = []
+    for kept, held in folds(len(data.normal)):
+        fit_host(host, data, None, kept)
+        found.append(normal_maps(host, data, None, held).maps)
+    return Scale.of(found, name_of(host))
+
+
+def lake_scales(
+    data: StudyData, choose: Sequence[Callable[[StudyData], Mapping[str, Selection]]]
+) -> list[Scale]:
+    """Scale of LAKE's structural score, for each way to select.
+
+    The selection is made anew from the images that are fitted on, so that those held out are unseen
+    in every way.
+    """
+    found: list[list[np.ndarray]] = [[] for _ in choose]
+    for kept, held in folds(len(data.normal)):
+        part = data.view(images=kept)
+        tokens = {p: data.normal.patches(p, held) for p in data.points}
+        for scores, branch in zip(found, _branches(part, choose), strict=True):
+            with torch.inference_mode():
+                scores.append(join_layers(branch.score(tokens), data.grids)[0].cpu().numpy())
+    return [Scale.of(scores, "LAKE's structural score") for scores in found]
+
+
+def _branches(
+    data: StudyData, choose: Sequence[Callable[[StudyData], Mapping[str, Selection]]]
+) -> Iterator[VisualBranch]:
+    yield from data.branches([select(data) for select in choose])
+
+
+def _laid_out(parts: Sequence[HostScores], host: Host, data: StudyData) -> HostMaps:
+    name, grid = name_of(host), grid_of(data)
+    patch = np.concatenate([np.asarray(p.patch, dtype=np.float64) for p in parts])
+    if patch.ndim != 2 or patch.shape[1] != grid[0] * grid[1]:
+        raise HostError(
+            f"{name} gave scores of shape {patch.shape}, which do not fill the patch grid of "
+            f"{data.category}, {grid[0]} x {grid[1]}"
+        )
+    images = None
+    if parts[0].image is not None:
+        images = np.concatenate([np.asarray(p.image, dtype=np.float64) for p in parts])
+    if not np.isfinite(patch).all() or (images is not None and not np.isfinite(images).all()):
+        raise HostError(f"{name} gave scores that are NaN or infinite on {data.category}")
+    return HostMaps(patch.reshape(len(patch), *grid), images)

@@ -1,0 +1,176 @@
+"""Selected neurons beside random ones: the spread of both groups, and their means."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+import plotly.graph_objects as go
+from plotly.subplots import make_subplots
+
+from lakeviz.errors import ConfigError
+from lakeviz.plots.line_panels import Look
+from lakeviz.plots.template import counted, new_figure
+from lakeviz.studies.neurons.neuron_looks import (
+    LOOKS,
+    error_bars,
+    mark_chance,
+    measure_title,
+    one_category,
+    short_point,
+)
+from lakeviz.tables import numbers, where
+
+
+def neuron_groups_figure(
+    neurons: pd.DataFrame,
+    groups: pd.DataFrame,
+    *,
+    measures: Sequence[str] = ("image_auroc", "pixel_auroc", "patch_auroc", "abs_matched_d"),
+    title: str = "Selected neurons beside random ones",
+    interval_level: float = 0.95,
+) -> go.Figure:
+    """Spread of each group as dots, with the group's mean and its interval, per point.
+
+    Parameters
+    ----------
+    neurons, groups : DataFrame
+        Tables of a ``NeuronsResult`` of one category.
+    measures : sequence of str
+        One panel each; those that were not measured are left out.
+    title : str
+    interval_level : float
+        For the caption.
+
+    Raises
+    ------
+    ConfigError
+        Several categories, or none of the measures was measured.
+    """
+    one_category(neurons)
+    shown = [m for m in measures if m in set(groups["measure"])]
+    if not shown:
+        raise ConfigError(f"none of {', '.join(measures)} was measured")
+    points = list(dict.fromkeys(neurons["point"]))
+    n_images = int(numbers(neurons, "n_images")[0])
+    caption = (
+        f"Dots: single neurons, over {counted(n_images, 'test image')}. Large marks: mean of the "
+        f"group, with {100 * interval_level:g} % bootstrap over images and over neurons. "
+        "Random neurons are drawn from the channels that are not selected. Below each panel: "
+        "selected minus random, with an interval of the same kind."
+    )
+    columns = min(2, len(shown))
+    grid_rows = -(-len(shown) // columns)
+    panel, below = 40 + 62 * len(points), 66 + 15 * len(points)
+    height = grid_rows * (panel + below)
+    fig = new_figure(title, caption, legend_above=True, height=height)
+    make_subplots(
+        rows=grid_rows,
+        cols=columns,
+        shared_yaxes=True,
+        horizontal_spacing=0.08,
+        vertical_spacing=below / (height - below),
+        figure=fig,
+    )
+    fig.update_layout(margin_b=below)
+    for number, measure in enumerate(shown):
+        row, column = 1 + number // columns, 1 + number % columns
+        _group_panel(fig, neurons, groups, measure, points, (row, column), first=number == 0)
+    fig.update_yaxes(
+        tickvals=list(range(len(points))),
+        ticktext=[short_point(p) for p in points],
+        range=[len(points) - 0.5, -0.5],
+        ticks="",
+    )
+    return fig
+
+
+def _group_panel(
+    fig: go.Figure,
+    neurons: pd.DataFrame,
+    groups: pd.DataFrame,
+    measure: str,
+    points: list[str],
+    panel: tuple[int, int],
+    *,
+    first: bool,
+) -> None:
+    """Dots and mean of both groups at each point."""
+    row, column = panel
+    source = measure.removeprefix("abs_")
+    for place, point in enumerate(points):
+        means = where(groups, point=point, measure=measure)
+        for shift, (group, look) in zip((-0.2, 0.2), LOOKS.items()):
+            own = where(neurons, point=point, group=group)
+            if own.empty:
+                continue
+            values = numbers(own, source)
+            values = np.abs(values) if source != measure else values
+            shown = first and place == 0
+            dots = _dots(own, values, place + shift, group, look)
+            fig.add_trace(dots, row=row, col=column)
+            value, low, high = _mean_of(means, group)
+            mean = _mean_mark(value, low, high, place + shift, group, look, shown=shown)
+            fig.add_trace(mean, row=row, col=column)
+    what = measure_title(measure)
+    fig.update_xaxes(title_text=f"{what}<br>{_gaps(groups, measure, points)}", row=row, col=column)
+    mark_chance(fig, measure, row, column, along="x")
+
+
+def _mean_of(means: pd.DataFrame, group: str) -> tuple[float, float, float]:
+    names = ("value", "low", "high")
+    if group == "random":
+        names = ("control_mean", "control_mean_low", "control_mean_high")
+    value, low, high = (float(numbers(means, name)[0]) for name in names)
+    return value, low, high
+
+
+def _gaps(groups: pd.DataFrame, measure: str, points: list[str]) -> str:
+    """Differences in words, below a panel."""
+    said = []
+    for point in points:
+        own = where(groups, point=point, measure=measure)
+        gap, low, high = (
+            float(numbers(own, c)[0]) for c in ("difference", "difference_low", "difference_high")
+        )
+        if np.isfinite(gap):
+            line = f"{short_point(point)}: {gap:+.3f} [{low:+.3f}, {high:+.3f}]"
+            said.append(line.replace("-", "−"))
+    return "<br>".join(f"<span style='font-size:11px'>{line}</span>" for line in said)
+
+
+def _dots(own: pd.DataFrame, values: np.ndarray, at: float, group: str, look: Look) -> go.Scatter:
+    # Spread by a fixed pattern, so that the picture is the same every time.
+    spread = 0.09 * np.resize([-1.0, 0.2, 1.0, -0.5, 0.6, -0.1], len(own))
+    return go.Scatter(
+        x=values,
+        y=at + spread,
+        mode="markers",
+        marker={"symbol": look.marker, "size": 5, "color": look.colour, "opacity": 0.6},
+        customdata=own["channel"].to_numpy(),
+        hovertemplate=f"{group}, channel %{{customdata}}: %{{x:.3f}}<extra></extra>",
+        name=group,
+        legendgroup=group,
+        showlegend=False,
+    )
+
+
+def _mean_mark(
+    value: float, low: float, high: float, at: float, group: str, look: Look, *, shown: bool
+) -> go.Scatter:
+    return go.Scatter(
+        x=[value],
+        y=[at],
+        error_x={
+            **error_bars(*(np.array([v]) for v in (value, low, high))),
+            "thickness": 2.4,
+            "width": 8,
+        },
+        mode="markers",
+        marker={"symbol": look.marker, "size": 13, "color": look.colour},
+        hovertemplate=f"mean of {group}: {value:.3f} [{low:.3f}, {high:.3f}]<extra></extra>",
+        name=f"{group} neurons",
+        legendgroup=group,
+        showlegend=shown,
+    )

@@ -1,0 +1,156 @@
+"""What is measured of each neuron, and the draws that its intervals and group means come from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+from jaxtyping import Float, Int
+from scipy.stats import rankdata
+
+from lakeviz.metrics import Bootstrap, Conventions
+from lakeviz.metrics.estimates import Estimate, quantile_interval
+from lakeviz.metrics.image_intervals import ImageDraws
+from lakeviz.metrics.measurement import Measurement
+from lakeviz.studies.neurons.patch_statistics import Drawn, PatchSample
+
+EFFECTS = (
+    "patch_auroc",
+    "cohens_d",
+    "matched_d",
+    "rank_biserial",
+    "deviation_d",
+    "deviation_matched_d",
+)
+P_VALUES = {"p_value": "q_value", "deviation_p_value": "deviation_q_value"}
+REACH = 0.995  # quantile of the normal patches that a defective image must exceed somewhere
+
+
+@dataclass(frozen=True)
+class NeuronMeasures:
+    """One measure of several neurons.
+
+    Attributes
+    ----------
+    values : float array [neuron]
+    draws : float array [neuron, draw]
+        On the same resamples for every neuron and point.
+    """
+
+    values: Float[np.ndarray, " neuron"]
+    draws: Float[np.ndarray, "neuron draw"]
+
+    @classmethod
+    def of(cls, members: Sequence[Drawn]) -> NeuronMeasures:
+        """Stack neurons."""
+        return cls(np.array([m.value for m in members]), np.stack([m.draws for m in members]))
+
+    def where(self, keep: np.ndarray) -> NeuronMeasures:
+        """Some of the neurons."""
+        return NeuronMeasures(self.values[keep], self.draws[keep])
+
+    def magnitude(self) -> NeuronMeasures:
+        """Absolute values: size of an effect whatever its direction."""
+        return NeuronMeasures(np.abs(self.values), np.abs(self.draws))
+
+    def estimates(self, level: float) -> list[Estimate]:
+        """Each neuron's value with its interval over images."""
+        pairs = zip(self.values, self.draws, strict=True)
+        return [Estimate(float(v), *quantile_interval(d, level)) for v, d in pairs]
+
+
+def of_measurement(measured: Measurement) -> dict[str, Drawn]:
+    """Name the metrics of a yardstick as columns: ``image_auroc``, ``pixel_auroc``."""
+    return {
+        f"{level}_{name}": Drawn(value, measured.draws[level, name])
+        for (level, name), value in measured.values.items()
+    }
+
+
+def of_patches(
+    sample: PatchSample,
+    activation: Float[np.ndarray, "image patch"],
+    deviation: Float[np.ndarray, "image patch"],
+) -> tuple[dict[str, Drawn], dict[str, float]]:
+    """Effect sizes of one neuron and their p-values."""
+    cohens, matched, p_value = sample.effects(activation)
+    own_cohens, own_matched, own_p_value = sample.effects(deviation)
+    ranked = sample.auroc(activation)
+    effects = {
+        "patch_auroc": sample.auroc(deviation),
+        "cohens_d": cohens,
+        "matched_d": matched,
+        "rank_biserial": Drawn(2 * ranked.value - 1, 2 * ranked.draws - 1),
+        "deviation_d": own_cohens,
+        "deviation_matched_d": own_matched,
+    }
+    return effects, {"p_value": p_value, "deviation_p_value": own_p_value}
+
+
+def reach(
+    deviation: Float[np.ndarray, "image patch"], labels: Int[np.ndarray, " image"]
+) -> dict[str, float]:
+    """Share of defective, and of normal, images with a patch beyond nearly all normal patches."""
+    if not (labels == 0).any() or not labels.any():
+        return {"reach": np.nan, "reach_normal": np.nan}
+    bound = np.quantile(deviation[labels == 0], REACH)
+    beyond = deviation.max(axis=1) > bound
+    return {
+        "reach": float(beyond[labels != 0].mean()),
+        "reach_normal": float(beyond[labels == 0].mean()),
+    }
+
+
+def image_aurocs(
+    scores: Float[np.ndarray, "channel image"],
+    labels: Int[np.ndarray, " image"],
+    bootstrap: Bootstrap,
+) -> NeuronMeasures:
+    """Image AUROC of every channel, on the resamples of the yardstick."""
+    anomalous = labels.astype(bool)
+    n1, n0 = int(anomalous.sum()), int((~anomalous).sum())
+    ranks = rankdata(scores, axis=1)[:, anomalous].sum(axis=1)
+    values = (ranks - n1 * (n1 + 1) / 2) / (n1 * n0)
+    drawn = [ImageDraws(own, anomalous, Conventions()) for own in scores]
+    evaluators = [partial(d.evaluate, "auroc") for d in drawn]
+    return NeuronMeasures(values, bootstrap.draw(evaluators, anomalous, labels.size))
+
+
+def rank_correlation(
+    x: Float[np.ndarray, " channel"], measures: NeuronMeasures, bootstrap: Bootstrap
+) -> Estimate | None:
+    """Spearman's correlation over channels; None where one side does not vary.
+
+    Every draw resamples the images and the channels: channels that differ, but for other reasons
+    than ``x``, are correlated with it by chance, and the interval must allow for that.
+    """
+    n = len(x)
+    generator = np.random.default_rng([bootstrap.seed, n])
+    picks = generator.multinomial(n, np.full(n, 1 / n), size=bootstrap.n_draws)
+    ranked = rankdata(x)[None]
+    value = _correlation(ranked, rankdata(measures.values)[None], np.ones((1, n)))
+    draws = _correlation(ranked, rankdata(measures.draws.T, axis=1), picks.astype(float))
+    if not (np.isfinite(value).all() and np.isfinite(draws).all()):
+        return None
+    return Estimate(float(value[0]), *quantile_interval(draws, bootstrap.level))
+
+
+def _correlation(
+    x: Float[np.ndarray, "1 channel"],
+    y: Float[np.ndarray, "draw channel"],
+    weights: Float[np.ndarray, "draw channel"],
+) -> Float[np.ndarray, " draw"]:
+    """Weighted Pearson correlation, row by row; NaN where one side is constant."""
+    total = weights.sum(axis=1, keepdims=True)
+    x, y = (v - (weights * v).sum(axis=1, keepdims=True) / total for v in (x, y))
+    products = ((weights * a * b).sum(axis=1) for a, b in ((x, y), (x, x), (y, y)))
+    xy, xx, yy = products
+    scale = np.sqrt(xx * yy)
+    return np.divide(xy, scale, out=np.full_like(xy, np.nan), where=scale > 1e-9)
+
+
+def stacked(found: Sequence[Mapping[str, Drawn]]) -> dict[str, NeuronMeasures]:
+    """Turn measures per neuron into neurons per measure."""
+    return {name: NeuronMeasures.of([own[name] for own in found]) for name in found[0]}

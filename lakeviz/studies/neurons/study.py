@@ -1,0 +1,213 @@
+"""``neurons``: every selected neuron as a detector of its own, beside random neurons."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+
+from lakeviz.errors import ConfigError
+from lakeviz.lake.paired_evaluator import DEFAULT_BOOTSTRAP
+from lakeviz.metrics import Bootstrap
+from lakeviz.metrics.estimates import benjamini_hochberg
+from lakeviz.metrics.measurement import Metric
+from lakeviz.studies.base.captured import StudyData
+from lakeviz.studies.neurons.at_point import Found, study_point
+from lakeviz.studies.neurons.group_comparison import (
+    MEAN_POINT,
+    compare,
+    compared_rows,
+    counted_rows,
+    mean_of_points,
+)
+from lakeviz.studies.neurons.measures import P_VALUES
+from lakeviz.studies.neurons.patch_labels import DEFAULT_COVERAGE
+from lakeviz.studies.neurons.pictures import crops as make_crops
+from lakeviz.studies.neurons.result import NeuronsResult
+from lakeviz.studies.neurons.single_neuron_score import check_deviation
+from lakeviz.studies.neurons.tested_neurons import choose
+from lakeviz.tables import equals, is_measured, numbers, rows
+
+NEURON_METRICS: tuple[Metric, ...] = (("image", "auroc"), ("pixel", "auroc"))
+_PICTURED = 5  # selected neurons per point whose patches are kept as pictures
+
+
+def neurons(
+    data: StudyData,
+    *,
+    k: int | None = None,
+    selector: str = "variance",
+    deviation: str = "zscore",
+    n_random: int | None = None,
+    n_top: int = 9,
+    metrics: Sequence[Metric] = NEURON_METRICS,
+    bootstrap: Bootstrap = DEFAULT_BOOTSTRAP,
+    coverage: float = DEFAULT_COVERAGE,
+    crops: bool = True,
+    seed: int = 0,
+) -> NeuronsResult:
+    """Measure each selected neuron as a detector of its own, and as many random ones.
+
+    Parameters
+    ----------
+    data : StudyData
+    k : int, optional
+        Neurons selected at each hook point; the detector's own number by default.
+    selector : str
+        One that gives channels.
+    deviation : str
+        ``"zscore"`` or ``"nearest"``, see
+        :class:`~lakeviz.studies.neurons.single_neuron_score.Deviation`.
+    n_random : int, optional
+        Random neurons per point, drawn from the channels that are not selected: ``k`` by default,
+        and all of them where there are fewer.
+    n_top : int
+        Patches of largest deviation kept per neuron.
+    metrics : sequence of (level, metric)
+        Of each neuron's deviation map, by the detector's image score and map size.
+    bootstrap : Bootstrap
+        Resamples of the images.
+    coverage : float
+        Share of a patch's cell that the mask must cover to make it a defect, in (0, 1].
+    crops : bool
+        Keep small pictures of the patches that drive the five selected neurons of highest image
+        AUROC at each point, where there are image files.
+    seed : int
+        Of the random neurons and of random selectors.
+
+    Raises
+    ------
+    SelectionError
+        If ``k`` or ``n_random`` is out of range, or the selector gives no channels.
+    ConfigError
+        On an unknown deviation or metric, or a number out of range.
+    MetricError
+        If nothing can be measured on the test images.
+    """
+    check_deviation(deviation)
+    if n_top < 1:
+        raise ConfigError(f"n_top must be at least 1, not {n_top}")
+    yardstick = data.yardstick(metrics, bootstrap)
+    yardstick.require_some()
+    k = data.options.k if k is None else k
+    chosen = choose(data, k, selector, n_random, seed)
+    found = [
+        study_point(data, c, yardstick, deviation=deviation, share=coverage, n_top=n_top)
+        for c in chosen.values()
+    ]
+    table = _join([f.tested for f in found], data.category)
+    for p, q in P_VALUES.items():
+        table.insert(list(table.columns).index(p) + 1, q, benjamini_hochberg(table[p].to_numpy()))
+    patches = _join([f.patches for f in found], data.category)
+    notes = data.absences(yardstick) + _notes(data, found, table, deviation)
+    patches["crop"] = None
+    if crops:
+        notes += _add_crops(data, table, patches)
+    settings = {
+        "k": k,
+        "selector": selector,
+        "deviation": deviation,
+        "n_random": n_random,
+        "n_top": n_top,
+        "metrics": [list(m) for m in metrics],
+        "coverage": coverage,
+        "crops": crops,
+        "seed": seed,
+    }
+    return NeuronsResult(
+        neurons=table,
+        groups=_groups(data, found, table, bootstrap),
+        channels=_join([f.channels for f in found], data.category),
+        trend=_join([f.trend for f in found], data.category),
+        histograms=_join([f.histograms for f in found], data.category),
+        patches=patches,
+        provenance=data.describe(NeuronsResult.name, settings, yardstick),
+        notes=notes,
+    )
+
+
+def _join(tables: Sequence[pd.DataFrame], category: str) -> pd.DataFrame:
+    joined = pd.concat(tables, ignore_index=True)
+    joined.insert(0, "category", category)
+    return joined
+
+
+def _groups(
+    data: StudyData, found: Sequence[Found], table: pd.DataFrame, bootstrap: Bootstrap
+) -> pd.DataFrame:
+    """Selected against random neurons at each point and, where there are several, their mean."""
+    compared = {f.point: compare(f.measures, f.selected, bootstrap, f.point) for f in found}
+    counted = {p: counted_rows(rows(table, equals(table, point=p))) for p in compared}
+    sizes = {f.point: (int(f.selected.sum()), int((~f.selected).sum())) for f in found}
+    if len(found) > 1:
+        compared[MEAN_POINT] = mean_of_points(list(compared.values()))
+        counted[MEAN_POINT] = counted_rows(table)
+        sizes[MEAN_POINT] = tuple(np.sum(list(sizes.values()), axis=0).tolist())
+    made = [
+        {"category": data.category, "point": point, **row}
+        | {"n_selected": sizes[point][0], "n_random": sizes[point][1]}
+        | {"n_images": len(data.truth.labels)}
+        for point, of_point in compared.items()
+        for row in compared_rows(of_point, bootstrap.level) + counted[point]
+    ]
+    reasons = [row.pop("reason") for row in made]
+    return pd.DataFrame(made).assign(reason=reasons)
+
+
+def _notes(
+    data: StudyData, found: Sequence[Found], table: pd.DataFrame, deviation: str
+) -> list[str]:
+    """Say what was left out, and what is defined by convention alone."""
+    notes = []
+    truth = found[0].truth
+    if truth.obstacle:
+        notes.append(f"{data.category}: no patch columns and effect sizes: {truth.obstacle}")
+    else:
+        notes.append(
+            f"{data.category}: {truth.n_defect:,} defect patches of {len(truth.defect_images)} "
+            f"images are compared with all patches of {len(truth.normal_images)} normal images; "
+            f"{truth.n_partial:,} patches that the mask touches but covers by less than "
+            f"{truth.share:.0%}, and the other patches of anomalous images, are left out"
+        )
+    constant = int(numbers(table, "constant").sum())
+    if constant and deviation == "zscore":
+        notes.append(
+            f"{data.category}: {constant} of the tested neurons are constant on the normal "
+            "tokens; their deviation is |x - mean| in units of the activation"
+        )
+    if equals(table, group="selected").all():
+        notes.append(f"{data.category}: every channel is selected, so there are no random neurons")
+    return notes
+
+
+def _add_crops(data: StudyData, table: pd.DataFrame, patches: pd.DataFrame) -> list[str]:
+    """Picture the patches of the best selected neurons; returns notes on what has no picture."""
+    if data.dataset is None:
+        return [f"{data.category}: no pictures of patches, because there are no image files"]
+    keep = _pictured(table, patches)
+    shown = rows(patches, keep)
+    where = shown[["image", "row", "column"]].to_numpy(dtype=int).tolist()
+    places = [
+        (image, row, column, data.grids[point])
+        for (image, row, column), point in zip(where, shown["point"], strict=True)
+    ]
+    made, problems = make_crops(data.dataset.paths, places)
+    pictures: list[bytes | None] = [None] * len(patches)
+    for place, picture in zip(keep, made, strict=True):
+        pictures[place] = picture
+    patches["crop"] = pd.Series(pictures, dtype=object)
+    return [f"{data.category}: no picture of a patch: {problem}" for problem in problems]
+
+
+def _pictured(table: pd.DataFrame, patches: pd.DataFrame) -> np.ndarray:
+    """Positions of the patches to picture: those of the best selected neurons of each point."""
+    order = np.arange(len(table))
+    if is_measured(table, "image_auroc"):
+        order = np.argsort(-numbers(table, "image_auroc"), kind="stable")
+    best = rows(table, order)
+    chosen = rows(best, equals(best, group="selected"))
+    kept = chosen.groupby("point", sort=False).head(_PICTURED)
+    wanted = set(zip(kept["point"], kept["channel"], strict=True))
+    owners = zip(patches["point"], patches["channel"], strict=True)
+    return np.array([i for i, own in enumerate(owners) if own in wanted], dtype=int)

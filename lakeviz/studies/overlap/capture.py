@@ -1,0 +1,218 @@
+"""Items of a model and a data set, or of a run: each normal image passes the tower once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from lakeviz.activations import (
+    ChannelStatistics,
+    ImageStatistics,
+    Loading,
+    TokenBatches,
+    neurons_of,
+)
+from lakeviz.data import Dataset, FewShotDraw
+from lakeviz.errors import ConfigError, DataError
+from lakeviz.lake import SubspaceSelection, layer_points, select
+from lakeviz.lake.selectors import check_k
+from lakeviz.runs.run import draw_normals
+from lakeviz.studies.overlap.selections import OverlapItem
+
+if TYPE_CHECKING:
+    from lakeviz.models import VisionModel
+    from lakeviz.studies.base.study_run import StudyRun
+
+DEFAULT_POOL = 64
+Draws = Mapping[tuple[str, int], FewShotDraw]
+"""Draws of one category by what was asked for: shots and seed."""
+_Name = Callable[[str], None]
+
+
+def capture_items(
+    model: VisionModel,
+    dataset: Dataset,
+    k: int,
+    *,
+    shots: Sequence[int | str] = (4,),
+    seeds: Sequence[int] = (0,),
+    points: Sequence[int | str] | None = None,
+    pool: int = DEFAULT_POOL,
+    name: str | None = None,
+    loading: Loading | None = None,
+) -> list[OverlapItem]:
+    """Make the items of every category of a data set.
+
+    Per category the images of all draws, and further normal training images up to ``pool``, are
+    streamed once; nothing is kept but the statistics of each image, and ``k`` principal directions
+    of each draw.
+
+    Parameters
+    ----------
+    model : VisionModel
+    dataset : Dataset
+        Of one or more categories, with a training split.
+    k : int
+        Number of principal directions, the same as the number of neurons.
+    shots : sequence of int or "all"
+        Normal images of a draw; one item for each.
+    seeds : sequence of int
+        Seeds of the draws; one item for each.
+    points : sequence of int or str, optional
+        Hook points, as for the detector.
+    pool : int
+        Captured images to redraw from, for the overlap of a category with itself.
+    name : str, optional
+        Of the data set; its reader's by default.
+    loading : Loading, optional
+
+    Raises
+    ------
+    ConfigError, SelectionError, FewShotError
+        If a layer, ``k`` or a draw does not fit.
+    """
+    if not shots or not seeds:
+        raise ConfigError("name one number of shots and one seed at least")
+    wanted = layer_points(model, points)
+    items: list[OverlapItem] = []
+    for category in dataset.categories:
+        own = dataset.category(category)
+        draws = {(str(n), seed): own.few_shot(n, seed) for n in shots for seed in seeds}
+        items += capture_category(
+            model, own, draws, k, wanted, pool=pool, name=name or dataset.name, loading=loading
+        )
+    return items
+
+
+def run_items(
+    run: StudyRun,
+    k: int,
+    *,
+    categories: Sequence[str] | None = None,
+    shots: Sequence[int | str] = (),
+    seeds: Sequence[int] = (),
+    points: Sequence[int | str] | None = None,
+    pool: int = DEFAULT_POOL,
+    name: str | None = None,
+    announce: _Name | None = None,
+) -> list[OverlapItem]:
+    """Make the items of a run: of the very images it was fitted on, unless told otherwise.
+
+    Parameters
+    ----------
+    run : StudyRun
+    k : int
+    categories : sequence of str, optional
+        All of the run by default.
+    shots, seeds : sequences
+        Draws to make instead; where one of the two is empty, it is the run's own.
+    points : sequence of int or str, optional
+        The run's own by default.
+    pool, name
+        See :func:`capture_items`.
+    announce : callable, optional
+        Called with the name of each category as it begins.
+    """
+    spec = run.spec
+    wanted = layer_points(run.model, points or spec.options.layers)
+    items: list[OverlapItem] = []
+    for category in run.chosen(categories):
+        if announce:
+            announce(category)
+        own = run.dataset.category(category)
+        if shots or seeds:
+            draws = {
+                (str(n), seed): own.few_shot(n, seed)
+                for n in shots or (spec.shots,)
+                for seed in seeds or (spec.seed,)
+            }
+        else:
+            draws = {(str(spec.shots), spec.seed): draw_normals(spec, run.dataset, category)}
+        items += capture_category(
+            run.model,
+            own,
+            draws,
+            k,
+            wanted,
+            pool=pool,
+            name=name or run.dataset.name,
+            loading=run.loading,
+        )
+    return items
+
+
+def capture_category(
+    model: VisionModel,
+    own: Dataset,
+    draws: Draws,
+    k: int,
+    points: Sequence[str],
+    *,
+    pool: int = DEFAULT_POOL,
+    name: str,
+    loading: Loading | None = None,
+) -> list[OverlapItem]:
+    """Stream the images of one category once and make an item per draw and hook point.
+
+    Raises
+    ------
+    SelectionError
+        If ``k`` is out of range at a hook point.
+    DataError
+        If no image of a draw could be read.
+    """
+    for point in points:
+        check_k("variance", k, neurons_of(model.tower, point), point)
+    paths = _images(own, draws, pool)
+    names = {path.as_posix(): sample_id for sample_id, path in paths.items()}
+    members = {key: set(draw.sample_ids) for key, draw in draws.items()}
+    parts: dict[str, list[ImageStatistics]] = {p: [] for p in points}
+    covariances = {(key, p): ChannelStatistics(p, True) for key in draws for p in points}
+    batches = TokenBatches(
+        model, list(paths.values()), points, loading=loading, label=own.categories[0]
+    )
+    for batch in batches:
+        ids = [names[i] for i in batch.sample_ids]
+        for point, tokens in batch.tokens.items():
+            parts[point].append(ImageStatistics.of_tokens(point, tokens, ids))
+            for key, drawn in members.items():
+                rows = [row for row, sample_id in enumerate(ids) if sample_id in drawn]
+                covariances[key, point].update(tokens[rows])
+    items = []
+    for point, found in parts.items():
+        of_images = ImageStatistics.concatenate(found)
+        for (shots, seed), drawn in members.items():
+            rows = [i for i, s in enumerate(of_images.sample_ids) if s in drawn]
+            if not rows:
+                raise DataError(f"{name}: no image of the draw {shots}, seed {seed}, could be read")
+            subspace = select(covariances[(shots, seed), point], k, "pca")
+            assert isinstance(subspace, SubspaceSelection)
+            items.append(
+                OverlapItem(
+                    name,
+                    own.categories[0],
+                    of_images,
+                    tuple(rows),
+                    shots,
+                    seed,
+                    subspace,
+                    model.weights_hash,
+                )
+            )
+    return items
+
+
+def _images(own: Dataset, draws: Draws, pool: int) -> dict[str, Path]:
+    """Images of all draws, then others of the training split, by sample id."""
+    found = {s: path for draw in draws.values() for s, path in zip(draw.sample_ids, draw.paths)}
+    train = own.split("train").normal().frame.sort_values("sample_id")
+    seed = min(seed for _, seed in draws)
+    for row in np.random.default_rng(seed).permutation(len(train)):
+        if len(found) >= pool:
+            break
+        entry = train.iloc[int(row)]
+        found.setdefault(str(entry["sample_id"]), Path(entry["path"]))
+    return found

@@ -1,0 +1,101 @@
+"""How diagonal a covariance is, beside what sampling noise alone leaves off the diagonal."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from lakeviz.activations import ChannelStatistics
+from lakeviz.metrics.estimates import quantile_interval
+
+Matrix = Float[np.ndarray, "channel channel"]
+
+NO_VARIANCE = "no channel varies"
+
+
+def off_diagonal_share(matrix: Matrix) -> float:
+    """Sum of squared off-diagonal entries over that of all: 0 for a diagonal matrix."""
+    total = np.square(matrix).sum()
+    # Left out, not subtracted: a diagonal matrix then gives 0 exactly.
+    off = np.square(matrix - np.diag(np.diag(matrix))).sum()
+    return float(off / total) if total > 0 else np.nan
+
+
+def correlation(covariance: Matrix) -> Matrix:
+    """Correlation matrix of the channels that vary."""
+    variance = np.diag(covariance)
+    varying = np.flatnonzero(variance > 0)
+    scale = np.sqrt(variance[varying])
+    return covariance[np.ix_(varying, varying)] / np.outer(scale, scale)
+
+
+def participation_ratio(values: Float[np.ndarray, " value"]) -> float:
+    """``(sum v)^2 / sum v^2``: how many of the values carry the sum; 1 to their number.
+
+    Of the eigenvalues of a covariance it is the effective dimension (Gao et al. 2017), of its
+    diagonal the number of channels that carry the variance.
+    """
+    squares = np.square(values).sum()
+    return float(np.square(values.sum()) / squares) if squares > 0 else np.nan
+
+
+def measures(covariance: Matrix) -> dict[str, float]:
+    """All measures of one covariance, by name."""
+    # trace(C^2) is the sum of squared eigenvalues: no decomposition is needed.
+    squared = np.square(covariance).sum()
+    effective = float(np.trace(covariance) ** 2 / squared) if squared > 0 else np.nan
+    return {
+        "off_diagonal_covariance": off_diagonal_share(covariance),
+        "off_diagonal_correlation": off_diagonal_share(correlation(covariance)),
+        "participation_eigenvalues": effective,
+        "participation_diagonal": participation_ratio(np.diag(covariance)),
+    }
+
+
+def permuted_covariance(
+    tokens: Float[np.ndarray, "token channel"], generator: np.random.Generator
+) -> Matrix:
+    """Covariance after each channel's tokens were put in a random order of their own.
+
+    The channels keep their values and lose all dependence: what is left off the diagonal is what
+    so many independent tokens leave there by chance.
+    """
+    shuffled = torch.from_numpy(generator.permuted(tokens, axis=0))
+    return ChannelStatistics("permuted", with_covariance=True).update(shuffled).covariance
+
+
+def diagonality_rows(
+    statistics: ChannelStatistics,
+    tokens: Float[Tensor, "image patch channel"],
+    *,
+    n_draws: int,
+    generator: np.random.Generator,
+    level: float,
+) -> list[dict[str, Any]]:
+    """Rows of the table of one hook point: each measure beside its control by permutation."""
+    flat = tokens.reshape(-1, tokens.shape[-1]).numpy()
+    drawn = [measures(permuted_covariance(flat, generator)) for _ in range(n_draws)]
+    rows = []
+    for measure, value in measures(statistics.covariance).items():
+        null = np.array([one[measure] for one in drawn])
+        low, high = quantile_interval(null, level)
+        rows.append(
+            {
+                "point": statistics.point,
+                "measure": measure,
+                "value": value,
+                "control_mean": float(null.mean()),
+                "control_low": low,
+                "control_high": high,
+                "n_draws": n_draws,
+                "n_channels": statistics.n_channels,
+                "n_constant": int(np.count_nonzero(statistics.variance <= 0)),
+                "n_tokens": statistics.count,
+                "reason": "" if np.isfinite(value) else NO_VARIANCE,
+            }
+        )
+    return rows

@@ -1,0 +1,172 @@
+"""Which mask belongs to which map, and which images are normal: by name, never by guess."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Bool, Float
+from PIL import Image
+
+from lakeviz.data.files import IMAGE_SUFFIXES
+from lakeviz.data.images import image_size, load_mask
+from lakeviz.errors import DataError, ImageReadError, MaskError
+from lakeviz.studies.score_maps.reading import MapFile, key_of
+
+NORMAL_FOLDERS = ("good", "normal")
+_MASK_SUFFIX = "_mask"
+_NAMED = 3
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A map with its mask, or without where the image is normal.
+
+    Attributes
+    ----------
+    map : MapFile
+    mask : Path, optional
+    """
+
+    map: MapFile
+    mask: Path | None
+
+    def read_mask(self) -> Bool[np.ndarray, "height width"] | None:
+        """Read the mask at its own size.
+
+        Raises
+        ------
+        MaskError
+            If it is unreadable.
+        """
+        if self.mask is None:
+            return None
+        if self.mask.suffix.lower() == ".npy":
+            try:
+                return np.load(self.mask, allow_pickle=False).squeeze() != 0
+            except (OSError, ValueError) as error:
+                raise MaskError(f"cannot read the mask {self.mask}: {error}") from error
+        try:
+            size = image_size(self.mask)
+        except ImageReadError as error:
+            raise MaskError(f"cannot read the mask {self.mask}: {error}") from error
+        return load_mask(self.mask, size)
+
+
+def match(
+    maps: Mapping[str, MapFile], masks: str | Path, *, normal_without_mask: bool = False
+) -> list[Pair]:
+    """Pair maps and masks of equal relative path without suffix (``_mask`` is dropped).
+
+    An image without a mask is normal if one of its folders is called ``good`` or ``normal``, or if
+    ``normal_without_mask`` says so of all.
+
+    Raises
+    ------
+    DataError
+        If a mask has no map, or a map no mask without being known as normal.
+    MaskError
+        If there is no mask at all, or two of one image.
+    """
+    found = _find_masks(Path(masks))
+    without = [str(path) for key, path in found.items() if key not in maps]
+    if without:
+        hint = ""
+        if len(without) == len(found):
+            names = next(iter(maps)), next(iter(found))
+            hint = f"; no name agrees: maps are called like {names[0]!r}, masks like {names[1]!r}"
+        raise DataError(f"{_some(without, 'mask')} without a map of that name{hint}")
+    pairs = [Pair(one, found.get(key)) for key, one in maps.items()]
+    unknown = [str(p.map) for p in pairs if p.mask is None and not _is_normal(p.map.key)]
+    if unknown and not normal_without_mask:
+        raise DataError(
+            f"{_some(unknown, 'map')} without a mask; if images without a mask are normal, say so "
+            "(--normal-without-mask), or put them into a folder called good"
+        )
+    return pairs
+
+
+def read_scores(path: str | Path, keys: Sequence[str]) -> Float[np.ndarray, " image"]:
+    """Read image scores: a CSV file with the columns ``sample_id`` and ``score``.
+
+    Raises
+    ------
+    DataError
+        If it is unreadable, lacks a column or an image, names one twice or one that has no map, or
+        holds something else than finite numbers.
+    """
+    path = Path(path)
+    try:
+        table = pd.read_csv(path, dtype={"sample_id": str})
+    except (OSError, ValueError, UnicodeDecodeError) as error:
+        raise DataError(f"cannot read the scores {path}: {error}") from error
+    missing = [name for name in ("sample_id", "score") if name not in table]
+    if missing:
+        columns = ", ".join(map(str, table.columns))
+        raise DataError(f"{path} has no column {missing[0]!r}; it has {columns}")
+    names = [_without_suffix(str(name)) for name in table["sample_id"]]
+    scores = np.array([_number(value) for value in table["score"].tolist()])
+    bad = [name for name, score in zip(names, scores) if not np.isfinite(score)]
+    if bad:
+        raise DataError(f"{path}: the score of {bad[0]} is not a finite number")
+    by_name = dict(zip(names, scores))
+    if len(by_name) < len(names):
+        twice = next(name for name in names if names.count(name) > 1)
+        raise DataError(f"{path}: {twice} has two scores")
+    absent = [key for key in keys if key not in by_name]
+    if absent:
+        raise DataError(f"{path}: {_some(absent, 'image')} without a score")
+    foreign = [name for name in names if name not in set(keys)]
+    if foreign:
+        raise DataError(f"{path}: {_some(foreign, 'score')} of images without a map")
+    return np.array([by_name[key] for key in keys])
+
+
+def resized(mask: Bool[np.ndarray, "height width"], size: tuple[int, int]) -> np.ndarray:
+    """Bring a mask to a size by nearest neighbour, as lakeviz does for its own maps."""
+    if mask.shape == size:
+        return mask
+    made = Image.fromarray(mask).resize((size[1], size[0]), Image.Resampling.NEAREST)
+    return np.asarray(made, dtype=bool)
+
+
+def _find_masks(root: Path) -> dict[str, Path]:
+    if not root.is_dir():
+        raise MaskError(f"{root} is no folder of masks")
+    found: dict[str, Path] = {}
+    for path in sorted(root.rglob("*")):
+        known = path.suffix.lower() in (*IMAGE_SUFFIXES, ".npy")
+        if not known or not path.is_file() or path.name.startswith("."):
+            continue
+        key = key_of(path, root).removesuffix(_MASK_SUFFIX)
+        if key in found:
+            raise MaskError(f"there are two masks of {key}: {found[key]} and {path}")
+        found[key] = path
+    if not found:
+        raise MaskError(f"{root} holds no mask")
+    return found
+
+
+def _is_normal(key: str) -> bool:
+    return any(part.lower() in NORMAL_FOLDERS for part in Path(key).parts[:-1])
+
+
+def _number(value: object) -> float:
+    try:
+        return float(str(value))
+    except ValueError:
+        return np.nan
+
+
+def _without_suffix(name: str) -> str:
+    path = Path(name)
+    return path.with_suffix("").as_posix() if path.suffix.lower() in IMAGE_SUFFIXES else name
+
+
+def _some(names: Sequence[str], what: str) -> str:
+    shown = ", ".join(names[:_NAMED])
+    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+    return f"{len(names)} {what}{'s' if len(names) > 1 else ''} ({shown}{more})"

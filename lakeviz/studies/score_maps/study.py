@@ -1,0 +1,178 @@
+"""``score_maps``: another detector's maps under lakeviz' metrics, with intervals."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+
+from lakeviz.data.files import file_sha256
+from lakeviz.errors import ConfigError, DataError, MaskError
+from lakeviz.lake import ImageScoreRule, upsample
+from lakeviz.lake.ground_truth import Truth
+from lakeviz.lake.metric_rows import image_rows, pixel_rows
+from lakeviz.lake.provenance import as_plain, versions
+from lakeviz.metrics import Bootstrap, Conventions
+from lakeviz.studies.score_maps.matching import Pair, match, read_scores, resized
+from lakeviz.studies.score_maps.reading import LazyMaps, find_maps
+from lakeviz.studies.score_maps.result import ScoredMaps
+
+Size = tuple[int, int]
+OWN = "of the CSV file"
+
+
+def score_maps(
+    maps: str | Path,
+    masks: str | Path,
+    *,
+    scores: str | Path | None = None,
+    name: str = "maps",
+    map_size: Size | Literal["mask"] | None = None,
+    normal_without_mask: bool = False,
+    image_score: ImageScoreRule | None = None,
+    smoothing: float = 0.0,
+    bootstrap: Bootstrap | None = None,
+) -> ScoredMaps:
+    """Measure the score maps of any detector, exactly as lakeviz measures its own.
+
+    Parameters
+    ----------
+    maps : path
+        Folder with one ``.npy``, ``.npz``, grey ``.png`` or ``.tif`` per image, sub-folders
+        included; or one ``.npz`` whose arrays are named by image. Higher is more anomalous.
+    masks : path
+        Folder with one mask per defective image (not zero: defect; also ``NAME_mask``); maps and
+        masks are matched by relative path without suffix. An empty mask is a normal image.
+    scores : path, optional
+        CSV file with ``sample_id`` and ``score`` of every image; by default a rule on the map.
+    name : str
+        What the result calls the set, its ``category``.
+    map_size : (height, width) or "mask", optional
+        Measure at this size: maps are brought to it by bilinear interpolation, masks by nearest
+        neighbour. ``"mask"``: at each mask's own size. By default maps and masks must agree.
+    normal_without_mask : bool
+        Images without a mask are normal, whatever folder they are in; else those in a folder
+        called ``good`` or ``normal`` are, and others are an error.
+    image_score : ImageScoreRule, optional
+        From map to image score: the maximum by default, of the map as it was given.
+    smoothing : float
+        Gaussian standard deviation on maps at their final size, in pixels.
+    bootstrap : Bootstrap, optional
+
+    Returns
+    -------
+    ScoredMaps
+
+    Raises
+    ------
+    DataError, MaskError
+        Files that are missing, doubled, unreadable, NaN, or of unequal sizes; the message names
+        one.
+    ConfigError
+        If a setting is out of range.
+    """
+    if smoothing < 0:
+        raise ConfigError(f"smoothing must be 0 or more pixels, not {smoothing}")
+    bootstrap = bootstrap or Bootstrap()
+    rule = image_score or ImageScoreRule()
+    found = find_maps(maps)
+    pairs = match(found, masks, normal_without_mask=normal_without_mask)
+    keys = list(found)
+    given = None if scores is None else read_scores(scores, keys)
+    sizes, truths, of_images = _read_all(pairs, map_size, rule)
+    labels = np.array([mask.any() for mask in truths], dtype=np.int64)
+    image = of_images if given is None else given
+    conventions = Conventions(image_score=rule.describe() if given is None else OWN)
+
+    def at_size(index: int, one: np.ndarray) -> np.ndarray:
+        if one.shape == sizes[index] and smoothing == 0:
+            return one
+        return upsample(one, sizes[index], smoothing)
+
+    lazy = LazyMaps([pair.map for pair in pairs], at_size)
+    truth = Truth.of_masks(labels, truths)
+    rows = [
+        *image_rows({"maps": image}, labels, conventions, bootstrap),
+        *pixel_rows({"maps": lazy}, truth, conventions, bootstrap),
+    ]
+    metrics = pd.DataFrame([{"category": name, **row} for row in rows])
+    kinds = [Path(key).parent.name or ("good", "defect")[label] for key, label in zip(keys, labels)]
+    table = pd.DataFrame(
+        {"category": name, "sample_id": keys, "label": labels, "defect_type": kinds, "score": image}
+    )
+    made = {
+        "study": "score",
+        "settings": {
+            "map_size": as_plain(map_size),
+            "normal_without_mask": normal_without_mask,
+            "image_score": conventions.image_score,
+            "smoothing": smoothing,
+        },
+        "versions": versions(),
+        "bootstrap": as_plain(bootstrap),
+        "conventions": conventions.to_dict(),
+        "categories": {name: {"test": {"n_images": len(pairs), "fingerprint": _digest(pairs)}}},
+    }
+    return ScoredMaps(metrics=metrics, scores=table, provenance=made, notes=_notes(pairs))
+
+
+def _read_all(
+    pairs: Sequence[Pair], map_size: Size | Literal["mask"] | None, rule: ImageScoreRule
+) -> tuple[list[Size], list[np.ndarray], np.ndarray]:
+    """Read everything once: final sizes, masks at them, and image scores of the maps as given."""
+    sizes, masks, scores = [], [], []
+    for pair in pairs:
+        one, mask = pair.map.read(), pair.read_mask()
+        if mask is not None and mask.ndim != 2:
+            raise MaskError(f"the mask {pair.mask} has shape {mask.shape}, not [height, width]")
+        size = _size(pair, one, mask, map_size)
+        sizes.append(size)
+        masks.append(np.zeros(size, dtype=bool) if mask is None else resized(mask, size))
+        if mask is not None and mask.any() and not masks[-1].any():
+            raise MaskError(f"the defect of {pair.mask} vanishes at {size[0]} x {size[1]} pixels")
+        scores.append(float(rule(one[None].astype(np.float64))[0]))
+    return sizes, masks, np.array(scores)
+
+
+def _size(
+    pair: Pair, one: np.ndarray, mask: np.ndarray | None, map_size: Size | Literal["mask"] | None
+) -> Size:
+    own: Size = (one.shape[0], one.shape[1])
+    if map_size is None:
+        if mask is not None and mask.shape != own:
+            raise DataError(
+                f"the map {pair.map} is {own[0]} x {own[1]} and its mask {pair.mask} "
+                f"{mask.shape[0]} x {mask.shape[1]} (height x width); choose a size to measure at "
+                "(--map-size)"
+            )
+        return own
+    if map_size == "mask":
+        return own if mask is None else (mask.shape[0], mask.shape[1])
+    if len(map_size) != 2 or min(map_size) < 1:
+        raise ConfigError(f'the map size is (height, width) or "mask", not {map_size!r}')
+    return map_size
+
+
+def _digest(pairs: Sequence[Pair]) -> str:
+    """SHA-256 over the names and contents of all maps and masks."""
+    digest = hashlib.sha256()
+    for pair in pairs:
+        digest.update(pair.map.key.encode())
+        digest.update(file_sha256(pair.map.path).encode())
+        digest.update(b"normal" if pair.mask is None else file_sha256(pair.mask).encode())
+    return digest.hexdigest()
+
+
+def _notes(pairs: Sequence[Pair]) -> list[str]:
+    eight = sum(pair.map.is_eight_bit for pair in pairs)
+    if not eight:
+        return []
+    return [
+        f"{eight} of {len(pairs)} maps are 8-bit pictures: they hold at most 256 different scores, "
+        "which ties pixels; and if each was stretched to its own range, scores of different images "
+        "do not compare"
+    ]

@@ -1,0 +1,193 @@
+"""First phase of a sweep: everything its cells read, captured once per model and category."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from lakeviz.activations import Loading
+from lakeviz.data import Dataset, FewShotDraw
+from lakeviz.lake import layer_points
+from lakeviz.lake.text import text_obstacle
+from lakeviz.runs.run import RunSpec, draw_normals, load_run_model
+from lakeviz.studies.base.capture import capture_study
+from lakeviz.studies.base.captured import StudyData
+from lakeviz.studies.sweep.grid import Cell
+
+if TYPE_CHECKING:
+    from lakeviz.models import VisionModel
+
+Layers = tuple[int | str, ...] | None
+
+
+def failure(error: Exception) -> str:
+    """What a table says of an error."""
+    return f"{type(error).__name__}: {error}"
+
+
+@dataclass(frozen=True)
+class CaptureJob:
+    """What is captured of one category by one model: the union of what the cells need.
+
+    Attributes
+    ----------
+    key : (model, category)
+        As the grid names them.
+    spec : RunSpec
+        Of any of the cells: all have its model, map size and text branch.
+    dataset : Dataset
+        The category.
+    normal : FewShotDraw
+        The normal images of all cells.
+    layers : tuple
+        The layers of all cells.
+    with_text : bool
+        Whether a cell may have a text branch.
+    cache : Path
+        Folder of the activation stores.
+    loading : Loading
+    """
+
+    key: tuple[str, str]
+    spec: RunSpec
+    dataset: Dataset = field(repr=False)
+    normal: FewShotDraw = field(repr=False)
+    layers: tuple[Layers, ...]
+    with_text: bool
+    cache: Path
+    loading: Loading
+
+
+@dataclass(frozen=True)
+class Captured:
+    """What came of a :class:`CaptureJob`.
+
+    Attributes
+    ----------
+    key : (model, category)
+    data : StudyData, optional
+        Without its model: cells need none. None where nothing could be captured.
+    points : dict of layers to hook points
+    failures : dict of layers to reason
+        Layers that this model does not have.
+    no_text : str
+        Why there is no text branch, where one was asked for.
+    error : str
+        Why nothing could be captured.
+    """
+
+    key: tuple[str, str]
+    data: StudyData | None = None
+    points: dict[Layers, tuple[str, ...]] = field(default_factory=dict)
+    failures: dict[Layers, str] = field(default_factory=dict)
+    no_text: str = ""
+    error: str = ""
+
+
+class Draws:
+    """The normal images of cells, drawn once for each category, number and seed."""
+
+    def __init__(self, dataset: Dataset):
+        self._dataset = dataset
+        self._known: dict[tuple[object, ...], FewShotDraw | str] = {}
+
+    def of(self, cell: Cell) -> FewShotDraw | str:
+        """Draw the images of a cell, or say why they cannot be drawn."""
+        spec = cell.spec
+        key = (cell.category, spec.shots, spec.seed, spec.few_shot_lists.get(cell.category))
+        if key not in self._known:
+            try:
+                self._known[key] = draw_normals(spec, self._dataset, cell.category)
+            except Exception as error:
+                self._known[key] = failure(error)
+        return self._known[key]
+
+
+def capture_jobs(
+    cells: Sequence[Cell], draws: Draws, dataset: Dataset, cache: Path, loading: Loading
+) -> list[CaptureJob]:
+    """One job per model and category: all normal images and layers of their cells."""
+    by_key: dict[tuple[str, str], list[Cell]] = {}
+    for cell in cells:
+        by_key.setdefault(key_of(cell), []).append(cell)
+    jobs = []
+    for key, own in by_key.items():
+        drawn = [draw for draw in map(draws.of, own) if isinstance(draw, FewShotDraw)]
+        ids = sorted({name for draw in drawn for name in draw.sample_ids})
+        if not ids:
+            continue  # no cell of it can be fitted; each says why
+        category = dataset.category(key[1])
+        weights = {cell.spec.options.text_weight for cell in own}
+        jobs.append(
+            CaptureJob(
+                key=key,
+                spec=own[0].spec,
+                dataset=category,
+                normal=FewShotDraw.from_listed(ids, category),
+                layers=tuple(dict.fromkeys(cell.spec.options.layers for cell in own)),
+                with_text=any(weight is None or weight > 0 for weight in weights),
+                cache=cache,
+                loading=loading,
+            )
+        )
+    return jobs
+
+
+def key_of(cell: Cell) -> tuple[str, str]:
+    """Model and category of a cell, as the grid names them."""
+    return str(cell.values["model"]), cell.category
+
+
+def capture(job: CaptureJob) -> Captured:
+    """Capture what a job names; a failure is a result too, so that other jobs go on."""
+    try:
+        return _capture(job)
+    except Exception as error:
+        return Captured(job.key, error=failure(error))
+
+
+def _capture(job: CaptureJob) -> Captured:
+    spec = job.spec
+    model = _load(spec.model, spec.pretrained, spec.device, spec.precision, spec.image_size)
+    points: dict[Layers, tuple[str, ...]] = {}
+    failures: dict[Layers, str] = {}
+    for layers in job.layers:
+        try:
+            points[layers] = layer_points(model, layers)
+        except Exception as error:
+            failures[layers] = failure(error)
+    if not points:
+        return Captured(job.key, failures=failures)
+    no_text = (text_obstacle(model) or "") if job.with_text else ""
+    with_text = job.with_text and not no_text
+    data = capture_study(
+        model,
+        job.normal,
+        job.dataset,
+        options=replace(spec.options, text_weight=None if with_text else 0),
+        points=list(dict.fromkeys(p for found in points.values() for p in found)),
+        cache=job.cache,
+        loading=job.loading,
+    )
+    return Captured(job.key, replace(data, model=None), points, failures, no_text)
+
+
+@lru_cache(maxsize=1)
+def _load(
+    name: str,
+    pretrained: str | bool | None,
+    device: str,
+    precision: str,
+    image_size: tuple[int, int] | None,
+) -> VisionModel:
+    """Keep the model between the categories of one process: they come one after the other."""
+    spec = RunSpec("", "", name, pretrained, image_size, precision, device)
+    return load_run_model(spec)
+
+
+def forget_models() -> None:
+    """Let go of the model that this process captured with."""
+    _load.cache_clear()

@@ -1,0 +1,222 @@
+"""Second phase of a sweep: its cells, measured from what was captured, without a model."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from lakeviz.errors import StoreError
+from lakeviz.lake import get_selector
+from lakeviz.lake.paired_evaluator import Yardstick
+from lakeviz.metrics import Bootstrap
+from lakeviz.metrics.estimates import NOT_MEASURED, against, estimate
+from lakeviz.metrics.measurement import Measurement, Metric, metric_columns
+from lakeviz.runs.storage import read_json, write_json
+from lakeviz.studies.base.captured import StudyData
+from lakeviz.studies.sweep.capture import failure, forget_models
+from lakeviz.studies.sweep.grid import Cell, SweepSpec
+
+PROTOCOL = "lakeviz-sweep-cell/1"
+# Seeds of the further random sets of a cell: apart from those that a grid names, and from those of
+# its other seeds.
+_FURTHER_SEEDS = 1_000_000
+
+
+@dataclass(frozen=True)
+class Group:
+    """Cells that differ in their selector alone, so that they are compared image by image.
+
+    Attributes
+    ----------
+    data : StudyData
+        Normal images, points and options of the cells.
+    digests : dict of selector to digest
+        The cells that are still to be measured.
+    reference : str, optional
+        The selector that the others are controls of.
+    metrics, bootstrap, random_draws
+        See :class:`.spec.SweepSpec`.
+    folder : Path
+        Where finished cells are written.
+    """
+
+    data: StudyData = field(repr=False)
+    digests: Mapping[str, str]
+    reference: str | None
+    metrics: tuple[Metric, ...]
+    bootstrap: Bootstrap
+    random_draws: int
+    folder: Path
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came of one cell.
+
+    Attributes
+    ----------
+    digest : str
+    rows : list of dict
+        Level, metric, value, low, high, n_images and reason of each metric.
+    contrasts : list of dict
+        Where it is a control: how much higher the reference is.
+    seconds : float
+    error : str
+        Why there are no rows.
+    """
+
+    digest: str
+    rows: list[dict[str, Any]] = field(default_factory=list)
+    contrasts: list[dict[str, Any]] = field(default_factory=list)
+    seconds: float = math.nan
+    error: str = ""
+
+
+def cell_digest(cell: Cell, data: StudyData, spec: SweepSpec) -> str:
+    """Name what a cell's numbers depend on: settings, weights, images, what it is compared with.
+
+    Another sweep of the same folder that has the cell too reads it, whatever else its grid holds.
+    """
+    run = cell.spec.to_plain()
+    options = {**run["options"], "layers": None, "text_weight": data.text_weight}
+    compared = spec.reference if cell.selector != spec.reference else None
+    counted = compared is not None and get_selector(cell.selector).is_random
+    named = {
+        "protocol": PROTOCOL,
+        "options": options,
+        "points": list(data.points),
+        "model": {n: data.provenance["model"][n] for n in ("weights_hash", "preprocess")},
+        "precision": cell.spec.precision,
+        "class_name": data.provenance["class_name"] if data.text_weight else None,
+        "category": cell.category,
+        "fit": data.provenance["fit"]["sample_ids"],
+        "test": data.provenance["test"]["fingerprint"],
+        "metrics": [list(metric) for metric in spec.metrics],
+        "bootstrap": vars(spec.bootstrap),
+        "reference": compared,
+        "random_draws": spec.random_draws if counted else None,
+    }
+    return hashlib.sha256(json.dumps(named, sort_keys=True).encode()).hexdigest()
+
+
+def read_outcome(folder: Path, digest: str) -> Outcome | None:
+    """Read a finished cell; None where it is not finished (or its file is damaged)."""
+    try:
+        found = read_json(folder / f"{digest}.json")
+        if found["protocol"] != PROTOCOL or found["digest"] != digest:
+            return None
+        rows, contrasts = found["rows"], found["contrasts"]
+        return Outcome(digest, rows, contrasts, float(found["seconds"]))
+    except (StoreError, KeyError, TypeError, ValueError):
+        return None
+
+
+def measure_group(group: Group) -> list[Outcome]:
+    """Measure the cells of a group, writing each as it is finished.
+
+    A cell that fails is an outcome with an ``error``; it is not written, so that the next run tries
+    it again.
+    """
+    forget_models()
+    bench = _Bench(group)
+    first = sorted(group.digests, key=lambda selector: selector != group.reference)
+    return [bench.cell(selector, group.digests[selector]) for selector in first]
+
+
+class _Bench:
+    """The selectors of a group, each measured once."""
+
+    def __init__(self, group: Group):
+        self.group = group
+        self.measured: dict[str, list[Measurement]] = {}
+        self.failed: dict[str, Exception] = {}
+
+    @cached_property
+    def yardstick(self) -> Yardstick:
+        """The yardstick of all of them: their draws are paired."""
+        return self.group.data.yardstick(self.group.metrics, self.group.bootstrap)
+
+    def cell(self, selector: str, digest: str) -> Outcome:
+        """Measure, compare and write one cell."""
+        reference = self.group.reference
+        if reference is not None and selector != reference:
+            self.members(reference)  # first, so that its time is not counted here
+        began = time.perf_counter()
+        members = self.members(selector)
+        if members is None:
+            spent = time.perf_counter() - began
+            return Outcome(digest, seconds=spent, error=failure(self.failed[selector]))
+        try:
+            rows, contrasts = self._rows(members), []
+            if reference is not None and selector != reference:
+                contrasts = self._contrasts(reference, members)
+            outcome = Outcome(digest, rows, contrasts, time.perf_counter() - began)
+            if reference not in self.failed:  # else the comparison is still owed
+                named = {"protocol": PROTOCOL, "selector": selector}
+                write_json(self.group.folder / f"{digest}.json", named | asdict(outcome))
+        except Exception as error:
+            return Outcome(digest, seconds=time.perf_counter() - began, error=failure(error))
+        return outcome
+
+    def members(self, selector: str) -> list[Measurement] | None:
+        """Measure a selector: its own set first, then, for a random control, further ones."""
+        if selector not in self.measured and selector not in self.failed:
+            try:
+                self.measured[selector] = self._measure(selector)
+            except Exception as error:
+                self.failed[selector] = error
+        return self.measured.get(selector)
+
+    def _measure(self, selector: str) -> list[Measurement]:
+        data, group = self.group.data, self.group
+        seeds = [data.options.seed]
+        if get_selector(selector).is_random and group.reference not in (None, selector):
+            start = _FURTHER_SEEDS * (data.options.seed + 1)
+            seeds += range(start, start + group.random_draws - 1)
+        chosen = [data.select(data.options.k, selector, seed) for seed in seeds]
+        maps = data.visual_maps(data.branches(chosen))
+        return [self.yardstick.measure(data.fuse(one)) for one in maps]
+
+    def _rows(self, members: Sequence[Measurement]) -> list[dict[str, Any]]:
+        rows = []
+        for metric, named in metric_columns(self.group.metrics):
+            found = NOT_MEASURED
+            if metric in members[0].values:
+                found = estimate(members[0], metric, self.group.bootstrap)
+            rows.append(named | _plain(found.columns()) | self._counted(metric))
+        return rows
+
+    def _contrasts(self, reference: str, members: Sequence[Measurement]) -> list[dict[str, Any]]:
+        rows = []
+        one = self.members(reference)
+        for metric, named in metric_columns(self.group.metrics):
+            counted = self._counted(metric) | {"n_draws": len(members)}
+            value, mean, gap = np.nan, np.nan, NOT_MEASURED
+            if metric in members[0].values:
+                mean = float(np.mean([m.values[metric] for m in members]))
+            if one is None:
+                counted["reason"] = f"{reference}: {failure(self.failed[reference])}"
+            elif metric in one[0].values:
+                value = one[0].values[metric]
+                gap = against(one[0], members, metric, self.group.bootstrap)
+            compared = {"value": value, "control_mean": mean, **gap.columns("difference")}
+            rows.append(named | _plain(compared) | counted)
+        return rows
+
+    def _counted(self, metric: Metric) -> dict[str, Any]:
+        reasons = self.yardstick.reasons
+        return {"n_images": self.yardstick.n_images, "reason": reasons.get(metric[0], "")}
+
+
+def _plain(numbers: Mapping[str, float]) -> dict[str, float | None]:
+    """Numbers as JSON has them: NaN is None."""
+    return {name: float(x) if np.isfinite(x) else None for name, x in numbers.items()}

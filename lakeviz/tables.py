@@ -1,0 +1,65 @@
+"""Reading of tidy tables: rows by value, columns as floats, means and ranges of groups."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, cast
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Bool, Float
+
+Row = dict[Any, Any]
+
+
+def equals(table: pd.DataFrame, **values: Any) -> Bool[np.ndarray, " row"]:
+    """Which rows have the given values."""
+    keep = np.ones(len(table), dtype=bool)
+    for column, value in values.items():
+        keep &= (table[column] == value).to_numpy(dtype=bool)
+    return keep
+
+
+def rows(table: pd.DataFrame, keep: np.ndarray) -> pd.DataFrame:
+    """Rows of a boolean mask, or of positions in that order."""
+    positions = np.flatnonzero(keep) if keep.dtype == bool else keep
+    return cast(pd.DataFrame, table.iloc[positions])
+
+
+def where(table: pd.DataFrame, **values: Any) -> pd.DataFrame:
+    """Rows whose columns have the given values."""
+    return rows(table, equals(table, **values))
+
+
+def records(table: pd.DataFrame, **values: Any) -> list[Row]:
+    """Rows whose columns have the given values, as plain mappings."""
+    return where(table, **values).to_dict("records")
+
+
+def numbers(table: pd.DataFrame, column: str) -> Float[np.ndarray, " row"]:
+    """Read a column as floats."""
+    return table[column].to_numpy(dtype=float)
+
+
+def is_measured(table: pd.DataFrame, column: str) -> bool:
+    """Whether there is a column with at least one number."""
+    return column in table and bool(np.isfinite(numbers(table, column)).any())
+
+
+def mean_of(found: Sequence[Row], column: str) -> float:
+    """Mean of a column of some rows."""
+    return float(np.mean([row[column] for row in found]))
+
+
+def mean_by(table: pd.DataFrame, column: str) -> pd.DataFrame:
+    """Mean of the numbers of all rows that share a value of a column, in ascending order."""
+    return cast(pd.DataFrame, table.groupby(column, as_index=False).mean(numeric_only=True))
+
+
+def range_by(
+    table: pd.DataFrame, column: str, of: str
+) -> tuple[Float[np.ndarray, " value"], Float[np.ndarray, " value"]]:
+    """Lowest and highest of a number among rows that share a value of a column."""
+    at, value = numbers(table, column), numbers(table, of)
+    groups = [value[at == one] for one in np.unique(at)]
+    return np.array([g.min() for g in groups]), np.array([g.max() for g in groups])

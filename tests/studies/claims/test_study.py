@@ -1,0 +1,196 @@
+"""The table of claims: what it holds, how it is put together, and what it refuses."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from worlds import POINT, World
+
+from lakeviz.errors import ConfigError, MetricError
+from lakeviz.metrics import Bootstrap
+from lakeviz.metrics.estimates import mean_over
+from lakeviz.studies.base.registry import load_study
+from lakeviz.studies.claims import CLAIMS, Case, ClaimSettings, ClaimsResult, judge_claims
+from lakeviz.studies.claims.figures import claims_by_point_figure, claims_figure
+from lakeviz.studies.claims.section import figures, headline
+from lakeviz.studies.claims.study import N_PARTS
+
+QUICK = ClaimSettings(n_draws=3, fits=2, resamples=50)
+NEXT = "blocks.1.hook_resid_post"
+EVIL = "<img src=x onerror=alert(1)>"
+
+
+def case(category: str = "plate", seed: int = 0, settings: ClaimSettings = QUICK, **world) -> Case:
+    made = World(seed=seed, **{"n_fit": 8, "shift": 1.5, **world}).data(k=4)
+    data = replace(made, category=category)
+    return Case(data, settings, data)
+
+
+@pytest.fixture(scope="module")
+def several() -> ClaimsResult:
+    return judge_claims([case(name, seed) for seed, name in enumerate(("a", "b", EVIL))])
+
+
+def test_all_ten_are_judged_once():
+    assert [claim.number for claim in CLAIMS] == list(range(1, 11))
+    assert sum(len(claim.parts) for claim in CLAIMS) == N_PARTS == 13
+    result = judge_claims([case()])
+    assert result.verdicts["claim"].tolist() == list(range(1, 11))
+    assert len(result.parts) == N_PARTS
+    assert (result.parts["corrected_level"] == 1 - 0.05 / N_PARTS).all()
+
+
+def test_nothing_is_missing_without_a_reason(several):
+    for row in several.parts.to_dict("records"):
+        assert np.isfinite(row["value"]) != bool(row["reason"]), row
+    for row in several.verdicts.to_dict("records"):
+        assert row["finding"] or row["reason"]
+    text = several.verdicts.set_index("name").loc["text_helps"]
+    assert text["verdict"] == "inconclusive"
+    assert "no text branch" in text["reason"]
+
+
+def test_corrected_intervals_hold_the_uncorrected_ones(several):
+    for result in (several, judge_claims([case()])):
+        found = result.parts.dropna(subset=["low"])
+        assert (found["corrected_low"] <= found["low"]).all()
+        assert (found["corrected_high"] >= found["high"]).all()
+
+
+def test_intervals_are_over_categories_where_there_are_several(several):
+    row = several.parts.set_index("name").loc["knockout_hurts"]
+    own = several.effects[several.effects["name"] == "knockout_hurts"]
+    expected = mean_over(own["value"].to_numpy(), Bootstrap(1 - 0.05 / N_PARTS))
+    assert row["interval_over"] == "categories"
+    assert (row["value"], row["corrected_low"]) == pytest.approx((expected.value, expected.low))
+    assert several.parts.set_index("name").loc["overlaps", "n_categories"] == 3
+
+
+def test_the_order_of_the_categories_does_not_matter(several):
+    turned = judge_claims([case(name, seed) for seed, name in ((2, EVIL), (0, "a"), (1, "b"))])
+    one, other = (r.parts.set_index(["claim", "part"]) for r in (several, turned))
+    exact = one["name"] != "overlaps"  # its interval resamples categories by their place
+    assert np.allclose(one.loc[exact, "value"], other.loc[exact, "value"], equal_nan=True)
+    assert one["value"].to_numpy() == pytest.approx(other["value"].to_numpy(), nan_ok=True)
+
+
+def test_ceiling_is_no_verdict():
+    perfect = judge_claims([case(shift=40.0, signal=range(16))]).verdicts.set_index("name")
+    for name in ("beats_random", "sparse_suffices", "knockout_hurts", "max_beats_mean"):
+        assert perfect.loc[name, "verdict"] == "inconclusive"
+        assert "ceiling" in perfect.loc[name, "reason"] or "room" in perfect.loc[name, "reason"]
+
+
+def test_selecting_every_channel_is_no_selection():
+    everything = World(n_fit=8).data(k=16)
+    verdicts = judge_claims([Case(everything, QUICK, everything)]).verdicts.set_index("name")
+    for name in ("beats_random", "sparse_suffices", "equals_pca", "knockout_hurts"):
+        assert verdicts.loc[name, "verdict"] == "inconclusive"
+        assert "all 16 channels are selected" in verdicts.loc[name, "reason"]
+
+
+def test_pixel_metrics_judge_too_but_for_pooling():
+    settings = replace(QUICK, metric=("pixel", "aupro"))
+    parts = judge_claims([case(settings=settings)]).parts.set_index(["name", "part"])
+    assert parts.loc[("beats_random", "minus_random"), "unit"] == "pixel aupro"
+    assert parts.loc[("max_beats_mean", "minus_mean"), "unit"] == "image auroc"
+
+
+def test_summary_counts_verdicts(several):
+    said = several.summary()
+    counts = several.verdicts["verdict"].value_counts()
+    assert f"{counts['inconclusive']} inconclusive" in said
+    assert "3 categories, judged by image AUROC with rules fixed beforehand" in said
+    assert f"At {POINT}, of 10 claims" in said
+
+
+def test_hook_points_join_and_come_back(several, tmp_path):
+    deep = judge_claims([case(n, s, points=(NEXT,)) for s, n in enumerate(("a", "b", EVIL))])
+    joined = ClaimsResult.join([several, deep])
+    assert joined.points == [POINT, NEXT]
+    assert "not corrected for each other" in joined.summary()
+    again = load_study(joined.to_parquet(tmp_path))
+    assert again.verdicts.equals(joined.verdicts)
+    assert again.provenance["settings"]["rules"]["1 minus_random"].startswith("supported: interval")
+    table = headline(joined)
+    assert list(table.columns) == ["claim", "blocks.0", "blocks.1"]
+    assert table["claim"].iloc[0] == "1. beats random"
+    assert len(figures(joined)) == 3
+
+
+def test_a_view_at_one_point_is_that_point_alone():
+    both = case(points=(POINT, NEXT))
+    one = judge_claims([both.at(NEXT)])
+    assert one.points == [NEXT]
+    alone = case(points=(POINT, NEXT)).data.view(points=[NEXT])
+    other = judge_claims([Case(alone, QUICK, alone)])
+    assert one.parts.equals(other.parts)
+
+
+# --- figures ---
+
+
+def test_figure_holds_every_effect_and_its_rule(several):
+    fig = claims_figure(several.parts, several.effects)
+    marks = [t for t in fig.data if t.name != "categories" and t.showlegend is False]
+    drawn = sorted(x for t in marks for x in t.x if x is not None)
+    assert drawn == sorted(several.parts["value"].dropna())
+    axes = fig.layout.yaxis, fig.layout.yaxis2
+    assert [len(axis.ticktext) for axis in axes] == [10, 3]
+    shaded = [shape for shape in fig.layout.shapes if shape.type == "rect"]
+    assert len(shaded) == N_PARTS
+    (memory,) = [s for s in shaded if s.yref == "y2" and s.y0 < 0]  # the last row
+    assert (memory.x0, memory.x1) == (0.0, 0.5)
+    legend = {t.name for t in fig.data if t.showlegend is not False}
+    counts = several.parts["verdict"].value_counts()
+    assert {f"{verdict} ({n})" for verdict, n in counts.items()} <= legend
+    ticks = next(t for t in fig.data if t.name == "categories")
+    assert not any("<img" in name for name in ticks.customdata)
+
+
+def test_figure_by_point_marks_each_claim_once(several):
+    fig = claims_by_point_figure(several.verdicts)
+    assert sum(len(t.x) for t in fig.data) == 10
+    letters = {t.text[0] for t in fig.data if t.text}
+    assert letters <= {"S", "C", "?"}
+    with pytest.raises(ConfigError, match="no verdict"):
+        claims_by_point_figure(several.verdicts.iloc[:0])
+
+
+# --- bad input ---
+
+
+def test_no_category_twice_or_of_other_settings():
+    with pytest.raises(ConfigError, match="at least one category"):
+        judge_claims([])
+    with pytest.raises(ConfigError, match="plate was given twice"):
+        judge_claims([case(), case()])
+    with pytest.raises(ConfigError, match="b has other settings than a"):
+        judge_claims([case("a"), case("b", settings=replace(QUICK, fits=3))])
+    with pytest.raises(ConfigError, match="other hook points"):
+        judge_claims([case("a"), case("b", points=(NEXT,))])
+
+
+def test_settings_out_of_range():
+    with pytest.raises(ConfigError, match="n_draws must be at least 2, not 1"):
+        ClaimSettings(n_draws=1)
+    with pytest.raises(ConfigError, match="fits must be at least 2"):
+        ClaimSettings(fits=0)
+    with pytest.raises(ConfigError, match="confidence lies between 0 and 1"):
+        ClaimSettings(confidence=1.0)
+    with pytest.raises(ConfigError, match="not by image:margin"):
+        ClaimSettings(metric=("image", "margin"))
+
+
+def test_one_class_only_is_refused():
+    with pytest.raises(MetricError, match="no metric is defined"):
+        judge_claims([case(n_anomalous=0)])
+
+
+def test_an_unknown_host_is_named():
+    from lakeviz.errors import HostError
+
+    with pytest.raises(HostError, match="no host 'patchcor'"):
+        replace(QUICK, host="patchcor")
