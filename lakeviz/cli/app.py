@@ -16,7 +16,7 @@ from lakeviz.cli.demo import demo
 from lakeviz.cli.figure import figure
 from lakeviz.cli.run import run
 from lakeviz.cli.score import score
-from lakeviz.cli.studies import study
+from lakeviz.cli.study import study
 from lakeviz.cli.table_export import table
 from lakeviz.cli.tables import datasets, hooks, models
 from lakeviz.errors import LakevizError

@@ -11,7 +11,6 @@ from lakeviz.cli.studies.hosts import hosts
 from lakeviz.cli.studies.knockout import knockout
 from lakeviz.cli.studies.neurons import neurons
 from lakeviz.cli.studies.overlap import overlap
-from lakeviz.cli.studies.pca import pca
 from lakeviz.cli.studies.sweep import sweep
 
 
@@ -31,5 +30,4 @@ study.add_command(hosts)
 study.add_command(knockout)
 study.add_command(neurons)
 study.add_command(overlap)
-study.add_command(pca)
 study.add_command(sweep)

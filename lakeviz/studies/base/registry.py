@@ -1,21 +1,45 @@
-"""Results of every study, read back: the one place that knows all packages with results."""
+"""The studies there are, by name, and their results read back from disk."""
 
 from __future__ import annotations
 
-from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from lakeviz.studies.base.result import StudyResult
+from lakeviz.errors import ConfigError, StoreError
+from lakeviz.studies.base.result import RESULTS, STUDIES, STUDY_FILE, StudyResult, read_description
+from lakeviz.studies.base.study import LazyStudy, Study
 
-PACKAGES = (
-    "lakeviz.studies",
-    "lakeviz.studies.hosts",
-    "lakeviz.studies.score_maps",
-    "lakeviz.studies.claims",
-)
-"""Packages whose import makes their result classes known."""
+_REGISTRY: dict[str, Study | LazyStudy] = {}
+
+
+def register_study(study: Study | LazyStudy) -> None:
+    """Make a study known to the command line, the report, ``lakeviz figure`` and the readers.
+
+    Raises
+    ------
+    ConfigError
+        Another study has its name.
+    """
+    if study.name in _REGISTRY:
+        raise ConfigError(f"there is a study {study.name!r} already")
+    _REGISTRY[study.name] = study
+
+
+def get_study(name: str) -> Study | LazyStudy:
+    """Return a study by its name.
+
+    Raises
+    ------
+    ConfigError
+        There is none.
+    """
+    if name not in _REGISTRY:
+        raise ConfigError(f"there is no study {name!r}; there are {', '.join(study_names())}")
+    return _REGISTRY[name]
+
+
+def study_names() -> list[str]:
+    """Names of all studies, sorted."""
+    return sorted(_REGISTRY)
 
 
 def load_study(folder: str | Path) -> StudyResult:
@@ -26,10 +50,13 @@ def load_study(folder: str | Path) -> StudyResult:
     StoreError
         If it is missing, damaged, or of a study this version does not know.
     """
-    _know_all()
-    from lakeviz.studies.base.result import load_study as load
-
-    return load(folder)
+    folder = Path(folder)
+    name = read_description(folder)["study"]
+    if name in RESULTS:
+        return RESULTS[name].from_parquet(folder)
+    if name not in _REGISTRY:
+        raise StoreError(f"{folder} holds a study {name!r}, which this version does not know")
+    return _REGISTRY[name].result.from_parquet(folder)
 
 
 def load_studies(run: str | Path) -> list[StudyResult]:
@@ -40,12 +67,5 @@ def load_studies(run: str | Path) -> list[StudyResult]:
     StoreError
         As :func:`load_study`.
     """
-    _know_all()
-    from lakeviz.studies.base.result import load_studies as load
-
-    return load(run)
-
-
-def _know_all() -> None:
-    for package in PACKAGES:
-        import_module(package)
+    found = sorted((Path(run) / STUDIES).glob(f"*/{STUDY_FILE}"))
+    return [load_study(path.parent) for path in found]

@@ -1,24 +1,30 @@
-"""What every study returns: tidy tables, what made them, and a sentence that says no more."""
+"""What every study returns: tidy tables, what made them, and findings that say no more."""
 
 from __future__ import annotations
 
 import html
 import json
-from abc import abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from lakeviz.errors import ConfigError, OutputError, StoreError
+from lakeviz.metrics.bootstrap import Bootstrap
 from lakeviz.runs.storage import read_json, write_json
 from lakeviz.showing import Shown, table_html
 
-PROTOCOL = "lakeviz-study/1"
+if TYPE_CHECKING:
+    import plotly.graph_objects as go
+
+    from lakeviz.studies.base.findings import Finding
+
+PROTOCOL = "lakeviz-study/2"
+_FIRST = "lakeviz-study/1"
 STUDIES, STUDY_FILE = "studies", "study.json"
 _METADATA = b"lakeviz"
 
@@ -43,6 +49,10 @@ class StudyResult(Shown):
     """Name of the study, as on the command line."""
     title: ClassVar[str]
     """Heading in reports."""
+    template: ClassVar[str] = "study.html"
+    """Template of its section in a report."""
+    renamed: ClassVar[Mapping[str, str]] = {}
+    """Columns and settings of protocol 1 with another name now; ``TABLE.COLUMN`` of one table."""
 
     provenance: dict[str, Any] = field(repr=False)
     notes: list[str] = field(kw_only=True, default_factory=list)
@@ -74,13 +84,44 @@ class StudyResult(Shown):
         return list(self.provenance.get("categories", {}))
 
     @property
-    def level(self) -> float:
-        """Level of its intervals."""
-        return float(self.provenance.get("bootstrap", {}).get("level", 0.95))
+    def settings(self) -> dict[str, Any]:
+        """Settings it was made with."""
+        return self.provenance.get("settings", {})
 
-    @abstractmethod
+    @property
+    def confidence(self) -> float:
+        """Confidence of its intervals."""
+        return Bootstrap.from_plain(self.provenance.get("bootstrap", {})).confidence
+
+    # --- what it says and shows ---
+
+    def findings(self) -> Iterable[Finding]:
+        """Yield the findings, the most important first; none by default."""
+        return ()
+
     def summary(self) -> str:
-        """Say the effect, its control, n and the interval in words, and no more than they show."""
+        """Say the findings in words: effect, control, n, interval and verdict."""
+        return " ".join(finding.sentence() for finding in self.findings())
+
+    def headline(self) -> pd.DataFrame:
+        """Small table for people, at the head of its section: the findings by default."""
+        return pd.DataFrame([finding.row() for finding in self.findings()])
+
+    def figures(self) -> list[go.Figure]:
+        """Every figure of the result, the most important first: its findings by default.
+
+        Raises
+        ------
+        LakevizError
+            If there is nothing to draw.
+        """
+        from lakeviz.plots.forest import forest_figure
+
+        return [forest_figure([f.row() for f in self.findings()], title=self.title)]
+
+    def page_context(self) -> dict[str, Any]:
+        """What its own ``template`` reads beside what every study's has."""
+        return {}
 
     def _table_html(self) -> str:
         notes = "".join(f"<li>{html.escape(note)}</li>" for note in self.notes)
@@ -136,14 +177,28 @@ class StudyResult(Shown):
             If it is missing, damaged, or the result of another study.
         """
         folder = Path(folder)
-        described = _read_description(folder)
+        described = read_description(folder)
         if described["study"] != cls.name:
             raise StoreError(f"{folder} holds a study {described['study']!r}, not {cls.name!r}")
         try:
             tables = {n: pd.read_parquet(folder / f"{n}.parquet") for n in cls.table_names()}
         except (OSError, ValueError) as error:
             raise StoreError(f"{folder} is damaged: {error}") from error
-        return cls(**tables, provenance=described["provenance"], notes=list(described["notes"]))
+        made = described["provenance"]
+        if described["protocol"] == _FIRST:
+            tables = {name: cls._of_first(name, table) for name, table in tables.items()}
+            made = {**made, "settings": _renamed(made.get("settings", {}), cls.renamed)}
+        return cls(**tables, provenance=made, notes=list(described["notes"]))
+
+    @classmethod
+    def _of_first(cls, name: str, table: pd.DataFrame) -> pd.DataFrame:
+        """Table of protocol 1 with the names of today."""
+        own = {f"{name}.{column}": column for column in table}
+        names = {own.get(old, old): new for old, new in cls.renamed.items()}
+        table = table.rename(columns=names)
+        if "metric" in table:
+            table["metric"] = table["metric"].replace("margin", "cohens_d")
+        return table
 
     @classmethod
     def join(cls, results: Sequence[Self]) -> Self:
@@ -185,38 +240,26 @@ class StudyResult(Shown):
         return first
 
 
-def load_study(folder: str | Path) -> StudyResult:
-    """Read the result of any study back.
+def read_description(folder: Path) -> Mapping[str, Any]:
+    """Read ``study.json``.
 
     Raises
     ------
     StoreError
-        If it is missing, damaged, or of a study this version does not know.
+        If it is missing, damaged, or of a protocol this version does not know.
     """
-    folder = Path(folder)
-    name = _read_description(folder)["study"]
-    if name not in RESULTS:
-        raise StoreError(f"{folder} holds a study {name!r}, which this version does not know")
-    return RESULTS[name].from_parquet(folder)
-
-
-def load_studies(run: str | Path) -> list[StudyResult]:
-    """Read every study of a run's folder, in the order of their names.
-
-    Raises
-    ------
-    StoreError
-        As :func:`load_study`.
-    """
-    found = sorted((Path(run) / STUDIES).glob(f"*/{STUDY_FILE}"))
-    return [load_study(path.parent) for path in found]
-
-
-def _read_description(folder: Path) -> Mapping[str, Any]:
     described = read_json(folder / STUDY_FILE)
-    if not isinstance(described, dict) or described.get("protocol") != PROTOCOL:
+    known = isinstance(described, dict) and described.get("protocol") in (PROTOCOL, _FIRST)
+    if not known or not {"study", "provenance", "notes"} <= described.keys():
         raise StoreError(f"{folder} holds no study of protocol {PROTOCOL!r}")
     return described
+
+
+def _renamed(value: Any, names: Mapping[str, str]) -> Any:
+    """Nested mappings with some keys renamed."""
+    if isinstance(value, Mapping):
+        return {names.get(key, key): _renamed(member, names) for key, member in value.items()}
+    return value
 
 
 def _concatenate(tables: list[pd.DataFrame]) -> pd.DataFrame:

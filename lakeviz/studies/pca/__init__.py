@@ -1,6 +1,5 @@
-"""Neurons of high variance against truncated PCA, of the same size: the paper's equivalence."""
+"""Neurons of high variance compared with truncated PCA of the same size."""
 
-from lakeviz.studies.pca.result import PCAResult
-from lakeviz.studies.pca.study import pca
+from lakeviz.studies.base.study import LazyStudy
 
-__all__ = ["PCAResult", "pca"]
+pca = LazyStudy(__name__)

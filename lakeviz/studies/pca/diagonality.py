@@ -1,4 +1,4 @@
-"""How diagonal a covariance is, beside what sampling noise alone leaves off the diagonal."""
+"""How diagonal a covariance is, compared with what sampling noise leaves off the diagonal."""
 
 from __future__ import annotations
 
@@ -72,26 +72,26 @@ def diagonality_rows(
     statistics: ChannelStatistics,
     tokens: Float[Tensor, "image patch channel"],
     *,
-    n_draws: int,
+    n_permutations: int,
     generator: np.random.Generator,
-    level: float,
+    confidence: float,
 ) -> list[dict[str, Any]]:
-    """Rows of the table of one hook point: each measure beside its control by permutation."""
+    """Rows of the table of one hook point: each measure and its control by permutation."""
     flat = tokens.reshape(-1, tokens.shape[-1]).numpy()
-    drawn = [measures(permuted_covariance(flat, generator)) for _ in range(n_draws)]
+    drawn = [measures(permuted_covariance(flat, generator)) for _ in range(n_permutations)]
     rows = []
     for measure, value in measures(statistics.covariance).items():
         null = np.array([one[measure] for one in drawn])
-        low, high = quantile_interval(null, level)
+        low, high = quantile_interval(null, confidence)
         rows.append(
             {
                 "point": statistics.point,
                 "measure": measure,
                 "value": value,
                 "control_mean": float(null.mean()),
-                "control_low": low,
-                "control_high": high,
-                "n_draws": n_draws,
+                "control_quantile_low": low,
+                "control_quantile_high": high,
+                "n_permutations": n_permutations,
                 "n_channels": statistics.n_channels,
                 "n_constant": int(np.count_nonzero(statistics.variance <= 0)),
                 "n_tokens": statistics.count,

@@ -27,14 +27,14 @@ _ORDER = ("variance", "pca", "random", "random_rotation", "bottom_variance", "al
 SIZE = "dimensions kept, K"
 
 
-def retained_figure(geometry: pd.DataFrame, *, interval_level: float = 0.95) -> go.Figure:
+def retained_figure(geometry: pd.DataFrame, *, confidence: float = 0.95) -> go.Figure:
     """Share of the variance that the top-variance channels, PCA and random channels keep.
 
     Parameters
     ----------
     geometry : DataFrame
         ``PCAResult.geometry``, of one category or several.
-    interval_level : float
+    confidence : float
         Of the draws of random channels.
 
     Raises
@@ -43,8 +43,8 @@ def retained_figure(geometry: pd.DataFrame, *, interval_level: float = 0.95) -> 
         The table is empty.
     """
     points = points_of(geometry)
-    n, draws = n_categories(geometry), int(numbers(geometry, "n_draws").max())
-    band = f"band: {100 * interval_level:g} % of {draws} draws" if n == 1 else "no band"
+    n, draws = n_categories(geometry), int(numbers(geometry, "n_random_sets").max())
+    band = f"band: {100 * confidence:g} % of {draws} draws" if n == 1 else "no band"
     caption = (
         f"Share of the total variance of the normal patch tokens, at each hook point{over(n)}. "
         f"PCA keeps the most that K dimensions can. Random neurons: mean; {band}."
@@ -75,7 +75,7 @@ def retained_figure(geometry: pd.DataFrame, *, interval_level: float = 0.95) -> 
 
 
 def metrics_by_size_figure(
-    metrics: pd.DataFrame, *, interval_level: float = 0.95, banded: Sequence[str] = ("random",)
+    metrics: pd.DataFrame, *, confidence: float = 0.95, banded: Sequence[str] = ("random",)
 ) -> go.Figure:
     """Metrics against the size, one panel per metric, one line per selector.
 
@@ -83,7 +83,7 @@ def metrics_by_size_figure(
     ----------
     metrics : DataFrame
         ``PCAResult.metrics``, of one category or several.
-    interval_level : float
+    confidence : float
     banded : sequence of str
         Selectors drawn with their interval, where there is one category.
 
@@ -96,7 +96,7 @@ def metrics_by_size_figure(
     n = n_categories(metrics)
     images = _images(metrics)
     band = (
-        f" Band: {100 * interval_level:g} % bootstrap over images and draws of random neurons."
+        f" Band: {100 * confidence:g} % bootstrap over images and draws of random neurons."
         if n == 1
         else ""
     )
@@ -132,7 +132,7 @@ def pca_differences_figure(
     level: str,
     metric: str,
     smallest_effect: float = 0.01,
-    interval_level: float = 0.95,
+    confidence: float = 0.95,
 ) -> go.Figure:
     """Top-variance minus each other selector against the size, one panel per selector.
 
@@ -144,7 +144,7 @@ def pca_differences_figure(
     level, metric : str
     smallest_effect : float
         Differences below it do not matter; shaded.
-    interval_level : float
+    confidence : float
 
     Raises
     ------
@@ -156,7 +156,7 @@ def pca_differences_figure(
     if table.empty:
         raise ConfigError(f"no difference was measured by {metric_title(level, metric)}")
     n = n_categories(table)
-    bars = f"{100 * interval_level:g} % paired bootstrap over images (and draws of random ones)"
+    bars = f"{100 * confidence:g} % paired bootstrap over images (and draws of random ones)"
     if n > 1:
         bars = "lowest to highest category"
     what = metric_title(level, metric)

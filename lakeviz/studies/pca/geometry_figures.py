@@ -28,7 +28,7 @@ from lakeviz.studies.pca.figures import (
 from lakeviz.tables import numbers, rows, where
 
 
-def nearness_figure(geometry: pd.DataFrame, *, interval_level: float = 0.95) -> go.Figure:
+def nearness_figure(geometry: pd.DataFrame, *, confidence: float = 0.95) -> go.Figure:
     """Projection kernel and principal angles between channels and PCA, beside random channels.
 
     Raises
@@ -37,8 +37,8 @@ def nearness_figure(geometry: pd.DataFrame, *, interval_level: float = 0.95) -> 
         The table is empty.
     """
     points = points_of(geometry)
-    n, draws = n_categories(geometry), int(numbers(geometry, "n_draws").max())
-    band = f"{100 * interval_level:g} % of {draws} draws at the first hook point"
+    n, draws = n_categories(geometry), int(numbers(geometry, "n_random_sets").max())
+    band = f"{100 * confidence:g} % of {draws} draws at the first hook point"
     caption = (
         f"Between the span of the K top-variance channels and that of the K leading principal "
         f"directions{over(n)}. Kernel: mean squared cosine of the principal angles, 1 for one "
@@ -92,7 +92,7 @@ def diagonality_figure(covariance: pd.DataFrame) -> go.Figure:
     """
     points = points_of(covariance)
     n = n_categories(covariance)
-    draws = int(numbers(covariance, "n_draws").max())
+    draws = int(numbers(covariance, "n_permutations").max())
     tokens = sorted({int(t) for t in numbers(covariance, "n_tokens")})
     among = f"{tokens[0]:,}" if len(tokens) == 1 else f"{tokens[0]:,} to {tokens[-1]:,}"
     caption = (

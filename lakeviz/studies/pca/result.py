@@ -1,42 +1,55 @@
-"""What the study ``pca`` found: tables, and sentences that say no more than they show."""
+"""Settings and result of the study ``pca``."""
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 import pandas as pd
 
-from lakeviz.metrics import Bootstrap
-from lakeviz.metrics.estimates import Estimate, mean_over
+from lakeviz.plots.names import selector_name
+from lakeviz.studies.base import settings
+from lakeviz.studies.base.findings import HEADLINE_METRICS, Finding, findings
 from lakeviz.studies.base.result import StudyResult
-from lakeviz.tables import Row, mean_of, records
+from lakeviz.studies.base.settings import option
+from lakeviz.tables import mean_of, records
 
-SMALLEST_EFFECT = 0.01
-"""Differences of a metric below this are taken as no difference that matters."""
+if TYPE_CHECKING:
+    import plotly.graph_objects as go
 
-SUMMARY_METRICS = (("image", "auroc", "image AUROC"), ("pixel", "aupro", "AUPRO"))
-_CEILING = 1 - 1e-9
+REFERENCE = "variance"
 
 
-def equivalence(row: Row, smallest: float) -> str:
-    """Read one row of ``metrics``: equivalent, higher, lower, undecided, or at the ceiling.
+@dataclass(frozen=True)
+class Settings(settings.Settings):
+    """Compare the top-variance neurons of RUN with truncated PCA and controls, size by size.
 
-    Equivalent only if the whole interval of the difference lies within ``smallest`` of zero (the
-    interval form of two one-sided tests, Schuirmann 1987). Where variance and the other are both
-    perfect, the metric has no room to tell them apart: ``ceiling``.
+    Also: how much variance each keeps, how near the two subspaces are, and how diagonal the
+    covariance is, since the two are the same only where it is.
     """
-    low, high, other = row["difference_low"], row["difference_high"], row["value"]
-    if other >= _CEILING and other + row["difference"] >= _CEILING:
-        return "ceiling"
-    if -smallest <= low and high <= smallest:
-        return "equivalent"
-    if low > 0:
-        return "higher"
-    return "lower" if high < 0 else "undecided"
+
+    sizes: tuple[int, ...] | None = option(
+        None,
+        "Dimensions kept, K; powers of two by default. The detector's k and all channels are "
+        "always among them.",
+        flag="--size",
+    )
+    n_random_sets: int = option(
+        10, "Random sets of each random selector and size.", least=2, was="n_draws"
+    )
+    selectors: tuple[str, ...] = option(
+        ("variance", "pca", "random_rotation", "random", "bottom_variance", "all"),
+        "Selectors compared with top variance.",
+        flag="--selector",
+    )
+    smallest_effect: float = option(
+        0.01, "Differences of a metric within it count as equivalent.", least=0
+    )
+    n_permutations: int = option(
+        5, "Permutations that show what sampling noise leaves off the diagonal.", least=1
+    )
 
 
 @dataclass
@@ -46,24 +59,31 @@ class PCAResult(StudyResult):
     Attributes
     ----------
     metrics : DataFrame
-        One row per category, selector, K and metric: value with interval (over images, and draws
-        for random selectors), ``retained_variance`` (share of the total, mean over hook points),
-        ``difference`` (variance minus this selector, paired over images) with interval, and what
-        it costs: ``gallery_bytes`` and ``seconds`` (restriction and search of all test images, as
-        measured on the machine at hand with whatever else it was doing).
+        One row per category, selector, K and metric: value with interval (over images, and random
+        sets for random selectors), ``retained_variance`` (share of the total, mean over hook
+        points), ``difference`` (variance minus this selector, paired over images) with interval,
+        and what it costs: ``gallery_bytes`` and ``seconds`` (restriction and search of all test
+        images, as measured on the machine at hand with whatever else it was doing).
     geometry : DataFrame
         One row per category, hook point and K: variance retained by the channels, by PCA and by
         random channels; principal angles (degrees) and normalised projection kernel between the
         channels and PCA, and between random channels and PCA; ``kernel_expected`` is K / D.
     covariance : DataFrame
-        One row per category, hook point and measure of how diagonal the covariance is, beside the
-        same after each channel's tokens were permuted.
+        One row per category, hook point and measure of how diagonal the covariance is, and the
+        same after each channel's tokens were permuted (``control_mean`` and quantiles).
     spectrum : DataFrame
         Eigenvalues and channel variances by rank; they agree where the covariance is diagonal.
     """
 
     name: ClassVar[str] = "pca"
     title: ClassVar[str] = "Neurons against truncated PCA"
+    renamed: ClassVar[dict[str, str]] = {
+        "n_draws": "n_random_sets",
+        "covariance.n_draws": "n_permutations",
+        "permutations": "n_permutations",
+        "control_low": "control_quantile_low",
+        "control_high": "control_quantile_high",
+    }
 
     metrics: pd.DataFrame = field(repr=False)
     geometry: pd.DataFrame = field(repr=False)
@@ -75,46 +95,22 @@ class PCAResult(StudyResult):
         """The detector's own size, at which the summary reads the tables."""
         return int(self.provenance["options"]["k"])
 
-    @property
-    def smallest_effect(self) -> float:
-        """Smallest difference that counts."""
-        return float(self.provenance["settings"]["smallest_effect"])
-
-    def against_pca(self, level: str, metric: str) -> list[Row]:
-        """Rows of PCA at the detector's own size, one per category, with their ``verdict``."""
-        found = records(self.metrics, selector="pca", k=self.k, level=level, metric=metric)
-        return [row | {"verdict": equivalence(row, self.smallest_effect)} for row in found]
+    def findings(self) -> Iterator[Finding]:
+        """Yield variance minus PCA at the detector's own size."""
+        yield from findings(
+            self.metrics,
+            f"{self.k} top-variance neurons",
+            where={"selector": "pca", "k": self.k},
+            control=f"{self.k} principal directions",
+            control_value="value",
+            smallest_effect=self.settings["smallest_effect"],
+            confidence=self.confidence,
+        )
 
     def summary(self) -> str:
         """Variance minus PCA at the detector's own size, and how diagonal the covariance is."""
-        said = [
-            sentence
-            for level, metric, words in SUMMARY_METRICS
-            if (sentence := self._difference(self.against_pca(level, metric), words))
-        ]
-        if not said:
-            said = ["Truncated PCA was not compared by image AUROC or AUPRO."]
-        return " ".join([*said, self._retained(), self._diagonality()])
-
-    def _difference(self, rows: Sequence[Row], words: str) -> str:
-        if not rows:
-            return ""
-        percent, small = f"{100 * self.level:g} %", self.smallest_effect
-        if len(rows) == 1:
-            row = rows[0]
-            gap = Estimate(row["difference"], row["difference_low"], row["difference_high"])
-            return (
-                f"{row['category']}: top-variance neurons minus truncated PCA at K = {self.k}, "
-                f"{words} {gap.signed()} ({percent} paired over {row['n_images']} test images): "
-                f"{_READING[row['verdict']].format(small=small)}."
-            )
-        mean = mean_over(np.array([row["difference"] for row in rows]), self._bootstrap())
-        counts = Counter(row["verdict"] for row in rows)
-        split = ", ".join(f"{_COUNTED[v].format(small=small)} in {n}" for v, n in counts.items())
-        return (
-            f"Top-variance neurons minus truncated PCA at K = {self.k}, {words} {mean.signed()} "
-            f"(mean over {len(rows)} categories, {percent} over categories); by category: {split}."
-        )
+        said = super().summary() or "Truncated PCA was not compared by image AUROC or AUPRO."
+        return f"{said} {self._retained()} {self._diagonality()}"
 
     def _retained(self) -> str:
         rows = records(self.geometry, k=self.k)
@@ -136,25 +132,51 @@ class PCAResult(StudyResult):
         share, chance = (100 * mean_of(rows, column) for column in ("value", "control_mean"))
         return (
             f"{share:.1f} % of the covariance's energy lies off its diagonal ({chance:.1f} % if "
-            "the channels were independent); the two methods are one and the same only where "
-            "nothing does."
+            "the channels were independent); the two methods are the same only where nothing does."
         )
 
-    def _bootstrap(self) -> Bootstrap:
-        return Bootstrap(level=self.level, seed=int(self.provenance["settings"]["seed"]))
+    def headline(self) -> pd.DataFrame:
+        """Each selector at the detector's own size; of several categories the mean of each."""
+        rows = []
+        for selector in self.settings["selectors"]:
+            own = {"selector": selector, "k": self.k}
+            kept = 100 * mean_of(records(self.metrics, **own), "retained_variance")
+            row = {"selection": selector_name(selector), "variance kept": f"{kept:.1f} %"}
+            for found in findings(self.metrics, "", where=own, confidence=self.confidence):
+                row[found.quantity] = found.value.text()
+                row[f"top variance minus this, {found.quantity}"] = found.difference.text(
+                    signed=True
+                )
+            costs = records(self.metrics, **own)
+            row["gallery"] = f"{mean_of(costs, 'gallery_bytes') / 2**20:.2f} MiB"
+            row["search"] = f"{mean_of(costs, 'seconds'):.2f} s"
+            rows.append(row)
+        return pd.DataFrame(rows)
+
+    def figures(self) -> list[go.Figure]:
+        """Differences first, then values, variance, geometry and covariance."""
+        from lakeviz.studies.pca import figures as draw
+
+        made = [
+            draw.pca_differences_figure(
+                self.metrics,
+                level=level,
+                metric=metric,
+                smallest_effect=self.settings["smallest_effect"],
+                confidence=self.confidence,
+            )
+            for level, metric in HEADLINE_METRICS
+            if records(self.metrics, level=level, metric=metric)
+        ]
+        made += [
+            draw.metrics_by_size_figure(self.metrics, confidence=self.confidence),
+            draw.retained_figure(self.geometry, confidence=self.confidence),
+            draw.nearness_figure(self.geometry, confidence=self.confidence),
+            draw.diagonality_figure(self.covariance),
+        ]
+        if len(self.categories) == 1:
+            made.append(draw.eigenvalue_figure(self.spectrum))
+        return made
 
 
-_READING = {
-    "equivalent": "equivalent to within {small:g}",
-    "higher": "different, the neurons are higher",
-    "lower": "different, PCA is higher",
-    "undecided": "undecided, neither different nor equivalent to within {small:g}",
-    "ceiling": "both are perfect here, so these images cannot tell them apart",
-}
-_COUNTED = {
-    "equivalent": "equivalent to within {small:g}",
-    "higher": "higher",
-    "lower": "lower",
-    "undecided": "undecided",
-    "ceiling": "both perfect, so not to be told apart,",
-}
+Result = PCAResult

@@ -3,109 +3,70 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from time import perf_counter
 from typing import Any
 
 import numpy as np
 import pandas as pd
+import torch
 
-from lakeviz.errors import ConfigError, SelectionError
-from lakeviz.lake import NeuronSelection, Selection, SubspaceSelection, get_selector
-from lakeviz.lake.paired_evaluator import DEFAULT_BOOTSTRAP, DEFAULT_METRICS, Yardstick
-from lakeviz.metrics import Bootstrap
-from lakeviz.metrics import estimates as evidence
-from lakeviz.metrics.measurement import Metric, metric_columns
+from lakeviz.errors import SelectionError
+from lakeviz.lake import (
+    NeuronSelection,
+    Selection,
+    SubspaceSelection,
+    VisualBranch,
+    get_selector,
+)
+from lakeviz.lake.paired_evaluator import PairedEvaluator
+from lakeviz.lake.score_maps import join_layers
+from lakeviz.metrics import estimates
+from lakeviz.metrics.measurement import Measurement, metric_columns
 from lakeviz.studies.base.captured import StudyData
+from lakeviz.studies.base.study import Study
 from lakeviz.studies.pca.diagonality import diagonality_rows
-from lakeviz.studies.pca.result import SMALLEST_EFFECT, PCAResult
-from lakeviz.studies.pca.scoring import Scored, score
+from lakeviz.studies.pca.result import REFERENCE, PCAResult, Settings
 from lakeviz.studies.pca.subspaces import nearness, nearness_of_many, retained_variance
 
-SELECTORS = ("variance", "pca", "random_rotation", "random", "bottom_variance", "all")
-REFERENCE = "variance"
-PERMUTATIONS = 5
 Selections = Mapping[str, Selection]
 
 
-def pca(
-    data: StudyData,
-    *,
-    sizes: Sequence[int] | None = None,
-    n_draws: int = 10,
-    selectors: Sequence[str] = SELECTORS,
-    metrics: Sequence[Metric] = DEFAULT_METRICS,
-    bootstrap: Bootstrap = DEFAULT_BOOTSTRAP,
-    seed: int = 0,
-) -> PCAResult:
+def measure(
+    data: StudyData, settings: Settings, evaluator: PairedEvaluator
+) -> dict[str, pd.DataFrame]:
     """Compare the channels of highest variance with truncated PCA and controls, size by size.
 
     At each size K every selector keeps K dimensions at each hook point, from the same normal
     tokens, and scores the same test images with the visual branch alone.
 
-    Parameters
-    ----------
-    data : StudyData
-    sizes : sequence of int, optional
-        K, each between 1 and the number of channels D; by default the powers of two below D. The
-        detector's own ``k`` and D are always among them.
-    n_draws : int
-        Draws of each random selector, at least 2.
-    selectors : sequence of str
-        Registered selectors; ``"variance"``, with which all are compared, is always among them.
-    metrics : sequence of (level, metric)
-    bootstrap : Bootstrap
-        Over images.
-    seed : int
-        Of the random selectors and permutations.
-
-    Returns
-    -------
-    PCAResult
-
     Raises
     ------
     SelectionError
         If a size is out of range or a selector unknown.
-    ConfigError
-        If there are fewer than 2 draws, or a metric is unknown.
-    MetricError
-        If no metric is defined for the test images.
     """
-    if n_draws < 2:
-        raise ConfigError(f"a random control needs at least 2 draws, not {n_draws}")
-    chosen = list(dict.fromkeys((REFERENCE, *selectors)))
-    grid = size_grid(data, sizes)
-    yardstick = data.yardstick(metrics, bootstrap)
-    yardstick.require_some()
-    metric_rows: list[dict[str, Any]] = []
-    geometry_rows: list[dict[str, Any]] = []
+    chosen = list(dict.fromkeys((REFERENCE, *settings.selectors)))
+    confidence = evaluator.bootstrap.confidence
+    metrics: list[dict[str, Any]] = []
+    geometry: list[dict[str, Any]] = []
     everything: dict[str, Scored] = {}
-    for k in grid:
+    for k in size_grid(data, settings.sizes):
         groups = {
-            name: _members(data, name, k, n_draws, seed)
-            for name in chosen
-            if name not in everything
+            name: _members(data, name, k, settings) for name in chosen if name not in everything
         }
-        found = score(data, groups, yardstick) | everything
+        found = _score(data, groups, evaluator) | everything
         everything = {n: s for n, s in found.items() if not get_selector(n).uses_k}
-        metric_rows += _metric_rows(k, {n: found[n] for n in chosen}, yardstick)
-        geometry_rows += _geometry_rows(data, k, n_draws, seed, bootstrap.level)
-    settings = {
-        "sizes": None if sizes is None else sorted(set(sizes)),
-        "n_draws": n_draws,
-        "selectors": chosen,
-        "metrics": [list(m) for m in metrics],
-        "smallest_effect": SMALLEST_EFFECT,
-        "permutations": PERMUTATIONS,
-        "seed": seed,
+        metrics += _metric_rows(k, {n: found[n] for n in chosen}, evaluator)
+        geometry += _geometry_rows(data, k, settings, confidence)
+    return {
+        "metrics": pd.DataFrame(metrics),
+        "geometry": pd.DataFrame(geometry),
+        "covariance": pd.DataFrame(_covariance_rows(data, settings, confidence)),
+        "spectrum": _spectrum(data),
     }
-    return PCAResult(
-        metrics=_table(data, metric_rows),
-        geometry=_table(data, geometry_rows),
-        covariance=_table(data, _covariance_rows(data, seed, bootstrap.level)),
-        spectrum=_spectrum(data),
-        provenance=data.describe("pca", settings, yardstick),
-        notes=data.absences(yardstick),
-    )
+
+
+STUDY = Study(Settings, PCAResult, measure)
 
 
 def size_grid(data: StudyData, sizes: Sequence[int] | None) -> list[int]:
@@ -120,29 +81,89 @@ def size_grid(data: StudyData, sizes: Sequence[int] | None) -> list[int]:
     if sizes is None:
         sizes = [2**power for power in range(most.bit_length()) if 2**power < most]
     for k in (*sizes, data.options.k):
-        if not isinstance(k, (int, np.integer)) or not 1 <= k <= most:
+        if not 1 <= k <= most:
             raise SelectionError(
-                f"{data.category}: a size must be a whole number between 1 and {most} channels, "
-                f"not {k}"
+                f"{data.category}: a size must be between 1 and {most} channels, got {k}"
             )
-    return sorted({int(k) for k in sizes} | {data.options.k, most})
+    return sorted({*sizes, data.options.k, most})
 
 
-def _members(data: StudyData, name: str, k: int, n_draws: int, seed: int) -> list[Selections]:
-    n = n_draws if get_selector(name).is_random else 1
-    return [data.select(k, name, seed + draw) for draw in range(n)]
+@dataclass(frozen=True)
+class Scored:
+    """A selector at one size: its members (one, or one per random set) as they were measured.
+
+    Attributes
+    ----------
+    members : list of Measurement
+    retained : list of float
+        Retained variance of each member, mean over hook points.
+    gallery_bytes : int
+        Of one member.
+    seconds : float
+        Restriction and search of all test images, mean over members.
+    """
+
+    members: list[Measurement]
+    retained: list[float]
+    gallery_bytes: int
+    seconds: float
 
 
-def _metric_rows(k: int, found: Mapping[str, Scored], yardstick: Yardstick) -> list[dict[str, Any]]:
-    bootstrap = yardstick.bootstrap
+def _members(data: StudyData, name: str, k: int, settings: Settings) -> list[Selections]:
+    n = settings.n_random_sets if get_selector(name).is_random else 1
+    return [data.select(k, name, settings.seed + draw) for draw in range(n)]
+
+
+def _score(
+    data: StudyData, groups: Mapping[str, Sequence[Selections]], evaluator: PairedEvaluator
+) -> dict[str, Scored]:
+    """Score the members of each group; the test tokens are read once for all."""
+    branches = data.branches([selections for members in groups.values() for selections in members])
+    maps, seconds = _timed_maps(data, branches)
+    found, start = {}, 0
+    for name, members in groups.items():
+        own = slice(start, start + len(members))
+        found[name] = Scored(
+            [evaluator.measure(one) for one in maps[own]],
+            [_retained(data, selections) for selections in members],
+            branches[start].gallery_bytes,
+            float(seconds[own].mean()),
+        )
+        start += len(members)
+    return found
+
+
+def _retained(data: StudyData, selections: Selections) -> float:
+    shares = [retained_variance(s, data.statistics[p].covariance) for p, s in selections.items()]
+    return float(np.mean(shares))
+
+
+def _timed_maps(
+    data: StudyData, branches: Sequence[VisualBranch]
+) -> tuple[list[np.ndarray], np.ndarray]:
+    """Patch maps of each branch, and the seconds it took without reading the tokens."""
+    parts: list[list[np.ndarray]] = [[] for _ in branches]
+    seconds = np.zeros(len(branches))
+    with torch.inference_mode():
+        for _, tokens in data.batches():
+            for number, branch in enumerate(branches):
+                start = perf_counter()
+                scores = branch.score(tokens)
+                parts[number].append(join_layers(scores, data.grids)[0].cpu().numpy())
+                seconds[number] += perf_counter() - start
+    return [np.concatenate(maps) for maps in parts], seconds
+
+
+def _metric_rows(k: int, found: Mapping[str, Scored], evaluator: PairedEvaluator) -> list[dict]:
+    bootstrap = evaluator.bootstrap
     (reference,) = found[REFERENCE].members
     rows = []
     for name, scored in found.items():
-        for metric, columns in metric_columns(yardstick.measured):
-            value = evidence.mean_estimate(scored.members, metric, bootstrap)
-            gap, reason = evidence.NOT_MEASURED, "the others are compared with it"
+        for metric, columns in metric_columns(evaluator.measured):
+            value = estimates.mean_estimate(scored.members, metric, bootstrap)
+            gap, reason = estimates.NOT_MEASURED, "the others are compared with it"
             if name != REFERENCE:
-                gap = evidence.against(reference, scored.members, metric, bootstrap)
+                gap = estimates.difference_to(reference, scored.members, metric, bootstrap)
                 reason = ""
             rows.append(
                 {
@@ -152,8 +173,8 @@ def _metric_rows(k: int, found: Mapping[str, Scored], yardstick: Yardstick) -> l
                     **value.columns(),
                     "retained_variance": float(np.mean(scored.retained)),
                     **gap.columns("difference"),
-                    "n_draws": len(scored.members),
-                    "n_images": yardstick.n_images,
+                    "n_random_sets": len(scored.members),
+                    "n_images": evaluator.n_images,
                     "gallery_bytes": scored.gallery_bytes,
                     "seconds": scored.seconds,
                     "reason": reason,
@@ -163,64 +184,68 @@ def _metric_rows(k: int, found: Mapping[str, Scored], yardstick: Yardstick) -> l
 
 
 def _geometry_rows(
-    data: StudyData, k: int, n_draws: int, seed: int, level: float
+    data: StudyData, k: int, settings: Settings, confidence: float
 ) -> list[dict[str, Any]]:
     channels, principal = data.select(k, REFERENCE), data.select(k, "pca")
-    draws = _members(data, "random", k, n_draws, seed)
+    sets = _members(data, "random", k, settings)
     rows = []
     for point in data.points:
         own, subspace = channels[point], principal[point]
-        random = [d for d in (draw[point] for draw in draws) if isinstance(d, NeuronSelection)]
+        random = [s for s in (one[point] for one in sets) if isinstance(s, NeuronSelection)]
         assert isinstance(own, NeuronSelection)
         assert isinstance(subspace, SubspaceSelection)
         covariance = data.statistics[point].covariance
         kept, most = (retained_variance(s, covariance) for s in (own, subspace))
         near, others = nearness(own, subspace), nearness_of_many(random, subspace)
-        row = {
-            "point": point,
-            "k": k,
-            "variance_retained": kept,
-            "pca_retained": most,
-            "retained_ratio": kept / most,
-            **_control("retained", [retained_variance(r, covariance) for r in random], level),
-            "angle_largest": near.largest,
-            "angle_mean": near.mean,
-            **_control("angle_largest", [o.largest for o in others], level),
-            **_control("angle_mean", [o.mean for o in others], level),
-            "kernel": near.kernel,
-            "kernel_expected": k / data.n_channels(point),
-            **_control("kernel", [o.kernel for o in others], level),
-        }
-        rows.append(row | {"n_draws": n_draws, "n_channels": data.n_channels(point)})
+
+        def control(name: str, values: Sequence[float]) -> dict[str, float]:
+            low, high = estimates.quantile_interval(np.asarray(values), confidence)
+            mean = estimates.Estimate(float(np.mean(values)), low, high)
+            return mean.columns(f"random_{name}")
+
+        rows.append(
+            {
+                "point": point,
+                "k": k,
+                "variance_retained": kept,
+                "pca_retained": most,
+                "retained_ratio": kept / most,
+                **control("retained", [retained_variance(r, covariance) for r in random]),
+                "angle_largest": near.largest,
+                "angle_mean": near.mean,
+                **control("angle_largest", [o.largest for o in others]),
+                **control("angle_mean", [o.mean for o in others]),
+                "kernel": near.kernel,
+                "kernel_expected": k / data.n_channels(point),
+                **control("kernel", [o.kernel for o in others]),
+                "n_random_sets": settings.n_random_sets,
+                "n_channels": data.n_channels(point),
+            }
+        )
     return rows
 
 
-def _control(name: str, values: Sequence[float], level: float) -> dict[str, float]:
-    """Mean and interval of random channel sets."""
-    low, high = evidence.quantile_interval(np.asarray(values), level)
-    return evidence.Estimate(float(np.mean(values)), low, high).columns(f"random_{name}")
-
-
-def _covariance_rows(data: StudyData, seed: int, level: float) -> list[dict[str, Any]]:
+def _covariance_rows(
+    data: StudyData, settings: Settings, confidence: float
+) -> list[dict[str, Any]]:
     rows = []
     for number, point in enumerate(data.points):
         rows += diagonality_rows(
             data.statistics[point],
             data.normal.patches(point),
-            n_draws=PERMUTATIONS,
-            generator=np.random.default_rng([seed, number]),
-            level=level,
+            n_permutations=settings.n_permutations,
+            generator=np.random.default_rng([settings.seed, number]),
+            confidence=confidence,
         )
     return rows
 
 
 def _spectrum(data: StudyData) -> pd.DataFrame:
-    """Eigenvalues of the covariance beside the channels' variances, both by falling size."""
+    """Eigenvalues of the covariance and variances of the channels, each in descending order."""
     parts = []
     for point, statistics in data.statistics.items():
         eigenvalues = np.linalg.eigvalsh(statistics.covariance)[::-1]
         part = {
-            "category": data.category,
             "point": point,
             "rank": np.arange(1, statistics.n_channels + 1),
             "eigenvalue": np.maximum(eigenvalues, 0),
@@ -228,9 +253,3 @@ def _spectrum(data: StudyData) -> pd.DataFrame:
         }
         parts.append(pd.DataFrame(part))
     return pd.concat(parts, ignore_index=True)
-
-
-def _table(data: StudyData, rows: list[dict[str, Any]]) -> pd.DataFrame:
-    table = pd.DataFrame(rows)
-    table.insert(0, "category", data.category)
-    return table

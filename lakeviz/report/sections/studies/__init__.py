@@ -16,6 +16,7 @@ import plotly.graph_objects as go
 from lakeviz.errors import ConfigError, LakevizError
 from lakeviz.plots.html import EmbeddedFigure, embed, without_figure
 from lakeviz.report.page_model import Run, Section
+from lakeviz.studies import study_names
 
 if TYPE_CHECKING:
     from types import ModuleType
@@ -44,6 +45,8 @@ def study_figures(result: StudyResult) -> list[go.Figure]:
     LakevizError
         If one cannot be drawn from this result, or it is of a study this version does not draw.
     """
+    if result.name in study_names():
+        return result.figures()
     return _shown(result).figures(result)
 
 
@@ -56,13 +59,18 @@ def _shown(result: StudyResult) -> ModuleType:
 
 
 def _template(result: StudyResult) -> str:
+    if result.name in study_names():
+        return result.template
     return getattr(_shown(result), "TEMPLATE", "study.html")
 
 
 def _context(result: StudyResult) -> dict[str, Any]:
-    shown = _shown(result)
-    headline = shown.headline(result)
-    more = shown.context(result) if hasattr(shown, "TEMPLATE") else {}
+    if result.name in study_names():
+        headline, more = result.headline().fillna("–"), result.page_context()
+    else:
+        shown = _shown(result)
+        headline = shown.headline(result)
+        more = shown.context(result) if hasattr(shown, "TEMPLATE") else {}
     return {
         **more,
         "summary": result.summary(),

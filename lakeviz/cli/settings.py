@@ -1,0 +1,56 @@
+"""Options of the command line made from a settings dataclass."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import MISSING
+from pathlib import Path
+from typing import Any
+
+import click
+
+from lakeviz.cli.options import stack
+from lakeviz.settings import Option, Settings
+
+Command = Callable[..., Any]
+
+
+def settings_options(settings: type[Settings]) -> Callable[[Command], Command]:
+    """Make a decorator that adds an option for each field: flag, type, default, help, repeats."""
+    return stack(
+        [_option(settings, name, o) for name, o in settings.options().items() if o.command]
+    )
+
+
+def flag_of(name: str, option: Option) -> str:
+    """Name of a field's option, such as ``--random-sets`` of ``n_random_sets``."""
+    return option.flag or "--" + name.removeprefix("n_").replace("_", "-")
+
+
+def _option(settings: type[Settings], name: str, option: Option) -> Callable[[Command], Command]:
+    kind, default, flag = settings.kind(name), settings.default(name), flag_of(name, option)
+    if kind.type is bool:
+        flag = f"{flag}/--no-{flag.removeprefix('--')}"
+        return click.option(flag, name, default=default, show_default=True, help=option.help)
+    said = option.help + (" Repeatable." if kind.several else "")
+    return click.option(
+        flag,
+        name,
+        type=_type(kind.type, option),
+        multiple=kind.several,
+        required=default is MISSING,
+        default=None if default is MISSING else default,
+        show_default=default not in (None, (), MISSING),
+        callback=_none_if_empty if kind.several and default is None else None,
+        help=said,
+    )
+
+
+def _type(wanted: type, option: Option) -> Any:
+    if option.choices is not None:
+        return click.Choice(option.choices)
+    return click.Path(path_type=Path) if wanted is Path else wanted
+
+
+def _none_if_empty(context: click.Context, parameter: click.Parameter, value: Any) -> Any:
+    return value or None

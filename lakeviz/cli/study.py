@@ -1,0 +1,129 @@
+"""``lakeviz study NAME RUN``: every registered study as a command, made from its settings."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from lakeviz.cli.options import image_size, loading_options, make_loading, stack
+from lakeviz.cli.settings import settings_options
+
+if TYPE_CHECKING:
+    from lakeviz.studies.base.result import StudyResult
+    from lakeviz.studies.base.study import LazyStudy, Study
+    from lakeviz.studies.base.study_run import StudyRun
+
+_shared = stack(
+    [
+        click.option(
+            "--category", "categories", multiple=True, help="Restrict to these (repeatable)."
+        ),
+        click.option("--root", type=click.Path(path_type=Path), help="Where the data lie now."),
+        click.option("--device", help="Another device than the run's."),
+        click.option(
+            "--map-size",
+            callback=image_size,
+            default="128",
+            show_default=True,
+            help='Size of pixel maps and masks: N, HxW, or "image" for full size.',
+        ),
+        click.option(
+            "--seed", default=0, show_default=True, help="Seed of random sets and resamples."
+        ),
+        click.option(
+            "--resamples", default=1000, show_default=True, help="Number of bootstrap resamples."
+        ),
+        loading_options,
+    ]
+)
+
+
+class StudyGroup(click.Group):
+    """The registered studies as sub-commands; each is made when it is asked for."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Names of the studies."""
+        from lakeviz.cli.studies import study as old
+        from lakeviz.studies import study_names
+
+        return sorted({*study_names(), *old.commands})
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Make the command of a study from its settings."""
+        from lakeviz.studies import get_study, study_names
+
+        if cmd_name in study_names():
+            return study_command(get_study(cmd_name))
+        from lakeviz.cli.studies import study as old
+
+        return old.commands.get(cmd_name)
+
+
+@click.group(cls=StudyGroup)
+def study() -> None:
+    """Run a study on RUN, the folder of a lakeviz run.
+
+    A study takes model, data, normal images and settings from the manifest of RUN, writes its
+    tables below RUN/studies and its section into RUN/report.html.
+    """
+
+
+def study_command(made: Study | LazyStudy) -> click.Command:
+    """Make the command of a study: RUN, its own settings, and the options all studies share."""
+
+    def run_study(**given: Any) -> None:
+        from lakeviz.metrics.bootstrap import Bootstrap
+        from lakeviz.studies.base.study import OnRun
+
+        loaded = made.load()
+        runs = given.pop("runs") if made.settings.several_runs else (given.pop("run"),)
+        names = [name for name, o in loaded.settings.options().items() if o.command]
+        settings = loaded.settings.of(None, {n: given[n] for n in names} | {"seed": given["seed"]})
+        bootstrap = Bootstrap(n_resamples=given["resamples"], seed=given["seed"])
+        opened = [open_run(run, given) for run in runs]
+        on = OnRun(opened, bootstrap, given["categories"], announce)
+        conclude(opened[0], loaded.on_run(on, settings))
+
+    command = _shared(settings_options(made.settings)(run_study))
+    path = click.Path(path_type=Path)
+    if made.settings.several_runs:
+        command = click.argument("runs", nargs=-1, required=True, type=path)(command)
+    else:
+        command = click.argument("run", type=path)(command)
+    return click.command(made.name, help=made.settings.__doc__)(command)
+
+
+def open_run(run: Path, given: dict[str, Any]) -> StudyRun:
+    """Open the run a command names."""
+    from lakeviz.studies.base.study_run import StudyRun
+
+    return StudyRun.open(
+        run,
+        root=given["root"],
+        device=given["device"],
+        map_size=given["map_size"],
+        loading=make_loading(given),
+    )
+
+
+def announce(category: str) -> None:
+    """Say which category is being worked on."""
+    click.echo(f"{category} ...", err=True)
+
+
+def conclude(run: StudyRun, result: StudyResult) -> None:
+    """Write the result and the report anew, and print what was found."""
+    from lakeviz.report import write_report
+    from lakeviz.studies import load_studies
+
+    folder = run.save(result)
+    manifest = run.manifest | run.manifest.get("report", {})
+    report = write_report(
+        run.evaluations(), manifest, run.folder / "report.html", studies=load_studies(run.folder)
+    )
+    click.echo(result.summary())
+    for note in result.notes:
+        click.echo(f"note: {note}")
+    click.echo(f"\ntables: {folder}\nreport: {report}")

@@ -1,0 +1,242 @@
+"""Findings: what a study says of one number, rendered as a sentence, a row and a cell.
+
+A finding is read from the rows of a tidy table: of one category as they are, of several as the mean
+over categories with Student's interval. Summaries, headline tables, the closing page of the report,
+hover texts and LaTeX cells are made of findings, so that a verdict has the same words everywhere.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+import pandas as pd
+
+from lakeviz.metrics.estimates import NOT_MEASURED, Estimate, estimate, mean_over_categories
+from lakeviz.metrics.measurement import Metric
+from lakeviz.metrics.registry import at_best, metric_title
+from lakeviz.tables import Row, records
+
+HEADLINE_METRICS: tuple[Metric, ...] = (("image", "auroc"), ("pixel", "aupro"))
+"""Metrics that summaries, headline tables and first figures speak of."""
+
+VERDICTS = {
+    "higher": "higher",
+    "lower": "lower",
+    "equivalent": "equivalent to within {smallest:g}",
+    "undecided": "cannot tell: the interval includes zero",
+    "ceiling": "both are at the best value, so these images cannot tell",
+    "no interval": "no interval from a single category or image",
+    "not measured": "not measured",
+}
+"""The words of every verdict. ``higher`` and ``lower`` are of the value, better or worse is of the
+metric: :attr:`Finding.better`."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """A quantity of a subject, and its difference to a control.
+
+    Attributes
+    ----------
+    subject : str
+        What was measured, such as ``"top-variance neurons"``.
+    metric : (level, name) or str
+        A registered metric, or another quantity by its name for people.
+    where : str
+        A category, or ``"mean over 4 categories"``.
+    difference : Estimate
+        Subject minus control.
+    control : str
+        Name of the control for people; empty where there is none.
+    n : int
+        Number of units that the interval is over.
+    over : str
+        What these are: ``"test images"`` or ``"categories"``.
+    value : Estimate
+        Of the subject.
+    smallest_effect : float, optional
+        A difference whose whole interval lies within it counts as equivalent (two one-sided tests,
+        Schuirmann 1987).
+    by_category : mapping of verdict to int
+        Verdicts of the single categories, where this is their mean.
+    confidence : float
+        Of the intervals.
+    reason : str
+        Why it was not measured.
+    """
+
+    subject: str
+    metric: Metric | str
+    where: str
+    difference: Estimate = NOT_MEASURED
+    control: str = ""
+    n: int = 0
+    over: str = "test images"
+    value: Estimate = NOT_MEASURED
+    smallest_effect: float | None = None
+    by_category: Mapping[str, int] = field(default_factory=dict)
+    confidence: float = 0.95
+    reason: str = ""
+
+    @property
+    def verdict(self) -> str:
+        """A key of :data:`VERDICTS`."""
+        gap, smallest = self.difference, self.smallest_effect
+        if not np.isfinite(gap.value):
+            return "not measured"
+        if self._is_at_best:
+            return "ceiling"
+        if not np.isfinite(gap.low):
+            return "no interval"
+        if smallest is not None and -smallest <= gap.low and gap.high <= smallest:
+            return "equivalent"
+        return gap.verdict
+
+    @property
+    def _is_at_best(self) -> bool:
+        if isinstance(self.metric, str) or not np.isfinite(self.value.value):
+            return False
+        other = self.value.value - self.difference.value
+        return at_best(self.metric, self.value.value) and at_best(self.metric, other)
+
+    @property
+    def quantity(self) -> str:
+        """Name of the metric for people."""
+        return self.metric if isinstance(self.metric, str) else metric_title(*self.metric)
+
+    @property
+    def words(self) -> str:
+        """The verdict in words."""
+        said = VERDICTS[self.verdict].format(smallest=self.smallest_effect)
+        if not self.by_category:
+            return said
+        parts = [
+            f"{VERDICTS[verdict].split(':')[0].format(smallest=self.smallest_effect)} in {n}"
+            for verdict, n in self.by_category.items()
+        ]
+        return f"{said}; by category: {', '.join(parts)}"
+
+    def sentence(self) -> str:
+        """Subject, value, control, difference with its interval, n, and the verdict."""
+        if self.verdict == "not measured":
+            return f"{self.where}: {self.quantity} of {self.subject} was not measured" + (
+                f" ({self.reason})." if self.reason else "."
+            )
+        value = f"{self.value.value:.3f}, " if np.isfinite(self.value.value) else ""
+        against = f"minus {self.control} " if self.control else ""
+        return (
+            f"{self.where}: {self.subject}, {self.quantity} {value}{against}"
+            f"{self.difference.text(signed=True)} ({self.interval}): {self.words}."
+        )
+
+    @property
+    def interval(self) -> str:
+        """What the interval is: confidence, units and their number."""
+        return f"{100 * self.confidence:g} % over {self.n:,} {self.over}"
+
+    def row(self) -> dict[str, str]:
+        """A row of a small table for people."""
+        return {
+            "where": self.where,
+            "subject": self.subject,
+            "metric": self.quantity,
+            "value": self.value.text() if np.isfinite(self.value.value) else "",
+            "control": self.control,
+            "difference": self.difference.text(signed=True),
+            "n": f"{self.n:,} {self.over}",
+            "reading": VERDICTS[self.verdict].format(smallest=self.smallest_effect),
+        }
+
+
+def finding(
+    rows: Sequence[Row],
+    metric: Metric | str,
+    subject: str,
+    *,
+    control: str = "",
+    difference: str = "difference",
+    sign: int = 1,
+    value: str | None = "value",
+    control_value: str | None = None,
+    smallest_effect: float | None = None,
+    confidence: float = 0.95,
+) -> Finding:
+    """Read a finding from rows of a tidy table, one row per category.
+
+    Parameters
+    ----------
+    rows : sequence of mappings
+        Each with ``category``, ``n_images`` and the columns named here.
+    metric, subject, control, smallest_effect, confidence
+        As :class:`Finding`.
+    difference : str
+        Name of the columns of the difference (with ``_low`` and ``_high``).
+    sign : int
+        -1 where the table holds control minus subject.
+    value : str, optional
+        Name of the columns of the subject's value, where the table has them.
+    control_value : str, optional
+        Name of the column of the control's value, where the table has that alone.
+    """
+    single = [
+        Finding(
+            subject,
+            metric,
+            str(row.get("category", "")),
+            difference=(gap := _signed(estimate(row, difference), sign)),
+            control=control,
+            n=int(row.get("n_images", 0)),
+            value=_value(row, gap, value, control_value),
+            smallest_effect=smallest_effect,
+            confidence=confidence,
+            reason=str(row.get("reason") or ""),
+        )
+        for row in rows
+    ]
+    if len(single) == 1:
+        return single[0]
+    measured = [one for one in single if one.verdict != "not measured"] or single
+    return replace(
+        measured[0],
+        where=f"mean over {len(measured)} categories",
+        difference=_mean([one.difference for one in measured], confidence),
+        n=len(measured),
+        over="categories",
+        value=_mean([one.value for one in measured], confidence),
+        by_category=Counter(one.verdict for one in single),
+    )
+
+
+def findings(
+    table: pd.DataFrame,
+    subject: str,
+    *,
+    metrics: Iterable[Metric] = HEADLINE_METRICS,
+    where: Mapping[str, object] | None = None,
+    **said: object,
+) -> Iterator[Finding]:
+    """Read a finding of each headline metric that a table has.
+
+    ``where`` chooses rows by column; the other arguments are those of :func:`finding`.
+    """
+    for level, name in metrics:
+        rows = records(table, level=level, metric=name, **(where or {}))
+        if rows:
+            yield finding(rows, (level, name), subject, **said)  # type: ignore[arg-type]
+
+
+def _signed(gap: Estimate, sign: int) -> Estimate:
+    return gap if sign > 0 else Estimate(-gap.value, -gap.high, -gap.low)
+
+
+def _value(row: Row, gap: Estimate, value: str | None, control_value: str | None) -> Estimate:
+    if control_value is not None:
+        return Estimate(row[control_value] + gap.value)
+    return NOT_MEASURED if value is None else estimate(row, value)
+
+
+def _mean(parts: Sequence[Estimate], confidence: float) -> Estimate:
+    return mean_over_categories(np.array([part.value for part in parts]), confidence)

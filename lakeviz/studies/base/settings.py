@@ -1,0 +1,36 @@
+"""Settings that every study has."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from lakeviz import settings
+from lakeviz.metrics.measurement import Metric
+from lakeviz.settings import option
+
+__all__ = ["DEFAULT_METRICS", "Settings", "option"]
+
+DEFAULT_METRICS: tuple[Metric, ...] = (
+    ("image", "auroc"),
+    ("image", "average_precision"),
+    ("image", "margin"),
+    ("pixel", "auroc"),
+    ("pixel", "aupro"),
+)
+
+
+@dataclass(frozen=True)
+class Settings(settings.Settings):
+    """Base of the settings of a study; see :class:`lakeviz.settings.Settings`.
+
+    The docstring of a subclass is the help of its command.
+    """
+
+    several_runs: ClassVar[bool] = False
+    """Whether its command takes several runs."""
+
+    metrics: tuple[tuple[str, str], ...] = option(
+        DEFAULT_METRICS, "Metrics measured: (level, name).", command=False
+    )
+    seed: int = option(0, "Seed of random sets and draws.", least=0, command=False)

@@ -1,0 +1,210 @@
+"""A study: its settings, its result, and how it is run in Python and on the folder of a run.
+
+The command, the section of the report, the table of settings in the docs and the entry in
+``lakeviz figure`` are made from this one object.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, fields
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, Protocol
+
+from lakeviz.metrics.bootstrap import Bootstrap
+from lakeviz.studies.base.result import StudyResult
+from lakeviz.studies.base.settings import Settings
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from lakeviz.lake.paired_evaluator import PairedEvaluator
+    from lakeviz.studies.base.captured import StudyData
+    from lakeviz.studies.base.study_run import StudyRun
+
+DEFAULT_BOOTSTRAP = Bootstrap(n_resamples=1000)
+
+
+class Measure(Protocol):
+    """The science of a study: captured tokens of one category to the tables of the result."""
+
+    def __call__(
+        self, data: StudyData, settings: Any, evaluator: PairedEvaluator, /
+    ) -> Mapping[str, pd.DataFrame]:
+        """Measure one category."""
+        ...
+
+
+@dataclass(frozen=True)
+class OnRun:
+    """What a study on the folder of a run is given beside its settings.
+
+    Attributes
+    ----------
+    runs : sequence of StudyRun
+        One, or several where the study compares runs.
+    categories : tuple of str
+        Those named; all where empty.
+    bootstrap : Bootstrap
+    announce : callable
+        Told the category that is begun.
+    """
+
+    runs: Sequence[StudyRun]
+    bootstrap: Bootstrap
+    categories: tuple[str, ...] = ()
+    announce: Callable[[str], None] = lambda category: None
+
+    @property
+    def run(self) -> StudyRun:
+        """The only run, or the first."""
+        return self.runs[0]
+
+    def each_category(self) -> Iterable[str]:
+        """Yield the chosen categories of the run, announced one after the other."""
+        for category in self.run.chosen(self.categories):
+            self.announce(category)
+            yield category
+
+
+@dataclass(frozen=True)
+class Study:
+    """A study that measures one category at a time; others override :meth:`on_run`.
+
+    Parameters
+    ----------
+    settings : type of Settings
+    result : type of StudyResult
+        Its ``name`` and ``title`` are those of the study.
+    measure : callable
+        ``measure(data, settings, evaluator)`` returns the tables of the result by name.
+    """
+
+    settings: type[Settings]
+    result: type[StudyResult]
+    measure: Measure
+
+    @property
+    def name(self) -> str:
+        """Name of the study, as on the command line."""
+        return self.result.name
+
+    def __call__(
+        self,
+        data: StudyData,
+        settings: Settings | None = None,
+        *,
+        bootstrap: Bootstrap = DEFAULT_BOOTSTRAP,
+        **changes: Any,
+    ) -> Any:
+        """Run the study on one category.
+
+        Parameters
+        ----------
+        data : StudyData
+        settings : Settings, optional
+        bootstrap : Bootstrap
+            Over test images.
+        **changes
+            Single settings by name.
+
+        Raises
+        ------
+        ConfigError
+            A setting is unknown or impossible.
+        MetricError
+            No metric is defined for the test images.
+        """
+        chosen = self.settings.of(settings, changes)
+        evaluator = data.evaluator(chosen.metrics, bootstrap)
+        evaluator.require_some()
+        tables = dict(self.measure(data, chosen, evaluator))
+        for table in tables.values():
+            if "category" not in table:
+                table.insert(0, "category", data.category)
+        return self.result(
+            **tables,
+            provenance=data.describe(self.name, self.provenance(chosen, data), evaluator),
+            notes=data.absences(evaluator),
+        )
+
+    def load(self) -> Study:
+        """Return itself, as :meth:`LazyStudy.load` returns the study it stands for."""
+        return self
+
+    def provenance(self, settings: Any, data: StudyData) -> dict[str, Any]:
+        """Settings as a result carries them."""
+        return settings.to_plain()
+
+    def data(self, run: StudyRun, category: str, settings: Any) -> StudyData:
+        """Capture (or read back) what the study needs of one category of a run."""
+        return run.data(category)
+
+    def on_run(self, on: OnRun, settings: Any) -> StudyResult:
+        """Run the study on the chosen categories of a run's folder."""
+        return self.result.join(
+            [
+                self(self.data(on.run, category, settings), settings, bootstrap=on.bootstrap)
+                for category in on.each_category()
+            ]
+        )
+
+    @property
+    def __signature__(self) -> inspect.Signature:
+        """Arguments with the single settings, for help and editors."""
+        own = inspect.signature(type(self).__call__).parameters.values()
+        fixed = [p for p in own if p.name not in ("self", "changes")]
+        names = [p.name for p in fixed]
+        return inspect.Signature(
+            [
+                *fixed,
+                *(
+                    inspect.Parameter(
+                        f.name,
+                        inspect.Parameter.KEYWORD_ONLY,
+                        default=f.default,
+                        annotation=f.type,
+                    )
+                    for f in fields(self.settings)
+                    if f.name not in names
+                ),
+            ]
+        )
+
+
+class LazyStudy:
+    """A study of a package of this one, loaded when it is run.
+
+    Its package has ``result.py`` with ``Settings`` and ``Result``, which needs no torch, and
+    ``study.py`` with ``STUDY``.
+    """
+
+    def __init__(self, package: str):
+        self.package = package
+        self.name = package.rpartition(".")[2]
+
+    @property
+    def settings(self) -> type[Settings]:
+        """Class of its settings."""
+        return import_module(f"{self.package}.result").Settings
+
+    @property
+    def result(self) -> type[StudyResult]:
+        """Class of its results."""
+        return import_module(f"{self.package}.result").Result
+
+    def load(self) -> Study:
+        """Load the study itself."""
+        return import_module(f"{self.package}.study").STUDY
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Run the study; see :meth:`Study.__call__`."""
+        return self.load()(*args, **kwargs)
+
+    @property
+    def __signature__(self) -> inspect.Signature:
+        return inspect.signature(self.load())
+
+    def __repr__(self) -> str:
+        return f"<study {self.name!r}: {self.result.title}>"
