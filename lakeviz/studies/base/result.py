@@ -15,6 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from lakeviz.errors import ConfigError, OutputError, StoreError
+from lakeviz.metrics.bootstrap import Bootstrap
 from lakeviz.runs.storage import read_json, write_json
 from lakeviz.showing import Shown, table_html
 
@@ -76,7 +77,7 @@ class StudyResult(Shown):
     @property
     def level(self) -> float:
         """Level of its intervals."""
-        return float(self.provenance.get("bootstrap", {}).get("level", 0.95))
+        return Bootstrap.from_plain(self.provenance.get("bootstrap")).confidence
 
     @abstractmethod
     def summary(self) -> str:

@@ -47,6 +47,6 @@ def headline(result: ContaminationResult) -> pd.DataFrame:
             }
             for n in result.read_at:
                 change = result.mean(result.at(selector, "both", n, level, metric), "change")
-                row[f"change, {n} of {result.shots} defective"] = change.signed()
+                row[f"change, {n} of {result.shots} defective"] = change.text(signed=True)
             rows.append(row)
     return pd.DataFrame(rows[:_ROWS])

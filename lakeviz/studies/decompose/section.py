@@ -55,7 +55,7 @@ def headline(result: DecomposeResult) -> pd.DataFrame:
             {
                 "category": row["category"],
                 "component": row["component"],
-                "anomalous minus normal": gap.signed(),
+                "anomalous minus normal": gap.text(signed=True),
                 "along random directions": f"{row['control_low']:+.3f} to "
                 f"{row['control_high']:+.3f}",
                 "p, shuffled labels (corrected)": f"{row['p_corrected']:.3f}",

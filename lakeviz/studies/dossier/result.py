@@ -95,8 +95,7 @@ class DossierResult(StudyResult):
     @property
     def bootstrap(self) -> Bootstrap:
         """Of intervals over categories."""
-        n_draws = int(self.provenance.get("bootstrap", {}).get("n_draws", 1000))
-        return Bootstrap(self.level, n_draws)
+        return Bootstrap.from_plain(self.provenance.get("bootstrap"))
 
     def of(self, category: str, point: str, channel: int) -> dict[str, pd.DataFrame]:
         """Return the dossier of one neuron: its rows of every table but ``groups``.

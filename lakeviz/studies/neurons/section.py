@@ -154,7 +154,7 @@ def _mean(values: np.ndarray) -> str:
 def _signed(gap: Estimate) -> str:
     if not np.isfinite(gap.value):
         return "–"
-    said = gap.signed() if np.isfinite(gap.low) else f"{gap.value:+.3f}"
+    said = gap.text(signed=True) if np.isfinite(gap.low) else f"{gap.value:+.3f}"
     return said.replace("-", "−")
 
 

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from lakeviz.metrics import Bootstrap
-from lakeviz.metrics.estimates import Estimate, mean_over
+from lakeviz.metrics.estimates import Estimate, mean_over_categories
 from lakeviz.studies.base.result import StudyResult
 from lakeviz.tables import Row, mean_of, records
 
@@ -105,15 +105,16 @@ class PCAResult(StudyResult):
             gap = Estimate(row["difference"], row["difference_low"], row["difference_high"])
             return (
                 f"{row['category']}: top-variance neurons minus truncated PCA at K = {self.k}, "
-                f"{words} {gap.signed()} ({percent} paired over {row['n_images']} test images): "
-                f"{_READING[row['verdict']].format(small=small)}."
+                f"{words} {gap.text(signed=True)} ({percent} paired over {row['n_images']} test "
+                f"images): {_READING[row['verdict']].format(small=small)}."
             )
-        mean = mean_over(np.array([row["difference"] for row in rows]), self._bootstrap())
+        mean = mean_over_categories(np.array([row["difference"] for row in rows]), self.level)
         counts = Counter(row["verdict"] for row in rows)
         split = ", ".join(f"{_COUNTED[v].format(small=small)} in {n}" for v, n in counts.items())
         return (
-            f"Top-variance neurons minus truncated PCA at K = {self.k}, {words} {mean.signed()} "
-            f"(mean over {len(rows)} categories, {percent} over categories); by category: {split}."
+            f"Top-variance neurons minus truncated PCA at K = {self.k}, {words} "
+            f"{mean.text(signed=True)} (mean over {len(rows)} categories, {percent} over "
+            f"categories); by category: {split}."
         )
 
     def _retained(self) -> str:
@@ -141,7 +142,7 @@ class PCAResult(StudyResult):
         )
 
     def _bootstrap(self) -> Bootstrap:
-        return Bootstrap(level=self.level, seed=int(self.provenance["settings"]["seed"]))
+        return Bootstrap(confidence=self.level, seed=int(self.provenance["settings"]["seed"]))
 
 
 _READING = {

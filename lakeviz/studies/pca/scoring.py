@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from lakeviz.lake import Selection, VisualBranch
-from lakeviz.lake.paired_evaluator import Yardstick
+from lakeviz.lake.paired_evaluator import PairedEvaluator
 from lakeviz.lake.score_maps import join_layers
 from lakeviz.metrics.measurement import Measurement
 from lakeviz.studies.base.captured import StudyData
@@ -41,7 +41,7 @@ class Scored:
 def score(
     data: StudyData,
     groups: Mapping[str, Sequence[Mapping[str, Selection]]],
-    yardstick: Yardstick,
+    evaluator: PairedEvaluator,
 ) -> dict[str, Scored]:
     """Score the members of each group; the test tokens are read once for all."""
     flat = [selections for members in groups.values() for selections in members]
@@ -51,7 +51,7 @@ def score(
     for name, members in groups.items():
         own = slice(start, start + len(members))
         found[name] = Scored(
-            [yardstick.measure(one) for one in maps[own]],
+            [evaluator.measure(one) for one in maps[own]],
             [_retained(data, selections) for selections in members],
             branches[start].gallery_bytes,
             float(seconds[own].mean()),

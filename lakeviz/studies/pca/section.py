@@ -81,5 +81,5 @@ def _cells(found: Sequence[Row], words: str, *, several: bool) -> dict[str, str]
     gap = Estimate(row["difference"], row["difference_low"], row["difference_high"])
     return {
         words: str(Estimate(row["value"], row["low"], row["high"])),
-        title: gap.signed() if gap.value == gap.value else "–",
+        title: gap.text(signed=True) if gap.value == gap.value else "–",
     }

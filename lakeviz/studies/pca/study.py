@@ -10,9 +10,8 @@ import pandas as pd
 
 from lakeviz.errors import ConfigError, SelectionError
 from lakeviz.lake import NeuronSelection, Selection, SubspaceSelection, get_selector
-from lakeviz.lake.paired_evaluator import DEFAULT_BOOTSTRAP, DEFAULT_METRICS, Yardstick
-from lakeviz.metrics import Bootstrap
-from lakeviz.metrics import estimates as evidence
+from lakeviz.lake.paired_evaluator import DEFAULT_BOOTSTRAP, DEFAULT_METRICS, PairedEvaluator
+from lakeviz.metrics import Bootstrap, estimates
 from lakeviz.metrics.measurement import Metric, metric_columns
 from lakeviz.studies.base.captured import StudyData
 from lakeviz.studies.pca.diagonality import diagonality_rows
@@ -74,8 +73,8 @@ def pca(
         raise ConfigError(f"a random control needs at least 2 draws, not {n_draws}")
     chosen = list(dict.fromkeys((REFERENCE, *selectors)))
     grid = size_grid(data, sizes)
-    yardstick = data.yardstick(metrics, bootstrap)
-    yardstick.require_some()
+    evaluator = data.evaluator(metrics, bootstrap)
+    evaluator.require_some()
     metric_rows: list[dict[str, Any]] = []
     geometry_rows: list[dict[str, Any]] = []
     everything: dict[str, Scored] = {}
@@ -85,10 +84,10 @@ def pca(
             for name in chosen
             if name not in everything
         }
-        found = score(data, groups, yardstick) | everything
+        found = score(data, groups, evaluator) | everything
         everything = {n: s for n, s in found.items() if not get_selector(n).uses_k}
-        metric_rows += _metric_rows(k, {n: found[n] for n in chosen}, yardstick)
-        geometry_rows += _geometry_rows(data, k, n_draws, seed, bootstrap.level)
+        metric_rows += _metric_rows(k, {n: found[n] for n in chosen}, evaluator)
+        geometry_rows += _geometry_rows(data, k, n_draws, seed, bootstrap.confidence)
     settings = {
         "sizes": None if sizes is None else sorted(set(sizes)),
         "n_draws": n_draws,
@@ -101,10 +100,10 @@ def pca(
     return PCAResult(
         metrics=_table(data, metric_rows),
         geometry=_table(data, geometry_rows),
-        covariance=_table(data, _covariance_rows(data, seed, bootstrap.level)),
+        covariance=_table(data, _covariance_rows(data, seed, bootstrap.confidence)),
         spectrum=_spectrum(data),
-        provenance=data.describe("pca", settings, yardstick),
-        notes=data.absences(yardstick),
+        provenance=data.describe("pca", settings, evaluator),
+        notes=data.absences(evaluator),
     )
 
 
@@ -133,16 +132,18 @@ def _members(data: StudyData, name: str, k: int, n_draws: int, seed: int) -> lis
     return [data.select(k, name, seed + draw) for draw in range(n)]
 
 
-def _metric_rows(k: int, found: Mapping[str, Scored], yardstick: Yardstick) -> list[dict[str, Any]]:
-    bootstrap = yardstick.bootstrap
+def _metric_rows(
+    k: int, found: Mapping[str, Scored], evaluator: PairedEvaluator
+) -> list[dict[str, Any]]:
+    bootstrap = evaluator.bootstrap
     (reference,) = found[REFERENCE].members
     rows = []
     for name, scored in found.items():
-        for metric, columns in metric_columns(yardstick.measured):
-            value = evidence.mean_estimate(scored.members, metric, bootstrap)
-            gap, reason = evidence.NOT_MEASURED, "the others are compared with it"
+        for metric, columns in metric_columns(evaluator.measured):
+            value = estimates.mean_estimate(scored.members, metric, bootstrap)
+            gap, reason = estimates.NOT_MEASURED, "the others are compared with it"
             if name != REFERENCE:
-                gap = evidence.against(reference, scored.members, metric, bootstrap)
+                gap = estimates.difference_to(reference, scored.members, metric, bootstrap)
                 reason = ""
             rows.append(
                 {
@@ -153,7 +154,7 @@ def _metric_rows(k: int, found: Mapping[str, Scored], yardstick: Yardstick) -> l
                     "retained_variance": float(np.mean(scored.retained)),
                     **gap.columns("difference"),
                     "n_draws": len(scored.members),
-                    "n_images": yardstick.n_images,
+                    "n_images": evaluator.n_images,
                     "gallery_bytes": scored.gallery_bytes,
                     "seconds": scored.seconds,
                     "reason": reason,
@@ -197,8 +198,8 @@ def _geometry_rows(
 
 def _control(name: str, values: Sequence[float], level: float) -> dict[str, float]:
     """Mean and interval of random channel sets."""
-    low, high = evidence.quantile_interval(np.asarray(values), level)
-    return evidence.Estimate(float(np.mean(values)), low, high).columns(f"random_{name}")
+    low, high = estimates.quantile_interval(np.asarray(values), level)
+    return estimates.Estimate(float(np.mean(values)), low, high).columns(f"random_{name}")
 
 
 def _covariance_rows(data: StudyData, seed: int, level: float) -> list[dict[str, Any]]:
