@@ -1,4 +1,4 @@
-"""Settings as dataclasses: a field is parameter, command-line option, help, check and provenance."""
+"""Settings as dataclasses: a field is parameter, option, help, range check and provenance."""
 
 from __future__ import annotations
 

@@ -27,7 +27,7 @@ def test_every_error_has_its_entry():
 
 
 @pytest.mark.parametrize(
-    "name", ["metrics.image", "analysis.evidence", "analysis.overlap.measures", "report.latex"]
+    "name", ["metrics.image", "metrics.estimates", "analysis.overlap.measures", "report.latex"]
 )
 def test_examples_of_docstrings(name):
     result = doctest.testmod(import_module(f"lakeviz.{name}"))

@@ -70,7 +70,7 @@ def score(**given: Any) -> None:
         normal_without_mask=given["normal_without_mask"],
         image_score=ImageScoreRule(given["image_score"]),
         smoothing=given["smoothing"],
-        bootstrap=Bootstrap(n_draws=given["resamples"], seed=given["seed"]),
+        bootstrap=Bootstrap(n_resamples=given["resamples"], seed=given["seed"]),
     )
     folder = result.to_parquet(given["out"])
     try:

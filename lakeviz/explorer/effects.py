@@ -9,19 +9,19 @@ import pandas as pd
 
 from lakeviz.explorer.fitted import Fitted, Stopped
 from lakeviz.explorer.views import Dropped
-from lakeviz.lake.paired_evaluator import Yardstick
+from lakeviz.lake.paired_evaluator import PairedEvaluator
 from lakeviz.metrics import Bootstrap
-from lakeviz.metrics.estimates import against, difference
+from lakeviz.metrics.estimates import difference, difference_to
 from lakeviz.metrics.measurement import Measurement, Metric
 from lakeviz.studies.base.captured import StudyData
 
 METRICS: tuple[Metric, ...] = (("image", "auroc"), ("pixel", "aupro"))
-_BOOTSTRAP = Bootstrap(n_draws=200)
+_BOOTSTRAP = Bootstrap(n_resamples=200)
 
 
-def yardstick_of(data: StudyData) -> Yardstick:
-    """The explorer's yardstick: two metrics, few draws, as someone is waiting."""
-    return data.yardstick(METRICS, _BOOTSTRAP)
+def evaluator_of(data: StudyData) -> PairedEvaluator:
+    """The explorer's evaluator: two metrics, few draws, as someone is waiting."""
+    return data.evaluator(METRICS, _BOOTSTRAP)
 
 
 def effects(
@@ -41,12 +41,12 @@ def effects(
     Stopped
         If ``go_on`` says so.
     """
-    yardstick = yardstick_of(fitted.data)
+    evaluator = evaluator_of(fitted.data)
     measured = []
     for one in fitted.all_maps([off, *controls] if controls else [], go_on):
         if not go_on():
             raise Stopped
-        measured.append(yardstick.measure(one))
+        measured.append(evaluator.measure(one))
     chosen, *members = measured or [intact]
     return pd.DataFrame(
         [
@@ -55,8 +55,8 @@ def effects(
                 "level": metric[0],
                 "metric": metric[1],
                 "n_draws": len(members),
-                "n_images": yardstick.n_images,
-                "reason": yardstick.reasons.get(metric[0], ""),
+                "n_images": evaluator.n_images,
+                "reason": evaluator.reasons.get(metric[0], ""),
                 **_values(metric, intact, chosen, members),
             }
             for metric in METRICS
@@ -79,5 +79,5 @@ def _values(
         "control_mean": float(np.mean(values)),
         "control_low": min(values),
         "control_high": max(values),
-        **against(chosen, members, metric, _BOOTSTRAP).columns("difference"),
+        **difference_to(chosen, members, metric, _BOOTSTRAP).columns("difference"),
     }

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from lakeviz.data.dataset import unknown_category
 from lakeviz.errors import ConfigError, DataError, SelectionError
-from lakeviz.explorer.effects import effects, yardstick_of
+from lakeviz.explorer.effects import effects, evaluator_of
 from lakeviz.explorer.fitted import Fitted
 from lakeviz.explorer.neurons import FiringTable, dossier_of, neuron_view
 from lakeviz.explorer.patches import point_view
@@ -334,7 +334,7 @@ class Explorer:
         off = self._checked(fitted, dropped)
         data = fitted.data
         if data.category not in self._measured:
-            self._measured[data.category] = yardstick_of(data).measure(fitted.intact.fused)
+            self._measured[data.category] = evaluator_of(data).measure(fitted.intact.fused)
         controls = self.controls(off, data.category) if off else []
         return effects(fitted, off, controls, self._measured[data.category], go_on)
 

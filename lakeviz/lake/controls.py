@@ -61,7 +61,7 @@ def compare_controls(
             pixel,
             truth.masks,
             CONTROL_METRICS,
-            replace(bootstrap, n_draws=min(bootstrap.n_draws, 1000)),
+            replace(bootstrap, n_draws=min(bootstrap.n_resamples, 1000)),
             conventions,
         )
         rows += [_control_row("pixel", comparison) for comparison in found]

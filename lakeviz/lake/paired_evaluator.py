@@ -1,7 +1,7 @@
-"""One yardstick for all conditions of a study: the same metrics on the same resamples of images.
+"""Measure every condition by the same metrics on the same resamples of the images.
 
-Because every condition is measured on the same draws, any two can be subtracted draw by draw: the
-interval of a difference is always a paired one.
+Any two conditions can then be subtracted resample by resample: the interval of a difference is
+always a paired one.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from lakeviz.errors import ConfigError, MetricError
 from lakeviz.lake.ground_truth import Size, Truth
 from lakeviz.lake.score_maps import ImageScoreRule, upsample
 from lakeviz.metrics import IMAGE_METRICS, PIXEL_METRICS, Bootstrap, Conventions, image_metrics
-from lakeviz.metrics.cohens_d import MarginDraws, margin
+from lakeviz.metrics.cohens_d import CohensDDraws, cohens_d
 from lakeviz.metrics.image import one_class
 from lakeviz.metrics.image_intervals import ImageDraws
 from lakeviz.metrics.measurement import Measurement, Metric
@@ -26,18 +26,18 @@ from lakeviz.metrics.pixel_intervals import PixelDraws, estimate_all
 DEFAULT_METRICS: tuple[Metric, ...] = (
     ("image", "auroc"),
     ("image", "average_precision"),
-    ("image", "margin"),
+    ("image", "cohens_d"),
     ("pixel", "auroc"),
     ("pixel", "aupro"),
 )
-DEFAULT_BOOTSTRAP = Bootstrap(n_draws=1000)
-_KNOWN = {"image": (*IMAGE_METRICS, "margin"), "pixel": PIXEL_METRICS}
+DEFAULT_BOOTSTRAP = Bootstrap(n_resamples=1000)
+_KNOWN = {"image": (*IMAGE_METRICS, "cohens_d"), "pixel": PIXEL_METRICS}
 # Resampled pixel metrics of studies look at this many thresholds: see Conventions.interval_grid.
 _GRID = 512
 
 
 @dataclass(frozen=True)
-class Yardstick:
+class PairedEvaluator:
     """Measures score maps of one set of test images.
 
     Parameters
@@ -48,7 +48,7 @@ class Yardstick:
     sizes : sequence of (height, width)
         Of the original images; used where there is no ``map_size``.
     metrics : sequence of (level, metric)
-        Which, of image AUROC, AP, F1-max and margin, and the pixel metrics.
+        Which, of image AUROC, AP, F1-max and Cohen's d, and the pixel metrics.
     bootstrap : Bootstrap
     image_score : ImageScoreRule
     smoothing : float
@@ -146,10 +146,10 @@ class Yardstick:
         ranked = ImageDraws(np.asarray(scores), labels.astype(bool), self.conventions)
         values, evaluators = {}, []
         for level, name in metrics:
-            is_margin = name == "margin"
-            values[level, name] = margin(scores, labels) if is_margin else exact.require(name)
-            margins = MarginDraws(np.asarray(scores), labels.astype(bool))
-            evaluators.append(margins.evaluate if is_margin else partial(ranked.evaluate, name))
+            is_d = name == "cohens_d"
+            values[level, name] = cohens_d(scores, labels) if is_d else exact.require(name)
+            resampled = CohensDDraws(np.asarray(scores), labels.astype(bool))
+            evaluators.append(resampled.evaluate if is_d else partial(ranked.evaluate, name))
         draws = self.bootstrap.draw(evaluators, labels.astype(bool), labels.size)
         return Measurement(values, dict(zip(values, draws, strict=True)))
 

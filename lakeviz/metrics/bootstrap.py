@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -25,9 +25,9 @@ class Interval:
     estimate: float
     low: float
     high: float
-    level: float
+    confidence: float
     n_images: int
-    n_draws: int
+    n_resamples: int
     method: str
     seed: int
 
@@ -67,12 +67,12 @@ class Bootstrap:
 
     Parameters
     ----------
-    level
-        Coverage aimed at, in (0, 1).
-    n_draws
-        Number of resamples.
+    confidence
+        Nominal coverage of intervals, in (0, 1).
+    n_resamples
+        Number of resamples of the images.
     seed
-        Seed of the draws; equal seeds draw equal images.
+        Seed of the resamples; equal seeds draw equal images.
 
     Raises
     ------
@@ -80,15 +80,26 @@ class Bootstrap:
         A value is outside its range.
     """
 
-    level: float = 0.95
-    n_draws: int = 2000
+    confidence: float = 0.95
+    n_resamples: int = 2000
     seed: int = 0
 
     def __post_init__(self) -> None:
-        if not 0 < self.level < 1:
-            raise ConfigError(f"level is {self.level}; it must lie strictly between 0 and 1")
-        if self.n_draws < 1:
-            raise ConfigError(f"n_draws is {self.n_draws}; it must be at least 1")
+        if not 0 < self.confidence < 1:
+            raise ConfigError(
+                f"confidence is {self.confidence}; it must lie strictly between 0 and 1"
+            )
+        if self.n_resamples < 1:
+            raise ConfigError(f"n_resamples is {self.n_resamples}; it must be at least 1")
+
+    @classmethod
+    def from_plain(cls, stored: Mapping[str, Any] | None) -> Bootstrap:
+        """Read the settings that a result stores; what is not stored has its default.
+
+        Results of ``lakeviz-run/1`` and ``lakeviz-study/1`` call them ``level`` and ``n_draws``.
+        """
+        old = {"level": "confidence", "n_draws": "n_resamples"}
+        return cls(**{old.get(name, name): value for name, value in (stored or {}).items()})
 
     def draw(
         self, evaluators: Sequence[Evaluate], anomalous: Bool[np.ndarray, " image"], width: int
@@ -98,7 +109,7 @@ class Bootstrap:
         Normal and anomalous images are drawn apart, each as many as there are, so that every draw
         has both. ``width`` is the number of values a metric keeps per draw; it bounds memory.
         """
-        values = np.empty((len(evaluators), self.n_draws))
+        values = np.empty((len(evaluators), self.n_resamples))
         for rows, weights in self.blocks(anomalous, width):
             for row, evaluate in zip(values, evaluators):
                 row[rows] = evaluate(weights)
@@ -115,8 +126,8 @@ class Bootstrap:
         streams = np.random.default_rng(self.seed).spawn(2)
         groups = [np.flatnonzero(anomalous), np.flatnonzero(~anomalous)]
         block = max(1, _BLOCK_VALUES // max(width, anomalous.size))
-        for start in range(0, self.n_draws, block):
-            stop = min(start + block, self.n_draws)
+        for start in range(0, self.n_resamples, block):
+            stop = min(start + block, self.n_resamples)
             weights = np.zeros((stop - start, anomalous.size), dtype=np.int64)
             for stream, group in zip(streams, groups):
                 if group.size:
@@ -132,15 +143,15 @@ class Bootstrap:
         conventions: Conventions,
     ) -> Interval:
         """Percentile interval of the draws."""
-        tail = (1 - self.level) / 2
+        tail = (1 - self.confidence) / 2
         low, high = np.quantile(draws, [tail, 1 - tail])
         return Interval(
             estimate,
             float(low),
             float(high),
-            self.level,
+            self.confidence,
             n_images,
-            self.n_draws,
+            self.n_resamples,
             conventions.interval,
             self.seed,
         )

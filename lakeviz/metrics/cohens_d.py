@@ -1,4 +1,4 @@
-"""The margin between normal and anomalous image scores, in standard deviations."""
+"""Cohen's d of anomalous and normal image scores."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from lakeviz.metrics.image import both_classes
 from lakeviz.metrics.inputs import ArrayLike
 
 
-def margin(scores: ArrayLike, labels: ArrayLike) -> float:
+def cohens_d(scores: ArrayLike, labels: ArrayLike) -> float:
     """Mean score of anomalous minus normal images, over their pooled standard deviation.
 
     Cohen's d (Cohen, "Statistical Power Analysis for the Behavioral Sciences", 1988): unlike a
@@ -25,12 +25,12 @@ def margin(scores: ArrayLike, labels: ArrayLike) -> float:
     """
     checked, anomalous = both_classes(scores, labels)
     ones = np.ones((1, checked.size), dtype=np.int64)
-    return float(MarginDraws(checked, anomalous).evaluate(ones)[0])
+    return float(CohensDDraws(checked, anomalous).evaluate(ones)[0])
 
 
 @dataclass(frozen=True)
-class MarginDraws:
-    """The margin of resampled images: how often each was drawn, to one margin per draw."""
+class CohensDDraws:
+    """Cohen's d of resampled images: how often each image was drawn, to one value per draw."""
 
     scores: Float[np.ndarray, " image"]
     anomalous: Bool[np.ndarray, " image"]
@@ -49,7 +49,7 @@ class MarginDraws:
             totals.append(n)
         gap = means[0] - means[1]
         pooled = np.sqrt((squares[0] + squares[1]) / np.maximum(totals[0] + totals[1] - 2, 1))
-        # Where nothing varies but rounding, there is no margin to speak of.
+        # Where nothing varies but rounding, there is no difference.
         negligible = 1e-7 * np.abs(self.scores).max(initial=0.0)
         flat = (pooled <= negligible) & (np.abs(gap) <= negligible)
         with np.errstate(divide="ignore", invalid="ignore"):

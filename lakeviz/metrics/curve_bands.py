@@ -154,7 +154,7 @@ def _resampled(
 
 
 def _band(at: Float[np.ndarray, " point"], heights: list[Heights], bootstrap: Bootstrap) -> Band:
-    tail = (1 - bootstrap.level) / 2
+    tail = (1 - bootstrap.confidence) / 2
     low, high = np.quantile(np.concatenate(heights), [tail, 1 - tail], axis=0)
     return Band(at, low, high, bootstrap)
 

@@ -1,4 +1,4 @@
-"""From measurements to evidence: differences with intervals, controls, corrected p-values.
+"""Resamples of measurements to differences with intervals, controls, means and p-values.
 
 The interval of a difference to a random control answers "by how much does this set differ from *a*
 random set of the same size": every draw resamples the images and takes one member of the control at
@@ -8,8 +8,10 @@ itself no better than a random one is called different as rarely as the level sa
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from jaxtyping import Float
@@ -19,10 +21,16 @@ from scipy.stats import t as student_t
 from lakeviz.metrics.bootstrap import Bootstrap
 from lakeviz.metrics.measurement import Measurement, Metric
 
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+_MINUS_AND_DASH = {"plain": ("-", "–"), "html": ("−", "—"), "latex": ("$-$", "--")}
+
 
 @dataclass(frozen=True)
 class Estimate:
-    """A number with its interval."""
+    """A number with its interval; ``low`` and ``high`` are NaN where there is none."""
 
     value: float
     low: float
@@ -41,12 +49,30 @@ class Estimate:
             return {"value": self.value, "low": self.low, "high": self.high}
         return {name: self.value, f"{name}_low": self.low, f"{name}_high": self.high}
 
-    def __str__(self) -> str:
-        return f"{self.value:.3f} [{self.low:.3f}, {self.high:.3f}]"
+    def text(
+        self,
+        digits: int = 3,
+        signed: bool = False,
+        style: Literal["plain", "html", "latex"] = "plain",
+    ) -> str:
+        """Write ``value [low, high]``: without the interval where there is none, else a dash.
 
-    def signed(self) -> str:
-        """Write with a sign, as differences are."""
-        return f"{self.value:+.3f} [{self.low:+.3f}, {self.high:+.3f}]"
+        ``style`` says how minus signs and the dash are written. ``signed`` is for differences.
+
+        >>> Estimate(0.5, -0.25, 0.75).text(2, signed=True)
+        '+0.50 [-0.25, +0.75]'
+        """
+        minus, dash = _MINUS_AND_DASH[style]
+        if not math.isfinite(self.value):
+            return dash
+        form = f"{'+' if signed else ''}.{digits}f"
+        said = f"{self.value:{form}}"
+        if math.isfinite(self.low) and math.isfinite(self.high):
+            said += f" [{self.low:{form}}, {self.high:{form}}]"
+        return said.replace("-", minus)
+
+    def __str__(self) -> str:
+        return self.text()
 
 
 NOT_MEASURED = Estimate(np.nan, np.nan, np.nan)
@@ -59,9 +85,15 @@ def quantile_interval(draws: Float[np.ndarray, " draw"], level: float) -> tuple[
     return float(low), float(high)
 
 
-def estimate(one: Measurement, metric: Metric, bootstrap: Bootstrap) -> Estimate:
+def estimate(row: Mapping[str, Any] | pd.Series, name: str = "value") -> Estimate:
+    """Read an estimate from a row of a tidy table; the inverse of :meth:`Estimate.columns`."""
+    low, high = ("low", "high") if name in ("", "value") else (f"{name}_low", f"{name}_high")
+    return Estimate(*(float(row[column]) for column in (name or "value", low, high)))
+
+
+def estimate_of(one: Measurement, metric: Metric, bootstrap: Bootstrap) -> Estimate:
     """A metric of one condition, with its interval over images."""
-    return Estimate(one.values[metric], *quantile_interval(one.draws[metric], bootstrap.level))
+    return Estimate(one.values[metric], *quantile_interval(one.draws[metric], bootstrap.confidence))
 
 
 def mean_estimate(members: Sequence[Measurement], metric: Metric, bootstrap: Bootstrap) -> Estimate:
@@ -71,7 +103,9 @@ def mean_estimate(members: Sequence[Measurement], metric: Metric, bootstrap: Boo
     another random set would be expected.
     """
     value = float(np.mean([m.values[metric] for m in members]))
-    return Estimate(value, *quantile_interval(one_of(members, metric, bootstrap), bootstrap.level))
+    return Estimate(
+        value, *quantile_interval(random_member(members, metric, bootstrap), bootstrap.confidence)
+    )
 
 
 def difference(
@@ -80,10 +114,10 @@ def difference(
     """How much higher ``one`` is than ``other``, paired over images."""
     gap = one.draws[metric] - other.draws[metric]
     value = one.values[metric] - other.values[metric]
-    return Estimate(value, *quantile_interval(gap, bootstrap.level))
+    return Estimate(value, *quantile_interval(gap, bootstrap.confidence))
 
 
-def against(
+def difference_to(
     one: Measurement, members: Sequence[Measurement], metric: Metric, bootstrap: Bootstrap
 ) -> Estimate:
     """How much higher ``one`` is than a control with one or more members.
@@ -91,9 +125,9 @@ def against(
     The value is the difference to their mean; the interval is paired over images and takes one
     member at random in each draw (see the module).
     """
-    gap = one.draws[metric] - one_of(members, metric, bootstrap)
+    gap = one.draws[metric] - random_member(members, metric, bootstrap)
     value = one.values[metric] - float(np.mean([m.values[metric] for m in members]))
-    return Estimate(value, *quantile_interval(gap, bootstrap.level))
+    return Estimate(value, *quantile_interval(gap, bootstrap.confidence))
 
 
 def n_below(one: Measurement, members: Sequence[Measurement], metric: Metric) -> int:
@@ -101,7 +135,7 @@ def n_below(one: Measurement, members: Sequence[Measurement], metric: Metric) ->
     return sum(m.values[metric] < one.values[metric] for m in members)
 
 
-def one_of(
+def random_member(
     members: Sequence[Measurement], metric: Metric, bootstrap: Bootstrap
 ) -> Float[np.ndarray, " draw"]:
     """Draws of a control: in each, one of its members, every one (nearly) equally often."""
@@ -115,18 +149,18 @@ def one_of(
     return np.take_along_axis(draws, picks[None], axis=0)[0]
 
 
-def mean_over(values: Float[np.ndarray, " unit"], bootstrap: Bootstrap) -> Estimate:
-    """Mean over units (categories, draws) with Student's interval over the units.
+def mean_over_categories(values: Float[np.ndarray, " category"], confidence: float) -> Estimate:
+    """Mean over categories (or other independent units) with Student's interval over them.
 
-    There are few units as a rule, and a percentile bootstrap of few is far too narrow: of two, it
-    is clear of zero half the time where there is nothing. A single unit has no interval: it is NaN.
-    Only the level is taken from ``bootstrap``.
+    There are few categories as a rule, and a percentile bootstrap of few is far too narrow: of two,
+    it excludes zero in half of all cases in which there is no effect. A single category has no
+    interval: it is NaN.
     """
     values = np.asarray(values, dtype=np.float64)
     if len(values) < 2:
         return Estimate(float(values.mean()) if len(values) else np.nan, np.nan, np.nan)
     mean, error = float(values.mean()), float(values.std(ddof=1) / np.sqrt(len(values)))
-    reach = float(student_t.ppf((1 + bootstrap.level) / 2, len(values) - 1)) * error
+    reach = float(student_t.ppf((1 + confidence) / 2, len(values) - 1)) * error
     return Estimate(mean, mean - reach, mean + reach)
 
 

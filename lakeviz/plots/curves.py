@@ -204,8 +204,8 @@ def _caption(
         parts.append(f"Brackets: {said} bootstrap interval over images.")
     if bootstrap is not None and len(runs) <= _MOST_BANDS:
         parts.append(
-            f"{'Band' if len(runs) == 1 else 'Bands'}: {100 * bootstrap.level:g} % pointwise "
-            f"bootstrap over images, {bootstrap.n_draws:,} draws."
+            f"{'Band' if len(runs) == 1 else 'Bands'}: {100 * bootstrap.confidence:g} % pointwise "
+            f"bootstrap over images, {bootstrap.n_resamples:,} draws."
         )
     elif bootstrap is not None:
         parts.append(f"No bands: those of {len(runs)} curves would hide each other.")

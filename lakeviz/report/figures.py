@@ -172,11 +172,11 @@ def _matrix(saved: Saved, wanted: Wanted) -> Made:
 
 
 def _bootstrap(chosen: list[SavedCategory]) -> Bootstrap:
-    return Bootstrap(**chosen[0].provenance.get("bootstrap", {}))
+    return Bootstrap.from_plain(chosen[0].provenance.get("bootstrap"))
 
 
 def _level(chosen: list[SavedCategory]) -> float:
-    return float(chosen[0].provenance.get("bootstrap", {}).get("level", 0.95))
+    return _bootstrap(chosen).confidence
 
 
 KINDS: dict[str, tuple[str, Callable[[Saved, Wanted], Made]]] = {

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from lakeviz.metrics import Bootstrap
-from lakeviz.metrics.estimates import mean_over
+from lakeviz.metrics.estimates import mean_over_categories
 from lakeviz.tables import where
 
 Metric = tuple[str, str]
@@ -116,7 +116,7 @@ def _mean(content: Content, run: str, metric: Metric) -> Cell:
     cells = [content.cell(run, category, metric) for category in content.shared(metric)]
     if len(cells) < 2:  # one category: its own interval, over images
         return cells[0] if cells else Cell()
-    found = mean_over(np.array([cell.value for cell in cells]), Bootstrap())
+    found = mean_over_categories(np.array([cell.value for cell in cells]), Bootstrap().confidence)
     if len(cells) < _FEWEST:
         return Cell(found.value)
     return Cell(found.value, found.low, found.high)

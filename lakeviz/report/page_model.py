@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from lakeviz.metrics.bootstrap import Bootstrap
+
 if TYPE_CHECKING:
     from lakeviz.lake.evaluation import Evaluation
     from lakeviz.studies.base.result import StudyResult
@@ -81,7 +83,7 @@ class Run:
     @property
     def interval_level(self) -> float:
         """Level of the intervals over images."""
-        return float(self.provenance.get("bootstrap", {}).get("level", 0.95))
+        return Bootstrap.from_plain(self.provenance.get("bootstrap")).confidence
 
     @property
     def provenance(self) -> Mapping[str, Any]:

@@ -9,6 +9,7 @@ import plotly.graph_objects as go
 
 from lakeviz.errors import ConfigError
 from lakeviz.lake import Evaluation, NeuronSelection
+from lakeviz.metrics.bootstrap import Bootstrap
 from lakeviz.plots import metrics_figure, score_figure, selection_figure
 from lakeviz.plots.print.export import figure_page
 from lakeviz.report.curves import f1_max_threshold
@@ -54,8 +55,8 @@ def _evaluation(evaluation: Evaluation) -> go.Figure:
 
 
 def _run(run: RunResult) -> go.Figure:
-    level = run.evaluations[0].provenance.get("bootstrap", {}).get("level", 0.95)
-    return metrics_figure(run.table("metrics"), interval_level=float(level))
+    level = Bootstrap.from_plain(run.evaluations[0].provenance.get("bootstrap")).confidence
+    return metrics_figure(run.table("metrics"), interval_level=level)
 
 
 def _selection(selection: NeuronSelection) -> go.Figure:

@@ -59,7 +59,7 @@ def test_table_report_and_single_blocks(root, tmp_path, capsys):
         (["--depth", "0"], "counts blocks from 1, not 0"),
         (["--depth", "7"], "names no block: there are 6"),
         (["--metric", "auroc"], "image:auroc, .* not by auroc"),
-        (["--metric", "image:margin"], "not by image:margin"),
+        (["--metric", "image:cohens_d"], "not by image:cohens_d"),
         (["--draws", "1"], "n_draws must be at least 2"),
         (["--host", "patchcor"], "no host 'patchcor'"),
     ],

@@ -300,7 +300,7 @@ def test_several_hook_points(live, world, tmp_path):
 
 def test_a_neuron_with_a_dossier_folds_it_under_its_category(live, world, tmp_path):
     plate, disc = world(tmp_path / "plate"), world(tmp_path / "disc", category=EVIL, seed=1)
-    made = dossier(disc, k=8, n_random=2, crops=False, bootstrap=Bootstrap(n_draws=20))
+    made = dossier(disc, k=8, n_random=2, crops=False, bootstrap=Bootstrap(n_resamples=20))
     page = live(plate, disc, height=1300)
     page.widget.explorer.dossiers = made
     page.do("document.querySelector('.neurons .link').click()")

@@ -28,7 +28,7 @@ def benchmark(tmp_path_factory):
 def fitted(benchmark, tiny_model):
     own = benchmark.category("wood")
     lake = Lake(tiny_model(), **SETTINGS).fit(own.few_shot(2, 0))
-    return lake, evaluate(lake, own, bootstrap=Bootstrap(n_draws=20))
+    return lake, evaluate(lake, own, bootstrap=Bootstrap(n_resamples=20))
 
 
 def test_evaluation_with_its_lake_gives_the_same_scores(fitted):

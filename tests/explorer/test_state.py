@@ -190,12 +190,12 @@ def test_metrics_are_those_of_a_refit_beside_random_sets(world):
     data = world()
     explorer = Explorer(data)
     table = explorer.measure({POINT: SIGNAL}).set_index("metric")
-    yardstick = data.yardstick()
-    expected = yardstick.measure(reduced(data, {POINT: SIGNAL})).values
+    evaluator = data.evaluator()
+    expected = evaluator.measure(reduced(data, {POINT: SIGNAL})).values
     assert table.loc["auroc", "value"] == pytest.approx(expected["image", "auroc"])
     assert table.loc["aupro", "value"] == pytest.approx(expected["pixel", "aupro"])
     members = [
-        yardstick.measure(reduced(data, s)).values["pixel", "aupro"]
+        evaluator.measure(reduced(data, s)).values["pixel", "aupro"]
         for s in explorer.controls({POINT: SIGNAL})
     ]
     row = table.loc["aupro"]
@@ -296,7 +296,7 @@ def test_explorers_that_cannot_be(world):
 
 def test_a_neuron_with_a_dossier_says_what_it_says(world):
     plate, disc = world(), world(category="disc", seed=1)
-    made = dossier(plate, k=3, n_random=2, crops=False, bootstrap=Bootstrap(n_draws=20))
+    made = dossier(plate, k=3, n_random=2, crops=False, bootstrap=Bootstrap(n_resamples=20))
     explorer = Explorer([plate, disc], dossiers=made)
     own = int(made.neurons["channel"].iloc[0])
     view = explorer.neuron(POINT, own)

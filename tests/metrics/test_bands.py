@@ -21,7 +21,7 @@ from lakeviz.metrics import (
 RNG = np.random.default_rng(3)
 LABELS = np.array([0, 1] * 20 + [1] * 7)
 SCORES = RNG.normal(size=LABELS.size).round(1) + LABELS  # rounded: ties occur
-BOOTSTRAP = Bootstrap(level=0.8, n_draws=50, seed=5)
+BOOTSTRAP = Bootstrap(confidence=0.8, n_resamples=50, seed=5)
 EXACT = Conventions(interval_grid=1 << 20)
 
 
@@ -40,10 +40,10 @@ def worlds():
 def resamples(anomalous, bootstrap=BOOTSTRAP):
     """Draw the images as :class:`Bootstrap` documents it: a stream per class."""
     streams = np.random.default_rng(bootstrap.seed).spawn(2)
-    drawn = np.zeros((bootstrap.n_draws, anomalous.size), dtype=int)
+    drawn = np.zeros((bootstrap.n_resamples, anomalous.size), dtype=int)
     for stream, group in zip(streams, (np.flatnonzero(anomalous), np.flatnonzero(~anomalous))):
         even = np.full(group.size, 1 / group.size)
-        drawn[:, group] = stream.multinomial(group.size, even, size=bootstrap.n_draws)
+        drawn[:, group] = stream.multinomial(group.size, even, size=bootstrap.n_resamples)
     return [np.repeat(np.arange(anomalous.size), weights) for weights in drawn]
 
 
@@ -95,7 +95,7 @@ def test_bands_of_pixels_are_those_of_the_curves_of_every_draw(kind):
 def test_the_band_of_one_draw_has_the_aupro_of_that_draw():
     """Band and interval resample the same images: one draw has no width, and its own area."""
     maps, masks = worlds()
-    one = Bootstrap(level=0.5, n_draws=1, seed=2)
+    one = Bootstrap(confidence=0.5, n_resamples=1, seed=2)
     band = pro_band(maps, masks, one, 20001, EXACT)
     assert (band.low == band.high).all()
     interval = pixel_intervals(maps, masks, ("aupro",), one, EXACT)["aupro"]
@@ -112,7 +112,7 @@ def test_pixel_band_on_a_grid_is_close_to_the_exact_one():
 def test_band_of_perfect_scores_has_no_width():
     perfect = np.array([0.0, 1, 2, 3]), np.array([0, 0, 1, 1])
     for make in (roc_band, pr_band):
-        band = make(*perfect, Bootstrap(n_draws=20))
+        band = make(*perfect, Bootstrap(n_resamples=20))
         assert (band.low == 1).all()
 
 

@@ -16,7 +16,7 @@ from lakeviz.metrics import (
     paired_pixel_difference,
 )
 
-FEW = Bootstrap(n_draws=300, seed=3)
+FEW = Bootstrap(n_resamples=300, seed=3)
 
 
 @pytest.fixture
@@ -74,7 +74,7 @@ def test_the_interval_holds_the_variation_between_members():
     scores = labels * 2.0 + rng.normal(size=400)
     same = [scores] * 4
     mixed = [scores, -scores, scores, -scores]
-    bootstrap = Bootstrap(n_draws=2000, seed=0)
+    bootstrap = Bootstrap(n_resamples=2000, seed=0)
     narrow, wide = compare_images(
         scores, {"same": same, "mixed": mixed}, labels, ("auroc",), bootstrap
     )
@@ -93,7 +93,7 @@ def test_no_difference_is_found_where_there_is_none():
     for world in range(worlds):
         rng = np.random.default_rng(world)
         scores, other = (labels + rng.normal(size=60) for _ in range(2))
-        bootstrap = Bootstrap(n_draws=300, seed=world)
+        bootstrap = Bootstrap(n_resamples=300, seed=world)
         (found,) = compare_images(scores, {"other": [other]}, labels, ("auroc",), bootstrap)
         missed += not found.difference.low <= 0 <= found.difference.high
     # Binomial(200, 0.05) exceeds 20 with probability 0.001; a percentile interval of a small

@@ -105,10 +105,12 @@ def test_coverage_of_the_closed_form():
 def test_equal_seeds_give_equal_intervals(smooth_set):
     maps, masks = smooth_set(5, n=8)
     first, again = (
-        pixel_intervals(maps, masks, bootstrap=Bootstrap(n_draws=50, seed=7), conventions=WIDE)
+        pixel_intervals(maps, masks, bootstrap=Bootstrap(n_resamples=50, seed=7), conventions=WIDE)
         for _ in range(2)
     )
-    other = pixel_intervals(maps, masks, bootstrap=Bootstrap(n_draws=50, seed=8), conventions=WIDE)
+    other = pixel_intervals(
+        maps, masks, bootstrap=Bootstrap(n_resamples=50, seed=8), conventions=WIDE
+    )
     assert first == again != other
     assert set(first) == set(PIXEL_METRICS)
 
@@ -116,7 +118,7 @@ def test_equal_seeds_give_equal_intervals(smooth_set):
 def test_draws_do_not_depend_on_the_block_size():
     labels = np.arange(30) < 10
     scores = np.arange(30.0)
-    bootstrap = Bootstrap(n_draws=40)
+    bootstrap = Bootstrap(n_resamples=40)
     evaluate = [lambda w: (w * scores).sum(axis=1)]
     whole, blocks = (bootstrap.draw(evaluate, labels, width) for width in (1, 1 << 20))
     np.testing.assert_array_equal(whole, blocks)
@@ -130,7 +132,7 @@ def test_every_draw_keeps_both_classes():
         return np.zeros(len(weights))
 
     labels = np.array([True, False, False, False])
-    Bootstrap(n_draws=30).draw([watch], labels, 1)
+    Bootstrap(n_resamples=30).draw([watch], labels, 1)
     weights = np.concatenate(seen)
     assert (weights[:, 0] == 1).all() and (weights[:, 1:].sum(axis=1) == 3).all()
 
@@ -143,15 +145,15 @@ def test_an_interval_holds_its_estimate_and_provenance(smooth_set):
         assert interval.estimate == getattr(exact, name)
         assert interval.low < interval.estimate < interval.high
         recorded = json.loads(json.dumps(interval.to_dict()))
-        assert (recorded["n_images"], recorded["n_draws"], recorded["seed"]) == (10, 200, 3)
+        assert (recorded["n_images"], recorded["n_resamples"], recorded["seed"]) == (10, 200, 3)
         assert "bootstrap over images" in recorded["method"]
 
 
 def test_paired_difference_against_itself_is_zero(smooth_set):
     maps, masks = smooth_set(7)
-    pixel = paired_pixel_difference("aupro", maps, maps, masks, Bootstrap(n_draws=50))
+    pixel = paired_pixel_difference("aupro", maps, maps, masks, Bootstrap(n_resamples=50))
     scores, labels = gaussian_scores(np.random.default_rng(8))
-    image = paired_difference("f1_max", scores, np.exp(scores), labels, Bootstrap(n_draws=50))
+    image = paired_difference("f1_max", scores, np.exp(scores), labels, Bootstrap(n_resamples=50))
     for result in (pixel, image):
         assert (result.difference.low, result.difference.high) == (0.0, 0.0)
         assert result.share_above_zero == 0.0
@@ -175,24 +177,24 @@ def test_paired_difference_is_tighter_than_two_intervals():
 def test_paired_pixel_difference_finds_the_better_maps(smooth_set, metric):
     maps, masks = smooth_set(10, n=10)
     result = paired_pixel_difference(
-        metric, maps + masks, maps, masks, Bootstrap(n_draws=100), WIDE
+        metric, maps + masks, maps, masks, Bootstrap(n_resamples=100), WIDE
     )
     assert result.difference.estimate > 0 and result.share_above_zero == 1.0
 
 
 def test_bad_options_and_undefined_cases(smooth_set):
     maps, masks = smooth_set(11)
-    with pytest.raises(ConfigError, match="level"):
-        Bootstrap(level=1.0)
-    with pytest.raises(ConfigError, match="n_draws"):
-        Bootstrap(n_draws=0)
+    with pytest.raises(ConfigError, match="confidence"):
+        Bootstrap(confidence=1.0)
+    with pytest.raises(ConfigError, match="n_resamples"):
+        Bootstrap(n_resamples=0)
     with pytest.raises(ConfigError, match="unknown metrics"):
         image_intervals([1.0, 0.0], [1, 0], ["aupro"])
     with pytest.raises(MetricError, match="all 2 images are normal"):
         image_intervals([1.0, 0.0], [0, 0])
     with pytest.raises(MetricError, match="aupimo is undefined"):
         pixel_intervals(maps, masks, ["aupimo"])
-    assert "aupimo" not in pixel_intervals(maps, masks, bootstrap=Bootstrap(n_draws=5))
+    assert "aupimo" not in pixel_intervals(maps, masks, bootstrap=Bootstrap(n_resamples=5))
     with pytest.raises(MetricError, match="no mask"):
         paired_pixel_difference("auroc", maps, maps, np.zeros_like(masks))
     assert pixel_intervals(maps, np.zeros_like(masks)) == {}

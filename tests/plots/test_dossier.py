@@ -19,7 +19,7 @@ SHARES = ["share_normal", "share_anomalous"]
 
 @pytest.fixture(scope="module")
 def result() -> DossierResult:
-    return dossier(World(shift=3.0).data(k=3), bootstrap=Bootstrap(n_draws=40), n_random=5)
+    return dossier(World(shift=3.0).data(k=3), bootstrap=Bootstrap(n_resamples=40), n_random=5)
 
 
 @pytest.fixture(scope="module")

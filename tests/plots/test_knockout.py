@@ -65,7 +65,7 @@ def neurons() -> pd.DataFrame:
             "group": ["selected", "random", "random", "selected"],
             "variance": [4.0, 0.5, 0.0, 2.0],
             "level": "image",
-            "metric": "margin",
+            "metric": "cohens_d",
             "importance": [0.2, -0.1, 0.0, 0.3],
             "change_low": [-0.4, 0.0, 0.0, -0.5],
             "change_high": [-0.1, 0.2, 0.0, -0.2],

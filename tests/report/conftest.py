@@ -159,7 +159,7 @@ def evaluation_of(made: Made, root: Path) -> Evaluation:
         "fit": {"n_images": 4, "sample_ids": ["train/0.png"], "seed": 0},
         "test": {"name": "folder", "n_images": n, "fingerprint": "f1" * 32},
         "conventions": Conventions(image_score="max").to_dict(),
-        "bootstrap": {"level": 0.95, "n_draws": 50, "seed": 0},
+        "bootstrap": {"confidence": 0.95, "n_resamples": 50, "seed": 0},
         "notes": list(made.notes),
     }
     return Evaluation(

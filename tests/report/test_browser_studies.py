@@ -25,7 +25,7 @@ from lakeviz.studies.overlap import run_items
 
 pytestmark = pytest.mark.browser
 EVIL = "<img src=x onerror=alert(1)>"
-FEW = {"bootstrap": Bootstrap(n_draws=20)}
+FEW = {"bootstrap": Bootstrap(n_resamples=20)}
 CATEGORIES = (EVIL, "gear")
 
 

@@ -26,7 +26,7 @@ def result() -> DossierResult:
             dossier(
                 replace(World(shift=shift, seed=seed).data(k=3), category=name),
                 n_random=4,
-                bootstrap=Bootstrap(n_draws=30),
+                bootstrap=Bootstrap(n_resamples=30),
             )
             for seed, (name, shift) in enumerate(((EVIL, 3.0), ("gear", 1.0)))
         ]

@@ -14,8 +14,7 @@ from scipy.stats import hypergeom
 
 from lakeviz.errors import ConfigError, DataError, MetricError, SelectionError
 from lakeviz.lake import LakeOptions, VisualOptions
-from lakeviz.metrics import Bootstrap
-from lakeviz.metrics import estimates as evidence
+from lakeviz.metrics import Bootstrap, estimates
 from lakeviz.metrics.measurement import metric_columns
 from lakeviz.studies.base.captured import StudyData
 from lakeviz.studies.base.tokens import StudyTokens
@@ -23,7 +22,7 @@ from lakeviz.studies.contamination import ContaminationResult, contamination
 from lakeviz.studies.contamination.plan import Draw, Mixture, make_plan, replaced_counts
 
 POINT = "blocks.0.hook_resid_post"
-FEW = Bootstrap(n_draws=200)
+FEW = Bootstrap(n_resamples=200)
 AUROC = [("image", "auroc")]
 
 
@@ -123,15 +122,15 @@ def test_fraction_zero_is_the_plain_detector():
     result = contamination(data, what=("both",), **ARGS)
     reserved = result.provenance["categories"]["category"]["contaminants"]
     keep = ~np.isin(data.test.sample_ids, reserved)
-    yardstick = replace(data.yardstick(bootstrap=FEW), truth=data.truth.where(keep))
+    evaluator = replace(data.evaluator(bootstrap=FEW), truth=data.truth.where(keep))
     for name in ("variance", "mad", "trimmed_variance", "pca", "all"):
         (maps,) = data.visual_maps(data.branches([data.select(4, name)]))
-        plain = yardstick.measure(maps[keep])
-        for metric, columns in metric_columns(yardstick.measured):
+        plain = evaluator.measure(maps[keep])
+        for metric, columns in metric_columns(evaluator.measured):
             (row,) = rows(
                 result.metrics, selector=name, n_contaminated=0, what="both", **columns
             ).to_dict("records")
-            own = evidence.estimate(plain, metric, FEW)
+            own = estimates.estimate_of(plain, metric, FEW)
             found = (row["value"], row["low"], row["high"])
             assert found == pytest.approx((own.value, own.low, own.high), rel=1e-5)
     assert any("same 4 normal images" in note for note in result.notes)
@@ -273,7 +272,7 @@ def test_null_is_rarely_called_a_change():
             controls=("random",),
             what=("both",),
             metrics=AUROC,
-            bootstrap=Bootstrap(n_draws=300, seed=seed),
+            bootstrap=Bootstrap(n_resamples=300, seed=seed),
             seed=seed,
         )
         row = rows(result.metrics, selector="variance", n_contaminated=2).iloc[0]

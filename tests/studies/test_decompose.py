@@ -14,7 +14,7 @@ from lakeviz.data.loading import ImageBatches
 from lakeviz.errors import ConfigError, HookError, MetricError, TextBranchError
 from lakeviz.lake import PromptEnsemble
 from lakeviz.lake.ground_truth import Truth
-from lakeviz.lake.paired_evaluator import Yardstick
+from lakeviz.lake.paired_evaluator import PairedEvaluator
 from lakeviz.metrics import Bootstrap
 from lakeviz.studies import DecomposeResult, decompose
 from lakeviz.studies.base.result import load_study
@@ -40,7 +40,7 @@ from lakeviz.studies.decompose.component_rows import (
 from lakeviz.studies.decompose.contributions import Gathered
 from lakeviz.studies.decompose.mean_ablation import ablation_rows, halves
 
-FEW = Bootstrap(n_draws=200)
+FEW = Bootstrap(n_resamples=200)
 LABELS = np.r_[np.zeros(20, int), np.ones(20, int)]
 BLOCKS = ["embedding"] + [f"blocks.{b}.{p}" for b in range(4) for p in ("attn", "mlp")]
 POINT = "blocks.3.hook_resid_post"
@@ -82,8 +82,8 @@ def settings(masks: bool = False, n_draws: int = 5) -> Settings:
             mask[0, 0] = True
     metrics = (("image", "auroc"), ("pixel", "aupro"))
     truth = Truth.of_masks(LABELS, own)
-    yardstick = Yardstick(truth, map_size=(4, 4), metrics=metrics, bootstrap=FEW)
-    return Settings(LABELS, yardstick, n_draws, top=10, seed=0)
+    evaluator = PairedEvaluator(truth, map_size=(4, 4), metrics=metrics, bootstrap=FEW)
+    return Settings(LABELS, evaluator, n_draws, top=10, seed=0)
 
 
 def test_a_planted_component_is_found_and_the_others_are_not():
@@ -293,7 +293,7 @@ def test_ablation_is_the_projection_of_the_embedding_with_that_term_replaced(fou
     scores = (embedding @ direction).numpy()
     rows = result.ablation
     row = rows[(rows["level"] == "blocks") & (rows["component"] == "blocks.1.mlp")].iloc[0]
-    measured = data.yardstick((("image", "auroc"),), FEW).measure_scores(scores)
+    measured = data.evaluator((("image", "auroc"),), FEW).measure_scores(scores)
     assert row["value"] == pytest.approx(measured.values["image", "auroc"])
 
 

@@ -26,7 +26,7 @@ from lakeviz.studies.dossier.write_directions import projection, write_direction
 from lakeviz.studies.knockout.ablation import Ablation
 from lakeviz.studies.knockout.score_engine import ScoreEngine
 
-FEW = Bootstrap(n_draws=100)
+FEW = Bootstrap(n_resamples=100)
 # The signal lies in the three neurons of clearly highest variance.
 PLANTED = World(shift=3.0, scales=[4.0, 3.5, 3.0, *np.linspace(1.0, 0.5, 13)])
 
@@ -70,10 +70,10 @@ def test_a_world_without_signal_is_undecided():
 def test_the_score_knockout_is_the_engines(planted):
     data = PLANTED.data(k=3)
     engine = ScoreEngine(data, base="all", parts=("visual",))
-    yardstick = data.yardstick((("pixel", "aupro"),), FEW)
+    evaluator = data.evaluator((("pixel", "aupro"),), FEW)
     intact, without = engine.run([(), (Ablation(POINT, (1,)),)])
     values = [
-        yardstick.measure(k.maps["visual"]).values["pixel", "aupro"] for k in (intact, without)
+        evaluator.measure(k.maps["visual"]).values["pixel", "aupro"] for k in (intact, without)
     ]
     found = planted.neurons.set_index("channel").loc[1, "change_pixel_aupro"]
     assert found == pytest.approx(values[1] - values[0], abs=1e-5)

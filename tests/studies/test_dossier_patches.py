@@ -21,7 +21,7 @@ from lakeviz.studies.neurons import scan as passes
 from lakeviz.studies.neurons.patch_labels import PatchTruth
 from lakeviz.studies.neurons.tested_neurons import choose
 
-FEW = Bootstrap(n_draws=60)
+FEW = Bootstrap(n_resamples=60)
 
 
 @st.composite

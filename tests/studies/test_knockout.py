@@ -24,9 +24,9 @@ from lakeviz.studies.knockout.result import estimates
 from lakeviz.studies.knockout.single import rank_correlation
 
 POINT = "blocks.0.hook_resid_post"
-FEW = Bootstrap(n_draws=200)
+FEW = Bootstrap(n_resamples=200)
 AUROC = (("image", "auroc"),)
-MARGIN = (("image", "margin"),)
+MARGIN = (("image", "cohens_d"),)
 
 
 def rows(table: pd.DataFrame, **equals) -> pd.DataFrame:
@@ -89,9 +89,9 @@ def test_without_any_neuron_nothing_is_known(world, distance, value):
     data = world({"visual": VisualOptions(distance=distance)})
     (knocked,) = ScoreEngine(data).run([(Ablation(POINT, tuple(range(16))),)])
     assert np.array_equal(knocked.maps["visual"], np.full((48, 4, 4), value))
-    measured = knocked.measure(data.yardstick(bootstrap=FEW))["visual"]
+    measured = knocked.measure(data.evaluator(bootstrap=FEW))["visual"]
     assert measured.values["image", "auroc"] == 0.5
-    assert measured.values["image", "margin"] == 0
+    assert measured.values["image", "cohens_d"] == 0
     assert measured.values["pixel", "auroc"] == 0.5
 
 
@@ -196,7 +196,7 @@ def test_contrast_is_variance_minus_the_members(world):
     assert contrast["n_draws"] == 1
     order = np.argsort(-data.statistics[POINT].variance)
     (top,) = ScoreEngine(data).run([(Ablation(POINT, tuple(order[:4].tolist())),)])
-    expected = top.measure(data.yardstick(AUROC, FEW))["visual"].values["image", "auroc"]
+    expected = top.measure(data.evaluator(AUROC, FEW))["visual"].values["image", "auroc"]
     assert curves["variance"] == expected
 
 
@@ -206,7 +206,7 @@ def test_contrast_is_variance_minus_the_members(world):
 def test_a_null_is_undecided_as_often_as_said(world):
     """Nothing tells defects, and no neuron differs from another: few intervals leave out zero."""
     level, n = 0.9, 40
-    bootstrap = Bootstrap(n_draws=200, level=level)
+    bootstrap = Bootstrap(n_resamples=200, confidence=level)
     contrasts, changes = [], []
     for seed in range(n):
         data = world({"k": 4}, shift=0.0, scales=np.ones(12), seed=seed, masks=False)
@@ -351,7 +351,7 @@ def test_rank_correlation_is_spearmans():
     generator = np.random.default_rng(0)
     variance, draws = generator.random(12), generator.random((12, 50))
     importance = variance + 0.3 * generator.random(12)
-    rho, p_value, reason = rank_correlation(variance, importance, draws, Bootstrap(level=0.8))
+    rho, p_value, reason = rank_correlation(variance, importance, draws, Bootstrap(confidence=0.8))
     expected = spearmanr(variance, importance)
     assert (rho.value, p_value) == pytest.approx((expected.statistic, expected.pvalue))
     # Every draw takes images and neurons anew; ranks are those among all neurons.
@@ -439,7 +439,7 @@ def test_summary_says_size_control_and_interval(result):
     )[0]
     assert "the network is untouched" in said
     assert "without the 8 neurons of highest variance" in said
-    assert f"{gap.signed()} against 3 random sets of 8" in said
+    assert f"{gap.text(signed=True)} against 3 random sets of 8" in said
     assert "n = 48 images" in said
 
 

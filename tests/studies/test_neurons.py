@@ -35,7 +35,7 @@ from lakeviz.studies.neurons.single_neuron_score import Deviation
 from lakeviz.studies.neurons.tested_neurons import choose
 
 POINT = "blocks.0.hook_resid_post"
-FEW = Bootstrap(n_draws=120)
+FEW = Bootstrap(n_resamples=120)
 
 
 def activations(data: StudyData, channel: int) -> np.ndarray:
@@ -116,7 +116,7 @@ def test_draws_are_those_of_a_loop_over_resampled_images(world):
     """Every draw equals the measure of the images it drew, patches and all."""
     data = world(shift=0.7, n_normal=6, n_anomalous=5)
     truth = PatchTruth.of(data.truth, data.grids[POINT])
-    sample = PatchSample.of(truth, Bootstrap(n_draws=12))
+    sample = PatchSample.of(truth, Bootstrap(n_resamples=12))
     x = activations(data, 1).astype(float)
     cohens, matched, _ = sample.effects(x)
     ranked = sample.auroc(x)
@@ -142,7 +142,7 @@ def test_rank_draws_on_a_grid_are_near_the_exact_ones(world):
     data = world(shift=1.0, n_normal=60, n_anomalous=100)
     truth = PatchTruth.of(data.truth, data.grids[POINT])
     assert truth.n_defect > 256
-    sample = PatchSample.of(truth, Bootstrap(n_draws=5))
+    sample = PatchSample.of(truth, Bootstrap(n_resamples=5))
     x = activations(data, 0)
     normal = truth.labels == 0
     for draw, weights in zip(sample.auroc(x).draws, sample.weights, strict=True):
@@ -170,10 +170,10 @@ def test_rank_correlation_is_spearmans():
     generator = np.random.default_rng(3)
     variance, auroc = generator.random(40), generator.random(40)
     measures = NeuronMeasures(auroc, np.tile(auroc[:, None], (1, 200)))
-    made = rank_correlation(variance, measures, Bootstrap(n_draws=200))
+    made = rank_correlation(variance, measures, Bootstrap(n_resamples=200))
     assert made.value == pytest.approx(spearmanr(variance, auroc).statistic)
     assert made.low < made.value < made.high
-    assert rank_correlation(np.ones(40), measures, Bootstrap(n_draws=200)) is None
+    assert rank_correlation(np.ones(40), measures, Bootstrap(n_resamples=200)) is None
 
 
 @pytest.mark.parametrize("kind", ["zscore", "nearest"])
@@ -295,7 +295,7 @@ def test_the_null_is_called_an_effect_as_rarely_as_stated(world):
             shift=0.0, seed=seed, scales=np.linspace(2, 0.5, 8), n_normal=30, n_anomalous=30
         )
         result = neurons(
-            data, k=4, metrics=[("image", "auroc")], bootstrap=Bootstrap(n_draws=300, seed=seed)
+            data, k=4, metrics=[("image", "auroc")], bootstrap=Bootstrap(n_resamples=300, seed=seed)
         )
         table, groups = result.neurons, result.groups.set_index("measure")
         found.append(
@@ -362,7 +362,7 @@ def test_effect_sizes_have_no_unit(offset, scale, seed):
     labels, defect = np.r_[0, 0, 0, 1, 1], np.zeros((5, 4), dtype=bool)
     defect[3, :2] = defect[4, 3] = True
     truth = PatchTruth(labels, defect.astype(float), defect, 0.25)
-    sample = PatchSample.of(truth, Bootstrap(n_draws=4))
+    sample = PatchSample.of(truth, Bootstrap(n_resamples=4))
     x = generator.standard_normal((5, 4))
     for one, other in zip(sample.effects(x), sample.effects(offset + scale * x), strict=True):
         if isinstance(one, float):

@@ -30,7 +30,7 @@ from lakeviz.studies.pca.study import size_grid
 from lakeviz.studies.pca.subspaces import nearness, nearness_of_many, retained_variance
 
 POINT = "blocks.0.hook_resid_post"
-FEW = Bootstrap(n_draws=200)
+FEW = Bootstrap(n_resamples=200)
 # Powers of two, so that the planted covariance is diagonal to the last bit.
 SCALES = np.array([4, 0.25, 2, 1, 0.5, 8, 0.125, 0.0625])
 
@@ -287,7 +287,7 @@ def test_null_is_rarely_called_different():
             n_draws=4,
             selectors=("pca", "random"),
             metrics=[("image", "auroc")],
-            bootstrap=Bootstrap(n_draws=300, seed=seed),
+            bootstrap=Bootstrap(n_resamples=300, seed=seed),
             seed=10 * seed,
         )
         found = rows(result.metrics, k=4, selector="random").iloc[0]

@@ -43,7 +43,7 @@ def test_maps_are_the_detectors(model, wood, attention):
     np.testing.assert_allclose(data.text.patch, expected.parts["text"], atol=1e-5)
     np.testing.assert_allclose(data.text.image, expected.image_parts["text_image"], atol=1e-5)
     np.testing.assert_allclose(data.fuse(visual), expected.patch, atol=1e-5)
-    measured = data.yardstick().measure(data.fuse(visual)).values
+    measured = data.evaluator().measure(data.fuse(visual)).values
     evaluation = lake.evaluate(wood)
     assert measured["image", "auroc"] == pytest.approx(evaluation.value("auroc"))
     assert measured["pixel", "aupro"] == pytest.approx(evaluation.value("aupro", "pixel"), abs=1e-4)
@@ -111,6 +111,6 @@ def test_arrays_with_text_are_fused():
         text=text,
     )
     np.testing.assert_allclose(data.fuse(np.ones((2, 1, 1))), np.full((2, 1, 1), 0.875))
-    assert data.absences(data.yardstick()) == [
+    assert data.absences(data.evaluator()) == [
         "category: no pixel-level metrics, because there are no masks"
     ]

@@ -51,7 +51,7 @@ def make(base):
             replace(base, **changes),
             grid,
             metrics,
-            bootstrap=Bootstrap(n_draws=20),
+            bootstrap=Bootstrap(n_resamples=20),
             random_draws=random_draws,
         )
 
@@ -135,9 +135,9 @@ def test_contrasts_are_paired_over_images_and_random_sets(make, base, tmp_path):
     result = here(make(grid), tmp_path)
     own = read_dataset("mvtec", base.root).category("gear")
     data = capture_study(load_model("tiny"), own.few_shot(2, 0), own, options=base.options)
-    yardstick = data.yardstick(METRICS, Bootstrap(n_draws=20))
+    evaluator = data.evaluator(METRICS, Bootstrap(n_resamples=20))
     top, every = (
-        yardstick.measure(data.visual_maps(data.branches([data.select(10, s)]))[0])
+        evaluator.measure(data.visual_maps(data.branches([data.select(10, s)]))[0])
         for s in ("variance", "all")
     )
     assert list(result.contrasts["control"].unique()) == ["random", "all"]
@@ -146,7 +146,7 @@ def test_contrasts_are_paired_over_images_and_random_sets(make, base, tmp_path):
         row = result.contrasts[
             (result.contrasts["control"] == "all") & (result.contrasts["metric"] == metric)
         ].iloc[0]
-        gap = difference(top, every, (level, metric), Bootstrap(n_draws=20))
+        gap = difference(top, every, (level, metric), Bootstrap(n_resamples=20))
         assert row["value"] == pytest.approx(top.values[level, metric], abs=1e-6)
         assert row["difference"] == pytest.approx(gap.value, abs=1e-6)
         assert row["difference_low"] == pytest.approx(gap.low, abs=1e-6)
@@ -468,7 +468,7 @@ GRID = {"k": (5, 10), "selector": ("variance", "random"), "layer": (1, 99)}
 
 @pytest.fixture(scope="module")
 def sequential(base, tmp_path_factory):
-    spec = SweepSpec(base, GRID, METRICS, Bootstrap(n_draws=20), 2)
+    spec = SweepSpec(base, GRID, METRICS, Bootstrap(n_resamples=20), 2)
     return spec, here(spec, tmp_path_factory.mktemp("sequential"))
 
 

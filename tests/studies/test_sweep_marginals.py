@@ -21,7 +21,7 @@ def table(values: dict[tuple, float]) -> pd.DataFrame:
 
 
 def means(cells: pd.DataFrame, axis: str, n_draws: int = 200) -> pd.DataFrame:
-    found = marginal_means(cells, [axis], AXES, Bootstrap(n_draws=n_draws))
+    found = marginal_means(cells, [axis], AXES, Bootstrap(n_resamples=n_draws))
     return found.set_index("at")
 
 
@@ -109,6 +109,6 @@ def test_contrasts_are_averaged_in_units_and_counted():
         | {"difference_low": d - 0.1, "difference_high": d + 0.1}
         for c, d in (("a", 0.3), ("a", 0.05), ("b", -0.2), ("b", np.nan))
     ]
-    found = contrast_means(pd.DataFrame(rows), Bootstrap(n_draws=100))["random"]
+    found = contrast_means(pd.DataFrame(rows), Bootstrap(n_resamples=100))["random"]
     assert found["estimate"].value == pytest.approx((0.175 - 0.2) / 2)
     assert (found["n"], found["n_units"], found["above"], found["below"]) == (3, 2, 1, 1)

@@ -65,7 +65,7 @@ def make_bootstrap(given: dict[str, Any]) -> Bootstrap:
     """Settings of all intervals of the study."""
     from lakeviz.metrics import Bootstrap
 
-    return Bootstrap(n_draws=given["resamples"], seed=given["seed"])
+    return Bootstrap(n_resamples=given["resamples"], seed=given["seed"])
 
 
 def each_category(run: StudyRun, given: dict[str, Any], **settings: Any) -> Iterator[StudyData]:

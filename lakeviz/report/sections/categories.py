@@ -92,7 +92,7 @@ def _figures(run: Run, evaluation: Evaluation, threshold: float) -> Iterable[Emb
             evaluation.spectrum, n_images=evaluation.provenance.get("fit", {}).get("n_images")
         ),
     )
-    bootstrap = Bootstrap(**evaluation.provenance.get("bootstrap", {}))
+    bootstrap = Bootstrap.from_plain(evaluation.provenance.get("bootstrap"))
     images = image_runs(evaluation.scores, evaluation.metrics, "auroc")
     yield _drawn(
         "ROC of images", lambda: roc_figure(images, bootstrap=bootstrap, title="ROC of images")

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from lakeviz.metrics.bootstrap import Bootstrap
 from lakeviz.plots.difference_plot import CONTROL_NAMES, control_order, metric_title
 from lakeviz.plots.template import counted
 from lakeviz.report.page_model import Group, Run, Section
@@ -97,7 +98,7 @@ def facts(run: Run) -> list[tuple[str, str]]:
 def conventions(run: Run) -> list[tuple[str, str]]:
     """What the numbers mean: the choices a metric's name leaves open."""
     given = run.provenance.get("conventions", {})
-    bootstrap = run.provenance.get("bootstrap", {})
+    bootstrap = Bootstrap.from_plain(run.provenance.get("bootstrap"))
     bounds = given.get("aupimo_bounds", ("?", "?"))
     resolutions = sorted({str(r) for r in run.table("metrics")["resolution"].dropna()})
     size = f"{', '.join(resolutions)} (height x width)" if resolutions else "not scored"
@@ -113,8 +114,8 @@ def conventions(run: Run) -> list[tuple[str, str]]:
         ("AUPIMO bounds", f"false-positive rate {bounds[0]} to {bounds[1]} on normal images"),
         (
             "Intervals",
-            f"{given.get('interval')}; {100 * bootstrap.get('level', 0.95):g} %, "
-            f"{bootstrap.get('n_draws', '?')} draws, seed {bootstrap.get('seed', '?')}",
+            f"{given.get('interval')}; {100 * bootstrap.confidence:g} %, "
+            f"{bootstrap.n_resamples} draws, seed {bootstrap.seed}",
         ),
     ]
 

@@ -25,7 +25,7 @@ from lakeviz.lake import (
 )
 from lakeviz.lake.ground_truth import Size, Truth
 from lakeviz.lake.options import DEFAULT_TEXT_WEIGHT
-from lakeviz.lake.paired_evaluator import DEFAULT_BOOTSTRAP, DEFAULT_METRICS, Yardstick
+from lakeviz.lake.paired_evaluator import DEFAULT_BOOTSTRAP, DEFAULT_METRICS, PairedEvaluator
 from lakeviz.lake.provenance import as_plain, versions
 from lakeviz.lake.score_maps import join_layers
 from lakeviz.lake.visual import fit_selections
@@ -293,13 +293,13 @@ class StudyData:
 
     # --- measuring ---
 
-    def yardstick(
+    def evaluator(
         self,
         metrics: Sequence[Metric] = DEFAULT_METRICS,
         bootstrap: Bootstrap = DEFAULT_BOOTSTRAP,
-    ) -> Yardstick:
-        """Make the yardstick of this category's test images, by the detector's settings."""
-        return Yardstick(
+    ) -> PairedEvaluator:
+        """Make the evaluator of this category's test images, by the detector's settings."""
+        return PairedEvaluator(
             truth=self.truth,
             map_size=self.options.map_size,
             sizes=self.sizes,
@@ -310,7 +310,7 @@ class StudyData:
         )
 
     def describe(
-        self, study: str, settings: Mapping[str, Any], yardstick: Yardstick | None = None
+        self, study: str, settings: Mapping[str, Any], evaluator: PairedEvaluator | None = None
     ) -> dict[str, Any]:
         """Provenance of a result of this data: what :class:`StudyResult` carries."""
         shared = {n: v for n, v in self.provenance.items() if n not in ("fit", "test")}
@@ -325,16 +325,16 @@ class StudyData:
             **as_plain(shared),
             "categories": {self.category: as_plain(own)},
         }
-        if yardstick is not None:
-            made["bootstrap"] = as_plain(yardstick.bootstrap)
-            made["conventions"] = yardstick.conventions.to_dict()
+        if evaluator is not None:
+            made["bootstrap"] = as_plain(evaluator.bootstrap)
+            made["conventions"] = evaluator.conventions.to_dict()
         return made
 
-    def absences(self, yardstick: Yardstick) -> list[str]:
+    def absences(self, evaluator: PairedEvaluator) -> list[str]:
         """Notes on what cannot be measured here, for a result to show."""
         return [
             f"{self.category}: no {level}-level metrics, because {reason}"
-            for level, reason in yardstick.reasons.items()
+            for level, reason in evaluator.reasons.items()
         ]
 
 

@@ -91,7 +91,7 @@ class StudyResult(Shown):
     @property
     def confidence(self) -> float:
         """Confidence of its intervals."""
-        return Bootstrap.from_plain(self.provenance.get("bootstrap", {})).confidence
+        return Bootstrap.from_plain(self.provenance.get("bootstrap")).confidence
 
     # --- what it says and shows ---
 

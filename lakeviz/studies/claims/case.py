@@ -11,7 +11,7 @@ from jaxtyping import Float
 
 from lakeviz.errors import ConfigError
 from lakeviz.lake import Selection, get_selector
-from lakeviz.lake.paired_evaluator import Yardstick
+from lakeviz.lake.paired_evaluator import PairedEvaluator
 from lakeviz.metrics import IMAGE_METRICS, PIXEL_METRICS, Bootstrap
 from lakeviz.metrics.measurement import Measurement, Metric
 from lakeviz.studies.base.captured import StudyData
@@ -119,10 +119,10 @@ class Case:
         return Case(self.data.view(points=[point]), self.settings, pool)
 
     @cached_property
-    def yardstick(self) -> Yardstick:
+    def evaluator(self) -> PairedEvaluator:
         """The metric of the settings, and image AUROC."""
         metrics = dict.fromkeys((self.settings.metric, IMAGE_AUROC))
-        return self.data.yardstick(tuple(metrics), self.settings.bootstrap)
+        return self.data.evaluator(tuple(metrics), self.settings.bootstrap)
 
     def select(self, selector: str, k: int | None = None) -> list[Mapping[str, Selection]]:
         """One selection, or one per draw of a random selector."""
@@ -142,8 +142,8 @@ class Case:
     @cached_property
     def top(self) -> Measurement:
         """What these maps measure."""
-        return self.yardstick.measure(self.top_maps)
+        return self.evaluator.measure(self.top_maps)
 
     def measure(self, maps: list[Maps]) -> list[Measurement]:
-        """Measure maps by the one yardstick."""
-        return [self.yardstick.measure(one) for one in maps]
+        """Measure maps by the one evaluator."""
+        return [self.evaluator.measure(one) for one in maps]

@@ -12,9 +12,9 @@ from lakeviz.metrics import Bootstrap
 from lakeviz.metrics.estimates import (
     NOT_MEASURED,
     Estimate,
-    mean_over,
-    one_of,
+    mean_over_categories,
     quantile_interval,
+    random_member,
 )
 from lakeviz.metrics.measurement import Measurement, Metric
 
@@ -89,7 +89,7 @@ def over(
         return Effect.absent(
             f"the control is at {control:.3f}: these images leave an effect of {headroom:g} no room"
         )
-    gap = one.draws[metric] - one_of(members, metric, bootstrap)
+    gap = one.draws[metric] - random_member(members, metric, bootstrap)
     return Effect(one.values[metric] - control, gap, n_draws=len(members))
 
 
@@ -137,4 +137,4 @@ def pool(rows: Mapping[str, Effect], note: Callable[[float], str] | None = None)
         (only,) = found.values()
         return Pooled(only.at, IMAGES if only.draws.size else EXACT, rows, "", note)
     values = np.array([e.value for e in found.values()])
-    return Pooled(lambda level: mean_over(values, Bootstrap(level)), CATEGORIES, rows, "", note)
+    return Pooled(lambda level: mean_over_categories(values, level), CATEGORIES, rows, "", note)

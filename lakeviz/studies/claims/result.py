@@ -60,7 +60,7 @@ class ClaimsResult(StudyResult):
         again = "; hook points are not corrected for each other" if len(self.points) > 1 else ""
         return (
             f"{who}, judged by {level} {words} with rules fixed beforehand; the intervals of one "
-            f"table hold together with {100 * self.level:g} % confidence{again}."
+            f"table hold together with {100 * self.confidence:g} % confidence{again}."
         )
 
     def _at(self, points: str) -> str:

@@ -17,7 +17,7 @@ def figures(result: ClaimsResult) -> list[go.Figure]:
         claims_figure(
             where(result.parts, points=points),
             where(result.effects, points=points),
-            confidence=result.level,
+            confidence=result.confidence,
         )
         for points in result.points
     ]

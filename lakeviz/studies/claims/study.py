@@ -43,7 +43,7 @@ def judge_claims(cases: Sequence[Case]) -> ClaimsResult:
     """
     _check(cases)
     for case in cases:
-        case.yardstick.require_some()
+        case.evaluator.require_some()
     first = cases[0]
     level = corrected_level(first.settings.confidence, N_PARTS)
     verdicts, parts, effects = [], [], []
@@ -112,7 +112,7 @@ def _n_images(case: Case, found: Pooled) -> int:
     effect = found.measured.get(case.data.category)
     if effect is None:
         return 0
-    return effect.n_images or case.yardstick.n_images
+    return effect.n_images or case.evaluator.n_images
 
 
 def _verdict_row(
@@ -171,10 +171,10 @@ def _describe(cases: Sequence[Case], level: float) -> dict[str, Any]:
     plain = asdict(replace(settings, host=None))
     plain["host"] = host if host is None or isinstance(host, str) else name_of(host)
     shown = {**plain, "k": cases[0].k, "corrected_level": level, "rules": rules}
-    described = [case.data.describe(ClaimsResult.name, shown, case.yardstick) for case in cases]
+    described = [case.data.describe(ClaimsResult.name, shown, case.evaluator) for case in cases]
     categories = {c: made for one in described for c, made in one["categories"].items()}
     return {**described[0], "categories": categories}
 
 
 def _notes(cases: Sequence[Case]) -> list[str]:
-    return [note for case in cases for note in case.data.absences(case.yardstick)]
+    return [note for case in cases for note in case.data.absences(case.evaluator)]

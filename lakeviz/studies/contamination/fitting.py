@@ -13,7 +13,7 @@ from torch import Tensor
 
 from lakeviz.activations import ChannelStatistics, RunningStatistics
 from lakeviz.lake import Selection, get_selector
-from lakeviz.lake.paired_evaluator import Yardstick
+from lakeviz.lake.paired_evaluator import PairedEvaluator
 from lakeviz.lake.visual import fit_selections
 from lakeviz.metrics.measurement import Measurement
 from lakeviz.studies.base.captured import StudyData
@@ -100,7 +100,7 @@ class DrawFits:
         return self.selections(condition.selector, seen)
 
     def measure(
-        self, conditions: Sequence[Condition], keep: np.ndarray, yardstick: Yardstick
+        self, conditions: Sequence[Condition], keep: np.ndarray, evaluator: PairedEvaluator
     ) -> dict[Condition, Measurement]:
         """Score the test images that are kept under each condition.
 
@@ -119,7 +119,7 @@ class DrawFits:
                 self.data.options.visual,
             )
             for condition, maps in zip(own, self.data.visual_maps(branches), strict=True):
-                found[condition] = yardstick.measure(maps[keep])
+                found[condition] = evaluator.measure(maps[keep])
         self._statistics.clear()  # large; the selections, which are kept, need them no more
         return found
 

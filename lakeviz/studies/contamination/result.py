@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from lakeviz.metrics import Bootstrap
-from lakeviz.metrics.estimates import Estimate, mean_over
+from lakeviz.metrics.estimates import Estimate, mean_over_categories
 from lakeviz.studies.base.result import StudyResult
 from lakeviz.tables import Row, mean_of, records
 
@@ -75,7 +75,9 @@ class ContaminationResult(StudyResult):
         """One row's estimate as it is; of several categories their mean, with its interval."""
         if len(rows) == 1:
             return Estimate(*(rows[0][f"{column}{end}"] for end in ("", "_low", "_high")))
-        return mean_over(np.array([row[column] for row in rows], dtype=float), self._bootstrap())
+        return mean_over_categories(
+            np.array([row[column] for row in rows], dtype=float), self.confidence
+        )
 
     def summary(self) -> str:
         """Changes at a minor and at the greatest degree, of LAKE and of its controls."""
@@ -87,7 +89,7 @@ class ContaminationResult(StudyResult):
     def _setting(self) -> str:
         n, draws = len(self.categories), self.provenance["settings"]["n_draws"]
         who = self.categories[0] if n == 1 else f"{n} categories"
-        percent = f"{100 * self.level:g} %"
+        percent = f"{100 * self.confidence:g} %"
         over = "of one draw and its test images" if n == 1 else "over categories"
         tested = " to ".join(str(i) for i in sorted({int(n) for n in self.metrics["n_images"]}))
         return (
@@ -110,16 +112,18 @@ class ContaminationResult(StudyResult):
         if not own:
             return ""
         change = self.mean(own, "change")
-        said = f"{words} of top-variance neurons {change.signed()} ({_reading(change)})"
+        said = f"{words} of top-variance neurons {change.text(signed=True)} ({_reading(change)})"
         swapped = self.at("variance", "swapped", n, level, metric)
         if swapped:
-            said += f", {self.mean(swapped, 'change').signed()} if swapped for normal images"
+            said += (
+                f", {self.mean(swapped, 'change').text(signed=True)} if swapped for normal images"
+            )
         random = self.at("random", "both", n, level, metric)
         if random:
             more = self.mean(random, "change_difference")
             said += (
-                f", of random neurons {self.mean(random, 'change').signed()}; neurons' change "
-                f"minus random's {more.signed()} ({_apart(more)})"
+                f", of random neurons {self.mean(random, 'change').text(signed=True)}; neurons' "
+                f"change minus random's {more.text(signed=True)} ({_apart(more)})"
             )
         return said
 
@@ -135,7 +139,7 @@ class ContaminationResult(StudyResult):
         )
 
     def _bootstrap(self) -> Bootstrap:
-        return Bootstrap(level=self.level, seed=int(self.provenance["settings"]["seed"]))
+        return Bootstrap(confidence=self.confidence, seed=int(self.provenance["settings"]["seed"]))
 
 
 def _reading(change: Estimate) -> str:

@@ -8,9 +8,8 @@ from typing import Any
 import numpy as np
 
 from lakeviz.lake import NeuronSelection, Selection, get_selector
-from lakeviz.lake.paired_evaluator import Yardstick
-from lakeviz.metrics import Bootstrap
-from lakeviz.metrics import estimates as evidence
+from lakeviz.lake.paired_evaluator import PairedEvaluator
+from lakeviz.metrics import Bootstrap, estimates
 from lakeviz.metrics.measurement import Measurement, metric_columns
 from lakeviz.studies.contamination.fitting import Condition, DrawFits
 from lakeviz.studies.contamination.plan import Plan
@@ -36,14 +35,18 @@ def gaps(ones: Sequence[Measurement], others: Sequence[Measurement]) -> list[Mea
 
 
 def metric_rows(
-    measured: Measured, selectors: Sequence[str], what: Sequence[str], plan: Plan, yard: Yardstick
+    measured: Measured,
+    selectors: Sequence[str],
+    what: Sequence[str],
+    plan: Plan,
+    evaluator: PairedEvaluator,
 ) -> list[dict[str, Any]]:
     """One row per selector, kind of contamination, degree and metric."""
     rows = []
     for arm in what:
         for n in plan.counts:
             for name in selectors:
-                rows += _rows_of(measured, name, arm, n, plan, yard)
+                rows += _rows_of(measured, name, arm, n, plan, evaluator)
     return rows
 
 
@@ -56,7 +59,7 @@ def _of(measured: Measured, selector: str, what: str, n: int) -> Sequence[Measur
 
 
 def _rows_of(
-    measured: Measured, name: str, what: str, n: int, plan: Plan, yard: Yardstick
+    measured: Measured, name: str, what: str, n: int, plan: Plan, evaluator: PairedEvaluator
 ) -> list[dict[str, Any]]:
     own, reference = (_of(measured, s, what, n) for s in (name, REFERENCE))
     changes = gaps(own, _clean(measured, name))
@@ -64,17 +67,17 @@ def _rows_of(
     of_changes = gaps(gaps(reference, _clean(measured, REFERENCE)), changes)
     shots = len(plan.draws[0].fitted)
     rows = []
-    for metric, columns in metric_columns(yard.measured):
-        change = difference = excess = evidence.NOT_MEASURED
+    for metric, columns in metric_columns(evaluator.measured):
+        change = difference = excess = estimates.NOT_MEASURED
         reasons = []
         if n:
-            change = evidence.mean_estimate(changes, metric, yard.bootstrap)
+            change = estimates.mean_estimate(changes, metric, evaluator.bootstrap)
         else:
             reasons.append("changes are taken from here")
         if name != REFERENCE:
-            difference = evidence.mean_estimate(differences, metric, yard.bootstrap)
+            difference = estimates.mean_estimate(differences, metric, evaluator.bootstrap)
             if n:
-                excess = evidence.mean_estimate(of_changes, metric, yard.bootstrap)
+                excess = estimates.mean_estimate(of_changes, metric, evaluator.bootstrap)
         else:
             reasons.append("the others are compared with it")
         rows.append(
@@ -85,13 +88,13 @@ def _rows_of(
                 "n_contaminated": n,
                 "n_fit": shots - n if what == "fewer" else shots,
                 **columns,
-                **evidence.mean_estimate(own, metric, yard.bootstrap).columns(),
+                **estimates.mean_estimate(own, metric, evaluator.bootstrap).columns(),
                 **change.columns("change"),
                 "n_lower": sum(c.values[metric] < 0 for c in changes),
                 **difference.columns("difference"),
                 **excess.columns("change_difference"),
                 "n_draws": len(own),
-                "n_images": yard.n_images,
+                "n_images": evaluator.n_images,
                 "reason": "; ".join(reasons),
             }
         )
@@ -155,7 +158,7 @@ def _stability(
 
 
 def _mean(measure: str, values: np.ndarray, chance: float, bootstrap: Bootstrap) -> dict[str, Any]:
-    estimate = evidence.mean_over(values, bootstrap)
+    estimate = estimates.mean_over_categories(values, bootstrap.confidence)
     return {
         "measure": measure,
         **estimate.columns(),

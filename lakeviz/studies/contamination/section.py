@@ -20,7 +20,7 @@ _ROWS = 12
 
 def figures(result: ContaminationResult) -> list[go.Figure]:
     """Changes with their controls, then values, then the selections."""
-    level, table = result.level, result.metrics
+    level, table = result.confidence, result.metrics
     made = [
         contamination_changes_figure(table, level=of, metric=metric, interval_level=level)
         for of, metric, _ in SUMMARY_METRICS
@@ -47,6 +47,6 @@ def headline(result: ContaminationResult) -> pd.DataFrame:
             }
             for n in result.read_at:
                 change = result.mean(result.at(selector, "both", n, level, metric), "change")
-                row[f"change, {n} of {result.shots} defective"] = change.signed()
+                row[f"change, {n} of {result.shots} defective"] = change.text(signed=True)
             rows.append(row)
     return pd.DataFrame(rows[:_ROWS])

@@ -10,7 +10,7 @@ import pandas as pd
 
 from lakeviz.errors import ConfigError
 from lakeviz.lake import get_selector
-from lakeviz.lake.paired_evaluator import DEFAULT_BOOTSTRAP, DEFAULT_METRICS, Yardstick
+from lakeviz.lake.paired_evaluator import DEFAULT_BOOTSTRAP, DEFAULT_METRICS, PairedEvaluator
 from lakeviz.lake.provenance import as_plain
 from lakeviz.metrics import Bootstrap
 from lakeviz.metrics.measurement import Measurement, Metric
@@ -102,9 +102,9 @@ def contamination(
         seed=seed,
         category=data.category,
     )
-    yardstick = _yardstick(data, plan, metrics, bootstrap)
+    evaluator = _evaluator(data, plan, metrics, bootstrap)
     fits = [DrawFits(data, draw, names, seed + i) for i, draw in enumerate(plan.draws)]
-    measured = _measure(data, fits, names, kinds, plan, yardstick)
+    measured = _measure(data, fits, names, kinds, plan, evaluator)
     settings = {
         "shots": shots,
         "fractions": [float(f) for f in fractions],
@@ -114,17 +114,17 @@ def contamination(
         "metrics": [list(m) for m in metrics],
         "seed": seed,
     }
-    metrics_table = pd.DataFrame(metric_rows(measured, names, kinds, plan, yardstick))
+    metrics_table = pd.DataFrame(metric_rows(measured, names, kinds, plan, evaluator))
     stability = pd.DataFrame(stability_rows(fits, names, kinds, plan, bootstrap))
     for table in (metrics_table, stability):
         table.insert(0, "category", data.category)
-    provenance = data.describe("contamination", settings, yardstick)
+    provenance = data.describe("contamination", settings, evaluator)
     ids = data.test.sample_ids
     provenance["categories"][data.category]["contaminants"] = [ids[i] for i in plan.reserved]
     provenance["categories"][data.category]["draws"] = as_plain(
         [{"normal": [data.normal.sample_ids[i] for i in d.fitted]} for d in plan.draws]
     )
-    notes += data.absences(yardstick)
+    notes += data.absences(evaluator)
     return ContaminationResult(
         metrics=metrics_table, stability=stability, provenance=provenance, notes=notes
     )
@@ -148,20 +148,20 @@ def _checked(
     return list(dict.fromkeys(("both", *what))), notes
 
 
-def _yardstick(
+def _evaluator(
     data: StudyData, plan: Plan, metrics: Sequence[Metric], bootstrap: Bootstrap
-) -> Yardstick:
-    """The yardstick of the test images that are left."""
+) -> PairedEvaluator:
+    """The evaluator of the test images that are left."""
     kept = kept_images(data, plan)
     keep = np.zeros(len(data.test), dtype=bool)
     keep[kept] = True
-    yardstick = replace(
-        data.yardstick(metrics, bootstrap),
+    evaluator = replace(
+        data.evaluator(metrics, bootstrap),
         truth=data.truth.where(keep),
         sizes=[data.sizes[i] for i in kept],
     )
-    yardstick.require_some()
-    return yardstick
+    evaluator.require_some()
+    return evaluator
 
 
 def _measure(
@@ -170,13 +170,13 @@ def _measure(
     names: Sequence[str],
     kinds: Sequence[str],
     plan: Plan,
-    yardstick: Yardstick,
+    evaluator: PairedEvaluator,
 ) -> dict[Condition, list[Measurement]]:
     conditions = [Condition(name, "both", 0) for name in names]
     conditions += [Condition(s, w, n) for s in names for w in kinds for n in plan.counts[1:]]
     kept = kept_images(data, plan)
     found: dict[Condition, list[Measurement]] = {condition: [] for condition in conditions}
     for fit in fits:
-        for condition, measurement in fit.measure(conditions, kept, yardstick).items():
+        for condition, measurement in fit.measure(conditions, kept, evaluator).items():
             found[condition].append(measurement)
     return found

@@ -24,7 +24,7 @@ def difference_draws(
     """The same on every resample of the images, of which both classes keep their size."""
     anomalous = np.asarray(labels) != 0
     sign = np.where(anomalous, 1 / anomalous.sum(), -1 / (~anomalous).sum())
-    draws = np.empty((bootstrap.n_draws, terms.shape[1]))
+    draws = np.empty((bootstrap.n_resamples, terms.shape[1]))
     for rows, weights in bootstrap.blocks(anomalous, terms.shape[1]):
         draws[rows] = (weights * sign) @ terms
     return draws

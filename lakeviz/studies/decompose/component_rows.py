@@ -10,8 +10,8 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Float, Int
 
-from lakeviz.lake.paired_evaluator import Yardstick
-from lakeviz.metrics import estimates as evidence
+from lakeviz.lake.paired_evaluator import PairedEvaluator
+from lakeviz.metrics import estimates
 from lakeviz.metrics.estimates import NOT_MEASURED, Estimate
 from lakeviz.metrics.measurement import Measurement, metric_columns
 from lakeviz.studies.decompose.component_effects import (
@@ -32,7 +32,7 @@ class Settings:
     """What all rows are made with."""
 
     labels: Int[np.ndarray, " image"]
-    yardstick: Yardstick
+    evaluator: PairedEvaluator
     n_draws: int
     top: int
     seed: int
@@ -73,24 +73,24 @@ def component_rows(found: Gathered, settings: Settings) -> pd.DataFrame:
 def _effects(
     names: list[str], terms: np.ndarray, random: np.ndarray, settings: Settings
 ) -> pd.DataFrame:
-    labels, yardstick = settings.labels, settings.yardstick
+    labels, evaluator = settings.labels, settings.evaluator
     made = pd.DataFrame([{"component": name, **place(name)} for name in names])
     made = _differences(made, terms, settings)
     p_values = shuffled_p_values(terms, labels, N_SHUFFLES, settings.seed)
     null = mean_difference(random.reshape(len(random), -1), labels).reshape(len(names), -1)
-    made = _against_random(made, null, yardstick.bootstrap.level)
-    made["p"], made["p_corrected"] = p_values, evidence.benjamini_hochberg(p_values)
-    measured = [yardstick.measure_scores(column) for column in terms.T]
-    made = made.join(_alone(measured, yardstick))
+    made = _against_random(made, null, evaluator.bootstrap.confidence)
+    made["p"], made["p_corrected"] = p_values, estimates.benjamini_hochberg(p_values)
+    measured = [evaluator.measure_scores(column) for column in terms.T]
+    made = made.join(_alone(measured, evaluator))
     if names == ["output"]:
         # Another output there is not: what it is compared with are random directions.
-        own = [yardstick.measure_scores(column) for column in random[:, 0].T]
-        return made.assign(**_of_kind(measured[0], own, yardstick))
+        own = [evaluator.measure_scores(column) for column in random[:, 0].T]
+        return made.assign(**_of_kind(measured[0], own, evaluator))
     rows = [
         _of_kind(
             measured[i],
             _others(measured, np.flatnonzero(made["kind"] == kind), i, settings),
-            yardstick,
+            evaluator,
         )
         for i, kind in enumerate(made["kind"])
     ]
@@ -99,9 +99,9 @@ def _effects(
 
 def _differences(made: pd.DataFrame, terms: np.ndarray, settings: Settings) -> pd.DataFrame:
     anomalous = settings.labels != 0
-    bootstrap = settings.yardstick.bootstrap
+    bootstrap = settings.evaluator.bootstrap
     draws = difference_draws(terms, settings.labels, bootstrap)
-    tail = (1 - bootstrap.level) / 2
+    tail = (1 - bootstrap.confidence) / 2
     low, high = np.quantile(draws, [tail, 1 - tail], axis=0)
     return made.assign(
         mean_normal=terms[~anomalous].mean(0),
@@ -117,7 +117,7 @@ def _against_random(made: pd.DataFrame, null: np.ndarray, level: float) -> pd.Da
     tail = (1 - level) / 2
     low, high = np.quantile(null, [tail, 1 - tail], axis=1)
     size = np.abs(made["difference"].to_numpy())
-    p = [evidence.rank_p_value(s, np.abs(n)) for s, n in zip(size, null, strict=True)]
+    p = [estimates.rank_p_value(s, np.abs(n)) for s, n in zip(size, null, strict=True)]
     return made.assign(
         control_mean=null.mean(1),
         control_low=low,
@@ -127,10 +127,12 @@ def _against_random(made: pd.DataFrame, null: np.ndarray, level: float) -> pd.Da
     )
 
 
-def _alone(measured: list[Measurement], yardstick: Yardstick) -> pd.DataFrame:
+def _alone(measured: list[Measurement], evaluator: PairedEvaluator) -> pd.DataFrame:
     """AUROC of the contribution alone."""
-    found = [evidence.estimate(m, AUROC, yardstick.bootstrap).columns("auroc") for m in measured]
-    return pd.DataFrame(found).assign(n_images=yardstick.n_images)
+    found = [
+        estimates.estimate_of(m, AUROC, evaluator.bootstrap).columns("auroc") for m in measured
+    ]
+    return pd.DataFrame(found).assign(n_images=evaluator.n_images)
 
 
 def _others(
@@ -144,13 +146,15 @@ def _others(
     return [measured[i] for i in others]
 
 
-def _of_kind(one: Measurement, others: list[Measurement], yardstick: Yardstick) -> dict[str, Any]:
+def _of_kind(
+    one: Measurement, others: list[Measurement], evaluator: PairedEvaluator
+) -> dict[str, Any]:
     if not others:
         gap = mean = NOT_MEASURED
         reason = "the only one of its kind"
     else:
-        gap = evidence.against(one, others, AUROC, yardstick.bootstrap)
-        mean = evidence.mean_estimate(others, AUROC, yardstick.bootstrap)
+        gap = estimates.difference_to(one, others, AUROC, evaluator.bootstrap)
+        mean = estimates.mean_estimate(others, AUROC, evaluator.bootstrap)
         reason = ""
     return {
         "random_auroc": mean.value,
@@ -165,7 +169,7 @@ def neuron_rows(found: Gathered, settings: Settings) -> pd.DataFrame:
     labels = settings.labels
     terms = found.neurons
     p_values = shuffled_p_values(terms, labels, N_NEURON_SHUFFLES, settings.seed, pooled=True)
-    corrected = evidence.benjamini_hochberg(p_values)
+    corrected = estimates.benjamini_hochberg(p_values)
     difference = mean_difference(terms.astype(np.float64), labels)
     chosen = np.argsort(-np.abs(difference), kind="stable")[: settings.top]
     made = pd.DataFrame(
@@ -174,44 +178,44 @@ def neuron_rows(found: Gathered, settings: Settings) -> pd.DataFrame:
     own = terms[:, chosen].astype(np.float64)
     made = _differences(made, own, settings)
     null = (found.neurons_random[1] - found.neurons_random[0])[chosen] * turned(found, labels)
-    made = _against_random(made, null, settings.yardstick.bootstrap.level)
+    made = _against_random(made, null, settings.evaluator.bootstrap.confidence)
     made["p"], made["p_corrected"] = p_values[chosen], corrected[chosen]
-    measured = [settings.yardstick.measure_scores(column) for column in own.T]
-    made = made.join(_alone(measured, settings.yardstick))
+    measured = [settings.evaluator.measure_scores(column) for column in own.T]
+    made = made.join(_alone(measured, settings.evaluator))
     generator = np.random.default_rng([settings.seed, 1])
     n = min(settings.n_draws, terms.shape[1])
     random = generator.choice(terms.shape[1], n, replace=False)
-    others = [settings.yardstick.measure_scores(terms[:, i]) for i in random]
-    rows = [_of_kind(m, others, settings.yardstick) for m in measured]
+    others = [settings.evaluator.measure_scores(terms[:, i]) for i in random]
+    rows = [_of_kind(m, others, settings.evaluator) for m in measured]
     made = made.assign(**{name: [row[name] for row in rows] for name in rows[0]})
     return made.assign(rank=np.arange(1, len(made) + 1), n_neurons=terms.shape[1])
 
 
 def location_rows(found: Gathered, settings: Settings) -> pd.DataFrame:
     """Whether source patches that push towards "anomalous" are those of defects."""
-    yardstick = settings.yardstick
-    if "pixel" in yardstick.reasons:
+    evaluator = settings.evaluator
+    if "pixel" in evaluator.reasons:
         return pd.DataFrame(columns=pd.Index(LOCATION_COLUMNS))
-    own = yardstick.measure(found.maps.astype(np.float64))
+    own = evaluator.measure(found.maps.astype(np.float64))
     sign = turned(found, settings.labels)
     random = [
-        yardstick.measure(found.maps_random[:, draw].astype(np.float64) * s)
+        evaluator.measure(found.maps_random[:, draw].astype(np.float64) * s)
         for draw, s in enumerate(sign[:N_MAPS])
     ]
     rows = []
-    for metric, columns in metric_columns(yardstick.measured):
+    for metric, columns in metric_columns(evaluator.measured):
         if metric[0] != "pixel":
             continue
-        mean: Estimate = evidence.mean_estimate(random, metric, yardstick.bootstrap)
-        gap = evidence.against(own, random, metric, yardstick.bootstrap)
+        mean: Estimate = estimates.mean_estimate(random, metric, evaluator.bootstrap)
+        gap = estimates.difference_to(own, random, metric, evaluator.bootstrap)
         rows.append(
             {
                 **columns,
-                **evidence.estimate(own, metric, yardstick.bootstrap).columns(),
+                **estimates.estimate_of(own, metric, evaluator.bootstrap).columns(),
                 **mean.columns("control_mean"),
                 **gap.columns("difference"),
                 "n_draws": len(random),
-                "n_images": yardstick.n_images,
+                "n_images": evaluator.n_images,
             }
         )
     return pd.DataFrame(rows)

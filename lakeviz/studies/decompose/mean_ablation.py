@@ -15,9 +15,8 @@ import pandas as pd
 from jaxtyping import Float
 
 from lakeviz.lake.ground_truth import Truth
-from lakeviz.lake.paired_evaluator import Yardstick
-from lakeviz.metrics import Bootstrap
-from lakeviz.metrics import estimates as evidence
+from lakeviz.lake.paired_evaluator import PairedEvaluator
+from lakeviz.metrics import Bootstrap, estimates
 from lakeviz.metrics.estimates import NOT_MEASURED
 from lakeviz.metrics.measurement import Measurement
 from lakeviz.studies.decompose.component_effects import mean_difference
@@ -60,11 +59,11 @@ def ablation_rows(
 def _single(
     found: Gathered, reference: Gathered, level: str, names: list[str], settings: Settings
 ) -> list[dict[str, Any]]:
-    yardstick = settings.yardstick
-    intact = yardstick.measure_scores(found.output)
+    evaluator = settings.evaluator
+    intact = evaluator.measure_scores(found.output)
     terms, normal = found.terms[level], reference.terms[level]
     measured = [
-        yardstick.measure_scores(
+        evaluator.measure_scores(
             mean_ablated(found.output, terms[:, i : i + 1], normal[:, i : i + 1])
         )
         for i in range(len(names))
@@ -75,7 +74,7 @@ def _single(
     for i, name in enumerate(names):
         others = [measured[j] for j in np.flatnonzero(kinds == kinds[i]) if j != i]
         about = {"level": level, "component": name, **places[i], "size": 1}
-        rows.append(about | _row(intact, measured[i], others, yardstick))
+        rows.append(about | _row(intact, measured[i], others, evaluator))
     return rows
 
 
@@ -86,8 +85,8 @@ def _neuron_sets(
     first, second = halves(settings.labels, settings.seed)
     if not all(0 < settings.labels[h].astype(bool).sum() < h.sum() for h in (first, second)):
         return []
-    own = settings.yardstick
-    yardstick = Yardstick(
+    own = settings.evaluator
+    evaluator = PairedEvaluator(
         truth=Truth.of_masks(settings.labels[second], None),
         metrics=(AUROC,),
         bootstrap=own.bootstrap,
@@ -101,10 +100,10 @@ def _neuron_sets(
 
     def measured(chosen: np.ndarray) -> Measurement:
         normal = reference.neurons[:, chosen].astype(float)
-        return yardstick.measure_scores(mean_ablated(scores, terms[:, chosen], normal))
+        return evaluator.measure_scores(mean_ablated(scores, terms[:, chosen], normal))
 
     rows = []
-    intact = yardstick.measure_scores(scores)
+    intact = evaluator.measure_scores(scores)
     for size in (s for s in sizes if s <= len(order)):
         others = [
             measured(generator.choice(len(order), size, replace=False))
@@ -112,26 +111,26 @@ def _neuron_sets(
         ]
         about = {"level": "neurons", "component": f"top {size}", "kind": "neurons"}
         about |= {"block": -1, "head": -1, "size": size}
-        rows.append(about | _row(intact, measured(order[:size]), others, yardstick))
+        rows.append(about | _row(intact, measured(order[:size]), others, evaluator))
     return rows
 
 
 def _row(
-    intact: Measurement, one: Measurement, others: list[Measurement], yardstick: Yardstick
+    intact: Measurement, one: Measurement, others: list[Measurement], evaluator: PairedEvaluator
 ) -> dict[str, Any]:
-    bootstrap: Bootstrap = yardstick.bootstrap
+    bootstrap: Bootstrap = evaluator.bootstrap
     gap = control = NOT_MEASURED
     if others:
-        gap = evidence.against(one, others, AUROC, bootstrap)
-        control = evidence.mean_estimate(others, AUROC, bootstrap)
+        gap = estimates.difference_to(one, others, AUROC, bootstrap)
+        control = estimates.mean_estimate(others, AUROC, bootstrap)
     return {
         "metric": "auroc",
         "intact": intact.values[AUROC],
-        **evidence.estimate(one, AUROC, bootstrap).columns(),
-        **evidence.difference(one, intact, AUROC, bootstrap).columns("change"),
+        **estimates.estimate_of(one, AUROC, bootstrap).columns(),
+        **estimates.difference(one, intact, AUROC, bootstrap).columns("change"),
         "control_mean": control.value,
         **gap.columns("difference"),
         "n_draws": len(others),
-        "n_images": yardstick.n_images,
+        "n_images": evaluator.n_images,
         "reason": "" if others else "the only one of its kind",
     }

@@ -10,8 +10,7 @@ import numpy as np
 import pandas as pd
 
 from lakeviz.errors import ConfigError
-from lakeviz.metrics import Bootstrap
-from lakeviz.metrics.estimates import Estimate, mean_over
+from lakeviz.metrics.estimates import Estimate, mean_over_categories
 from lakeviz.studies.base.result import StudyResult
 from lakeviz.tables import Row, mean_of, records
 
@@ -88,8 +87,9 @@ class DecomposeResult(StudyResult):
         )
         return (
             f"Along the direction ({source}) the image embedding has an AUROC of "
-            f"{mean_of(rows, 'auroc'):.3f}, {gap.signed()} against {rows[0]['n_draws']} random "
-            f"directions ({other}), {self._words()}, {images}: {gap.verdict}."
+            f"{mean_of(rows, 'auroc'):.3f}, {gap.text(signed=True)} against "
+            f"{rows[0]['n_draws']} random directions ({other}), {self._words()}, "
+            f"{images}: {gap.verdict}."
         )
 
     def _parts(self) -> str:
@@ -101,14 +101,14 @@ class DecomposeResult(StudyResult):
             said.append(f"{len(clear)} of {len(rows)} {what}")
         return (
             f"{' and '.join(said)} differ between normal and anomalous images both beyond shuffled "
-            f"labels (corrected p below {1 - self.level:.2g}) and beyond the range of what they do "
+            f"labels (corrected p below {1 - self.confidence:.2g}) and beyond the range of what they do "
             "along random directions."
         )
 
     def is_clear(self, row: Row) -> bool:
         """Whether a component's difference is beyond both of its controls."""
         beyond = not row["control_low"] <= row["difference"] <= row["control_high"]
-        return bool(row["p_corrected"] < 1 - self.level and beyond)
+        return bool(row["p_corrected"] < 1 - self.confidence and beyond)
 
     def _locations(self) -> str:
         rows = records(self.locations, metric="aupro")
@@ -117,7 +117,7 @@ class DecomposeResult(StudyResult):
         gap = self._mean(rows, "difference")
         return (
             f"The source patches that push towards anomalous have an AUPRO of "
-            f"{mean_of(rows, 'value'):.3f}, {gap.signed()} against random directions: "
+            f"{mean_of(rows, 'value'):.3f}, {gap.text(signed=True)} against random directions: "
             f"{gap.verdict}."
         )
 
@@ -129,16 +129,16 @@ class DecomposeResult(StudyResult):
         return (
             f"Mean-ablating the direct effect of the {self.declared_size} neurons of the largest "
             f"difference (chosen on one half of the images, measured on the other) changes the "
-            f"AUROC by {change.signed()}, {gap.signed()} against as many random neurons: "
-            f"{gap.verdict}."
+            f"AUROC by {change.text(signed=True)}, {gap.text(signed=True)} against as many random "
+            f"neurons: {gap.verdict}."
         )
 
     def _mean(self, rows: list[Row], name: str) -> Estimate:
         if len(rows) == 1:
             row = rows[0]
             return Estimate(row[name], row[f"{name}_low"], row[f"{name}_high"])
-        return mean_over(np.array([r[name] for r in rows]), Bootstrap(level=self.level))
+        return mean_over_categories(np.array([r[name] for r in rows]), self.confidence)
 
     def _words(self) -> str:
         over = "categories" if len(self.categories) > 1 else "images and draws"
-        return f"{100 * self.level:g} % over {over}"
+        return f"{100 * self.confidence:g} % over {over}"

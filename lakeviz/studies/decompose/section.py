@@ -23,7 +23,7 @@ def figures(result: DecomposeResult) -> list[go.Figure]:
     """Per category: blocks, heads, source patches, neurons."""
     made = []
     controls = str(result.provenance["settings"]["random_directions"])
-    shared = {"controls": controls, "interval_level": result.level}
+    shared = {"controls": controls, "interval_level": result.confidence}
     for category in result.categories[:_CATEGORIES]:
         components = where(result.components, category=category)
         made += [
@@ -55,7 +55,7 @@ def headline(result: DecomposeResult) -> pd.DataFrame:
             {
                 "category": row["category"],
                 "component": row["component"],
-                "anomalous minus normal": gap.signed(),
+                "anomalous minus normal": gap.text(signed=True),
                 "along random directions": f"{row['control_low']:+.3f} to "
                 f"{row['control_high']:+.3f}",
                 "p, shuffled labels (corrected)": f"{row['p_corrected']:.3f}",

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from lakeviz.activations import Loading, token_grid
 from lakeviz.errors import ConfigError, MetricError
-from lakeviz.lake.paired_evaluator import DEFAULT_BOOTSTRAP, Yardstick
+from lakeviz.lake.paired_evaluator import DEFAULT_BOOTSTRAP, PairedEvaluator
 from lakeviz.metrics import Bootstrap
 from lakeviz.studies.base.captured import StudyData
 from lakeviz.studies.decompose.component_rows import (
@@ -103,7 +103,7 @@ def decompose(
     _check(data, sizes, top, n_draws)
     decomposer = Decomposer(data.model)
     chosen, measured = _choose(data, direction, class_name, seed, loading)
-    yardstick = _yardstick(data, measured, bootstrap)
+    evaluator = _evaluator(data, measured, bootstrap)
     generator = np.random.default_rng([seed, 0])
     random = chosen.draw(n_draws, generator)
     along = torch.cat([chosen.vector[None], random])
@@ -129,7 +129,7 @@ def decompose(
         grid=grid,
         loading=loading,
     )
-    settings = Settings(labels, yardstick, n_draws, top, seed)
+    settings = Settings(labels, evaluator, n_draws, top, seed)
     given = {
         "direction": chosen.source,
         "random_directions": chosen.controls,
@@ -163,9 +163,9 @@ def _result(
     for table in tables.values():
         table.insert(0, "category", data.category)
     # What the direction says of a category differs from one to the next; the kind does not.
-    made = data.describe("decompose", given, settings.yardstick)
+    made = data.describe("decompose", given, settings.evaluator)
     made["categories"][data.category]["measured"] = ids
-    notes = data.absences(settings.yardstick)
+    notes = data.absences(settings.evaluator)
     if "neurons" not in set(tables["ablation"]["level"]):
         notes.append(
             f"{data.category}: sets of neurons were not ablated, for they are chosen on one half "
@@ -225,8 +225,8 @@ def _width(data: StudyData) -> int:
     return data.model.tower.points["hook_image_features"].sizes[-1]
 
 
-def _yardstick(data: StudyData, measured: np.ndarray, bootstrap: Bootstrap) -> Yardstick:
-    whole = data.yardstick(_METRICS, bootstrap)
+def _evaluator(data: StudyData, measured: np.ndarray, bootstrap: Bootstrap) -> PairedEvaluator:
+    whole = data.evaluator(_METRICS, bootstrap)
     if measured.all():
         return whole
     sizes = [size for size, keep in zip(data.sizes, measured, strict=True) if keep]

@@ -114,7 +114,7 @@ def _of_one(labels: np.ndarray, bootstrap: Bootstrap) -> np.ndarray:
     """Weights of images of one class."""
     generator = np.random.default_rng(bootstrap.seed)
     n = len(labels)
-    return generator.multinomial(n, np.full(n, 1 / n), size=bootstrap.n_draws).astype(float)
+    return generator.multinomial(n, np.full(n, 1 / n), size=bootstrap.n_resamples).astype(float)
 
 
 def behaviour_rows(

@@ -84,7 +84,7 @@ def group_table(
         {"point": point, **row, "n_selected": sizes[point][0], "n_random": sizes[point][1]}
         | {"n_images": n_images}
         for point, own in every.items()
-        for row in [*compared_rows(own, bootstrap.level), *counted[point]]
+        for row in [*compared_rows(own, bootstrap.confidence), *counted[point]]
     ]
     reasons = [row.pop("reason") for row in rows]
     return pd.DataFrame(rows).assign(reason=reasons)

@@ -15,9 +15,9 @@ import numpy as np
 import pandas as pd
 
 from lakeviz.errors import LakevizError
-from lakeviz.lake.paired_evaluator import Yardstick
+from lakeviz.lake.paired_evaluator import PairedEvaluator
 from lakeviz.metrics import Bootstrap
-from lakeviz.metrics.estimates import NOT_MEASURED, against, difference, estimate
+from lakeviz.metrics.estimates import NOT_MEASURED, difference, difference_to, estimate_of
 from lakeviz.metrics.measurement import Measurement, Metric
 from lakeviz.studies.base.captured import StudyData
 from lakeviz.studies.dossier.effect_sizes import ONE_RANDOM
@@ -87,15 +87,15 @@ def knockout_table(
         ``found`` holds, per point, the intact measurement and that of the score knock-out of every
         tested neuron.
     """
-    yardstick = data.yardstick(metrics, bootstrap)
+    evaluator = data.evaluator(metrics, bootstrap)
     kept: dict[str, tuple[Measurement, list[Measurement]]] = {}
     rows: list[dict[str, Any]] = []
-    for run in _score(data, choices, yardstick):
+    for run in _score(data, choices, evaluator):
         assert run.intact is not None
         kept[run.choice.point] = run.intact, list(run.found)
-        rows += _rows(run, metrics, yardstick)
+        rows += _rows(run, metrics, evaluator)
     some = some_images(data, limits.images, seed)
-    few = some.yardstick(metrics, bootstrap)
+    few = some.evaluator(metrics, bootstrap)
     for kind in ("forward", "weights"):
         for run in _network(some, choices, few, kind, limits, len(data.test)):
             rows += _rows(run, metrics, few)
@@ -130,20 +130,22 @@ def some_images(data: StudyData, n: int, seed: int) -> StudyData:
 # --- running ---
 
 
-def _score(data: StudyData, choices: Mapping[str, Choice], yardstick: Yardstick) -> Iterator[_Run]:
+def _score(
+    data: StudyData, choices: Mapping[str, Choice], evaluator: PairedEvaluator
+) -> Iterator[_Run]:
     engine = ScoreEngine(data, base="all", parts=(PART,))
-    measurer = Measurer(Neurons.of(engine, data, {}), yardstick)
+    measurer = Measurer(Neurons.of(engine, data, {}), evaluator)
     intact = measurer.intact[PART]
     for point, choice in choices.items():
         found = [own[PART] for own in measurer.singles(point, choice.tested.tolist())]
         places = range(len(choice.tested))
-        yield _Run("score", choice, places, found, intact, yardstick.n_images, {}, "")
+        yield _Run("score", choice, places, found, intact, evaluator.n_images, {}, "")
 
 
 def _network(
     data: StudyData,
     choices: Mapping[str, Choice],
-    yardstick: Yardstick,
+    evaluator: PairedEvaluator,
     kind: str,
     limits: Limits,
     n_all: int,
@@ -157,18 +159,18 @@ def _network(
         missing = (
             f"{kind} knock-outs run the tower once per neuron and are made of the first "
             f"{len(places) - n_random} selected and {n_random} random neurons of a point, on "
-            f"{yardstick.n_images} of {n_all} test images; ask for more with network_neurons"
+            f"{evaluator.n_images} of {n_all} test images; ask for more with network_neurons"
             if places
             else f"no {kind} knock-outs were asked for; ask with network_neurons"
         )
-        run = _Run(kind, choice, (), (), None, yardstick.n_images, {}, missing)
-        if not places or not yardstick.measured:
+        run = _Run(kind, choice, (), (), None, evaluator.n_images, {}, missing)
+        if not places or not evaluator.measured:
             yield run
             continue
         try:
             engine = make(data, point, engines)
             choices_of = {"tokens": "all", "reference": "mean"} if kind == "forward" else {}
-            measurer = Measurer(Neurons.of(engine, data, choices_of), yardstick)
+            measurer = Measurer(Neurons.of(engine, data, choices_of), evaluator)
             channels = choice.tested[places].tolist()
             found = [own[PART] for own in measurer.singles(point, channels)]
             reasons = {
@@ -199,7 +201,9 @@ def _weights(data: StudyData, _point: str, engines: dict[str, Engine]) -> Engine
 # --- rows ---
 
 
-def _rows(run: _Run, metrics: Sequence[Metric], yardstick: Yardstick) -> Iterator[dict[str, Any]]:
+def _rows(
+    run: _Run, metrics: Sequence[Metric], evaluator: PairedEvaluator
+) -> Iterator[dict[str, Any]]:
     n_selected = len(run.choice.selected)
     measured = dict(zip(run.places, run.found, strict=True))
     random = [place for place in run.places if place >= n_selected]
@@ -214,10 +218,10 @@ def _rows(run: _Run, metrics: Sequence[Metric], yardstick: Yardstick) -> Iterato
         for level, metric in metrics:
             one, key = measured.get(number), (level, metric)
             known = one is not None and key in one.values
-            why = run.missing if one is None else yardstick.reasons.get(level, "")
+            why = run.missing if one is None else evaluator.reasons.get(level, "")
             if known:
                 why = run.reasons.get(number, "") or ("" if others else ONE_RANDOM)
-            numbers = _numbers(one if known else None, run.intact, others, key, yardstick.bootstrap)
+            numbers = _numbers(one if known else None, run.intact, others, key, evaluator.bootstrap)
             yield {**row, "level": level, "metric": metric, **numbers} | {
                 "n_draws": len(others) if known else 0,
                 "n_images": run.n_images,
@@ -237,11 +241,11 @@ def _numbers(
     changes: np.ndarray = np.empty(0)
     below = 0
     if one is not None and intact is not None:
-        value = estimate(one, metric, bootstrap)
+        value = estimate_of(one, metric, bootstrap)
         change = difference(one, intact, metric, bootstrap)
         changes = np.array([own.values[metric] - intact.values[metric] for own in others])
         if len(changes):
-            gap = against(one, others, metric, bootstrap)
+            gap = difference_to(one, others, metric, bootstrap)
             below = int((changes <= change.value).sum())
     spread = (changes.mean(), changes.min(), changes.max()) if len(changes) else (np.nan,) * 3
     return {

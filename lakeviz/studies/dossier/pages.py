@@ -92,7 +92,7 @@ def figures(result: DossierResult) -> list[go.Figure]:
     measured = [m for m in MEASURES if np.isfinite(_gaps(groups, m)).any()]
     if len(categories) > 1:
         return [
-            neuron_differences_figure(groups, measure=measure, interval_level=result.level)
+            neuron_differences_figure(groups, measure=measure, interval_level=result.confidence)
             for measure in measured
         ]
     if not measured:
@@ -107,7 +107,7 @@ def figures(result: DossierResult) -> list[go.Figure]:
     title = "Dossiers: selected neurons beside random ones"
     return [
         neuron_groups_figure(
-            neurons, groups, measures=measured, title=title, interval_level=result.level
+            neurons, groups, measures=measured, title=title, interval_level=result.confidence
         )
     ]
 
@@ -272,7 +272,7 @@ def _cell(column: str, value: Any) -> Cell:
 def _page(result: DossierResult, row: dict[Any, Any], anchor: str) -> Page:
     key = str(row["category"]), str(row["point"]), int(row["channel"])
     tables = result.of(*key)
-    figure = embed(_rounded(neuron_dossier_figure(tables, interval_level=result.level)))
+    figure = embed(_rounded(neuron_dossier_figure(tables, interval_level=result.confidence)))
     return Page(
         anchor,
         f"{key[0]}, {short_point(key[1])}, channel {key[2]}",
@@ -355,7 +355,7 @@ def neuron_figure(result: DossierResult, category: str, point: str, channel: int
             [str(label) for label in spread["label"]],
             [_quantile(float(q)) for q in spread["quantile"]],
         )
-    return neuron_dossier_figure(tables, shown, interval_level=result.level)
+    return neuron_dossier_figure(tables, shown, interval_level=result.confidence)
 
 
 def _decoded(patches: pd.DataFrame) -> list[np.ndarray]:

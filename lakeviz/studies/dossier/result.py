@@ -95,8 +95,7 @@ class DossierResult(StudyResult):
     @property
     def bootstrap(self) -> Bootstrap:
         """Of intervals over categories."""
-        n_draws = int(self.provenance.get("bootstrap", {}).get("n_draws", 1000))
-        return Bootstrap(self.level, n_draws)
+        return Bootstrap.from_plain(self.provenance.get("bootstrap"))
 
     def of(self, category: str, point: str, channel: int) -> dict[str, pd.DataFrame]:
         """Return the dossier of one neuron: its rows of every table but ``groups``.
@@ -127,7 +126,7 @@ class DossierResult(StudyResult):
         SelectionError
             If there is no dossier of it.
         """
-        return neuron_sentences(self.of(category, point, channel), self.level)
+        return neuron_sentences(self.of(category, point, channel), self.confidence)
 
     def overall(self) -> pd.DataFrame:
         """Rows of ``groups`` that hold for each category as a whole: the mean of its points."""

@@ -120,8 +120,8 @@ def dossier(
     if labels:
         require_labels(data)
     obstacle = "labels were not asked for" if labels is False else label_obstacle(data)
-    yardstick = data.yardstick(metrics, bootstrap)
-    yardstick.require_some()
+    evaluator = data.evaluator(metrics, bootstrap)
+    evaluator.require_some()
     k = data.options.k if k is None else k
     choices = choose(data, k, selector, n_random, seed)
     truths = {p: PatchTruth.of(data.truth, data.grids[p], coverage) for p in data.points}
@@ -129,7 +129,7 @@ def dossier(
     found = {p: behaviour(data, own, bootstrap) for p, own in scans.items()}
     tables, measured = _tables(data, scans, found, bootstrap, n_top, n_partners)
     tables["effects"], knocked = knockout_table(data, choices, metrics, bootstrap, limits, seed)
-    notes = data.absences(yardstick)
+    notes = data.absences(evaluator)
     tables["labels"] = NO_LABELS.copy()
     if obstacle:
         notes.append(f"{data.category}: no text labels, because {obstacle}")
@@ -137,7 +137,7 @@ def dossier(
         tables["labels"], said = label_table(data, scans, vocabulary, seed)
         notes += said
     for point, (intact, without) in knocked.items():
-        measured[point] |= importances(intact, without, yardstick.measured)
+        measured[point] |= importances(intact, without, evaluator.measured)
     compared = {p: compare_groups(choices[p], own, bootstrap) for p, own in measured.items()}
     n_images = len(data.test)
     tables["groups"] = group_table(choices, compared, tables["labels"], bootstrap, n_images)
@@ -165,7 +165,7 @@ def dossier(
     tables = {"neurons": index, **tables}
     return DossierResult(
         **{name: _of_category(tables[name], data.category) for name in DossierResult.table_names()},
-        provenance=data.describe(DossierResult.name, settings, yardstick),
+        provenance=data.describe(DossierResult.name, settings, evaluator),
         notes=notes,
     )
 
@@ -190,7 +190,7 @@ def _tables(
     n_partners: int,
 ) -> tuple[dict[str, pd.DataFrame], dict[str, dict[str, Any]]]:
     """The tables that come from the pass alone, and the measures behind them."""
-    level = bootstrap.level
+    level = bootstrap.confidence
     effects, shares, patches, correlated = [], [], [], []
     for point, own in scans.items():
         of_point = pd.DataFrame(behaviour_rows(own, found[point], tuple(EFFECTS), level))

@@ -49,7 +49,8 @@ def _activation(table: pd.DataFrame, level: float) -> list[str]:
         return [f"No effect size of the activation: {row['reason']}."]
     own = Estimate(row["value"], row["low"], row["high"])
     verdict = {"higher": "higher on defect patches", "lower": "lower on defect patches"}
-    said = f"Activation: Cliff's delta {own.signed()} ({verdict.get(own.verdict, 'undecided')})"
+    read = verdict.get(own.verdict, "undecided")
+    said = f"Activation: Cliff's delta {own.text(signed=True)} ({read})"
     return [f"{said}, {100 * level:g} % interval over images{_among(row)}."]
 
 
@@ -62,7 +63,7 @@ def _shares(table: pd.DataFrame, level: float) -> list[str]:
     return [
         f"Of the distance of a defect patch it makes {100 * parts['anomalous']:.2f} %, of a normal "
         f"patch {100 * parts['normal']:.2f} % (an even share is {100 * row['uniform']:.2f} %): "
-        f"difference {own.signed()} points{_among(row)}."
+        f"difference {own.text(signed=True)} points{_among(row)}."
     ]
 
 
@@ -80,7 +81,7 @@ def _knocked(table: pd.DataFrame) -> list[str]:
             if not np.isfinite(row["change"]):
                 continue
             change = Estimate(row["change"], row["change_low"], row["change_high"])
-            line = f"Neuron {how} ({kind}): {name} changes by {change.signed()}"
+            line = f"Neuron {how} ({kind}): {name} changes by {change.text(signed=True)}"
             line += f" on {row['n_images']} images"
             if row["n_draws"]:
                 line += f"; {row['n_as_low']} of {row['n_draws']} random neurons change it as low"
@@ -99,7 +100,7 @@ def _partners(table: pd.DataFrame) -> list[str]:
         if row["n_draws"]
         else ""
     )
-    number = own.signed() if np.isfinite(own.low) else f"{own.value:+.3f}"
+    number = own.text(signed=True) if np.isfinite(own.low) else f"{own.value:+.3f}"
     return [f"Goes closest with channel {row['partner']}: r = {number} on test images{control}."]
 
 

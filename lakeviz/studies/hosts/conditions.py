@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from lakeviz.lake import Selection, VisualBranch, get_selector
-from lakeviz.lake.paired_evaluator import Yardstick
+from lakeviz.lake.paired_evaluator import PairedEvaluator
 from lakeviz.metrics.measurement import Measurement
 from lakeviz.studies.base.captured import StudyData
 from lakeviz.studies.hosts.detectors.protocol import Host, name_of
@@ -90,45 +90,45 @@ class Plan:
 
 
 def run_conditions(
-    data: StudyData, plan: Plan, modes: Sequence[str], yardstick: Yardstick
+    data: StudyData, plan: Plan, modes: Sequence[str], evaluator: PairedEvaluator
 ) -> Conditions:
     """Fit, score and measure every condition."""
     found = Conditions()
     host = plan.fresh()
     fit_host(host, data, None)
     alone = test_maps(host, data, None)
-    found.members[ALONE, NO_SELECTOR] = [measured(alone, yardstick)]
+    found.members[ALONE, NO_SELECTOR] = [measured(alone, evaluator)]
     found.fitted[ALONE, NO_SELECTOR] = (host, None)
     if RESTRICT in modes:
-        _restricted(data, plan, yardstick, found)
+        _restricted(data, plan, evaluator, found)
     if ADD in modes:
-        _added(data, plan, yardstick, alone, found)
+        _added(data, plan, evaluator, alone, found)
     return found
 
 
-def measured(scored: HostMaps, yardstick: Yardstick) -> Measurement:
+def measured(scored: HostMaps, evaluator: PairedEvaluator) -> Measurement:
     """Measure maps, and image scores by the host's own rule where it has one."""
-    made = yardstick.measure(scored.maps)
+    made = evaluator.measure(scored.maps)
     if scored.images is None:
         return made
-    own = yardstick.measure_scores(scored.images)
+    own = evaluator.measure_scores(scored.images)
     return Measurement({**made.values, **own.values}, {**made.draws, **own.draws})
 
 
-def _restricted(data: StudyData, plan: Plan, yardstick: Yardstick, found: Conditions) -> None:
+def _restricted(data: StudyData, plan: Plan, evaluator: PairedEvaluator, found: Conditions) -> None:
     for selector in plan.selectors:
         members = []
         for number, choose in enumerate(plan.choices(selector)):
             host, selections = plan.fresh(), choose(data)
             fit_host(host, data, selections)
-            members.append(measured(test_maps(host, data, selections), yardstick))
+            members.append(measured(test_maps(host, data, selections), evaluator))
             if number == 0:
                 found.fitted[RESTRICT, selector] = (host, selections)
         found.members[RESTRICT, selector] = members
 
 
 def _added(
-    data: StudyData, plan: Plan, yardstick: Yardstick, alone: HostMaps, found: Conditions
+    data: StudyData, plan: Plan, evaluator: PairedEvaluator, alone: HostMaps, found: Conditions
 ) -> None:
     own_scale = host_scale(plan.fresh(), data)
     found.scales.append(_scale_row(name_of(plan.host), NO_SELECTOR, 0, own_scale))
@@ -143,9 +143,9 @@ def _added(
             if number == 0:
                 found.fitted[ADD, selector] = (branches[0], None)
                 if selector == plan.selectors[0]:
-                    found.members[LAKE, selector] = [yardstick.measure(maps)]
-            fused = add(host, HostMaps(scale(maps)), plan.weight, yardstick.image_score)
-            members.append(measured(fused, yardstick))
+                    found.members[LAKE, selector] = [evaluator.measure(maps)]
+            fused = add(host, HostMaps(scale(maps)), plan.weight, evaluator.image_score)
+            members.append(measured(fused, evaluator))
         found.members[ADD, selector] = members
 
 

@@ -11,8 +11,7 @@ import numpy as np
 import pandas as pd
 
 from lakeviz.errors import ConfigError
-from lakeviz.metrics import Bootstrap
-from lakeviz.metrics.estimates import Estimate, mean_over
+from lakeviz.metrics.estimates import Estimate, mean_over_categories
 from lakeviz.studies.base.result import StudyResult
 from lakeviz.studies.hosts.conditions import ADD, ALONE, LAKE, NO_SELECTOR, RESTRICT
 from lakeviz.tables import Row, mean_of, records
@@ -154,17 +153,17 @@ class HostResult(StudyResult):
             row = rows[0]
             gap = Estimate(row["difference"], row["difference_low"], row["difference_high"])
             if min(row["value"], row["value"] - gap.value) >= _CEILING:
-                return gap.signed(), "both perfect here, so not to be told apart"
-            return gap.signed(), words[gap.verdict]
-        mean = mean_over(np.array([row["difference"] for row in rows]), Bootstrap(self.level))
+                return gap.text(signed=True), "both perfect here, so not to be told apart"
+            return gap.text(signed=True), words[gap.verdict]
+        mean = mean_over_categories(np.array([row["difference"] for row in rows]), self.confidence)
         own = [Estimate(r["difference"], r["difference_low"], r["difference_high"]) for r in rows]
         counts = Counter(one.verdict for one in own)
         split = ", ".join(f"{v} in {counts[v]}" for v in ("higher", "lower", "undecided"))
-        return mean.signed(), f"{words[mean.verdict]} (by category: {split})"
+        return mean.text(signed=True), f"{words[mean.verdict]} (by category: {split})"
 
     def _where(self, rows: Sequence[Row]) -> str:
         categories = list(dict.fromkeys(row["category"] for row in rows))
-        percent = f"{100 * self.level:g} %"
+        percent = f"{100 * self.confidence:g} %"
         if len(categories) == 1:
             n = int(rows[0]["n_images"])
             return f"{categories[0]}, intervals {percent}, paired over {n} test images"

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from lakeviz.lake.paired_evaluator import Yardstick
-from lakeviz.metrics import Bootstrap
-from lakeviz.metrics import estimates as evidence
+from lakeviz.lake.paired_evaluator import PairedEvaluator
+from lakeviz.metrics import Bootstrap, estimates
 from lakeviz.metrics.estimates import Estimate
 from lakeviz.metrics.measurement import Measurement, Metric, metric_columns
 from lakeviz.studies.hosts.conditions import ADD, ALONE, NO_SELECTOR, RESTRICT, Group
@@ -15,15 +14,15 @@ from lakeviz.studies.hosts.conditions import ADD, ALONE, NO_SELECTOR, RESTRICT, 
 Members = Mapping[Group, Sequence[Measurement]]
 
 
-def metric_rows(members: Members, yardstick: Yardstick) -> list[dict[str, Any]]:
+def metric_rows(members: Members, evaluator: PairedEvaluator) -> list[dict[str, Any]]:
     """Each condition with its value, and what it gains over the host alone."""
-    bootstrap = yardstick.bootstrap
+    bootstrap = evaluator.bootstrap
     (alone,) = members[ALONE, NO_SELECTOR]
     rows = []
     for (mode, selector), group in members.items():
-        for metric, columns in metric_columns(yardstick.measured):
-            value = evidence.mean_estimate(group, metric, bootstrap)
-            gain, reason = evidence.NOT_MEASURED, "the others are compared with it"
+        for metric, columns in metric_columns(evaluator.measured):
+            value = estimates.mean_estimate(group, metric, bootstrap)
+            gain, reason = estimates.NOT_MEASURED, "the others are compared with it"
             if mode != ALONE:
                 gain, reason = _gain(alone, group, metric, bootstrap), ""
             rows.append(
@@ -34,7 +33,7 @@ def metric_rows(members: Members, yardstick: Yardstick) -> list[dict[str, Any]]:
                     **value.columns(),
                     **gain.columns("difference"),
                     "n_draws": len(group),
-                    "n_images": yardstick.n_images,
+                    "n_images": evaluator.n_images,
                     "reason": reason,
                 }
             )
@@ -42,7 +41,7 @@ def metric_rows(members: Members, yardstick: Yardstick) -> list[dict[str, Any]]:
 
 
 def contrast_rows(
-    members: Members, selectors: Sequence[str], yardstick: Yardstick
+    members: Members, selectors: Sequence[str], evaluator: PairedEvaluator
 ) -> list[dict[str, Any]]:
     """The selection in question against each control, with the host around both."""
     reference, *controls = selectors
@@ -53,8 +52,8 @@ def contrast_rows(
         own = members[mode, reference]
         for control in controls:
             others = members[mode, control]
-            for metric, columns in metric_columns(yardstick.measured):
-                gap = _against(own, others, metric, yardstick.bootstrap)
+            for metric, columns in metric_columns(evaluator.measured):
+                gap = _against(own, others, metric, evaluator.bootstrap)
                 rows.append(
                     {
                         "mode": mode,
@@ -66,7 +65,7 @@ def contrast_rows(
                         **gap.columns("difference"),
                         "n_draws": len(others),
                         "n_below": sum(m.values[metric] < _mean(own, metric) for m in others),
-                        "n_images": yardstick.n_images,
+                        "n_images": evaluator.n_images,
                     }
                 )
     return rows
@@ -75,7 +74,7 @@ def contrast_rows(
 def _gain(
     alone: Measurement, group: Sequence[Measurement], metric: Metric, bootstrap: Bootstrap
 ) -> Estimate:
-    gap = evidence.against(alone, group, metric, bootstrap)
+    gap = estimates.difference_to(alone, group, metric, bootstrap)
     return Estimate(0.0 - gap.value, 0.0 - gap.high, 0.0 - gap.low)
 
 
@@ -86,11 +85,13 @@ def _against(
     bootstrap: Bootstrap,
 ) -> Estimate:
     if len(own) == 1:
-        return evidence.against(own[0], others, metric, bootstrap)
+        return estimates.difference_to(own[0], others, metric, bootstrap)
     # A random selection in question: one of its members and one of the control's in each draw.
-    gap = evidence.one_of(own, metric, bootstrap) - evidence.one_of(others, metric, bootstrap)
+    gap = estimates.random_member(own, metric, bootstrap) - estimates.random_member(
+        others, metric, bootstrap
+    )
     value = _mean(own, metric) - _mean(others, metric)
-    return Estimate(value, *evidence.quantile_interval(gap, bootstrap.level))
+    return Estimate(value, *estimates.quantile_interval(gap, bootstrap.confidence))
 
 
 def _mean(group: Sequence[Measurement], metric: Metric) -> float:

@@ -25,7 +25,7 @@ _WORDS = {
 def figures(result: HostResult) -> list[go.Figure]:
     """Gains of each host, then what each costs."""
     made = [
-        host_gains_figure(result.metrics, host=host, interval_level=result.level)
+        host_gains_figure(result.metrics, host=host, interval_level=result.confidence)
         for host in result.hosts
         if records(result.metrics, host=host)
     ]
@@ -65,5 +65,5 @@ def _cells(found: Sequence[Row], words: str, *, several: bool) -> dict[str, str]
     row = found[0]
     return {
         words: str(Estimate(row["value"], row["low"], row["high"])),
-        title: gap.signed() if gap.value == gap.value else "–",
+        title: gap.text(signed=True) if gap.value == gap.value else "–",
     }

@@ -116,9 +116,9 @@ def compare_host(
     names = tuple(dict.fromkeys(selections))
     _check(names, n_draws, weight, repeats)
     plan = Plan(made, names, data.options.k if k is None else k, n_draws, seed, weight)
-    yardstick = data.yardstick(metrics, bootstrap)
-    yardstick.require_some()
-    found = run_conditions(data, plan, chosen, yardstick)
+    evaluator = data.evaluator(metrics, bootstrap)
+    evaluator.require_some()
+    found = run_conditions(data, plan, chosen, evaluator)
     name = name_of(made)
     settings = {
         "k": plan.k,
@@ -135,14 +135,14 @@ def compare_host(
         return pd.DataFrame([{"category": data.category, "host": name, **row} for row in rows])
 
     return HostResult(
-        metrics=table(metric_rows(found.members, yardstick)),
-        contrasts=table(contrast_rows(found.members, names, yardstick)),
+        metrics=table(metric_rows(found.members, evaluator)),
+        contrasts=table(contrast_rows(found.members, names, evaluator)),
         costs=table(_cost_rows(data, found, repeats)),
         scales=table(found.scales),
         provenance=data.describe(
-            "hosts", {"hosts": {name: {**made.describe(), **settings}}}, yardstick
+            "hosts", {"hosts": {name: {**made.describe(), **settings}}}, evaluator
         ),
-        notes=data.absences(yardstick),
+        notes=data.absences(evaluator),
     )
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Float
 
 from lakeviz.errors import ConfigError
-from lakeviz.lake.paired_evaluator import Yardstick
+from lakeviz.lake.paired_evaluator import PairedEvaluator
 from lakeviz.metrics.measurement import Measurement
 
 KINDS: tuple[str, ...] = ("score", "forward", "weights")
@@ -103,11 +103,11 @@ class Knocked:
     maps: Mapping[str, Float[np.ndarray, "image row column"]]
     image_scores: Mapping[str, Float[np.ndarray, " image"]]
 
-    def measure(self, yardstick: Yardstick) -> dict[str, Measurement]:
+    def measure(self, evaluator: PairedEvaluator) -> dict[str, Measurement]:
         """Measure every part."""
-        measured = {part: yardstick.measure(maps) for part, maps in self.maps.items()}
+        measured = {part: evaluator.measure(maps) for part, maps in self.maps.items()}
         for part, scores in self.image_scores.items():
-            measured[part] = yardstick.measure_scores(scores)
+            measured[part] = evaluator.measure_scores(scores)
         return measured
 
 

@@ -36,7 +36,7 @@ _LOOKS = {
     "bottom_variance": Look(PALETTE[2], "dot", "square"),
     "variance_matched": Look(PALETTE[3], "dashdot", "triangle-up"),
 }
-_UNITS = {"margin": "image margin (deviations)"}
+_UNITS = {"cohens_d": "image Cohen's d"}
 _PANEL_HEIGHT, _NAME_HEIGHT, _SPREAD = 250, 24, 0.12
 Metrics = Sequence[tuple[str, str]]
 

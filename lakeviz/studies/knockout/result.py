@@ -10,8 +10,7 @@ import numpy as np
 import pandas as pd
 
 from lakeviz.errors import ConfigError
-from lakeviz.metrics import Bootstrap
-from lakeviz.metrics.estimates import Estimate, mean_over
+from lakeviz.metrics.estimates import Estimate, mean_over_categories
 from lakeviz.studies.base.result import StudyResult
 
 KIND_WORDS = {
@@ -131,30 +130,32 @@ class KnockoutResult(StudyResult):
         (change,) = estimates(rows, "change")
         intact, value = (float(rows[c].to_numpy()[0]) for c in ("intact", "value"))
         text = (
-            f"{name} changes from {intact:.3f} to {value:.3f}, by {change.signed()} "
+            f"{name} changes from {intact:.3f} to {value:.3f}, by {change.text(signed=True)} "
             f"(n = {rows['n_images'].to_numpy()[0]} images)"
         )
         if not contrast.empty:
             (gap,) = estimates(contrast, "difference")
             n_draws = contrast["n_draws"].to_numpy()[0]
             text += (
-                f", which is {gap.signed()} against {n_draws} random sets of {size} "
+                f", which is {gap.text(signed=True)} against {n_draws} random sets of {size} "
                 f"({_verdict(gap)})"
             )
         return text + tail
 
     def _across(self, rows: pd.DataFrame, contrast: pd.DataFrame, name: str, size: int) -> str:
-        bootstrap = Bootstrap(level=self.level, n_draws=2000)
-        change = mean_over(rows["change"].to_numpy(dtype=float), bootstrap)
-        text = f"{name} changes by {change.signed()} on average over {len(rows)} categories"
+        change = mean_over_categories(rows["change"].to_numpy(dtype=float), self.confidence)
+        text = (
+            f"{name} changes by {change.text(signed=True)} on average over {len(rows)} categories"
+        )
         if contrast.empty:
             return text
         gaps = estimates(contrast, "difference")
-        mean = mean_over(np.array([gap.value for gap in gaps]), bootstrap)
+        mean = mean_over_categories(np.array([gap.value for gap in gaps]), self.confidence)
         counts = [sum(gap.verdict == v for gap in gaps) for v in ("lower", "higher", "undecided")]
         return (
-            f"{text}, which is {mean.signed()} against {contrast['n_draws'].to_numpy()[0]} random "
-            f"sets of {size} ({_verdict(mean)}; by category: {counts[0]} lower, {counts[1]} "
+            f"{text}, which is {mean.text(signed=True)} against "
+            f"{contrast['n_draws'].to_numpy()[0]} random sets of {size} ({_verdict(mean)}; "
+            f"by category: {counts[0]} lower, {counts[1]} "
             f"higher, {counts[2]} undecided)"
         )
 

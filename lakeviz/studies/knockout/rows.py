@@ -8,12 +8,12 @@ from typing import Any
 
 import pandas as pd
 
-from lakeviz.lake.paired_evaluator import Yardstick
+from lakeviz.lake.paired_evaluator import PairedEvaluator
 from lakeviz.metrics.estimates import (
     Estimate,
-    against,
     difference,
-    estimate,
+    difference_to,
+    estimate_of,
     mean_estimate,
     n_below,
 )
@@ -32,7 +32,7 @@ class Measurer:
     """Measures conditions, each once however often it is asked for."""
 
     neurons: Neurons
-    yardstick: Yardstick
+    evaluator: PairedEvaluator
     found: dict[Condition, Measured] = field(default_factory=dict)
 
     def measure(self, conditions: Sequence[Condition]) -> list[Measured]:
@@ -41,7 +41,7 @@ class Measurer:
         for start in range(0, len(missing), _AT_ONCE):
             group = missing[start : start + _AT_ONCE]
             for condition, knocked in zip(group, self.neurons.engine.run(group), strict=True):
-                self.found[condition] = knocked.measure(self.yardstick)
+                self.found[condition] = knocked.measure(self.evaluator)
         return [self.found[c] for c in conditions]
 
     @property
@@ -54,7 +54,7 @@ class Measurer:
         engine = self.neurons.engine
         together: Callable[..., Iterator[Knocked]] | None = getattr(engine, "singles", None)
         if together is not None:
-            return [knocked.measure(self.yardstick) for knocked in together(point, channels)]
+            return [knocked.measure(self.evaluator) for knocked in together(point, channels)]
         return self.measure([(self.neurons.ablation(point, [c]),) for c in channels])
 
 
@@ -99,7 +99,7 @@ def curve_table(
         for part, metric, columns in _measured(measurer):
             members = [m[part] for m in order.members]
             intact = measurer.intact[part]
-            value, change = _level(members, intact, metric, measurer.yardstick)
+            value, change = _level(members, intact, metric, measurer.evaluator)
             rows.append(
                 {
                     **words,
@@ -111,7 +111,7 @@ def curve_table(
                     **change.columns("change"),
                     "intact": intact.values[metric],
                     "n_draws": len(members),
-                    "n_images": measurer.yardstick.n_images,
+                    "n_images": measurer.evaluator.n_images,
                     "reason": _reason(measurer, order, part),
                 }
             )
@@ -124,14 +124,14 @@ def contrast_table(
     """Knock-out by variance minus each control of the same size."""
     top = {order.size: order for order in orders if order.name == VARIANCE}
     rows = []
-    bootstrap = measurer.yardstick.bootstrap
+    bootstrap = measurer.evaluator.bootstrap
     for order in orders:
         if order.name == VARIANCE:
             continue
         own = top[order.size]
         for part, metric, columns in _measured(measurer):
             one, members = own.members[0][part], [m[part] for m in order.members]
-            gap = against(one, members, metric, bootstrap)
+            gap = difference_to(one, members, metric, bootstrap)
             control = mean_estimate(members, metric, bootstrap)
             same = set(order.conditions) == set(own.conditions)
             reason = _reason(measurer, own, part) or order.note
@@ -147,7 +147,7 @@ def contrast_table(
                     **{f"control_{n}": v for n, v in _named(control).items()},
                     "n_below": n_below(one, members, metric),
                     "n_draws": len(members),
-                    "n_images": measurer.yardstick.n_images,
+                    "n_images": measurer.evaluator.n_images,
                     "reason": "both knock out the same neurons" if same else reason,
                 }
             )
@@ -161,14 +161,14 @@ def _measured(measurer: Measurer) -> Iterator[tuple[str, Metric, dict[str, str]]
 
 
 def _level(
-    members: Sequence[Measurement], intact: Measurement, metric: Metric, yardstick: Yardstick
+    members: Sequence[Measurement], intact: Measurement, metric: Metric, evaluator: PairedEvaluator
 ) -> tuple[Estimate, Estimate]:
     """Value, and change from the intact detector."""
-    bootstrap = yardstick.bootstrap
+    bootstrap = evaluator.bootstrap
     if len(members) == 1:
         one = members[0]
-        return estimate(one, metric, bootstrap), difference(one, intact, metric, bootstrap)
-    higher = against(intact, members, metric, bootstrap)
+        return estimate_of(one, metric, bootstrap), difference(one, intact, metric, bootstrap)
+    higher = difference_to(intact, members, metric, bootstrap)
     change = Estimate(0.0 - higher.value, 0.0 - higher.high, 0.0 - higher.low)
     return mean_estimate(members, metric, bootstrap), change
 

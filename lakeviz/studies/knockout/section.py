@@ -7,8 +7,7 @@ from collections.abc import Iterator
 import pandas as pd
 import plotly.graph_objects as go
 
-from lakeviz.metrics import Bootstrap
-from lakeviz.metrics.estimates import mean_over
+from lakeviz.metrics.estimates import mean_over_categories
 from lakeviz.plots.difference_plot import CONTROL_NAMES
 from lakeviz.studies.knockout import KnockoutResult
 from lakeviz.studies.knockout.figures import (
@@ -25,7 +24,7 @@ _CATEGORIES, _ROWS = 3, 12  # categories whose curves are drawn; rows of the sma
 
 def figures(result: KnockoutResult) -> list[go.Figure]:
     """Per kind and mode: contrasts at the declared size, then curves; per kind single neurons."""
-    made, level = [], result.level
+    made, level = [], result.confidence
     for kind, mode in result.runs:
         found = {"kind": kind, "mode": mode, "part": result.part_of(kind)}
         contrasts = where(result.contrasts, **found, size=result.size_of(kind, mode))
@@ -45,11 +44,11 @@ def _single(result: KnockoutResult) -> Iterator[go.Figure]:
         for category in result.categories[:_CATEGORIES]:
             found = {"kind": kind, "category": category, "part": result.part_of(kind)}
             table = where(result.neurons, **found)
-            for level, metric in (("image", "margin"), ("pixel", "aupro")):
+            for level, metric in (("image", "cohens_d"), ("pixel", "aupro")):
                 rows = where(table, level=level, metric=metric)
                 if not rows.empty:
                     yield neuron_importance_figure(
-                        rows, level=level, metric=metric, interval_level=result.level
+                        rows, level=level, metric=metric, interval_level=result.confidence
                     )
 
 
@@ -81,6 +80,5 @@ def headline(result: KnockoutResult) -> pd.DataFrame:
 def _mean(result: KnockoutResult, table: pd.DataFrame, name: str) -> str:
     """One category's estimate, or the mean over categories."""
     if len(table) == 1:
-        return estimates(table, name)[0].signed()
-    bootstrap = Bootstrap(level=result.level)
-    return mean_over(table[name].to_numpy(dtype=float), bootstrap).signed()
+        return estimates(table, name)[0].text(signed=True)
+    return mean_over_categories(table[name].to_numpy(dtype=float), result.confidence).text(signed=True)

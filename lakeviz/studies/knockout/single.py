@@ -65,7 +65,7 @@ def neuron_tables(
 def _single_rows(
     measurer: Measurer, single: Single, found: Measured, words: Mapping[str, Any]
 ) -> Iterator[dict[str, Any]]:
-    engine, bootstrap = measurer.neurons.engine, measurer.yardstick.bootstrap
+    engine, bootstrap = measurer.neurons.engine, measurer.evaluator.bootstrap
     condition = (measurer.neurons.ablation(single.point, [single.channel]),)
     for part, measurement in found.items():
         intact = measurer.intact[part]
@@ -84,7 +84,7 @@ def _single_rows(
                 "value": measurement.values[level, metric],
                 **change.columns("change"),
                 "importance": intact.values[level, metric] - measurement.values[level, metric],
-                "n_images": measurer.yardstick.n_images,
+                "n_images": measurer.evaluator.n_images,
                 "reason": engine.impossible(condition, part),
             }
 
@@ -107,7 +107,7 @@ def _correlations(
             draws = np.array([intact.draws[metric] - m[part].draws[metric] for m in measured])
             for group, keep in groups.items():
                 rho, p_value, reason = rank_correlation(
-                    variance[keep], value[keep], draws[keep], measurer.yardstick.bootstrap
+                    variance[keep], value[keep], draws[keep], measurer.evaluator.bootstrap
                 )
                 yield {
                     **words,
@@ -119,7 +119,7 @@ def _correlations(
                     **rho.columns(),
                     "p_value": p_value,
                     "n_neurons": int(keep.sum()),
-                    "n_images": measurer.yardstick.n_images,
+                    "n_images": measurer.evaluator.n_images,
                     "reason": reason,
                 }
 
@@ -158,5 +158,5 @@ def rank_correlation(
     length = np.sqrt((picks * x**2).sum(0) * (picks * y**2).sum(0))
     products = (picks * x * y).sum(0)
     drawn = np.divide(products, length, out=np.zeros_like(products), where=length > 1e-9)
-    interval = quantile_interval(drawn, bootstrap.level)
+    interval = quantile_interval(drawn, bootstrap.confidence)
     return Estimate(rho, *interval), p_value, ""

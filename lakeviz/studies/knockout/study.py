@@ -101,13 +101,13 @@ def knockout(
             raise ConfigError(f"{name} must be one of {', '.join(known)}, not {value!r}")
     controls = check_controls(controls, n_draws)
     reference = _REFERENCES[kind] if reference is None else reference
-    yardstick = data.yardstick(metrics, bootstrap)
-    yardstick.require_some()
+    evaluator = data.evaluator(metrics, bootstrap)
+    evaluator.require_some()
     engine = _engine(data, kind, base, parts, _Place(tokens, reference, point, seed))
     choices = {"tokens": tokens, "reference": reference} if kind == "forward" else {}
     neurons = Neurons.of(engine, data, choices)
     chosen = check_sizes(sizes, neurons.n_candidates, data.options.k)
-    measurer = Measurer(neurons, yardstick)
+    measurer = Measurer(neurons, evaluator)
     words = {"category": data.category, "kind": kind}
     orders = measure_orders(measurer, chosen, mode, controls, n_draws, seed)
     with_mode = {**words, "mode": mode}
@@ -128,8 +128,8 @@ def knockout(
         curves=curve_table(measurer, orders, with_mode),
         neurons=alone[0],
         correlation=alone[1],
-        provenance=data.describe("knockout", {run_name(kind, mode): settings}, yardstick),
-        notes=[*data.absences(yardstick), *_notes(data, neurons, single)],
+        provenance=data.describe("knockout", {run_name(kind, mode): settings}, evaluator),
+        notes=[*data.absences(evaluator), *_notes(data, neurons, single)],
     )
 
 

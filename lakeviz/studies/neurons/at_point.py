@@ -9,7 +9,7 @@ import pandas as pd
 import torch
 from jaxtyping import Bool, Int
 
-from lakeviz.lake.paired_evaluator import Yardstick
+from lakeviz.lake.paired_evaluator import PairedEvaluator
 from lakeviz.studies.base.captured import StudyData
 from lakeviz.studies.neurons.example_patches import driving_patches, histogram_table
 from lakeviz.studies.neurons.measures import (
@@ -55,7 +55,7 @@ class Found:
 def study_point(
     data: StudyData,
     choice: Choice,
-    yardstick: Yardstick,
+    evaluator: PairedEvaluator,
     *,
     deviation: str,
     share: float,
@@ -66,7 +66,7 @@ def study_point(
     own = Deviation.fit(data, point, deviation)
     truth = PatchTruth.of(data.truth, data.grids[point], share)
     obstacle = truth.obstacle
-    sample = None if obstacle else PatchSample.of(truth, yardstick.bootstrap)
+    sample = None if obstacle else PatchSample.of(truth, evaluator.bootstrap)
     drawn: list[dict[str, Drawn]] = []
     single: list[dict[str, float]] = []
     histograms, patches = [], []
@@ -78,7 +78,7 @@ def study_point(
             values = activation.numpy()
             maps = deviations.reshape(len(values), *data.grids[point])
             found, p_values = (
-                of_measurement(yardstick.measure(maps)),
+                of_measurement(evaluator.measure(maps)),
                 dict.fromkeys(P_VALUES, np.nan),
             )
             if sample is not None:
@@ -91,10 +91,10 @@ def study_point(
             top = driving_patches(values, deviations, truth, data.test.sample_ids, columns, n_top)
             patches.append(_named(top, point, channel))
     measures = stacked(drawn)
-    channels, trend = _all_channels(data, choice, own, yardstick)
+    channels, trend = _all_channels(data, choice, own, evaluator)
     return Found(
         point,
-        _tested(choice, own, measures, single, yardstick, truth),
+        _tested(choice, own, measures, single, evaluator, truth),
         channels,
         trend,
         pd.concat(histograms, ignore_index=True),
@@ -115,14 +115,14 @@ def _tested(
     deviation: Deviation,
     measures: dict[str, NeuronMeasures],
     single: list[dict[str, float]],
-    yardstick: Yardstick,
+    evaluator: PairedEvaluator,
     truth: PatchTruth,
 ) -> pd.DataFrame:
     """The main table: one row per neuron under test."""
     table = choice.frame(choice.tested)
     table["constant"] = deviation.constant.numpy()[choice.tested]
-    level = yardstick.bootstrap.level
-    names = [f"{lv}_{metric}" for lv, metric in yardstick.metrics] + list(EFFECTS)
+    level = evaluator.bootstrap.confidence
+    names = [f"{lv}_{metric}" for lv, metric in evaluator.metrics] + list(EFFECTS)
     for name in names:
         if name in measures:
             made = pd.DataFrame([e.columns(name) for e in measures[name].estimates(level)])
@@ -136,7 +136,7 @@ def _tested(
     table["n_normal_images"] = len(truth.normal_images)
     table["n_defect_images"] = len(truth.defect_images)
     table["n_defect_patches"] = truth.n_defect
-    table["reason"] = _reason(yardstick, truth)
+    table["reason"] = _reason(evaluator, truth)
     return table
 
 
@@ -145,11 +145,11 @@ def _directions(table: pd.DataFrame) -> Int[np.ndarray, " neuron"]:
     return np.select([low > 0, high < 0], ["raised", "lowered"], "undecided")
 
 
-def _reason(yardstick: Yardstick, truth: PatchTruth) -> str:
+def _reason(evaluator: PairedEvaluator, truth: PatchTruth) -> str:
     """Why columns of the main table are empty; the same for every neuron."""
-    asked = {level for level, _ in yardstick.metrics}
+    asked = {level for level, _ in evaluator.metrics}
     said = [
-        f"no {level} columns: {why}" for level, why in yardstick.reasons.items() if level in asked
+        f"no {level} columns: {why}" for level, why in evaluator.reasons.items() if level in asked
     ]
     if truth.obstacle:
         said.append(f"no patch columns and effect sizes: {truth.obstacle}")
@@ -159,24 +159,24 @@ def _reason(yardstick: Yardstick, truth: PatchTruth) -> str:
 
 
 def _all_channels(
-    data: StudyData, choice: Choice, deviation: Deviation, yardstick: Yardstick
+    data: StudyData, choice: Choice, deviation: Deviation, evaluator: PairedEvaluator
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Image AUROC of every channel of the point, and whether it goes with the variance."""
     table = choice.frame(np.arange(data.n_channels(choice.point)))
-    n_images = yardstick.n_images
+    n_images = evaluator.n_images
     row = {"point": choice.point, "measure": "spearman_variance_image_auroc"}
-    reason = yardstick.reasons.get("image", "")
+    reason = evaluator.reasons.get("image", "")
     value = low = high = np.nan
     table["image_auroc"] = np.nan
     if not reason:
         scores = image_scores(data, choice.point, deviation)
-        found = image_aurocs(scores, yardstick.truth.labels, yardstick.bootstrap)
+        found = image_aurocs(scores, evaluator.truth.labels, evaluator.bootstrap)
         table["image_auroc"] = found.values
-        made = rank_correlation(choice.variance, found, yardstick.bootstrap)
+        made = rank_correlation(choice.variance, found, evaluator.bootstrap)
         if made is None:
             reason = CONSTANT_VARIANCES
         else:
             value, low, high = made.value, made.low, made.high
-    table["n_images"], table["reason"] = n_images, yardstick.reasons.get("image", "")
+    table["n_images"], table["reason"] = n_images, evaluator.reasons.get("image", "")
     row |= {"value": value, "low": low, "high": high, "n_channels": len(table)}
     return table, pd.DataFrame([row | {"n_images": n_images, "reason": reason}])

@@ -12,7 +12,12 @@ import pandas as pd
 from jaxtyping import Float
 
 from lakeviz.metrics import Bootstrap
-from lakeviz.metrics.estimates import NOT_MEASURED, Estimate, mean_over, quantile_interval
+from lakeviz.metrics.estimates import (
+    NOT_MEASURED,
+    Estimate,
+    mean_over_categories,
+    quantile_interval,
+)
 from lakeviz.studies.neurons.measures import NeuronMeasures
 from lakeviz.tables import equals, is_measured, numbers
 
@@ -100,7 +105,7 @@ def mean_of_categories(gaps: Float[np.ndarray, " category"], bootstrap: Bootstra
     gaps = gaps[np.isfinite(gaps)]
     if len(gaps) < FEWEST_CATEGORIES:
         return Estimate(float(gaps.mean()) if len(gaps) else np.nan, np.nan, np.nan)
-    return mean_over(gaps, bootstrap)
+    return mean_over_categories(gaps, bootstrap.confidence)
 
 
 def compared_rows(

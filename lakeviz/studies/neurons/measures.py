@@ -62,7 +62,7 @@ class NeuronMeasures:
 
 
 def of_measurement(measured: Measurement) -> dict[str, Drawn]:
-    """Name the metrics of a yardstick as columns: ``image_auroc``, ``pixel_auroc``."""
+    """Name the metrics of a evaluator as columns: ``image_auroc``, ``pixel_auroc``."""
     return {
         f"{level}_{name}": Drawn(value, measured.draws[level, name])
         for (level, name), value in measured.values.items()
@@ -108,7 +108,7 @@ def image_aurocs(
     labels: Int[np.ndarray, " image"],
     bootstrap: Bootstrap,
 ) -> NeuronMeasures:
-    """Image AUROC of every channel, on the resamples of the yardstick."""
+    """Image AUROC of every channel, on the resamples of the evaluator."""
     anomalous = labels.astype(bool)
     n1, n0 = int(anomalous.sum()), int((~anomalous).sum())
     ranks = rankdata(scores, axis=1)[:, anomalous].sum(axis=1)
@@ -128,13 +128,13 @@ def rank_correlation(
     """
     n = len(x)
     generator = np.random.default_rng([bootstrap.seed, n])
-    picks = generator.multinomial(n, np.full(n, 1 / n), size=bootstrap.n_draws)
+    picks = generator.multinomial(n, np.full(n, 1 / n), size=bootstrap.n_resamples)
     ranked = rankdata(x)[None]
     value = _correlation(ranked, rankdata(measures.values)[None], np.ones((1, n)))
     draws = _correlation(ranked, rankdata(measures.draws.T, axis=1), picks.astype(float))
     if not (np.isfinite(value).all() and np.isfinite(draws).all()):
         return None
-    return Estimate(float(value[0]), *quantile_interval(draws, bootstrap.level))
+    return Estimate(float(value[0]), *quantile_interval(draws, bootstrap.confidence))
 
 
 def _correlation(

@@ -81,8 +81,7 @@ class NeuronsResult(StudyResult):
     @property
     def bootstrap(self) -> Bootstrap:
         """Of intervals over categories."""
-        n_draws = int(self.provenance.get("bootstrap", {}).get("n_draws", 1000))
-        return Bootstrap(self.level, n_draws)
+        return Bootstrap.from_plain(self.provenance.get("bootstrap"))
 
     def overall(self) -> pd.DataFrame:
         """Rows of ``groups`` that hold for each category as a whole: the mean of its points."""
@@ -124,7 +123,7 @@ class NeuronsResult(StudyResult):
         selected, n_selected, random, n_random = counts
         beside = f", beside {random} of {n_random} random ones" if n_random else ""
         return (
-            f"The {100 * self.level:g} % interval of the {spoken} lies above 0.5 for {selected} of "
+            f"The {100 * self.confidence:g} % interval of the {spoken} lies above 0.5 for {selected} of "
             f"{n_selected} selected neurons{beside}."
         )
 
@@ -140,11 +139,11 @@ class NeuronsResult(StudyResult):
         if len(table) == 1:
             gap = Estimate(float(gaps[0]), float(low[0]), float(high[0]))
             over = f"{n_images}, interval over images and neurons"
-            return f"{said} {gap.signed()} ({over}): {_VERDICTS[gap.verdict]}."
+            return f"{said} {gap.text(signed=True)} ({over}): {_VERDICTS[gap.verdict]}."
         gap = mean_of_categories(gaps, self.bootstrap)
         over = f"{len(table)} categories, {n_images}"
         if np.isfinite(gap.low):
-            over, shown = f"{over}, interval over categories", gap.signed()
+            over, shown = f"{over}, interval over categories", gap.text(signed=True)
         else:
             over, shown = f"{over}, too few for an interval over categories", f"{gap.value:+.3f}"
         return (
@@ -164,7 +163,7 @@ class NeuronsResult(StudyResult):
             n_channels = int(numbers(table, "n_channels")[0])
             return (
                 f"Over all {n_channels} channels, variance and image AUROC have rank correlation "
-                f"{own.signed()} (interval over images and channels): {verdict}."
+                f"{own.text(signed=True)} (interval over images and channels): {verdict}."
             )
         where = "points" if len(self.categories) == 1 else "points and categories"
         up, down = (low > 0).sum(), (high < 0).sum()

@@ -39,7 +39,7 @@ def figures(result: NeuronsResult) -> list[go.Figure]:
         if len(table) and np.isfinite(numbers(table, "difference")).any():
             made.append(
                 neuron_differences_figure(
-                    result.groups, measure=measure, interval_level=result.level
+                    result.groups, measure=measure, interval_level=result.confidence
                 )
             )
     for category in categories[:_PER_CATEGORY]:
@@ -74,7 +74,7 @@ def headline(result: NeuronsResult) -> pd.DataFrame:
 
 
 def _detail(result: NeuronsResult, category: str) -> list[go.Figure]:
-    level, made = result.level, []
+    level, made = result.confidence, []
     measured = set(result.groups["measure"])
     for measure in ("image_auroc", "pixel_auroc"):
         if measure in measured:
@@ -154,7 +154,7 @@ def _mean(values: np.ndarray) -> str:
 def _signed(gap: Estimate) -> str:
     if not np.isfinite(gap.value):
         return "–"
-    said = gap.signed() if np.isfinite(gap.low) else f"{gap.value:+.3f}"
+    said = gap.text(signed=True) if np.isfinite(gap.low) else f"{gap.value:+.3f}"
     return said.replace("-", "−")
 
 

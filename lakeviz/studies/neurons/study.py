@@ -88,19 +88,19 @@ def neurons(
     check_deviation(deviation)
     if n_top < 1:
         raise ConfigError(f"n_top must be at least 1, not {n_top}")
-    yardstick = data.yardstick(metrics, bootstrap)
-    yardstick.require_some()
+    evaluator = data.evaluator(metrics, bootstrap)
+    evaluator.require_some()
     k = data.options.k if k is None else k
     chosen = choose(data, k, selector, n_random, seed)
     found = [
-        study_point(data, c, yardstick, deviation=deviation, share=coverage, n_top=n_top)
+        study_point(data, c, evaluator, deviation=deviation, share=coverage, n_top=n_top)
         for c in chosen.values()
     ]
     table = _join([f.tested for f in found], data.category)
     for p, q in P_VALUES.items():
         table.insert(list(table.columns).index(p) + 1, q, benjamini_hochberg(table[p].to_numpy()))
     patches = _join([f.patches for f in found], data.category)
-    notes = data.absences(yardstick) + _notes(data, found, table, deviation)
+    notes = data.absences(evaluator) + _notes(data, found, table, deviation)
     patches["crop"] = None
     if crops:
         notes += _add_crops(data, table, patches)
@@ -122,7 +122,7 @@ def neurons(
         trend=_join([f.trend for f in found], data.category),
         histograms=_join([f.histograms for f in found], data.category),
         patches=patches,
-        provenance=data.describe(NeuronsResult.name, settings, yardstick),
+        provenance=data.describe(NeuronsResult.name, settings, evaluator),
         notes=notes,
     )
 
@@ -149,7 +149,7 @@ def _groups(
         | {"n_selected": sizes[point][0], "n_random": sizes[point][1]}
         | {"n_images": len(data.truth.labels)}
         for point, of_point in compared.items()
-        for row in compared_rows(of_point, bootstrap.level) + counted[point]
+        for row in compared_rows(of_point, bootstrap.confidence) + counted[point]
     ]
     reasons = [row.pop("reason") for row in made]
     return pd.DataFrame(made).assign(reason=reasons)

@@ -43,7 +43,7 @@ def figures(result: OverlapResult) -> list[go.Figure]:
                 where(result.shared, **fixed),
                 title=f"Neurons that several select: {said}",
                 of=of,
-                level=result.level,
+                level=result.confidence,
             )
         )
         order = None if leaves.empty else leaves.sort_values("position")["name"].tolist()

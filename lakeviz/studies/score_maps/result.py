@@ -52,7 +52,7 @@ class ScoredMaps(StudyResult):
             defective = sum(row["label"] for row in images)
             said.append(
                 f"{category}: {', '.join(parts) or 'no metric is defined'} on {len(images)} "
-                f"images, {defective} of them defective; intervals are {100 * self.level:g} % "
+                f"images, {defective} of them defective; intervals are {100 * self.confidence:g} % "
                 "bootstrap over images."
             )
         return " ".join(said)

@@ -16,9 +16,9 @@ import numpy as np
 
 from lakeviz.errors import StoreError
 from lakeviz.lake import get_selector
-from lakeviz.lake.paired_evaluator import Yardstick
+from lakeviz.lake.paired_evaluator import PairedEvaluator
 from lakeviz.metrics import Bootstrap
-from lakeviz.metrics.estimates import NOT_MEASURED, against, estimate
+from lakeviz.metrics.estimates import NOT_MEASURED, difference_to, estimate_of
 from lakeviz.metrics.measurement import Measurement, Metric, metric_columns
 from lakeviz.runs.storage import read_json, write_json
 from lakeviz.studies.base.captured import StudyData
@@ -141,9 +141,9 @@ class _Bench:
         self.failed: dict[str, Exception] = {}
 
     @cached_property
-    def yardstick(self) -> Yardstick:
-        """The yardstick of all of them: their draws are paired."""
-        return self.group.data.yardstick(self.group.metrics, self.group.bootstrap)
+    def evaluator(self) -> PairedEvaluator:
+        """The evaluator of all of them: their draws are paired."""
+        return self.group.data.evaluator(self.group.metrics, self.group.bootstrap)
 
     def cell(self, selector: str, digest: str) -> Outcome:
         """Measure, compare and write one cell."""
@@ -184,14 +184,14 @@ class _Bench:
             seeds += range(start, start + group.random_draws - 1)
         chosen = [data.select(data.options.k, selector, seed) for seed in seeds]
         maps = data.visual_maps(data.branches(chosen))
-        return [self.yardstick.measure(data.fuse(one)) for one in maps]
+        return [self.evaluator.measure(data.fuse(one)) for one in maps]
 
     def _rows(self, members: Sequence[Measurement]) -> list[dict[str, Any]]:
         rows = []
         for metric, named in metric_columns(self.group.metrics):
             found = NOT_MEASURED
             if metric in members[0].values:
-                found = estimate(members[0], metric, self.group.bootstrap)
+                found = estimate_of(members[0], metric, self.group.bootstrap)
             rows.append(named | _plain(found.columns()) | self._counted(metric))
         return rows
 
@@ -207,14 +207,14 @@ class _Bench:
                 counted["reason"] = f"{reference}: {failure(self.failed[reference])}"
             elif metric in one[0].values:
                 value = one[0].values[metric]
-                gap = against(one[0], members, metric, self.group.bootstrap)
+                gap = difference_to(one[0], members, metric, self.group.bootstrap)
             compared = {"value": value, "control_mean": mean, **gap.columns("difference")}
             rows.append(named | _plain(compared) | counted)
         return rows
 
     def _counted(self, metric: Metric) -> dict[str, Any]:
-        reasons = self.yardstick.reasons
-        return {"n_images": self.yardstick.n_images, "reason": reasons.get(metric[0], "")}
+        reasons = self.evaluator.reasons
+        return {"n_images": self.evaluator.n_images, "reason": reasons.get(metric[0], "")}
 
 
 def _plain(numbers: Mapping[str, float]) -> dict[str, float | None]:

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from lakeviz.metrics import Bootstrap
-from lakeviz.metrics.estimates import NOT_MEASURED, Estimate, mean_over
+from lakeviz.metrics.estimates import NOT_MEASURED, Estimate, mean_over_categories
 
 Row = Mapping[Any, Any]
 
@@ -93,8 +93,12 @@ def _of_axis(
         reason = f"measured at {counts[value]} of {len(settings)} settings"
         if value in kept and n_whole:
             place = kept.index(value)
-            mean = mean_over(means[:, place], bootstrap)
-            gap = mean_over(means[:, place] - means[:, 0], bootstrap) if place else _SELF
+            mean = mean_over_categories(means[:, place], bootstrap.confidence)
+            gap = (
+                mean_over_categories(means[:, place] - means[:, 0], bootstrap.confidence)
+                if place
+                else _SELF
+            )
             reason = "a single unit (category and seed) has no interval" if len(means) == 1 else ""
         elif value in kept:
             reason = "at no setting are all values of the axis measured"
@@ -133,7 +137,7 @@ def contrast_means(contrasts: pd.DataFrame, bootstrap: Bootstrap) -> dict[str, d
             units.setdefault(tuple(row[n] for n in UNITS), []).append(row["difference"])
         means = np.array([np.mean(units[unit]) for unit in sorted(units, key=str)])
         found[control] = {
-            "estimate": mean_over(means, bootstrap),
+            "estimate": mean_over_categories(means, bootstrap.confidence),
             "n_units": len(means),
             "n": len(own),
             "above": sum(row["difference_low"] > 0 for row in own),

@@ -74,7 +74,7 @@ class SweepResult(StudyResult):
     @property
     def bootstrap(self) -> Bootstrap:
         """Settings of the intervals."""
-        return Bootstrap(**self.provenance["bootstrap"])
+        return Bootstrap.from_plain(self.provenance["bootstrap"])
 
     @property
     def main_metric(self) -> tuple[str, str] | None:
@@ -145,7 +145,7 @@ def _signed(gap: Estimate) -> str:
     if math.isnan(gap.low):
         return f"{gap.value:+.3f} (a single unit: no interval)"
     undecided = ", undecided" if gap.verdict == "undecided" else ""
-    return f"{gap.signed()}{undecided}"
+    return f"{gap.text(signed=True)}{undecided}"
 
 
 def _of(table: pd.DataFrame, metric: tuple[str, str]) -> pd.DataFrame:
@@ -252,7 +252,7 @@ def _provenance(
         own["test"] = view.provenance["test"]
         ids = view.provenance["fit"]["sample_ids"]
         own.setdefault("fit", {})[f"shots={cell.values['shots']}, seed={cell.values['seed']}"] = ids
-        made = made or {"conventions": view.yardstick(spec.metrics).conventions.to_dict()}
+        made = made or {"conventions": view.evaluator(spec.metrics).conventions.to_dict()}
     return {
         "study": SweepResult.name,
         "settings": as_plain(settings),
@@ -279,7 +279,7 @@ def _notes(result: SweepResult, views: Mapping[int, StudyData], spec: SweepSpec)
             notes.append(f"{len(reasons) - _SHOWN_REASONS} more reasons are in the table of cells")
     by_category = {view.category: view for view in views.values()}
     for view in by_category.values():
-        notes += view.absences(view.yardstick(spec.metrics))
+        notes += view.absences(view.evaluator(spec.metrics))
     if spec.reference is None:
         notes.append("no controls: the axis selector does not hold variance and others")
     return notes

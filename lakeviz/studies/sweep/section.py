@@ -36,7 +36,7 @@ def figures(result: SweepResult) -> list[go.Figure]:
             x=x,
             series=series,
             panel=rest[0] if rest else None,
-            interval_level=result.level,
+            interval_level=result.confidence,
         )
     ]
     if len(varied) > 1:
@@ -49,7 +49,7 @@ def figures(result: SweepResult) -> list[go.Figure]:
                 **shown,
                 reference=result.settings["reference"],
                 varied=[axis for axis in varied if axis != "selector"],
-                interval_level=result.level,
+                interval_level=result.confidence,
             )
         )
     if len(varied) > 1:

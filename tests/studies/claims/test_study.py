@@ -9,8 +9,7 @@ import pytest
 from worlds import POINT, World
 
 from lakeviz.errors import ConfigError, MetricError
-from lakeviz.metrics import Bootstrap
-from lakeviz.metrics.estimates import mean_over
+from lakeviz.metrics.estimates import mean_over_categories
 from lakeviz.studies.base.registry import load_study
 from lakeviz.studies.claims import CLAIMS, Case, ClaimSettings, ClaimsResult, judge_claims
 from lakeviz.studies.claims.figures import claims_by_point_figure, claims_figure
@@ -62,7 +61,7 @@ def test_corrected_intervals_hold_the_uncorrected_ones(several):
 def test_intervals_are_over_categories_where_there_are_several(several):
     row = several.parts.set_index("name").loc["knockout_hurts"]
     own = several.effects[several.effects["name"] == "knockout_hurts"]
-    expected = mean_over(own["value"].to_numpy(), Bootstrap(1 - 0.05 / N_PARTS))
+    expected = mean_over_categories(own["value"].to_numpy(), 1 - 0.05 / N_PARTS)
     assert row["interval_over"] == "categories"
     assert (row["value"], row["corrected_low"]) == pytest.approx((expected.value, expected.low))
     assert several.parts.set_index("name").loc["overlaps", "n_categories"] == 3
@@ -180,8 +179,8 @@ def test_settings_out_of_range():
         ClaimSettings(fits=0)
     with pytest.raises(ConfigError, match="confidence lies between 0 and 1"):
         ClaimSettings(confidence=1.0)
-    with pytest.raises(ConfigError, match="not by image:margin"):
-        ClaimSettings(metric=("image", "margin"))
+    with pytest.raises(ConfigError, match="not by image:cohens_d"):
+        ClaimSettings(metric=("image", "cohens_d"))
 
 
 def test_one_class_only_is_refused():

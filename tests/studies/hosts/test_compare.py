@@ -26,7 +26,7 @@ from lakeviz.studies.hosts.scoring import HostMaps, Scale, folds, host_scale
 from lakeviz.studies.hosts.section import headline
 from lakeviz.tables import records
 
-FEW = Bootstrap(n_draws=200)
+FEW = Bootstrap(n_resamples=200)
 QUICK = {"bootstrap": FEW, "repeats": 1, "n_draws": 3}
 
 
@@ -48,7 +48,7 @@ def test_restricting_is_the_host_on_those_channels(planted, energy):
     ]
     normal, test = (torch.cat([part[i] for part in parts], -1).numpy() for i in (0, 1))
     maps = ((test - normal.mean((0, 1))) ** 2).sum(-1).reshape(-1, 4, 4)
-    wanted = data.yardstick(bootstrap=FEW).measure(maps).values
+    wanted = data.evaluator(bootstrap=FEW).measure(maps).values
     for level, metric in (("image", "auroc"), ("pixel", "auroc"), ("pixel", "aupro")):
         found = row(
             result.metrics, mode="restrict", selector="variance", level=level, metric=metric

@@ -18,7 +18,7 @@ from lakeviz.report.sections.studies import study_figures
 from lakeviz.studies.score_maps import ScoredMaps, save_predictions, score_maps
 from lakeviz.studies.score_maps.section import headline
 
-FEW = Bootstrap(n_draws=50)
+FEW = Bootstrap(n_resamples=50)
 
 
 @pytest.fixture

@@ -21,7 +21,7 @@ def _measure(case: Case) -> Mapping[str, Effect]:
     engine = ScoreEngine(case.data, base="all", parts=("visual",))
     chosen = [*case.select("variance"), *case.select("random")]
     knocked = engine.run([_condition(selections) for selections in chosen])
-    top, *random = (case.yardstick.measure(one.maps["visual"]) for one in knocked)
+    top, *random = (case.evaluator.measure(one.maps["visual"]) for one in knocked)
     return {_PART: over(top, random, case.settings.metric, case.settings.bootstrap).negated()}
 
 

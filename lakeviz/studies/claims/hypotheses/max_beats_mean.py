@@ -14,7 +14,7 @@ _PART = "minus_mean"
 
 def _measure(case: Case) -> Mapping[str, Effect]:
     flat = case.top_maps.reshape(len(case.top_maps), -1)
-    highest, mean = (case.yardstick.measure_scores(s) for s in (flat.max(1), flat.mean(1)))
+    highest, mean = (case.evaluator.measure_scores(s) for s in (flat.max(1), flat.mean(1)))
     bootstrap = case.settings.bootstrap
     return {_PART: over(highest, [mean], IMAGE_AUROC, bootstrap, headroom=SMALLEST_EFFECT)}
 

@@ -24,7 +24,7 @@ def _measure(case: Case) -> Mapping[str, Effect]:
     selectors = ("variance", "random")
     plan = Plan(get_host(host), selectors, case.k, settings.n_draws, settings.seed, _WEIGHT)
     try:
-        members = run_conditions(case.data, plan, (ADD,), case.yardstick).members
+        members = run_conditions(case.data, plan, (ADD,), case.evaluator).members
     except HostError as error:
         return _absent(str(error))
     (top,) = members[ADD, "variance"]

@@ -19,7 +19,7 @@ def _measure(case: Case) -> Mapping[str, Effect]:
         return {_HELPS: absent, _HURTS: absent}
     settings = case.settings
     light, heavy = (
-        case.yardstick.measure(case.data.fuse(case.top_maps, weight)) for weight in (WEIGHT, HEAVY)
+        case.evaluator.measure(case.data.fuse(case.top_maps, weight)) for weight in (WEIGHT, HEAVY)
     )
     room, metric, bootstrap = SMALLEST_EFFECT, settings.metric, settings.bootstrap
     return {

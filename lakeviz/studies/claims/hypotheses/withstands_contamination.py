@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from lakeviz.errors import DataError
-from lakeviz.metrics.estimates import one_of
+from lakeviz.metrics.estimates import random_member
 from lakeviz.studies.claims.case import Case
 from lakeviz.studies.claims.claim import SMALLEST_EFFECT, Claim, Part, by_category
 from lakeviz.studies.claims.effects import Effect, Pooled
@@ -41,22 +41,22 @@ def _measure(case: Case) -> Mapping[str, Effect]:
         return {_PART: Effect.absent(str(error))}
     kept = kept_images(data, plan)
     keep = np.isin(np.arange(len(data.test)), kept)
-    yardstick = replace(
-        data.yardstick((settings.metric,), settings.bootstrap),
+    evaluator = replace(
+        data.evaluator((settings.metric,), settings.bootstrap),
         truth=data.truth.where(keep),
         sizes=[data.sizes[i] for i in kept],
     )
-    if settings.metric not in yardstick.measured:
+    if settings.metric not in evaluator.measured:
         return {_PART: Effect.absent("the metric is not defined for these images")}
     fits = [
         DrawFits(data, draw, ["variance"], settings.seed + i) for i, draw in enumerate(plan.draws)
     ]
-    found = [fit.measure([clean, dirty], kept, yardstick) for fit in fits]
+    found = [fit.measure([clean, dirty], kept, evaluator) for fit in fits]
     if min(m.values[settings.metric] for one in found for m in one.values()) > 1 - 1e-9:
         return {_PART: Effect.absent("all fits are at the ceiling of the metric on these images")}
     changes = gaps([one[dirty] for one in found], [one[clean] for one in found])
     value = float(np.mean([change.values[settings.metric] for change in changes]))
-    draws = one_of(changes, settings.metric, settings.bootstrap)
+    draws = random_member(changes, settings.metric, settings.bootstrap)
     return {_PART: Effect(value, draws, len(kept), len(changes))}
 
 

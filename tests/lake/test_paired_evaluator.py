@@ -1,4 +1,4 @@
-"""The yardstick against the metric functions it stands on."""
+"""The evaluator against the metric functions that it is built on."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import pytest
 
 from lakeviz.errors import ConfigError, MetricError
 from lakeviz.lake.ground_truth import Truth
-from lakeviz.lake.paired_evaluator import Yardstick
+from lakeviz.lake.paired_evaluator import PairedEvaluator
 from lakeviz.lake.score_maps import ImageScoreRule, upsample
 from lakeviz.metrics import (
     Bootstrap,
@@ -39,9 +39,9 @@ def maps():
 
 
 def test_values_and_intervals_are_those_of_the_metrics(truth, maps):
-    bootstrap = Bootstrap(n_draws=200, seed=3)
-    yardstick = Yardstick(truth, map_size=(16, 16), bootstrap=bootstrap)
-    a, b = (yardstick.measure(m) for m in maps)
+    bootstrap = Bootstrap(n_resamples=200, seed=3)
+    evaluator = PairedEvaluator(truth, map_size=(16, 16), bootstrap=bootstrap)
+    a, b = (evaluator.measure(m) for m in maps)
     scores = [m.reshape(N, -1).max(1) for m in maps]
     assert a.values["image", "auroc"] == auroc(scores[0], truth.labels)
     expected = image_intervals(scores[0], truth.labels, ("auroc",), bootstrap)["auroc"]
@@ -56,40 +56,42 @@ def test_values_and_intervals_are_those_of_the_metrics(truth, maps):
     assert a.values["pixel", "aupro"] == exact.aupro
     assert a.values["pixel", "auroc"] == exact.auroc
     paired = paired_pixel_difference(
-        "aupro", *pixels, truth.masks, bootstrap, yardstick.conventions
+        "aupro", *pixels, truth.masks, bootstrap, evaluator.conventions
     ).difference
     gap = a.draws["pixel", "aupro"] - b.draws["pixel", "aupro"]
     np.testing.assert_allclose(np.quantile(gap, [0.025, 0.975]), (paired.low, paired.high))
 
 
 def test_the_rule_of_image_scores_is_used_and_said(truth, maps):
-    yardstick = Yardstick(truth, map_size=(16, 16), image_score=ImageScoreRule("top_mean", 0.5))
+    evaluator = PairedEvaluator(
+        truth, map_size=(16, 16), image_score=ImageScoreRule("top_mean", 0.5)
+    )
     top = np.sort(maps[0].reshape(N, -1), axis=1)[:, -8:].mean(1)
-    found = yardstick.measure(maps[0]).values["image", "auroc"]
+    found = evaluator.measure(maps[0]).values["image", "auroc"]
     assert found == auroc(top, truth.labels)
-    assert yardstick.conventions.image_score == "mean of the top 0.5 of patches"
-    assert yardstick.conventions.resolution == "16x16"
+    assert evaluator.conventions.image_score == "mean of the top 0.5 of patches"
+    assert evaluator.conventions.resolution == "16x16"
 
 
 def test_what_cannot_be_measured_is_left_out_with_a_reason(truth, maps):
-    no_masks = Yardstick(Truth.of_masks(truth.labels, None), map_size=(16, 16))
+    no_masks = PairedEvaluator(Truth.of_masks(truth.labels, None), map_size=(16, 16))
     assert set(no_masks.measure(maps[0]).values) == {
         ("image", "auroc"),
         ("image", "average_precision"),
-        ("image", "margin"),
+        ("image", "cohens_d"),
     }
     assert no_masks.reasons == {"pixel": "there are no masks"}
-    one_class = Yardstick(Truth.of_masks(np.zeros(N, int), None))
+    one_class = PairedEvaluator(Truth.of_masks(np.zeros(N, int), None))
     assert not one_class.measure(maps[0]).values
     with pytest.raises(MetricError, match=r"no metric is defined.*image: all 12 images are normal"):
         one_class.require_some()
 
 
 def test_unknown_metrics_and_wrong_numbers_of_maps(truth, maps):
-    with pytest.raises(ConfigError, match="no metric pixel margin; known: image auroc"):
-        Yardstick(truth, metrics=(("pixel", "margin"),))
+    with pytest.raises(ConfigError, match="no metric pixel cohens_d; known: image auroc"):
+        PairedEvaluator(truth, metrics=(("pixel", "cohens_d"),))
     with pytest.raises(MetricError, match="3 maps were given for 12 images"):
-        Yardstick(truth).measure(maps[0][:3])
+        PairedEvaluator(truth).measure(maps[0][:3])
 
 
 def test_without_a_map_size_each_image_has_its_own(maps):
@@ -98,6 +100,6 @@ def test_without_a_map_size_each_image_has_its_own(maps):
     for image in range(N // 2, N):
         masks[image][1:4, 1:9] = True
     truth = Truth.of_masks(np.r_[np.zeros(N // 2, int), np.ones(N // 2, int)], masks)
-    found = Yardstick(truth, sizes=sizes).measure(maps[0])
+    found = PairedEvaluator(truth, sizes=sizes).measure(maps[0])
     pixels = [upsample(one, size) for one, size in zip(maps[0], sizes)]
     assert found.values["pixel", "auroc"] == pixel_metrics(pixels, masks).auroc
