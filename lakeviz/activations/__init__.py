@@ -1,18 +1,25 @@
 """Activations: streaming statistics, capture to memory, and the on-disk store."""
 
-from lakeviz.activations.batches import Images, Loading, TokenBatch, TokenBatches
-from lakeviz.activations.capture import (
-    Activations,
-    capture_activations,
-    capture_to_store,
-    store_key,
-    stream_statistics,
-)
-from lakeviz.activations.manifest import StoreKey
-from lakeviz.activations.per_image import ImageStatistics, stream_image_statistics
-from lakeviz.activations.statistics import ChannelStatistics, RunningStatistics
-from lakeviz.activations.store import ActivationStore
-from lakeviz.activations.tokens import neurons_of, select_tokens, token_grid
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from lakeviz.lazy import lazy_face
+
+if TYPE_CHECKING:
+    from lakeviz.activations.batches import Images, Loading, TokenBatch, TokenBatches
+    from lakeviz.activations.capture import (
+        Activations,
+        capture_activations,
+        capture_to_store,
+        store_key,
+        stream_statistics,
+    )
+    from lakeviz.activations.manifest import StoreKey
+    from lakeviz.activations.per_image import ImageStatistics, stream_image_statistics
+    from lakeviz.activations.statistics import ChannelStatistics, RunningStatistics
+    from lakeviz.activations.store import ActivationStore
+    from lakeviz.activations.tokens import neurons_of, select_tokens, token_grid
 
 __all__ = [
     "ActivationStore",
@@ -34,3 +41,27 @@ __all__ = [
     "stream_statistics",
     "token_grid",
 ]
+
+__getattr__, __dir__ = lazy_face(
+    __name__,
+    {
+        "ActivationStore": "store",
+        "Activations": "capture",
+        "ChannelStatistics": "statistics",
+        "ImageStatistics": "per_image",
+        "Images": "batches",
+        "Loading": "batches",
+        "RunningStatistics": "statistics",
+        "StoreKey": "manifest",
+        "TokenBatch": "batches",
+        "TokenBatches": "batches",
+        "capture_activations": "capture",
+        "capture_to_store": "capture",
+        "neurons_of": "tokens",
+        "select_tokens": "tokens",
+        "store_key": "capture",
+        "stream_image_statistics": "per_image",
+        "stream_statistics": "capture",
+        "token_grid": "tokens",
+    },
+)

@@ -1,18 +1,32 @@
 """LAKE: selectors, gallery, text branch, the detector and its evaluation."""
 
-from lakeviz.lake.coreset import greedy_coreset
-from lakeviz.lake.detector import Lake, LakeOptions
-from lakeviz.lake.evaluation import Evaluation, evaluate
-from lakeviz.lake.gallery import Gallery, Neighbours
-from lakeviz.lake.layers import default_layers, layer_points
-from lakeviz.lake.normalisation import Normalisation, normalise
-from lakeviz.lake.prompts import PromptEnsemble
-from lakeviz.lake.robust import mad, trimmed_variance
-from lakeviz.lake.score_maps import ImageScoreRule, ScoreMaps, upsample
-from lakeviz.lake.selection import NeuronSelection, Selection, SubspaceSelection
-from lakeviz.lake.selectors import SELECTORS, Selector, get_selector, register_selector, select
-from lakeviz.lake.text import TextBranch, TextOptions, fit_text
-from lakeviz.lake.visual import BranchSpec, VisualBranch, VisualOptions, fit_branches
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from lakeviz.lazy import lazy_face
+
+if TYPE_CHECKING:
+    from lakeviz.lake.coreset import greedy_coreset
+    from lakeviz.lake.detector import Lake, LakeOptions
+    from lakeviz.lake.evaluation import Evaluation, evaluate
+    from lakeviz.lake.gallery import Gallery, Neighbours
+    from lakeviz.lake.layers import default_layers, layer_points
+    from lakeviz.lake.normalisation import Normalisation, normalise
+    from lakeviz.lake.prompts import PromptEnsemble
+    from lakeviz.lake.score_maps import ImageScoreRule, ScoreMaps, upsample
+    from lakeviz.lake.selection import NeuronSelection, Selection, SubspaceSelection
+    from lakeviz.lake.selectors import (
+        SELECTORS,
+        Selector,
+        get_selector,
+        mad,
+        register_selector,
+        select,
+        trimmed_variance,
+    )
+    from lakeviz.lake.text import TextBranch, TextOptions, fit_text
+    from lakeviz.lake.visual import BranchSpec, VisualBranch, VisualOptions, fit_branches
 
 __all__ = [
     "SELECTORS",
@@ -48,3 +62,41 @@ __all__ = [
     "trimmed_variance",
     "upsample",
 ]
+
+__getattr__, __dir__ = lazy_face(
+    __name__,
+    {
+        "BranchSpec": "visual",
+        "Evaluation": "evaluation",
+        "Gallery": "gallery",
+        "ImageScoreRule": "score_maps",
+        "Lake": "detector",
+        "LakeOptions": "detector",
+        "Neighbours": "gallery",
+        "NeuronSelection": "selection",
+        "Normalisation": "normalisation",
+        "PromptEnsemble": "prompts",
+        "SELECTORS": "selectors",
+        "ScoreMaps": "score_maps",
+        "Selection": "selection",
+        "Selector": "selectors",
+        "SubspaceSelection": "selection",
+        "TextBranch": "text",
+        "TextOptions": "text",
+        "VisualBranch": "visual",
+        "VisualOptions": "visual",
+        "default_layers": "layers",
+        "evaluate": "evaluation",
+        "fit_branches": "visual",
+        "fit_text": "text",
+        "get_selector": "selectors",
+        "greedy_coreset": "coreset",
+        "layer_points": "layers",
+        "mad": "selectors",
+        "normalise": "normalisation",
+        "register_selector": "selectors",
+        "select": "selectors",
+        "trimmed_variance": "selectors",
+        "upsample": "score_maps",
+    },
+)

@@ -5,16 +5,17 @@ from __future__ import annotations
 import html
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
-import torch
 from jaxtyping import Float, Int
-from torch import Tensor
 
 from lakeviz.errors import SelectionError
 from lakeviz.showing import Shown, table_html
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 @dataclass(frozen=True)
@@ -62,6 +63,8 @@ class NeuronSelection(Shown):
 
     def project(self, tokens: Float[Tensor, "*token channel"]) -> Float[Tensor, "*token k"]:
         """Keep the selected channels of tokens."""
+        import torch
+
         # A copy: a single channel taken from behind has a negative stride, which torch refuses.
         index = torch.as_tensor(self.channels.copy(), device=tokens.device)
         return tokens.index_select(-1, index)
@@ -121,6 +124,8 @@ class SubspaceSelection:
 
     def project(self, tokens: Float[Tensor, "*token channel"]) -> Float[Tensor, "*token k"]:
         """Coordinates of tokens along the columns of the basis."""
+        import torch
+
         basis = torch.as_tensor(self.basis, dtype=tokens.dtype, device=tokens.device)
         return tokens @ basis
 

@@ -1,6 +1,7 @@
 """Selectors: which neurons of a hook point are kept. LAKE's is :func:`variance`, others control it.
 
-All share one interface, ``select(statistics, k, ...)``; :func:`register_selector` adds more.
+Each is a function ``(statistics, k, generator) -> Selection``. :func:`register_selector` adds one,
+with the names that figures, tables and reports show for it.
 """
 
 from __future__ import annotations
@@ -8,15 +9,24 @@ from __future__ import annotations
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from jaxtyping import Float
 
-from lakeviz.activations.statistics import ChannelStatistics
 from lakeviz.errors import SelectionError, nearest
 from lakeviz.lake.selection import NeuronSelection, Selection, SubspaceSelection
+from lakeviz.selector_names import SELECTOR_NAMES
 
-SelectorFunction = Callable[[ChannelStatistics, int, np.random.Generator], Selection]
+if TYPE_CHECKING:
+    # Loads torch, which a program that only names the selectors does not need.
+    from lakeviz.activations.statistics import ChannelStatistics
+
+SelectorFunction = Callable[["ChannelStatistics", int, np.random.Generator], Selection]
+
+TRIM = 0.1
+"""Share of a channel's tokens that :func:`trimmed_variance` drops at either end."""
+_NORMAL = 0.6744897501960817  # median absolute deviation of a standard normal; 1 / 1.4826
 
 
 @dataclass(frozen=True)
@@ -27,7 +37,11 @@ class Selector:
     ----------
     name : str
         Its name in options and results.
-    function : callable
+    label : str
+        What figures and tables call the neurons it selects, such as "random neurons".
+    short : str
+        The same for narrow places, such as legends of many lines.
+    select : callable
         ``(statistics, k, generator) -> Selection``.
     description : str
         One sentence for tables.
@@ -42,7 +56,9 @@ class Selector:
     """
 
     name: str
-    function: SelectorFunction
+    label: str
+    short: str
+    select: SelectorFunction
     description: str
     needs_covariance: bool = False
     is_random: bool = False
@@ -56,12 +72,17 @@ SELECTORS: dict[str, Selector] = {}
 def register_selector(
     name: str,
     *,
+    label: str | None = None,
+    short: str | None = None,
     needs_covariance: bool = False,
     is_random: bool = False,
     uses_k: bool = True,
     needs_tokens: bool = False,
 ) -> Callable[[SelectorFunction], SelectorFunction]:
     """Register a function as selector ``name``; its docstring's first line describes it.
+
+    The order of registration is the order of selectors in figures and tables. For the parameters
+    see :class:`Selector`; ``label`` is by default ``name`` with spaces, ``short`` is ``label``.
 
     Raises
     ------
@@ -72,10 +93,20 @@ def register_selector(
     def decorate(function: SelectorFunction) -> SelectorFunction:
         if name in SELECTORS:
             raise SelectionError(f"a selector {name!r} is already registered")
+        shown = label or name.replace("_", " ")
         description = (function.__doc__ or "").strip().split("\n")[0]
         SELECTORS[name] = Selector(
-            name, function, description, needs_covariance, is_random, uses_k, needs_tokens
+            name,
+            shown,
+            short or shown,
+            function,
+            description,
+            needs_covariance,
+            is_random,
+            uses_k,
+            needs_tokens,
         )
+        SELECTOR_NAMES[name] = (shown, short or shown)
         return function
 
     return decorate
@@ -126,7 +157,7 @@ def select(
         raise SelectionError(f"the seed must be 0 or more, not {seed}")
     # The point takes part, or one seed would draw the same channels at every layer of a tower.
     generator = np.random.default_rng([seed, zlib.crc32(statistics.point.encode())])
-    return get_selector(selector).function(statistics, k, generator)
+    return get_selector(selector).select(statistics, k, generator)
 
 
 def check_k(selector: str, k: int, n_channels: int, point: str) -> None:
@@ -158,11 +189,11 @@ def _neurons(
 
 
 def variance_order(statistics: ChannelStatistics) -> np.ndarray:
-    """Channels by falling variance; equal variances keep the order of their index."""
+    """Channels by descending variance; equal variances keep the order of their index."""
     return np.argsort(-statistics.variance, kind="stable")
 
 
-@register_selector("variance")
+@register_selector("variance", label="top-variance neurons", short="top variance")
 def variance(
     statistics: ChannelStatistics, k: int, generator: np.random.Generator
 ) -> NeuronSelection:
@@ -170,15 +201,7 @@ def variance(
     return _neurons(statistics, variance_order(statistics)[:k], "variance")
 
 
-@register_selector("bottom_variance")
-def bottom_variance(
-    statistics: ChannelStatistics, k: int, generator: np.random.Generator
-) -> NeuronSelection:
-    """The k channels of lowest marginal variance."""
-    return _neurons(statistics, variance_order(statistics)[::-1][:k], "bottom_variance")
-
-
-@register_selector("random", is_random=True)
+@register_selector("random", label="random neurons", short="random", is_random=True)
 def random(
     statistics: ChannelStatistics, k: int, generator: np.random.Generator
 ) -> NeuronSelection:
@@ -186,7 +209,12 @@ def random(
     return _neurons(statistics, generator.permutation(statistics.n_channels)[:k], "random")
 
 
-@register_selector("variance_matched", is_random=True)
+@register_selector(
+    "variance_matched",
+    label="variance-matched random neurons",
+    short="variance-matched",
+    is_random=True,
+)
 def variance_matched(
     statistics: ChannelStatistics, k: int, generator: np.random.Generator
 ) -> NeuronSelection:
@@ -218,7 +246,15 @@ def variance_matched(
     )
 
 
-@register_selector("all", uses_k=False)
+@register_selector("bottom_variance", label="lowest-variance neurons", short="lowest variance")
+def bottom_variance(
+    statistics: ChannelStatistics, k: int, generator: np.random.Generator
+) -> NeuronSelection:
+    """The k channels of lowest marginal variance."""
+    return _neurons(statistics, variance_order(statistics)[::-1][:k], "bottom_variance")
+
+
+@register_selector("all", label="all neurons", short="all", uses_k=False)
 def all_channels(
     statistics: ChannelStatistics, k: int, generator: np.random.Generator
 ) -> NeuronSelection:
@@ -226,7 +262,7 @@ def all_channels(
     return _neurons(statistics, np.arange(statistics.n_channels), "all")
 
 
-@register_selector("pca", needs_covariance=True)
+@register_selector("pca", label="truncated PCA", short="PCA", needs_covariance=True)
 def pca(statistics: ChannelStatistics, k: int, generator: np.random.Generator) -> SubspaceSelection:
     """The k leading principal directions of the patch tokens (truncated PCA)."""
     values, vectors = np.linalg.eigh(statistics.covariance)
@@ -261,4 +297,48 @@ def random_rotation(
         scores = np.einsum("ck,cd,dk->k", basis, statistics.covariance, basis)
     return SubspaceSelection(
         statistics.point, basis, scores, "random_rotation", {"n_tokens": statistics.count}
+    )
+
+
+@register_selector("mad", label="median absolute deviation", short="MAD", needs_tokens=True)
+def mad(statistics: ChannelStatistics, k: int, generator: np.random.Generator) -> NeuronSelection:
+    """The k channels of highest (1.4826 x median absolute deviation)^2 (robust variance).
+
+    The factor makes it the variance where the tokens are normally distributed (Rousseeuw and Croux,
+    "Alternatives to the Median Absolute Deviation", JASA 1993). Up to half of the tokens may be
+    moved without the estimate leaving all bounds.
+    """
+    from scipy.stats import median_abs_deviation
+
+    deviation = median_abs_deviation(statistics.tokens, axis=0, scale=_NORMAL)
+    return _highest(statistics, np.square(deviation, dtype=np.float64), k, "mad")
+
+
+@register_selector("trimmed_variance", needs_tokens=True)
+def trimmed_variance(
+    statistics: ChannelStatistics, k: int, generator: np.random.Generator
+) -> NeuronSelection:
+    """The k channels of highest variance without each one's lowest and highest 10 % of tokens.
+
+    The numbers of tokens dropped are rounded down. It is smaller than the variance even without
+    outliers, by the same factor in all channels of one shape of distribution.
+    """
+    from scipy.stats import trimboth
+
+    kept = trimboth(statistics.tokens, TRIM, axis=0)
+    return _highest(statistics, kept.var(axis=0, dtype=np.float64), k, "trimmed_variance")
+
+
+def _highest(
+    statistics: ChannelStatistics, scores: Float[np.ndarray, " channel"], k: int, selector: str
+) -> NeuronSelection:
+    """Channels by descending score; equal scores keep the order of their index."""
+    channels = np.argsort(-scores, kind="stable")[:k]
+    return NeuronSelection(
+        point=statistics.point,
+        channels=channels.astype(np.int64),
+        scores=scores[channels],
+        n_channels=statistics.n_channels,
+        selector=selector,
+        provenance={"n_tokens": statistics.count},
     )

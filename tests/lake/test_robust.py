@@ -9,7 +9,7 @@ import torch
 from lakeviz.activations import ChannelStatistics, RunningStatistics
 from lakeviz.errors import ActivationError
 from lakeviz.lake import NeuronSelection, get_selector, select
-from lakeviz.lake.robust import TRIM
+from lakeviz.lake.selectors import TRIM
 
 POINT = "blocks.0.hook_resid_post"
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from unittest.mock import patch
+
 import numpy as np
 import pytest
 import torch
@@ -16,6 +19,8 @@ from lakeviz.lake import (
     register_selector,
     select,
 )
+from lakeviz.lake.selectors import all_channels
+from lakeviz.selector_names import SELECTOR_NAMES, selector_name, selector_order, selector_short
 
 POINT = "blocks.0.hook_resid_post"
 
@@ -201,9 +206,15 @@ def test_impossible_selections(channels: list[int], said: str) -> None:
         NeuronSelection(POINT, np.array(channels, int), np.ones(len(channels)), 4, "mine")
 
 
-def test_registering_a_selector(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("lakeviz.lake.selectors.SELECTORS", dict(SELECTORS))
+@pytest.fixture
+def registry() -> Iterator[None]:
+    """Selectors registered in a test are forgotten after it."""
+    with patch.dict(SELECTORS), patch.dict(SELECTOR_NAMES):
+        yield
 
+
+@pytest.mark.usefixtures("registry")
+def test_registering_a_selector() -> None:
     @register_selector("last")
     def last(statistics, k, generator):
         """The last k channels.
@@ -217,6 +228,27 @@ def test_registering_a_selector(monkeypatch: pytest.MonkeyPatch) -> None:
     assert select(with_variances([1, 2, 3]), 2, "last").channels.tolist() == [1, 2]
     with pytest.raises(SelectionError, match="already registered"):
         register_selector("last")(last)
+
+
+@pytest.mark.usefixtures("registry")
+def test_registering_names_a_selector_everywhere() -> None:
+    register_selector("last_ones", label="last neurons", short="last")(all_channels)
+    register_selector("first_ones")(all_channels)
+    assert selector_name("last_ones") == get_selector("last_ones").label == "last neurons"
+    assert selector_short("last_ones") == get_selector("last_ones").short == "last"
+    assert selector_name("first_ones") == selector_short("first_ones") == "first ones"
+    shown = ["gone", "first_ones", "pca", "last_ones", "variance", "gone"]
+    assert selector_order(shown) == ["variance", "pca", "last_ones", "first_ones", "gone"]
+
+
+def test_names_of_selectors() -> None:
+    assert list(SELECTOR_NAMES) == list(SELECTORS)
+    assert selector_name("variance_matched") == "variance-matched random neurons"
+    assert selector_short("variance_matched") == "variance-matched"
+    assert selector_name("random") == "random neurons"
+    assert selector_name("never_registered") == selector_short("never_registered")
+    controls = ["all", "bottom_variance", "variance_matched", "random"]
+    assert selector_order(controls) == ["random", "variance_matched", "bottom_variance", "all"]
 
 
 def test_unknown_selector_and_negative_seed() -> None:
