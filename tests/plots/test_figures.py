@@ -18,7 +18,6 @@ from lakeviz.plots import (
     score_figure,
     spectrum_figure,
 )
-from lakeviz.plots.difference_plot import mean_interval
 from lakeviz.plots.template import PALETTE, TEMPLATES, new_figure
 
 
@@ -144,7 +143,8 @@ def controls_table(category: str = "c", shift: float = 0.0) -> pd.DataFrame:
 def test_controls_and_differences(stacked):
     fig = controls_figure(controls_table(), level="pixel", metric="aupro", stacked=stacked)
     values, differences = fig.data
-    assert list(values.y) == ["random neurons", "truncated PCA"]
+    assert list(fig.layout.yaxis.ticktext) == ["random neurons", "truncated PCA"]
+    assert list(values.y) == list(differences.y) == [0, 1]
     assert list(values.x) == [0.5, 0.8]
     assert values.error_x.array == pytest.approx([0.1, 0])
     assert values.error_x.arrayminus == pytest.approx([0.2, 0])
@@ -154,7 +154,7 @@ def test_controls_and_differences(stacked):
     own, zero = fig.layout.shapes
     assert (own.x0, own.xref) == (0.9, "x")
     assert (zero.x0, zero.xref) == (0, "x2")
-    assert fig.layout.meta["caption"].startswith("12 images")
+    assert fig.layout.meta["caption"].startswith("12 test images")
 
 
 def test_controls_over_categories():
@@ -162,9 +162,12 @@ def test_controls_over_categories():
     fig = controls_overview_figure(table, level="pixel", metric="aupro")
     random, pca, means = fig.data
     assert list(random.x) == pytest.approx([0.4, 0.6, 0.5])
-    assert list(random.text) == ["a", "b", "&lt;i&gt;"]
+    assert list(random.text) == [f"{c}, random neurons" for c in ("a", "b", "&lt;i&gt;")]
     assert list(pca.x) == pytest.approx([0.1, 0.3, 0.2])
     assert list(means.x) == pytest.approx([0.5, 0.2])
+    # Student's t for 3 categories, 4.3027, times their standard error, 0.1 / sqrt(3).
+    assert means.error_x.array == pytest.approx([0.24841, 0.24841], abs=1e-5)
+    assert "Student's 95 % interval over categories" in fig.layout.meta["caption"]
     with pytest.raises(ConfigError, match="controls_overview_figure"):
         controls_figure(table, level="pixel", metric="aupro")
 
@@ -174,16 +177,12 @@ def test_missing_controls_are_refused():
         controls_figure(controls_table(), level="image", metric="auroc")
 
 
-def test_interval_of_a_mean_of_equals_is_a_point():
-    mean, low, high = mean_interval(np.full(5, 0.3), np.random.default_rng(0))
-    assert (mean, low, high) == pytest.approx((0.3, 0.3, 0.3))
-
-
-def test_interval_of_a_mean_has_its_standard_error():
-    values = np.random.default_rng(1).normal(size=400)
-    _, low, high = mean_interval(values, np.random.default_rng(0))
-    width = 2 * 1.96 * values.std() / 20
-    assert high - low == pytest.approx(width, rel=0.1)
+def test_the_mean_over_one_category_has_no_interval():
+    fig = controls_overview_figure(controls_table(), level="pixel", metric="aupro")
+    means = fig.data[-1]
+    assert list(means.x) == [0.4, 0.1]
+    assert np.isnan(means.error_x.array).all()
+    assert "no interval" in fig.layout.meta["caption"]
 
 
 def test_metrics_by_category():
@@ -204,7 +203,7 @@ def test_metrics_by_category():
     assert list(image.x) == [0.9, 0.7]
     assert image.error_x.array == pytest.approx([0.05, 0.2])
     assert list(pixel.x) == [0.8]
-    assert list(pixel.error_x.array) == [0]
+    assert np.isnan(pixel.error_x.array).all()
     assert list(fig.layout.yaxis.ticktext) == ["a", "b"]
     assert "2 categories of 10 to 20 test images" in fig.layout.meta["caption"]
     with pytest.raises(ConfigError, match="text"):

@@ -7,8 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from lakeviz.metrics import Bootstrap
+from lakeviz.metrics.estimates import mean_over
 from lakeviz.plots import controls_figure, controls_overview_figure
-from lakeviz.plots.difference_plot import CONTROL_NAMES, control_order, mean_interval, metric_title
+from lakeviz.plots.difference_plot import CONTROL_NAMES, control_order, metric_title
 from lakeviz.plots.html import EmbeddedFigure, embed
 from lakeviz.report.numbers import Footnotes, Number, show
 from lakeviz.report.page_model import Run, Section
@@ -107,9 +109,10 @@ def _comparison(table: pd.DataFrame, notes: Footnotes) -> Comparison | None:
     mean = float(np.mean(numbers(table, "control_mean")))
     differences = numbers(table, "difference")
     if len(table) > 1:
+        gap = mean_over(differences, Bootstrap())
         return Comparison(
             show(mean, notes=notes),
-            show(*mean_interval(differences, np.random.default_rng(0)), notes=notes, signed=True),
+            show(gap.value, gap.low, gap.high, notes=notes, signed=True),
             f"better {better} · worse {worse} of {len(table)}",
         )
     spread = (numbers(table, "control_min")[0], numbers(table, "control_max")[0])

@@ -16,12 +16,12 @@ from PIL import Image
 
 from lakeviz.metrics.estimates import Estimate
 from lakeviz.plots.html import EmbeddedFigure, embed
+from lakeviz.plots.names import measure_title, short_point
 from lakeviz.studies.dossier import DossierResult
 from lakeviz.studies.dossier.figures import Shown, neuron_dossier_figure
 from lakeviz.studies.neurons.figures import neuron_differences_figure
 from lakeviz.studies.neurons.group_comparison import mean_of_categories
 from lakeviz.studies.neurons.group_figures import neuron_groups_figure
-from lakeviz.studies.neurons.neuron_looks import measure_title, short_point
 from lakeviz.tables import numbers, records, rows, where
 
 TEMPLATE = "dossier.html"

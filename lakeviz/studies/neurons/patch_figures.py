@@ -15,6 +15,7 @@ from PIL import Image
 from lakeviz.errors import ConfigError
 from lakeviz.plots.heatmap import png_bytes
 from lakeviz.plots.line_panels import panels
+from lakeviz.plots.names import short_point
 from lakeviz.plots.template import (
     ANOMALOUS,
     NEUTRAL,
@@ -23,7 +24,6 @@ from lakeviz.plots.template import (
     new_figure,
     plain,
 )
-from lakeviz.studies.neurons.neuron_looks import short_point
 from lakeviz.tables import numbers, where
 
 _CLASSES = {

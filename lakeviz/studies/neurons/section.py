@@ -11,6 +11,7 @@ import plotly.graph_objects as go
 from PIL import Image
 
 from lakeviz.metrics.estimates import Estimate
+from lakeviz.plots.names import measure_title, short_point
 from lakeviz.studies.neurons import NeuronsResult
 from lakeviz.studies.neurons.figures import (
     neuron_detectors_figure,
@@ -19,7 +20,6 @@ from lakeviz.studies.neurons.figures import (
 )
 from lakeviz.studies.neurons.group_comparison import MEAN_POINT, mean_of_categories
 from lakeviz.studies.neurons.group_figures import neuron_groups_figure
-from lakeviz.studies.neurons.neuron_looks import measure_title, short_point
 from lakeviz.studies.neurons.patch_figures import activation_figure, driving_patches_figure
 from lakeviz.tables import numbers, rows, where
 

@@ -11,7 +11,9 @@ import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from lakeviz.errors import ConfigError
-from lakeviz.plots.difference_plot import CONTROL_NAMES, mean_interval, metric_title
+from lakeviz.metrics import Bootstrap
+from lakeviz.metrics.estimates import mean_over
+from lakeviz.plots.difference_plot import CONTROL_NAMES, metric_title
 from lakeviz.plots.template import DASHES, MARKERS, PALETTE, counted, faded, new_figure, plain
 from lakeviz.studies.sweep.figure_values import (
     AXIS_TITLES,
@@ -167,10 +169,8 @@ def _point(table: pd.DataFrame) -> tuple[float, float, float]:
     if len(table) == 1:
         value, low, high = (float(numbers(table, c)[0]) for c in ("value", "low", "high"))
         return value, low, high
-    means = _unit_means(table)
-    if len(means) == 1:
-        return float(means[0]), np.nan, np.nan
-    return mean_interval(means, np.random.default_rng(0))
+    mean = mean_over(_unit_means(table), Bootstrap())
+    return mean.value, mean.low, mean.high
 
 
 def _unit_means(table: pd.DataFrame) -> np.ndarray:
