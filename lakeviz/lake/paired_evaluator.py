@@ -20,16 +20,9 @@ from lakeviz.metrics import IMAGE_METRICS, PIXEL_METRICS, Bootstrap, Conventions
 from lakeviz.metrics.cohens_d import CohensDDraws, cohens_d
 from lakeviz.metrics.image import one_class
 from lakeviz.metrics.image_intervals import ImageDraws
-from lakeviz.metrics.measurement import Measurement, Metric
+from lakeviz.metrics.measurement import DEFAULT_METRICS, Measurement, Metric
 from lakeviz.metrics.pixel_intervals import PixelDraws, estimate_all
 
-DEFAULT_METRICS: tuple[Metric, ...] = (
-    ("image", "auroc"),
-    ("image", "average_precision"),
-    ("image", "cohens_d"),
-    ("pixel", "auroc"),
-    ("pixel", "aupro"),
-)
 DEFAULT_BOOTSTRAP = Bootstrap(n_resamples=1000)
 _KNOWN = {"image": (*IMAGE_METRICS, "cohens_d"), "pixel": PIXEL_METRICS}
 # Resampled pixel metrics of studies look at this many thresholds: see Conventions.interval_grid.

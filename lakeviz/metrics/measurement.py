@@ -11,6 +11,15 @@ from jaxtyping import Float
 Metric = tuple[str, str]
 """Level (``"image"`` or ``"pixel"``) and name of a metric."""
 
+DEFAULT_METRICS: tuple[Metric, ...] = (
+    ("image", "auroc"),
+    ("image", "average_precision"),
+    ("image", "cohens_d"),
+    ("pixel", "auroc"),
+    ("pixel", "aupro"),
+)
+"""What studies measure where nothing else is asked for."""
+
 
 @dataclass(frozen=True)
 class Measurement:

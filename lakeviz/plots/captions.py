@@ -21,7 +21,15 @@ def tested(table: pd.DataFrame) -> str:
 
 
 def span(table: pd.DataFrame, column: str) -> str:
-    """Write the range of a column of whole numbers: "1,200", or "23 to 1,200"."""
+    """Write the range of a column of whole numbers: "1,200", or "23 to 1,200".
+
+    Raises
+    ------
+    ConfigError
+        The table is empty.
+    """
+    if table.empty:
+        raise ConfigError("there is no row to draw")
     found = numbers(table, column)
     ends = dict.fromkeys((int(found.min()), int(found.max())))
     return " to ".join(f"{n:,}" for n in ends)

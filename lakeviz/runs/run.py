@@ -19,6 +19,7 @@ from lakeviz.data import Dataset, FewShotDraw, read_dataset
 from lakeviz.errors import ConfigError, OutputError
 from lakeviz.lake.detector import Lake, LakeOptions
 from lakeviz.lake.evaluation import Evaluation
+from lakeviz.lake.provenance import as_plain, versions
 from lakeviz.runs.storage import (
     load_evaluation,
     options_from_plain,
@@ -26,7 +27,6 @@ from lakeviz.runs.storage import (
     save_evaluation,
     write_json,
 )
-from lakeviz.lake.provenance import as_plain, versions
 from lakeviz.showing import Shown, table_html
 
 if TYPE_CHECKING:

@@ -21,10 +21,10 @@ from lakeviz.errors import OutputError, StoreError
 from lakeviz.lake.detector import Lake, LakeOptions
 from lakeviz.lake.evaluation import Evaluation
 from lakeviz.lake.gallery import Gallery
-from lakeviz.lake.score_maps import ImageScoreRule, ScoreMaps
 from lakeviz.lake.normalisation import Normalisation
 from lakeviz.lake.prompts import PromptEnsemble
 from lakeviz.lake.provenance import as_plain
+from lakeviz.lake.score_maps import ImageScoreRule, ScoreMaps
 from lakeviz.lake.selection import NeuronSelection, Selection, SubspaceSelection
 from lakeviz.lake.text import TextBranch, TextOptions
 from lakeviz.lake.visual import Restriction, VisualBranch, VisualOptions, VisualPoint

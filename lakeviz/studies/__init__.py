@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import lakeviz.studies.claims
 import lakeviz.studies.hosts
-import lakeviz.studies.score_maps
+import lakeviz.studies.score_maps  # noqa: F401
 from lakeviz.lazy import lazy_face
 from lakeviz.studies.base.registry import (
     get_study,

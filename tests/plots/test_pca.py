@@ -41,7 +41,7 @@ def metrics(category: str = "c", shift: float = 0.0) -> pd.DataFrame:
                         "difference": gap,
                         "difference_low": gap - 0.03,
                         "difference_high": gap + 0.04,
-                        "n_draws": 1 if selector != "random" else 7,
+                        "n_random_sets": 1 if selector != "random" else 7,
                         "n_images": 23,
                     }
                 )
@@ -52,7 +52,13 @@ def geometry(category: str = "c", shift: float = 0.0) -> pd.DataFrame:
     rows = []
     for point in ("a", "b"):
         for k in SIZES:
-            row = {"category": category, "point": point, "k": k, "n_draws": 7, "n_channels": 192}
+            row = {
+                "category": category,
+                "point": point,
+                "k": k,
+                "n_random_sets": 7,
+                "n_channels": 192,
+            }
             for name in ("variance_retained", "pca_retained", "random_retained", "kernel"):
                 row[name] = k / 192 + shift
             for name in ("angle_mean", "angle_largest", "random_angle_mean"):
@@ -74,7 +80,7 @@ def covariance() -> pd.DataFrame:
             "measure": ["off_diagonal_covariance"] * 2 + ["off_diagonal_correlation"] * 2,
             "value": [0.9, 0.8, 0.7, 0.6],
             "control_mean": [0.1, 0.2, 0.3, 0.4],
-            "n_draws": 5,
+            "n_permutations": 5,
             "n_tokens": 784,
         }
     )
@@ -138,7 +144,7 @@ def test_retained_variance_by_point():
     assert len(drawn) == 2
     assert list(drawn[0].y) == pytest.approx([k / 192 for k in SIZES])
     assert {a.text for a in fig.layout.annotations} >= {"a", "b"}
-    assert "95 % of 7 draws" in fig.layout.meta["caption"]
+    assert "95 % of 7 random sets" in fig.layout.meta["caption"]
     joint = retained_figure(pd.concat([geometry("x"), geometry("y", 0.2)]))
     assert list(lines(joint, "truncated PCA")[0].y) == pytest.approx([k / 192 + 0.1 for k in SIZES])
     assert not [t for t in joint.data if t.fill == "toself"]

@@ -16,7 +16,7 @@ import pandas as pd
 
 from lakeviz.metrics.estimates import NOT_MEASURED, Estimate, estimate, mean_over_categories
 from lakeviz.metrics.measurement import Metric
-from lakeviz.metrics.registry import at_best, metric_title
+from lakeviz.plots.difference_plot import metric_title
 from lakeviz.tables import Row, records
 
 HEADLINE_METRICS: tuple[Metric, ...] = (("image", "auroc"), ("pixel", "aupro"))
@@ -100,7 +100,7 @@ class Finding:
         if isinstance(self.metric, str) or not np.isfinite(self.value.value):
             return False
         other = self.value.value - self.difference.value
-        return at_best(self.metric, self.value.value) and at_best(self.metric, other)
+        return min(self.value.value, other) >= 1 - 1e-9
 
     @property
     def quantity(self) -> str:
@@ -110,14 +110,14 @@ class Finding:
     @property
     def words(self) -> str:
         """The verdict in words."""
-        said = VERDICTS[self.verdict].format(smallest=self.smallest_effect)
+        said = self._say(self.verdict)
         if not self.by_category:
             return said
-        parts = [
-            f"{VERDICTS[verdict].split(':')[0].format(smallest=self.smallest_effect)} in {n}"
-            for verdict, n in self.by_category.items()
-        ]
+        parts = [f"{self._say(one).split(':')[0]} in {n}" for one, n in self.by_category.items()]
         return f"{said}; by category: {', '.join(parts)}"
+
+    def _say(self, verdict: str) -> str:
+        return VERDICTS[verdict].format(smallest=self.smallest_effect)
 
     def sentence(self) -> str:
         """Subject, value, control, difference with its interval, n, and the verdict."""
@@ -147,7 +147,7 @@ class Finding:
             "control": self.control,
             "difference": self.difference.text(signed=True),
             "n": f"{self.n:,} {self.over}",
-            "reading": VERDICTS[self.verdict].format(smallest=self.smallest_effect),
+            "reading": self._say(self.verdict),
         }
 
 
@@ -234,7 +234,7 @@ def _signed(gap: Estimate, sign: int) -> Estimate:
 
 def _value(row: Row, gap: Estimate, value: str | None, control_value: str | None) -> Estimate:
     if control_value is not None:
-        return Estimate(row[control_value] + gap.value)
+        return Estimate(row[control_value] + gap.value, np.nan, np.nan)
     return NOT_MEASURED if value is None else estimate(row, value)
 
 

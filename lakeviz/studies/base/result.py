@@ -13,6 +13,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+import lakeviz.lake.selectors  # noqa: F401 - gives selectors the names that results show
 from lakeviz.errors import ConfigError, OutputError, StoreError
 from lakeviz.metrics.bootstrap import Bootstrap
 from lakeviz.runs.storage import read_json, write_json

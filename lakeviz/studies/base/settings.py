@@ -6,18 +6,10 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from lakeviz import settings
-from lakeviz.metrics.measurement import Metric
+from lakeviz.metrics.measurement import DEFAULT_METRICS
 from lakeviz.settings import option
 
-__all__ = ["DEFAULT_METRICS", "Settings", "option"]
-
-DEFAULT_METRICS: tuple[Metric, ...] = (
-    ("image", "auroc"),
-    ("image", "average_precision"),
-    ("image", "margin"),
-    ("pixel", "auroc"),
-    ("pixel", "aupro"),
-)
+__all__ = ["Settings", "option"]
 
 
 @dataclass(frozen=True)

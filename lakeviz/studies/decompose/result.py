@@ -101,8 +101,8 @@ class DecomposeResult(StudyResult):
             said.append(f"{len(clear)} of {len(rows)} {what}")
         return (
             f"{' and '.join(said)} differ between normal and anomalous images both beyond shuffled "
-            f"labels (corrected p below {1 - self.confidence:.2g}) and beyond the range of what they do "
-            "along random directions."
+            f"labels (corrected p below {1 - self.confidence:.2g}) and beyond the range of what "
+            "they do along random directions."
         )
 
     def is_clear(self, row: Row) -> bool:

@@ -123,8 +123,8 @@ class NeuronsResult(StudyResult):
         selected, n_selected, random, n_random = counts
         beside = f", beside {random} of {n_random} random ones" if n_random else ""
         return (
-            f"The {100 * self.confidence:g} % interval of the {spoken} lies above 0.5 for {selected} of "
-            f"{n_selected} selected neurons{beside}."
+            f"The {100 * self.confidence:g} % interval of the {spoken} lies above 0.5 for "
+            f"{selected} of {n_selected} selected neurons{beside}."
         )
 
     def _difference(self, spoken: str) -> str:

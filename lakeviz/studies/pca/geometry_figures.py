@@ -1,4 +1,4 @@
-"""The subspaces of high-variance neurons and of PCA, and how diagonal the covariance is."""
+"""Figures of the study ``pca``: the two subspaces, and how diagonal the covariance is."""
 
 from __future__ import annotations
 
@@ -6,30 +6,21 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from lakeviz.errors import ConfigError
-from lakeviz.plots.line_panels import (
-    CHANCE,
-    Look,
-    add_series,
-    bottom_titles,
-    name_panel,
-    panels,
-    size_axis,
-)
+from lakeviz.plots.captions import mean_over, n_categories, percent, span
+from lakeviz.plots.line_panels import CHANCE, Line, Look, line_figure, line_of
 from lakeviz.plots.template import PALETTE, faded, new_figure, plain
-from lakeviz.studies.pca.figures import (
-    SIZE,
-    look_of,
-    mean_by_size,
-    n_categories,
-    over,
-    points_of,
-    sizes_of,
-)
+from lakeviz.studies.pca.figures import SIZE, look_of, points_of, random_sets, sizes_of
 from lakeviz.tables import numbers, rows, where
+
+_QUANTITIES = {
+    "projection kernel": "kernel",
+    "mean angle (degrees)": "angle_mean",
+    "largest angle (degrees)": "angle_largest",
+}
 
 
 def nearness_figure(geometry: pd.DataFrame, *, confidence: float = 0.95) -> go.Figure:
-    """Projection kernel and principal angles between channels and PCA, beside random channels.
+    """Projection kernel and principal angles between channels and PCA, and of random channels.
 
     Raises
     ------
@@ -37,48 +28,32 @@ def nearness_figure(geometry: pd.DataFrame, *, confidence: float = 0.95) -> go.F
         The table is empty.
     """
     points = points_of(geometry)
-    n, draws = n_categories(geometry), int(numbers(geometry, "n_random_sets").max())
-    band = f"{100 * confidence:g} % of {draws} draws at the first hook point"
-    caption = (
-        f"Between the span of the K top-variance channels and that of the K leading principal "
-        f"directions{over(n)}. Kernel: mean squared cosine of the principal angles, 1 for one "
-        f"span; by chance K / D. Grey: random channels{f' (band: {band})' if n == 1 else ''}."
+    first = where(geometry, point=points[0])
+    band = ""
+    if n_categories(geometry) == 1:
+        n = random_sets(geometry)
+        band = f" (band: {percent(confidence)} of {n} random sets at the first hook point)"
+    shown = {
+        title: [
+            line_of(first, "k", f"random_{column}", "random neurons", CHANCE, interval="own"),
+            *(
+                line_of(where(geometry, point=point), "k", column, point, Look.of(place))
+                for place, point in enumerate(points)
+            ),
+        ]
+        for title, column in _QUANTITIES.items()
+    }
+    fig = line_figure(
+        shown,
+        title="How near the two subspaces are",
+        caption="Between the span of the K top-variance channels and that of the K leading "
+        f"principal directions{mean_over(geometry)}. Kernel: mean squared cosine of the principal "
+        f"angles, 1 for one span; by chance K / D. Grey: random channels{band}.",
+        x=SIZE,
+        names="axis",
+        sizes=sizes_of(geometry),
     )
-    fig = new_figure("How near the two subspaces are", caption, legend_above=True, height=330)
-    made = panels(fig, 3)
-    columns = ("kernel", "angle_mean", "angle_largest")
-    titles = ("projection kernel", "mean angle (degrees)", "largest angle (degrees)")
-    for number, (column, title, panel) in enumerate(zip(columns, titles, made)):
-        first = mean_by_size(where(geometry, point=points[0]))
-        x = numbers(first, "k")
-        interval = (
-            numbers(first, f"random_{column}_low"),
-            numbers(first, f"random_{column}_high"),
-        )
-        add_series(
-            fig,
-            panel,
-            x,
-            numbers(first, f"random_{column}"),
-            interval if n == 1 else None,
-            "random neurons",
-            CHANCE,
-            shown=number == 0,
-        )
-        for place, point in enumerate(points):
-            table = mean_by_size(where(geometry, point=point))
-            add_series(
-                fig,
-                panel,
-                numbers(table, "k"),
-                numbers(table, column),
-                None,
-                point,
-                Look.of(place),
-                shown=number == 0,
-            )
-        fig.update_yaxes(title_text=title, rangemode="tozero", row=panel.row, col=panel.column)
-    size_axis(fig, made, sizes_of(geometry), SIZE)
+    fig.update_yaxes(rangemode="tozero")
     return fig
 
 
@@ -91,22 +66,16 @@ def diagonality_figure(covariance: pd.DataFrame) -> go.Figure:
         The table is empty.
     """
     points = points_of(covariance)
-    n = n_categories(covariance)
     draws = int(numbers(covariance, "n_permutations").max())
-    tokens = sorted({int(t) for t in numbers(covariance, "n_tokens")})
-    among = f"{tokens[0]:,}" if len(tokens) == 1 else f"{tokens[0]:,} to {tokens[-1]:,}"
     caption = (
-        f"Sum of squared off-diagonal entries over that of all, of {among} normal patch "
-        f"tokens{over(n)}. Hatched: after each channel's tokens were permuted (mean of {draws} "
-        "draws), which is what independent channels show for want of tokens. 0 would be diagonal."
+        "Sum of squared off-diagonal entries over that of all, of "
+        f"{span(covariance, 'n_tokens')} normal patch tokens{mean_over(covariance)}. Hatched: "
+        f"after each channel's tokens were permuted (mean of {draws} permutations), which is what "
+        "independent channels show for want of tokens. 0 would be diagonal."
     )
     fig = new_figure("How diagonal the covariance is", caption, legend_above=True, height=320)
-    kinds = (
-        ("off_diagonal_covariance", "covariance", PALETTE[0]),
-        ("off_diagonal_correlation", "correlation", PALETTE[1]),
-    )
-    for measure, name, colour in kinds:
-        table = where(covariance, measure=measure)
+    for name, colour in (("covariance", PALETTE[0]), ("correlation", PALETTE[1])):
+        table = where(covariance, measure=f"off_diagonal_{name}")
         for column, pattern, said in (
             ("value", "", name),
             ("control_mean", "/", f"{name}, permuted"),
@@ -130,7 +99,7 @@ def diagonality_figure(covariance: pd.DataFrame) -> go.Figure:
 
 
 def eigenvalue_figure(spectrum: pd.DataFrame) -> go.Figure:
-    """Eigenvalues of the covariance beside the channels' variances, both by rank.
+    """Eigenvalues of the covariance and the channels' variances, both by rank.
 
     Raises
     ------
@@ -140,35 +109,31 @@ def eigenvalue_figure(spectrum: pd.DataFrame) -> go.Figure:
     points = points_of(spectrum)
     if n_categories(spectrum) > 1:
         raise ConfigError("a covariance spectrum is of one category")
-    caption = (
-        f"{plain(spectrum['category'].iloc[0])}: eigenvalues of the covariance of the normal patch "
-        "tokens, and variances of single channels, each by falling size. They coincide where the "
-        "covariance is diagonal; the more they part, the more PCA keeps in few dimensions."
+    kinds = (
+        ("eigenvalue", "eigenvalues (PCA)", "pca"),
+        ("variance", "channel variances", "variance"),
     )
-    fig = new_figure("Principal directions and channels", caption, legend_above=True, height=330)
-    made = panels(fig, len(points), shared_y=True, gap=0.05)
-    for number, (point, panel) in enumerate(zip(points, made)):
+    shown = {}
+    for point in points:
         table = where(spectrum, point=point)
-        for column, name, key in (
-            ("eigenvalue", "eigenvalues (PCA)", "pca"),
-            ("variance", "channel variances", "variance"),
-        ):
+        lines = []
+        for column, name, key in kinds:
             own = rows(table, numbers(table, column) > 0)  # a log axis has no place for zero
-            look = look_of(key)
-            line = go.Scatter(
-                x=numbers(own, "rank"),
-                y=numbers(own, column),
-                mode="lines",
-                line={"color": look.colour, "dash": look.dash, "width": 2},
-                name=name,
-                legendgroup=name,
-                showlegend=number == 0,
-                hovertemplate=f"{name}<br>rank %{{x}}: %{{y:.4g}}<extra></extra>",
-            )
-            fig.add_trace(line, row=panel.row, col=panel.column)
-        name_panel(fig, number, point)
+            x, y = numbers(own, "rank"), numbers(own, column)
+            lines.append(Line(name, x, y, look_of(key)))
+        shown[point] = lines
+    fig = line_figure(
+        shown,
+        title="Principal directions and channels",
+        caption=f"{plain(spectrum['category'].iloc[0])}: eigenvalues of the covariance of the "
+        "normal patch tokens, and variances of single channels, each in descending order. They "
+        "coincide where the covariance is diagonal; the more they part, the more PCA keeps in few "
+        "dimensions.",
+        x="rank (1 = largest)",
+        y="variance (squared activation)",
+        shared_y=True,
+    )
+    fig.update_traces(mode="lines")
     fig.update_xaxes(type="log", dtick=1)
-    bottom_titles(fig, made, "rank (1 = largest)")
     fig.update_yaxes(type="log", exponentformat="power", dtick=1)
-    fig.update_yaxes(title_text="variance (squared activation)", col=1)
     return fig

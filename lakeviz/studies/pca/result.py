@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 import pandas as pd
 
-from lakeviz.plots.names import selector_name
+from lakeviz.selector_names import selector_name
 from lakeviz.studies.base import settings
 from lakeviz.studies.base.findings import HEADLINE_METRICS, Finding, findings
 from lakeviz.studies.base.result import StudyResult
@@ -156,6 +156,7 @@ class PCAResult(StudyResult):
     def figures(self) -> list[go.Figure]:
         """Differences first, then values, variance, geometry and covariance."""
         from lakeviz.studies.pca import figures as draw
+        from lakeviz.studies.pca import geometry_figures as geometry
 
         made = [
             draw.pca_differences_figure(
@@ -171,11 +172,11 @@ class PCAResult(StudyResult):
         made += [
             draw.metrics_by_size_figure(self.metrics, confidence=self.confidence),
             draw.retained_figure(self.geometry, confidence=self.confidence),
-            draw.nearness_figure(self.geometry, confidence=self.confidence),
-            draw.diagonality_figure(self.covariance),
+            geometry.nearness_figure(self.geometry, confidence=self.confidence),
+            geometry.diagonality_figure(self.covariance),
         ]
         if len(self.categories) == 1:
-            made.append(draw.eigenvalue_figure(self.spectrum))
+            made.append(geometry.eigenvalue_figure(self.spectrum))
         return made
 
 

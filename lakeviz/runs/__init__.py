@@ -1,0 +1,1 @@
+"""Runs: the main job over a data set, and the folder it leaves behind."""

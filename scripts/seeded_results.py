@@ -1,0 +1,267 @@
+"""Make seeded results through the command line, and compare those of two versions bit by bit.
+
+``make`` runs the lakeviz that Python imports (``PYTHONPATH`` chooses another checkout) in three
+worlds: ``embedded`` (the embedded model, four synthetic categories), ``hazelnut`` and ``mtd`` (a
+ViT-Ti on DATA/hazelnut_toy and DATA/mtd). All commands are in ``seeded_results.toml``. Their
+settings are small: the numbers say whether code changed, nothing of the method; of ``mtd``, with
+868 test images, only some studies are made. Finished stages are skipped. NAME is a world, a stage
+or WORLD/STAGE; what a stage needs is made as well.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import resource
+import shutil
+import subprocess
+import sys
+import time
+import tomllib
+from collections.abc import Iterator, Mapping
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from PIL import Image
+from safetensors.numpy import load_file
+
+RENAMED: dict[str, dict[str, str]] = {}
+"""Per study (``run`` for tables of runs): old name to new one. A name is a file
+(``curves.parquet``; the new one lies relative to the old one's folder), a column or dotted JSON
+field (``n_draws``, ``provenance.settings``), or ``FILE:COLUMN``, meant in one file alone."""
+
+EXPECTED: dict[str, dict[str, str]] = {}
+"""Per study: names as above that may differ or be gone, with the reason."""
+
+EXCLUDED = ("versions", "seconds", "seconds_per_image")
+"""Columns and JSON fields that differ between any two runs."""
+
+DRAW = """from lakeviz import write_benchmark
+write_benchmark("data", categories=("wood", "carpet", "gear", "cable"), size=64, n_train=12,
+                n_good=8, n_per_defect=1)"""
+MAPS = {"embedded": "data/wood/test", "hazelnut": "../inputs/hazelnut_toy/test"}
+NEEDS = {"mtd/overlap": ("hazelnut/inputs", "hazelnut/run")}
+WORLDS: dict[str, dict[str, str]] = tomllib.loads(
+    Path(__file__).with_suffix(".toml").read_text(encoding="utf-8")
+)
+SHARED = WORLDS.pop("shared")
+
+
+def make(out: Path, data: Path, only: list[str]) -> int:
+    """Make what is not finished yet; the number of failed stages."""
+    out.mkdir(parents=True, exist_ok=True)
+    if not (out / "inputs").exists():
+        (out / "inputs").symlink_to(data.resolve())
+    where = "import lakeviz; print(lakeviz.__file__)"
+    print(f"{out}: with {python(out, '-c', where, stdout=subprocess.PIPE).stdout.strip()}")
+    every = [f"{w}/{s}" for w, stages in WORLDS.items() for s in ("inputs", *stages)]
+    wanted = {name for name in every if is_chosen(name, only)}
+    wanted |= {f"{name.partition('/')[0]}/{s}" for name in wanted for s in ("inputs", "run")}
+    wanted |= {need for name in wanted for need in NEEDS.get(name, ())}
+    failed = 0
+    for name in [name for name in every if name in wanted]:
+        world, _, stage = name.partition("/")
+        done = out / world / "stages" / f"{stage}.json"
+        if done.exists():
+            print(f"{name}: finished before, {json.loads(done.read_text())['wall']} s")
+            continue
+        start, before = time.perf_counter(), resource.getrusage(resource.RUSAGE_CHILDREN)
+        try:
+            make_stage(out / world, world, stage)
+        except subprocess.CalledProcessError:
+            print(f"{name}: FAILED, see {out / world / 'logs' / stage}.txt", flush=True)
+            failed += 1
+            continue
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+        spent = {"wall": round(time.perf_counter() - start, 1), "cpu": round(cpu, 1)}
+        done.parent.mkdir(parents=True, exist_ok=True)
+        done.write_text(json.dumps(spent))
+        print(f"{name}: {spent['wall']} s, {spent['cpu']} s of processors", flush=True)
+    return failed
+
+
+def make_stage(folder: Path, world: str, stage: str) -> None:
+    """Make one stage; a study is moved out of the run, so that one study can be made twice."""
+    (folder / "logs").mkdir(parents=True, exist_ok=True)
+    if stage == "inputs":
+        if world == "embedded":
+            python(folder, "-c", DRAW)
+        if world in MAPS:
+            draw_maps(folder / MAPS[world], folder / "maps")
+        return
+    arguments = WORLDS[world][stage].format_map(SHARED).format_map(SHARED).split()
+    is_study = stage != "score" and not stage.startswith("run")
+    if is_study:
+        shutil.rmtree(folder / "run" / "studies", ignore_errors=True)
+    if is_study and stage != "claims":
+        arguments = ["study", stage.partition("_")[0], "run", *arguments]
+    with (folder / "logs" / f"{stage}.txt").open("w") as log:
+        command = "from lakeviz.cli import main; main()"
+        python(folder, "-c", command, *arguments, stdout=log, stderr=subprocess.STDOUT)
+    if is_study:
+        (made,) = (folder / "run" / "studies").iterdir()
+        (folder / "studies").mkdir(exist_ok=True)
+        shutil.rmtree(folder / "studies" / stage, ignore_errors=True)
+        made.rename(folder / "studies" / stage)
+
+
+def python(folder: Path, *arguments: str, **options: Any) -> subprocess.CompletedProcess[str]:
+    """Run Python in a folder, with the same number of threads on every machine."""
+    environment = {**os.environ, "OMP_NUM_THREADS": "2", "MKL_NUM_THREADS": "2"}
+    command = [sys.executable, *arguments]
+    return subprocess.run(command, cwd=folder, env=environment, check=True, text=True, **options)
+
+
+def draw_maps(images: Path, out: Path) -> None:
+    """Maps of a detector that is none: how far each pixel is from its image's mean brightness."""
+    for path in sorted(images.rglob("*.png")):
+        grey = np.asarray(Image.open(path).convert("L").resize((64, 64)), dtype=np.float32)
+        target = out / path.relative_to(images).with_suffix(".npy")
+        target.parent.mkdir(parents=True, exist_ok=True)
+        np.save(target, np.abs(grey - grey.mean()))
+
+
+def is_chosen(name: str, only: list[str]) -> bool:
+    """Whether WORLD/STAGE is among the names given, if any were."""
+    return not only or bool({name, *name.split("/")} & set(only))
+
+
+def compare(old: Path, new: Path, only: list[str]) -> int:
+    """Compare all files of two folders; the number of unexplained differences."""
+    before, after = dict(result_files(old, only)), dict(result_files(new, only))
+    unexplained, met = 0, set()
+    for name, stage in before.items():
+        path, study = PurePosixPath(name), stage.partition("_")[0]
+        twin = os.path.normpath(path.parent / RENAMED.get(study, {}).get(path.name, path.name))
+        met.add(twin)
+        found, added = {"all of it": "missing"}, []
+        if twin in after:
+            found, added = differences(old / name, new / twin, study)
+        lines, expected = [], EXPECTED.get(study, {})
+        for column, said in found.items():
+            reason = expected.get(path.name) or lookup(expected, path.name, column)[1]
+            unexplained += not reason
+            lines.append(f"  {column}: {said}" + (f" (expected: {reason})" if reason else ""))
+        lines += [f"  {column}: only in the new one" for column in added]
+        shown = name if twin == name else f"{name} -> {twin}"
+        print("\n".join([f"{shown}: {'' if lines else 'equal'}", *lines]))
+    for name in [name for name in after if name not in met]:
+        print(f"{name}: only in the new folder")
+    print(f"\n{len(before)} files, {unexplained} unexplained differences")
+    return unexplained if before else 1
+
+
+def differences(old: Path, new: Path, study: str) -> tuple[dict[str, str], list[str]]:
+    """What differs in each column of the old file, and the columns that only the new one has."""
+    before, after, found, met = read(old), read(new), {}, set()
+    for name, values in before.items():
+        known, now = lookup(RENAMED.get(study, {}), old.name, name)
+        twin = now + name.removeprefix(known) if known else name
+        met.add(twin)
+        said = difference(values, after[twin]) if twin in after else "missing"
+        if said:
+            found[name] = said
+    return found, [name for name in after if name not in met]
+
+
+def difference(old: np.ndarray, new: np.ndarray) -> str:
+    """What differs between two columns in words; empty where they are equal bit by bit."""
+    if old.shape != new.shape:
+        return f"shape {old.shape} became {new.shape}"
+    if old.dtype != new.dtype and old.size:
+        return f"type {old.dtype} became {new.dtype}"
+    if old.dtype == object:
+        unequal = np.array([not alike(a, b) for a, b in zip(old, new, strict=True)], dtype=bool)
+        if not unequal.any():
+            return ""
+        first = int(np.argmax(unequal))
+        shown = f"{str(old[first])[:300]} became {str(new[first])[:300]}"
+        return f"{unequal.sum()} of {len(old)} rows, first in row {first}: {shown}"
+    unequal = (old != new) & ~((old != old) & (new != new))
+    if not unequal.any():
+        return ""
+    rows = unequal.reshape(len(old), -1).any(axis=1).sum()
+    if old.dtype.kind not in "fiu":
+        return f"{rows} of {len(old)} rows"
+    largest = np.nanmax(np.abs(old[unequal].astype(float) - new[unequal].astype(float)))
+    return f"{rows} of {len(old)} rows, by {largest:.3g} at most"
+
+
+def alike(a: Any, b: Any) -> bool:
+    """Whether two cells are equal; two missing ones are."""
+    if isinstance(a, np.ndarray) or isinstance(b, np.ndarray):
+        return np.array_equal(a, b)
+    return bool(a == b) or (pd.isna(a) is True and pd.isna(b) is True)
+
+
+def result_files(folder: Path, only: list[str]) -> Iterator[tuple[str, str]]:
+    """Name and stage of every file with results; stores of activations and cells are none."""
+    for path in sorted(folder.glob("*/*/**/*")):
+        name = path.relative_to(folder)
+        world, stage, *rest = name.parts
+        if stage == "studies":
+            stage = rest[0]
+        if world not in WORLDS or stage not in WORLDS[world] or rest[0] in ("activations", "sweep"):
+            continue
+        known = path.suffix in (".parquet", ".csv", ".json", ".safetensors", ".txt")
+        if known and path.is_file() and is_chosen(f"{world}/{stage}", only):
+            yield name.as_posix(), stage
+
+
+def read(path: Path) -> dict[str, np.ndarray]:
+    """Columns of a table, arrays of a safetensors file, fields of JSON, lines of text."""
+    if path.suffix == ".safetensors":
+        found = load_file(path)
+    elif path.suffix == ".json":
+        found = dict(fields(json.loads(path.read_text(encoding="utf-8"))))
+    elif path.suffix == ".txt":
+        found = {"lines": np.array(path.read_text(encoding="utf-8").splitlines(), dtype=object)}
+    else:
+        is_csv = path.suffix == ".csv"
+        table = pd.read_csv(path, float_precision="round_trip") if is_csv else pd.read_parquet(path)
+        found = {str(name): table[name].to_numpy() for name in table.columns}
+    return {n: v for n, v in found.items() if not set(n.split(".")) & set(EXCLUDED)}
+
+
+def fields(value: Any, name: str = "") -> Iterator[tuple[str, np.ndarray]]:
+    """Every value in nested JSON by its dotted name."""
+    if isinstance(value, dict) and value:
+        for key, own in value.items():
+            yield from fields(own, f"{name}.{key}" if name else str(key))
+    else:
+        yield name, np.array([json.dumps(value)], dtype=object)
+
+
+def lookup(mapping: Mapping[str, str], file: str, column: str) -> tuple[str, str]:
+    """The part of a column's name that a mapping knows, with what it says; else two empty texts."""
+    parts = column.split(".")
+    for name in (".".join(parts[:n]) for n in range(len(parts), 0, -1)):
+        for key in (f"{file}:{name}", name):
+            if key in mapping:
+                return name, mapping[key]
+    return "", ""
+
+
+def main() -> None:
+    """Make or compare, as the command line says."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    verbs = parser.add_subparsers(dest="verb", required=True)
+    one, two = verbs.add_parser("make"), verbs.add_parser("compare")
+    one.add_argument("out", type=Path)
+    one.add_argument("--data", type=Path, required=True, help="folder with data sets and weights")
+    two.add_argument("old", type=Path)
+    two.add_argument("new", type=Path)
+    for verb in (one, two):
+        verb.add_argument("--only", nargs="+", default=[], metavar="NAME")
+    args = parser.parse_args()
+    if args.verb == "make":
+        sys.exit(make(args.out.absolute(), args.data, args.only) > 0)
+    sys.exit(compare(args.old, args.new, args.only) > 0)
+
+
+if __name__ == "__main__":
+    main()
