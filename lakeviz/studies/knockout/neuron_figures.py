@@ -25,7 +25,7 @@ def neuron_importance_figure(
     neurons: pd.DataFrame,
     *,
     level: str = "image",
-    metric: str = "margin",
+    metric: str = "cohens_d",
     intervals: bool = False,
     interval_level: float = 0.95,
 ) -> go.Figure:
