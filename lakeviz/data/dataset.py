@@ -8,20 +8,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 from jaxtyping import Bool, Int
 from numpy.typing import ArrayLike
 
+from lakeviz.data.fewshot import FewShotDraw, draw
 from lakeviz.data.files import file_sha256
 from lakeviz.data.images import load_mask
 from lakeviz.data.table import SPLITS
 from lakeviz.errors import DataError, MaskError, nearest
-
-if TYPE_CHECKING:
-    from lakeviz.data.fewshot import FewShotDraw
 
 
 @dataclass(frozen=True, eq=False)
@@ -147,8 +144,6 @@ class Dataset:
 
     def few_shot(self, shots: int | str | None, seed: int = 0) -> FewShotDraw:
         """Draw normal images of the training split; see :func:`lakeviz.data.fewshot.draw`."""
-        from lakeviz.data.fewshot import draw
-
         return draw(self, shots, seed)
 
     def summary(self) -> pd.DataFrame:

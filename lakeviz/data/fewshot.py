@@ -12,15 +12,11 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
-from lakeviz.data.table import sample_id
+from lakeviz.data.table import ImageTable, sample_id
 from lakeviz.errors import FewShotError, OutputError
-
-if TYPE_CHECKING:
-    from lakeviz.data.dataset import Dataset
 
 _TITLE = "# lakeviz few-shot manifest: normal images, one a line, relative to the root"
 _HEADER = re.compile(r"#\s*(\w+):\s*(.*)")
@@ -87,7 +83,7 @@ class FewShotDraw:
         return path
 
     @classmethod
-    def from_manifest(cls, path: str | Path, dataset: Dataset) -> FewShotDraw:
+    def from_manifest(cls, path: str | Path, dataset: ImageTable) -> FewShotDraw:
         """Read a list of images, checked against the data set they are for.
 
         Images that the data set knows must be normal, of one category, and not in its test split.
@@ -114,7 +110,7 @@ class FewShotDraw:
         )
 
     @classmethod
-    def from_listed(cls, images: Sequence[str | Path], dataset: Dataset) -> FewShotDraw:
+    def from_listed(cls, images: Sequence[str | Path], dataset: ImageTable) -> FewShotDraw:
         """Take images named by hand, checked as :meth:`from_manifest` checks them.
 
         Parameters
@@ -150,7 +146,7 @@ class _Listed:
     categories: dict[str, str]
 
 
-def _listed(dataset: Dataset, entries: Sequence[tuple[int, str]], source: str) -> _Listed:
+def _listed(dataset: ImageTable, entries: Sequence[tuple[int, str]], source: str) -> _Listed:
     known = {row["sample_id"]: row for row in dataset.frame.to_dict("records")}
     paths: dict[str, Path] = {}
     categories: dict[str, str] = {}
@@ -170,7 +166,7 @@ def _listed(dataset: Dataset, entries: Sequence[tuple[int, str]], source: str) -
     return _Listed(paths, categories)
 
 
-def draw(dataset: Dataset, shots: int | str | None, seed: int = 0) -> FewShotDraw:
+def draw(dataset: ImageTable, shots: int | str | None, seed: int = 0) -> FewShotDraw:
     """Draw ``shots`` normal images of the training split of a data set of one category.
 
     The pool is sorted by sample id and permuted by ``numpy.random.default_rng(seed)``; the draw is
@@ -197,7 +193,8 @@ def draw(dataset: Dataset, shots: int | str | None, seed: int = 0) -> FewShotDra
             "choose one with .category(name)"
         )
     category = dataset.categories[0]
-    pool = dataset.split("train").normal().frame.sort_values("sample_id")
+    frame = dataset.frame
+    pool = frame[(frame["split"] == "train") & (frame["label"] == 0)].sort_values("sample_id")
     if len(pool) == 0:
         raise FewShotError(f"{dataset.name}/{category} has no normal image in its train split")
     count = len(pool) if shots in (None, "all") else shots
@@ -259,7 +256,7 @@ def _check_row(row: Mapping, place: str) -> None:
 
 
 def _one_category(
-    path: str | Path, categories: Mapping[str, str], header: Mapping[str, str], dataset: Dataset
+    path: str | Path, categories: Mapping[str, str], header: Mapping[str, str], dataset: ImageTable
 ) -> str:
     if len(categories) > 1:
         (first, _), (second, place) = list(categories.items())[:2]

@@ -18,6 +18,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
+from typing import Protocol
 
 import pandas as pd
 
@@ -39,6 +40,30 @@ class Sample:
     split: str
     defect_type: str = GOOD
     mask: Path | None = None
+
+
+class ImageTable(Protocol):
+    """What a few-shot draw needs of a data set."""
+
+    @property
+    def name(self) -> str:
+        """Name of its reader."""
+        ...
+
+    @property
+    def root(self) -> Path:
+        """Folder that sample ids are relative to."""
+        ...
+
+    @property
+    def frame(self) -> pd.DataFrame:
+        """The table, one row per image."""
+        ...
+
+    @property
+    def categories(self) -> list[str]:
+        """Names of its categories, sorted."""
+        ...
 
 
 def sample_id(path: Path, root: Path) -> str:

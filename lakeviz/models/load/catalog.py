@@ -9,7 +9,7 @@ import pandas as pd
 
 from lakeviz.errors import QuickGELUMismatchError, UnknownModelError, nearest
 
-TINY_DIR = Path(__file__).parent / "embedded"
+TINY_DIR = Path(__file__).parents[1] / "embedded"
 TIMM_PREFIX, LOCAL_PREFIX, HUB_PREFIX = "timm/", "local-dir:", "hf-hub:"
 
 
