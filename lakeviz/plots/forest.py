@@ -16,9 +16,7 @@ import plotly.graph_objects as go
 from jaxtyping import Float
 
 from lakeviz.errors import ConfigError
-from lakeviz.metrics import Bootstrap
-from lakeviz.metrics.estimates import NOT_MEASURED, Estimate
-from lakeviz.metrics.estimates import mean_over as mean_over_categories
+from lakeviz.metrics.estimates import NOT_MEASURED, Estimate, mean_over_categories
 from lakeviz.plots.line_panels import (
     Look,
     Panel,
@@ -88,7 +86,7 @@ def forest_row(
         return ForestRow(name, Estimate(float(values[0]), *ends), **row)
     members = dict(zip(map(str, table["category"]), values.tolist(), strict=True))
     row = {"look": MEAN} | row
-    return ForestRow(name, mean_over_categories(values, Bootstrap()), members=members, **row)
+    return ForestRow(name, mean_over_categories(values, 0.95), members=members, **row)
 
 
 def forest_figure(

@@ -7,8 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from lakeviz.metrics import Bootstrap
-from lakeviz.metrics.estimates import mean_over
+from lakeviz.metrics.estimates import mean_over_categories
 from lakeviz.plots import controls_figure, controls_overview_figure
 from lakeviz.plots.difference_plot import CONTROL_NAMES, control_order, metric_title
 from lakeviz.plots.html import EmbeddedFigure, embed
@@ -109,7 +108,7 @@ def _comparison(table: pd.DataFrame, notes: Footnotes) -> Comparison | None:
     mean = float(np.mean(numbers(table, "control_mean")))
     differences = numbers(table, "difference")
     if len(table) > 1:
-        gap = mean_over(differences, Bootstrap())
+        gap = mean_over_categories(differences, 0.95)
         return Comparison(
             show(mean, notes=notes),
             show(gap.value, gap.low, gap.high, notes=notes, signed=True),

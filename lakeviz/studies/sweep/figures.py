@@ -11,8 +11,7 @@ import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from lakeviz.errors import ConfigError
-from lakeviz.metrics import Bootstrap
-from lakeviz.metrics.estimates import mean_over
+from lakeviz.metrics.estimates import mean_over_categories
 from lakeviz.plots.difference_plot import CONTROL_NAMES, metric_title
 from lakeviz.plots.template import DASHES, MARKERS, PALETTE, counted, faded, new_figure, plain
 from lakeviz.studies.sweep.figure_values import (
@@ -169,7 +168,7 @@ def _point(table: pd.DataFrame) -> tuple[float, float, float]:
     if len(table) == 1:
         value, low, high = (float(numbers(table, c)[0]) for c in ("value", "low", "high"))
         return value, low, high
-    mean = mean_over(_unit_means(table), Bootstrap())
+    mean = mean_over_categories(_unit_means(table), 0.95)
     return mean.value, mean.low, mean.high
 
 
