@@ -6,10 +6,10 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from lakeviz.errors import ConfigError
-from lakeviz.plots.line_panels import (
+from lakeviz.plots.line_panels import add_series
+from lakeviz.plots.panels import (
     CHANCE,
     Look,
-    add_series,
     bottom_titles,
     name_panel,
     panels,
