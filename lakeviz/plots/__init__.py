@@ -4,7 +4,7 @@ Importing this package registers the plotly templates ``lakeviz``, ``lakeviz_dar
 """
 
 from lakeviz.plots.colours import ColourRange, colour_range, heat_layer
-from lakeviz.plots.curves import pr_figure, pro_figure, roc_figure
+from lakeviz.plots.curves import Scored, pr_figure, pro_figure, roc_figure
 from lakeviz.plots.difference_plot import controls_figure, controls_overview_figure
 from lakeviz.plots.distributions import score_figure
 from lakeviz.plots.gallery import Tile, choose_images, gallery_figure
@@ -15,7 +15,6 @@ from lakeviz.plots.outlines import mask_outlines
 from lakeviz.plots.overview import metrics_figure
 from lakeviz.plots.print.chromium import open_browser
 from lakeviz.plots.print.export import save_figure
-from lakeviz.plots.scored import Scored
 from lakeviz.plots.spectrum import selection_figure, spectrum_figure
 from lakeviz.plots.template import TEMPLATES, caption_of
 

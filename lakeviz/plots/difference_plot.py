@@ -10,7 +10,7 @@ from lakeviz.errors import ConfigError
 from lakeviz.metrics.estimates import Estimate
 from lakeviz.plots.captions import categories, n_categories, percent, tested
 from lakeviz.plots.forest import ForestRow, add_forest, forest_figure, forest_row
-from lakeviz.plots.line_panels import Look, add_level, panels
+from lakeviz.plots.panels import Look, add_level, panels
 from lakeviz.plots.template import PALETTE, counted, new_figure
 from lakeviz.tables import numbers, rows, where
 

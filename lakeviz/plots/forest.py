@@ -17,7 +17,7 @@ from jaxtyping import Float
 
 from lakeviz.errors import ConfigError
 from lakeviz.metrics.estimates import NOT_MEASURED, Estimate, mean_over_categories
-from lakeviz.plots.line_panels import (
+from lakeviz.plots.panels import (
     Look,
     Panel,
     add_level,

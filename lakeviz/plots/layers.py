@@ -13,8 +13,8 @@ from PIL import Image
 from lakeviz.errors import ConfigError
 from lakeviz.plots.colours import COLOUR_SCALE, ColourRange, colour_range
 from lakeviz.plots.heatmap import data_uri, fit_within, outline_trace
-from lakeviz.plots.line_panels import Panel, panels
 from lakeviz.plots.names import short_point
+from lakeviz.plots.panels import Panel, panels
 from lakeviz.plots.template import counted, new_figure, plain
 
 LayerMaps = Mapping[str, Float[np.ndarray, "row column"]]

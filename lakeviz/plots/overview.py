@@ -12,7 +12,7 @@ from lakeviz.errors import ConfigError
 from lakeviz.plots.captions import categories, percent, tested
 from lakeviz.plots.difference_plot import metric_title
 from lakeviz.plots.forest import forest_figure, forest_row
-from lakeviz.plots.line_panels import Look
+from lakeviz.plots.panels import Look
 from lakeviz.tables import numbers, rows, where
 
 DEFAULT_METRICS = (("image", "auroc"), ("pixel", "auroc"), ("pixel", "aupro"))

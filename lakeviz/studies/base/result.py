@@ -116,9 +116,17 @@ class StudyResult(Shown):
         LakevizError
             If there is nothing to draw.
         """
-        from lakeviz.plots.forest import forest_figure
+        from lakeviz.plots.forest import ForestRow, forest_figure
 
-        return [forest_figure([f.row() for f in self.findings()], title=self.title)]
+        found = list(self.findings())
+        shown: dict[str, list[ForestRow]] = {}
+        for one in found:
+            name = f"{one.subject} − {one.control}" if one.control else one.subject
+            row = ForestRow(name, one.difference, hover=html.escape(one.sentence()))
+            shown.setdefault(one.quantity, []).append(row)
+        over = "; ".join(dict.fromkeys(f"{one.where}, {one.interval}" for one in found))
+        caption = f"Differences with their intervals ({over})."
+        return [forest_figure(shown, title=self.title, caption=caption, x="difference")]
 
     def page_context(self) -> dict[str, Any]:
         """What its own ``template`` reads beside what every study's has."""

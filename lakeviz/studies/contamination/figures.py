@@ -10,12 +10,12 @@ import plotly.graph_objects as go
 
 from lakeviz.errors import ConfigError
 from lakeviz.plots.difference_plot import CONTROL_NAMES, SHORT_NAMES, metric_title
-from lakeviz.plots.line_panels import (
+from lakeviz.plots.line_panels import add_series
+from lakeviz.plots.panels import (
     CHANCE,
     Look,
     Panel,
     add_level,
-    add_series,
     bottom_titles,
     name_panel,
     panels,

@@ -9,7 +9,7 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from lakeviz.errors import ConfigError
-from lakeviz.plots.line_panels import name_panel, panels
+from lakeviz.plots.panels import name_panel, panels
 from lakeviz.plots.template import counted, new_figure
 from lakeviz.tables import numbers, where
 

@@ -13,8 +13,8 @@ from plotly.subplots import make_subplots
 
 from lakeviz.errors import ConfigError
 from lakeviz.plots.difference_plot import metric_title
-from lakeviz.plots.line_panels import Look
 from lakeviz.plots.names import short_point
+from lakeviz.plots.panels import Look
 from lakeviz.plots.template import NEUTRAL, faded, new_figure, plain
 from lakeviz.studies.neurons.patch_figures import Picture, density_trace, picture_axes, picture_rows
 from lakeviz.tables import numbers, where

@@ -11,11 +11,11 @@ import plotly.graph_objects as go
 
 from lakeviz.errors import ConfigError
 from lakeviz.plots.difference_plot import CONTROL_NAMES, control_order, metric_title
-from lakeviz.plots.line_panels import (
+from lakeviz.plots.line_panels import add_series
+from lakeviz.plots.panels import (
     Look,
     Panel,
     add_level,
-    add_series,
     bottom_titles,
     name_panel,
     panels,

@@ -10,8 +10,8 @@ import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from lakeviz.errors import ConfigError
-from lakeviz.plots.line_panels import Look, error_bars
 from lakeviz.plots.names import measure_title, short_point
+from lakeviz.plots.panels import Look, error_bars
 from lakeviz.plots.template import counted, new_figure
 from lakeviz.studies.neurons.neuron_looks import (
     LOOKS,

@@ -9,8 +9,8 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from lakeviz.errors import ConfigError
-from lakeviz.plots.line_panels import Look
 from lakeviz.plots.names import measure_title
+from lakeviz.plots.panels import Look
 from lakeviz.plots.template import NEUTRAL
 from lakeviz.tables import numbers, rows
 

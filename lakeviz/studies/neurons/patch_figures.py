@@ -14,8 +14,8 @@ from PIL import Image
 
 from lakeviz.errors import ConfigError
 from lakeviz.plots.heatmap import png_bytes
-from lakeviz.plots.line_panels import panels
 from lakeviz.plots.names import short_point
+from lakeviz.plots.panels import panels
 from lakeviz.plots.template import (
     ANOMALOUS,
     NEUTRAL,

@@ -9,7 +9,8 @@ import plotly.graph_objects as go
 from lakeviz.errors import ConfigError
 from lakeviz.plots.captions import mean_over, n_categories, percent, tested
 from lakeviz.plots.difference_plot import metric_title
-from lakeviz.plots.line_panels import Look, line_figure, line_of
+from lakeviz.plots.line_panels import line_figure, line_of
+from lakeviz.plots.panels import Look
 from lakeviz.selector_names import selector_name, selector_order, selector_short
 from lakeviz.tables import numbers, rows, where
 

@@ -1,0 +1,169 @@
+"""Panels of a figure, and the marks in them: looks of series, error bars, levels, zones, names."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import plotly.graph_objects as go
+from jaxtyping import Float
+from plotly.subplots import make_subplots
+
+from lakeviz.plots.template import DASHES, MARKERS, NEUTRAL, PALETTE, faded, plain
+
+Values = Float[np.ndarray, " x"]
+REFERENCE = {"color": NEUTRAL, "dash": "dot", "width": 1.4}
+"""Of a line that values are compared with, such as no difference."""
+
+_NAME = 24
+
+
+@dataclass(frozen=True)
+class Look:
+    """How a series is told apart: by colour, dash and marker alike."""
+
+    colour: str
+    dash: str
+    marker: str
+
+    @classmethod
+    def of(cls, number: int) -> Look:
+        """The look of the first, second, ... series; where colours repeat, the others differ."""
+        n = len(PALETTE)
+        other = (number + number // n) % n
+        return cls(PALETTE[number % n], DASHES[other], MARKERS[other])
+
+
+CHANCE = Look(NEUTRAL, "dot", "line-ew")
+"""Of what chance alone would give."""
+
+
+@dataclass(frozen=True)
+class Panel:
+    """A panel of a figure, by its row and column from 1."""
+
+    row: int
+    column: int
+
+    @property
+    def at(self) -> dict[str, int]:
+        """The panel as plotly's methods take it: ``fig.add_trace(trace, **panel.at)``."""
+        return {"row": self.row, "col": self.column}
+
+
+def panels(
+    fig: go.Figure,
+    n: int,
+    *,
+    columns: int = 3,
+    shared_y: bool = False,
+    gap: float = 0.085,
+    row_gap: float = 0.28,
+) -> list[Panel]:
+    """Divide a figure into panels, row by row.
+
+    ``gap`` is between columns, a share of the width; ``row_gap`` a share of the height, of all gaps
+    between rows together (nearly).
+    """
+    columns = min(n, columns)
+    rows = -(-n // columns)
+    shared: Any = "all" if shared_y else False  # declared as a bool alone
+    make_subplots(
+        rows=rows,
+        cols=columns,
+        shared_yaxes=shared,
+        horizontal_spacing=gap if columns > 1 else 0,
+        vertical_spacing=row_gap / rows if rows > 1 else 0,
+        figure=fig,
+    )
+    return [Panel(1 + i // columns, 1 + i % columns) for i in range(n)]
+
+
+def name_panel(fig: go.Figure, number: int, name: str, place: str = "inside") -> None:
+    """Write a name into the upper left corner of the panel of a number, from 0.
+
+    ``place`` is ``"inside"``, ``"above"`` the panel, or at its ``"foot"``.
+    """
+    axis = "" if number == 0 else str(number + 1)
+    y, anchor = {"inside": (0.99, "top"), "above": (1, "bottom"), "foot": (0.06, "middle")}[place]
+    fig.add_annotation(
+        text=plain(name),
+        x=0 if place == "above" else 0.02,
+        y=y,
+        xref=f"x{axis} domain",
+        yref=f"y{axis} domain",
+        xanchor="left",
+        yanchor=anchor,
+    )
+
+
+def room_for_names(fig: go.Figure) -> None:
+    """Make room above the panels for their names, below legend or caption."""
+    layout = fig.to_plotly_json()["layout"]
+    plot = layout["height"] - layout["margin"]["t"] - 60
+    fig.update_layout(
+        margin={"t": layout["margin"]["t"] + _NAME},
+        height=layout["height"] + _NAME,
+        legend={"y": 1 + _NAME / plot},
+    )
+
+
+def bottom_titles(fig: go.Figure, made: Sequence[Panel], title: str) -> None:
+    """Title the x axes that have no panel below them."""
+    last = {panel.column: panel.row for panel in made}
+    for column, row in last.items():
+        fig.update_xaxes(title_text=title, row=row, col=column)
+
+
+def size_axis(fig: go.Figure, made: Sequence[Panel], sizes: Sequence[int], title: str) -> None:
+    """Make every x axis one of sizes by their logarithm; all have a tick, those apart a label."""
+    labelled = [sizes[-1]]
+    for size in reversed(sizes):
+        if labelled[-1] >= 2.5 * size:
+            labelled.append(size)
+    text = [f"{size:,}" if size in labelled else "" for size in sizes]
+    fig.update_xaxes(type="log", tickvals=list(sizes), ticktext=text, tickangle=0)
+    bottom_titles(fig, made, title)
+
+
+def error_bars(
+    value: Values, low: Values, high: Values, thickness: float = 1.4, width: float = 3
+) -> dict[str, Any]:
+    """Bars of an interval that need not lie evenly about its value; none where it is NaN."""
+    return {
+        "type": "data",
+        "symmetric": False,
+        "array": high - value,
+        "arrayminus": value - low,
+        "thickness": thickness,
+        "width": width,
+    }
+
+
+def add_level(fig: go.Figure, panel: Panel, at: float, axis: str = "y", **line: Any) -> None:
+    """Draw a dotted line across a panel that has its traces, such as no difference.
+
+    ``axis`` is the one that ``at`` is a value of.
+    """
+    other = "x" if axis == "y" else "y"
+    place = {f"{other}0": 0, f"{other}1": 1, f"{axis}0": at, f"{axis}1": at}
+    place[f"{other}ref"] = f"{other} domain"
+    fig.add_shape(type="line", line=REFERENCE | line, **place, **panel.at)
+
+
+def add_zone(fig: go.Figure, panel: Panel, low: float, high: float) -> None:
+    """Shade a range of values across a panel that has its series."""
+    fig.add_shape(
+        type="rect",
+        x0=0,
+        x1=1,
+        y0=low,
+        y1=high,
+        xref="x domain",
+        layer="below",
+        line_width=0,
+        fillcolor=faded(NEUTRAL, 0.3),
+        **panel.at,
+    )
