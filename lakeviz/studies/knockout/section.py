@@ -81,4 +81,6 @@ def _mean(result: KnockoutResult, table: pd.DataFrame, name: str) -> str:
     """One category's estimate, or the mean over categories."""
     if len(table) == 1:
         return estimates(table, name)[0].text(signed=True)
-    return mean_over_categories(table[name].to_numpy(dtype=float), result.confidence).text(signed=True)
+    return mean_over_categories(table[name].to_numpy(dtype=float), result.confidence).text(
+        signed=True
+    )
