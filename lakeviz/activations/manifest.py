@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from lakeviz.errors import StoreError
+from lakeviz.files import read_json, write_json
 
 PROTOCOL = "lakeviz-activations/1"
 MANIFEST = "manifest.json"
-SCRATCH = ".tmp"
 DTYPES: tuple[str, ...] = ("float32", "float16", "bfloat16")
 
 
@@ -72,9 +72,7 @@ def write_manifest(
         "images_per_shard": images_per_shard,
         "shards": list(shards),
     }
-    scratch = folder / (MANIFEST + SCRATCH)
-    scratch.write_text(json.dumps(manifest, indent=1), encoding="utf-8")
-    scratch.replace(folder / MANIFEST)
+    write_json(folder / MANIFEST, manifest)
 
 
 def read_manifest(path: Path) -> tuple[StoreKey, int, list[dict[str, Any]]]:
@@ -85,13 +83,10 @@ def read_manifest(path: Path) -> tuple[StoreKey, int, list[dict[str, Any]]]:
     StoreError
         If it is missing, of another protocol, or not whole.
     """
-    try:
-        manifest = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise StoreError(f"no activation store in {path.parent}: {MANIFEST} is missing") from None
-    except (OSError, ValueError) as error:
-        raise StoreError(f"{path} cannot be read: {error}") from error
-    protocol = manifest.get("protocol") if isinstance(manifest, dict) else None
+    if not path.exists():
+        raise StoreError(f"no activation store in {path.parent}: {MANIFEST} is missing")
+    manifest = read_json(path)
+    protocol = manifest.get("protocol")
     if protocol != PROTOCOL:
         raise StoreError(
             f"{path} follows protocol {protocol!r}, this version reads {PROTOCOL!r}; capture again"

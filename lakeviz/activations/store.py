@@ -24,13 +24,13 @@ from torch import Tensor
 from lakeviz.activations.manifest import (
     DTYPES,
     MANIFEST,
-    SCRATCH,
     StoreKey,
     read_manifest,
     write_manifest,
 )
 from lakeviz.activations.statistics import check_finite
-from lakeviz.errors import CaptureTooLargeError, ConfigError, StoreError
+from lakeviz.errors import CaptureTooLargeError, ConfigError, OutputError, StoreError
+from lakeviz.files import SCRATCH, written
 
 _log = logging.getLogger(__name__)
 
@@ -101,16 +101,15 @@ class ActivationStore:
             raise ConfigError(f"dtype must be one of {', '.join(DTYPES)}, not {key.dtype!r}")
         if images_per_shard < 1:
             raise ConfigError(f"images_per_shard must be at least 1, not {images_per_shard}")
+        for name in (MANIFEST, "shard-"):
+            for left in folder.glob(f"{name}*{SCRATCH}"):
+                left.unlink()
         if (folder / MANIFEST).exists():
             store = cls.open(folder, key, allow_partial=True)
             _log.info("resuming %s at image %d", folder, store.n_stored)
             return store
-        if folder.exists():
-            foreign = not folder.is_dir() or {p.name for p in folder.iterdir()} - {
-                MANIFEST + SCRATCH
-            }
-            if foreign:
-                raise StoreError(f"{folder} exists and holds no {MANIFEST}; choose another folder")
+        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+            raise StoreError(f"{folder} exists and holds no {MANIFEST}; choose another folder")
         return cls(folder, key, images_per_shard, [])
 
     @classmethod
@@ -212,18 +211,15 @@ class ActivationStore:
         for point, tensor in ready.items():
             check_finite(tensor, f"{point} as {self.key.dtype}")
         name = f"shard-{len(self._shards):05d}.safetensors"
-        scratch = self.folder / (name + SCRATCH)
         try:
-            self.folder.mkdir(parents=True, exist_ok=True)
             if not self._shards:  # so that a kill in the first shard leaves a store, not odd files
                 self._write_manifest()
-            save_file(ready, str(scratch))
-            scratch.replace(self.folder / name)
+            with written(self.folder / name) as scratch:
+                save_file(ready, str(scratch))
             self._shards = [*self._shards, {"file": name, "start": start, "stop": stop}]
             self._write_manifest()
-        except (OSError, SafetensorError) as error:
-            scratch.unlink(missing_ok=True)
-            raise StoreError(f"cannot write {self.folder / name}: {error}") from error
+        except OutputError as error:
+            raise StoreError(str(error)) from error
 
     @contextmanager
     def _opened(self, shard: Mapping[str, Any]) -> Iterator[Any]:

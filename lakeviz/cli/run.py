@@ -106,9 +106,9 @@ def finish(
         What the report says of the run instead of its settings: ``dataset``, ``command``.
     """
     from lakeviz.cli.tables import show
+    from lakeviz.files import write_json
     from lakeviz.report import write_report
     from lakeviz.runs.run import MANIFEST
-    from lakeviz.runs.storage import write_json
     from lakeviz.studies.base.registry import load_studies
 
     shown = {"groups": groups or {}, **(described or {})}

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from lakeviz.cli.options import image_size
-from lakeviz.errors import OutputError
+from lakeviz.files import write_csv
 
 
 def _size(
@@ -73,10 +73,7 @@ def score(**given: Any) -> None:
         bootstrap=Bootstrap(n_resamples=given["resamples"], seed=given["seed"]),
     )
     folder = result.to_parquet(given["out"])
-    try:
-        result.metrics.to_csv(folder / "metrics.csv", index=False)
-    except OSError as error:
-        raise OutputError(f"cannot write to {folder}: {error}") from error
+    write_csv(folder / "metrics.csv", result.metrics)
     columns = ["level", "metric", "value", "low", "high"]
     table = result.metrics.filter(columns)
     for column in columns[2:]:

@@ -7,7 +7,8 @@ from typing import Literal
 
 import click
 
-from lakeviz.errors import ConfigError, OutputError
+from lakeviz.errors import ConfigError
+from lakeviz.files import write_text
 
 
 @click.command()
@@ -64,11 +65,7 @@ def table(
         label=label,
         caption=caption,
     )
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        out.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise OutputError(f"cannot write {out}: {error.strerror or error}") from error
+    write_text(out, text)
     click.echo(out)
 
 

@@ -17,6 +17,7 @@ import numpy as np
 
 from lakeviz.data.table import ImageTable, sample_id
 from lakeviz.errors import FewShotError, OutputError
+from lakeviz.files import write_text
 
 _TITLE = "# lakeviz few-shot manifest: normal images, one a line, relative to the root"
 _HEADER = re.compile(r"#\s*(\w+):\s*(.*)")
@@ -73,13 +74,7 @@ class FewShotDraw:
         }
         lines = [_TITLE, *(f"# {k}: {v}" for k, v in header.items() if v is not None)]
         lines += [_escape(name) for name in self.sample_ids]
-        partial = path.with_name(f".{path.name}.partial")
-        try:
-            partial.write_text("\n".join(lines) + "\n", encoding="utf-8", newline="\n")
-            partial.replace(path)
-        except OSError as error:
-            partial.unlink(missing_ok=True)
-            raise OutputError(f"cannot write {path}: {error.strerror or error}") from error
+        write_text(path, "\n".join(lines) + "\n")
         return path
 
     @classmethod

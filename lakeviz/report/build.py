@@ -6,7 +6,6 @@ import base64
 import hashlib
 import logging
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
@@ -17,7 +16,8 @@ from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
 from lakeviz import __version__
-from lakeviz.errors import DataError, OutputError
+from lakeviz.errors import DataError
+from lakeviz.files import write_text
 from lakeviz.plots.html import theme_templates
 from lakeviz.report.page_model import Run, Section, SectionMaker
 from lakeviz.report.sections.categories import categories
@@ -86,15 +86,7 @@ def write_report(
     made = [section for make in sections for section in make(run)]
     page = _render(run, made)
     path = Path(path)
-    scratch = path.with_name(path.name + ".tmp")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        scratch.write_text(page, encoding="utf-8", newline="\n")
-        scratch.replace(path)
-    except OSError as error:
-        with suppress(OSError):
-            scratch.unlink()
-        raise OutputError(f"cannot write the report {path}: {error.strerror or error}") from error
+    write_text(path, page)
     _log.info("report: %s (%.1f MB)", path, path.stat().st_size / 1e6)
     return path
 

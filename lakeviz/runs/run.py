@@ -17,15 +17,14 @@ import pandas as pd
 from lakeviz.activations import Loading
 from lakeviz.data import Dataset, FewShotDraw, read_dataset
 from lakeviz.errors import ConfigError, OutputError
+from lakeviz.files import read_json, write_csv, write_json, write_parquet
 from lakeviz.lake.detector import Lake, LakeOptions
 from lakeviz.lake.evaluation import Evaluation
 from lakeviz.lake.provenance import as_plain, versions
 from lakeviz.runs.storage import (
     load_evaluation,
     options_from_plain,
-    read_json,
     save_evaluation,
-    write_json,
 )
 from lakeviz.showing import Shown, table_html
 
@@ -325,14 +324,11 @@ def _evaluate(
 
 def _write_tables(result: RunResult) -> None:
     """Write the joined tables: CSV and Parquet for people and programs."""
-    try:
-        for name in ("metrics", "scores", "controls", "neurons"):
-            frame = result.table(name)
-            frame.to_csv(result.folder / f"{name}.csv", index=False)
-            frame.to_parquet(result.folder / f"{name}.parquet", index=False)
-        result.table("spectrum").to_parquet(result.folder / "spectrum.parquet", index=False)
-    except OSError as error:
-        raise OutputError(f"cannot write to {result.folder}: {error}") from error
+    for name in ("metrics", "scores", "controls", "neurons", "spectrum"):
+        table = result.table(name)
+        if name != "spectrum":
+            write_csv(result.folder / f"{name}.csv", table)
+        write_parquet(result.folder / f"{name}.parquet", table)
 
 
 def spec_from_manifest(path: str | Path) -> RunSpec:

@@ -12,8 +12,9 @@ import pandas as pd
 
 from lakeviz.data.dataset import unknown_category
 from lakeviz.errors import ConfigError, DataError, StoreError
+from lakeviz.files import read_json
 from lakeviz.runs.run import MANIFEST, spec_from_manifest
-from lakeviz.runs.storage import load_evaluation, read_json
+from lakeviz.runs.storage import load_evaluation
 
 if TYPE_CHECKING:
     from lakeviz.lake.evaluation import Evaluation

@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import load_file as load_numpy
 from safetensors.numpy import save_file as save_numpy
 
 from lakeviz.activations import ChannelStatistics, RunningStatistics
-from lakeviz.errors import OutputError, StoreError
+from lakeviz.errors import StoreError
+from lakeviz.files import read_json, read_parquet, remove, write_json, write_parquet, written
 from lakeviz.lake.detector import Lake, LakeOptions
 from lakeviz.lake.evaluation import Evaluation
 from lakeviz.lake.gallery import Gallery
@@ -48,39 +46,6 @@ def options_from_plain(data: Mapping[str, Any]) -> LakeOptions:
     for name in ("layers", "map_size"):
         data[name] = None if data[name] is None else tuple(data[name])
     return LakeOptions(**data)
-
-
-def write_json(path: Path, data: Any) -> None:
-    """Write JSON in one step: a reader sees the old file or the new one, never half of one.
-
-    Raises
-    ------
-    OutputError
-        If the file cannot be written.
-    """
-    scratch = path.with_name(path.name + ".tmp")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        scratch.write_text(json.dumps(data, indent=1, ensure_ascii=False), encoding="utf-8")
-        scratch.replace(path)
-    except OSError as error:
-        with suppress(OSError):
-            scratch.unlink(missing_ok=True)
-        raise OutputError(f"cannot write {path}: {error.strerror or error}") from error
-
-
-def read_json(path: Path) -> Any:
-    """Read JSON.
-
-    Raises
-    ------
-    StoreError
-        If the file is missing or not JSON.
-    """
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise StoreError(f"cannot read {path}: {error}") from error
 
 
 def _selection_arrays(selection: Selection) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
@@ -133,12 +98,9 @@ def save_lake(lake: Lake, folder: str | Path) -> Path:
         arrays |= {f"{point}|{name}": np.ascontiguousarray(a) for name, a in found.items()}
     if lake.text is not None:
         arrays["text|vectors"] = lake.text.vectors.cpu().numpy()
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / "lake.json").unlink(missing_ok=True)
-        save_numpy(arrays, str(folder / "lake.safetensors"))
-    except (OSError, SafetensorError) as error:
-        raise OutputError(f"cannot write {folder / 'lake.safetensors'}: {error}") from error
+    remove(folder / "lake.json")
+    with written(folder / "lake.safetensors") as scratch:
+        save_numpy(arrays, str(scratch))
     described = {
         "protocol": PROTOCOL,
         "model": lake.describe_model(),
@@ -232,18 +194,15 @@ def save_evaluation(evaluation: Evaluation, folder: str | Path) -> Path:
     """
     folder = Path(folder)
     maps = evaluation.maps
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / "evaluation.json").unlink(missing_ok=True)
-        for name in _TABLES:
-            getattr(evaluation, name).to_parquet(folder / f"{name}.parquet", index=False)
-        arrays = {"patch": maps.patch, "image_scores": maps.image_scores}
-        arrays |= {f"part/{n}": a for n, a in maps.parts.items()}
-        arrays |= {f"image/{n}": a for n, a in maps.image_parts.items()}
-        ready = {n: np.ascontiguousarray(a) for n, a in arrays.items()}
-        save_numpy(ready, str(folder / "maps.safetensors"))
-    except (OSError, SafetensorError) as error:
-        raise OutputError(f"cannot write to {folder}: {error}") from error
+    remove(folder / "evaluation.json")
+    for name in _TABLES:
+        write_parquet(folder / f"{name}.parquet", getattr(evaluation, name))
+    arrays = {"patch": maps.patch, "image_scores": maps.image_scores}
+    arrays |= {f"part/{n}": a for n, a in maps.parts.items()}
+    arrays |= {f"image/{n}": a for n, a in maps.image_parts.items()}
+    ready = {n: np.ascontiguousarray(a) for n, a in arrays.items()}
+    with written(folder / "maps.safetensors") as scratch:
+        save_numpy(ready, str(scratch))
     rest = {
         f.name: getattr(maps, f.name)
         for f in fields(maps)
@@ -276,10 +235,10 @@ def load_evaluation(folder: str | Path, dataset: Dataset) -> Evaluation:
     """
     folder = Path(folder)
     described = read_json(folder / "evaluation.json")
+    tables = {name: read_parquet(folder / f"{name}.parquet") for name in _TABLES}
     try:
-        tables = {name: pd.read_parquet(folder / f"{name}.parquet") for name in _TABLES}
         arrays = load_numpy(str(folder / "maps.safetensors"))
-    except (OSError, ValueError, SafetensorError) as error:
+    except (OSError, SafetensorError) as error:
         raise StoreError(f"{folder} is damaged: {error}") from error
     rest = described["maps"]
     rest["sizes"] = [tuple(size) for size in rest["sizes"]]

@@ -179,9 +179,7 @@ def test_names_that_look_like_comments_survive(tmp_path, put_image):
 
 def test_manifest_that_cannot_be_written_leaves_nothing(data, tmp_path):
     drawn = data.category("screw").few_shot(1)
-    with pytest.raises(OutputError, match="cannot write"):
-        drawn.to_manifest(tmp_path / "absent/k.txt")
     (tmp_path / "k.txt").mkdir()
-    with pytest.raises(OutputError, match="cannot write"):
+    with pytest.raises(OutputError, match=r"cannot write .*k\.txt"):
         drawn.to_manifest(tmp_path / "k.txt")
-    assert [p.name for p in tmp_path.iterdir() if p.name.startswith(".")] == []
+    assert not list(tmp_path.glob("*.tmp"))

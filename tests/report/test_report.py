@@ -288,7 +288,7 @@ def test_no_evaluation_and_no_folder(make, tmp_path):
     with pytest.raises(DataError, match="at least one"):
         write_report([], {}, tmp_path / "r.html")
     (tmp_path / "file").write_text("")
-    with pytest.raises(OutputError, match="cannot write the report"):
+    with pytest.raises(OutputError, match="cannot write"):
         write_report([make()], {}, tmp_path / "file" / "r.html")
 
 

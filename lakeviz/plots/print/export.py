@@ -12,14 +12,14 @@ import io
 import json
 import re
 from collections.abc import Mapping
-from contextlib import suppress
 from pathlib import Path
 from typing import Any, Literal
 
 import plotly.graph_objects as go
 from PIL import Image
 
-from lakeviz.errors import ConfigError, OutputError, nearest
+from lakeviz.errors import ConfigError, nearest
+from lakeviz.files import write_bytes
 from lakeviz.plots.print.chromium import picture, require_browser
 from lakeviz.plots.print.figure_metadata import (
     Tables,
@@ -116,11 +116,11 @@ def save_figure(
         require_browser()
         content, size = _drawn(fig, suffix, millimetres, tall, template)
         facts = {"template": template, "width_mm": size[0], "height_mm": size[1]}
-    _write(path, content)
+    write_bytes(path, content)
     if sidecar:
         told = with_file(described, path, content, **facts)
         text = json.dumps(told, indent=1, ensure_ascii=False, allow_nan=False)
-        _write(sidecar_path(path), text.encode())
+        write_bytes(sidecar_path(path), text.encode())
     return path
 
 
@@ -215,15 +215,3 @@ def figure_page(fig: go.Figure, template: str) -> str:
     )
     title = html.escape(caption_of(fig)[0] or "figure")
     return _PAGE.format(title=title, page=page.paper_bgcolor, figure=figure)
-
-
-def _write(path: Path, content: bytes) -> None:
-    scratch = path.with_name(path.name + ".tmp")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        scratch.write_bytes(content)
-        scratch.replace(path)
-    except OSError as error:
-        with suppress(OSError):
-            scratch.unlink(missing_ok=True)
-        raise OutputError(f"cannot write {path}: {error.strerror or error}") from error

@@ -10,13 +10,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import pandas as pd
-import pyarrow as pa
-import pyarrow.parquet as pq
 
 import lakeviz.lake.selectors  # noqa: F401 - gives selectors the names that results show
-from lakeviz.errors import ConfigError, OutputError, StoreError
+from lakeviz.errors import ConfigError, StoreError
+from lakeviz.files import read_json, read_parquet, remove, write_json, write_parquet
 from lakeviz.metrics.bootstrap import Bootstrap
-from lakeviz.runs.storage import read_json, write_json
 from lakeviz.showing import Shown, table_html
 
 if TYPE_CHECKING:
@@ -156,15 +154,9 @@ class StudyResult(Shown):
         """
         folder = Path(folder)
         provenance = json.dumps(self.provenance, ensure_ascii=False).encode()
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            (folder / STUDY_FILE).unlink(missing_ok=True)
-            for name, table in self.tables.items():
-                made = pa.Table.from_pandas(table, preserve_index=False)
-                metadata = {**(made.schema.metadata or {}), _METADATA: provenance}
-                pq.write_table(made.replace_schema_metadata(metadata), folder / f"{name}.parquet")
-        except OSError as error:
-            raise OutputError(f"cannot write to {folder}: {error}") from error
+        remove(folder / STUDY_FILE)
+        for name, table in self.tables.items():
+            write_parquet(folder / f"{name}.parquet", table, {_METADATA: provenance})
         described = {
             "protocol": PROTOCOL,
             "study": self.name,
@@ -189,10 +181,7 @@ class StudyResult(Shown):
         described = read_description(folder)
         if described["study"] != cls.name:
             raise StoreError(f"{folder} holds a study {described['study']!r}, not {cls.name!r}")
-        try:
-            tables = {n: pd.read_parquet(folder / f"{n}.parquet") for n in cls.table_names()}
-        except (OSError, ValueError) as error:
-            raise StoreError(f"{folder} is damaged: {error}") from error
+        tables = {n: read_parquet(folder / f"{n}.parquet") for n in cls.table_names()}
         made = described["provenance"]
         if described["protocol"] == _FIRST:
             tables = {name: cls._of_first(name, table) for name, table in tables.items()}

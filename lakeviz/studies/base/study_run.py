@@ -12,9 +12,10 @@ from lakeviz.activations import Loading
 from lakeviz.data import Dataset, read_dataset
 from lakeviz.data.dataset import unknown_category
 from lakeviz.errors import DataError, StoreError
+from lakeviz.files import read_json
 from lakeviz.lake.ground_truth import Size
 from lakeviz.runs.run import MANIFEST, RunSpec, draw_normals, load_run_model, spec_from_manifest
-from lakeviz.runs.storage import load_evaluation, read_json
+from lakeviz.runs.storage import load_evaluation
 from lakeviz.studies.base.capture import STUDY_MAP_SIZE, capture_study
 from lakeviz.studies.base.captured import StudyData
 from lakeviz.studies.base.result import STUDIES, StudyResult

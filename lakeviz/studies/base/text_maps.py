@@ -17,7 +17,7 @@ from safetensors.numpy import load_file, save_file
 
 from lakeviz.activations import Loading, TokenBatches, store_key, token_grid
 from lakeviz.data import Dataset
-from lakeviz.errors import OutputError
+from lakeviz.files import written
 from lakeviz.lake import TextBranch
 from lakeviz.lake.provenance import as_plain
 from lakeviz.studies.base.tokens import StudyTokens
@@ -83,13 +83,8 @@ def text_maps(
         kept = load_file(path)
         return TextMaps(kept["patch"], kept["image"])
     made = _score(model, text, tokens, test, loading)
-    scratch = path.with_name(path.name + ".tmp")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+    with written(path) as scratch:
         save_file({"patch": made.patch, "image": made.image}, scratch)
-        scratch.replace(path)
-    except (OSError, SafetensorError) as error:
-        raise OutputError(f"cannot write {path}: {error}") from error
     return made
 
 

@@ -1,0 +1,166 @@
+"""Reading and writing of result files: written in one step, read with errors that name the file.
+
+A leaf: every floor may use it. pandas and pyarrow are imported where they are needed.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from safetensors import SafetensorError
+
+from lakeviz.errors import OutputError, StoreError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+SCRATCH = ".tmp"
+"""Suffix of files that are being written, or were left behind when a process was killed."""
+
+
+@contextmanager
+def written(path: str | Path) -> Iterator[Path]:
+    """Give a scratch path in the same folder; its file takes the place of ``path`` in one step.
+
+    A reader sees the old file or the new one, never half of one, also after a crash. The file gets
+    the permissions that the umask gives to new files. Missing folders are made.
+
+    Parameters
+    ----------
+    path : path
+
+    Yields
+    ------
+    Path
+        An empty file, to be written by the body of the ``with`` statement.
+
+    Raises
+    ------
+    OutputError
+        If the file cannot be written; the scratch file is removed.
+    """
+    path = Path(path)
+    scratch = path.with_name(f"{path.name}.{secrets.token_hex(4)}{SCRATCH}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        scratch.touch()
+        mode = scratch.stat().st_mode  # as the umask says; some writers make files of their own
+        yield scratch
+        scratch.chmod(mode)
+        with scratch.open("rb+") as file:
+            os.fsync(file.fileno())
+        scratch.replace(path)
+    except (OSError, SafetensorError) as error:
+        said = getattr(error, "strerror", None) or error
+        raise OutputError(f"cannot write {path}: {said}") from error
+    finally:
+        with suppress(OSError):
+            scratch.unlink(missing_ok=True)
+
+
+def remove(path: str | Path) -> None:
+    """Remove a file, if it is there.
+
+    Raises
+    ------
+    OutputError
+        If it cannot be removed.
+    """
+    try:
+        Path(path).unlink(missing_ok=True)
+    except OSError as error:
+        raise OutputError(f"cannot write to {path}: {error.strerror or error}") from error
+
+
+def write_bytes(path: str | Path, content: bytes) -> None:
+    """Write bytes in one step; errors as :func:`written`."""
+    with written(path) as scratch:
+        scratch.write_bytes(content)
+
+
+def write_text(path: str | Path, text: str) -> None:
+    """Write UTF-8 text, with its line ends as they are, in one step; errors as :func:`written`."""
+    write_bytes(path, text.encode())
+
+
+def write_json(path: str | Path, data: Any) -> None:
+    """Write JSON in one step; errors as :func:`written`."""
+    write_text(path, json.dumps(data, indent=1, ensure_ascii=False))
+
+
+def write_csv(path: str | Path, table: pd.DataFrame) -> None:
+    """Write a table as CSV, without its index, in one step; errors as :func:`written`."""
+    with written(path) as scratch:
+        table.to_csv(scratch, index=False)
+
+
+def write_parquet(
+    path: str | Path, table: pd.DataFrame, metadata: Mapping[bytes, bytes] | None = None
+) -> None:
+    """Write a table as Parquet, without its index, in one step; errors as :func:`written`.
+
+    Parameters
+    ----------
+    path : path
+    table : DataFrame
+    metadata : mapping of bytes, optional
+        Added to the metadata of the file's schema.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    made = pa.Table.from_pandas(table, preserve_index=False)
+    made = made.replace_schema_metadata({**(made.schema.metadata or {}), **(metadata or {})})
+    with written(path) as scratch:
+        pq.write_table(made, scratch)
+
+
+def read_json(path: str | Path) -> dict[str, Any]:
+    """Read a JSON file that holds an object.
+
+    Raises
+    ------
+    StoreError
+        If the file is missing, unreadable or damaged, or holds something else than an object.
+    """
+    path = Path(path)
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise StoreError(f"cannot read {path}: there is no such file") from None
+    except OSError as error:
+        raise StoreError(f"cannot read {path}: {error.strerror or error}") from error
+    except (ValueError, RecursionError) as error:
+        why = "it is nested too deeply" if isinstance(error, RecursionError) else error
+        raise StoreError(f"cannot read {path} as JSON ({why}); {_REMEDY}") from error
+    if not isinstance(found, dict):
+        raise StoreError(f"{path} holds a {type(found).__name__}, not a JSON object; {_REMEDY}")
+    return found
+
+
+def read_parquet(path: str | Path) -> pd.DataFrame:
+    """Read a table.
+
+    Raises
+    ------
+    StoreError
+        If the file is missing, unreadable or damaged.
+    """
+    import pandas as pd
+    from pyarrow import ArrowException
+
+    try:
+        return pd.read_parquet(path)
+    except FileNotFoundError:
+        raise StoreError(f"cannot read {path}: there is no such file") from None
+    except (OSError, ValueError, ArrowException) as error:
+        raise StoreError(f"{path} is damaged ({error}); {_REMEDY}") from error
+
+
+_REMEDY = "restore the file, or delete it and run again what made it"
