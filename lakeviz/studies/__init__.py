@@ -18,7 +18,7 @@ from lakeviz.studies.base.registry import (
     register_study,
     study_names,
 )
-from lakeviz.studies.contamination import ContaminationResult, contamination
+from lakeviz.studies.contamination import contamination
 from lakeviz.studies.decompose import Decomposer, DecomposeResult, decompose
 from lakeviz.studies.dossier import DossierResult, dossier
 from lakeviz.studies.knockout import Ablation, KnockoutResult, knockout
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from lakeviz.studies.base.captured import StudyData
     from lakeviz.studies.base.result import StudyResult
     from lakeviz.studies.base.study_run import StudyRun
+    from lakeviz.studies.contamination.result import ContaminationResult
     from lakeviz.studies.pca.result import PCAResult
 
 __all__ = [
@@ -66,12 +67,13 @@ __all__ = [
     "sweep",
 ]
 
-for _study in (pca,):
+for _study in (contamination, pca):
     register_study(_study)
 
 __getattr__, __dir__ = lazy_face(
     __name__,
     {
+        "ContaminationResult": "contamination.result",
         "PCAResult": "pca.result",
         "StudyData": "base.captured",
         "StudyResult": "base.result",

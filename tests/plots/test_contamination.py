@@ -38,7 +38,7 @@ def metrics(category: str = "c", shift: float = 0.0) -> pd.DataFrame:
                             "change": change,
                             "change_low": change - 0.02,
                             "change_high": change + 0.01,
-                            "n_draws": 10,
+                            "n_repeats": 10,
                             "n_images": 30,
                         }
                     )
@@ -58,7 +58,7 @@ def stability(category: str = "c") -> pd.DataFrame:
             "low": 0.9 - 0.1 * n,
             "high": 1.05 - 0.1 * n,
             "expected": 0.06,
-            "n_draws": 10,
+            "n_repeats": 10,
         }
         for selector in ("variance", "mad")
         for what in ("both", "swapped")
@@ -79,7 +79,7 @@ def test_values_by_share():
     assert list(image.y) == pytest.approx([0.9, 0.85, 0.7])
     assert [image.showlegend, pixel.showlegend] == [True, False]
     assert {t.name for t in fig.data if t.fill == "toself"} == {"top variance", "random"}
-    assert "8 images fitted on, 10 draws, 30 test images" in fig.layout.meta["caption"]
+    assert "8 images fitted on, 10 repeats, 30 test images" in fig.layout.meta["caption"]
     assert list(fig.layout.xaxis.ticktext) == ["0", "12.5", "50"]
     only = contamination_figure(metrics(), shown=[("pixel", "aupro")])
     assert only.layout.yaxis.title.text == "AUPRO"

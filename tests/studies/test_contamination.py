@@ -18,8 +18,9 @@ from lakeviz.metrics import Bootstrap, estimates
 from lakeviz.metrics.measurement import metric_columns
 from lakeviz.studies.base.captured import StudyData
 from lakeviz.studies.base.tokens import StudyTokens
-from lakeviz.studies.contamination import ContaminationResult, contamination
+from lakeviz.studies.contamination import contamination
 from lakeviz.studies.contamination.plan import Draw, Mixture, make_plan, replaced_counts
+from lakeviz.studies.contamination.result import ContaminationResult
 
 POINT = "blocks.0.hook_resid_post"
 FEW = Bootstrap(n_resamples=200)
@@ -61,13 +62,13 @@ def one_defect(n_normal: int = 12, n_anomalous: int = 16, seed: int = 0) -> Stud
     )
 
 
-ARGS = {"shots": 4, "fractions": (0, 0.25, 0.5), "n_draws": 3, "bootstrap": FEW}
+ARGS = {"shots": 4, "fractions": (0, 0.25, 0.5), "n_repeats": 3, "bootstrap": FEW}
 
 
 @pytest.fixture(scope="module")
 def planted() -> ContaminationResult:
     return contamination(
-        one_defect(), what=("both", "selection", "memory", "swapped", "fewer"), **ARGS
+        one_defect(), what=("both", "selection", "gallery", "swapped", "fewer"), **ARGS
     )
 
 
@@ -89,7 +90,7 @@ def test_a_remembered_defect_is_found_no_more(planted):
 def test_clean_memory_and_controls_do_not_suffer(planted):
     for what in ("selection", "swapped", "fewer"):
         assert value(planted, selector="all", what=what, n_contaminated=2) > 0.99
-    memory = rows(planted.metrics, selector="all", what="memory")["value"].to_numpy()
+    memory = rows(planted.metrics, selector="all", what="gallery")["value"].to_numpy()
     both = rows(planted.metrics, selector="all", what="both")["value"].to_numpy()
     np.testing.assert_allclose(memory, both)  # "all" selects nothing by the images
 
@@ -198,7 +199,7 @@ def test_plan_keeps_its_promises(seed, shots):
         labels,
         shots=shots,
         counts=counts,
-        n_draws=4,
+        n_repeats=4,
         seed=seed,
         category="c",
     )
@@ -221,7 +222,7 @@ def test_mixtures_of_every_kind():
     clean, dirty = Mixture((0, 1, 2, 3)), Mixture((0, 1, 2), (20,))
     assert draw.mixtures("both", 1) == (dirty, dirty)
     assert draw.mixtures("selection", 1) == (dirty, clean)
-    assert draw.mixtures("memory", 1) == (clean, dirty)
+    assert draw.mixtures("gallery", 1) == (clean, dirty)
     assert draw.mixtures("swapped", 2) == (Mixture((0, 1, 7, 8)),) * 2
     assert draw.mixtures("fewer", 1) == (Mixture((0, 1, 2)),) * 2
 
@@ -267,7 +268,7 @@ def test_null_is_rarely_called_a_change():
             data,
             shots=4,
             fractions=(0.5,),
-            n_draws=4,
+            n_repeats=4,
             selectors=("variance",),
             controls=("random",),
             what=("both",),
@@ -282,11 +283,13 @@ def test_null_is_rarely_called_a_change():
 
 def test_summary_says_effect_control_and_n(planted):
     said = planted.summary()
-    assert "4 images fitted on, 3 draws, 28 test images" in said
-    assert "With 1 of 4 defective: image AUROC of top-variance neurons" in said
-    assert "With 2 of 4 defective" in said
-    assert "if swapped for normal images" in said
-    assert "of random neurons" in said
+    assert said.startswith("Mean changes over 3 repeats.")
+    assert "neurons with 1 of 4 images defective, image AUROC" in said
+    assert "minus the clean fit" in said
+    assert "95 % over 28 test images" in said
+    assert "With 2 of 4 defective the selection keeps" in said
+    assert "images swapped for other normal ones" in said
+    assert "random neurons with 1 of 4 images defective" in said
     assert "by chance" in said
     only = contamination(one_defect(), what=("both",), controls=(), metrics=AUROC, **ARGS).summary()
     assert "random" not in only
@@ -298,8 +301,8 @@ def test_summary_over_categories(planted):
         provenance={**planted.provenance, "categories": {"other": {}}},
     )
     said = ContaminationResult.join([planted, other]).summary()
-    assert "2 categories" in said
-    assert "intervals over categories" in said
+    assert "Mean over 2 categories" in said
+    assert "(95 % over 2 categories)" in said
 
 
 def test_without_masks_or_room_to_swap(world):
@@ -319,12 +322,12 @@ def test_bad_input(world):
     with pytest.raises(DataError, match=r"2 of the 3 defective test images.*at least 2"):
         contamination(data, **ARGS)
     data = world(n_fit=4)
-    with pytest.raises(ConfigError, match=r"between 0 and 0\.5, not 0\.6"):
+    with pytest.raises(ConfigError, match=r"fractions is 0\.6; it must be between 0 and 0\.5"):
         contamination(data, shots=4, fractions=(0.6,))
-    with pytest.raises(ConfigError, match="what must be of both"):
-        contamination(data, shots=4, what=("gallery",))
-    with pytest.raises(ConfigError, match="at least 2 draws"):
-        contamination(data, shots=4, n_draws=1)
+    with pytest.raises(ConfigError, match="what is 'memory'; it must be one of both"):
+        contamination(data, shots=4, what=("memory",))
+    with pytest.raises(ConfigError, match="n_repeats is 1; it must be at least 2"):
+        contamination(data, shots=4, n_repeats=1)
     with pytest.raises(SelectionError, match="madd"):
         contamination(data, shots=4, selectors=("madd",))
     with pytest.raises(DataError, match="0 defective"):

@@ -72,7 +72,7 @@ def test_mean_over_categories_has_students_interval():
     assert (gap.value, gap.low, gap.high) == pytest.approx((0.2, -1.0706, 1.4706), abs=1e-4)
     assert (found.n, found.over, found.verdict) == (2, "categories", "undecided")
     assert dict(found.by_category) == {"higher": 1, "undecided": 1}
-    assert "mean over 2 categories" in found.sentence()
+    assert "Mean over 2 categories" in found.sentence()
 
 
 def test_what_was_not_measured_says_why():

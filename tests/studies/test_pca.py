@@ -239,7 +239,7 @@ def test_summary_over_categories(diagonal, rotated):
         provenance={**rotated.provenance, "categories": {"other": {}}},
     )
     said = PCAResult.join([diagonal, other]).summary()
-    assert "mean over 2 categories" in said
+    assert "Mean over 2 categories" in said
     assert "equivalent to within 0.01 in 1" in said
 
 

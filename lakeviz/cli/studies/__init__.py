@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import click
 
-from lakeviz.cli.studies.contamination import contamination
 from lakeviz.cli.studies.decompose import decompose
 from lakeviz.cli.studies.dossier import dossier
 from lakeviz.cli.studies.hosts import hosts
@@ -23,7 +22,6 @@ def study() -> None:
     """
 
 
-study.add_command(contamination)
 study.add_command(decompose)
 study.add_command(dossier)
 study.add_command(hosts)

@@ -46,7 +46,7 @@ class Finding:
     metric : (level, name) or str
         A registered metric, or another quantity by its name for people.
     where : str
-        A category, or ``"mean over 4 categories"``.
+        A category, or ``"Mean over 4 categories"``.
     difference : Estimate
         Subject minus control.
     control : str
@@ -201,7 +201,7 @@ def finding(
     measured = [one for one in single if one.verdict != "not measured"] or single
     return replace(
         measured[0],
-        where=f"mean over {len(measured)} categories",
+        where=f"Mean over {len(measured)} categories",
         difference=_mean([one.difference for one in measured], confidence),
         n=len(measured),
         over="categories",

@@ -52,6 +52,8 @@ class StudyResult(Shown):
     """Template of its section in a report."""
     renamed: ClassVar[Mapping[str, str]] = {}
     """Columns and settings of protocol 1 with another name now; ``TABLE.COLUMN`` of one table."""
+    renamed_values: ClassVar[Mapping[str, Mapping[str, str]]] = {}
+    """Values of protocol 1 with another name now, by column."""
 
     provenance: dict[str, Any] = field(repr=False)
     notes: list[str] = field(kw_only=True, default_factory=list)
@@ -194,8 +196,9 @@ class StudyResult(Shown):
         own = {f"{name}.{column}": column for column in table}
         names = {own.get(old, old): new for old, new in cls.renamed.items()}
         table = table.rename(columns=names)
-        if "metric" in table:
-            table["metric"] = table["metric"].replace("margin", "cohens_d")
+        for column, values in ({"metric": {"margin": "cohens_d"}} | cls.renamed_values).items():
+            if column in table:
+                table[column] = table[column].replace(values)
         return table
 
     @classmethod

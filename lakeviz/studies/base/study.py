@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -31,9 +31,27 @@ class Measure(Protocol):
 
     def __call__(
         self, data: StudyData, settings: Any, evaluator: PairedEvaluator, /
-    ) -> Mapping[str, pd.DataFrame]:
+    ) -> Mapping[str, pd.DataFrame] | Measured:
         """Measure one category."""
         ...
+
+
+@dataclass(frozen=True)
+class Measured:
+    """Tables with more that a result is to carry.
+
+    Attributes
+    ----------
+    tables : mapping of name to DataFrame
+    notes : sequence of str
+        What could not be measured, and why.
+    made : mapping
+        Joins the provenance of the category.
+    """
+
+    tables: Mapping[str, pd.DataFrame]
+    notes: Sequence[str] = ()
+    made: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -119,14 +137,18 @@ class Study:
         chosen = self.settings.of(settings, changes)
         evaluator = data.evaluator(chosen.metrics, bootstrap)
         evaluator.require_some()
-        tables = dict(self.measure(data, chosen, evaluator))
-        for table in tables.values():
+        found = self.measure(data, chosen, evaluator)
+        if not isinstance(found, Measured):
+            found = Measured(found)
+        for table in found.tables.values():
             if "category" not in table:
                 table.insert(0, "category", data.category)
+        provenance = data.describe(self.name, self.provenance(chosen, data), evaluator)
+        provenance["categories"][data.category] |= found.made
         return self.result(
-            **tables,
-            provenance=data.describe(self.name, self.provenance(chosen, data), evaluator),
-            notes=data.absences(evaluator),
+            **found.tables,
+            provenance=provenance,
+            notes=[*found.notes, *data.absences(evaluator)],
         )
 
     def load(self) -> Study:

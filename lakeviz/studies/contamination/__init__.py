@@ -1,6 +1,5 @@
-"""Defective images among the normal ones: what it does to the selection and to the detector."""
+"""Defective images among the normal ones: their effect on selection and detector."""
 
-from lakeviz.studies.contamination.result import ContaminationResult
-from lakeviz.studies.contamination.study import contamination
+from lakeviz.studies.base.study import LazyStudy
 
-__all__ = ["ContaminationResult", "contamination"]
+contamination = LazyStudy(__name__)

@@ -1,4 +1,4 @@
-"""Defective images among the normal ones: metrics, changes and selections by their share."""
+"""Figures of the study ``contamination``: metrics, changes and selections by the share replaced."""
 
 from __future__ import annotations
 
@@ -9,35 +9,28 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from lakeviz.errors import ConfigError
-from lakeviz.plots.difference_plot import CONTROL_NAMES, SHORT_NAMES, metric_title
-from lakeviz.plots.line_panels import add_series
-from lakeviz.plots.panels import (
-    CHANCE,
-    Look,
-    Panel,
-    add_level,
-    bottom_titles,
-    name_panel,
-    panels,
-)
-from lakeviz.plots.template import counted, new_figure
-from lakeviz.tables import mean_by, numbers, range_by, rows, where
+from lakeviz.metrics.measurement import Metric
+from lakeviz.plots.captions import mean_over, n_categories, percent, span, tested
+from lakeviz.plots.difference_plot import metric_title
+from lakeviz.plots.line_panels import Line, line_figure, line_of
+from lakeviz.plots.panels import CHANCE, Look
+from lakeviz.selector_names import selector_name, selector_order, selector_short
+from lakeviz.tables import numbers, rows, where
 
-NAMES = {"variance": "top-variance neurons", **CONTROL_NAMES}
 WHAT_NAMES = {
     "both": "both contaminated",
     "selection": "selection alone",
-    "memory": "memory alone",
+    "gallery": "gallery alone",
     "swapped": "swapped (control)",
     "fewer": "taken away (control)",
 }
-_ORDER = ("variance", "random", "mad", "trimmed_variance", "pca", "all")
+_LOOKS = ("variance", "random", "mad", "trimmed_variance", "pca", "all")
 _SHARE = "share of the fitted images replaced (%)"
-Metrics = Sequence[tuple[str, str]]
+_MEASURES = {"jaccard": "Jaccard index", "kernel": "projection kernel"}
 
 
 def contamination_figure(
-    metrics: pd.DataFrame, *, shown: Metrics | None = None, interval_level: float = 0.95
+    metrics: pd.DataFrame, *, shown: Sequence[Metric] | None = None, confidence: float = 0.95
 ) -> go.Figure:
     """Metrics against the share of defective images, one panel per metric, a line per selector.
 
@@ -47,7 +40,7 @@ def contamination_figure(
         ``ContaminationResult.metrics``, of one category or several.
     shown : sequence of (level, metric), optional
         All by default.
-    interval_level : float
+    confidence : float
 
     Raises
     ------
@@ -55,47 +48,46 @@ def contamination_figure(
         There is no such row.
     """
     table = where(metrics, what="both")
-    measured = _measured(table, shown)
-    n = _n_categories(table)
+    present = dict.fromkeys(zip(table["level"], table["metric"]))
+    chosen = [m for m in present if shown is None or m in [tuple(s) for s in shown]]
+    if not chosen:
+        raise ConfigError("no such metric was measured under contamination")
     band = (
-        f"Bands: top-variance and random neurons, {100 * interval_level:g} % over test images and "
-        "draws, of one draw."
-        if n == 1
+        f" Bands: top-variance and random neurons, {percent(confidence)} over test images and "
+        "repeats, of one repeat."
+        if n_categories(table) == 1
         else ""
     )
-    caption = (
-        f"{_setting(table)}. Lines: means over draws, visual branch alone; selection and memory "
-        f"both see the defective images. {band}"
-    )
-    fig = new_figure(
-        "Metrics under contamination", caption, legend_above=True, height=_height(len(measured))
-    )
-    made = panels(fig, len(measured))
-    for number, ((level, metric), panel) in enumerate(zip(measured, made)):
-        for selector in _selectors(table):
-            own = where(table, selector=selector, level=level, metric=metric)
-            drawn = _by_share(own)
-            interval = (numbers(drawn, "low"), numbers(drawn, "high"))
-            add_series(
-                fig,
-                panel,
-                100 * numbers(drawn, "fraction"),
-                numbers(drawn, "value"),
-                interval if selector in ("variance", "random") and n == 1 else None,
-                SHORT_NAMES.get(selector, selector),
+    panels = {
+        metric_title(level, metric): [
+            line_of(
+                where(table, selector=selector, level=level, metric=metric),
+                "fraction",
+                "value",
+                selector_short(selector),
                 _look(selector),
-                shown=number == 0,
+                interval="own" if selector in ("variance", "random") else "",
+                scale=100,
             )
-        fig.update_yaxes(title_text=metric_title(level, metric), row=panel.row, col=panel.column)
-    _share_axis(fig, table)
-    bottom_titles(fig, made, _SHARE)
-    return fig
+            for selector in selector_order(table["selector"])
+        ]
+        for level, metric in chosen
+    }
+    fig = line_figure(
+        panels,
+        title="Metrics under contamination",
+        caption=f"{_setting(table)}. Lines: means over repeats, visual branch alone; selection and "
+        f"gallery both see the defective images.{band}",
+        x=_SHARE,
+        names="axis",
+    )
+    return _share_axis(fig, table)
 
 
 def contamination_changes_figure(
-    metrics: pd.DataFrame, *, level: str, metric: str, interval_level: float = 0.95
+    metrics: pd.DataFrame, *, level: str, metric: str, confidence: float = 0.95
 ) -> go.Figure:
-    """Change against the clean fit, one panel per selector; defective images beside controls.
+    """Change against the clean fit, one panel per selector; defective images and controls.
 
     Parameters
     ----------
@@ -103,66 +95,57 @@ def contamination_changes_figure(
         ``ContaminationResult.metrics`` of one category, or of several: then the mean, with the
         lowest and highest category as bars.
     level, metric : str
-    interval_level : float
+    confidence : float
 
     Raises
     ------
     ConfigError
         There is no such row.
     """
+    what = metric_title(level, metric)
     table = where(metrics, level=level, metric=metric)
     table = rows(table, np.isfinite(numbers(table, "change")))
     if table.empty:
-        raise ConfigError(f"no change was measured by {metric_title(level, metric)}")
-    n = _n_categories(table)
-    bars = f"{100 * interval_level:g} % over test images and draws, of one draw"
-    if n > 1:
+        raise ConfigError(f"no change was measured by {what}")
+    bars = f"{percent(confidence)} over test images and repeats, of one repeat"
+    if n_categories(table) > 1:
         bars = "lowest to highest category"
-    what = metric_title(level, metric)
-    caption = (
-        f"{_setting(table)}. {what[0].upper()}{what[1:]} minus that of the clean fit of the same "
-        "draw, mean over draws. "
-        f"Bars: {bars}. Both: selection and memory. Controls: as many images swapped for other "
-        "normal ones, or taken away."
-    )
-    names = _selectors(table)
-    fig = new_figure(
-        f"Change under contamination: {what}",
-        caption,
-        legend_above=True,
-        height=_height(len(names)),
-    )
-    made = panels(fig, len(names), shared_y=True, gap=0.04)
     kinds = [w for w in WHAT_NAMES if w in set(table["what"])]
-    for number, (selector, panel) in enumerate(zip(names, made)):
-        for place, kind in enumerate(kinds):
-            own = where(table, selector=selector, what=kind)
-            drawn = _by_share(own)
-            interval = (numbers(drawn, "change_low"), numbers(drawn, "change_high"))
-            if n > 1:
-                interval = range_by(own, "fraction", "change")
-            beside = 0.9 * (place - (len(kinds) - 1) / 2)  # percent, so that bars stay apart
-            add_series(
-                fig,
-                panel,
-                100 * numbers(drawn, "fraction") + beside,
-                numbers(drawn, "change"),
-                interval,
+    panels = {
+        selector_name(selector): [
+            line_of(
+                where(table, selector=selector, what=kind),
+                "fraction",
+                "change",
                 WHAT_NAMES[kind],
                 Look.of(place),
+                interval="range",
+                scale=100,
+                shift=0.9 * (place - (len(kinds) - 1) / 2),  # percent, so that bars stay apart
                 bars=True,
-                shown=number == 0,
             )
-        add_level(fig, panel, 0)
-        name_panel(fig, number, NAMES.get(selector, selector), "foot")
-    _share_axis(fig, table)
-    bottom_titles(fig, made, _SHARE)
-    fig.update_yaxes(title_text=f"change in {what}", col=1)
-    return fig
+            for place, kind in enumerate(kinds)
+        ]
+        for selector in selector_order(table["selector"])
+    }
+    fig = line_figure(
+        panels,
+        title=f"Change under contamination: {what}",
+        caption=f"{_setting(table)}. {what[0].upper()}{what[1:]} minus that of the clean fit of "
+        f"the same repeat, mean over repeats. Bars: {bars}. Both: selection and gallery. Controls: "
+        "as many images swapped for other normal ones, or taken away.",
+        x=_SHARE,
+        y=f"change in {what}",
+        names="foot",
+        shared_y=True,
+        gap=0.04,
+        level=0,
+    )
+    return _share_axis(fig, table)
 
 
 def selection_stability_figure(
-    stability: pd.DataFrame, *, measure: str = "jaccard", interval_level: float = 0.95
+    stability: pd.DataFrame, *, measure: str = "jaccard", confidence: float = 0.95
 ) -> go.Figure:
     """What is left of the clean selection, one panel per hook point, a line per selector.
 
@@ -172,7 +155,7 @@ def selection_stability_figure(
         ``ContaminationResult.stability``, of one category or several.
     measure : str
         ``"jaccard"`` (channels) or ``"kernel"`` (subspaces too).
-    interval_level : float
+    confidence : float
 
     Raises
     ------
@@ -183,119 +166,63 @@ def selection_stability_figure(
     kinds = [w for w in ("both", "swapped") if w in set(table["what"])]
     if table.empty or not kinds:
         raise ConfigError(f"the stability of no selection was measured by {measure}")
-    n, draws = _n_categories(table), int(numbers(table, "n_draws").max())
-    bars = f"; bars: {100 * interval_level:g} % over {draws} draws, of the mean"
-    if n > 1:
-        bars = f"; mean over {n} categories and {draws} draws, without bars"
-    words = {"jaccard": "Jaccard index", "kernel": "projection kernel"}[measure]
-    caption = (
-        f"{words} of the selection with the clean one of the same draw, mean over draws"
-        f"{bars}. Thin, open: as many images replaced by other normal ones. Grey: by chance."
+    repeats = int(numbers(table, "n_repeats").max())
+    bars = f"; bars: {percent(confidence)} over {repeats} repeats, of the mean"
+    if n_categories(table) > 1:
+        bars = f"{mean_over(table)} and {repeats} repeats, without bars"
+    words = _MEASURES[measure]
+    fig = line_figure(
+        {p: _stability_lines(where(table, point=p), kinds) for p in dict.fromkeys(table["point"])},
+        title="Stability of the selection",
+        caption=f"{words} of the selection with the clean one of the same repeat, mean over "
+        f"repeats{bars}. Thin, open: as many images replaced by other normal ones. Grey: chance.",
+        x=_SHARE,
+        y=words,
+        shared_y=True,
+        gap=0.04,
     )
-    points = list(dict.fromkeys(table["point"]))
-    fig = new_figure(
-        "Stability of the selection", caption, legend_above=True, height=_height(len(points))
-    )
-    made = panels(fig, len(points), shared_y=True, gap=0.04)
-    for number, (point, panel) in enumerate(zip(points, made)):
-        at = where(table, point=point)
-        for selector in _selectors(at):
-            for kind in kinds:
-                _stability_line(fig, panel, at, selector, kind, shown=number == 0, bars=n == 1)
-        chance = _by_share(where(at, what=kinds[0], selector=_selectors(at)[0]))
-        share = 100 * numbers(chance, "fraction")
-        add_series(
-            fig,
-            panel,
-            share,
-            numbers(chance, "expected"),
-            None,
-            "chance",
-            CHANCE,
-            shown=number == 0,
-        )
-        name_panel(fig, number, point)
-    _share_axis(fig, table)
-    bottom_titles(fig, made, _SHARE)
     fig.update_yaxes(range=[0, 1.12])
-    fig.update_yaxes(title_text=words, col=1)
-    return fig
+    return _share_axis(fig, table)
 
 
-def _stability_line(
-    fig: go.Figure,
-    panel: Panel,
-    at: pd.DataFrame,
-    selector: str,
-    kind: str,
-    *,
-    shown: bool,
-    bars: bool,
-) -> None:
-    drawn = _by_share(where(at, selector=selector, what=kind))
-    look, name = _look(selector), SHORT_NAMES.get(selector, selector)
-    control = kind == "swapped"
-    if control:
-        look, name = Look(look.colour, look.dash, look.marker + "-open"), f"{name}, swapped"
-    interval = (numbers(drawn, "low"), numbers(drawn, "high")) if bars else None
-    share = 100 * numbers(drawn, "fraction") + (0.5 if control else -0.5)
-    add_series(
-        fig,
-        panel,
-        share,
-        numbers(drawn, "value"),
-        interval,
-        name,
-        look,
-        bars=True,
-        shown=shown and not control,  # the caption names it
-        width=1 if control else 2,
-    )
+def _stability_lines(at: pd.DataFrame, kinds: Sequence[str]) -> list[Line]:
+    lines = []
+    for selector in selector_order(at["selector"]):
+        for kind in kinds:
+            control, look, name = kind == "swapped", _look(selector), selector_short(selector)
+            if control:
+                look, name = Look(look.colour, look.dash, look.marker + "-open"), f"{name}, swapped"
+            lines.append(
+                line_of(
+                    where(at, selector=selector, what=kind),
+                    "fraction",
+                    "value",
+                    name,
+                    look,
+                    interval="own",
+                    scale=100,
+                    shift=0.5 if control else -0.5,
+                    bars=True,
+                    width=1 if control else 2,
+                    in_legend=not control,  # the caption names it
+                )
+            )
+    first = where(at, what=kinds[0], selector=selector_order(at["selector"])[0])
+    return [*lines, line_of(first, "fraction", "expected", "chance", CHANCE, scale=100)]
 
 
 def _look(selector: str) -> Look:
-    return Look.of(_ORDER.index(selector) if selector in _ORDER else len(_ORDER))
-
-
-def _selectors(table: pd.DataFrame) -> list[str]:
-    present = list(dict.fromkeys(table["selector"]))
-    return [s for s in _ORDER if s in present] + [s for s in present if s not in _ORDER]
-
-
-def _measured(table: pd.DataFrame, shown: Metrics | None) -> list[tuple[str, str]]:
-    present = list(dict.fromkeys(zip(table["level"], table["metric"])))
-    found = [m for m in present if shown is None or m in [tuple(s) for s in shown]]
-    if not found:
-        raise ConfigError("no such metric was measured under contamination")
-    return found
-
-
-def _by_share(table: pd.DataFrame) -> pd.DataFrame:
-    """Mean over categories at each share; one category's rows as they are."""
-    return mean_by(table, "fraction")
-
-
-def _n_categories(table: pd.DataFrame) -> int:
-    return len(set(table["category"]))
+    return Look.of(_LOOKS.index(selector) if selector in _LOOKS else len(_LOOKS))
 
 
 def _setting(table: pd.DataFrame) -> str:
-    images = sorted({int(i) for i in numbers(table, "n_images")})
-    tested = counted(images[0], "test image")
-    if len(images) > 1:
-        tested = f"{images[0]:,} to {images[-1]:,} test images"
-    shots, draws = int(numbers(table, "n_fit").max()), int(numbers(table, "n_draws").max())
-    n = _n_categories(table)
-    over = "" if n == 1 else f", mean over {n} categories"
-    return f"{shots} images fitted on, {draws} draws, {tested}{over}"
+    shots = int(numbers(table, "n_fit").max())
+    repeats = span(table, "n_repeats")
+    return f"{shots} images fitted on, {repeats} repeats, {tested(table)}{mean_over(table)}"
 
 
-def _height(n_panels: int) -> float:
-    return 60 + 255 * -(-n_panels // 3)
-
-
-def _share_axis(fig: go.Figure, table: pd.DataFrame) -> None:
+def _share_axis(fig: go.Figure, table: pd.DataFrame) -> go.Figure:
     shares = sorted({0.0, *(100 * numbers(table, "fraction"))})
-    fig.update_xaxes(
+    return fig.update_xaxes(
         tickvals=shares, ticktext=[f"{s:.3g}" for s in shares], range=[-3, shares[-1] + 3]
     )

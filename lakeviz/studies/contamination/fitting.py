@@ -30,7 +30,7 @@ class Condition:
     ----------
     selector : str
     what : str
-        What is contaminated; see :data:`lakeviz.studies.contamination.plan.WHAT`.
+        What is contaminated, as in the settings.
     n : int
         How many of the fitted images are replaced.
     """
@@ -104,17 +104,17 @@ class DrawFits:
     ) -> dict[Condition, Measurement]:
         """Score the test images that are kept under each condition.
 
-        Conditions of one memory are scored together, so that one memory is held at a time.
+        Conditions of one gallery are scored together, so that one gallery is held at a time.
         """
-        by_memory: dict[Mixture, list[Condition]] = {}
+        by_gallery: dict[Mixture, list[Condition]] = {}
         for condition in conditions:
-            _, memory = self.draw.mixtures(condition.what, condition.n)
-            by_memory.setdefault(memory, []).append(condition)
+            _, gallery = self.draw.mixtures(condition.what, condition.n)
+            by_gallery.setdefault(gallery, []).append(condition)
         found = {}
-        for memory, own in by_memory.items():
+        for gallery, own in by_gallery.items():
             branches = fit_selections(
-                [self.tokens(memory)],
-                self.statistics(memory),
+                [self.tokens(gallery)],
+                self.statistics(gallery),
                 [self.selection_of(c) for c in own],
                 self.data.options.visual,
             )

@@ -9,15 +9,6 @@ import numpy as np
 
 from lakeviz.errors import ConfigError, DataError
 
-WHAT: dict[str, str] = {
-    "both": "selection and memory see the defective images",
-    "selection": "the selection sees them, the memory is clean",
-    "memory": "the memory holds them, the selection is clean",
-    "swapped": "control: as many images replaced, by other normal ones",
-    "fewer": "control: as many images taken away, replaced by none",
-}
-"""What is contaminated, and the controls of it."""
-
 
 @dataclass(frozen=True)
 class Mixture:
@@ -49,7 +40,7 @@ class Draw:
     contaminants: tuple[int, ...]
 
     def mixtures(self, what: str, n: int) -> tuple[Mixture, Mixture]:
-        """What the selection sees and what the memory holds when ``n`` images are replaced."""
+        """What the selection sees and what the gallery holds when ``n`` images are replaced."""
         clean = Mixture(self.fitted)
         kept = self.fitted[: len(self.fitted) - n]
         dirty = Mixture(kept, self.contaminants[:n])
@@ -57,7 +48,7 @@ class Draw:
             return dirty, dirty
         if what == "selection":
             return dirty, clean
-        if what == "memory":
+        if what == "gallery":
             return clean, dirty
         control = Mixture(kept + self.others[:n]) if what == "swapped" else Mixture(kept)
         return control, control
@@ -87,13 +78,8 @@ def replaced_counts(fractions: Sequence[float], shots: int) -> tuple[int, ...]:
     Raises
     ------
     ConfigError
-        If a fraction is not between 0 and 0.5, or all round to no image.
+        If all round to no image.
     """
-    for fraction in fractions:
-        if not 0 <= fraction <= 0.5:
-            raise ConfigError(
-                f"a fraction of contaminated images must be between 0 and 0.5, not {fraction}"
-            )
     counts = sorted({0} | {int(np.floor(f * shots + 0.5)) for f in fractions})
     if counts == [0]:
         raise ConfigError(
@@ -110,7 +96,7 @@ def make_plan(
     *,
     shots: int,
     counts: tuple[int, ...],
-    n_draws: int,
+    n_repeats: int,
     seed: int,
     category: str,
 ) -> Plan:
@@ -142,7 +128,7 @@ def make_plan(
     reserved = generator.permutation(anomalous)[:n_reserved]
     pool = np.array(sorted(range(len(normal_ids)), key=lambda row: normal_ids[row]))
     draws = []
-    for number in range(n_draws):
+    for number in range(n_repeats):
         own = np.random.default_rng([seed, 1, number])
         order, dirty = own.permutation(pool), own.permutation(reserved)
         draws.append(

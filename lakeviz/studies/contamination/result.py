@@ -1,21 +1,71 @@
-"""What the study ``contamination`` found: tables, and sentences that say no more than they show."""
+"""Settings and result of the study ``contamination``."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
-import numpy as np
 import pandas as pd
 
-from lakeviz.metrics import Bootstrap
-from lakeviz.metrics.estimates import Estimate, mean_over_categories
+from lakeviz.metrics.measurement import Metric
+from lakeviz.selector_names import selector_name
+from lakeviz.studies.base import settings
+from lakeviz.studies.base.findings import HEADLINE_METRICS, Finding, finding
 from lakeviz.studies.base.result import StudyResult
-from lakeviz.tables import Row, mean_of, records
+from lakeviz.studies.base.settings import option
+from lakeviz.tables import mean_of, records
+
+if TYPE_CHECKING:
+    import plotly.graph_objects as go
 
 MINOR = 0.125
-SUMMARY_METRICS = (("image", "auroc", "image AUROC"), ("pixel", "aupro", "AUPRO"))
+WHAT = ("both", "selection", "gallery", "swapped", "fewer")
+
+
+@dataclass(frozen=True)
+class Settings(settings.Settings):
+    """Replace normal images by defective ones, with the settings of RUN, and measure the effect.
+
+    The defective images are test images that are set aside and never tested on.
+    """
+
+    shots: int = option(8, "Images fitted on.", least=1)
+    fractions: tuple[float, ...] = option(
+        (0.0, 0.125, 0.25, 0.375, 0.5),
+        "Shares of them that are defective, rounded to whole images; 0 is always among them.",
+        flag="--fraction",
+        least=0,
+        most=0.5,
+    )
+    n_repeats: int = option(
+        10, "Repeated draws of fitted images and contaminants.", least=2, was="n_draws"
+    )
+    pool: int = option(32, "Normal images of a run that the repeats are drawn from.", least=1)
+    selectors: tuple[str, ...] = option(
+        ("variance", "mad", "trimmed_variance"),
+        "Selectors; variance is always among them.",
+        flag="--selector",
+    )
+    controls: tuple[str, ...] = option(
+        ("random", "pca", "all"), "Selectors they are compared with.", flag="--control"
+    )
+    what: tuple[str, ...] = option(
+        ("both", "swapped"),
+        "What is contaminated: both selection and gallery, or one of them; controls: swapped "
+        "(replaced by other normal images), fewer (taken away).",
+        choices=WHAT,
+    )
+
+    @property
+    def kinds(self) -> list[str]:
+        """What is contaminated, the main one first."""
+        return list(dict.fromkeys(("both", *self.what)))
+
+    @property
+    def names(self) -> list[str]:
+        """All selectors, the one in question first."""
+        return list(dict.fromkeys(("variance", *self.selectors, *self.controls)))
 
 
 @dataclass
@@ -26,20 +76,22 @@ class ContaminationResult(StudyResult):
     ----------
     metrics : DataFrame
         One row per category, selector, ``what`` is contaminated, degree and metric: ``value`` is
-        the mean over draws; ``change`` (against the clean fit of the same draw), ``difference``
-        (variance minus this selector, same draw) and ``change_difference`` (variance's change
-        minus this one's). Every interval is that of one draw: each resample takes the test images
-        anew and one of the draws at random, so that it covers which images were fitted on as well.
-        ``n_lower`` draws of ``n_draws`` fell below their clean fit.
+        the mean over repeats; ``change`` (against the clean fit of the same repeat), ``difference``
+        (variance minus this selector, same repeat) and ``change_difference`` (variance's change
+        minus this one's). Every interval is that of one repeat: each resample takes the test images
+        anew and one of the repeats at random, so that it covers which images were fitted on as
+        well. ``n_lower`` of ``n_repeats`` are below their clean fit.
     stability : DataFrame
         One row per category, selector, ``what``, hook point, degree and measure (``jaccard`` of
         the channels, ``kernel``: projection kernel): what is left of the clean selection of the
-        same draw, mean over draws with an interval of that mean, the lowest draw, and what a
+        same repeat, mean over repeats with an interval of that mean, the lowest repeat, and what a
         random set would have (``expected``).
     """
 
     name: ClassVar[str] = "contamination"
     title: ClassVar[str] = "Defective images among the normal ones"
+    renamed: ClassVar[dict[str, str]] = {"n_draws": "n_repeats"}
+    renamed_values: ClassVar[dict[str, dict[str, str]]] = {"what": {"memory": "gallery"}}
 
     metrics: pd.DataFrame = field(repr=False)
     stability: pd.DataFrame = field(repr=False)
@@ -47,109 +99,109 @@ class ContaminationResult(StudyResult):
     @property
     def shots(self) -> int:
         """Images fitted on."""
-        return int(self.provenance["settings"]["shots"])
-
-    @property
-    def counts(self) -> list[int]:
-        """Numbers of contaminated images, without 0."""
-        return sorted({int(n) for n in self.metrics["n_contaminated"]} - {0})
+        return int(self.settings["shots"])
 
     @property
     def read_at(self) -> list[int]:
         """Degrees the summary reads: the one nearest to an eighth of the images, and the most."""
-        minor = min(self.counts, key=lambda n: (abs(n / self.shots - MINOR), n))
-        return list(dict.fromkeys((minor, max(self.counts))))
+        counts = sorted({int(n) for n in self.metrics["n_contaminated"]} - {0})
+        minor = min(counts, key=lambda n: (abs(n / self.shots - MINOR), n))
+        return list(dict.fromkeys((minor, max(counts))))
 
-    def at(self, selector: str, what: str, n: int, level: str, metric: str) -> list[Row]:
-        """Rows of one selector at one degree, one per category."""
-        return records(
-            self.metrics,
-            selector=selector,
-            what=what,
-            n_contaminated=n,
-            level=level,
-            metric=metric,
+    def change(
+        self,
+        selector: str,
+        what: str,
+        n: int,
+        metric: Metric,
+        difference: str = "change",
+    ) -> Finding | None:
+        """Read a change at one degree; None if it was not measured."""
+        level, name = metric
+        rows = records(
+            self.metrics, selector=selector, what=what, n_contaminated=n, level=level, metric=name
+        )
+        if not rows:
+            return None
+        subject = f"{selector_name(selector)} with {n} of {self.shots} images {_HOW[what]}"
+        return finding(
+            rows,
+            metric,
+            subject,
+            control="the clean fit",
+            difference=difference,
+            confidence=self.confidence,
         )
 
-    def mean(self, rows: Sequence[Row], column: str) -> Estimate:
-        """One row's estimate as it is; of several categories their mean, with its interval."""
-        if len(rows) == 1:
-            return Estimate(*(rows[0][f"{column}{end}"] for end in ("", "_low", "_high")))
-        return mean_over_categories(
-            np.array([row[column] for row in rows], dtype=float), self.confidence
-        )
+    def findings(self) -> Iterator[Finding]:
+        """Yield changes of top-variance neurons and of their controls, degree by degree."""
+        for n in self.read_at:
+            for metric in HEADLINE_METRICS:
+                for selector, what in _SUMMARY:
+                    found = self.change(selector, what, n, metric)
+                    if found is not None:
+                        yield found
 
     def summary(self) -> str:
-        """Changes at a minor and at the greatest degree, of LAKE and of its controls."""
-        said = [sentence for n in self.read_at if (sentence := self._degree(n))]
-        if not said:
-            said = ["Neither image AUROC nor AUPRO was measured."]
-        return " ".join([self._setting(), *said])
-
-    def _setting(self) -> str:
-        n, draws = len(self.categories), self.provenance["settings"]["n_draws"]
-        who = self.categories[0] if n == 1 else f"{n} categories"
-        percent = f"{100 * self.confidence:g} %"
-        over = "of one draw and its test images" if n == 1 else "over categories"
-        tested = " to ".join(str(i) for i in sorted({int(n) for n in self.metrics["n_images"]}))
-        return (
-            f"{who}, {self.shots} images fitted on, {draws} draws, {tested} test images; mean "
-            f"changes against the clean fit, {percent} intervals {over}."
-        )
-
-    def _degree(self, n: int) -> str:
-        parts = [
-            part
-            for level, metric, words in SUMMARY_METRICS
-            if (part := self._changes(n, level, metric, words))
-        ]
-        if not parts:
-            return ""
-        return f"With {n} of {self.shots} defective: {'; '.join(parts)}{self._kept(n)}."
-
-    def _changes(self, n: int, level: str, metric: str, words: str) -> str:
-        own = self.at("variance", "both", n, level, metric)
-        if not own:
-            return ""
-        change = self.mean(own, "change")
-        said = f"{words} of top-variance neurons {change.text(signed=True)} ({_reading(change)})"
-        swapped = self.at("variance", "swapped", n, level, metric)
-        if swapped:
-            said += (
-                f", {self.mean(swapped, 'change').text(signed=True)} if swapped for normal images"
-            )
-        random = self.at("random", "both", n, level, metric)
-        if random:
-            more = self.mean(random, "change_difference")
-            said += (
-                f", of random neurons {self.mean(random, 'change').text(signed=True)}; neurons' "
-                f"change minus random's {more.text(signed=True)} ({_apart(more)})"
-            )
-        return said
+        """Changes at a minor and at the greatest degree, and what is left of the selection."""
+        said = super().summary() or "Neither image AUROC nor AUPRO was measured."
+        kept = [self._kept(n) for n in self.read_at] if len(self.stability) else []
+        repeats = self.settings["n_repeats"]
+        return " ".join([f"Mean changes over {repeats} repeats.", said, *kept])
 
     def _kept(self, n: int) -> str:
         keys = {"selector": "variance", "measure": "jaccard", "n_contaminated": n}
         dirty, swapped = (records(self.stability, what=w, **keys) for w in ("both", "swapped"))
-        beside = (
-            f"{mean_of(swapped, 'value'):.2f} if swapped for normal images, " if swapped else ""
-        )
+        control = f"{mean_of(swapped, 'value'):.2f} if swapped for normal images, "
         return (
-            f"; the selection keeps a Jaccard index of {mean_of(dirty, 'value'):.2f} with the "
-            f"clean one ({beside}{mean_of(dirty, 'expected'):.2f} by chance)"
+            f"With {n} of {self.shots} defective the selection keeps a Jaccard index of "
+            f"{mean_of(dirty, 'value'):.2f} with the clean one ({control if swapped else ''}"
+            f"{mean_of(dirty, 'expected'):.2f} by chance)."
         )
 
-    def _bootstrap(self) -> Bootstrap:
-        return Bootstrap(confidence=self.confidence, seed=int(self.provenance["settings"]["seed"]))
+    def headline(self) -> pd.DataFrame:
+        """Each selector clean and at the two degrees of the summary; means over categories."""
+        rows = []
+        for metric in HEADLINE_METRICS:
+            for selector in dict.fromkeys(self.metrics["selector"]):
+                clean = self.change(selector, "both", 0, metric)
+                if clean is None:
+                    continue
+                row = {
+                    "metric": clean.quantity,
+                    "selection": selector_name(selector),
+                    "clean": f"{clean.value.value:.3f}",
+                }
+                for n in self.read_at:
+                    found = self.change(selector, "both", n, metric)
+                    text = found.difference.text(signed=True) if found else ""
+                    row[f"change, {n} of {self.shots} defective"] = text
+                rows.append(row)
+        return pd.DataFrame(rows)
+
+    def figures(self) -> list[go.Figure]:
+        """Changes with their controls, then values, then the selections."""
+        from lakeviz.studies.contamination import figures as draw
+
+        made = [
+            draw.contamination_changes_figure(
+                self.metrics, level=level, metric=metric, confidence=self.confidence
+            )
+            for level, metric in HEADLINE_METRICS
+            if records(self.metrics, level=level, metric=metric)
+        ]
+        made.append(draw.contamination_figure(self.metrics, confidence=self.confidence))
+        if not self.stability.empty:
+            made.append(draw.selection_stability_figure(self.stability, confidence=self.confidence))
+        return made
 
 
-def _reading(change: Estimate) -> str:
-    if not np.isfinite(change.low):
-        return "no interval"
-    return change.verdict
-
-
-def _apart(change: Estimate) -> str:
-    if not np.isfinite(change.low):
-        return "no interval"
-    readings = {"higher": "random suffers more", "lower": "random suffers less"}
-    return readings.get(change.verdict, "undecided")
+_SUMMARY = (("variance", "both"), ("variance", "swapped"), ("random", "both"))
+_HOW = {
+    "both": "defective",
+    "selection": "defective for the selection alone",
+    "gallery": "defective in the gallery alone",
+    "swapped": "swapped for other normal ones",
+    "fewer": "taken away",
+}
+Result = ContaminationResult

@@ -1,4 +1,4 @@
-"""From the measurements of all draws to the tables of the result."""
+"""From the measurements of all repeats to the tables of the result."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from lakeviz.studies.overlap.null_models import hypergeometric
 
 REFERENCE = "variance"
 Measured = Mapping[Condition, Sequence[Measurement]]
-"""Per condition, one measurement per draw."""
+"""Per condition, one measurement per repeat."""
 
 
 def gap(one: Measurement, other: Measurement) -> Measurement:
@@ -30,7 +30,7 @@ def gap(one: Measurement, other: Measurement) -> Measurement:
 
 
 def gaps(ones: Sequence[Measurement], others: Sequence[Measurement]) -> list[Measurement]:
-    """Gaps draw by draw."""
+    """Gaps repeat by repeat."""
     return [gap(one, other) for one, other in zip(ones, others, strict=True)]
 
 
@@ -93,7 +93,7 @@ def _rows_of(
                 "n_lower": sum(c.values[metric] < 0 for c in changes),
                 **difference.columns("difference"),
                 **excess.columns("change_difference"),
-                "n_draws": len(own),
+                "n_repeats": len(own),
                 "n_images": evaluator.n_images,
                 "reason": "; ".join(reasons),
             }
@@ -108,7 +108,7 @@ def stability_rows(
     plan: Plan,
     bootstrap: Bootstrap,
 ) -> list[dict[str, Any]]:
-    """How much of the clean selection of the same draw is left, per hook point.
+    """How much of the clean selection of the same repeat is left, per hook point.
 
     Selectors that do not look at the images have nothing to lose and are left out, and so are
     kinds of contamination that leave the selection alone.
@@ -117,7 +117,7 @@ def stability_rows(
     for name in selectors:
         if get_selector(name).is_random or not get_selector(name).uses_k:
             continue
-        for arm in [w for w in what if w != "memory"]:
+        for arm in [w for w in what if w != "gallery"]:
             for n in plan.counts[1:]:
                 for point in fits[0].data.points:
                     pairs = [
@@ -164,5 +164,5 @@ def _mean(measure: str, values: np.ndarray, chance: float, bootstrap: Bootstrap)
         **estimate.columns(),
         "lowest": float(values.min()),
         "expected": chance,
-        "n_draws": len(values),
+        "n_repeats": len(values),
     }
