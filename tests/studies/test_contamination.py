@@ -330,7 +330,7 @@ def test_bad_input(world):
         contamination(data, shots=4, n_repeats=1)
     with pytest.raises(SelectionError, match="madd"):
         contamination(data, shots=4, selectors=("madd",))
-    with pytest.raises(DataError, match="0 defective"):
+    with pytest.raises(MetricError, match="all 24 images are normal"):
         contamination(world(n_anomalous=0), shots=4)
     with pytest.raises(MetricError, match="no metric is defined"):
         contamination(world(n_normal=0, masks=False), shots=4)
