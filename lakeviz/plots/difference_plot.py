@@ -66,7 +66,7 @@ def controls_figure(
     level: str,
     metric: str,
     title: str | None = None,
-    interval_level: float = 0.95,
+    confidence: float = 0.95,
     stacked: bool = False,
 ) -> go.Figure:
     """Values of LAKE's neurons and of the controls, and the difference, in one category.
@@ -82,7 +82,7 @@ def controls_figure(
     level, metric : str
         Which rows, such as ``"pixel"`` and ``"aupro"``.
     title : str, optional
-    interval_level : float
+    confidence : float
         Of the intervals in the table, for the caption.
     stacked : bool
         One panel below the other, for narrow pages; else side by side.
@@ -99,7 +99,7 @@ def controls_figure(
     first, second = ("Above", "Below") if stacked else ("Left", "Right")
     caption = (
         f"{tested(table)}, visual branch alone. {first}: dot = mean of the control's draws, line = "
-        f"lowest to highest draw. {second}: {percent(interval_level)} paired bootstrap over images "
+        f"lowest to highest draw. {second}: {percent(confidence)} paired bootstrap over images "
         "and draws; right of zero, LAKE's neurons are better."
     )
     height = 190 + 60 * len(table) if stacked else 90 + 34 * len(table)

@@ -57,14 +57,14 @@ def controls(run: Run) -> list[Section]:
         "lake": [show(_lake_value(table, *measure), notes=notes) for measure in measures],
         "rows": [_row(table, c, measures, notes) for c in control_order(table)],
         "notes": notes,
-        "figures": figures(table, run.interval_level),
+        "figures": figures(table, run.confidence),
         "n_categories": len(run.evaluations),
         "k": run.settings.get("k"),
     }
     return [Section("controls", "Controls", "controls.html", context)]
 
 
-def figures(table: pd.DataFrame, interval_level: float) -> list[EmbeddedFigure]:
+def figures(table: pd.DataFrame, confidence: float) -> list[EmbeddedFigure]:
     """One figure per metric: values and differences, or differences over many categories."""
     made = []
     for level, name in _DRAWN:
@@ -75,7 +75,7 @@ def figures(table: pd.DataFrame, interval_level: float) -> list[EmbeddedFigure]:
             fig = controls_overview_figure(table, level=level, metric=name)
         else:
             fig = controls_figure(
-                table, level=level, metric=name, interval_level=interval_level, stacked=True
+                table, level=level, metric=name, confidence=confidence, stacked=True
             )
         made.append(embed(fig))
     return made
