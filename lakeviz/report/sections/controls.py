@@ -9,10 +9,11 @@ import pandas as pd
 
 from lakeviz.metrics.estimates import mean_over_categories
 from lakeviz.plots import controls_figure, controls_overview_figure
-from lakeviz.plots.difference_plot import CONTROL_NAMES, control_order, metric_title
+from lakeviz.plots.difference_plot import metric_title
 from lakeviz.plots.html import EmbeddedFigure, embed
 from lakeviz.report.numbers import Footnotes, Number, show
 from lakeviz.report.page_model import Run, Section
+from lakeviz.selector_names import selector_name, selector_order
 from lakeviz.tables import numbers, rows, where
 
 _MEASURES = (("image", "auroc"), ("pixel", "auroc"), ("pixel", "aupro"))
@@ -55,7 +56,7 @@ def controls(run: Run) -> list[Section]:
     context = {
         "titles": [metric_title(level, name) for level, name in measures],
         "lake": [show(_lake_value(table, *measure), notes=notes) for measure in measures],
-        "rows": [_row(table, c, measures, notes) for c in control_order(table)],
+        "rows": [_row(table, c, measures, notes) for c in selector_order(table["control"])],
         "notes": notes,
         "figures": figures(table, run.confidence),
         "n_categories": len(run.evaluations),
@@ -96,7 +97,7 @@ def _row(
     cells = [
         _comparison(where(of_control, level=level, metric=name), notes) for level, name in measures
     ]
-    return ControlRow(CONTROL_NAMES.get(control, control), draws, cells)
+    return ControlRow(selector_name(control), draws, cells)
 
 
 def _comparison(table: pd.DataFrame, notes: Footnotes) -> Comparison | None:

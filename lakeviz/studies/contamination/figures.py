@@ -9,7 +9,7 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from lakeviz.errors import ConfigError
-from lakeviz.plots.difference_plot import CONTROL_NAMES, SHORT_NAMES, metric_title
+from lakeviz.plots.difference_plot import metric_title
 from lakeviz.plots.line_panels import add_series
 from lakeviz.plots.panels import (
     CHANCE,
@@ -21,9 +21,9 @@ from lakeviz.plots.panels import (
     panels,
 )
 from lakeviz.plots.template import counted, new_figure
+from lakeviz.selector_names import selector_name, selector_short
 from lakeviz.tables import mean_by, numbers, range_by, rows, where
 
-NAMES = {"variance": "top-variance neurons", **CONTROL_NAMES}
 WHAT_NAMES = {
     "both": "both contaminated",
     "selection": "selection alone",
@@ -82,7 +82,7 @@ def contamination_figure(
                 100 * numbers(drawn, "fraction"),
                 numbers(drawn, "value"),
                 interval if selector in ("variance", "random") and n == 1 else None,
-                SHORT_NAMES.get(selector, selector),
+                selector_short(selector),
                 _look(selector),
                 shown=number == 0,
             )
@@ -154,7 +154,7 @@ def contamination_changes_figure(
                 shown=number == 0,
             )
         add_level(fig, panel, 0)
-        name_panel(fig, number, NAMES.get(selector, selector), "foot")
+        name_panel(fig, number, selector_name(selector), "foot")
     _share_axis(fig, table)
     bottom_titles(fig, made, _SHARE)
     fig.update_yaxes(title_text=f"change in {what}", col=1)
@@ -233,7 +233,7 @@ def _stability_line(
     bars: bool,
 ) -> None:
     drawn = _by_share(where(at, selector=selector, what=kind))
-    look, name = _look(selector), SHORT_NAMES.get(selector, selector)
+    look, name = _look(selector), selector_short(selector)
     control = kind == "swapped"
     if control:
         look, name = Look(look.colour, look.dash, look.marker + "-open"), f"{name}, swapped"

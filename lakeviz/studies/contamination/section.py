@@ -5,9 +5,9 @@ from __future__ import annotations
 import pandas as pd
 import plotly.graph_objects as go
 
+from lakeviz.selector_names import selector_name
 from lakeviz.studies.contamination import ContaminationResult
 from lakeviz.studies.contamination.figures import (
-    NAMES,
     contamination_changes_figure,
     contamination_figure,
     selection_stability_figure,
@@ -42,7 +42,7 @@ def headline(result: ContaminationResult) -> pd.DataFrame:
                 continue
             row = {
                 "metric": words,
-                "selection": NAMES.get(selector, selector),
+                "selection": selector_name(selector),
                 "clean": f"{mean_of(clean, 'value'):.3f}",
             }
             for n in result.read_at:
