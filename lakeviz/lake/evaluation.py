@@ -21,9 +21,11 @@ from lakeviz.lake.provenance import provenance_of
 from lakeviz.lake.score_maps import PixelMaps, ScoreMaps
 from lakeviz.lake.selection import NeuronSelection
 from lakeviz.metrics import Bootstrap, Conventions
-from lakeviz.showing import Shown, table_html
+from lakeviz.notebook import NotebookView, table_html
 
 if TYPE_CHECKING:
+    import plotly.graph_objects as go
+
     from lakeviz.data import Dataset
     from lakeviz.lake.detector import Lake
 
@@ -31,7 +33,7 @@ _log = logging.getLogger(__name__)
 
 
 @dataclass
-class Evaluation(Shown):
+class Evaluation(NotebookView):
     """What one detector did on one category.
 
     Attributes
@@ -120,6 +122,12 @@ class Evaluation(Shown):
         return f"<p>{html.escape(self.summary())}</p>" + table_html(
             self.metrics.loc[:, columns], ".metrics"
         )
+
+    def _figure(self) -> go.Figure:
+        from lakeviz.plots.distributions import f1_max_threshold, score_figure
+
+        threshold, title = f1_max_threshold(self.metrics), f"Image scores: {self.category}"
+        return score_figure(self.scores, threshold=threshold, title=title)
 
 
 def pixel_mask(dataset: Dataset, maps: ScoreMaps, index: int) -> Bool[np.ndarray, "height width"]:

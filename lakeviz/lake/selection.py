@@ -12,14 +12,15 @@ import pandas as pd
 from jaxtyping import Float, Int
 
 from lakeviz.errors import SelectionError
-from lakeviz.showing import Shown, table_html
+from lakeviz.notebook import NotebookView, table_html
 
 if TYPE_CHECKING:
+    import plotly.graph_objects as go
     from torch import Tensor
 
 
 @dataclass(frozen=True)
-class NeuronSelection(Shown):
+class NeuronSelection(NotebookView):
     """Neurons (channels) of one hook point, best first.
 
     Parameters
@@ -84,6 +85,11 @@ class NeuronSelection(Shown):
     def _table_html(self) -> str:
         said = f"{self.k} of {self.n_channels} neurons of {self.point}, by {self.selector}."
         return f"<p>{html.escape(said)}</p>" + table_html(self.frame(), ".frame()")
+
+    def _figure(self) -> go.Figure:
+        from lakeviz.plots.spectrum import selection_figure
+
+        return selection_figure(self.frame(), n_channels=self.n_channels)
 
 
 @dataclass(frozen=True)

@@ -12,30 +12,9 @@ from lakeviz.plots.captions import categories, n_categories, percent, tested
 from lakeviz.plots.forest import ForestRow, add_forest, forest_figure, forest_row
 from lakeviz.plots.panels import Look, add_level, panels
 from lakeviz.plots.template import PALETTE, counted, new_figure
+from lakeviz.selector_names import selector_name, selector_order
 from lakeviz.tables import numbers, rows, where
 
-CONTROL_NAMES = {
-    "random": "random neurons",
-    "variance_matched": "variance-matched random",
-    "bottom_variance": "lowest-variance neurons",
-    "all": "all neurons",
-    "pca": "truncated PCA",
-    "random_rotation": "random rotation",
-    "mad": "median absolute deviation",
-    "trimmed_variance": "trimmed variance",
-}
-SHORT_NAMES = {
-    "variance": "top variance",
-    "random": "random",
-    "variance_matched": "variance-matched",
-    "bottom_variance": "lowest variance",
-    "all": "all",
-    "pca": "PCA",
-    "random_rotation": "random rotation",
-    "mad": "MAD",
-    "trimmed_variance": "trimmed variance",
-}
-"""For legends of many lines."""
 METRIC_NAMES = {
     "auroc": "AUROC",
     "average_precision": "AP",
@@ -44,14 +23,6 @@ METRIC_NAMES = {
     "aupimo": "AUPIMO",
 }
 _LAKE, _CONTROL = Look.of(0), Look(PALETTE[1], "solid", "diamond")
-
-
-def control_order(controls: pd.DataFrame) -> list[str]:
-    """Controls present, the usual ones first and in the usual order."""
-    present = list(dict.fromkeys(controls["control"]))
-    return [c for c in CONTROL_NAMES if c in present] + [
-        c for c in present if c not in CONTROL_NAMES
-    ]
 
 
 def metric_title(level: str, metric: str) -> str:
@@ -66,7 +37,7 @@ def controls_figure(
     level: str,
     metric: str,
     title: str | None = None,
-    interval_level: float = 0.95,
+    confidence: float = 0.95,
     stacked: bool = False,
 ) -> go.Figure:
     """Values of LAKE's neurons and of the controls, and the difference, in one category.
@@ -82,7 +53,7 @@ def controls_figure(
     level, metric : str
         Which rows, such as ``"pixel"`` and ``"aupro"``.
     title : str, optional
-    interval_level : float
+    confidence : float
         Of the intervals in the table, for the caption.
     stacked : bool
         One panel below the other, for narrow pages; else side by side.
@@ -99,7 +70,7 @@ def controls_figure(
     first, second = ("Above", "Below") if stacked else ("Left", "Right")
     caption = (
         f"{tested(table)}, visual branch alone. {first}: dot = mean of the control's draws, line = "
-        f"lowest to highest draw. {second}: {percent(interval_level)} paired bootstrap over images "
+        f"lowest to highest draw. {second}: {percent(confidence)} paired bootstrap over images "
         "and draws; right of zero, LAKE's neurons are better."
     )
     height = 190 + 60 * len(table) if stacked else 90 + 34 * len(table)
@@ -113,10 +84,10 @@ def controls_figure(
     values, differences = panels(
         fig, 2, columns=1 if stacked else 2, shared_y=True, gap=0.06, row_gap=0.48
     )
-    own = [(control, where(table, control=control)) for control in control_order(table)]
+    own = [(control, where(table, control=control)) for control in selector_order(table["control"])]
     add_forest(fig, values, [_control_row(c, t) for c, t in own], zero=None)
     add_level(fig, values, value, axis="x", color=_LAKE.colour, dash="solid", width=2)
-    add_forest(fig, differences, [forest_row(t, "difference", _name(c)) for c, t in own])
+    add_forest(fig, differences, [forest_row(t, "difference", selector_name(c)) for c, t in own])
     fig.add_annotation(x=value, y=1, yref="paper", yanchor="bottom", text=f"LAKE {value:.3f}")
     fig.update_xaxes(title_text=what, **values.at)
     fig.update_xaxes(title_text=f"LAKE − control, {what}", **differences.at)
@@ -147,9 +118,11 @@ def controls_overview_figure(
         f"Small dots: {categories(table)}. Diamonds: their mean, {interval}. Visual branch alone; "
         "right of zero, LAKE's neurons are better."
     )
-    found = [(control, where(table, control=control)) for control in control_order(table)]
+    found = [
+        (control, where(table, control=control)) for control in selector_order(table["control"])
+    ]
     return forest_figure(
-        {"": [forest_row(t, "difference", _name(c), mean=True) for c, t in found]},
+        {"": [forest_row(t, "difference", selector_name(c), mean=True) for c, t in found]},
         title=title or f"LAKE minus control: {what}",
         caption=caption,
         x=f"LAKE − control, {what}",
@@ -167,14 +140,10 @@ def _rows(controls: pd.DataFrame, level: str, metric: str) -> pd.DataFrame:
     return found
 
 
-def _name(control: str) -> str:
-    return CONTROL_NAMES.get(control, control)
-
-
 def _control_row(control: str, table: pd.DataFrame) -> ForestRow:
     """The mean of a control's members, from the lowest to the highest."""
     columns = ("control_mean", "control_min", "control_max")
     drawn = Estimate(*(float(numbers(table, column)[0]) for column in columns))
     n = counted(int(numbers(table, "n_members")[0]), "draw")
-    said = f"{_name(control)}<br>mean {drawn.value:.4f} of {n}"
-    return ForestRow(_name(control), drawn, look=_CONTROL, hover=said)
+    said = f"{selector_name(control)}<br>mean {drawn.value:.4f} of {n}"
+    return ForestRow(selector_name(control), drawn, look=_CONTROL, hover=said)

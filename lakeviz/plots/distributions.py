@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
 from lakeviz.errors import ConfigError
 from lakeviz.plots.template import ANOMALOUS, NEUTRAL, NORMAL, counted, faded, new_figure, plain
-from lakeviz.tables import numbers, rows
+from lakeviz.tables import numbers, rows, where
 
 _CLASSES = ((0, "normal", NORMAL, "circle"), (1, "anomalous", ANOMALOUS, "diamond"))
+
+
+def f1_max_threshold(metrics: pd.DataFrame) -> float:
+    """Threshold of the image F1-max in a table of metrics; NaN where it was not measured."""
+    found = numbers(where(metrics, part="lake", level="image", metric="f1_max"), "threshold")
+    return float(found[0]) if found.size else math.nan
 
 
 def score_figure(

@@ -1,16 +1,34 @@
-"""Plotly figures as the page carries them: data as JSON, drawn when they come into view."""
+"""Figures as HTML: pieces of a page that draws them when they come into view, or a page of one."""
 
 from __future__ import annotations
 
+import html
 import json
 from dataclasses import dataclass
 from typing import Any, cast
 
 import plotly.graph_objects as go
 
-from lakeviz.plots import TEMPLATES, caption_of
+from lakeviz.plots.template import TEMPLATES, caption_of
 
 _MARGIN_TOP, _MARGIN_TOP_LEGEND = 12, 36
+
+
+_PAGE = """<!DOCTYPE html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta http-equiv="Content-Security-Policy" content="default-src 'none'; \
+script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data: blob:">
+<title>{title}</title>
+<style>body {{ margin: 0; background: {page}; }}</style>
+</head>
+<body>
+{figure}
+</body>
+</html>
+"""
 
 
 @dataclass(frozen=True)
@@ -66,6 +84,29 @@ def theme_templates() -> dict[str, Any]:
     names = {"light": "lakeviz", "dark": "lakeviz_dark"}
     figures = {theme: go.Figure(layout={"template": TEMPLATES[n]}) for theme, n in names.items()}
     return {theme: _plain(fig)["layout"]["template"] for theme, fig in figures.items()}
+
+
+def page_of(fig: go.Figure, template: str = "lakeviz") -> str:
+    """Put a figure into one HTML page with plotly's script inside; its policy forbids any request.
+
+    Parameters
+    ----------
+    fig : Figure
+    template : str
+        One of :data:`~lakeviz.plots.TEMPLATES`.
+    """
+    shown = go.Figure(fig)
+    shown.update_layout(template=TEMPLATES[template])
+    page: Any = TEMPLATES[template].layout
+    figure = shown.to_html(
+        full_html=False,
+        div_id="figure",  # plotly's own is random, and so would be the hash of the file
+        include_plotlyjs=True,
+        include_mathjax=False,
+        config={"displaylogo": False, "responsive": True},
+    )
+    title = html.escape(caption_of(fig)[0] or "figure")
+    return _PAGE.format(title=title, page=page.paper_bgcolor, figure=figure)
 
 
 def _plain(fig: go.Figure) -> dict[str, Any]:

@@ -24,7 +24,7 @@ def metrics_figure(
     which: Sequence[tuple[str, str]] = DEFAULT_METRICS,
     part: str = "lake",
     title: str = "Metrics by category",
-    interval_level: float = 0.95,
+    confidence: float = 0.95,
 ) -> go.Figure:
     """One row per category, one dot with its interval per metric.
 
@@ -36,7 +36,7 @@ def metrics_figure(
     part : str
         ``"lake"``, ``"visual"``, ``"text"`` or ``"text_image"``.
     title : str
-    interval_level : float
+    confidence : float
         Of the intervals in the table, for the caption.
 
     Raises
@@ -56,7 +56,7 @@ def metrics_figure(
     return forest_figure(
         {"": shown},
         title=title,
-        caption=f"{categories(metrics)} of {tested(table)}. Lines: {percent(interval_level)} "
+        caption=f"{categories(metrics)} of {tested(table)}. Lines: {percent(confidence)} "
         "bootstrap interval over images.",
         x="value of the metric (1 = perfect)",
         zero=None,

@@ -12,12 +12,6 @@ from lakeviz.tables import numbers, where
 PARTS = {"score": "LAKE", "visual": "visual only", "text": "text only"}
 
 
-def f1_max_threshold(metrics: pd.DataFrame) -> float:
-    """Threshold of the image F1-max; NaN where it was not measured."""
-    row = where(metrics, part="lake", level="image", metric="f1_max")
-    return math.nan if row.empty else float(numbers(row, "threshold")[0])
-
-
 def measured(
     metrics: pd.DataFrame, level: str, name: str, part: str = "lake"
 ) -> tuple[float, float, float, float]:

@@ -24,7 +24,8 @@ from lakeviz.plots import (
     score_figure,
     spectrum_figure,
 )
-from lakeviz.report.curves import f1_max_threshold, image_runs, measured
+from lakeviz.plots.distributions import f1_max_threshold
+from lakeviz.report.curves import image_runs, measured
 from lakeviz.report.figure_request import Made, Wanted, provenance_of
 from lakeviz.report.image_figures import activations, gallery, heatmap, layers
 from lakeviz.runs.saved import Saved, SavedCategory
@@ -152,7 +153,7 @@ def _controls(saved: Saved, wanted: Wanted) -> Made:
     if len(chosen) > 1:
         return Made(controls_overview_figure(table, level=level, metric=metric), rows, provenance)
     figure = controls_figure(
-        table, level=level, metric=metric, interval_level=_level(chosen), stacked=wanted.narrow
+        table, level=level, metric=metric, confidence=_level(chosen), stacked=wanted.narrow
     )
     return Made(figure, rows, provenance)
 
@@ -160,7 +161,7 @@ def _controls(saved: Saved, wanted: Wanted) -> Made:
 def _metrics(saved: Saved, wanted: Wanted) -> Made:
     chosen = saved.chosen(wanted.categories)
     table = pd.concat([category.table("metrics") for category in chosen], ignore_index=True)
-    figure = metrics_figure(table, interval_level=_level(chosen))
+    figure = metrics_figure(table, confidence=_level(chosen))
     return Made(figure, table, provenance_of(chosen))
 
 

@@ -21,9 +21,9 @@ from lakeviz.plots import (
     layers_figure,
     neuron_patch_figure,
 )
+from lakeviz.plots.distributions import f1_max_threshold
 from lakeviz.plots.layers import FUSED
 from lakeviz.plots.outlines import shrink_mask
-from lakeviz.report.curves import f1_max_threshold
 from lakeviz.report.figure_request import Made, Wanted, provenance_of
 from lakeviz.runs.saved import Saved, SavedCategory
 

@@ -81,7 +81,7 @@ class Run:
         return {**self.evaluations[0].provenance.get("options", {}), **spec.get("options", {})}
 
     @property
-    def interval_level(self) -> float:
+    def confidence(self) -> float:
         """Level of the intervals over images."""
         return Bootstrap.from_plain(self.provenance.get("bootstrap")).confidence
 

@@ -21,14 +21,17 @@ from lakeviz.files import read_json, write_csv, write_json, write_parquet
 from lakeviz.lake.detector import Lake, LakeOptions
 from lakeviz.lake.evaluation import Evaluation
 from lakeviz.lake.provenance import as_plain, versions
+from lakeviz.metrics import Bootstrap
+from lakeviz.notebook import NotebookView, table_html
 from lakeviz.runs.storage import (
     load_evaluation,
     options_from_plain,
     save_evaluation,
 )
-from lakeviz.showing import Shown, table_html
 
 if TYPE_CHECKING:
+    import plotly.graph_objects as go
+
     from lakeviz.models import VisionModel
 
 _log = logging.getLogger(__name__)
@@ -133,7 +136,7 @@ class RunSpec:
 
 
 @dataclass
-class RunResult(Shown):
+class RunResult(NotebookView):
     """What a run found.
 
     Attributes
@@ -175,6 +178,12 @@ class RunResult(Shown):
         said = f"LAKE on {len(self.evaluations)} categories, written to {self.folder}."
         overview = self.overview().rename_axis("category").reset_index()
         return f"<p>{html.escape(said)}</p>" + table_html(overview, ".overview()")
+
+    def _figure(self) -> go.Figure:
+        from lakeviz.plots.overview import metrics_figure
+
+        bootstrap = Bootstrap.from_plain(self.evaluations[0].provenance.get("bootstrap"))
+        return metrics_figure(self.table("metrics"), confidence=bootstrap.confidence)
 
 
 def folder_name(category: str) -> str:

@@ -79,7 +79,7 @@ def test_curves_are_sorted_and_have_bars_and_bands():
     fig = knockout_curves_figure(curves())
     band, random, top = fig.data
     assert random.name == "random neurons"
-    assert top.name == "highest-variance neurons"
+    assert top.name == "top-variance neurons"
     assert list(top.x) == [1, 4]
     assert list(top.y) == pytest.approx([0.8, 0.7])
     assert top.error_y.array == pytest.approx([0.02, 0.02])

@@ -7,7 +7,6 @@ every width.
 
 from __future__ import annotations
 
-import html
 import io
 import json
 import re
@@ -20,6 +19,7 @@ from PIL import Image
 
 from lakeviz.errors import ConfigError, nearest
 from lakeviz.files import write_bytes
+from lakeviz.plots.html import page_of
 from lakeviz.plots.print.chromium import picture, require_browser
 from lakeviz.plots.print.figure_metadata import (
     Tables,
@@ -29,7 +29,7 @@ from lakeviz.plots.print.figure_metadata import (
     with_file,
 )
 from lakeviz.plots.print.layout import fit_to_page
-from lakeviz.plots.template import PRINT_SCALE, TEMPLATES, caption_of
+from lakeviz.plots.template import PRINT_SCALE, TEMPLATES
 
 WIDTHS = {"column": 85.0, "page": 178.0}
 """Widths by name, in mm."""
@@ -111,7 +111,7 @@ def save_figure(
     if sidecar:
         read_sidecar(path)  # before the browser is started for nothing
     if suffix == ".html":
-        content, facts = figure_page(fig, template).encode(), {"template": template}
+        content, facts = page_of(fig, template).encode(), {"template": template}
     else:
         require_browser()
         content, size = _drawn(fig, suffix, millimetres, tall, template)
@@ -175,43 +175,3 @@ def _in_millimetres(content: bytes, width: float, height: float) -> bytes:
     start = re.sub(r' width="[^"]*"', f' width="{width:g}mm"', start, count=1)
     start = re.sub(r' height="[^"]*"', f' height="{height:g}mm"', start, count=1)
     return (start + rest).encode("utf-8")
-
-
-_PAGE = """<!DOCTYPE html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta http-equiv="Content-Security-Policy" content="default-src 'none'; \
-script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data: blob:">
-<title>{title}</title>
-<style>body {{ margin: 0; background: {page}; }}</style>
-</head>
-<body>
-{figure}
-</body>
-</html>
-"""
-
-
-def figure_page(fig: go.Figure, template: str) -> str:
-    """Put a figure into one HTML page with plotly's script inside; its policy forbids any request.
-
-    Parameters
-    ----------
-    fig : Figure
-    template : str
-        One of :data:`~lakeviz.plots.TEMPLATES`.
-    """
-    shown = go.Figure(fig)
-    shown.update_layout(template=TEMPLATES[template])
-    page: Any = TEMPLATES[template].layout
-    figure = shown.to_html(
-        full_html=False,
-        div_id="figure",  # plotly's own is random, and so would be the hash of the file
-        include_plotlyjs=True,
-        include_mathjax=False,
-        config={"displaylogo": False, "responsive": True},
-    )
-    title = html.escape(caption_of(fig)[0] or "figure")
-    return _PAGE.format(title=title, page=page.paper_bgcolor, figure=figure)

@@ -21,8 +21,9 @@ from lakeviz.plots import (
     spectrum_figure,
 )
 from lakeviz.plots.colours import TICKS
+from lakeviz.plots.distributions import f1_max_threshold
 from lakeviz.plots.html import EmbeddedFigure, embed, without_figure
-from lakeviz.report.curves import f1_max_threshold, image_runs, measured
+from lakeviz.report.curves import image_runs, measured
 from lakeviz.report.numbers import Footnotes, metric
 from lakeviz.report.page_model import Run, Section
 from lakeviz.report.pictures import colour_bar, frame, strips
@@ -104,7 +105,7 @@ def _figures(run: Run, evaluation: Evaluation, threshold: float) -> Iterable[Emb
     )
     yield from _pixel_figures(evaluation, bootstrap)
     if len(run.evaluations) > 1:
-        yield from control_section.figures(evaluation.controls, run.interval_level)
+        yield from control_section.figures(evaluation.controls, run.confidence)
 
 
 def _drawn(title: str, draw: Any) -> EmbeddedFigure:

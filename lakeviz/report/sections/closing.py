@@ -11,10 +11,11 @@ import numpy as np
 import pandas as pd
 
 from lakeviz.metrics.bootstrap import Bootstrap
-from lakeviz.plots.difference_plot import CONTROL_NAMES, control_order, metric_title
+from lakeviz.plots.difference_plot import metric_title
 from lakeviz.plots.template import counted
 from lakeviz.report.page_model import Group, Run, Section
 from lakeviz.report.sections.studies import anchor
+from lakeviz.selector_names import selector_name, selector_order
 from lakeviz.tables import numbers, where
 
 _COMPARED = (("image", "auroc"), ("pixel", "aupro"))
@@ -149,7 +150,7 @@ def _comparisons(run: Run) -> Iterator[str]:
         found = where(table, level=level, metric=name)
         if found.empty:
             continue
-        rows = [(control, where(found, control=control)) for control in control_order(found)]
+        rows = [(c, where(found, control=c)) for c in selector_order(found["control"])]
         said = _of_one(rows) if len(set(found["category"])) == 1 else _of_many(rows)
         yield f"{metric_title(level, name)}: {said}."
 
@@ -160,7 +161,7 @@ def _of_one(rows: list[tuple[str, pd.DataFrame]]) -> str:
     for control, table in rows:
         low, high = numbers(table, "low")[0], numbers(table, "high")[0]
         verdict = "better than" if low > 0 else "worse than" if high < 0 else "undecided against"
-        verdicts[verdict].append(CONTROL_NAMES.get(control, control))
+        verdicts[verdict].append(selector_name(control))
     return "; ".join(f"{verdict} {_joined(names)}" for verdict, names in verdicts.items() if names)
 
 
@@ -170,7 +171,7 @@ def _of_many(rows: list[tuple[str, pd.DataFrame]]) -> str:
     for control, table in rows:
         better = int(np.count_nonzero(numbers(table, "low") > 0))
         worse = int(np.count_nonzero(numbers(table, "high") < 0))
-        name = CONTROL_NAMES.get(control, control)
+        name = selector_name(control)
         said.append(f"against {name} better in {better}, worse in {worse} of {len(table)}")
     return "; ".join(said)
 

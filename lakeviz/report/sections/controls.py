@@ -9,10 +9,11 @@ import pandas as pd
 
 from lakeviz.metrics.estimates import mean_over_categories
 from lakeviz.plots import controls_figure, controls_overview_figure
-from lakeviz.plots.difference_plot import CONTROL_NAMES, control_order, metric_title
+from lakeviz.plots.difference_plot import metric_title
 from lakeviz.plots.html import EmbeddedFigure, embed
 from lakeviz.report.numbers import Footnotes, Number, show
 from lakeviz.report.page_model import Run, Section
+from lakeviz.selector_names import selector_name, selector_order
 from lakeviz.tables import numbers, rows, where
 
 _MEASURES = (("image", "auroc"), ("pixel", "auroc"), ("pixel", "aupro"))
@@ -55,16 +56,16 @@ def controls(run: Run) -> list[Section]:
     context = {
         "titles": [metric_title(level, name) for level, name in measures],
         "lake": [show(_lake_value(table, *measure), notes=notes) for measure in measures],
-        "rows": [_row(table, c, measures, notes) for c in control_order(table)],
+        "rows": [_row(table, c, measures, notes) for c in selector_order(table["control"])],
         "notes": notes,
-        "figures": figures(table, run.interval_level),
+        "figures": figures(table, run.confidence),
         "n_categories": len(run.evaluations),
         "k": run.settings.get("k"),
     }
     return [Section("controls", "Controls", "controls.html", context)]
 
 
-def figures(table: pd.DataFrame, interval_level: float) -> list[EmbeddedFigure]:
+def figures(table: pd.DataFrame, confidence: float) -> list[EmbeddedFigure]:
     """One figure per metric: values and differences, or differences over many categories."""
     made = []
     for level, name in _DRAWN:
@@ -75,7 +76,7 @@ def figures(table: pd.DataFrame, interval_level: float) -> list[EmbeddedFigure]:
             fig = controls_overview_figure(table, level=level, metric=name)
         else:
             fig = controls_figure(
-                table, level=level, metric=name, interval_level=interval_level, stacked=True
+                table, level=level, metric=name, confidence=confidence, stacked=True
             )
         made.append(embed(fig))
     return made
@@ -96,7 +97,7 @@ def _row(
     cells = [
         _comparison(where(of_control, level=level, metric=name), notes) for level, name in measures
     ]
-    return ControlRow(CONTROL_NAMES.get(control, control), draws, cells)
+    return ControlRow(selector_name(control), draws, cells)
 
 
 def _comparison(table: pd.DataFrame, notes: Footnotes) -> Comparison | None:

@@ -69,7 +69,7 @@ def _figure(run: Run) -> EmbeddedFigure | None:
     if len(run.evaluations) < _SEVERAL:
         return None
     try:
-        return embed(metrics_figure(run.table("metrics"), interval_level=run.interval_level))
+        return embed(metrics_figure(run.table("metrics"), confidence=run.confidence))
     except ConfigError as error:
         return without_figure("Metrics by category", str(error))
 

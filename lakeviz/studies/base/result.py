@@ -15,7 +15,7 @@ import lakeviz.lake.selectors  # noqa: F401 - gives selectors the names that res
 from lakeviz.errors import ConfigError, StoreError
 from lakeviz.files import read_json, read_parquet, remove, write_json, write_parquet
 from lakeviz.metrics.bootstrap import Bootstrap
-from lakeviz.showing import Shown, table_html
+from lakeviz.notebook import NotebookView, table_html
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
@@ -32,7 +32,7 @@ RESULTS: dict[str, type[StudyResult]] = {}
 
 
 @dataclass
-class StudyResult(Shown):
+class StudyResult(NotebookView):
     """Base of all results. A subclass adds its tables as fields of type ``DataFrame``.
 
     Attributes
@@ -139,6 +139,14 @@ class StudyResult(Shown):
             + (f"<ul>{notes}</ul>" if notes else "")
             + table_html(self.table, ".table")
         )
+
+    def _figure(self) -> go.Figure:
+        from lakeviz.report.sections.studies import study_figures
+
+        figures = study_figures(self)  # becomes self.figures() when every study has its own
+        if not figures:
+            raise ConfigError(f"this result of {self.name} holds nothing to draw")
+        return figures[0]
 
     # --- on disk ---
 

@@ -10,8 +10,9 @@ import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from lakeviz.errors import ConfigError
-from lakeviz.plots.difference_plot import SHORT_NAMES, metric_title
+from lakeviz.plots.difference_plot import metric_title
 from lakeviz.plots.template import MARKERS, NEUTRAL, PALETTE, counted, new_figure, plain
+from lakeviz.selector_names import selector_short
 from lakeviz.tables import numbers, where
 
 _SHORT = {"restrict": "only", "add": "+"}
@@ -129,7 +130,7 @@ def _named(line: Row) -> str:
     mode, selector = line
     if mode == "alone":
         return "host alone"
-    name = SHORT_NAMES.get(selector, plain(selector))
+    name = plain(selector_short(selector))
     if mode == "lake":
         return f"LAKE alone, {name}"
     return f"{_SHORT[mode]} {name}"

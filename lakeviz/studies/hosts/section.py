@@ -8,7 +8,7 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from lakeviz.metrics.estimates import Estimate
-from lakeviz.plots.difference_plot import SHORT_NAMES
+from lakeviz.selector_names import selector_short
 from lakeviz.studies.hosts.conditions import ADD, ALONE, LAKE, NO_SELECTOR, RESTRICT
 from lakeviz.studies.hosts.figures import host_costs_figure, host_gains_figure
 from lakeviz.studies.hosts.result import SUMMARY_METRICS, HostResult
@@ -42,7 +42,7 @@ def headline(result: HostResult) -> pd.DataFrame:
                 own = records(result.metrics, host=host, mode=mode, selector=selector)
                 if not own:
                     continue
-                name = "" if selector == NO_SELECTOR else SHORT_NAMES.get(selector, selector)
+                name = "" if selector == NO_SELECTOR else selector_short(selector)
                 row = {"host": host, "condition": f"{_WORDS[mode]} {name}".strip()}
                 for level, metric, words in SUMMARY_METRICS:
                     found = [r for r in own if (r["level"], r["metric"]) == (level, metric)]

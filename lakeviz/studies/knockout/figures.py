@@ -10,7 +10,7 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from lakeviz.errors import ConfigError
-from lakeviz.plots.difference_plot import CONTROL_NAMES, control_order, metric_title
+from lakeviz.plots.difference_plot import metric_title
 from lakeviz.plots.line_panels import add_series
 from lakeviz.plots.panels import (
     Look,
@@ -22,9 +22,9 @@ from lakeviz.plots.panels import (
     size_axis,
 )
 from lakeviz.plots.template import NEUTRAL, PALETTE, counted, new_figure, plain
+from lakeviz.selector_names import selector_name, selector_order
 from lakeviz.tables import numbers, rows, where
 
-ORDER_NAMES = {"variance": "highest-variance neurons", **CONTROL_NAMES}
 KIND_NAMES = {
     "score": "score knock-out",
     "forward": "forward knock-out",
@@ -113,7 +113,7 @@ def knockout_contrasts_figure(
     kind, mode, part, size = only(contrasts, "kind", "mode", "part", "size")
     measured = _metrics(contrasts, shown)
     categories = list(dict.fromkeys(contrasts["category"]))
-    controls = control_order(contrasts)
+    controls = selector_order(contrasts["control"])
     one = len(categories) == 1
     done = "knocked out" if mode == "remove" else "kept"
     n = int(numbers(contrasts, "n_images").sum() / len(contrasts) * len(categories))
@@ -144,7 +144,7 @@ def knockout_contrasts_figure(
     bottom_titles(fig, made, "difference of the metric")
     fig.update_yaxes(
         tickvals=list(range(len(controls))),
-        ticktext=[ORDER_NAMES.get(c, plain(c)) for c in controls],
+        ticktext=[plain(selector_name(c)) for c in controls],
         range=[len(controls) - 0.5, -0.5],
         ticks="",
         showline=False,
@@ -165,7 +165,7 @@ def _curve(fig: go.Figure, panel: Panel, table: pd.DataFrame, order: str, *, sho
         numbers(table, "size"),
         numbers(table, "value"),
         interval if drawn or order == "variance" else None,
-        ORDER_NAMES.get(order, order),
+        selector_name(order),
         look,
         bars=not drawn,
         shown=shown,
@@ -178,7 +178,7 @@ def _difference(
     x = numbers(table, "difference")
     colour = PALETTE[0]
     style: dict[str, Any] = {"row": panel.row, "col": panel.column}
-    hover = ORDER_NAMES.get(control, plain(control))
+    hover = plain(selector_name(control))
     if len(x) == 1:
         low, high = numbers(table, "difference_low"), numbers(table, "difference_high")
         bars = {"type": "data", "symmetric": False, "array": high - x, "arrayminus": x - low}

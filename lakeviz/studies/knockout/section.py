@@ -8,7 +8,7 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from lakeviz.metrics.estimates import mean_over_categories
-from lakeviz.plots.difference_plot import CONTROL_NAMES
+from lakeviz.selector_names import selector_name
 from lakeviz.studies.knockout import KnockoutResult
 from lakeviz.studies.knockout.figures import (
     KIND_NAMES,
@@ -71,7 +71,7 @@ def headline(result: KnockoutResult) -> pd.DataFrame:
             contrasts = where(result.contrasts, **found, level=level, metric=metric)
             for control in dict.fromkeys(contrasts["control"]):
                 against = where(contrasts, control=control)
-                against_name = CONTROL_NAMES.get(control, control)
+                against_name = selector_name(control)
                 row[f"minus {against_name}"] = _mean(result, against, "difference")
             made.append(row)
     return pd.DataFrame(made[:_ROWS])

@@ -10,8 +10,9 @@ import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from lakeviz.errors import ConfigError
-from lakeviz.plots.difference_plot import CONTROL_NAMES, metric_title
+from lakeviz.plots.difference_plot import metric_title
 from lakeviz.plots.template import MARKERS, NEUTRAL, PALETTE, new_figure, plain
+from lakeviz.selector_names import selector_name
 from lakeviz.studies.sweep.figure_values import named
 from lakeviz.tables import numbers, rows, where
 
@@ -67,7 +68,7 @@ def sweep_contrasts_figure(
         cols=len(controls),
         shared_yaxes=True,
         horizontal_spacing=0.03,
-        subplot_titles=[plain(CONTROL_NAMES.get(c, c)) for c in controls],
+        subplot_titles=[plain(selector_name(c)) for c in controls],
         figure=fig,
     )
     for number, control in enumerate(controls):

@@ -12,8 +12,9 @@ from plotly.subplots import make_subplots
 
 from lakeviz.errors import ConfigError
 from lakeviz.metrics.estimates import mean_over_categories
-from lakeviz.plots.difference_plot import CONTROL_NAMES, metric_title
+from lakeviz.plots.difference_plot import metric_title
 from lakeviz.plots.template import DASHES, MARKERS, PALETTE, counted, faded, new_figure, plain
+from lakeviz.selector_names import selector_name
 from lakeviz.studies.sweep.figure_values import (
     AXIS_TITLES,
     averaged_over,
@@ -127,7 +128,7 @@ def _line(
     points = np.array([_point(where(table, **{x: value})) for value in at])
     xs = [positions[value] for value in at]
     colour, n = PALETTE[number % len(PALETTE)], len(MARKERS)
-    label = "" if name is None else plain(CONTROL_NAMES.get(name, name))
+    label = "" if name is None else plain(selector_name(name))
     traces = []
     if np.isfinite(points[:, 1:]).all():
         edge = np.concatenate([points[:, 2], points[::-1, 1]])

@@ -1,29 +1,22 @@
-"""How results show themselves in a notebook: what was found, a small table, and a figure.
-
-Results lie on lower floors than figures, and know none. Which figure belongs to a result is asked
-by name, :data:`MAKER`, when one is shown and not before.
-"""
+"""Results that show themselves in a notebook: a sentence, a small table, and a figure."""
 
 from __future__ import annotations
 
 import html
 from abc import ABC, abstractmethod
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from lakeviz.errors import LakevizError
 
 if TYPE_CHECKING:
     import pandas as pd
-
-MAKER = "lakeviz.report.showing"
-"""Module whose ``figure_of(result)`` draws a result, and ``page_of(figure)`` makes HTML of that."""
+    import plotly.graph_objects as go
 
 SHOWN_ROWS = 12
 
 
-class Shown(ABC):
-    """A result that shows itself; a subclass says what its table holds.
+class NotebookView(ABC):
+    """A result that shows itself; a subclass makes its table and its figure.
 
     In a kernel the figure goes through plotly's own renderer, so JupyterLab, VS Code and nbconvert
     each get the form they draw. Anything else that asks for HTML gets one piece that holds all,
@@ -34,8 +27,12 @@ class Shown(ABC):
     def _table_html(self) -> str:
         """HTML of the sentence and the table; every text from data escaped."""
 
+    @abstractmethod
+    def _figure(self) -> go.Figure:
+        """Draw the result; a ``LakevizError`` says why there is nothing to draw."""
+
     def _repr_html_(self) -> str:
-        figure, missing = self._figure()
+        figure, missing = self._figure_or_reason()
         return self._table_html() + (missing if figure is None else _framed(figure))
 
     def _ipython_display_(self) -> None:
@@ -47,15 +44,14 @@ class Shown(ABC):
             # A terminal: plotly would open a browser window for it.
             display({"text/plain": repr(self)}, raw=True)
             return
-        figure, missing = self._figure()
+        figure, missing = self._figure_or_reason()
         display(HTML(self._table_html() + missing))
         if figure is not None:
             display(figure)
 
-    def _figure(self) -> tuple[Any, str]:
-        """Return the figure, or why there is none."""
+    def _figure_or_reason(self) -> tuple[go.Figure | None, str]:
         try:
-            return import_module(MAKER).figure_of(self), ""
+            return self._figure(), ""
         except LakevizError as error:
             return None, f"<p>No figure: {html.escape(str(error))}</p>"
 
@@ -70,9 +66,11 @@ def table_html(table: pd.DataFrame, where: str) -> str:
     )
 
 
-def _framed(figure: Any) -> str:
-    page = html.escape(import_module(MAKER).page_of(figure))
-    height = (figure.layout.height or 450) + 20
+def _framed(figure: go.Figure) -> str:
+    from lakeviz.plots.html import page_of
+
+    page = html.escape(page_of(figure))
+    height = (figure.to_plotly_json()["layout"].get("height") or 450) + 20
     return (
         f'<iframe sandbox="allow-scripts" srcdoc="{page}" width="100%" height="{height:.0f}" '
         'style="border: 0" title="figure"></iframe>'

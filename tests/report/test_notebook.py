@@ -10,9 +10,7 @@ import numpy as np
 import pytest
 from nbclient import NotebookClient
 
-from lakeviz.errors import ConfigError
 from lakeviz.lake import NeuronSelection
-from lakeviz.report.showing import figure_of
 from lakeviz.runs.run import RunResult
 
 EVIL = "<img src=x onerror=alert(1)>"
@@ -36,7 +34,7 @@ def test_evaluation_holds_its_table_and_its_figure(make):
     page = framed(shown)
     assert "default-src 'none'" in page
     assert '"name":"normal"' in page
-    assert figure_of(evaluation).data[0].name == "normal (n = 3)"
+    assert evaluation._figure().data[0].name == "normal (n = 3)"
 
 
 def test_names_stay_text(make, tmp_path):
@@ -55,20 +53,18 @@ def test_run_shows_every_category(make, tmp_path):
     shown = run._repr_html_()
     assert "LAKE on 2 categories" in shown
     assert "<td>mean</td>" in shown
-    assert {"a", "b"} <= set(figure_of(run).layout.yaxis.ticktext)
+    assert {"a", "b"} <= set(run._figure().layout.yaxis.ticktext)
 
 
 def test_selection_shows_scores_in_their_order():
-    figure = figure_of(selection())
+    figure = selection()._figure()
     assert list(figure.data[0].y) == [3.0, 1.5]
     assert list(figure.data[0].customdata) == [4, 2]
     assert "squared activation" in figure.layout.yaxis.title.text
-    assert "squared activation" not in figure_of(selection("mad")).layout.yaxis.title.text
+    assert "squared activation" not in selection("mad")._figure().layout.yaxis.title.text
 
 
 def test_what_cannot_be_drawn_says_so(make):
-    with pytest.raises(ConfigError, match="no figure is drawn of a dict"):
-        figure_of({})
     empty = make()
     empty.scores = empty.scores.iloc[:0]
     shown = empty._repr_html_()
