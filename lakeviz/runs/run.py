@@ -23,7 +23,6 @@ from lakeviz.lake.evaluation import Evaluation
 from lakeviz.lake.provenance import as_plain, versions
 from lakeviz.runs.storage import (
     load_evaluation,
-    options_from_plain,
     save_evaluation,
 )
 from lakeviz.showing import Shown, table_html
@@ -105,7 +104,7 @@ class RunSpec:
         """
         data = dict(data)
         try:
-            data["options"] = options_from_plain(data["options"])
+            data["options"] = LakeOptions.from_plain(data["options"])
             for name in ("image_size", "categories", "controls"):
                 data[name] = None if data[name] is None else tuple(data[name])
             data["few_shot_lists"] = {c: tuple(p) for c, p in data["few_shot_lists"].items()}
