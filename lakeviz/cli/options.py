@@ -154,8 +154,13 @@ run_options = stack([_DATA, detector_options, loading_options, _PLACE])
 
 def make_options(given: dict[str, Any]) -> LakeOptions:
     """Build the detector's settings from the options of the command line."""
-    from lakeviz.lake import LakeOptions, Normalisation, TextOptions, VisualOptions
-    from lakeviz.lake.score_maps import ImageScoreRule
+    from lakeviz.lake.options import (
+        ImageScoreRule,
+        LakeOptions,
+        Normalisation,
+        TextOptions,
+        VisualOptions,
+    )
 
     return LakeOptions(
         k=given["k"],

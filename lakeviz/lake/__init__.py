@@ -8,13 +8,20 @@ from lakeviz.lazy import lazy_face
 
 if TYPE_CHECKING:
     from lakeviz.lake.coreset import greedy_coreset
-    from lakeviz.lake.detector import Lake, LakeOptions
+    from lakeviz.lake.detector import Lake
     from lakeviz.lake.evaluation import Evaluation, evaluate
     from lakeviz.lake.gallery import Gallery, Neighbours
     from lakeviz.lake.layers import default_layers, layer_points
-    from lakeviz.lake.normalisation import Normalisation, normalise
+    from lakeviz.lake.normalisation import normalise
+    from lakeviz.lake.options import (
+        ImageScoreRule,
+        LakeOptions,
+        Normalisation,
+        TextOptions,
+        VisualOptions,
+    )
     from lakeviz.lake.prompts import PromptEnsemble
-    from lakeviz.lake.score_maps import ImageScoreRule, ScoreMaps, upsample
+    from lakeviz.lake.score_maps import ScoreMaps, upsample
     from lakeviz.lake.selection import NeuronSelection, Selection, SubspaceSelection
     from lakeviz.lake.selectors import (
         SELECTORS,
@@ -25,8 +32,8 @@ if TYPE_CHECKING:
         select,
         trimmed_variance,
     )
-    from lakeviz.lake.text import TextBranch, TextOptions, fit_text
-    from lakeviz.lake.visual import BranchSpec, VisualBranch, VisualOptions, fit_branches
+    from lakeviz.lake.text import TextBranch, fit_text
+    from lakeviz.lake.visual import BranchSpec, VisualBranch, fit_branches
 
 __all__ = [
     "SELECTORS",
@@ -69,12 +76,12 @@ __getattr__, __dir__ = lazy_face(
         "BranchSpec": "visual",
         "Evaluation": "evaluation",
         "Gallery": "gallery",
-        "ImageScoreRule": "score_maps",
+        "ImageScoreRule": "options",
         "Lake": "detector",
-        "LakeOptions": "detector",
+        "LakeOptions": "options",
         "Neighbours": "gallery",
         "NeuronSelection": "selection",
-        "Normalisation": "normalisation",
+        "Normalisation": "options",
         "PromptEnsemble": "prompts",
         "SELECTORS": "selectors",
         "ScoreMaps": "score_maps",
@@ -82,9 +89,9 @@ __getattr__, __dir__ = lazy_face(
         "Selector": "selectors",
         "SubspaceSelection": "selection",
         "TextBranch": "text",
-        "TextOptions": "text",
+        "TextOptions": "options",
         "VisualBranch": "visual",
-        "VisualOptions": "visual",
+        "VisualOptions": "options",
         "default_layers": "layers",
         "evaluate": "evaluation",
         "fit_branches": "visual",

@@ -10,8 +10,8 @@ from torch import Tensor
 
 from lakeviz.activations.statistics import check_finite, is_finite
 from lakeviz.errors import ActivationError, ConfigError, NotFittedError
+from lakeviz.lake.options import check_search
 
-DISTANCES: tuple[str, ...] = ("cosine", "euclidean")
 _CACHE_BYTES, _FEWEST_ROWS = 4 * 2**20, 128
 
 
@@ -186,22 +186,6 @@ class Gallery:
         """Mean distance of each query to its nearest normal tokens."""
         flat = queries.reshape(-1, queries.shape[-1])
         return self.search(flat).distances.mean(1).reshape(queries.shape[:-1])
-
-
-def check_search(distance: str, neighbours: int, memory_mb: float) -> None:
-    """Refuse settings that no gallery can serve.
-
-    Raises
-    ------
-    ConfigError
-        On an unknown distance, fewer than one neighbour, or no memory.
-    """
-    if distance not in DISTANCES:
-        raise ConfigError(f"distance must be one of {', '.join(DISTANCES)}, not {distance!r}")
-    if neighbours < 1:
-        raise ConfigError(f"neighbours must be at least 1, not {neighbours}")
-    if not memory_mb > 0:
-        raise ConfigError(f"the search needs memory_mb above 0, not {memory_mb}")
 
 
 def _largest(values: Float[Tensor, "row column"], n: int) -> Int[Tensor, "row n"]:

@@ -2,45 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
-
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from lakeviz.activations.statistics import ChannelStatistics
 from lakeviz.errors import ConfigError
+from lakeviz.lake.options import KINDS
 
-Kind = Literal["none", "layernorm", "l2", "zscore"]
-KINDS: tuple[str, ...] = ("none", "layernorm", "l2", "zscore")
-STAGES: tuple[str, ...] = ("before", "after")
 _EPSILON = 1e-6
-
-
-@dataclass(frozen=True)
-class Normalisation:
-    """How tokens are normalised, and whether before or after the neurons are selected.
-
-    ``layernorm`` gives each token zero mean and unit variance over its channels, ``l2`` unit
-    length, ``zscore`` standardises each channel with the mean and deviation of the normal tokens.
-    ``before`` uses all channels of the token, ``after`` the selected ones only. (For ``zscore`` of
-    neurons the two are the same; ``after`` standardises a subspace along its own axes.)
-
-    Raises
-    ------
-    ConfigError
-        On an unknown kind or stage.
-    """
-
-    kind: str = "none"
-    stage: str = "before"
-
-    def __post_init__(self) -> None:
-        if self.kind not in KINDS:
-            raise ConfigError(f"normalisation must be one of {', '.join(KINDS)}, not {self.kind!r}")
-        if self.stage not in STAGES:
-            raise ConfigError(f"normalisation stage must be before or after, not {self.stage!r}")
 
 
 def standardiser(statistics: ChannelStatistics) -> tuple[Tensor, Tensor]:
@@ -61,7 +31,7 @@ def normalise(
     ----------
     tokens : Tensor [..., channel]
     kind : str
-        One of :data:`KINDS`; ``"layernorm"`` adds 1e-6 to the variance.
+        One of :data:`~lakeviz.lake.options.KINDS`; ``"layernorm"`` adds 1e-6 to the variance.
     standard : (mean, deviation), optional
         Needed by ``"zscore"``.
 

@@ -2,14 +2,165 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float
 
 from lakeviz.errors import ConfigError
-from lakeviz.lake.score_maps import ImageScoreRule
-from lakeviz.lake.text import TextOptions
-from lakeviz.lake.visual import VisualOptions
+from lakeviz.lake.prompts import PromptEnsemble
 
 DEFAULT_TEXT_WEIGHT = 0.3
+DISTANCES: tuple[str, ...] = ("cosine", "euclidean")
+KINDS: tuple[str, ...] = ("none", "layernorm", "l2", "zscore")
+STAGES: tuple[str, ...] = ("before", "after")
+ATTENTIONS: tuple[str, ...] = ("plain", "value_value")
+
+
+@dataclass(frozen=True)
+class Normalisation:
+    """How tokens are normalised, and whether before or after the neurons are selected.
+
+    ``layernorm`` gives each token zero mean and unit variance over its channels, ``l2`` unit
+    length, ``zscore`` standardises each channel with the mean and deviation of the normal tokens.
+    ``before`` uses all channels of the token, ``after`` the selected ones only. (For ``zscore`` of
+    neurons the two are the same; ``after`` standardises a subspace along its own axes.)
+
+    Raises
+    ------
+    ConfigError
+        On an unknown kind or stage.
+    """
+
+    kind: str = "none"
+    stage: str = "before"
+
+    def __post_init__(self) -> None:
+        if self.kind not in KINDS:
+            raise ConfigError(f"normalisation must be one of {', '.join(KINDS)}, not {self.kind!r}")
+        if self.stage not in STAGES:
+            raise ConfigError(f"normalisation stage must be before or after, not {self.stage!r}")
+
+
+def check_search(distance: str, neighbours: int, memory_mb: float) -> None:
+    """Refuse settings that no gallery can serve.
+
+    Raises
+    ------
+    ConfigError
+        On an unknown distance, fewer than one neighbour, or no memory.
+    """
+    if distance not in DISTANCES:
+        raise ConfigError(f"distance must be one of {', '.join(DISTANCES)}, not {distance!r}")
+    if neighbours < 1:
+        raise ConfigError(f"neighbours must be at least 1, not {neighbours}")
+    if not memory_mb > 0:
+        raise ConfigError(f"the search needs memory_mb above 0, not {memory_mb}")
+
+
+@dataclass(frozen=True)
+class VisualOptions:
+    """How normal patch tokens are remembered and compared.
+
+    Parameters
+    ----------
+    distance : str
+        ``"cosine"`` or ``"euclidean"``.
+    neighbours : int
+        The score is the mean distance to this many nearest normal tokens.
+    normalisation : Normalisation
+    coreset : float
+        Share of the normal tokens kept, in (0, 1]; below 1 by greedy coreset.
+    memory_mb : float
+        Block size of the search.
+
+    Raises
+    ------
+    ConfigError
+        If one of them is out of range.
+    """
+
+    distance: str = "cosine"
+    neighbours: int = 1
+    normalisation: Normalisation = field(default_factory=Normalisation)
+    coreset: float = 1.0
+    memory_mb: float = 32.0
+
+    def __post_init__(self) -> None:
+        if not 0 < self.coreset <= 1:
+            raise ConfigError(f"the coreset share must be in (0, 1], not {self.coreset}")
+        check_search(self.distance, self.neighbours, self.memory_mb)
+
+
+@dataclass(frozen=True)
+class TextOptions:
+    """What the text branch reads and asks.
+
+    Parameters
+    ----------
+    prompts : PromptEnsemble
+    layer : int, optional
+        Block whose residual stream is projected into the joint space; the last by default.
+    attention : str
+        ``"plain"`` projects the tokens as they are; ``"value_value"`` those of a parallel path with
+        value-value attention in the last ``value_blocks`` blocks (arXiv 2304.05653), whatever
+        ``layer`` is.
+    value_blocks : int
+        Blocks of the parallel path.
+
+    Raises
+    ------
+    ConfigError
+        On an unknown attention.
+    """
+
+    prompts: PromptEnsemble = field(default_factory=PromptEnsemble)
+    layer: int | None = None
+    attention: str = "plain"
+    value_blocks: int = 6
+
+    def __post_init__(self) -> None:
+        if self.attention not in ATTENTIONS:
+            raise ConfigError(
+                f"text attention must be one of {', '.join(ATTENTIONS)}, not {self.attention!r}"
+            )
+
+
+@dataclass(frozen=True)
+class ImageScoreRule:
+    """How a patch map becomes one number per image.
+
+    Parameters
+    ----------
+    name : str
+        ``"max"`` (LAKE's, to catch sparse defects) or ``"top_mean"``, the mean of the highest
+        ``fraction`` of the patches (at least one).
+    fraction : float
+        Share of patches for ``"top_mean"``, in (0, 1].
+    """
+
+    name: str = "max"
+    fraction: float = 0.01
+
+    def __post_init__(self) -> None:
+        if self.name not in ("max", "top_mean"):
+            raise ConfigError(f"image score rule must be max or top_mean, not {self.name!r}")
+        if not 0 < self.fraction <= 1:
+            raise ConfigError(f"the fraction of patches must be in (0, 1], not {self.fraction}")
+
+    def __call__(self, maps: Float[np.ndarray, "image row column"]) -> Float[np.ndarray, " image"]:
+        """Reduce patch maps to image scores."""
+        flat = maps.reshape(len(maps), -1)
+        if self.name == "max":
+            return flat.max(axis=1)
+        n = max(1, round(self.fraction * flat.shape[1]))
+        return np.partition(flat, -n, axis=1)[:, -n:].mean(axis=1)
+
+    def describe(self) -> str:
+        """Name the rule as results state it."""
+        return "max" if self.name == "max" else f"mean of the top {self.fraction:.3g} of patches"
 
 
 @dataclass(frozen=True)
@@ -65,3 +216,16 @@ class LakeOptions:
             raise ConfigError(f"the seed must be 0 or more, not {self.seed}")
         if self.map_size is not None and (len(self.map_size) != 2 or min(self.map_size) < 1):
             raise ConfigError(f"the map size must be (height, width), not {self.map_size}")
+
+    @classmethod
+    def from_plain(cls, data: Mapping[str, Any]) -> LakeOptions:
+        """Restore settings from JSON types; see :func:`lakeviz.lake.provenance.as_plain`."""
+        data = dict(data)
+        visual, text = dict(data["visual"]), dict(data["text"])
+        visual["normalisation"] = Normalisation(**visual["normalisation"])
+        text["prompts"] = PromptEnsemble.from_json(text["prompts"])
+        data["visual"], data["text"] = VisualOptions(**visual), TextOptions(**text)
+        data["image_score"] = ImageScoreRule(**data["image_score"])
+        for name in ("layers", "map_size"):
+            data[name] = None if data[name] is None else tuple(data[name])
+        return cls(**data)

@@ -15,7 +15,8 @@ from jaxtyping import Float
 
 from lakeviz.errors import ConfigError, MetricError
 from lakeviz.lake.ground_truth import Size, Truth
-from lakeviz.lake.score_maps import ImageScoreRule, upsample
+from lakeviz.lake.options import ImageScoreRule
+from lakeviz.lake.score_maps import upsample
 from lakeviz.metrics import IMAGE_METRICS, PIXEL_METRICS, Bootstrap, Conventions, image_metrics
 from lakeviz.metrics.cohens_d import CohensDDraws, cohens_d
 from lakeviz.metrics.image import one_class

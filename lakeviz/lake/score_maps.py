@@ -17,41 +17,6 @@ from lakeviz.errors import ConfigError
 PatchMaps = Float[np.ndarray, "image row column"]
 
 
-@dataclass(frozen=True)
-class ImageScoreRule:
-    """How a patch map becomes one number per image.
-
-    Parameters
-    ----------
-    name : str
-        ``"max"`` (LAKE's, to catch sparse defects) or ``"top_mean"``, the mean of the highest
-        ``fraction`` of the patches (at least one).
-    fraction : float
-        Share of patches for ``"top_mean"``, in (0, 1].
-    """
-
-    name: str = "max"
-    fraction: float = 0.01
-
-    def __post_init__(self) -> None:
-        if self.name not in ("max", "top_mean"):
-            raise ConfigError(f"image score rule must be max or top_mean, not {self.name!r}")
-        if not 0 < self.fraction <= 1:
-            raise ConfigError(f"the fraction of patches must be in (0, 1], not {self.fraction}")
-
-    def __call__(self, maps: PatchMaps) -> Float[np.ndarray, " image"]:
-        """Reduce patch maps to image scores."""
-        flat = maps.reshape(len(maps), -1)
-        if self.name == "max":
-            return flat.max(axis=1)
-        n = max(1, round(self.fraction * flat.shape[1]))
-        return np.partition(flat, -n, axis=1)[:, -n:].mean(axis=1)
-
-    def describe(self) -> str:
-        """Name the rule as results state it."""
-        return "max" if self.name == "max" else f"mean of the top {self.fraction:.3g} of patches"
-
-
 def upsample(
     patch_map: Float[np.ndarray, "row column"], size: tuple[int, int], smoothing: float = 0.0
 ) -> Float[np.ndarray, "height width"]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import torch
@@ -11,46 +11,10 @@ from jaxtyping import Float
 from torch import Tensor
 
 from lakeviz.errors import ConfigError, ModelError, TextBranchError
-from lakeviz.lake.prompts import PromptEnsemble
+from lakeviz.lake.options import TextOptions
 
 if TYPE_CHECKING:
     from lakeviz.models import VisionModel
-
-ATTENTIONS: tuple[str, ...] = ("plain", "value_value")
-
-
-@dataclass(frozen=True)
-class TextOptions:
-    """What the text branch reads and asks.
-
-    Parameters
-    ----------
-    prompts : PromptEnsemble
-    layer : int, optional
-        Block whose residual stream is projected into the joint space; the last by default.
-    attention : str
-        ``"plain"`` projects the tokens as they are; ``"value_value"`` those of a parallel path with
-        value-value attention in the last ``value_blocks`` blocks (arXiv 2304.05653), whatever
-        ``layer`` is.
-    value_blocks : int
-        Blocks of the parallel path.
-
-    Raises
-    ------
-    ConfigError
-        On an unknown attention.
-    """
-
-    prompts: PromptEnsemble = field(default_factory=PromptEnsemble)
-    layer: int | None = None
-    attention: str = "plain"
-    value_blocks: int = 6
-
-    def __post_init__(self) -> None:
-        if self.attention not in ATTENTIONS:
-            raise ConfigError(
-                f"text attention must be one of {', '.join(ATTENTIONS)}, not {self.attention!r}"
-            )
 
 
 @dataclass(frozen=True)

@@ -3,55 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from lakeviz.activations.statistics import ChannelStatistics
-from lakeviz.errors import ConfigError
 from lakeviz.lake.coreset import greedy_coreset
-from lakeviz.lake.gallery import Gallery, check_search
-from lakeviz.lake.normalisation import Normalisation, normalise, standardiser
+from lakeviz.lake.gallery import Gallery
+from lakeviz.lake.normalisation import normalise, standardiser
+from lakeviz.lake.options import Normalisation, VisualOptions
 from lakeviz.lake.selection import Selection, SubspaceSelection
 from lakeviz.lake.selectors import select
 
 Tokens = Mapping[str, Float[Tensor, "image patch channel"]]
-
-
-@dataclass(frozen=True)
-class VisualOptions:
-    """How normal patch tokens are remembered and compared.
-
-    Parameters
-    ----------
-    distance : str
-        ``"cosine"`` or ``"euclidean"``.
-    neighbours : int
-        The score is the mean distance to this many nearest normal tokens.
-    normalisation : Normalisation
-    coreset : float
-        Share of the normal tokens kept, in (0, 1]; below 1 by greedy coreset.
-    memory_mb : float
-        Block size of the search.
-
-    Raises
-    ------
-    ConfigError
-        If one of them is out of range.
-    """
-
-    distance: str = "cosine"
-    neighbours: int = 1
-    normalisation: Normalisation = field(default_factory=Normalisation)
-    coreset: float = 1.0
-    memory_mb: float = 32.0
-
-    def __post_init__(self) -> None:
-        if not 0 < self.coreset <= 1:
-            raise ConfigError(f"the coreset share must be in (0, 1], not {self.coreset}")
-        check_search(self.distance, self.neighbours, self.memory_mb)
 
 
 @dataclass(frozen=True)

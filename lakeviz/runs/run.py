@@ -25,7 +25,6 @@ from lakeviz.metrics import Bootstrap
 from lakeviz.notebook import NotebookView, table_html
 from lakeviz.runs.storage import (
     load_evaluation,
-    options_from_plain,
     save_evaluation,
 )
 
@@ -108,7 +107,7 @@ class RunSpec:
         """
         data = dict(data)
         try:
-            data["options"] = options_from_plain(data["options"])
+            data["options"] = LakeOptions.from_plain(data["options"])
             for name in ("image_size", "categories", "controls"):
                 data[name] = None if data[name] is None else tuple(data[name])
             data["few_shot_lists"] = {c: tuple(p) for c, p in data["few_shot_lists"].items()}

@@ -16,16 +16,15 @@ from safetensors.numpy import save_file as save_numpy
 from lakeviz.activations import ChannelStatistics, RunningStatistics
 from lakeviz.errors import StoreError
 from lakeviz.files import read_json, read_parquet, remove, write_json, write_parquet, written
-from lakeviz.lake.detector import Lake, LakeOptions
+from lakeviz.lake.detector import Lake
 from lakeviz.lake.evaluation import Evaluation
 from lakeviz.lake.gallery import Gallery
-from lakeviz.lake.normalisation import Normalisation
-from lakeviz.lake.prompts import PromptEnsemble
+from lakeviz.lake.options import LakeOptions
 from lakeviz.lake.provenance import as_plain
-from lakeviz.lake.score_maps import ImageScoreRule, ScoreMaps
+from lakeviz.lake.score_maps import ScoreMaps
 from lakeviz.lake.selection import NeuronSelection, Selection, SubspaceSelection
-from lakeviz.lake.text import TextBranch, TextOptions
-from lakeviz.lake.visual import Restriction, VisualBranch, VisualOptions, VisualPoint
+from lakeviz.lake.text import TextBranch
+from lakeviz.lake.visual import Restriction, VisualBranch, VisualPoint
 
 if TYPE_CHECKING:
     from lakeviz.data import Dataset
@@ -33,19 +32,6 @@ if TYPE_CHECKING:
 
 PROTOCOL = "lakeviz-lake/1"
 _TABLES = ("metrics", "scores", "controls", "neurons", "spectrum")
-
-
-def options_from_plain(data: Mapping[str, Any]) -> LakeOptions:
-    """Restore settings from JSON types; the reverse of :func:`lakeviz.lake.provenance.as_plain`."""
-    data = dict(data)
-    visual, text = dict(data["visual"]), dict(data["text"])
-    visual["normalisation"] = Normalisation(**visual["normalisation"])
-    text["prompts"] = PromptEnsemble.from_json(text["prompts"])
-    data["visual"], data["text"] = VisualOptions(**visual), TextOptions(**text)
-    data["image_score"] = ImageScoreRule(**data["image_score"])
-    for name in ("layers", "map_size"):
-        data[name] = None if data[name] is None else tuple(data[name])
-    return LakeOptions(**data)
 
 
 def _selection_arrays(selection: Selection) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
@@ -133,7 +119,7 @@ def load_lake(folder: str | Path, model: VisionModel) -> Lake:
     described = read_json(folder / "lake.json")
     if described.get("protocol") != PROTOCOL:
         raise StoreError(f"{folder} follows {described.get('protocol')!r}, not {PROTOCOL!r}")
-    lake = Lake.from_options(model, options_from_plain(described["options"]))
+    lake = Lake.from_options(model, LakeOptions.from_plain(described["options"]))
     was, now = described["model"], lake.describe_model()
     for name in ("weights_hash", "preprocess", "precision"):
         if was[name] != now[name]:

@@ -13,7 +13,7 @@ from lakeviz.explorer.fitted import Fitted
 from lakeviz.explorer.one_image import patch_activations, patch_facts
 from lakeviz.lake import LakeOptions, Normalisation, VisualOptions
 from lakeviz.lake.attribution import split
-from lakeviz.lake.normalisation import KINDS
+from lakeviz.lake.options import KINDS
 from lakeviz.studies.base.captured import StudyData
 
 

@@ -12,7 +12,7 @@ from lakeviz.errors import ConfigError, DataError, SelectionError
 from lakeviz.explorer import Explorer
 from lakeviz.explorer.fitted import Fitted, Stopped
 from lakeviz.lake import NeuronSelection, Normalisation, VisualOptions
-from lakeviz.lake.normalisation import KINDS
+from lakeviz.lake.options import KINDS
 from lakeviz.metrics import Bootstrap
 from lakeviz.studies.base.captured import TextMaps
 from lakeviz.studies.dossier import dossier

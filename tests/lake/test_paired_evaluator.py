@@ -7,8 +7,9 @@ import pytest
 
 from lakeviz.errors import ConfigError, MetricError
 from lakeviz.lake.ground_truth import Truth
+from lakeviz.lake.options import ImageScoreRule
 from lakeviz.lake.paired_evaluator import PairedEvaluator
-from lakeviz.lake.score_maps import ImageScoreRule, upsample
+from lakeviz.lake.score_maps import upsample
 from lakeviz.metrics import (
     Bootstrap,
     auroc,

@@ -19,13 +19,12 @@ from lakeviz.lake import (
     TextOptions,
     VisualOptions,
 )
+from lakeviz.lake.options import ImageScoreRule
 from lakeviz.lake.provenance import as_plain
-from lakeviz.lake.score_maps import ImageScoreRule
 from lakeviz.models import load_model
 from lakeviz.runs.storage import (
     load_evaluation,
     load_lake,
-    options_from_plain,
     save_evaluation,
     save_lake,
 )
@@ -53,7 +52,7 @@ def test_options_survive_json():
         image_score=ImageScoreRule("top_mean", 0.1),
         map_size=(10, 20),
     )
-    assert options_from_plain(json.loads(json.dumps(as_plain(options)))) == options
+    assert LakeOptions.from_plain(json.loads(json.dumps(as_plain(options)))) == options
 
 
 @pytest.mark.parametrize(

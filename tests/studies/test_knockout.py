@@ -13,7 +13,7 @@ from scipy.stats import binom, rankdata, spearmanr
 
 from lakeviz.errors import ConfigError, MetricError, SelectionError
 from lakeviz.lake import VisualOptions
-from lakeviz.lake.normalisation import Normalisation
+from lakeviz.lake.options import Normalisation
 from lakeviz.metrics import Bootstrap
 from lakeviz.metrics.estimates import Estimate
 from lakeviz.studies.base.captured import StudyData, TextMaps

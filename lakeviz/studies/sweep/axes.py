@@ -8,9 +8,8 @@ from typing import Any
 
 from lakeviz.errors import ConfigError, nearest
 from lakeviz.lake import LakeOptions, get_selector
-from lakeviz.lake.gallery import DISTANCES
-from lakeviz.lake.normalisation import KINDS, STAGES
-from lakeviz.lake.score_maps import ImageScoreRule
+from lakeviz.lake.options import DISTANCES
+from lakeviz.lake.options import KINDS, STAGES, ImageScoreRule
 from lakeviz.runs.run import RunSpec
 
 Value = str | int | float
