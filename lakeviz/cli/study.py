@@ -48,13 +48,13 @@ class StudyGroup(click.Group):
         from lakeviz.cli.studies import study as old
         from lakeviz.studies import study_names
 
-        return sorted({*study_names(), *old.commands})
+        return sorted({*study_names(on_runs=True), *old.commands})
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """Make the command of a study from its settings."""
         from lakeviz.studies import get_study, study_names
 
-        if cmd_name in study_names():
+        if cmd_name in study_names(on_runs=True):
             return study_command(get_study(cmd_name))
         from lakeviz.cli.studies import study as old
 

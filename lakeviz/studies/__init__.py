@@ -8,8 +8,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import lakeviz.studies.claims
-import lakeviz.studies.hosts
-import lakeviz.studies.score_maps  # noqa: F401
 from lakeviz.lazy import lazy_face
 from lakeviz.studies.base.registry import (
     get_study,
@@ -21,10 +19,12 @@ from lakeviz.studies.base.registry import (
 from lakeviz.studies.contamination import contamination
 from lakeviz.studies.decompose import Decomposer, DecomposeResult, decompose
 from lakeviz.studies.dossier import DossierResult, dossier
+from lakeviz.studies.hosts import compare_host
 from lakeviz.studies.knockout import Ablation, KnockoutResult, knockout
 from lakeviz.studies.neurons import NeuronsResult, neurons
 from lakeviz.studies.overlap import OverlapItem, OverlapResult, overlap
 from lakeviz.studies.pca import pca
+from lakeviz.studies.score_maps import score_maps
 from lakeviz.studies.sweep import SweepResult, SweepSpec, sweep
 
 if TYPE_CHECKING:
@@ -33,28 +33,46 @@ if TYPE_CHECKING:
     from lakeviz.studies.base.result import StudyResult
     from lakeviz.studies.base.study_run import StudyRun
     from lakeviz.studies.contamination.result import ContaminationResult
+    from lakeviz.studies.hosts.detectors import (
+        HOSTS,
+        HostScores,
+        ImageDetector,
+        PatchFeatureDetector,
+        get_host,
+    )
+    from lakeviz.studies.hosts.result import HostResult
     from lakeviz.studies.pca.result import PCAResult
+    from lakeviz.studies.score_maps.anomalib_predictions import save_predictions
+    from lakeviz.studies.score_maps.result import ScoredMaps
 
 __all__ = [
+    "HOSTS",
     "Ablation",
     "ContaminationResult",
     "DecomposeResult",
     "Decomposer",
     "DossierResult",
+    "HostResult",
+    "HostScores",
+    "ImageDetector",
     "KnockoutResult",
     "NeuronsResult",
     "OverlapItem",
     "OverlapResult",
     "PCAResult",
+    "PatchFeatureDetector",
+    "ScoredMaps",
     "StudyData",
     "StudyResult",
     "StudyRun",
     "SweepResult",
     "SweepSpec",
     "capture_study",
+    "compare_host",
     "contamination",
     "decompose",
     "dossier",
+    "get_host",
     "get_study",
     "knockout",
     "load_studies",
@@ -63,11 +81,13 @@ __all__ = [
     "overlap",
     "pca",
     "register_study",
+    "save_predictions",
+    "score_maps",
     "study_names",
     "sweep",
 ]
 
-for _study in (contamination, pca):
+for _study in (compare_host, contamination, pca, score_maps):
     register_study(_study)
 
 __getattr__, __dir__ = lazy_face(
@@ -75,6 +95,14 @@ __getattr__, __dir__ = lazy_face(
     {
         "ContaminationResult": "contamination.result",
         "PCAResult": "pca.result",
+        "HOSTS": "hosts.detectors",
+        "HostResult": "hosts.result",
+        "HostScores": "hosts.detectors",
+        "ImageDetector": "hosts.detectors",
+        "PatchFeatureDetector": "hosts.detectors",
+        "ScoredMaps": "score_maps.result",
+        "get_host": "hosts.detectors",
+        "save_predictions": "score_maps.anomalib_predictions",
         "StudyData": "base.captured",
         "StudyResult": "base.result",
         "StudyRun": "base.study_run",

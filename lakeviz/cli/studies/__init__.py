@@ -6,7 +6,6 @@ import click
 
 from lakeviz.cli.studies.decompose import decompose
 from lakeviz.cli.studies.dossier import dossier
-from lakeviz.cli.studies.hosts import hosts
 from lakeviz.cli.studies.knockout import knockout
 from lakeviz.cli.studies.neurons import neurons
 from lakeviz.cli.studies.overlap import overlap
@@ -24,7 +23,6 @@ def study() -> None:
 
 study.add_command(decompose)
 study.add_command(dossier)
-study.add_command(hosts)
 study.add_command(knockout)
 study.add_command(neurons)
 study.add_command(overlap)

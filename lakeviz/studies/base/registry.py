@@ -37,9 +37,9 @@ def get_study(name: str) -> Study | LazyStudy:
     return _REGISTRY[name]
 
 
-def study_names() -> list[str]:
-    """Names of all studies, sorted."""
-    return sorted(_REGISTRY)
+def study_names(*, on_runs: bool = False) -> list[str]:
+    """Names of all studies, sorted; or of those alone that are run on the folder of a run."""
+    return sorted(name for name, study in _REGISTRY.items() if study.on_runs or not on_runs)
 
 
 def load_study(folder: str | Path) -> StudyResult:

@@ -10,7 +10,7 @@ import inspect
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from importlib import import_module
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from lakeviz.metrics.bootstrap import Bootstrap
 from lakeviz.studies.base.result import StudyResult
@@ -96,12 +96,14 @@ class Study:
     result : type of StudyResult
         Its ``name`` and ``title`` are those of the study.
     measure : callable
-        ``measure(data, settings, evaluator)`` returns the tables of the result by name.
+        ``measure(data, settings, evaluator)`` returns the tables of the result by name; None where
+        a subclass overrides :meth:`__call__`.
     """
 
     settings: type[Settings]
     result: type[StudyResult]
-    measure: Measure
+    measure: Measure | None = None
+    on_runs: ClassVar[bool] = True
 
     @property
     def name(self) -> str:
@@ -137,6 +139,7 @@ class Study:
         chosen = self.settings.of(settings, changes)
         evaluator = data.evaluator(chosen.metrics, bootstrap)
         evaluator.require_some()
+        assert self.measure is not None
         found = self.measure(data, chosen, evaluator)
         if not isinstance(found, Measured):
             found = Measured(found)
@@ -198,13 +201,21 @@ class Study:
 class LazyStudy:
     """A study of a package of this one, loaded when it is run.
 
-    Its package has ``result.py`` with ``Settings`` and ``Result``, which needs no torch, and
-    ``study.py`` with ``STUDY``.
+    Parameters
+    ----------
+    package : str
+        It has ``result.py`` with ``Settings`` and ``Result``, which needs no torch, and
+        ``study.py`` with ``STUDY``.
+    name : str
+        That of the package by default.
+    on_runs : bool
+        Whether it is a command of ``lakeviz study``, on the folder of a run.
     """
 
-    def __init__(self, package: str):
+    def __init__(self, package: str, name: str = "", *, on_runs: bool = True):
         self.package = package
-        self.name = package.rpartition(".")[2]
+        self.name = name or package.rpartition(".")[2]
+        self.on_runs = on_runs
 
     @property
     def settings(self) -> type[Settings]:

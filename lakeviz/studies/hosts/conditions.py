@@ -14,19 +14,17 @@ from lakeviz.lake.paired_evaluator import PairedEvaluator
 from lakeviz.metrics.measurement import Measurement
 from lakeviz.studies.base.captured import StudyData
 from lakeviz.studies.hosts.detectors.protocol import Host, name_of
-from lakeviz.studies.hosts.features import Selections
+from lakeviz.studies.hosts.result import ADD, ALONE, LAKE, NO_SELECTOR, RESTRICT
 from lakeviz.studies.hosts.scoring import (
     HostMaps,
     Scale,
+    Selections,
     fit_host,
     host_scale,
     lake_scales,
     test_maps,
 )
 
-ALONE, RESTRICT, ADD, LAKE = "alone", "restrict", "add", "lake"
-MODES = (RESTRICT, ADD)
-NO_SELECTOR = "none"
 Group = tuple[str, str]
 """Mode and selector."""
 
@@ -62,7 +60,7 @@ class Plan:
         The one in question first.
     k : int
         Per hook point.
-    n_draws : int
+    n_random_sets : int
         Of each random selector.
     seed : int
     weight : float
@@ -72,13 +70,13 @@ class Plan:
     host: Host
     selectors: tuple[str, ...]
     k: int
-    n_draws: int
+    n_random_sets: int
     seed: int
     weight: float
 
     def choices(self, selector: str) -> list[Callable[[StudyData], Mapping[str, Selection]]]:
-        """Ways to select: one, or one per draw."""
-        n = self.n_draws if get_selector(selector).is_random else 1
+        """Ways to select: one, or one per random set."""
+        n = self.n_random_sets if get_selector(selector).is_random else 1
         return [self._choice(selector, self.seed + draw) for draw in range(n)]
 
     def _choice(self, selector: str, seed: int) -> Callable[[StudyData], Mapping[str, Selection]]:

@@ -10,7 +10,58 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from lakeviz.studies.base.captured import StudyData
+from lakeviz.studies.hosts.conditions import Conditions
+from lakeviz.studies.hosts.detectors.protocol import ImageDetector
+from lakeviz.studies.hosts.result import ADD, ALONE, LAKE, NO_SELECTOR
+from lakeviz.studies.hosts.scoring import features_of
+
 _DEPTH = 12
+_TIMED = 16  # images
+_FEATURES, _IMAGES = "captured features", "reading, tower and score"
+
+
+def cost_rows(data: StudyData, found: Conditions, repeats: int) -> list[dict[str, Any]]:
+    """Bytes and seconds of one member of each group; of added scores, the sum of both."""
+    n_images = min(_TIMED, len(data.test))
+    tokens = {p: data.test.patches(p, range(n_images)) for p in data.points}
+    of_host = _IMAGES if isinstance(found.fitted[ALONE, NO_SELECTOR][0], ImageDetector) else ""
+    n_normal = min(_TIMED, len(data.normal))
+
+    def run(mode: str, fitted: Any, selections: Any) -> Callable[[], object]:
+        if mode == ADD:
+            return lambda: fitted.score(tokens)
+        if of_host:
+            return lambda: fitted.score_images(data, range(n_normal), normal=True)
+        return lambda: fitted.score(features_of(data, tokens, selections))
+
+    runs = {group: run(group[0], *fitted) for group, fitted in found.fitted.items()}
+    seconds = median_seconds(runs, repeats)
+    alone = (ALONE, NO_SELECTOR)
+    rows = []
+    for (mode, selector), (fitted, _) in found.fitted.items():
+        n = n_normal if of_host and mode == ALONE else n_images
+        own = kept_bytes(fitted), seconds[mode, selector] / n
+        told = [(mode, *own)]
+        if mode == ADD:
+            host, first = rows[0], next(s for m, s in found.fitted if m == ADD)
+            told = [(ADD, host["bytes"] + own[0], host["seconds_per_image"] + own[1])]
+            if selector == first:
+                told.insert(0, (LAKE, *own))
+        for what, kept, took in told:
+            rows.append(
+                {
+                    "mode": what,
+                    "selector": selector,
+                    "bytes": kept,
+                    "seconds_per_image": took,
+                    "timed": of_host if of_host and what in (ALONE, ADD) else _FEATURES,
+                    "n_repeats": repeats,
+                    "n_images": n,
+                }
+            )
+    assert (rows[0]["mode"], rows[0]["selector"]) == alone
+    return rows
 
 
 def kept_bytes(fitted: object) -> int:

@@ -1,27 +1,106 @@
-"""What the study ``hosts`` found: tables, and sentences that say also when a host loses."""
+"""Settings and result of the study ``hosts``."""
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Sequence
+import json
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
-import numpy as np
 import pandas as pd
 
 from lakeviz.errors import ConfigError
-from lakeviz.metrics.estimates import Estimate, mean_over_categories
+from lakeviz.selector_names import selector_name, selector_short
+from lakeviz.studies.base import settings
+from lakeviz.studies.base.findings import Finding, findings
 from lakeviz.studies.base.result import StudyResult
-from lakeviz.studies.hosts.conditions import ADD, ALONE, LAKE, NO_SELECTOR, RESTRICT
-from lakeviz.tables import Row, mean_of, records
+from lakeviz.studies.base.settings import option
+from lakeviz.tables import mean_of, records
 
-SUMMARY_METRICS = (("image", "auroc", "image AUROC"), ("pixel", "aupro", "AUPRO"))
-_CEILING = 1 - 1e-9
-SELECTION_NAMES = {
-    "variance": "the {k} neurons of highest variance",
-    "pca": "{k} principal directions",
-}
+if TYPE_CHECKING:
+    import plotly.graph_objects as go
+
+ALONE, RESTRICT, ADD, LAKE = "alone", "restrict", "add", "lake"
+MODES = (RESTRICT, ADD)
+NO_SELECTOR = "none"
+_HOSTS = ("patch_nn", "lof", "pca_residual", "patchcore", "padim", "winclip", "zero_shot")
+
+
+@dataclass(frozen=True)
+class Settings(settings.Settings):
+    """Plug the neurons of RUN's detector into other detectors, and selections of the same size.
+
+    Each host alone, with the neurons, and with the controls: metrics, memory, time per image.
+    """
+
+    hosts: tuple[str, ...] = option(
+        ("patch_nn",),
+        "patch_nn, lof and pca_residual are scikit-learn's; patchcore, padim and winclip are "
+        "anomalib's; zero_shot is CLIP with the prompt ensemble.",
+        flag="--host",
+        choices=_HOSTS,
+    )
+    modes: tuple[str, ...] | None = option(
+        None,
+        "restrict: the host sees the selected channels alone. add: LAKE's structural score in "
+        "these channels is added to the host's, both in standard units of the patch scores of "
+        "normal images that were not fitted on. Both by default; add alone for hosts that read "
+        "images.",
+        flag="--mode",
+        choices=MODES,
+    )
+    selections: tuple[str, ...] = option(
+        ("variance", "random", "bottom_variance", "variance_matched", "pca"),
+        "The selector in question, then its controls.",
+        flag="--selection",
+    )
+    k: int | None = option(None, "Neurons per hook point; the run's k by default.", least=1)
+    n_random_sets: int = option(5, "Random sets of each random selection.", least=1, was="n_draws")
+    weight: float = option(
+        0.5, "Weight w of LAKE's score in (1 - w) host + w LAKE.", least=0, most=1
+    )
+    n_repeats: int = option(
+        5, "Repeats of the timings, whose median is kept.", least=1, was="repeats"
+    )
+    host_settings: tuple[str, ...] = option(
+        (), "Setting of a host as HOST.NAME=VALUE, such as lof.neighbours=10.", flag="--set"
+    )
+    metrics: tuple[tuple[str, str], ...] = option(
+        (("image", "auroc"), ("pixel", "auroc"), ("pixel", "aupro")),
+        "Metrics measured: (level, name).",
+        command=False,
+    )
+
+    def check(self) -> None:
+        """Refuse weights that leave one score out, and a set without a selection in question."""
+        if not 0 < self.weight < 1:
+            raise ConfigError(f"weight is {self.weight:g}; it must lie between 0 and 1")
+        if not self.selections:
+            raise ConfigError("name the selection in question, such as variance, and its controls")
+        if self.modes == ():
+            raise ConfigError(f"modes are {' and '.join(MODES)}; none was named")
+
+    def of_hosts(self) -> dict[str, dict[str, Any]]:
+        """Settings of each host, read from ``host_settings``.
+
+        Raises
+        ------
+        ConfigError
+            If one is not written as HOST.NAME=VALUE, or of a host that is not used.
+        """
+        found: dict[str, dict[str, Any]] = {name: {} for name in self.hosts}
+        for text in self.host_settings:
+            name, equals, value = text.partition("=")
+            host, dot, setting = name.partition(".")
+            if not (equals and dot and setting):
+                raise ConfigError(f"--set takes HOST.NAME=VALUE, got {text!r}")
+            if host not in found:
+                raise ConfigError(f"--set {text} is of a host that is not among {self.hosts}")
+            try:
+                found[host][setting] = json.loads(value)
+            except ValueError:
+                found[host][setting] = value
+        return found
 
 
 @dataclass
@@ -33,13 +112,13 @@ class HostResult(StudyResult):
     metrics : DataFrame
         One row per category, host, mode, selector and metric. Modes: ``alone``; ``restrict``, the
         host sees the selected channels; ``add``, LAKE's structural score in these channels is
-        added; ``lake``, that score without a host. ``value`` (mean over draws of a random selector)
-        with interval, and ``difference``: this minus the host alone, paired over images, and for
-        random selectors over draws.
+        added; ``lake``, that score without a host. ``value`` (mean over the members of a random
+        selector) with interval, and ``difference``: this minus the host alone, paired over images,
+        and for random selectors over random sets.
     contrasts : DataFrame
         One row per category, host, mode, control and metric: the selection in question minus a
-        control of the same size, with the host around both; ``n_below`` of ``n_draws`` members of
-        the control lie below it.
+        control of the same size, with the host around both; ``n_below`` of ``n_random_sets``
+        members of the control lie below it.
     costs : DataFrame
         ``bytes`` that the fitted detector keeps, and ``seconds_per_image`` (median of repeats
         measured in turn) for what ``timed`` says, on the machine at hand.
@@ -49,6 +128,7 @@ class HostResult(StudyResult):
 
     name: ClassVar[str] = "hosts"
     title: ClassVar[str] = "Plugged into other detectors"
+    renamed: ClassVar[dict[str, str]] = {"n_draws": "n_random_sets", "repeats": "n_repeats"}
 
     metrics: pd.DataFrame = field(repr=False)
     contrasts: pd.DataFrame = field(repr=False)
@@ -64,124 +144,88 @@ class HostResult(StudyResult):
         ConfigError
             If a host was run twice on a category, or with other settings.
         """
-        settings: dict[str, Any] = {}
+        joint: dict[str, Any] = {}
         seen: set[tuple[str, str]] = set()
         for result in results:
-            for host, made in result.provenance["settings"]["hosts"].items():
-                if settings.setdefault(host, made) != made:
+            for host, made in result.settings["hosts"].items():
+                if joint.setdefault(host, made) != made:
                     raise ConfigError(f"results of the host {host} differ in their settings")
                 for category in result.categories:
                     if (host, category) in seen:
                         raise ConfigError(f"the host {host} was run twice on {category}")
                     seen.add((host, category))
-        return {"hosts": settings}
+        return {"hosts": joint}
 
     @property
-    def hosts(self) -> list[str]:
-        """Names of the hosts."""
-        return list(self.settings)
-
-    @property
-    def settings(self) -> dict[str, dict[str, Any]]:
-        """Settings of each host."""
-        return self.provenance["settings"]["hosts"]
+    def hosts(self) -> dict[str, dict[str, Any]]:
+        """Settings of each host, by its name."""
+        return self.settings["hosts"]
 
     def reference(self, host: str) -> str:
         """The selection in question."""
-        return self.settings[host]["selections"][0]
+        return self.hosts[host]["selections"][0]
 
-    def summary(self) -> str:
-        """For each host: what it gains or loses, and whether another selection does as well."""
-        said = []
-        for host in self.hosts:
-            said.append(self._alone(host))
-            for mode in (RESTRICT, ADD):
-                if mode in self.settings[host]["modes"]:
-                    said.append(self._mode(host, mode))
-        return " ".join(sentence for sentence in said if sentence)
-
-    # --- sentences ---
-
-    def _alone(self, host: str) -> str:
-        parts = []
-        for level, metric, words in SUMMARY_METRICS:
-            rows = self._rows(host, ALONE, NO_SELECTOR, level, metric)
-            if rows:
-                parts.append(f"{words} {mean_of(rows, 'value'):.3f}")
-        if not parts:
-            return f"Of {host} neither image AUROC nor AUPRO was measured."
-        where = self._where(records(self.metrics, host=host, mode=ALONE))
-        return f"{host} alone ({where}): {', '.join(parts)}."
-
-    def _mode(self, host: str, mode: str) -> str:
-        settings, reference = self.settings[host], self.reference(host)
-        which = SELECTION_NAMES.get(reference, "{k} channels of " + reference)
-        what = which.format(k=settings["k"]) + " of each hook point"
-        start = f"Restricted to {what}"
-        if mode == ADD:
-            start = f"With LAKE's score in {what} added (weight {settings['weight']:g})"
-        parts = []
-        for level, metric, words in SUMMARY_METRICS:
-            rows = self._rows(host, mode, reference, level, metric)
-            if rows:
-                gain, reading = self._read(rows, _GAIN)
-                parts.append(
-                    f"{words} {gain} against the host alone, {reading}"
-                    + self._control(host, mode, level, metric)
-                    + self._lake(host, mode, level, metric)
+    def findings(self) -> Iterator[Finding]:
+        """Yield for each host and mode: the gain over the host alone, and over random sets."""
+        for host, made in self.hosts.items():
+            reference = self.reference(host)
+            for mode in made["modes"]:
+                where = {"host": host, "mode": mode}
+                subject = f"{host} {_WORDS[mode]} {selector_name(reference)} (k = {made['k']})"
+                said = {"confidence": self.confidence}
+                yield from findings(
+                    self.metrics,
+                    subject,
+                    where=where | {"selector": reference},
+                    control="the host alone",
+                    **said,
                 )
-        return f"{start}: {'; '.join(parts)}." if parts else ""
+                yield from findings(
+                    self.contrasts,
+                    subject,
+                    where=where | {"control": "random"},
+                    control="the host with random neurons",
+                    value=None,
+                    **said,
+                )
 
-    def _control(self, host: str, mode: str, level: str, metric: str) -> str:
-        rows = records(
-            self.contrasts, host=host, mode=mode, level=level, metric=metric, control="random"
-        )
-        if not rows:
-            return ""
-        gap, reading = self._read(rows, _CONTROL)
-        return f", and {gap} against {int(rows[0]['n_draws'])} random selections, {reading}"
+    def headline(self) -> pd.DataFrame:
+        """Each host alone, with the selection in question and with random ones."""
+        rows = []
+        for host in self.hosts:
+            for mode in (ALONE, RESTRICT, LAKE, ADD):
+                for selector in (NO_SELECTOR, self.reference(host), "random"):
+                    own = {"host": host, "mode": mode, "selector": selector}
+                    if not records(self.metrics, **own):
+                        continue
+                    name = "" if selector == NO_SELECTOR else selector_short(selector)
+                    row = {"host": host, "condition": f"{_WORDS[mode]} {name}".strip()}
+                    for found in findings(self.metrics, "", where=own, confidence=self.confidence):
+                        row[found.quantity] = found.value.text()
+                        row[f"minus alone, {found.quantity}"] = found.difference.text(signed=True)
+                    cost = records(self.costs, **own)
+                    if cost:
+                        row["memory"] = f"{mean_of(cost, 'bytes') / 2**20:.2f} MiB"
+                        row["per image"] = f"{1e3 * mean_of(cost, 'seconds_per_image'):.2f} ms"
+                    rows.append(row)
+        return pd.DataFrame(rows)
 
-    def _lake(self, host: str, mode: str, level: str, metric: str) -> str:
-        rows = self._rows(host, LAKE, self.reference(host), level, metric)
-        if mode != ADD or not rows:
-            return ""
-        return f" (LAKE's score without the host: {mean_of(rows, 'value'):.3f})"
+    def figures(self) -> list[go.Figure]:
+        """Gains of each host, then what each costs."""
+        from lakeviz.studies.hosts.figures import host_costs_figure, host_gains_figure
 
-    def _read(self, rows: Sequence[Row], words: dict[str, str]) -> tuple[str, str]:
-        """A difference with its interval, over images or categories, and what it says."""
-        if len(rows) == 1:
-            row = rows[0]
-            gap = Estimate(row["difference"], row["difference_low"], row["difference_high"])
-            if min(row["value"], row["value"] - gap.value) >= _CEILING:
-                return gap.text(signed=True), "both perfect here, so not to be told apart"
-            return gap.text(signed=True), words[gap.verdict]
-        mean = mean_over_categories(np.array([row["difference"] for row in rows]), self.confidence)
-        own = [Estimate(r["difference"], r["difference_low"], r["difference_high"]) for r in rows]
-        counts = Counter(one.verdict for one in own)
-        split = ", ".join(f"{v} in {counts[v]}" for v in ("higher", "lower", "undecided"))
-        return mean.text(signed=True), f"{words[mean.verdict]} (by category: {split})"
-
-    def _where(self, rows: Sequence[Row]) -> str:
-        categories = list(dict.fromkeys(row["category"] for row in rows))
-        percent = f"{100 * self.confidence:g} %"
-        if len(categories) == 1:
-            n = int(rows[0]["n_images"])
-            return f"{categories[0]}, intervals {percent}, paired over {n} test images"
-        return f"mean over {len(categories)} categories, intervals {percent} over categories"
-
-    def _rows(self, host: str, mode: str, selector: str, level: str, metric: str) -> list[Row]:
-        return records(
-            self.metrics, host=host, mode=mode, selector=selector, level=level, metric=metric
-        )
+        made = [
+            host_gains_figure(self.metrics, host=host, confidence=self.confidence)
+            for host in self.hosts
+            if records(self.metrics, host=host)
+        ]
+        return made + [host_costs_figure(self.costs, host=host) for host in self.hosts]
 
 
-_GAIN = {
-    "higher": "a gain",
-    "lower": "so the host is better without",
-    "undecided": "undecided",
+_WORDS = {
+    ALONE: "alone",
+    LAKE: "LAKE without it",
+    RESTRICT: "restricted to",
+    ADD: "with LAKE's score added in",
 }
-_CONTROL = {
-    "higher": "above them",
-    "lower": "below them",
-    "undecided": "not told apart from them",
-}
+Result = HostResult

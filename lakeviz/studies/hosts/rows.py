@@ -9,7 +9,8 @@ from lakeviz.lake.paired_evaluator import PairedEvaluator
 from lakeviz.metrics import Bootstrap, estimates
 from lakeviz.metrics.estimates import Estimate
 from lakeviz.metrics.measurement import Measurement, Metric, metric_columns
-from lakeviz.studies.hosts.conditions import ADD, ALONE, NO_SELECTOR, RESTRICT, Group
+from lakeviz.studies.hosts.conditions import Group
+from lakeviz.studies.hosts.result import ADD, ALONE, NO_SELECTOR, RESTRICT
 
 Members = Mapping[Group, Sequence[Measurement]]
 
@@ -32,7 +33,7 @@ def metric_rows(members: Members, evaluator: PairedEvaluator) -> list[dict[str, 
                     **columns,
                     **value.columns(),
                     **gain.columns("difference"),
-                    "n_draws": len(group),
+                    "n_random_sets": len(group),
                     "n_images": evaluator.n_images,
                     "reason": reason,
                 }
@@ -63,7 +64,7 @@ def contrast_rows(
                         "value": _mean(own, metric),
                         "control_mean": _mean(others, metric),
                         **gap.columns("difference"),
-                        "n_draws": len(others),
+                        "n_random_sets": len(others),
                         "n_below": sum(m.values[metric] < _mean(own, metric) for m in others),
                         "n_images": evaluator.n_images,
                     }

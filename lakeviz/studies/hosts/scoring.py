@@ -1,4 +1,4 @@
-"""Scores of a host on the test images, and on normal images it was not fitted on."""
+"""What a host sees of captured tokens, and its scores on test and unseen normal images."""
 
 from __future__ import annotations
 
@@ -8,10 +8,11 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from jaxtyping import Float
+from torch import Tensor
 
 from lakeviz.errors import ConfigError, HostError
 from lakeviz.lake import Selection, VisualBranch
-from lakeviz.lake.score_maps import join_layers
+from lakeviz.lake.score_maps import join_layers, to_grid
 from lakeviz.studies.base.captured import StudyData
 from lakeviz.studies.hosts.detectors.protocol import (
     Host,
@@ -20,14 +21,10 @@ from lakeviz.studies.hosts.detectors.protocol import (
     PatchFeatureDetector,
     name_of,
 )
-from lakeviz.studies.hosts.features import (
-    Selections,
-    grid_of,
-    normal_features,
-    test_batches,
-)
 
 MOST_FOLDS = 4
+Selections = Mapping[str, Selection]
+Tokens = Mapping[str, Float[Tensor, "image patch channel"]]
 
 
 @dataclass(frozen=True)
@@ -201,3 +198,71 @@ def _laid_out(parts: Sequence[HostScores], host: Host, data: StudyData) -> HostM
     if not np.isfinite(patch).all() or (images is not None and not np.isfinite(images).all()):
         raise HostError(f"{name} gave scores that are NaN or infinite on {data.category}")
     return HostMaps(patch.reshape(len(patch), *grid), images)
+
+
+# --- features ---
+
+
+def grid_of(data: StudyData) -> tuple[int, int]:
+    """Rows and columns of the finest patch grid among the points."""
+    return max(data.grids[p] for p in data.points)
+
+
+def features_of(
+    data: StudyData, tokens: Tokens, selections: Selections | None
+) -> Float[Tensor, "image patch channel"]:
+    """Patch features of some images: the channels of all points side by side, as they are.
+
+    Parameters
+    ----------
+    data : StudyData
+        For its points and grids. A coarser grid is brought to the finest by bilinear interpolation,
+        as LAKE's maps are.
+    tokens : mapping of hook point to Tensor [image, patch, channel]
+    selections : mapping of hook point to Selection, optional
+        Restrict each point to its selected channels, or to coordinates in a subspace.
+
+    Raises
+    ------
+    HostError
+        If the selections are not of the points of the study.
+    """
+    if selections is not None and set(selections) != set(data.points):
+        raise HostError(
+            f"{data.category}: the selection is of {', '.join(selections)}, and the features are "
+            f"of {', '.join(data.points)}"
+        )
+    grid = grid_of(data)
+    parts = []
+    for point in data.points:
+        own = tokens[point].float()
+        if selections is not None:
+            own = selections[point].project(own)
+        parts.append(_on_grid(own, data.grids[point], grid))
+    return torch.cat(parts, dim=-1)
+
+
+def normal_features(
+    data: StudyData, selections: Selections | None, images: Sequence[int] | None = None
+) -> Float[Tensor, "image patch channel"]:
+    """Features of some of the normal images, all by default."""
+    tokens = {p: data.normal.patches(p, images) for p in data.points}
+    return features_of(data, tokens, selections)
+
+
+def test_batches(
+    data: StudyData, selections: Selections | None
+) -> Iterator[Float[Tensor, "image patch channel"]]:
+    """Yield the features of the test images, some images at a time."""
+    for _, tokens in data.batches():
+        yield features_of(data, tokens, selections)
+
+
+def _on_grid(
+    tokens: Float[Tensor, "image patch channel"], own: tuple[int, int], grid: tuple[int, int]
+) -> Float[Tensor, "image patch channel"]:
+    if own == grid:
+        return tokens
+    n_images, _, n_channels = tokens.shape
+    maps = tokens.mT.reshape(n_images * n_channels, *own)
+    return to_grid(maps, grid).reshape(n_images, n_channels, -1).mT

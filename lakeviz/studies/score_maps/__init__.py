@@ -1,7 +1,18 @@
-"""The other way round: score maps of any detector, measured as lakeviz measures its own."""
+"""Score maps of any detector, measured as lakeviz measures its own."""
 
-from lakeviz.studies.score_maps.anomalib_predictions import save_predictions
-from lakeviz.studies.score_maps.result import ScoredMaps
-from lakeviz.studies.score_maps.study import score_maps
+from typing import TYPE_CHECKING
+
+from lakeviz.lazy import lazy_face
+from lakeviz.studies.base.study import LazyStudy
+
+if TYPE_CHECKING:
+    from lakeviz.studies.score_maps.anomalib_predictions import save_predictions
+    from lakeviz.studies.score_maps.result import ScoredMaps
 
 __all__ = ["ScoredMaps", "save_predictions", "score_maps"]
+
+score_maps = LazyStudy(__name__, "score", on_runs=False)
+
+__getattr__, __dir__ = lazy_face(
+    __name__, {"ScoredMaps": "result", "save_predictions": "anomalib_predictions"}
+)

@@ -1,21 +1,41 @@
-"""What scoring another detector's maps gives: metrics with intervals, and what made them."""
+"""Settings and result of scoring another detector's maps."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
-import numpy as np
 import pandas as pd
 
+from lakeviz.metrics.estimates import estimate
+from lakeviz.plots.difference_plot import metric_title
+from lakeviz.settings import Settings as Base
+from lakeviz.settings import option
 from lakeviz.studies.base.result import StudyResult
-from lakeviz.tables import records
+from lakeviz.tables import equals, records
 
-_SAID = (
-    ("image", "auroc", "image AUROC"),
-    ("pixel", "auroc", "pixel AUROC"),
-    ("pixel", "aupro", "AUPRO"),
-)
+if TYPE_CHECKING:
+    import plotly.graph_objects as go
+
+_SAID = (("image", "auroc"), ("pixel", "auroc"), ("pixel", "aupro"))
+
+
+@dataclass(frozen=True)
+class Settings(Base):
+    """Measure the score maps of any detector, exactly as lakeviz measures its own.
+
+    Writes metrics.csv, metrics.parquet, scores.parquet and study.json, which says what made them.
+    """
+
+    name: str = option("maps", "What the table calls the set, its category.")
+    normal_without_mask: bool = option(
+        False,
+        "Images without a mask are normal; else only those in a folder called good or normal.",
+    )
+    smoothing: float = option(
+        0.0, "Gaussian standard deviation on maps at their final size, in pixels.", least=0
+    )
 
 
 @dataclass
@@ -25,7 +45,7 @@ class ScoredMaps(StudyResult):
     Attributes
     ----------
     metrics : DataFrame
-        One row per level and metric, with the columns of ``Evaluation.metrics``; ``part`` is
+        One row per level and metric, with the columns of ``Evaluation.metrics``; ``branch`` is
         ``"maps"``.
     scores : DataFrame
         One row per image: sample id, label, defect type (the folder it lies in), score.
@@ -33,26 +53,52 @@ class ScoredMaps(StudyResult):
 
     name: ClassVar[str] = "score"
     title: ClassVar[str] = "Score maps of another detector"
+    renamed: ClassVar[dict[str, str]] = {"part": "branch", "interval_level": "confidence"}
 
     metrics: pd.DataFrame = field(repr=False)
     scores: pd.DataFrame = field(repr=False)
 
     def summary(self) -> str:
         """Say what was measured, on how many images, with which interval."""
-        said = []
-        for category in dict.fromkeys(self.metrics["category"]):
-            parts = []
-            for level, metric, words in _SAID:
-                for row in records(self.metrics, category=category, level=level, metric=metric):
-                    if np.isfinite(row["value"]):
-                        low, high = row["low"], row["high"]
-                        interval = f" [{low:.3f}, {high:.3f}]" if np.isfinite(low) else ""
-                        parts.append(f"{words} {row['value']:.3f}{interval}")
-            images = records(self.scores, category=category)
-            defective = sum(row["label"] for row in images)
-            said.append(
-                f"{category}: {', '.join(parts) or 'no metric is defined'} on {len(images)} "
-                f"images, {defective} of them defective; intervals are {100 * self.confidence:g} % "
-                "bootstrap over images."
-            )
-        return " ".join(said)
+        return " ".join(self._of(category) for category in dict.fromkeys(self.metrics["category"]))
+
+    def _of(self, category: str) -> str:
+        said = ", ".join(self._measured(category)) or "no metric is defined"
+        labels = self.scores["label"][equals(self.scores, category=category)]
+        return (
+            f"{category}: {said} on {len(labels)} images, {int(labels.sum())} of them defective; "
+            f"intervals are {100 * self.confidence:g} % bootstrap over images."
+        )
+
+    def _measured(self, category: str) -> Iterator[str]:
+        for level, metric in _SAID:
+            for row in records(self.metrics, category=category, level=level, metric=metric):
+                if row["value"] == row["value"]:
+                    yield f"{metric_title(level, metric)} {estimate(row)}"
+
+    def headline(self) -> pd.DataFrame:
+        """Every metric with its interval, or why there is none."""
+        return pd.DataFrame(
+            [
+                {
+                    "set": row["category"],
+                    "metric": metric_title(row["level"], row["metric"]),
+                    "value": estimate(row).text(),
+                    "reason": row["reason"] or "",
+                }
+                for row in self.metrics.to_dict("records")
+            ]
+        )
+
+    def figures(self) -> list[go.Figure]:
+        """All metrics, and of one set the distribution of image scores."""
+        from lakeviz.plots import metrics_figure, score_figure
+
+        made = [metrics_figure(self.metrics, part="maps", confidence=self.confidence)]
+        if len(self.categories) == 1:
+            title = f"Image scores: {self.categories[0]}"
+            made.append(score_figure(self.scores, title=title))
+        return made
+
+
+Result = ScoredMaps

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -19,105 +20,114 @@ from lakeviz.lake.provenance import as_plain, versions
 from lakeviz.metrics import Bootstrap, Conventions
 from lakeviz.studies.score_maps.matching import Pair, match, read_scores, resized
 from lakeviz.studies.score_maps.reading import LazyMaps, find_maps
-from lakeviz.studies.score_maps.result import ScoredMaps
+from lakeviz.studies.score_maps.result import ScoredMaps, Settings
 
 Size = tuple[int, int]
 OWN = "of the CSV file"
 
 
-def score_maps(
-    maps: str | Path,
-    masks: str | Path,
-    *,
-    scores: str | Path | None = None,
-    name: str = "maps",
-    map_size: Size | Literal["mask"] | None = None,
-    normal_without_mask: bool = False,
-    image_score: ImageScoreRule | None = None,
-    smoothing: float = 0.0,
-    bootstrap: Bootstrap | None = None,
-) -> ScoredMaps:
-    """Measure the score maps of any detector, exactly as lakeviz measures its own.
+@dataclass(frozen=True)
+class ScoreStudy:
+    """Measures maps on disk: there is no run, and nothing is captured."""
 
-    Parameters
-    ----------
-    maps : path
-        Folder with one ``.npy``, ``.npz``, grey ``.png`` or ``.tif`` per image, sub-folders
-        included; or one ``.npz`` whose arrays are named by image. Higher is more anomalous.
-    masks : path
-        Folder with one mask per defective image (not zero: defect; also ``NAME_mask``); maps and
-        masks are matched by relative path without suffix. An empty mask is a normal image.
-    scores : path, optional
-        CSV file with ``sample_id`` and ``score`` of every image; by default a rule on the map.
-    name : str
-        What the result calls the set, its ``category``.
-    map_size : (height, width) or "mask", optional
-        Measure at this size: maps are brought to it by bilinear interpolation, masks by nearest
-        neighbour. ``"mask"``: at each mask's own size. By default maps and masks must agree.
-    normal_without_mask : bool
-        Images without a mask are normal, whatever folder they are in; else those in a folder
-        called ``good`` or ``normal`` are, and others are an error.
-    image_score : ImageScoreRule, optional
-        From map to image score: the maximum by default, of the map as it was given.
-    smoothing : float
-        Gaussian standard deviation on maps at their final size, in pixels.
-    bootstrap : Bootstrap, optional
+    settings: type[Settings]
+    result: type[ScoredMaps]
 
-    Returns
-    -------
-    ScoredMaps
+    def __call__(
+        self,
+        maps: str | Path,
+        masks: str | Path,
+        settings: Settings | None = None,
+        *,
+        scores: str | Path | None = None,
+        map_size: Size | Literal["mask"] | None = None,
+        image_score: ImageScoreRule | None = None,
+        bootstrap: Bootstrap | None = None,
+        **changes: Any,
+    ) -> ScoredMaps:
+        """Measure the score maps of any detector, exactly as lakeviz measures its own.
 
-    Raises
-    ------
-    DataError, MaskError
-        Files that are missing, doubled, unreadable, NaN, or of unequal sizes; the message names
-        one.
-    ConfigError
-        If a setting is out of range.
-    """
-    if smoothing < 0:
-        raise ConfigError(f"smoothing must be 0 or more pixels, not {smoothing}")
-    bootstrap = bootstrap or Bootstrap()
-    rule = image_score or ImageScoreRule()
-    found = find_maps(maps)
-    pairs = match(found, masks, normal_without_mask=normal_without_mask)
-    keys = list(found)
-    given = None if scores is None else read_scores(scores, keys)
-    sizes, truths, of_images = _read_all(pairs, map_size, rule)
-    labels = np.array([mask.any() for mask in truths], dtype=np.int64)
-    image = of_images if given is None else given
-    conventions = Conventions(image_score=rule.describe() if given is None else OWN)
+        Parameters
+        ----------
+        maps : path
+            Folder with one ``.npy``, ``.npz``, grey ``.png`` or ``.tif`` per image, sub-folders
+            included; or one ``.npz`` whose arrays are named by image. Higher is more anomalous.
+        masks : path
+            Folder with one mask per defective image (not zero: defect; also ``NAME_mask``); maps
+            and masks are matched by relative path without suffix. An empty mask is a normal image.
+        settings, changes
+            See :class:`~lakeviz.studies.score_maps.result.Settings`.
+        scores : path, optional
+            CSV file with ``sample_id`` and ``score`` of every image; by default a rule on the map.
+        map_size : (height, width) or "mask", optional
+            Measure at this size: maps are brought to it by bilinear interpolation, masks by nearest
+            neighbour. ``"mask"``: at each mask's own size. By default maps and masks must agree.
+        image_score : ImageScoreRule, optional
+            From map to image score: the maximum by default, of the map as it was given.
+        bootstrap : Bootstrap, optional
 
-    def at_size(index: int, one: np.ndarray) -> np.ndarray:
-        if one.shape == sizes[index] and smoothing == 0:
-            return one
-        return upsample(one, sizes[index], smoothing)
+        Raises
+        ------
+        DataError, MaskError
+            Files that are missing, doubled, unreadable, NaN, or of unequal sizes; the message names
+            one.
+        ConfigError
+            If a setting is out of range.
+        """
+        chosen = Settings.of(settings, changes)
+        bootstrap = bootstrap or Bootstrap()
+        rule = image_score or ImageScoreRule()
+        found = find_maps(maps)
+        pairs = match(found, masks, normal_without_mask=chosen.normal_without_mask)
+        keys = list(found)
+        given = None if scores is None else read_scores(scores, keys)
+        sizes, truths, of_images = _read_all(pairs, map_size, rule)
+        labels = np.array([mask.any() for mask in truths], dtype=np.int64)
+        image = of_images if given is None else given
+        conventions = Conventions(image_score=rule.describe() if given is None else OWN)
 
-    lazy = LazyMaps([pair.map for pair in pairs], at_size)
-    truth = Truth.of_masks(labels, truths)
-    rows = [
-        *image_rows({"maps": image}, labels, conventions, bootstrap),
-        *pixel_rows({"maps": lazy}, truth, conventions, bootstrap),
-    ]
-    metrics = pd.DataFrame([{"category": name, **row} for row in rows])
-    kinds = [Path(key).parent.name or ("good", "defect")[label] for key, label in zip(keys, labels)]
-    table = pd.DataFrame(
-        {"category": name, "sample_id": keys, "label": labels, "defect_type": kinds, "score": image}
-    )
-    made = {
-        "study": "score",
-        "settings": {
-            "map_size": as_plain(map_size),
-            "normal_without_mask": normal_without_mask,
-            "image_score": conventions.image_score,
-            "smoothing": smoothing,
-        },
-        "versions": versions(),
-        "bootstrap": as_plain(bootstrap),
-        "conventions": conventions.to_dict(),
-        "categories": {name: {"test": {"n_images": len(pairs), "fingerprint": _digest(pairs)}}},
-    }
-    return ScoredMaps(metrics=metrics, scores=table, provenance=made, notes=_notes(pairs))
+        def at_size(index: int, one: np.ndarray) -> np.ndarray:
+            if one.shape == sizes[index] and chosen.smoothing == 0:
+                return one
+            return upsample(one, sizes[index], chosen.smoothing)
+
+        lazy = LazyMaps([pair.map for pair in pairs], at_size)
+        truth = Truth.of_masks(labels, truths)
+        rows = [
+            *image_rows({"maps": image}, labels, conventions, bootstrap),
+            *pixel_rows({"maps": lazy}, truth, conventions, bootstrap),
+        ]
+        name = chosen.name
+        metrics = pd.DataFrame([{"category": name, **row} for row in rows])
+        kinds = [
+            Path(key).parent.name or ("good", "defect")[label] for key, label in zip(keys, labels)
+        ]
+        table = pd.DataFrame(
+            {
+                "category": name,
+                "sample_id": keys,
+                "label": labels,
+                "defect_type": kinds,
+                "score": image,
+            }
+        )
+        made = {
+            "study": "score",
+            "settings": {
+                "map_size": as_plain(map_size),
+                "normal_without_mask": chosen.normal_without_mask,
+                "image_score": conventions.image_score,
+                "smoothing": chosen.smoothing,
+            },
+            "versions": versions(),
+            "bootstrap": as_plain(bootstrap),
+            "conventions": conventions.to_dict(),
+            "categories": {name: {"test": {"n_images": len(pairs), "fingerprint": _digest(pairs)}}},
+        }
+        return ScoredMaps(metrics=metrics, scores=table, provenance=made, notes=_notes(pairs))
+
+
+STUDY = ScoreStudy(Settings, ScoredMaps)
 
 
 def _read_all(

@@ -8,8 +8,7 @@ from typing import Any
 
 from lakeviz.errors import ConfigError, nearest
 from lakeviz.lake import LakeOptions, get_selector
-from lakeviz.lake.options import DISTANCES
-from lakeviz.lake.options import KINDS, STAGES, ImageScoreRule
+from lakeviz.lake.options import DISTANCES, KINDS, STAGES, ImageScoreRule
 from lakeviz.runs.run import RunSpec
 
 Value = str | int | float

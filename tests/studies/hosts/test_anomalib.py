@@ -127,7 +127,7 @@ def test_winclip_with_normal_images_knows_them_again(study):
 
 
 def test_winclip_and_zero_shot_gain_or_lose_on_the_tiles(study):
-    quick = {"n_draws": 2, "bootstrap": Bootstrap(n_resamples=50), "repeats": 1}
+    quick = {"n_random_sets": 2, "bootstrap": Bootstrap(n_resamples=50), "n_repeats": 1}
     for host in ("winclip", "zero_shot"):
         result = compare_host(host, study, **quick)
         assert set(result.metrics["mode"]) == {"alone", "add", "lake"}

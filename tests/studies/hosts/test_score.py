@@ -16,7 +16,6 @@ from lakeviz.lake import Lake, evaluate
 from lakeviz.metrics import Bootstrap, image_metrics, pixel_metrics
 from lakeviz.report.sections.studies import study_figures
 from lakeviz.studies.score_maps import ScoredMaps, save_predictions, score_maps
-from lakeviz.studies.score_maps.section import headline
 
 FEW = Bootstrap(n_resamples=50)
 
@@ -64,7 +63,7 @@ def test_numbers_are_those_of_the_metrics(folders):
     assert "toy: image AUROC" in result.summary()
     assert "on 6 images, 3 of them defective" in result.summary()
     assert len(study_figures(result)) == 2
-    assert len(headline(result)) == 8
+    assert len(result.headline()) == 8
 
 
 @pytest.mark.parametrize("kind", ["one_npz", "npz_each", "tiff", "png16"])

@@ -9,8 +9,9 @@ from lakeviz.studies.claims.case import Case
 from lakeviz.studies.claims.claim import SMALLEST_EFFECT, Claim, Part, by_category
 from lakeviz.studies.claims.effects import Effect, Pooled, over
 from lakeviz.studies.claims.rules import Superiority
-from lakeviz.studies.hosts.conditions import ADD, ALONE, NO_SELECTOR, Plan, run_conditions
+from lakeviz.studies.hosts.conditions import Plan, run_conditions
 from lakeviz.studies.hosts.detectors.registry import get_host
+from lakeviz.studies.hosts.result import ADD, ALONE, NO_SELECTOR
 
 _GAIN, _CONTROL = "minus_alone", "minus_random"
 _WEIGHT = 0.5
