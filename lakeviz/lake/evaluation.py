@@ -14,13 +14,15 @@ from jaxtyping import Bool
 
 from lakeviz.activations import Loading
 from lakeviz.errors import DataError
-from lakeviz.lake.controls import CONTROL_PREFIX, compare_controls
+from lakeviz.lake.controls import CONTROL_METRICS, CONTROL_PREFIX, compare_controls
 from lakeviz.lake.ground_truth import Truth, mask_at
 from lakeviz.lake.metric_rows import image_rows, pixel_rows
+from lakeviz.lake.paired_evaluator import PairedEvaluator
 from lakeviz.lake.provenance import provenance_of
 from lakeviz.lake.score_maps import PixelMaps, ScoreMaps
 from lakeviz.lake.selection import NeuronSelection
-from lakeviz.metrics import Bootstrap, Conventions
+from lakeviz.metrics import Bootstrap, Conventions, metric_title
+from lakeviz.metrics.estimates import estimate
 from lakeviz.notebook import NotebookView, table_html
 
 if TYPE_CHECKING:
@@ -40,14 +42,14 @@ class Evaluation(NotebookView):
     ----------
     category : str
     metrics : DataFrame
-        One row per part, level and metric: value, interval (low, high, level), number of images,
+        One row per part, level and metric: value, interval (low, high, confidence), n_images,
         and a reason where the value is missing. Parts: ``lake`` (fused) and, with a text branch,
         ``visual``, ``text`` and ``text_image``; without one, ``lake`` is the visual branch.
     scores : DataFrame
         One row per image: sample id, label, defect type, image scores of every part.
     controls : DataFrame
-        The visual branch against controls of the same size: value, the control's mean and members,
-        the difference with its interval.
+        The visual branch compared with controls of the same size: value with its interval, mean and
+        range of the control's members, and the difference with its interval.
     neurons : DataFrame
         The selected neurons: point, rank, channel, variance.
     spectrum : DataFrame
@@ -102,19 +104,16 @@ class Evaluation(NotebookView):
     def summary(self) -> str:
         """Say in one sentence what was measured, on how many images, with which interval."""
         rows = self.metrics[(self.metrics["part"] == "lake")].set_index(["level", "metric"])
+        bootstrap = Bootstrap.from_plain(self.provenance.get("bootstrap"))
         n, shots = len(self.scores), self.provenance["fit"]["n_images"]
         said = []
-        for level, metric, title in (
-            ("image", "auroc", "image AUROC"),
-            ("pixel", "auroc", "pixel AUROC"),
-            ("pixel", "aupro", "AUPRO"),
-        ):
+        for level, metric in CONTROL_METRICS:
             if (level, metric) in rows.index and np.isfinite(rows.loc[(level, metric), "value"]):
-                row = rows.loc[(level, metric)]
-                said.append(f"{title} {row['value']:.3f} [{row['low']:.3f}, {row['high']:.3f}]")
+                said.append(f"{metric_title(level, metric)} {estimate(rows.loc[(level, metric)])}")
         return (
             f"{self.category}: {', '.join(said) or 'no metric is defined'} on {n} test images, "
-            f"fitted on {shots}; intervals are 95 % bootstrap over images."
+            f"fitted on {shots}; intervals are "
+            f"{100 * bootstrap.confidence:g} % bootstrap over images."
         )
 
     def _table_html(self) -> str:
@@ -187,7 +186,17 @@ def evaluate(
         *pixel_rows(pixel, truth, conventions, bootstrap),
     ]
     metrics = pd.DataFrame(measured)
-    controls = compare_controls(test, maps, truth, conventions, bootstrap)
+    evaluator = PairedEvaluator(
+        truth=truth if truth.fits_in_memory else Truth(truth.labels, reason="maps are too large"),
+        map_size=maps.map_size,
+        sizes=maps.sizes,
+        metrics=CONTROL_METRICS,
+        bootstrap=bootstrap,
+        image_score=lake.options.image_score,
+        smoothing=maps.smoothing,
+        conventions=conventions,
+    )
+    controls = compare_controls(maps, evaluator)
     category = test.categories[0]
     for table in (metrics, controls):
         table.insert(0, "category", category)

@@ -14,6 +14,9 @@ from lakeviz.metrics import (
     PIXEL_METRICS,
     Bootstrap,
     Conventions,
+    Estimate,
+    ImageMetrics,
+    PixelMetrics,
     image_intervals,
     image_metrics,
     pixel_intervals,
@@ -33,7 +36,7 @@ def image_rows(
         result = image_metrics(scores, labels, conventions)
         intervals = {} if result.reasons else image_intervals(scores, labels, bootstrap=bootstrap)
         for metric in IMAGE_METRICS:
-            yield _row(part, "image", metric, result, intervals)
+            yield _row(part, "image", metric, result, intervals, bootstrap)
 
 
 def pixel_rows(
@@ -55,7 +58,6 @@ def pixel_rows(
                 "level": "pixel",
                 "metric": metric,
                 "value": np.nan,
-            } | {
                 "n_images": len(truth.labels),
                 "reason": truth.reason,
             }
@@ -72,7 +74,7 @@ def pixel_rows(
                 result = scorer.compute()
             intervals = {}
         for metric in PIXEL_METRICS:
-            row = _row(part, "pixel", metric, result, intervals)
+            row = _row(part, "pixel", metric, result, intervals, bootstrap)
             if not truth.fits_in_memory:
                 row["reason"] = row["reason"] or (
                     f"no interval: the maps take {truth.megabytes:.0f} MiB; set a map size"
@@ -81,17 +83,19 @@ def pixel_rows(
 
 
 def _row(
-    part: str, level: str, metric: str, result: Any, intervals: Mapping[str, Any]
+    part: str,
+    level: str,
+    metric: str,
+    result: ImageMetrics | PixelMetrics,
+    intervals: Mapping[str, Estimate],
+    bootstrap: Bootstrap,
 ) -> dict[str, Any]:
-    interval = intervals.get(metric)
     return {
         "part": part,
         "level": level,
         "metric": metric,
-        "value": getattr(result, metric),
-        "low": interval.low if interval else np.nan,
-        "high": interval.high if interval else np.nan,
-        "interval_level": interval.level if interval else np.nan,
+        **intervals.get(metric, Estimate(getattr(result, metric))).columns(),
+        "confidence": bootstrap.confidence if metric in intervals else np.nan,
         "threshold": result.f1_threshold if metric == "f1_max" else np.nan,
         "n_images": result.n_images,
         "n_anomalous": result.n_anomalous,

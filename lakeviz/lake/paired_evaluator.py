@@ -6,26 +6,25 @@ always a paired one.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import partial
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float
 
-from lakeviz.errors import ConfigError, MetricError
+from lakeviz.errors import MetricError
 from lakeviz.lake.ground_truth import Size, Truth
 from lakeviz.lake.options import ImageScoreRule
 from lakeviz.lake.score_maps import upsample
-from lakeviz.metrics import IMAGE_METRICS, PIXEL_METRICS, Bootstrap, Conventions, image_metrics
-from lakeviz.metrics.cohens_d import CohensDDraws, cohens_d
+from lakeviz.metrics import Bootstrap, Conventions, get_metric
+from lakeviz.metrics.comparison import compare_measurements
 from lakeviz.metrics.image import one_class
-from lakeviz.metrics.image_intervals import ImageDraws
+from lakeviz.metrics.image_intervals import measure_images
 from lakeviz.metrics.measurement import DEFAULT_METRICS, Measurement, Metric
-from lakeviz.metrics.pixel_intervals import PixelDraws, estimate_all
+from lakeviz.metrics.pixel_intervals import measure_pixels
 
 DEFAULT_BOOTSTRAP = Bootstrap(n_resamples=1000)
-_KNOWN = {"image": (*IMAGE_METRICS, "cohens_d"), "pixel": PIXEL_METRICS}
 # Resampled pixel metrics of studies look at this many thresholds: see Conventions.interval_grid.
 _GRID = 512
 
@@ -42,7 +41,7 @@ class PairedEvaluator:
     sizes : sequence of (height, width)
         Of the original images; used where there is no ``map_size``.
     metrics : sequence of (level, metric)
-        Which, of image AUROC, AP, F1-max and Cohen's d, and the pixel metrics.
+        Which; :func:`lakeviz.metrics.known_metrics` lists them.
     bootstrap : Bootstrap
     image_score : ImageScoreRule
     smoothing : float
@@ -65,10 +64,8 @@ class PairedEvaluator:
     conventions: Conventions = field(default_factory=lambda: Conventions(interval_grid=_GRID))
 
     def __post_init__(self) -> None:
-        for level, name in self.metrics:
-            if name not in _KNOWN.get(level, ()):
-                known = [f"{lv} {m}" for lv, names in _KNOWN.items() for m in names]
-                raise ConfigError(f"no metric {level} {name}; known: {', '.join(known)}")
+        for metric in self.metrics:
+            get_metric(*metric)
         said = replace(self.conventions, image_score=self.image_score.describe())
         if self.map_size is not None:
             said = replace(said, resolution=f"{self.map_size[0]}x{self.map_size[1]}")
@@ -117,48 +114,50 @@ class PairedEvaluator:
         """
         if len(maps) != self.n_images:
             raise MetricError(f"{len(maps)} maps were given for {self.n_images} images")
-        image = self._of_level("image")
-        found = self._images(self.image_score(maps), image)
-        pixel = self._of_level("pixel")
-        if not pixel:
+        found = self.measure_scores(self.image_score(maps))
+        names = self._names("pixel")
+        if not names:
             return found
-        of_pixels = self._pixels(maps, pixel)
-        return Measurement({**found.values, **of_pixels.values}, {**found.draws, **of_pixels.draws})
-
-    def measure_scores(self, scores: Float[np.ndarray, " image"]) -> Measurement:
-        """Measure image scores alone; there are no pixel metrics then."""
-        return self._images(np.asarray(scores), self._of_level("image"))
-
-    def _of_level(self, level: str) -> list[Metric]:
-        return [m for m in self.measured if m[0] == level]
-
-    def _images(self, scores: np.ndarray, metrics: Sequence[Metric]) -> Measurement:
-        if not metrics:
-            return Measurement({}, {})
-        labels = self.truth.labels
-        exact = image_metrics(scores, labels, self.conventions)
-        ranked = ImageDraws(np.asarray(scores), labels.astype(bool), self.conventions)
-        values, evaluators = {}, []
-        for level, name in metrics:
-            is_d = name == "cohens_d"
-            values[level, name] = cohens_d(scores, labels) if is_d else exact.require(name)
-            resampled = CohensDDraws(np.asarray(scores), labels.astype(bool))
-            evaluators.append(resampled.evaluate if is_d else partial(ranked.evaluate, name))
-        draws = self.bootstrap.draw(evaluators, labels.astype(bool), labels.size)
-        return Measurement(values, dict(zip(values, draws, strict=True)))
-
-    def _pixels(self, maps: np.ndarray, metrics: Sequence[Metric]) -> Measurement:
         sizes = [self.map_size] * len(maps) if self.map_size else self.sizes
         pixel_maps = [
             upsample(one, size, self.smoothing) for one, size in zip(maps, sizes, strict=True)
         ]
-        names = [name for _, name in metrics]
-        images, exact = estimate_all(pixel_maps, self.truth.masks, self.conventions, names)
-        table = PixelDraws.build(images, exact.conventions)
-        draws = self.bootstrap.draw(
-            [partial(table.evaluate, name) for name in names],
-            table.n_defect > 0,
-            table.tp.shape[1],
+        return found | measure_pixels(
+            pixel_maps, self.truth.masks, names, self.bootstrap, self.conventions
         )
-        values = {("pixel", name): exact.require(name) for name in names}
-        return Measurement(values, dict(zip(values, draws, strict=True)))
+
+    def measure_scores(self, scores: Float[np.ndarray, " image"]) -> Measurement:
+        """Measure image scores alone; there are no pixel metrics then."""
+        names = self._names("image")
+        if not names:
+            return Measurement({}, {})
+        return measure_images(scores, self.truth.labels, names, self.bootstrap, self.conventions)
+
+    def _names(self, level: str) -> list[str]:
+        return [name for of, name in self.measured if of == level]
+
+
+def compare(
+    own: Measurement | Sequence[Measurement],
+    controls: Mapping[str, Sequence[Measurement]],
+    evaluator: PairedEvaluator,
+) -> list[dict[str, Any]]:
+    """Rows of a condition compared with controls: value, control, and paired difference.
+
+    The only maker of such rows. ``low`` and ``high`` belong to the value, ``control_min`` and
+    ``control_max`` are the range of the control's members, and the interval of the difference is
+    that to one member at random (:func:`~lakeviz.metrics.estimates.difference_to`).
+
+    Parameters
+    ----------
+    own
+        The condition in question, or its members where it is itself random.
+    controls
+        Name of each control to its members, measured by the same evaluator.
+    """
+    members = [own] if isinstance(own, Measurement) else own
+    metrics = [metric for metric in evaluator.measured if metric in members[0].values]
+    return [
+        found.columns() | {"n_images": evaluator.n_images}
+        for found in compare_measurements(members, controls, metrics, evaluator.bootstrap)
+    ]

@@ -3,14 +3,22 @@
 Everything takes numpy arrays or torch tensors; nothing here needs torch or knows of models.
 """
 
-from lakeviz.metrics.bootstrap import Bootstrap, Interval, PairedDifference
-from lakeviz.metrics.comparison import Comparison, compare_images, compare_pixels
+from lakeviz.metrics.bootstrap import Bootstrap
+from lakeviz.metrics.cohens_d import cohens_d
+from lakeviz.metrics.comparison import (
+    Comparison,
+    compare_images,
+    compare_pixels,
+    paired_difference,
+    paired_pixel_difference,
+)
 from lakeviz.metrics.compat import COMPAT_MODES, CompatMode, CompatResult, compat
 from lakeviz.metrics.conventions import Conventions
 from lakeviz.metrics.curve_bands import Band, pr_band, pro_band, roc_band
 from lakeviz.metrics.curves import Curve, pr_curve, pro_curve, roc_curve
+from lakeviz.metrics.estimates import Estimate
 from lakeviz.metrics.image import auroc, average_precision, f1_max, image_metrics
-from lakeviz.metrics.image_intervals import image_intervals, paired_difference
+from lakeviz.metrics.image_intervals import image_intervals
 from lakeviz.metrics.pixel import (
     aupimo,
     aupro,
@@ -19,7 +27,14 @@ from lakeviz.metrics.pixel import (
     pixel_f1_max,
     pixel_metrics,
 )
-from lakeviz.metrics.pixel_intervals import paired_pixel_difference, pixel_intervals
+from lakeviz.metrics.pixel_intervals import pixel_intervals
+from lakeviz.metrics.registry import (
+    MetricDefinition,
+    get_metric,
+    known_metrics,
+    metric_title,
+    register_metric,
+)
 from lakeviz.metrics.results import (
     IMAGE_METRICS,
     PIXEL_METRICS,
@@ -42,22 +57,26 @@ __all__ = [
     "CompatResult",
     "Conventions",
     "Curve",
+    "Estimate",
     "F1Max",
     "ImageMetrics",
-    "Interval",
-    "PairedDifference",
+    "MetricDefinition",
     "PixelMetrics",
     "PixelScorer",
     "aupimo",
     "aupro",
     "auroc",
     "average_precision",
+    "cohens_d",
     "compare_images",
     "compare_pixels",
     "compat",
     "f1_max",
+    "get_metric",
     "image_intervals",
     "image_metrics",
+    "known_metrics",
+    "metric_title",
     "paired_difference",
     "paired_pixel_difference",
     "pixel_auroc",
@@ -69,6 +88,7 @@ __all__ = [
     "pr_curve",
     "pro_band",
     "pro_curve",
+    "register_metric",
     "roc_band",
     "roc_curve",
 ]

@@ -1,64 +1,23 @@
-"""Bootstrap over images: draws, intervals and paired differences."""
+"""Bootstrap over images: how often each is drawn, and metrics on the resamples."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from lakeviz.errors import ConfigError
-from lakeviz.metrics.conventions import Conventions
 
 _BLOCK_VALUES = 1 << 17  # 1 MiB of float64 per table: the dozen tables of a block stay in cache
 
-Evaluate = Callable[[Int[np.ndarray, "draw image"]], Float[np.ndarray, " draw"]]
-"""A metric of resampled images: how often each image was drawn, to one value per draw."""
+Weights = Int[np.ndarray, "resample image"]
+"""How often each image was drawn."""
 
-
-@dataclass(frozen=True)
-class Interval:
-    """A percentile bootstrap interval over images."""
-
-    estimate: float
-    low: float
-    high: float
-    confidence: float
-    n_images: int
-    n_resamples: int
-    method: str
-    seed: int
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return plain values that JSON can hold."""
-        return asdict(self)
-
-
-@dataclass(frozen=True)
-class PairedDifference:
-    """How much higher a metric is for scores a than for scores b of the same images.
-
-    Attributes
-    ----------
-    a, b
-        The metric of each.
-    difference
-        ``a - b`` with its interval; every draw takes the same images for both.
-    share_above_zero
-        Share of draws in which a is strictly higher.
-    """
-
-    metric: str
-    a: float
-    b: float
-    difference: Interval
-    share_above_zero: float
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return plain values that JSON can hold."""
-        return asdict(self)
+Evaluate = Callable[[Any], Float[np.ndarray, " resample"]]
+"""A metric of resampled images: weights, or what was counted by them, to one value each."""
 
 
 @dataclass(frozen=True)
@@ -102,23 +61,29 @@ class Bootstrap:
         return cls(**{old.get(name, name): value for name, value in (stored or {}).items()})
 
     def draw(
-        self, evaluators: Sequence[Evaluate], anomalous: Bool[np.ndarray, " image"], width: int
-    ) -> Float[np.ndarray, "evaluator draw"]:
+        self,
+        evaluators: Sequence[Evaluate],
+        anomalous: Bool[np.ndarray, " image"],
+        width: int,
+        counted: Callable[[Weights], Any] = lambda weights: weights,
+    ) -> Float[np.ndarray, "evaluator resample"]:
         """Evaluate metrics on resamples of the images.
 
-        Normal and anomalous images are drawn apart, each as many as there are, so that every draw
-        has both. ``width`` is the number of values a metric keeps per draw; it bounds memory.
+        Normal and anomalous images are drawn apart, each as many as there are, so that every
+        resample has both. ``width`` is the number of values a metric keeps per resample; it bounds
+        memory. Evaluators are given what ``counted`` makes of the weights, once for all of them.
         """
         values = np.empty((len(evaluators), self.n_resamples))
         for rows, weights in self.blocks(anomalous, width):
+            counts = counted(weights)
             for row, evaluate in zip(values, evaluators):
-                row[rows] = evaluate(weights)
+                row[rows] = evaluate(counts)
         return values
 
     def blocks(
         self, anomalous: Bool[np.ndarray, " image"], width: int
-    ) -> Iterator[tuple[slice, Int[np.ndarray, "draw image"]]]:
-        """Yield the resamples, some at a time: which draws, and how often each has every image.
+    ) -> Iterator[tuple[slice, Weights]]:
+        """Yield the resamples, some at a time: which, and how often each has every image.
 
         Arguments as for :meth:`draw`.
         """
@@ -134,40 +99,6 @@ class Bootstrap:
                     even = np.full(group.size, 1 / group.size)
                     weights[:, group] = stream.multinomial(group.size, even, size=stop - start)
             yield slice(start, stop), weights
-
-    def interval(
-        self,
-        estimate: float,
-        draws: Float[np.ndarray, " draw"],
-        n_images: int,
-        conventions: Conventions,
-    ) -> Interval:
-        """Percentile interval of the draws."""
-        tail = (1 - self.confidence) / 2
-        low, high = np.quantile(draws, [tail, 1 - tail])
-        return Interval(
-            estimate,
-            float(low),
-            float(high),
-            self.confidence,
-            n_images,
-            self.n_resamples,
-            conventions.interval,
-            self.seed,
-        )
-
-    def paired(
-        self,
-        metric: str,
-        estimates: tuple[float, float],
-        draws: Float[np.ndarray, "2 draw"],
-        n_images: int,
-        conventions: Conventions,
-    ) -> PairedDifference:
-        """Summarise the draws of two metrics over the same images."""
-        (a, b), gap = estimates, draws[0] - draws[1]
-        difference = self.interval(a - b, gap, n_images, conventions)
-        return PairedDifference(metric, a, b, difference, float(np.mean(gap > 0)))
 
 
 DEFAULT_BOOTSTRAP = Bootstrap()

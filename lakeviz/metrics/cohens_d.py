@@ -1,22 +1,21 @@
-"""Cohen's d of anomalous and normal image scores."""
+"""Cohen's d of the scores of anomalous and normal images."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float, Int
 
 from lakeviz.metrics.image import both_classes
 from lakeviz.metrics.inputs import ArrayLike
+from lakeviz.metrics.registry import MetricDefinition, register_metric
 
 
 def cohens_d(scores: ArrayLike, labels: ArrayLike) -> float:
     """Mean score of anomalous minus normal images, over their pooled standard deviation.
 
-    Cohen's d (Cohen, "Statistical Power Analysis for the Behavioral Sciences", 1988): unlike a
-    difference of raw scores it does not change when all scores are scaled, so detectors whose
-    distances have other units can be compared. 0 where all scores are equal.
+    Cohen, "Statistical Power Analysis for the Behavioral Sciences", 1988. Unlike a difference of
+    raw scores it does not change when all scores are scaled, so detectors whose distances have
+    other units can be compared. 0 where all scores are equal.
 
     Raises
     ------
@@ -24,33 +23,39 @@ def cohens_d(scores: ArrayLike, labels: ArrayLike) -> float:
         For a single class, or NaN or infinite scores.
     """
     checked, anomalous = both_classes(scores, labels)
-    ones = np.ones((1, checked.size), dtype=np.int64)
-    return float(CohensDDraws(checked, anomalous).evaluate(ones)[0])
+    return float(weighted_cohens_d(checked, anomalous, np.ones((1, checked.size), np.int64))[0])
 
 
-@dataclass(frozen=True)
-class CohensDDraws:
-    """Cohen's d of resampled images: how often each image was drawn, to one value per draw."""
+def weighted_cohens_d(
+    scores: Float[np.ndarray, " image"],
+    anomalous: np.ndarray,
+    weights: Int[np.ndarray, "resample image"],
+) -> Float[np.ndarray, " resample"]:
+    """Cohen's d in resamples, given how often each image was drawn."""
+    # Centred first: sums of squares far from zero lose their digits.
+    centred = scores.astype(np.float64) - scores.mean(dtype=np.float64)
+    means, squares, totals = [], [], []
+    for of_class in (anomalous, ~anomalous):
+        w = weights[:, of_class].astype(np.float64)
+        n = w.sum(axis=1)
+        mean = w @ centred[of_class] / n
+        squares.append(np.maximum(w @ np.square(centred[of_class]) - n * mean**2, 0))
+        means.append(mean)
+        totals.append(n)
+    gap = means[0] - means[1]
+    pooled = np.sqrt((squares[0] + squares[1]) / np.maximum(totals[0] + totals[1] - 2, 1))
+    # Where nothing varies but rounding, there is no difference.
+    negligible = 1e-7 * np.abs(scores).max(initial=0.0)
+    flat = (pooled <= negligible) & (np.abs(gap) <= negligible)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.where(flat, 0.0, gap / pooled)
 
-    scores: Float[np.ndarray, " image"]
-    anomalous: Bool[np.ndarray, " image"]
 
-    def evaluate(self, weights: Int[np.ndarray, "draw image"]) -> Float[np.ndarray, " draw"]:
-        """Value in each draw."""
-        # Centred first: sums of squares far from zero lose their digits.
-        scores = self.scores.astype(np.float64) - self.scores.mean(dtype=np.float64)
-        means, squares, totals = [], [], []
-        for of_class in (self.anomalous, ~self.anomalous):
-            w = weights[:, of_class].astype(np.float64)
-            n = w.sum(axis=1)
-            mean = w @ scores[of_class] / n
-            squares.append(np.maximum(w @ np.square(scores[of_class]) - n * mean**2, 0))
-            means.append(mean)
-            totals.append(n)
-        gap = means[0] - means[1]
-        pooled = np.sqrt((squares[0] + squares[1]) / np.maximum(totals[0] + totals[1] - 2, 1))
-        # Where nothing varies but rounding, there is no difference.
-        negligible = 1e-7 * np.abs(self.scores).max(initial=0.0)
-        flat = (pooled <= negligible) & (np.abs(gap) <= negligible)
-        with np.errstate(divide="ignore", invalid="ignore"):
-            return np.where(flat, 0.0, gap / pooled)
+register_metric(
+    MetricDefinition(
+        "cohens_d",
+        "Cohen's d",
+        image=lambda c, _: weighted_cohens_d(c.scores, c.anomalous, c.weights),
+        best=np.inf,
+    )
+)

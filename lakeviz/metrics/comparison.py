@@ -1,71 +1,98 @@
-"""One set of scores against controls of the same images: every effect beside its control.
-
-A control may have several members, such as selections of random neurons. The interval of the
-difference is then over images and over members: each bootstrap draw resamples both.
-"""
+"""Conditions compared with controls of the same images, by one metric each."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
-from functools import partial
-from typing import Any
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float
 
-from lakeviz.metrics.bootstrap import DEFAULT_BOOTSTRAP, Bootstrap, Evaluate, Interval
+from lakeviz.metrics.bootstrap import DEFAULT_BOOTSTRAP, Bootstrap
 from lakeviz.metrics.conventions import DEFAULT, Conventions
-from lakeviz.metrics.image import both_classes, image_metrics
-from lakeviz.metrics.image_intervals import ImageDraws
+from lakeviz.metrics.estimates import Estimate, difference_draws, difference_to, mean_estimate
+from lakeviz.metrics.image_intervals import measure_images
 from lakeviz.metrics.inputs import ArrayLike
-from lakeviz.metrics.pixel import check_metrics
-from lakeviz.metrics.pixel_intervals import PixelDraws, estimate_all
+from lakeviz.metrics.measurement import Measurement, Metric
+from lakeviz.metrics.pixel_intervals import measure_pixels
 from lakeviz.metrics.results import IMAGE_METRICS
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """A metric of the scores in question beside a control's.
+    """A condition and a control by one metric.
 
     Attributes
     ----------
-    metric, control
-        Names.
+    control
+        Name of the control; empty where two conditions are compared.
+    metric
+        Level and name.
     value
-        The metric of the scores in question.
-    members
-        The metric of each member of the control.
+        Of the condition.
+    control_values
+        Of each member of the control.
     difference
-        ``value`` minus the mean of the members, with its interval over images (and over members,
-        where there are several).
+        Condition minus the mean of the control's members; the interval is of the difference to one
+        member at random (:func:`~lakeviz.metrics.estimates.difference_to`).
     share_above_zero
-        Share of draws in which the difference is positive.
+        Share of the resamples in which the difference is positive.
     """
 
-    metric: str
     control: str
-    value: float
-    members: tuple[float, ...]
-    difference: Interval
+    metric: Metric
+    value: Estimate
+    control_values: tuple[float, ...]
+    difference: Estimate
     share_above_zero: float
 
     @property
     def control_mean(self) -> float:
-        """Mean of the metric over the members of the control."""
-        return float(np.mean(self.members))
+        """Mean of the control's members."""
+        return float(np.mean(self.control_values))
 
-    def to_dict(self) -> dict[str, Any]:
-        """Return plain values that JSON can hold."""
-        return asdict(self) | {"members": list(self.members)}
+    def columns(self) -> dict[str, str | float]:
+        """Columns of a tidy table."""
+        level, name = self.metric
+        return {
+            "control": self.control,
+            "level": level,
+            "metric": name,
+            **self.value.columns(),
+            "control_mean": self.control_mean,
+            "control_min": min(self.control_values),
+            "control_max": max(self.control_values),
+            "n_members": len(self.control_values),
+            **self.difference.columns("difference"),
+            "share_above_zero": self.share_above_zero,
+        }
 
 
-@dataclass(frozen=True)
-class _Resampled:
-    """Exact values of some metrics and a way to resample them."""
+def compare_measurements(
+    own: Sequence[Measurement],
+    controls: Mapping[str, Sequence[Measurement]],
+    metrics: Iterable[Metric],
+    bootstrap: Bootstrap,
+) -> Iterator[Comparison]:
+    """Compare a condition with controls, by each metric; all were measured by one bootstrap.
 
-    exact: Mapping[str, float]
-    evaluators: Mapping[str, Evaluate]
+    Parameters
+    ----------
+    own
+        Members of the condition in question: one, or several random ones.
+    controls
+        Name of each control to its members.
+    """
+    for metric in metrics:
+        for name, members in controls.items():
+            gap = difference_draws(own, members, metric, bootstrap)
+            yield Comparison(
+                name,
+                metric,
+                mean_estimate(own, metric, bootstrap),
+                tuple(m.values[metric] for m in members),
+                difference_to(own, members, metric, bootstrap),
+                float(np.mean(gap > 0)),
+            )
 
 
 def compare_images(
@@ -94,20 +121,13 @@ def compare_images(
     MetricError, ConfigError
         As :func:`image_intervals`.
     """
-    check_metrics(metrics, IMAGE_METRICS)
 
-    def resampled(one: ArrayLike) -> _Resampled:
-        checked, anomalous = both_classes(one, labels)
-        exact = image_metrics(checked, anomalous, conventions)
-        draws = ImageDraws(checked, anomalous, conventions)
-        return _Resampled(
-            {m: exact.require(m) for m in metrics},
-            {m: partial(draws.evaluate, m) for m in metrics},
-        )
+    def measured(one: ArrayLike) -> Measurement:
+        return measure_images(one, labels, metrics, bootstrap, conventions)
 
-    anomalous = both_classes(scores, labels)[1]
-    tables = {name: [resampled(s) for s in members] for name, members in controls.items()}
-    return _compare(resampled(scores), tables, anomalous, anomalous.size, bootstrap, conventions)
+    own = [measured(scores)]
+    found = {name: [measured(one) for one in members] for name, members in controls.items()}
+    return list(compare_measurements(own, found, list(own[0].values), bootstrap))
 
 
 def compare_pixels(
@@ -128,59 +148,48 @@ def compare_pixels(
     MetricError, ConfigError
         As :func:`pixel_intervals`.
     """
-    check_metrics(metrics)
-    widths: list[int] = []
-    defective: list[np.ndarray] = []
 
-    def resampled(one: ArrayLike) -> _Resampled:
-        images, exact = estimate_all(one, masks, conventions, metrics)
-        table = PixelDraws.build(images, exact.conventions)
-        widths.append(table.tp.shape[1])
-        defective.append(table.n_defect > 0)
-        return _Resampled(
-            {m: exact.require(m) for m in metrics},
-            {m: partial(table.evaluate, m) for m in metrics},
-        )
+    def measured(one: ArrayLike) -> Measurement:
+        return measure_pixels(one, masks, metrics, bootstrap, conventions)
 
-    reference = resampled(maps)
-    tables = {name: [resampled(m) for m in members] for name, members in controls.items()}
-    return _compare(reference, tables, defective[0], max(widths), bootstrap, conventions)
+    own = [measured(maps)]
+    found = {name: [measured(one) for one in members] for name, members in controls.items()}
+    return list(compare_measurements(own, found, list(own[0].values), bootstrap))
 
 
-def _compare(
-    reference: _Resampled,
-    controls: Mapping[str, Sequence[_Resampled]],
-    anomalous: np.ndarray,
-    width: int,
-    bootstrap: Bootstrap,
-    conventions: Conventions,
-) -> list[Comparison]:
-    everyone = [reference, *(member for members in controls.values() for member in members)]
-    found = []
-    for metric, value in reference.exact.items():
-        draws = bootstrap.draw([r.evaluators[metric] for r in everyone], anomalous, width)
-        first = 1
-        for name, members in controls.items():
-            own = draws[first : first + len(members)]
-            first += len(members)
-            gap = draws[0] - _resampled_mean(own, bootstrap.seed)
-            exact = tuple(member.exact[metric] for member in members)
-            difference = bootstrap.interval(
-                value - float(np.mean(exact)), gap, len(anomalous), conventions
-            )
-            found.append(
-                Comparison(metric, name, value, exact, difference, float(np.mean(gap > 0)))
-            )
+def paired_difference(
+    metric: str,
+    scores_a: ArrayLike,
+    scores_b: ArrayLike,
+    labels: ArrayLike,
+    bootstrap: Bootstrap = DEFAULT_BOOTSTRAP,
+    conventions: Conventions = DEFAULT,
+) -> Comparison:
+    """How much higher an image-level metric is for scores a than for scores b of the same images.
+
+    Raises
+    ------
+    MetricError, ConfigError
+        As :func:`image_intervals`.
+    """
+    (found,) = compare_images(scores_a, {"": [scores_b]}, labels, (metric,), bootstrap, conventions)
     return found
 
 
-def _resampled_mean(
-    draws: Float[np.ndarray, "member draw"], seed: int
-) -> Float[np.ndarray, " draw"]:
-    """Mean over members, drawn with replacement anew in each draw where there are several."""
-    n, n_draws = draws.shape
-    if n == 1:
-        return draws[0]
-    # A stream of its own, so that members and images are drawn independently.
-    picks = np.random.default_rng([seed, n]).integers(n, size=(n, n_draws))
-    return np.take_along_axis(draws, picks, axis=0).mean(axis=0)
+def paired_pixel_difference(
+    metric: str,
+    maps_a: ArrayLike,
+    maps_b: ArrayLike,
+    masks: ArrayLike,
+    bootstrap: Bootstrap = DEFAULT_BOOTSTRAP,
+    conventions: Conventions = DEFAULT,
+) -> Comparison:
+    """How much higher a pixel-level metric is for maps a than for maps b of the same images.
+
+    Raises
+    ------
+    MetricError, ConfigError
+        As :func:`pixel_intervals`.
+    """
+    (found,) = compare_pixels(maps_a, {"": [maps_b]}, masks, (metric,), bootstrap, conventions)
+    return found

@@ -131,7 +131,7 @@ def _cflow(images: Images, conventions: Conventions) -> float:
 
 def _anomalib_trapezoid(images: Images, conventions: Conventions) -> float:
     """Straight lines from each threshold's precision to the lowest at the next recall."""
-    ranks = count_images(images, None).ranks
+    ranks = count_images(images, None)
     # Sorting the points by recall puts the last threshold of a recall level, just above the next
     # defect score, before the first; so lines run from the first to the next level's last.
     last_fp = np.append(ranks.fp_above[1:], ranks.n_negative)

@@ -10,16 +10,18 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float, Num
+from jaxtyping import Float
 
+from lakeviz.errors import MetricError
 from lakeviz.metrics.bootstrap import DEFAULT_BOOTSTRAP, Bootstrap
 from lakeviz.metrics.conventions import DEFAULT, Conventions
 from lakeviz.metrics.image import both_classes
-from lakeviz.metrics.image_intervals import ImageDraws
-from lakeviz.metrics.inputs import ArrayLike, is_flat
-from lakeviz.metrics.pixel_intervals import PixelDraws, estimate_all
+from lakeviz.metrics.image_intervals import ImageCounts, ImageResamples
+from lakeviz.metrics.inputs import ArrayLike, is_flat, scored_images
+from lakeviz.metrics.pixel import one_kind
+from lakeviz.metrics.pixel_intervals import CountsPerImage, PixelResamples
 
-Heights = Float[np.ndarray, "draw point"]
+Heights = Float[np.ndarray, "resample point"]
 _N_POINTS = 201
 
 
@@ -31,18 +33,6 @@ class Band:
     low: Float[np.ndarray, " point"]
     high: Float[np.ndarray, " point"]
     bootstrap: Bootstrap
-
-
-@dataclass(frozen=True)
-class _Counts:
-    """Counts of some draws at descending thresholds, and totals of each draw."""
-
-    tp: Num[np.ndarray, "draw threshold"]
-    fp: Num[np.ndarray, "draw threshold"]
-    fp_above: Num[np.ndarray, "draw threshold"]
-    positives: Float[np.ndarray, " draw"]
-    negatives: Float[np.ndarray, " draw"]
-    overlap: Float[np.ndarray, "draw threshold"] | None = None
 
 
 def roc_band(
@@ -61,7 +51,7 @@ def roc_band(
     scores, labels
         Of images, or maps and masks; as for :func:`lakeviz.metrics.roc_curve`.
     bootstrap
-        Draws, level and seed.
+        Resamples, confidence and seed.
     n_points
         Number of rates from 0 to 1.
 
@@ -72,8 +62,8 @@ def roc_band(
     """
     at = np.linspace(0, 1, n_points)
     heights = [
-        _straight(c.fp, c.fp_above, c.negatives, c.tp / c.positives[:, None], at)
-        for c in _resampled(scores, labels, bootstrap, DEFAULT, "auroc")
+        _straight(c, c.tp / c.n_positive[:, None], at)
+        for c in _resampled(scores, labels, bootstrap)
     ]
     return _band(at, heights, bootstrap)
 
@@ -90,9 +80,7 @@ def pr_band(
     the first defect found. Takes and raises what :func:`roc_band` does.
     """
     at = np.linspace(0, 1, n_points)
-    heights = [
-        _steps(c, at) for c in _resampled(scores, labels, bootstrap, DEFAULT, "average_precision")
-    ]
+    heights = [_steps(c, at) for c in _resampled(scores, labels, bootstrap)]
     return _band(at, heights, bootstrap)
 
 
@@ -120,37 +108,33 @@ def pro_band(
         Bad input, no defect pixel, or no other.
     """
     at = np.linspace(0, conventions.aupro_limit, n_points)
-    heights = []
-    for c in _resampled(maps, masks, bootstrap, conventions, "aupro"):
-        assert c.overlap is not None
-        heights.append(_straight(c.fp, c.fp_above, c.negatives, c.overlap, at))
+    resampled = _resampled_pixels(maps, masks, bootstrap, conventions)
+    heights = [_straight(c, c.overlap, at) for c in resampled]
     return _band(at, heights, bootstrap)
 
 
 def _resampled(
-    scores: ArrayLike, labels: ArrayLike, bootstrap: Bootstrap, conventions: Conventions, of: str
-) -> Iterator[_Counts]:
-    """Counts of all draws, some at a time."""
-    if is_flat(scores):
-        checked, anomalous = both_classes(scores, labels)
-        draws = ImageDraws(checked, anomalous, conventions)
-        for _, weights in bootstrap.blocks(anomalous, checked.size):
-            totals = [weights[:, which].sum(1).astype(float) for which in (anomalous, ~anomalous)]
-            yield _Counts(*draws.counts(weights), *totals)
+    scores: ArrayLike, labels: ArrayLike, bootstrap: Bootstrap
+) -> Iterator[ImageResamples | PixelResamples]:
+    """Counts of all resamples, some at a time."""
+    if not is_flat(scores):
+        yield from _resampled_pixels(scores, labels, bootstrap, DEFAULT)
         return
-    images, exact = estimate_all(scores, labels, conventions, (of,))
-    exact.require(of)
-    table = PixelDraws.build(images, exact.conventions)
-    for _, weights in bootstrap.blocks(table.n_defect > 0, table.tp.shape[1]):
-        w = weights.astype(np.float64)
-        yield _Counts(
-            w @ table.tp,
-            w @ table.fp,
-            w @ table.fp_above,
-            w @ table.n_defect,
-            w @ table.n_background,
-            (w @ table.overlap) / (w @ table.n_regions)[:, None],
-        )
+    images = ImageCounts.of(*both_classes(scores, labels))
+    for _, weights in bootstrap.blocks(images.anomalous, images.scores.size):
+        yield images.resampled(weights)
+
+
+def _resampled_pixels(
+    maps: ArrayLike, masks: ArrayLike, bootstrap: Bootstrap, conventions: Conventions
+) -> Iterator[PixelResamples]:
+    images = scored_images(maps, masks)
+    table = CountsPerImage.build(images, conventions)
+    reason = one_kind(table.n_defect.sum(), table.n_background.sum(), len(images))
+    if reason:
+        raise MetricError(reason)
+    for _, weights in bootstrap.blocks(table.anomalous, table.n_thresholds):
+        yield table.resampled(weights)
 
 
 def _band(at: Float[np.ndarray, " point"], heights: list[Heights], bootstrap: Bootstrap) -> Band:
@@ -160,17 +144,16 @@ def _band(at: Float[np.ndarray, " point"], heights: list[Heights], bootstrap: Bo
 
 
 def _straight(
-    fp: Num[np.ndarray, "draw threshold"],
-    fp_above: Num[np.ndarray, "draw threshold"],
-    negatives: Float[np.ndarray, " draw"],
-    height: Float[np.ndarray, "draw threshold"],
+    counts: ImageResamples | PixelResamples,
+    height: Float[np.ndarray, "resample threshold"],
     at: Float[np.ndarray, " point"],
 ) -> Heights:
     """Heights of curves through the points just before and at each threshold, and (1, 1)."""
-    ends = [np.zeros((len(fp), 1)), np.ones((len(fp), 1))]
-    x = np.stack([fp_above, fp], axis=2).reshape(len(fp), -1) / negatives[:, None]
+    n = len(height)
+    ends = [np.zeros((n, 1)), np.ones((n, 1))]
+    x = np.stack([counts.fp_above, counts.fp], axis=2).reshape(n, -1) / counts.n_negative[:, None]
     before = np.concatenate([ends[0], height[:, :-1]], axis=1)
-    y = np.stack([before, height], axis=2).reshape(len(fp), -1)
+    y = np.stack([before, height], axis=2).reshape(n, -1)
     x, y = (np.concatenate([ends[0], values, ends[1]], axis=1) for values in (x, y))
     return np.stack([_height(*curve, at) for curve in zip(x, y)])
 
@@ -188,12 +171,12 @@ def _height(
     return y[last] + share * (y[after] - y[last])
 
 
-def _steps(counts: _Counts, at: Float[np.ndarray, " point"]) -> Heights:
+def _steps(counts: ImageResamples | PixelResamples, at: Float[np.ndarray, " point"]) -> Heights:
     """Precision at the first threshold of each draw that reaches a recall."""
     alarms = counts.tp + counts.fp
     precision = np.divide(counts.tp, alarms, out=np.zeros(alarms.shape), where=alarms > 0)
     made = np.empty((len(alarms), at.size))
-    for row, tp, own, total in zip(made, counts.tp, precision, counts.positives):
+    for row, tp, own, total in zip(made, counts.tp, precision, counts.n_positive):
         # Rounding must not put a recall just beyond the threshold that reaches it.
         wanted = np.maximum(at * total * (1 - 1e-12), 1e-12)
         row[:] = own[np.searchsorted(tp, wanted).clip(max=tp.size - 1)]

@@ -12,7 +12,7 @@ from lakeviz.metrics.conventions import DEFAULT, Conventions
 from lakeviz.metrics.counts import RankCounts, rank_counts
 from lakeviz.metrics.image import both_classes
 from lakeviz.metrics.inputs import ArrayLike, is_flat, scored_images
-from lakeviz.metrics.pixel import with_resolution
+from lakeviz.metrics.pixel import one_kind, with_resolution
 from lakeviz.metrics.pixel_counts import PixelCounts, count_images
 
 
@@ -114,7 +114,7 @@ def pro_curve(
         Bad input, no defect pixel, or no other.
     """
     pixels, conventions = _pixel_counts(maps, masks, conventions, regions=True)
-    x, y, thresholds = _crossings(pixels.ranks, pixels.overlap)
+    x, y, thresholds = _crossings(pixels, pixels.overlap)
     names = ("false-positive rate", "mean per-region overlap")
     return _thinned(Curve(x, y, thresholds, *names, conventions), n_points)
 
@@ -142,7 +142,7 @@ def _counts(scores: ArrayLike, labels: ArrayLike) -> tuple[RankCounts, Conventio
         checked, positive = both_classes(scores, labels)
         return rank_counts(checked[positive], checked[~positive]), DEFAULT
     pixels, conventions = _pixel_counts(scores, labels, DEFAULT, regions=False)
-    return pixels.ranks, conventions
+    return pixels, conventions
 
 
 def _pixel_counts(
@@ -150,9 +150,9 @@ def _pixel_counts(
 ) -> tuple[PixelCounts, Conventions]:
     images = scored_images(maps, masks)
     counts = count_images(images, conventions.connectivity if regions else None)
-    if not counts.ranks.n_positive or not counts.ranks.n_negative:
-        only = "background" if not counts.ranks.n_positive else "defect"
-        raise MetricError(f"all pixels of the {len(images)} images are {only}; need both kinds")
+    reason = one_kind(counts.n_positive, counts.n_negative, len(images))
+    if reason:
+        raise MetricError(reason)
     return counts, with_resolution(conventions, {image.scores.shape for image in images})
 
 

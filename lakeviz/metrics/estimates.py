@@ -1,17 +1,22 @@
-"""Resamples of measurements to differences with intervals, controls, means and p-values.
+"""Numbers with intervals: of one condition, of differences to controls, and of means.
 
-The interval of a difference to a random control answers "by how much does this set differ from *a*
-random set of the same size": every draw resamples the images and takes one member of the control at
-random. So it covers both the choice of images and the choice of the random set, and a set that is
-itself no better than a random one is called different as rarely as the level says.
+Measurements of one bootstrap have the same resamples of the images, so any two can be subtracted
+resample by resample: intervals of differences are always paired.
+
+A control may have several members, such as random sets of neurons. The interval of a difference to
+it answers "by how much does this set differ from *one more* random set of the same size": every
+resample takes one member of the control at random (:func:`difference_to`). It covers the choice of
+the images and that of the random set, so a set that is itself random is called different about as
+rarely as the confidence says. With M members no quantile reaches beyond the outermost member, which
+a further random set exceeds with probability 1 / (M + 1) at either end.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import numpy as np
 from jaxtyping import Float
@@ -21,10 +26,6 @@ from scipy.stats import t as student_t
 from lakeviz.metrics.bootstrap import Bootstrap
 from lakeviz.metrics.measurement import Measurement, Metric
 
-if TYPE_CHECKING:
-    import pandas as pd
-
-
 _MINUS_AND_DASH = {"plain": ("-", "–"), "html": ("−", "—"), "latex": ("$-$", "--")}
 
 
@@ -33,8 +34,12 @@ class Estimate:
     """A number with its interval; ``low`` and ``high`` are NaN where there is none."""
 
     value: float
-    low: float
-    high: float
+    low: float = math.nan
+    high: float = math.nan
+
+    def __neg__(self) -> Estimate:
+        """The same difference, the other way round."""
+        return Estimate(0.0 - self.value, 0.0 - self.high, 0.0 - self.low)
 
     @property
     def verdict(self) -> str:
@@ -63,11 +68,11 @@ class Estimate:
         '+0.50 [-0.25, +0.75]'
         """
         minus, dash = _MINUS_AND_DASH[style]
-        if not math.isfinite(self.value):
+        if math.isnan(self.value):
             return dash
         form = f"{'+' if signed else ''}.{digits}f"
         said = f"{self.value:{form}}"
-        if math.isfinite(self.low) and math.isfinite(self.high):
+        if not math.isnan(self.low + self.high):
             said += f" [{self.low:{form}}, {self.high:{form}}]"
         return said.replace("-", minus)
 
@@ -75,18 +80,20 @@ class Estimate:
         return self.text()
 
 
-NOT_MEASURED = Estimate(np.nan, np.nan, np.nan)
+NOT_MEASURED = Estimate(math.nan)
 
 
-def quantile_interval(draws: Float[np.ndarray, " draw"], level: float) -> tuple[float, float]:
-    """Percentile interval of draws; NaN where a draw is NaN."""
-    tail = (1 - level) / 2
+def quantile_interval(
+    draws: Float[np.ndarray, " resample"], confidence: float
+) -> tuple[float, float]:
+    """Percentile interval of values on resamples; NaN where one is NaN."""
+    tail = (1 - confidence) / 2
     low, high = np.quantile(draws, [tail, 1 - tail])
     return float(low), float(high)
 
 
-def estimate(row: Mapping[str, Any] | pd.Series, name: str = "value") -> Estimate:
-    """Read an estimate from a row of a tidy table; the inverse of :meth:`Estimate.columns`."""
+def estimate(row: Any, name: str = "value") -> Estimate:
+    """Read an estimate from a row (mapping or Series); the inverse of :meth:`Estimate.columns`."""
     low, high = ("low", "high") if name in ("", "value") else (f"{name}_low", f"{name}_high")
     return Estimate(*(float(row[column]) for column in (name or "value", low, high)))
 
@@ -102,43 +109,48 @@ def mean_estimate(members: Sequence[Measurement], metric: Metric, bootstrap: Boo
     So it holds the spread between members as well as that over images: it is the band in which
     another random set would be expected.
     """
-    value = float(np.mean([m.values[metric] for m in members]))
-    return Estimate(
-        value, *quantile_interval(random_member(members, metric, bootstrap), bootstrap.confidence)
-    )
+    draws = random_member(members, metric, bootstrap)
+    return Estimate(_mean(members, metric), *quantile_interval(draws, bootstrap.confidence))
 
 
 def difference(
     one: Measurement, other: Measurement, metric: Metric, bootstrap: Bootstrap
 ) -> Estimate:
     """How much higher ``one`` is than ``other``, paired over images."""
-    gap = one.draws[metric] - other.draws[metric]
-    value = one.values[metric] - other.values[metric]
-    return Estimate(value, *quantile_interval(gap, bootstrap.confidence))
+    return difference_to(one, [other], metric, bootstrap)
 
 
 def difference_to(
-    one: Measurement, members: Sequence[Measurement], metric: Metric, bootstrap: Bootstrap
+    own: Measurement | Sequence[Measurement],
+    members: Sequence[Measurement],
+    metric: Metric,
+    bootstrap: Bootstrap,
 ) -> Estimate:
-    """How much higher ``one`` is than a control with one or more members.
+    """How much higher a condition is than a control.
 
-    The value is the difference to their mean; the interval is paired over images and takes one
-    member at random in each draw (see the module).
+    Both may have several members. The value is the difference of their means; the interval is
+    paired over images and takes one member at random in each resample (see the module).
     """
-    gap = one.draws[metric] - random_member(members, metric, bootstrap)
-    value = one.values[metric] - float(np.mean([m.values[metric] for m in members]))
+    own = [own] if isinstance(own, Measurement) else own
+    value = _mean(own, metric) - _mean(members, metric)
+    gap = difference_draws(own, members, metric, bootstrap)
     return Estimate(value, *quantile_interval(gap, bootstrap.confidence))
 
 
-def n_below(one: Measurement, members: Sequence[Measurement], metric: Metric) -> int:
-    """Number of members that lie strictly below ``one``."""
-    return sum(m.values[metric] < one.values[metric] for m in members)
+def difference_draws(
+    own: Sequence[Measurement],
+    members: Sequence[Measurement],
+    metric: Metric,
+    bootstrap: Bootstrap,
+) -> Float[np.ndarray, " resample"]:
+    """Differences on resamples, of which :func:`difference_to` takes the quantiles."""
+    return random_member(own, metric, bootstrap) - random_member(members, metric, bootstrap)
 
 
 def random_member(
     members: Sequence[Measurement], metric: Metric, bootstrap: Bootstrap
-) -> Float[np.ndarray, " draw"]:
-    """Draws of a control: in each, one of its members, every one (nearly) equally often."""
+) -> Float[np.ndarray, " resample"]:
+    """Values of a group on resamples: of one member in each, all of them equally often."""
     draws = np.stack([m.draws[metric] for m in members])
     if len(members) == 1:
         return draws[0]
@@ -147,6 +159,15 @@ def random_member(
     generator = np.random.default_rng([bootstrap.seed, len(members)])
     picks = generator.permutation(np.arange(draws.shape[1]) % len(members))
     return np.take_along_axis(draws, picks[None], axis=0)[0]
+
+
+def n_below(one: Measurement, members: Sequence[Measurement], metric: Metric) -> int:
+    """Number of members that lie strictly below ``one``."""
+    return sum(m.values[metric] < one.values[metric] for m in members)
+
+
+def _mean(members: Sequence[Measurement], metric: Metric) -> float:
+    return float(np.mean([m.values[metric] for m in members]))
 
 
 def mean_over_categories(values: Float[np.ndarray, " category"], confidence: float) -> Estimate:
@@ -158,7 +179,7 @@ def mean_over_categories(values: Float[np.ndarray, " category"], confidence: flo
     """
     values = np.asarray(values, dtype=np.float64)
     if len(values) < 2:
-        return Estimate(float(values.mean()) if len(values) else np.nan, np.nan, np.nan)
+        return Estimate(float(values.mean())) if len(values) else NOT_MEASURED
     mean, error = float(values.mean()), float(values.std(ddof=1) / np.sqrt(len(values)))
     reach = float(student_t.ppf((1 + confidence) / 2, len(values) - 1)) * error
     return Estimate(mean, mean - reach, mean + reach)

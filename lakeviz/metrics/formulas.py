@@ -1,56 +1,81 @@
 """The formulas: from counts at descending thresholds to one number.
 
-Every function takes counts whose last axis is the threshold, with any axes before it (bootstrap
-draws), and totals of the shape of those axes. ``Counts`` may be weighted, hence real-valued.
+Counts are of all images, or of resamples of them, which adds a leading axis; they may be weighted,
+hence real-valued.
 """
 
 from __future__ import annotations
+
+from typing import Protocol
 
 import numpy as np
 from jaxtyping import Float, Int, Num
 
 from lakeviz.metrics.conventions import PrecisionRule
 
-Counts = Num[np.ndarray, "*draw threshold"]
-Totals = Num[np.ndarray, "*draw"] | float
-Values = Float[np.ndarray, "*draw"]
+Values = Float[np.ndarray, "*resample"]
 
 
-def auroc(tp: Counts, fp: Counts, fp_above: Counts, positives: Totals, negatives: Totals) -> Values:
+class Counts(Protocol):
+    """True and false positives at each distinct score of a positive, from the highest down."""
+
+    @property
+    def tp(self) -> Num[np.ndarray, "*resample threshold"]:
+        """Positives that score at least the threshold."""
+        ...
+
+    @property
+    def fp(self) -> Num[np.ndarray, "*resample threshold"]:
+        """Negatives that score at least the threshold."""
+        ...
+
+    @property
+    def fp_above(self) -> Num[np.ndarray, "*resample threshold"]:
+        """Negatives that score more than the threshold; ``fp - fp_above`` tie with it."""
+        ...
+
+    @property
+    def n_positive(self) -> Num[np.ndarray, "*resample"] | float:
+        """All positives."""
+        ...
+
+    @property
+    def n_negative(self) -> Num[np.ndarray, "*resample"] | float:
+        """All negatives."""
+        ...
+
+
+def auroc(counts: Counts) -> Values:
     """Area under the ROC curve: P(defect > normal) + P(tie) / 2 (Mann-Whitney U / PN)."""
-    lost = _steps(tp) * (fp.astype(np.float64) + fp_above)
-    pairs = 2.0 * np.asarray(positives, dtype=np.float64) * negatives
+    lost = _steps(counts.tp) * (counts.fp.astype(np.float64) + counts.fp_above)
+    pairs = 2.0 * np.asarray(counts.n_positive, dtype=np.float64) * counts.n_negative
     return 1.0 - lost.sum(axis=-1) / pairs
 
 
-def average_precision(
-    tp: Counts, fp: Counts, fp_above: Counts, positives: Totals, rule: PrecisionRule = "step"
-) -> Values:
+def average_precision(counts: Counts, rule: PrecisionRule = "step") -> Values:
     """Average precision: the precision at each threshold, weighted by the recall it adds.
 
     ``"step"`` is scikit-learn's ``average_precision_score``. ``"trapezoid"`` takes the mean of the
     precision before and after each step, as ``auc(recall, precision)`` does; the curve starts at
     recall 0 with precision 1 when the highest score is a defect's.
     """
+    tp, fp = counts.tp, counts.fp
     height = _ratio(tp, tp + fp, 0.0)
     if rule == "trapezoid":
         before = tp - _steps(tp)
-        height = (height + _ratio(before, before + fp_above, 1.0)) / 2
-    return (_steps(tp) * height).sum(axis=-1) / np.asarray(positives, dtype=np.float64)
+        height = (height + _ratio(before, before + counts.fp_above, 1.0)) / 2
+    return (_steps(tp) * height).sum(axis=-1) / np.asarray(counts.n_positive, dtype=np.float64)
 
 
-def f1_max(tp: Counts, fp: Counts, positives: Totals) -> tuple[Values, Int[np.ndarray, "*draw"]]:
+def f1_max(counts: Counts) -> tuple[Values, Int[np.ndarray, "*resample"]]:
     """Best F1 over all thresholds, 2 tp / (P + tp + fp), and the index of the highest such."""
-    f1 = 2.0 * tp / (np.asarray(positives, dtype=np.float64)[..., None] + tp + fp)
+    total = np.asarray(counts.n_positive, dtype=np.float64)[..., None]
+    f1 = 2.0 * counts.tp / (total + counts.tp + counts.fp)
     return f1.max(axis=-1), f1.argmax(axis=-1)
 
 
 def aupro(
-    overlap: Float[np.ndarray, "*draw threshold"],
-    fp: Counts,
-    fp_above: Counts,
-    negatives: Totals,
-    limit: float,
+    counts: Counts, overlap: Float[np.ndarray, "*resample threshold"], limit: float
 ) -> Values:
     """Area under the PRO curve for false-positive rates up to ``limit``, divided by ``limit``.
 
@@ -58,8 +83,8 @@ def aupro(
     overlap that a threshold adds is spread evenly over the false-positive rates between those of
     the normal pixels above it and those reaching it, and counts for the rates that follow.
     """
-    total = np.asarray(negatives, dtype=np.float64)[..., None]
-    low, high = fp_above / total, fp / total
+    total = np.asarray(counts.n_negative, dtype=np.float64)[..., None]
+    low, high = counts.fp_above / total, counts.fp / total
     middle = limit - (low + high) / 2
     cut = _ratio(np.square(limit - low), 2 * (high - low), 0.0)
     room = np.where(high <= limit, middle, np.where(low >= limit, 0.0, cut))
@@ -76,7 +101,7 @@ def log_share(rate: Float[np.ndarray, "*any"], bounds: tuple[float, float]) -> n
     return np.log(high / np.clip(rate, low, high)) / np.log(high / low)
 
 
-def _steps(counts: Counts) -> Counts:
+def _steps(counts: np.ndarray) -> np.ndarray:
     return np.diff(counts, axis=-1, prepend=0)
 
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 import numpy as np
 
 from lakeviz.errors import MetricError
-from lakeviz.metrics import formulas as areas
+from lakeviz.metrics import formulas
 from lakeviz.metrics.conventions import DEFAULT, Conventions
-from lakeviz.metrics.counts import RankCounts, rank_counts
+from lakeviz.metrics.counts import rank_counts
 from lakeviz.metrics.inputs import ArrayLike, labelled_scores
+from lakeviz.metrics.registry import get_metric
 from lakeviz.metrics.results import IMAGE_METRICS, F1Max, ImageMetrics
 
 
@@ -39,13 +40,14 @@ def image_metrics(
     checked, positive = labelled_scores(scores, labels)
     n_anomalous = int(np.count_nonzero(positive))
     reason = one_class(n_anomalous, positive.size)
-    if reason:
-        values = (np.nan,) * 4
-    else:
+    values = dict.fromkeys((*IMAGE_METRICS, "f1_threshold"), float("nan"))
+    if not reason:
         counts = rank_counts(checked[positive], checked[~positive])
-        values = rank_metrics(counts, conventions)
+        for name in IMAGE_METRICS:
+            values[name] = float(get_metric("image", name).evaluator("image", conventions)(counts))
+        values["f1_threshold"] = float(counts.thresholds[formulas.f1_max(counts)[1]])
     return ImageMetrics(
-        *values,
+        **values,
         n_images=positive.size,
         n_anomalous=n_anomalous,
         conventions=conventions,
@@ -73,18 +75,6 @@ def f1_max(scores: ArrayLike, labels: ArrayLike) -> F1Max:
     """Best F1 over all thresholds. Raises MetricError for a single class."""
     result = image_metrics(scores, labels)
     return F1Max(result.require("f1_max"), result.f1_threshold)
-
-
-def rank_metrics(counts: RankCounts, conventions: Conventions) -> tuple[float, float, float, float]:
-    """AUROC, average precision, F1-max and its threshold from counts."""
-    tp, fp, fp_above, total = counts.tp, counts.fp, counts.fp_above, counts.n_positive
-    best, at = areas.f1_max(tp, fp, total)
-    return (
-        float(areas.auroc(tp, fp, fp_above, total, counts.n_negative)),
-        float(areas.average_precision(tp, fp, fp_above, total, conventions.ap_rule)),
-        float(best),
-        float(counts.thresholds[at]),
-    )
 
 
 def one_class(n_anomalous: int, n_images: int) -> str | None:

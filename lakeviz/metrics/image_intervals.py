@@ -1,60 +1,144 @@
-"""Bootstrap intervals of image-level metrics, all draws at once."""
+"""Bootstrap intervals of image-level metrics, all resamples at once."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import partial
+from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from lakeviz.metrics import formulas as areas
-from lakeviz.metrics.bootstrap import DEFAULT_BOOTSTRAP, Bootstrap, Interval, PairedDifference
+from lakeviz.metrics.bootstrap import DEFAULT_BOOTSTRAP, Bootstrap, Weights
 from lakeviz.metrics.conventions import DEFAULT, Conventions
-from lakeviz.metrics.counts import rank_counts
-from lakeviz.metrics.image import both_classes, image_metrics
+from lakeviz.metrics.counts import RankCounts, rank_counts
+from lakeviz.metrics.estimates import Estimate, estimate_of
+from lakeviz.metrics.image import both_classes
 from lakeviz.metrics.inputs import ArrayLike
-from lakeviz.metrics.results import IMAGE_METRICS, check_metrics
+from lakeviz.metrics.measurement import Measurement
+from lakeviz.metrics.registry import get_metric
+from lakeviz.metrics.results import IMAGE_METRICS
 
-ImageCounts = Int[np.ndarray, "draw threshold"]
+_Counts = Int[np.ndarray, "resample threshold"]
 
 
-class ImageDraws:
-    """Metrics of resampled image scores: the order is fixed, only the weights change."""
+@dataclass(frozen=True)
+class ImageCounts(RankCounts):
+    """Counts of image scores, and what resampling needs: the order is fixed, weights change.
 
-    def __init__(
-        self,
-        scores: Float[np.ndarray, " image"],
-        anomalous: Bool[np.ndarray, " image"],
-        conventions: Conventions,
-    ) -> None:
+    Attributes
+    ----------
+    scores, anomalous
+        Of the images.
+    positives, negatives
+        Anomalous and normal images, from the highest score down.
+    """
+
+    scores: Float[np.ndarray, " image"]
+    anomalous: Bool[np.ndarray, " image"]
+    positives: Int[np.ndarray, " positive"]
+    negatives: Int[np.ndarray, " negative"]
+
+    @classmethod
+    def of(
+        cls, scores: Float[np.ndarray, " image"], anomalous: Bool[np.ndarray, " image"]
+    ) -> ImageCounts:
+        """Rank the images."""
         descending = np.argsort(scores)[::-1]
-        self._positives = descending[anomalous[descending]]
-        self._negatives = descending[~anomalous[descending]]
-        self._counts = rank_counts(scores[anomalous], scores[~anomalous])
-        self._conventions = conventions
+        return cls(
+            **vars(rank_counts(scores[anomalous], scores[~anomalous])),
+            scores=scores,
+            anomalous=anomalous,
+            positives=descending[anomalous[descending]],
+            negatives=descending[~anomalous[descending]],
+        )
 
-    def evaluate(
-        self, metric: str, weights: Int[np.ndarray, "draw image"]
-    ) -> Float[np.ndarray, " draw"]:
-        """Value of a metric in each draw."""
-        tp, fp, fp_above = self.counts(weights)
-        total = float(self._counts.n_positive)
-        if metric == "f1_max":
-            return areas.f1_max(tp, fp, np.full(len(tp), total))[0]
-        if metric == "auroc":
-            return areas.auroc(tp, fp, fp_above, total, float(self._counts.n_negative))
-        return areas.average_precision(tp, fp, fp_above, total, self._conventions.ap_rule)
+    @property
+    def weights(self) -> Weights:
+        """Each image once."""
+        return np.ones((1, self.scores.size), dtype=np.int64)
 
-    def counts(
-        self, weights: Int[np.ndarray, "draw image"]
-    ) -> tuple[ImageCounts, ImageCounts, ImageCounts]:
-        """True positives, false positives, and false positives above, at descending thresholds."""
-        counts = self._counts
-        positives = _from_the_top(weights[:, self._positives])
-        negatives = _from_the_top(weights[:, self._negatives])
-        # The n highest positives of the sample weigh, in a draw, what stands at n in the sums.
-        return positives[:, counts.tp], negatives[:, counts.fp], negatives[:, counts.fp_above]
+    def resampled(self, weights: Weights) -> ImageResamples:
+        """Counts in resamples."""
+        return ImageResamples(self, weights)
+
+
+class ImageResamples:
+    """Counts of resampled image scores, made when a formula asks for them.
+
+    Attributes
+    ----------
+    scores, anomalous
+        Of the images.
+    weights
+        How often each was drawn.
+    """
+
+    def __init__(self, images: ImageCounts, weights: Weights) -> None:
+        self.scores, self.anomalous, self.weights = images.scores, images.anomalous, weights
+        self._images = images
+
+    @cached_property
+    def tp(self) -> _Counts:
+        """True positives at descending thresholds."""
+        # The n highest positives of the sample weigh, in a resample, what stands at n in the sums.
+        return _from_the_top(self.weights[:, self._images.positives])[:, self._images.tp]
+
+    @cached_property
+    def fp(self) -> _Counts:
+        """False positives."""
+        return self._negatives[:, self._images.fp]
+
+    @cached_property
+    def fp_above(self) -> _Counts:
+        """False positives above the threshold."""
+        return self._negatives[:, self._images.fp_above]
+
+    @cached_property
+    def _negatives(self) -> Int[np.ndarray, "resample images_plus_1"]:
+        return _from_the_top(self.weights[:, self._images.negatives])
+
+    @property
+    def n_positive(self) -> Float[np.ndarray, " resample"]:
+        """Anomalous images."""
+        return self.weights[:, self.anomalous].sum(axis=1).astype(float)
+
+    @property
+    def n_negative(self) -> Float[np.ndarray, " resample"]:
+        """Normal images."""
+        return self.weights[:, ~self.anomalous].sum(axis=1).astype(float)
+
+
+def measure_images(
+    scores: ArrayLike,
+    labels: ArrayLike,
+    metrics: Sequence[str] = IMAGE_METRICS,
+    bootstrap: Bootstrap = DEFAULT_BOOTSTRAP,
+    conventions: Conventions = DEFAULT,
+) -> Measurement:
+    """Image-level metrics, exact and on resamples of the images.
+
+    Parameters
+    ----------
+    scores, labels
+        As for :func:`image_metrics`.
+    metrics
+        Names of registered image metrics.
+
+    Raises
+    ------
+    MetricError
+        As :func:`image_metrics`, and when only one class is present.
+    ConfigError
+        Unknown metric.
+    """
+    evaluators = [get_metric("image", name).evaluator("image", conventions) for name in metrics]
+    images = ImageCounts.of(*both_classes(scores, labels))
+    draws = bootstrap.draw(evaluators, images.anomalous, images.scores.size, images.resampled)
+    return Measurement(
+        {("image", m): np.asarray(e(images)).item() for m, e in zip(metrics, evaluators)},
+        {("image", m): row for m, row in zip(metrics, draws)},
+    )
 
 
 def image_intervals(
@@ -63,55 +147,17 @@ def image_intervals(
     metrics: Sequence[str] = IMAGE_METRICS,
     bootstrap: Bootstrap = DEFAULT_BOOTSTRAP,
     conventions: Conventions = DEFAULT,
-) -> dict[str, Interval]:
-    """Bootstrap intervals of image-level metrics.
+) -> dict[str, Estimate]:
+    """Image-level metrics with bootstrap intervals over images.
 
-    Raises
-    ------
-    MetricError
-        As :func:`image_metrics`, and when only one class is present.
-    ConfigError
-        Unknown metric.
+    Takes and raises what :func:`measure_images` does.
     """
-    check_metrics(metrics, IMAGE_METRICS)
-    checked, anomalous = both_classes(scores, labels)
-    estimates = image_metrics(checked, anomalous, conventions)
-    draws = ImageDraws(checked, anomalous, conventions)
-    values = bootstrap.draw([partial(draws.evaluate, m) for m in metrics], anomalous, checked.size)
-    return {
-        metric: bootstrap.interval(estimates.require(metric), row, checked.size, conventions)
-        for metric, row in zip(metrics, values)
-    }
+    measured = measure_images(scores, labels, metrics, bootstrap, conventions)
+    return {name: estimate_of(measured, ("image", name), bootstrap) for name in metrics}
 
 
-def paired_difference(
-    metric: str,
-    scores_a: ArrayLike,
-    scores_b: ArrayLike,
-    labels: ArrayLike,
-    bootstrap: Bootstrap = DEFAULT_BOOTSTRAP,
-    conventions: Conventions = DEFAULT,
-) -> PairedDifference:
-    """Difference of an image-level metric between two sets of scores of the same images.
-
-    Raises
-    ------
-    MetricError
-        As :func:`image_metrics`, and when only one class is present.
-    ConfigError
-        Unknown metric.
-    """
-    check_metrics((metric,), IMAGE_METRICS)
-    pairs = [both_classes(scores, labels) for scores in (scores_a, scores_b)]
-    estimates = [image_metrics(*pair, conventions).require(metric) for pair in pairs]
-    evaluators = [partial(ImageDraws(*pair, conventions).evaluate, metric) for pair in pairs]
-    anomalous = pairs[0][1]
-    values = bootstrap.draw(evaluators, anomalous, anomalous.size)
-    return bootstrap.paired(
-        metric, (estimates[0], estimates[1]), values, anomalous.size, conventions
-    )
-
-
-def _from_the_top(weights: Int[np.ndarray, "draw image"]) -> Int[np.ndarray, "draw images_plus_1"]:
+def _from_the_top(
+    weights: Int[np.ndarray, "resample image"],
+) -> Int[np.ndarray, "resample images_plus_1"]:
     """Cumulative weights of the first 0, 1, 2, ... images."""
     return np.pad(np.cumsum(weights, axis=1), ((0, 0), (1, 0)))

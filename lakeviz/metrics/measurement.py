@@ -29,13 +29,17 @@ class Measurement:
     ----------
     values : mapping of metric to float
         Exact, on all images.
-    draws : mapping of metric to float array [draw]
+    draws : mapping of metric to float array [resample]
         On each resample of the images. Equal positions are equal images in every measurement of
-        one evaluator, so that any two can be subtracted draw by draw.
+        one bootstrap, so that any two can be subtracted resample by resample.
     """
 
     values: Mapping[Metric, float]
-    draws: Mapping[Metric, Float[np.ndarray, " draw"]] = field(repr=False)
+    draws: Mapping[Metric, Float[np.ndarray, " resample"]] = field(repr=False)
+
+    def __or__(self, other: Measurement) -> Measurement:
+        """Both together."""
+        return Measurement({**self.values, **other.values}, {**self.draws, **other.draws})
 
 
 def metric_columns(metrics: Sequence[Metric]) -> Iterator[tuple[Metric, dict[str, str]]]:

@@ -7,11 +7,11 @@ from dataclasses import replace
 
 import numpy as np
 
-from lakeviz.metrics import formulas as areas
+from lakeviz.metrics import formulas
 from lakeviz.metrics.conventions import DEFAULT, Conventions
-from lakeviz.metrics.image import rank_metrics
 from lakeviz.metrics.inputs import ArrayLike, scored_images
 from lakeviz.metrics.pixel_counts import PixelCounts, count_images
+from lakeviz.metrics.registry import get_metric
 from lakeviz.metrics.results import PIXEL_METRICS, Aupimo, F1Max, PixelMetrics, check_metrics
 
 
@@ -50,7 +50,7 @@ def pixel_metrics(
     images = scored_images(maps, masks)
     counts = count_images(images, conventions.connectivity if "aupro" in metrics else None)
     shapes = {image.scores.shape for image in images}
-    return summarise(counts, len(images), with_resolution(conventions, shapes), metrics)
+    return summarise(counts, with_resolution(conventions, shapes), metrics)
 
 
 def pixel_auroc(maps: ArrayLike, masks: ArrayLike) -> float:
@@ -102,69 +102,67 @@ def aupimo(maps: ArrayLike, masks: ArrayLike, conventions: Conventions = DEFAULT
 
 
 def summarise(
-    counts: PixelCounts, n_images: int, conventions: Conventions, metrics: Sequence[str]
+    counts: PixelCounts, conventions: Conventions, metrics: Sequence[str]
 ) -> PixelMetrics:
     """Turn counts into metrics, or into NaN and a reason each."""
-    reasons = _reasons(counts, n_images, conventions, metrics)
-    ranks, defects = counts.ranks, counts.defects
+    reasons = {
+        name: "it was not asked for" for name in PIXEL_METRICS if name not in metrics
+    } | undefined(counts, conventions, metrics)
     values = dict.fromkeys([*PIXEL_METRICS, "f1_threshold"], float("nan"))
-    per_image = np.full(n_images, np.nan)
-    if ranks.n_positive and ranks.n_negative:
-        names = ("auroc", "average_precision", "f1_max", "f1_threshold")
-        values |= zip(names, rank_metrics(ranks, conventions))
-    if "aupro" not in reasons:
-        fp, fp_above, limit = ranks.fp, ranks.fp_above, conventions.aupro_limit
-        area = areas.aupro(counts.overlap, fp, fp_above, ranks.n_negative, limit)
-        values["aupro"] = float(area)
+    values |= exact_values(counts, conventions, [m for m in PIXEL_METRICS if m not in reasons])
+    if "f1_max" not in reasons:
+        values["f1_threshold"] = float(counts.thresholds[formulas.f1_max(counts)[1]])
+    per_image = np.full(counts.n_images, np.nan)
     if "aupimo" not in reasons:
-        per_image = _aupimo_per_image(counts, n_images, conventions)
-        values["aupimo"] = float(np.nanmean(per_image))
-    values |= dict.fromkeys(reasons, float("nan"))  # some come for free without being asked for
-    if "f1_max" in reasons:
-        values["f1_threshold"] = float("nan")
+        per_image = counts.aupimo_per_image(conventions.aupimo_bounds)
     return PixelMetrics(
         **values,
         aupimo_per_image=per_image,
-        n_images=n_images,
-        n_anomalous=int(np.count_nonzero(np.bincount(defects.image))),
-        n_pixels=ranks.n_positive + ranks.n_negative,
-        n_defect_pixels=ranks.n_positive,
-        n_regions=defects.n_regions,
+        n_images=counts.n_images,
+        n_anomalous=int(np.count_nonzero(np.bincount(counts.defects.image))),
+        n_pixels=counts.n_positive + counts.n_negative,
+        n_defect_pixels=counts.n_positive,
+        n_regions=counts.defects.n_regions,
         conventions=conventions,
         reasons=reasons,
     )
 
 
-def _aupimo_per_image(counts: PixelCounts, n_images: int, conventions: Conventions) -> np.ndarray:
-    assert counts.normal_rate is not None
-    share = areas.log_share(counts.normal_rate[::-1], conventions.aupimo_bounds)
-    image = counts.defects.image
-    total = np.bincount(image, weights=counts.grouping.spread(share), minlength=n_images)
-    size = np.bincount(image, minlength=n_images)
-    per_image = np.full(n_images, np.nan)
-    return np.divide(total, size, out=per_image, where=size > 0)
+def exact_values(
+    counts: PixelCounts, conventions: Conventions, metrics: Sequence[str]
+) -> dict[str, float]:
+    """Values of metrics that are defined for these counts."""
+    return {
+        name: float(get_metric("pixel", name).evaluator("pixel", conventions)(counts))
+        for name in metrics
+    }
 
 
-def _reasons(
-    counts: PixelCounts, n_images: int, conventions: Conventions, metrics: Sequence[str]
+def undefined(
+    counts: PixelCounts, conventions: Conventions, metrics: Sequence[str]
 ) -> dict[str, str]:
-    reasons = {name: "it was not asked for" for name in PIXEL_METRICS if name not in metrics}
-    if not counts.ranks.n_positive:
-        reason = f"no mask of the {n_images} images has a defect pixel"
-        return dict.fromkeys(metrics, reason) | reasons
-    if not counts.ranks.n_negative:
-        reason = f"every pixel of the {n_images} images is a defect pixel"
-        return dict.fromkeys(metrics, reason) | reasons
-    if "aupimo" in metrics:
-        needed = 1 / conventions.aupimo_bounds[1]
-        if counts.normal_rate is None:
-            reasons["aupimo"] = "no normal image, whose false-positive rate it is measured by"
-        elif counts.n_normal_pixels < needed:
-            reasons["aupimo"] = (
-                f"{counts.n_normal_pixels} normal pixels cannot resolve a false-positive rate of "
-                f"{conventions.aupimo_bounds[1]:g}; at least {needed:.0f} are needed"
-            )
-    return reasons
+    """Say why metrics are undefined for these counts; those that are defined are left out."""
+    reason = one_kind(counts.n_positive, counts.n_negative, counts.n_images)
+    if reason:
+        return dict.fromkeys(metrics, reason)
+    needed = 1 / conventions.aupimo_bounds[1]
+    if "aupimo" not in metrics or (
+        counts.normal_rate is not None and counts.n_normal_pixels >= needed
+    ):
+        return {}
+    if counts.normal_rate is None:
+        return {"aupimo": "no normal image, whose false-positive rate it is measured by"}
+    return {
+        "aupimo": f"{counts.n_normal_pixels} normal pixels cannot resolve a false-positive rate of "
+        f"{conventions.aupimo_bounds[1]:g}; at least {needed:.0f} are needed"
+    }
+
+
+def one_kind(n_defect: float, n_background: float, n_images: int) -> str | None:
+    """Say which kind of pixels is missing, or None when there are both."""
+    if not n_defect:
+        return f"no mask of the {n_images} images has a defect pixel"
+    return None if n_background else f"every pixel of the {n_images} images is a defect pixel"
 
 
 def with_resolution(conventions: Conventions, shapes: set[tuple[int, ...]]) -> Conventions:

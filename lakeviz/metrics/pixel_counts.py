@@ -14,6 +14,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from lakeviz.metrics.counts import RankCounts, Reached, Thresholds, concatenate, count_reached
+from lakeviz.metrics.formulas import log_share
 from lakeviz.metrics.inputs import ScoredImage
 from lakeviz.metrics.regions import region_labels
 
@@ -93,13 +94,15 @@ class DefectPixels:
 
 
 @dataclass(frozen=True)
-class PixelCounts:
-    """Everything the pixel metrics need; threshold axes descend.
+class PixelCounts(RankCounts):
+    """Counts of pixels at each distinct score of a defect pixel, and what AUPRO and AUPIMO need.
 
     Attributes
     ----------
-    ranks
-        True and false positives at each distinct score of a defect pixel.
+    n_images
+        Number of images.
+    defects, grouping
+        The defect pixels, and their distinct scores.
     overlap
         Mean over regions of the share of the region at or above each threshold.
     normal_rate
@@ -109,12 +112,26 @@ class PixelCounts:
         Pixels of normal images.
     """
 
+    n_images: int
     defects: DefectPixels
     grouping: Thresholds
-    ranks: RankCounts
     overlap: Float[np.ndarray, " threshold"]
     normal_rate: Float[np.ndarray, " threshold"] | None
     n_normal_pixels: int
+
+    def aupimo_per_image(self, bounds: tuple[float, float]) -> Float[np.ndarray, " image"]:
+        """AUPIMO of each anomalous image; NaN for normal images."""
+        assert self.normal_rate is not None
+        share = log_share(self.normal_rate[::-1], bounds)
+        image = self.defects.image
+        total = np.bincount(image, weights=self.grouping.spread(share), minlength=self.n_images)
+        size = np.bincount(image, minlength=self.n_images)
+        per_image = np.full(self.n_images, np.nan)
+        return np.divide(total, size, out=per_image, where=size > 0)
+
+    def aupimo(self, bounds: tuple[float, float]) -> np.floating:
+        """Mean of :meth:`aupimo_per_image` over the anomalous images."""
+        return np.nanmean(self.aupimo_per_image(bounds))
 
 
 def pool_of(image: ScoredImage) -> Pool:
@@ -147,11 +164,15 @@ def count_images(images: Sequence[ScoredImage], connectivity: int | None) -> Pix
         for part in _split(members, n_pixels)
     ]
     normal_images = {pool: len(part) for pool, part in pools.items() if pool != ANOMALOUS}
-    return count_chunks(DefectPixels.collect(images, connectivity), chunks, normal_images)
+    defects = DefectPixels.collect(images, connectivity)
+    return count_chunks(defects, chunks, normal_images, len(images))
 
 
 def count_chunks(
-    defects: DefectPixels, chunks: Sequence[Chunk], normal_images: Mapping[Pool, int]
+    defects: DefectPixels,
+    chunks: Sequence[Chunk],
+    normal_images: Mapping[Pool, int],
+    n_images: int,
 ) -> PixelCounts:
     """Count against chunks of background; those not sorted yet are sorted in place.
 
@@ -181,12 +202,13 @@ def count_chunks(
         overlap = np.cumsum(grouping.sums(defects.share)[::-1])
         overlap /= overlap[-1]
     return PixelCounts(
-        defects,
-        grouping,
-        RankCounts.build(grouping, total, n_negative),
-        overlap,
-        None if rate is None else rate[::-1],
-        sum(size * n for size, n in normal_images.items()),
+        **vars(RankCounts.build(grouping, total, n_negative)),
+        n_images=n_images,
+        defects=defects,
+        grouping=grouping,
+        overlap=overlap,
+        normal_rate=None if rate is None else rate[::-1],
+        n_normal_pixels=sum(size * n for size, n in normal_images.items()),
     )
 
 

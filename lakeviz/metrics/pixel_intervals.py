@@ -4,26 +4,31 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 
-from lakeviz.metrics import formulas as areas
-from lakeviz.metrics.bootstrap import DEFAULT_BOOTSTRAP, Bootstrap, Interval, PairedDifference
+from lakeviz.errors import MetricError
+from lakeviz.metrics.bootstrap import DEFAULT_BOOTSTRAP, Bootstrap, Weights
 from lakeviz.metrics.conventions import DEFAULT, Conventions
 from lakeviz.metrics.counts import Reached, Thresholds, count_reached
+from lakeviz.metrics.estimates import Estimate, estimate_of
+from lakeviz.metrics.formulas import log_share
 from lakeviz.metrics.inputs import ArrayLike, ScoredImage, scored_images
-from lakeviz.metrics.pixel import summarise, with_resolution
+from lakeviz.metrics.measurement import Measurement
+from lakeviz.metrics.pixel import exact_values, undefined, with_resolution
 from lakeviz.metrics.pixel_counts import DefectPixels, count_images, sorted_background
-from lakeviz.metrics.results import PIXEL_METRICS, PixelMetrics, check_metrics
+from lakeviz.metrics.registry import get_metric
+from lakeviz.metrics.results import PIXEL_METRICS
 
-PerImage = Float[np.ndarray, "image threshold"]
+_PerImage = Float[np.ndarray, "image threshold"]
+_Resampled = Float[np.ndarray, "resample threshold"]
 
 
 @dataclass(frozen=True)
-class PixelDraws:
-    """Counts per image, of which every resample is a weighted sum; threshold axes descend.
+class CountsPerImage:
+    """Counts of each image, of which every resample is a weighted sum; threshold axes descend.
 
     Attributes
     ----------
@@ -35,17 +40,16 @@ class PixelDraws:
         Totals of each image.
     """
 
-    tp: PerImage
-    fp: PerImage
-    fp_above: PerImage
-    overlap: PerImage
+    tp: _PerImage
+    fp: _PerImage
+    fp_above: _PerImage
+    overlap: _PerImage
     n_defect: Float[np.ndarray, " image"]
     n_background: Float[np.ndarray, " image"]
     n_regions: Float[np.ndarray, " image"]
-    conventions: Conventions
 
     @classmethod
-    def build(cls, images: Sequence[ScoredImage], conventions: Conventions) -> PixelDraws:
+    def build(cls, images: Sequence[ScoredImage], conventions: Conventions) -> CountsPerImage:
         """Count at the thresholds of the grid, image by image."""
         n = len(images)
         defects = DefectPixels.collect(images, conventions.connectivity)
@@ -70,57 +74,94 @@ class PixelDraws:
         tp, fp, fp_above, overlap = (
             np.ascontiguousarray(table[:, ::-1]) for table in (tp, fp, fp_above, overlap)
         )
-        return cls(tp, fp, fp_above, overlap, n_defect, n_background, n_regions, conventions)
+        return cls(tp, fp, fp_above, overlap, n_defect, n_background, n_regions)
 
-    def evaluate(
-        self, metric: str, weights: Int[np.ndarray, "draw image"]
-    ) -> Float[np.ndarray, " draw"]:
-        """Value of a metric in each draw."""
-        w = weights.astype(np.float64)
-        positives, negatives = w @ self.n_defect, w @ self.n_background
-        if metric == "aupimo":
-            return self._aupimo(w)
-        fp = w @ self.fp
-        if metric == "f1_max":
-            return areas.f1_max(w @ self.tp, fp, positives)[0]
-        fp_above = w @ self.fp_above
-        if metric == "auroc":
-            return areas.auroc(w @ self.tp, fp, fp_above, positives, negatives)
-        if metric == "average_precision":
-            rule = self.conventions.ap_rule
-            return areas.average_precision(w @ self.tp, fp, fp_above, positives, rule)
-        overlap = (w @ self.overlap) / (w @ self.n_regions)[:, None]
-        return areas.aupro(overlap, fp, fp_above, negatives, self.conventions.aupro_limit)
+    @property
+    def anomalous(self) -> Bool[np.ndarray, " image"]:
+        """Which images have defect pixels."""
+        return self.n_defect > 0
 
-    def _aupimo(self, w: Float[np.ndarray, "draw image"]) -> Float[np.ndarray, " draw"]:
-        normal = self.n_defect == 0
-        recall = self.tp[~normal] / self.n_defect[~normal, None]
-        rate = self.fp[normal] / self.n_background[normal, None]
+    @property
+    def n_thresholds(self) -> int:
+        """Size of the grid."""
+        return self.tp.shape[1]
+
+    def resampled(self, weights: Weights) -> PixelResamples:
+        """Counts in resamples."""
+        return PixelResamples(self, weights.astype(np.float64))
+
+
+class PixelResamples:
+    """Counts of the pixels of resampled images, made when a formula asks for them."""
+
+    def __init__(
+        self, images: CountsPerImage, weights: Float[np.ndarray, "resample image"]
+    ) -> None:
+        self._images, self.weights = images, weights
+
+    @cached_property
+    def tp(self) -> _Resampled:
+        """True positives at descending thresholds."""
+        return self.weights @ self._images.tp
+
+    @cached_property
+    def fp(self) -> _Resampled:
+        """False positives."""
+        return self.weights @ self._images.fp
+
+    @cached_property
+    def fp_above(self) -> _Resampled:
+        """False positives above the threshold."""
+        return self.weights @ self._images.fp_above
+
+    @property
+    def n_positive(self) -> Float[np.ndarray, " resample"]:
+        """Defect pixels."""
+        return self.weights @ self._images.n_defect
+
+    @property
+    def n_negative(self) -> Float[np.ndarray, " resample"]:
+        """Other pixels."""
+        return self.weights @ self._images.n_background
+
+    @cached_property
+    def overlap(self) -> _Resampled:
+        """Mean over regions of the share of the region at or above the threshold."""
+        n_regions = self.weights @ self._images.n_regions
+        return (self.weights @ self._images.overlap) / n_regions[:, None]
+
+    def aupimo(self, bounds: tuple[float, float]) -> Float[np.ndarray, " resample"]:
+        """Mean AUPIMO of the anomalous images."""
+        w, images = self.weights, self._images
+        normal = ~images.anomalous
+        recall = images.tp[~normal] / images.n_defect[~normal, None]
+        rate = images.fp[normal] / images.n_background[normal, None]
         rate = (w[:, normal] @ rate) / w[:, normal].sum(axis=1, keepdims=True)
         gained = w[:, ~normal] @ np.diff(recall, axis=1, prepend=0)
-        share = areas.log_share(rate, self.conventions.aupimo_bounds)
+        share = log_share(rate, bounds)
         return (gained * share).sum(axis=1) / w[:, ~normal].sum(axis=1)
 
 
-def pixel_intervals(
+def measure_pixels(
     maps: ArrayLike,
     masks: ArrayLike,
     metrics: Sequence[str] | None = None,
     bootstrap: Bootstrap = DEFAULT_BOOTSTRAP,
     conventions: Conventions = DEFAULT,
-) -> dict[str, Interval]:
-    """Bootstrap intervals, over images, of pixel-level metrics.
+) -> Measurement:
+    """Pixel-level metrics, exact and on resamples of the images.
 
     Parameters
     ----------
     maps, masks
         As for :func:`pixel_metrics`; they must fit in memory.
     metrics
-        Which; None for every one that is defined for this set.
+        Names of registered pixel metrics; None for every one of :data:`PIXEL_METRICS` that is
+        defined for this set.
     bootstrap
-        Draws, level and seed.
+        Resamples, confidence and seed.
     conventions
-        ``interval_grid`` bounds the thresholds that the draws look at.
+        ``interval_grid`` bounds the thresholds of the resamples.
 
     Raises
     ------
@@ -129,62 +170,44 @@ def pixel_intervals(
     ConfigError
         Unknown metric.
     """
-    check_metrics(metrics or PIXEL_METRICS)
-    images, estimates = estimate_all(maps, masks, conventions)
-    names = metrics or [name for name in PIXEL_METRICS if name not in estimates.reasons]
-    exact = {name: estimates.require(name) for name in names}
-    if not exact:
-        return {}
-    table = PixelDraws.build(images, estimates.conventions)
-    evaluators = [partial(table.evaluate, name) for name in exact]
-    values = bootstrap.draw(evaluators, table.n_defect > 0, table.tp.shape[1])
-    return {
-        name: bootstrap.interval(estimate, row, len(images), estimates.conventions)
-        for (name, estimate), row in zip(exact.items(), values)
-    }
-
-
-def paired_pixel_difference(
-    metric: str,
-    maps_a: ArrayLike,
-    maps_b: ArrayLike,
-    masks: ArrayLike,
-    bootstrap: Bootstrap = DEFAULT_BOOTSTRAP,
-    conventions: Conventions = DEFAULT,
-) -> PairedDifference:
-    """Difference of a pixel-level metric between two sets of maps of the same images.
-
-    Raises
-    ------
-    MetricError
-        As :func:`pixel_metrics`, and when the metric is undefined.
-    ConfigError
-        Unknown metric.
-    """
-    check_metrics((metric,))
-    both = [estimate_all(maps, masks, conventions) for maps in (maps_a, maps_b)]
-    estimates = [result.require(metric) for _, result in both]
-    tables = [PixelDraws.build(images, result.conventions) for images, result in both]
-    width = max(table.tp.shape[1] for table in tables)
-    values = bootstrap.draw(
-        [partial(table.evaluate, metric) for table in tables], tables[0].n_defect > 0, width
-    )
-    return bootstrap.paired(
-        metric, (estimates[0], estimates[1]), values, len(both[0][0]), both[0][1].conventions
-    )
-
-
-def estimate_all(
-    maps: ArrayLike,
-    masks: ArrayLike,
-    conventions: Conventions,
-    metrics: Sequence[str] = PIXEL_METRICS,
-) -> tuple[list[ScoredImage], PixelMetrics]:
-    """Exact values of pixel metrics, and the checked images they are of."""
+    found = {name: get_metric("pixel", name) for name in metrics or PIXEL_METRICS}
     images = scored_images(maps, masks)
     conventions = with_resolution(conventions, {image.scores.shape for image in images})
     counts = count_images(images, conventions.connectivity)
-    return images, summarise(counts, len(images), conventions, metrics)
+    reasons = undefined(counts, conventions, list(found))
+    if metrics is not None and reasons:
+        name = next(iter(reasons))
+        raise MetricError(f"{name} is undefined: {reasons[name]}")
+    names = [name for name in found if name not in reasons]
+    if not names:
+        return Measurement({}, {})
+    exact = exact_values(counts, conventions, names)
+    table = CountsPerImage.build(images, conventions)
+    draws = bootstrap.draw(
+        [found[name].evaluator("pixel", conventions) for name in names],
+        table.anomalous,
+        table.n_thresholds,
+        table.resampled,
+    )
+    return Measurement(
+        {("pixel", name): value for name, value in exact.items()},
+        {("pixel", name): row for name, row in zip(names, draws)},
+    )
+
+
+def pixel_intervals(
+    maps: ArrayLike,
+    masks: ArrayLike,
+    metrics: Sequence[str] | None = None,
+    bootstrap: Bootstrap = DEFAULT_BOOTSTRAP,
+    conventions: Conventions = DEFAULT,
+) -> dict[str, Estimate]:
+    """Pixel-level metrics with bootstrap intervals over images.
+
+    Takes and raises what :func:`measure_pixels` does.
+    """
+    measured = measure_pixels(maps, masks, metrics, bootstrap, conventions)
+    return {m[1]: estimate_of(measured, m, bootstrap) for m in measured.values}
 
 
 def _grid(grouping: Thresholds, size: int) -> Int[np.ndarray, " threshold"]:

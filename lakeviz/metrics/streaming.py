@@ -113,9 +113,11 @@ class PixelScorer:
             Chunk(pool, np.load(path, mmap_mode="r"), is_sorted=True) for pool, path in self._files
         ]
         defects = DefectPixels.join(self._defects)
-        counts = count_chunks(defects, stored + self._buffered_chunks(), self._normal_images)
+        counts = count_chunks(
+            defects, stored + self._buffered_chunks(), self._normal_images, self._n_images
+        )
         conventions = with_resolution(self._conventions, self._shapes)
-        return summarise(counts, self._n_images, conventions, self._metrics)
+        return summarise(counts, conventions, self._metrics)
 
     def close(self) -> None:
         """Delete the temporary files and drop what was gathered."""

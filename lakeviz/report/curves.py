@@ -19,10 +19,10 @@ def measured(
     row = where(metrics, level=level, metric=name, part=part)
     if row.empty:
         return math.nan, math.nan, math.nan, math.nan
-    value, low, high, interval_level = (
-        float(numbers(row, column)[0]) for column in ("value", "low", "high", "interval_level")
+    value, low, high, confidence = (
+        float(numbers(row, column)[0]) for column in ("value", "low", "high", "confidence")
     )
-    return value, low, high, interval_level
+    return value, low, high, confidence
 
 
 def image_runs(scores: pd.DataFrame, metrics: pd.DataFrame, name: str) -> dict[str, Scored]:

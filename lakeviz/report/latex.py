@@ -193,7 +193,7 @@ def _caption(content: Content, rows: list[Row], bold: str) -> str:
 def _of_intervals(content: Content, rows: list[Row]) -> str:
     """Say what the brackets hold, and what means are over."""
     tables = content.runs.values()
-    levels = sorted({100 * float(v) for t in tables for v in t["interval_level"] if v == v})
+    levels = sorted({100 * float(v) for t in tables for v in t["confidence"] if v == v})
     images = f"{' or '.join(f'{v:g}' for v in levels) or '95'} % bootstrap interval over images"
     over = "Student's 95 % interval over categories"
     shared = {metric: len(content.shared(metric)) for metric in content.metrics}

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from lakeviz.errors import MetricError
-from lakeviz.metrics.cohens_d import CohensDDraws, cohens_d
+from lakeviz.metrics.cohens_d import cohens_d, weighted_cohens_d
 
 
 def cohen(scores, labels):
@@ -38,12 +38,12 @@ def test_a_weighted_draw_is_the_repeated_sample():
     labels = np.array([0, 0, 0, 1, 1, 1])
     scores = generator.random(6)
     weights = np.array([[2, 0, 1, 1, 2, 0]])
-    found = CohensDDraws(scores, labels.astype(bool)).evaluate(weights)
+    found = weighted_cohens_d(scores, labels.astype(bool), weights)
     rows = np.repeat(np.arange(6), weights[0])
     assert found[0] == pytest.approx(cohen(scores[rows], labels[rows]))
 
 
-def test_equal_scores_have_no_margin_and_perfect_ones_are_infinite():
+def test_equal_scores_have_no_difference_and_perfect_ones_an_infinite_one():
     assert cohens_d(np.full(4, 0.7, dtype=np.float32), [0, 0, 1, 1]) == 0.0
     assert cohens_d([0.0, 0.0, 1.0, 1.0], [0, 0, 1, 1]) == np.inf
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -12,6 +14,7 @@ from lakeviz.metrics import (
     auroc,
     compare_images,
     compare_pixels,
+    image_intervals,
     paired_difference,
     paired_pixel_difference,
 )
@@ -42,8 +45,8 @@ def test_one_member_is_the_paired_difference(images):
     labels, scores, others = images
     (found,) = compare_images(scores, {"other": others[:1]}, labels, ("auroc",), FEW)
     pair = paired_difference("auroc", scores, others[0], labels, FEW)
-    assert found.value == auroc(scores, labels)
-    assert found.members == (auroc(others[0], labels),)
+    assert found.value.value == auroc(scores, labels)
+    assert found.control_values == (auroc(others[0], labels),)
     assert found.difference == pair.difference
     assert found.share_above_zero == pair.share_above_zero
 
@@ -52,8 +55,32 @@ def test_one_member_is_the_paired_pixel_difference(pixels):
     masks, maps, others = pixels
     (found,) = compare_pixels(maps, {"other": others[:1]}, masks, ("aupro",), FEW)
     pair = paired_pixel_difference("aupro", maps, others[0], masks, FEW)
-    assert found.value == aupro(maps, masks)
+    assert found.value.value == aupro(maps, masks)
     assert found.difference == pair.difference
+
+
+def test_the_columns_of_a_table(images):
+    """``low`` and ``high`` belong to the value; a range is called min and max."""
+    labels, scores, others = images
+    (found,) = compare_images(scores, {"other": others}, labels, ("auroc",), FEW)
+    own = image_intervals(scores, labels, ("auroc",), FEW)["auroc"]
+    each = [auroc(o, labels) for o in others]
+    assert found.columns() == {
+        "control": "other",
+        "level": "image",
+        "metric": "auroc",
+        "value": own.value,
+        "low": own.low,
+        "high": own.high,
+        "control_mean": np.mean(each),
+        "control_min": min(each),
+        "control_max": max(each),
+        "n_members": 3,
+        "difference": own.value - np.mean(each),
+        "difference_low": found.difference.low,
+        "difference_high": found.difference.high,
+        "share_above_zero": found.share_above_zero,
+    }
 
 
 def test_several_members_are_averaged(images):
@@ -61,10 +88,10 @@ def test_several_members_are_averaged(images):
     found = compare_images(scores, {"a": others, "b": others[1:2]}, labels, ("auroc",), FEW)
     assert [c.control for c in found] == ["a", "b"]
     each = [auroc(o, labels) for o in others]
-    assert found[0].members == tuple(each)
+    assert found[0].control_values == tuple(each)
     assert found[0].control_mean == pytest.approx(np.mean(each), abs=1e-15)
-    assert found[0].difference.estimate == pytest.approx(auroc(scores, labels) - np.mean(each))
-    assert found[1].members == (each[1],)
+    assert found[0].difference.value == pytest.approx(auroc(scores, labels) - np.mean(each))
+    assert found[1].control_values == (each[1],)
 
 
 def test_the_interval_holds_the_variation_between_members():
@@ -79,11 +106,11 @@ def test_the_interval_holds_the_variation_between_members():
         scores, {"same": same, "mixed": mixed}, labels, ("auroc",), bootstrap
     )
     assert (narrow.difference.low, narrow.difference.high) == (0, 0)
-    value = auroc(scores, labels)
-    # The mean of 4 draws with replacement from {0, 2 value - 1}: 5 equally spaced values whose
-    # binomial tails at 2.5 % lie at the ends (each has probability 1/16).
-    assert wide.difference.low == pytest.approx(0, abs=0.02)
-    assert wide.difference.high == pytest.approx(2 * value - 1, abs=0.02)
+    # One member at random: half of the resamples are compared with equal scores, which gives 0, the
+    # other half with mirrored ones, which gives 2 AUROC - 1; 5 % of these are the highest 2.5 %.
+    highest = image_intervals(scores, labels, ("auroc",), replace(bootstrap, confidence=0.9))
+    assert wide.difference.low == 0
+    assert wide.difference.high == pytest.approx(2 * highest["auroc"].high - 1, abs=0.005)
 
 
 def test_no_difference_is_found_where_there_is_none():

@@ -78,7 +78,7 @@ def _metrics(made: Made) -> pd.DataFrame:
                         "value": value,
                         "low": value - 0.05,
                         "high": value + 0.05,
-                        "interval_level": 0.95,
+                        "confidence": 0.95,
                         "threshold": 2.0 if name == "f1_max" else np.nan,
                         "n_images": len(made.labels),
                         "n_anomalous": sum(made.labels),

@@ -27,7 +27,7 @@ def frame(values: dict[str, float], half: float = 0.01, metric: str = "auroc") -
                 "value": value,
                 "low": value - half,
                 "high": value + half,
-                "interval_level": 0.95,
+                "confidence": 0.95,
                 "n_images": 10 + 5 * number,
                 "reason": "" if np.isfinite(value) else "only one class",
             }

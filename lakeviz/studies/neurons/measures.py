@@ -10,9 +10,10 @@ import numpy as np
 from jaxtyping import Float, Int
 from scipy.stats import rankdata
 
-from lakeviz.metrics import Bootstrap, Conventions
+from lakeviz.metrics import Bootstrap, formulas
+from lakeviz.metrics.bootstrap import Weights
 from lakeviz.metrics.estimates import Estimate, quantile_interval
-from lakeviz.metrics.image_intervals import ImageDraws
+from lakeviz.metrics.image_intervals import ImageCounts
 from lakeviz.metrics.measurement import Measurement
 from lakeviz.studies.neurons.patch_statistics import Drawn, PatchSample
 
@@ -113,9 +114,12 @@ def image_aurocs(
     n1, n0 = int(anomalous.sum()), int((~anomalous).sum())
     ranks = rankdata(scores, axis=1)[:, anomalous].sum(axis=1)
     values = (ranks - n1 * (n1 + 1) / 2) / (n1 * n0)
-    drawn = [ImageDraws(own, anomalous, Conventions()) for own in scores]
-    evaluators = [partial(d.evaluate, "auroc") for d in drawn]
+    evaluators = [partial(_auroc_on, ImageCounts.of(own, anomalous)) for own in scores]
     return NeuronMeasures(values, bootstrap.draw(evaluators, anomalous, labels.size))
+
+
+def _auroc_on(images: ImageCounts, weights: Weights) -> Float[np.ndarray, " resample"]:
+    return formulas.auroc(images.resampled(weights))
 
 
 def rank_correlation(
