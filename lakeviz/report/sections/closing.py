@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from lakeviz.metrics.bootstrap import Bootstrap
+from lakeviz.plots.captions import joined
 from lakeviz.plots.difference_plot import metric_title
 from lakeviz.plots.template import counted
 from lakeviz.report.page_model import Group, Page, Section
@@ -162,7 +163,7 @@ def _of_one(rows: list[tuple[str, pd.DataFrame]]) -> str:
         low, high = numbers(table, "low")[0], numbers(table, "high")[0]
         verdict = "better than" if low > 0 else "worse than" if high < 0 else "undecided against"
         verdicts[verdict].append(selector_name(control))
-    return "; ".join(f"{verdict} {_joined(names)}" for verdict, names in verdicts.items() if names)
+    return "; ".join(f"{verdict} {joined(names)}" for verdict, names in verdicts.items() if names)
 
 
 def _of_many(rows: list[tuple[str, pd.DataFrame]]) -> str:
@@ -220,10 +221,6 @@ def _fewest(evaluation: Any) -> int:
 
 def _listed(names: list[str], most: int = 6) -> str:
     return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
-
-
-def _joined(names: list[str]) -> str:
-    return " and ".join([", ".join(names[:-1]), names[-1]]) if len(names) > 1 else names[0]
 
 
 def _model_name(model: Mapping[str, Any]) -> str:
