@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import pandas as pd
 
 from lakeviz.errors import ConfigError
@@ -18,6 +20,11 @@ def tested(table: pd.DataFrame) -> str:
     """Write "87 test images", or "23 to 117 test images" where ``n_images`` differs."""
     n = span(table, "n_images")
     return f"{n} test image" + "s" * (n != "1")
+
+
+def joined(names: Sequence[str]) -> str:
+    """Write "a", "a and b", "a, b and c"."""
+    return " and ".join([", ".join(names[:-1]), names[-1]]) if len(names) > 1 else names[0]
 
 
 def span(table: pd.DataFrame, column: str) -> str:

@@ -2,6 +2,6 @@
 
 import lakeviz.lake.selectors  # noqa: F401  (registers the names of selectors)
 from lakeviz.report.build import SECTIONS, write_report
-from lakeviz.report.page_model import Run, Section
+from lakeviz.report.page_model import Page, Section
 
-__all__ = ["SECTIONS", "Run", "Section", "write_report"]
+__all__ = ["SECTIONS", "Page", "Section", "write_report"]

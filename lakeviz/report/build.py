@@ -19,7 +19,7 @@ from lakeviz import __version__
 from lakeviz.errors import DataError
 from lakeviz.files import write_text
 from lakeviz.plots.html import theme_templates
-from lakeviz.report.page_model import Run, Section, SectionMaker
+from lakeviz.report.page_model import Page, Section, SectionMaker
 from lakeviz.report.sections.categories import categories
 from lakeviz.report.sections.closing import closing, dataset_name, facts, provenance
 from lakeviz.report.sections.controls import controls
@@ -82,25 +82,24 @@ def write_report(
     """
     if not evaluations:
         raise DataError("a report needs at least one evaluation")
-    run = Run(list(evaluations), manifest, list(studies))
-    made = [section for make in sections for section in make(run)]
-    page = _render(run, made)
+    page = Page(list(evaluations), manifest, list(studies))
+    text = _render(page, [section for make in sections for section in make(page)])
     path = Path(path)
-    write_text(path, page)
+    write_text(path, text)
     _log.info("report: %s (%.1f MB)", path, path.stat().st_size / 1e6)
     return path
 
 
-def _render(run: Run, sections: list[Section]) -> str:
+def _render(page: Page, sections: list[Section]) -> str:
     script, plotly = _asset("report.js"), get_plotlyjs()
-    only = run.evaluations[0].category if len(run.evaluations) == 1 else ""
+    only = page.evaluations[0].category if len(page.evaluations) == 1 else ""
     return (
         _environment()
         .get_template("page.html")
         .render(
-            title=f"LAKE on {only or dataset_name(run)}",
-            run=run,
-            facts=facts(run),
+            title=f"LAKE on {only or dataset_name(page)}",
+            page=page,
+            facts=facts(page),
             sections=sections,
             version=__version__,
             style=Markup(_asset("report.css")),

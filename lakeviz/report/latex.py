@@ -5,22 +5,27 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Literal
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Literal
 
+import numpy as np
 import pandas as pd
 
 from lakeviz.errors import ConfigError, DataError, nearest
+from lakeviz.metrics.estimates import NOT_MEASURED, Estimate, estimate, mean_over_categories
+from lakeviz.plots.captions import joined
 from lakeviz.plots.difference_plot import metric_title
+from lakeviz.plots.overview import DEFAULT_METRICS
 from lakeviz.plots.template import counted
-from lakeviz.report.metric_rows import Content, Metric, Row, category_rows, marked, mean_rows
-from lakeviz.tables import where
+from lakeviz.tables import records, where
 
 if TYPE_CHECKING:
     from lakeviz.lake.evaluation import Evaluation
 
-DEFAULT_METRICS = (("image", "auroc"), ("pixel", "auroc"), ("pixel", "aupro"))
 PARTS = {"lake": "LAKE", "visual": "the visual branch", "text": "the text branch"}
 
+Metric = tuple[str, str]
 Metrics = pd.DataFrame | Sequence["Evaluation"]
 
 _SPECIAL = {
@@ -43,8 +48,8 @@ def latex_text(text: object) -> str:
     >>> print(latex_text("50 % of a_b"))
     50 \% of a\_b
     """
-    joined = " ".join(str(text).split())
-    return _SPECIALS.sub(lambda found: _SPECIAL[found.group()], joined)
+    cleaned = " ".join(str(text).split())
+    return _SPECIALS.sub(lambda found: _SPECIAL[found.group()], cleaned)
 
 
 def metrics_table(
@@ -61,10 +66,9 @@ def metrics_table(
     """Write metrics as a LaTeX table; it needs the package ``booktabs``.
 
     Where several runs are compared, the best value of each column is bold among the runs of one
-    category (or of the means), with every other value that is printed alike;
-    where all are alike none is. A dagger says that
-    its interval also overlaps none of the others'. Intervals that overlap do not say that two runs
-    are equal: a paired difference decides that, see :mod:`lakeviz.metrics.comparison`.
+    category (or of the means), with every other value that is printed alike; where all are alike
+    none is. A dagger says that its interval also overlaps none of the others'. Intervals that
+    overlap do not say that two runs are equal: a paired difference decides that.
 
     Parameters
     ----------
@@ -97,28 +101,121 @@ def metrics_table(
         Nothing is given, or a metric is in no run.
     """
     _check(by, bold, digits, label)
-    runs = {name: _table(one, part) for name, one in _named(given).items()}
-    for metric in metrics:
-        _check_measured(runs, metric, part)
-    categories = list(dict.fromkeys(c for table in runs.values() for c in table["category"]))
-    content = Content(runs, categories, tuple(metrics), part)
-    rows = category_rows(content) if by == "category" else []
-    if len(categories) > 1 or not rows:
-        rows += mean_rows(content)
+    named = given if isinstance(given, Mapping) else {"": given}
+    if not named or any(len(one) == 0 for one in named.values()):
+        raise DataError("a table of metrics needs at least one evaluation of every run")
+    content = _Content({name: _table(one, part) for name, one in named.items()}, metrics, part)
+    rows = content.category_rows() if by == "category" else []
+    if len(content.categories) > 1 or not rows:
+        rows += content.mean_rows()
     if content.several and bold != "none":
-        rows = marked(rows, bold, digits)
+        rows = _marked(rows, bold, digits)
     said = caption or _caption(content, rows, bold)
     return _write(content, rows, by, said, label, digits)
 
 
-# --- reading ---
+# --- what the table holds ---
 
 
-def _named(given: Metrics | Mapping[str, Metrics]) -> Mapping[str, Metrics]:
-    named = given if isinstance(given, Mapping) else {"": given}
-    if not named or any(len(one) == 0 for one in named.values()):
-        raise DataError("a table of metrics needs at least one evaluation of every run")
-    return named
+@dataclass(frozen=True)
+class _Cell:
+    """A value with its interval, whether it is the best, and whether clearly so."""
+
+    estimate: Estimate
+    best: bool = False
+    apart: bool = False
+
+    def text(self, digits: int) -> str:
+        value, _, ends = self.estimate.text(digits, style="latex").partition(" ")
+        said = f"\\textbf{{{value}}}" if self.best else value
+        said += r"$^{\dagger}$" if self.apart else ""
+        return said + (f" {{\\scriptsize {ends}}}" if ends else "")
+
+
+@dataclass(frozen=True)
+class _Row:
+    """One line of the table; rows of one group are compared with each other."""
+
+    group: str
+    run: str
+    cells: list[_Cell]
+    is_mean: bool = False
+
+    @property
+    def key(self) -> tuple[bool, str]:
+        """What rows of one group share; a category may be called "mean"."""
+        return self.is_mean, self.group
+
+
+@dataclass(frozen=True)
+class _Content:
+    """Tables of one part by run, and which metrics of them are shown."""
+
+    runs: Mapping[str, pd.DataFrame]
+    metrics: Sequence[Metric]
+    part: str
+
+    def __post_init__(self) -> None:
+        known = {":".join(metric) for _, _, metric in self.found}
+        for wanted in map(":".join, self.metrics):
+            if wanted not in known:
+                raise DataError(
+                    f"{wanted} of {self.part!r} is in no run; there are "
+                    f"{', '.join(sorted(known))}{nearest(wanted, known)}"
+                )
+
+    @cached_property
+    def found(self) -> dict[tuple[str, str, Metric], dict[Any, Any]]:
+        """Rows of the tables by run, category and metric."""
+        return {
+            (run, row["category"], (row["level"], row["metric"])): row
+            for run, table in self.runs.items()
+            for row in records(table)
+        }
+
+    @cached_property
+    def categories(self) -> list[str]:
+        """All categories, in the order of the tables."""
+        return list(dict.fromkeys(category for _, category, _ in self.found))
+
+    @property
+    def several(self) -> bool:
+        """Whether runs are compared."""
+        return len(self.runs) > 1
+
+    def estimate(self, run: str, category: str, metric: Metric) -> Estimate:
+        """One value; not a number where it was not measured."""
+        row = self.found.get((run, category, metric))
+        return NOT_MEASURED if row is None else estimate(row)
+
+    def shared(self, metric: Metric) -> list[str]:
+        """Categories that every run has a value for."""
+        return [
+            category
+            for category in self.categories
+            if all(math.isfinite(self.estimate(run, category, metric).value) for run in self.runs)
+        ]
+
+    def category_rows(self) -> list[_Row]:
+        """One row per category and run."""
+        return [
+            _Row(name, run, [_Cell(self.estimate(run, name, metric)) for metric in self.metrics])
+            for name in self.categories
+            for run in self.runs
+        ]
+
+    def mean_rows(self) -> list[_Row]:
+        """One row per run: means over the categories that every run has a value for."""
+        return [
+            _Row("mean", run, [_Cell(self._mean(run, metric)) for metric in self.metrics], True)
+            for run in self.runs
+        ]
+
+    def _mean(self, run: str, metric: Metric) -> Estimate:
+        found = [self.estimate(run, category, metric) for category in self.shared(metric)]
+        if len(found) == 1:  # its own interval, over images
+            return found[0]
+        return mean_over_categories(np.array([one.value for one in found]), 0.95)
 
 
 def _table(given: Metrics, part: str) -> pd.DataFrame:
@@ -128,8 +225,7 @@ def _table(given: Metrics, part: str) -> pd.DataFrame:
     found = where(given, part=part)
     if found.empty:
         raise DataError(f"no metric of {part!r} was measured; there are {sorted(set(given.part))}")
-    keys = ["category", "level", "metric"]
-    if found.duplicated(keys).any():
+    if found.duplicated(["category", "level", "metric"]).any():
         raise DataError("a category is there twice; give several runs as a mapping by name")
     return found
 
@@ -147,33 +243,51 @@ def _check(by: str, bold: str, digits: int, label: str) -> None:
         raise ConfigError(f"the label {label!r} holds more than letters, digits and : . _ / -")
 
 
-def _check_measured(runs: Mapping[str, pd.DataFrame], metric: Metric, part: str) -> None:
-    known = {
-        f"{level}:{name}"
-        for table in runs.values()
-        for level, name in zip(table["level"], table["metric"], strict=True)
-    }
-    wanted = ":".join(metric)
-    if wanted not in known:
-        raise DataError(
-            f"{wanted} of {part!r} is in no run; there are {', '.join(sorted(known))}"
-            f"{nearest(wanted, known)}"
-        )
+def _marked(rows: list[_Row], bold: str, digits: int) -> list[_Row]:
+    """Mark the best of each column, among the rows of one group, unless all are printed alike."""
+    marked = []
+    for key in dict.fromkeys(row.key for row in rows):
+        own = [row for row in rows if row.key == key]
+        columns = [_mark(list(column), bold, digits) for column in zip(*(r.cells for r in own))]
+        marked += [replace(r, cells=list(c)) for r, c in zip(own, zip(*columns), strict=True)]
+    return marked
+
+
+def _mark(column: list[_Cell], bold: str, digits: int) -> list[_Cell]:
+    sign = 1 if bold == "max" else -1
+    values = [sign * round(cell.estimate.value, digits) for cell in column]
+    measured = [value for value in values if math.isfinite(value)]
+    if len(set(measured)) < 2:
+        return column
+    best = [value == max(measured) for value in values]
+    alone = sum(best) == 1
+    return [
+        replace(cell, best=is_best, apart=is_best and alone and _is_apart(cell, column))
+        for cell, is_best in zip(column, best, strict=True)
+    ]
+
+
+def _is_apart(cell: _Cell, column: list[_Cell]) -> bool:
+    """Whether an interval overlaps none of the others; unknown intervals count as overlapping."""
+    own, others = cell.estimate, [other.estimate for other in column if other is not cell]
+    return all(
+        own.low > other.high or own.high < other.low
+        for other in others
+        if math.isfinite(other.value)
+    )
 
 
 # --- writing ---
 
 
-def _caption(content: Content, rows: list[Row], bold: str) -> str:
-    counts = sorted({int(n) for table in content.runs.values() for n in table["n_images"]})
-    span = " to ".join(f"{n:,}" for n in dict.fromkeys((counts[0], counts[-1])))
-    names = [metric_title(*metric) for metric in content.metrics]
-    listed = f"{', '.join(names[:-1])} and {names[-1]}" if len(names) > 1 else names[0]
+def _caption(content: _Content, rows: list[_Row], bold: str) -> str:
+    counts = [int(n) for table in content.runs.values() for n in table["n_images"]]
+    span = " to ".join(f"{n:,}" for n in dict.fromkeys((min(counts), max(counts))))
+    listed = joined([metric_title(*metric) for metric in content.metrics])
     n = len(content.categories)
-    of = PARTS.get(content.part, content.part)
     said = [
-        f"{listed[0].upper()}{listed[1:]} of {of} on {counted(n, 'category', 'categories')} "
-        f"({span} test images{' each' if n > 1 else ''}).",
+        f"{listed[0].upper()}{listed[1:]} of {PARTS.get(content.part, content.part)} on "
+        f"{counted(n, 'category', 'categories')} ({span} test images{' each' if n > 1 else ''}).",
         _of_intervals(content, rows),
     ]
     if content.several and bold != "none":
@@ -190,7 +304,7 @@ def _caption(content: Content, rows: list[Row], bold: str) -> str:
     return " ".join(said)
 
 
-def _of_intervals(content: Content, rows: list[Row]) -> str:
+def _of_intervals(content: _Content, rows: list[_Row]) -> str:
     """Say what the brackets hold, and what means are over."""
     tables = content.runs.values()
     levels = sorted({100 * float(v) for t in tables for v in t["confidence"] if v == v})
@@ -215,33 +329,31 @@ def _of_intervals(content: Content, rows: list[Row]) -> str:
     return text
 
 
-def _absences(content: Content) -> list[str]:
+def _absences(content: _Content) -> list[str]:
     """Reasons why values are missing, each once."""
-    reasons = []
-    for run in content.runs:
-        for category in content.categories:
-            for metric in content.metrics:
-                row = content.row(run, category, metric)
-                if row is None or not math.isfinite(float(row["value"])):
-                    reason = "" if row is None else row["reason"]
-                    reasons.append(reason or "not measured")
-    return list(dict.fromkeys(reasons))
+    rows = [
+        content.found.get((run, category, metric), {"value": math.nan})
+        for run in content.runs
+        for category in content.categories
+        for metric in content.metrics
+    ]
+    missing = [row for row in rows if not math.isfinite(float(row["value"]))]
+    return list(dict.fromkeys(row.get("reason") or "not measured" for row in missing))
 
 
 def _write(
-    content: Content, rows: list[Row], by: str, caption: str, label: str, digits: int
+    content: _Content, rows: list[_Row], by: str, caption: str, label: str, digits: int
 ) -> str:
     heads = ([] if by == "run" else ["category"]) + (["run"] if content.several else [])
     heads = heads or [""]
     titles = [*heads, *(metric_title(*metric) for metric in content.metrics)]
-    columns = "l" * len(heads) + "r" * len(content.metrics)
     lines = [
         r"% needs \usepackage{booktabs}",
         r"\begin{table}",
         r"\centering",
         rf"\caption{{{latex_text(caption)}}}",
         rf"\label{{{label}}}",
-        rf"\begin{{tabular}}{{{columns}}}",
+        rf"\begin{{tabular}}{{{'l' * len(heads)}{'r' * len(content.metrics)}}}",
         r"\toprule",
         _line([latex_text(title) for title in titles]),
     ]

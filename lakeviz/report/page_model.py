@@ -25,8 +25,8 @@ class Group:
 
 
 @dataclass(frozen=True)
-class Run:
-    """A run as the report reads it: evaluations, one per category, and its manifest.
+class Page:
+    """What a page shows: the evaluations of a run, one per category, its manifest and studies.
 
     Parameters
     ----------
@@ -116,5 +116,5 @@ class Section:
     group: str = ""
 
 
-SectionMaker = Callable[[Run], list[Section]]
+SectionMaker = Callable[[Page], list[Section]]
 """Makes the sections of one kind; none where the run has nothing of it."""

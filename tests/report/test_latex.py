@@ -110,9 +110,10 @@ def test_runs_are_compared_on_the_categories_they_share():
     text = metrics_table(runs, AUROC, by="run")
     rows = body(text)
     # Over hard and odd alone; with easy, the run that has it would win by that alone.
+    # Student's of two: 12.706 x 0.1 / 2 on either side.
     assert rows == [
-        ["full", "0.550"],
-        ["part", r"\textbf{0.650}"],
+        ["full", r"0.550 {\scriptsize [$-$0.085, 1.185]}"],
+        ["part", r"\textbf{0.650} {\scriptsize [0.015, 1.285]}"],
     ]
     assert "with a value in every run: 2 for image AUROC" in text
     assert "A dash: only one class." in text

@@ -25,7 +25,7 @@ from lakeviz.plots.distributions import f1_max_threshold
 from lakeviz.plots.html import EmbeddedFigure, embed, without_figure
 from lakeviz.report.curves import image_runs, measured
 from lakeviz.report.numbers import Footnotes, metric
-from lakeviz.report.page_model import Run, Section
+from lakeviz.report.page_model import Page, Section
 from lakeviz.report.pictures import colour_bar, frame, strips
 from lakeviz.report.sections import controls as control_section
 from lakeviz.tables import numbers, where
@@ -46,19 +46,19 @@ _HEADLINE = (
 )
 
 
-def categories(run: Run) -> list[Section]:
+def categories(page: Page) -> list[Section]:
     """Make the section of every category, group after group."""
     made = []
-    for group in run.groups:
+    for group in page.groups:
         heading = f"Categories: {group.name}" if group.name else "Categories"
         for evaluation in group.evaluations:
-            context = _context(run, evaluation)
-            anchor = run.anchor(evaluation)
+            context = _context(page, evaluation)
+            anchor = page.anchor(evaluation)
             made.append(Section(anchor, evaluation.category, "category.html", context, heading))
     return made
 
 
-def _context(run: Run, evaluation: Evaluation) -> dict[str, Any]:
+def _context(page: Page, evaluation: Evaluation) -> dict[str, Any]:
     notes = Footnotes()
     threshold = f1_max_threshold(evaluation.metrics)
     colours = colour_range(evaluation.maps.patch, evaluation.dataset.labels)
@@ -79,13 +79,13 @@ def _context(run: Run, evaluation: Evaluation) -> dict[str, Any]:
         "colours": colours,
         "ticks": [(100 * t, f"{colours.score(t):.{digits}f}") for t in TICKS],
         "gradient": colour_bar(),
-        "figures": list(_figures(run, evaluation, threshold)),
+        "figures": list(_figures(page, evaluation, threshold)),
         "neurons": _neurons(evaluation),
         "notes": _notes(evaluation),
     }
 
 
-def _figures(run: Run, evaluation: Evaluation, threshold: float) -> Iterable[EmbeddedFigure]:
+def _figures(page: Page, evaluation: Evaluation, threshold: float) -> Iterable[EmbeddedFigure]:
     yield _drawn("Image scores", lambda: score_figure(evaluation.scores, threshold=threshold))
     yield _drawn(
         "Variance spectrum",
@@ -104,8 +104,8 @@ def _figures(run: Run, evaluation: Evaluation, threshold: float) -> Iterable[Emb
         lambda: pr_figure(images_ap, bootstrap=bootstrap, title="Precision and recall of images"),
     )
     yield from _pixel_figures(evaluation, bootstrap)
-    if len(run.evaluations) > 1:
-        yield from control_section.figures(evaluation.controls, run.confidence)
+    if len(page.evaluations) > 1:
+        yield from control_section.figures(evaluation.controls, page.confidence)
 
 
 def _drawn(title: str, draw: Any) -> EmbeddedFigure:
@@ -134,8 +134,8 @@ def _pixel_figures(evaluation: Evaluation, bootstrap: Bootstrap) -> Iterable[Emb
         ("Per-region overlap", "aupro", pro_figure),
     )
     for title, name, draw in drawn:
-        run = {"LAKE": Scored(maps, masks, *measured(evaluation.metrics, "pixel", name))}
-        yield _drawn(title, partial(draw, run, bootstrap=bootstrap, title=title))
+        curve = {"LAKE": Scored(maps, masks, *measured(evaluation.metrics, "pixel", name))}
+        yield _drawn(title, partial(draw, curve, bootstrap=bootstrap, title=title))
 
 
 def _no_pixel_curves(evaluation: Evaluation) -> str:

@@ -11,9 +11,10 @@ import numpy as np
 import pandas as pd
 
 from lakeviz.metrics.bootstrap import Bootstrap
+from lakeviz.plots.captions import joined
 from lakeviz.plots.difference_plot import metric_title
 from lakeviz.plots.template import counted
-from lakeviz.report.page_model import Group, Run, Section
+from lakeviz.report.page_model import Group, Page, Section
 from lakeviz.report.sections.studies import anchor
 from lakeviz.selector_names import selector_name, selector_order
 from lakeviz.tables import numbers, where
@@ -22,34 +23,34 @@ _COMPARED = (("image", "auroc"), ("pixel", "aupro"))
 _MEASURED = (("image", "auroc"), ("pixel", "auroc"), ("pixel", "aupro"))
 
 
-def closing(run: Run) -> list[Section]:
+def closing(page: Page) -> list[Section]:
     """Make the closing section from the evaluations' own summaries and conventions."""
     context = {
-        "groups": [_of_group(group) for group in run.groups if len(group.evaluations) > 1],
-        "summaries": [e.summary() for e in run.ordered],
-        "comparisons": list(_comparisons(run)),
-        "studies": [(anchor(s), s.title, s.summary()) for s in run.studies],
-        "conventions": conventions(run),
-        "limits": list(_limits(run)),
+        "groups": [_of_group(group) for group in page.groups if len(group.evaluations) > 1],
+        "summaries": [e.summary() for e in page.ordered],
+        "comparisons": list(_comparisons(page)),
+        "studies": [(anchor(s), s.title, s.summary()) for s in page.studies],
+        "conventions": conventions(page),
+        "limits": list(_limits(page)),
     }
     return [Section("shows", "What this run shows and does not show", "closing.html", context)]
 
 
-def provenance(run: Run) -> list[Section]:
+def provenance(page: Page) -> list[Section]:
     """Make the section on settings, data, versions and the command."""
     context = {
-        "facts": facts(run),
-        "command": command(run.manifest),
-        "versions": run.manifest.get("versions") or run.provenance.get("versions", {}),
+        "facts": facts(page),
+        "command": command(page.manifest),
+        "versions": page.manifest.get("versions") or page.provenance.get("versions", {}),
         "fingerprints": [
             (e.category, e.provenance.get("test", {}).get("fingerprint", "not recorded"))
-            for e in run.ordered
+            for e in page.ordered
         ],
         "fits": [
             (e.category, [str(s) for s in e.provenance.get("fit", {}).get("sample_ids", [])])
-            for e in run.ordered
+            for e in page.ordered
         ],
-        "manifest": json.dumps(_plain(run.manifest), indent=1, ensure_ascii=False, default=str),
+        "manifest": json.dumps(_plain(page.manifest), indent=1, ensure_ascii=False, default=str),
     }
     return [Section("provenance", "Settings and provenance", "provenance.html", context)]
 
@@ -64,26 +65,26 @@ def command(manifest: Mapping[str, Any]) -> str:
     return "lakeviz run --from manifest.json"
 
 
-def dataset_name(run: Run) -> str:
+def dataset_name(page: Page) -> str:
     """Name of the data, as the manifest or else the evaluations have it."""
-    spec = run.manifest.get("spec") or {}
-    return str(run.manifest.get("dataset") or spec.get("dataset") or _test_name(run))
+    spec = page.manifest.get("spec") or {}
+    return str(page.manifest.get("dataset") or spec.get("dataset") or _test_name(page))
 
 
-def facts(run: Run) -> list[tuple[str, str]]:
+def facts(page: Page) -> list[tuple[str, str]]:
     """What was run, in a few lines."""
-    spec = run.manifest.get("spec") or {}
-    own, settings = run.provenance, run.settings
-    model = run.manifest.get("model")
+    spec = page.manifest.get("spec") or {}
+    own, settings = page.provenance, page.settings
+    model = page.manifest.get("model")
     model = model if isinstance(model, Mapping) else own.get("model", {})
     fit = own.get("fit", {})
     shots = spec.get("shots", fit.get("n_images"))
     seed = spec.get("seed", fit.get("seed", settings.get("seed")))
     visual = settings.get("visual", {})
     neighbours = visual.get("neighbours", 1)
-    grid = run.evaluations[0].maps.grid
+    grid = page.evaluations[0].maps.grid
     return [
-        ("Data", dataset_name(run)),
+        ("Data", dataset_name(page)),
         *([("Folder", str(spec["root"]))] if spec.get("root") else []),
         ("Model", _model_name(model)),
         ("Weights (SHA-256)", str(model.get("weights_hash", "not recorded"))),
@@ -96,14 +97,14 @@ def facts(run: Run) -> list[tuple[str, str]]:
     ]
 
 
-def conventions(run: Run) -> list[tuple[str, str]]:
+def conventions(page: Page) -> list[tuple[str, str]]:
     """What the numbers mean: the choices a metric's name leaves open."""
-    given = run.provenance.get("conventions", {})
-    bootstrap = Bootstrap.from_plain(run.provenance.get("bootstrap"))
+    given = page.provenance.get("conventions", {})
+    bootstrap = Bootstrap.from_plain(page.provenance.get("bootstrap"))
     bounds = given.get("aupimo_bounds", ("?", "?"))
-    resolutions = sorted({str(r) for r in run.table("metrics")["resolution"].dropna()})
+    resolutions = sorted({str(r) for r in page.table("metrics")["resolution"].dropna()})
     size = f"{', '.join(resolutions)} (height x width)" if resolutions else "not scored"
-    maps = run.evaluations[0].maps
+    maps = page.evaluations[0].maps
     smoothing = f"Gaussian of {maps.smoothing:g} pixels" if maps.smoothing else "none"
     return [
         ("Image score", f"{given.get('image_score') or 'max'} over the patches"),
@@ -143,9 +144,9 @@ def _of_group(group: Group) -> str:
     )
 
 
-def _comparisons(run: Run) -> Iterator[str]:
+def _comparisons(page: Page) -> Iterator[str]:
     """One sentence per metric: LAKE's neurons against every control."""
-    table = run.table("controls")
+    table = page.table("controls")
     for level, name in _COMPARED:
         found = where(table, level=level, metric=name)
         if found.empty:
@@ -162,7 +163,7 @@ def _of_one(rows: list[tuple[str, pd.DataFrame]]) -> str:
         low, high = numbers(table, "low")[0], numbers(table, "high")[0]
         verdict = "better than" if low > 0 else "worse than" if high < 0 else "undecided against"
         verdicts[verdict].append(selector_name(control))
-    return "; ".join(f"{verdict} {_joined(names)}" for verdict, names in verdicts.items() if names)
+    return "; ".join(f"{verdict} {joined(names)}" for verdict, names in verdicts.items() if names)
 
 
 def _of_many(rows: list[tuple[str, pd.DataFrame]]) -> str:
@@ -176,7 +177,7 @@ def _of_many(rows: list[tuple[str, pd.DataFrame]]) -> str:
     return "; ".join(said)
 
 
-def _limits(run: Run) -> Iterator[str]:
+def _limits(page: Page) -> Iterator[str]:
     """What a reader should not conclude, as far as the run itself tells."""
     yield (
         "Intervals are over test images (and over draws of random controls). They do not hold the "
@@ -186,13 +187,13 @@ def _limits(run: Run) -> Iterator[str]:
         "The threshold of F1-max is chosen on the test images themselves. It bounds what a "
         "threshold fixed beforehand would reach."
     )
-    few = [e for e in run.ordered if 0 < _fewest(e) < 20]
+    few = [e for e in page.ordered if 0 < _fewest(e) < 20]
     if few:
         yield (
             f"{_listed([e.category for e in few])}: fewer than 20 test images of one class. "
             "Percentile intervals are too narrow there, and an interval at 1.000 is no certainty."
         )
-    if run.table("controls").empty:
+    if page.table("controls").empty:
         yield (
             "No control was run. Nothing here says that these neurons do better than as many "
             "others would."
@@ -207,7 +208,7 @@ def _limits(run: Run) -> Iterator[str]:
         "Heat maps show distance to normal patches, not a reason; a strange background lights up "
         "too."
     )
-    unmasked = [e for e in run.ordered if e.dataset.labels.any() and not e.dataset.has_masks]
+    unmasked = [e for e in page.ordered if e.dataset.labels.any() and not e.dataset.has_masks]
     if unmasked:
         names = _listed([e.category for e in unmasked])
         yield f"{names}: without masks, nothing is said about localisation."
@@ -222,17 +223,13 @@ def _listed(names: list[str], most: int = 6) -> str:
     return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
 
 
-def _joined(names: list[str]) -> str:
-    return " and ".join([", ".join(names[:-1]), names[-1]]) if len(names) > 1 else names[0]
-
-
 def _model_name(model: Mapping[str, Any]) -> str:
     name, pretrained = str(model.get("name", "not recorded")), model.get("pretrained")
     return f"{name}, {pretrained}" if pretrained else name
 
 
-def _test_name(run: Run) -> str:
-    return str(run.provenance.get("test", {}).get("name", "not recorded"))
+def _test_name(page: Page) -> str:
+    return str(page.provenance.get("test", {}).get("name", "not recorded"))
 
 
 def _text_weight(own: Mapping[str, Any]) -> str:

@@ -12,7 +12,7 @@ from lakeviz.plots import controls_figure, controls_overview_figure
 from lakeviz.plots.difference_plot import metric_title
 from lakeviz.plots.html import EmbeddedFigure, embed
 from lakeviz.report.numbers import Footnotes, Number, show
-from lakeviz.report.page_model import Run, Section
+from lakeviz.report.page_model import Page, Section
 from lakeviz.selector_names import selector_name, selector_order
 from lakeviz.tables import numbers, rows, where
 
@@ -48,9 +48,9 @@ class ControlRow:
     cells: list[Comparison | None]
 
 
-def controls(run: Run) -> list[Section]:
+def controls(page: Page) -> list[Section]:
     """Make the section on controls; a sentence where the run has none."""
-    table = run.table("controls")
+    table = page.table("controls")
     notes = Footnotes()
     measures = [m for m in _MEASURES if not where(table, level=m[0], metric=m[1]).empty]
     context = {
@@ -58,9 +58,9 @@ def controls(run: Run) -> list[Section]:
         "lake": [show(_lake_value(table, *measure), notes=notes) for measure in measures],
         "rows": [_row(table, c, measures, notes) for c in selector_order(table["control"])],
         "notes": notes,
-        "figures": figures(table, run.confidence),
-        "n_categories": len(run.evaluations),
-        "k": run.settings.get("k"),
+        "figures": figures(table, page.confidence),
+        "n_categories": len(page.evaluations),
+        "k": page.settings.get("k"),
     }
     return [Section("controls", "Controls", "controls.html", context)]
 

@@ -9,7 +9,7 @@ from lakeviz.plots import metrics_figure
 from lakeviz.plots.difference_plot import METRIC_NAMES
 from lakeviz.plots.html import EmbeddedFigure, embed, without_figure
 from lakeviz.report.numbers import Footnotes, Number, mean_metric, metric
-from lakeviz.report.page_model import Group, Run, Section
+from lakeviz.report.page_model import Group, Page, Section
 
 _COLUMNS = (
     ("image", "auroc"),
@@ -49,52 +49,52 @@ class Body:
     mean: Row | None
 
 
-def overview(run: Run) -> list[Section]:
+def overview(page: Page) -> list[Section]:
     """Make the overview: metrics of the fused score, the figure, and the parts apart."""
     notes = Footnotes()
     columns = [(level, name, "lake") for level, name in _COLUMNS]
-    bodies = [_body(run, group, columns, notes) for group in run.groups]
+    bodies = [_body(page, group, columns, notes) for group in page.groups]
     context = {
         "bodies": bodies,
         "heads": [(level, METRIC_NAMES[name]) for level, name in _COLUMNS],
         "notes": notes,
-        "figure": _figure(run),
-        **_parts(run),
+        "figure": _figure(page),
+        **_parts(page),
     }
     return [Section("overview", "Overview", "overview.html", context)]
 
 
-def _figure(run: Run) -> EmbeddedFigure | None:
+def _figure(page: Page) -> EmbeddedFigure | None:
     """Draw the categories side by side, where there are several."""
-    if len(run.evaluations) < _SEVERAL:
+    if len(page.evaluations) < _SEVERAL:
         return None
     try:
-        return embed(metrics_figure(run.table("metrics"), confidence=run.confidence))
+        return embed(metrics_figure(page.table("metrics"), confidence=page.confidence))
     except ConfigError as error:
         return without_figure("Metrics by category", str(error))
 
 
-def _parts(run: Run) -> dict[str, object]:
+def _parts(page: Page) -> dict[str, object]:
     """Fused score beside its parts, or a sentence where there is only one."""
-    measured = set(run.table("metrics")["part"])
+    measured = set(page.table("metrics")["part"])
     if not measured & {"text", "text_image"}:
         return {"part_bodies": None}
     notes = Footnotes()
     columns = [("image", "auroc", p) for p in _PART_NAMES if p in measured]
     columns += [("pixel", "auroc", p) for p in _PART_NAMES if p in measured and p != "text_image"]
     return {
-        "part_bodies": [_body(run, group, columns, notes) for group in run.groups],
+        "part_bodies": [_body(page, group, columns, notes) for group in page.groups],
         "part_heads": [(level, _PART_NAMES[part]) for level, _, part in columns],
         "part_notes": notes,
-        "text_weight": run.provenance.get("text_weight"),
+        "text_weight": page.provenance.get("text_weight"),
     }
 
 
-def _body(run: Run, group: Group, columns: list[tuple[str, str, str]], notes: Footnotes) -> Body:
+def _body(page: Page, group: Group, columns: list[tuple[str, str, str]], notes: Footnotes) -> Body:
     rows = [
         Row(
             e.category,
-            run.anchor(e),
+            page.anchor(e),
             f"{len(e.scores):,}",
             [metric(e.metrics, level, name, notes, part) for level, name, part in columns],
         )

@@ -15,7 +15,7 @@ import plotly.graph_objects as go
 
 from lakeviz.errors import ConfigError, LakevizError
 from lakeviz.plots.html import EmbeddedFigure, embed, without_figure
-from lakeviz.report.page_model import Run, Section
+from lakeviz.report.page_model import Page, Section
 from lakeviz.studies import study_names
 
 if TYPE_CHECKING:
@@ -24,11 +24,11 @@ if TYPE_CHECKING:
     from lakeviz.studies.base.result import StudyResult
 
 
-def studies(run: Run) -> list[Section]:
+def studies(page: Page) -> list[Section]:
     """Make the section of every study of the run."""
     return [
         Section(anchor(result), result.title, _template(result), _context(result), "Studies")
-        for result in run.studies
+        for result in page.studies
     ]
 
 
