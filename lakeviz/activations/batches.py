@@ -19,7 +19,7 @@ from lakeviz.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
     from lakeviz.models import VisionModel
-    from lakeviz.models.names import NamesFilter
+    from lakeviz.models.hooks.hook_points import NamesFilter
 
 Images = Dataset | Sequence[str | Path] | Float[Tensor, "image 3 height width"]
 """What can be captured: a data set, paths, or images that are preprocessed already."""

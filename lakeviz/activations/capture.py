@@ -21,7 +21,7 @@ from lakeviz.errors import CaptureTooLargeError, StoreError
 
 if TYPE_CHECKING:
     from lakeviz.models import VisionModel
-    from lakeviz.models.names import NamesFilter
+    from lakeviz.models.hooks.hook_points import NamesFilter
 
 _SHARD_BYTES = 2**30
 _log = logging.getLogger(__name__)

@@ -22,7 +22,7 @@ from lakeviz.errors import ActivationError
 
 if TYPE_CHECKING:
     from lakeviz.models import VisionModel
-    from lakeviz.models.names import NamesFilter
+    from lakeviz.models.hooks.hook_points import NamesFilter
 
 PerChannel = Float[np.ndarray, "image channel"]
 

@@ -188,8 +188,8 @@ def draw(dataset: ImageTable, shots: int | str | None, seed: int = 0) -> FewShot
             "choose one with .category(name)"
         )
     category = dataset.categories[0]
-    frame = dataset.frame
-    pool = frame[(frame["split"] == "train") & (frame["label"] == 0)].sort_values("sample_id")
+    normal = (dataset.frame["split"] == "train") & (dataset.frame["label"] == 0)
+    pool = dataset.frame.loc[normal].sort_values("sample_id")
     if len(pool) == 0:
         raise FewShotError(f"{dataset.name}/{category} has no normal image in its train split")
     count = len(pool) if shots in (None, "all") else shots

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,7 +14,6 @@ from torch import Tensor, nn
 from lakeviz.models.hooks.hooked_tower import HookedTower
 from lakeviz.models.preprocess import Preprocess
 from lakeviz.models.text import TextEncoder
-from lakeviz.models.weights import weights_hash
 
 
 @dataclass
@@ -155,3 +155,17 @@ class VisionModel:
             "preprocess": self.preprocess.describe(),
             "weights_hash": self.weights_hash,
         }
+
+
+def weights_hash(model: nn.Module) -> str:
+    """SHA-256 over name, dtype, shape and bytes of every tensor in the state.
+
+    Tensors are taken by name, so the order in which a model registers them does not matter, and one
+    at a time, so memory stays at one tensor. About a second per GB.
+    """
+    digest = hashlib.sha256()
+    for name, tensor in sorted(model.state_dict().items()):
+        flat = tensor.detach().cpu().contiguous().reshape(-1)
+        digest.update(f"{name}|{flat.dtype}|{tuple(tensor.shape)}|".encode())
+        digest.update(memoryview(flat.view(torch.uint8).numpy()))
+    return digest.hexdigest()

@@ -474,7 +474,7 @@ def test_a_text_tower_of_the_hub_is_not_fetched_unasked(tmp_path):
 
 
 def test_the_hash_is_of_content_not_of_order():
-    from lakeviz.models.weights import weights_hash
+    from lakeviz.models.vision_model import weights_hash
 
     first = torch.nn.ModuleDict({"a": torch.nn.Linear(2, 2), "b": torch.nn.Linear(2, 2)})
     second = torch.nn.ModuleDict({"b": first["b"], "a": first["a"]})
@@ -487,7 +487,7 @@ def test_the_hash_is_of_content_not_of_order():
 def test_the_hash_is_the_plain_sha256_of_the_documented_bytes():
     import hashlib
 
-    from lakeviz.models.weights import weights_hash
+    from lakeviz.models.vision_model import weights_hash
 
     layer = torch.nn.Linear(2, 1)
     with torch.no_grad():

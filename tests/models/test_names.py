@@ -8,7 +8,7 @@ import torch
 from transformer_lens import ActivationCache, HookedRootModule
 
 from lakeviz.errors import CaptureTooLargeError, HookError, UnknownHookPointError
-from lakeviz.models.names import resolve_names
+from lakeviz.models.hooks.hook_points import resolve_names
 
 KNOWN = [
     "hook_ln_pre",

@@ -22,10 +22,11 @@ from transformer_lens.hook_points import HookPoint
 
 from lakeviz.errors import CaptureTooLargeError, HookError
 from lakeviz.models.hooks.attention import value_value_attention
+from lakeviz.models.hooks.hook_points import NamesFilter, resolve_names
 from lakeviz.models.hooks.run_from import check_resume, resumed
 from lakeviz.models.hooks.taps import Hook, StopForward, Taps, out_of_place, read_only
-from lakeviz.models.names import NamesFilter, resolve_names
 from lakeviz.models.towers.base import TowerAdapter
+from lakeviz.models.towers.choose import adapter_for
 
 log = logging.getLogger(__name__)
 
@@ -54,8 +55,6 @@ class HookedTower(HookedRootModule):
 
     def __init__(self, tower: nn.Module, adapter: TowerAdapter | None = None) -> None:
         super().__init__()
-        from lakeviz.models.towers.choose import adapter_for
-
         self.tower = tower
         self.adapter = adapter or adapter_for(tower)
         self.points = {point.name: point for point in self.adapter.points()}
@@ -132,7 +131,7 @@ class HookedTower(HookedRootModule):
     # --- the strict layer ---
 
     def resolve(self, names_filter: NamesFilter) -> list[str]:
-        """Names a filter asks for, in forward order; see :func:`.names.resolve_names`."""
+        """Names a filter asks for, in forward order; see :func:`.hook_points.resolve_names`."""
         return resolve_names(names_filter, self.points)
 
     def capture_bytes(self, names: Iterable[str], n_images: int) -> int:
@@ -335,13 +334,16 @@ class HookedTower(HookedRootModule):
         """
         captured = self.resolve(names_filter) if names_filter is not None else []
         hooked = [name for names, _ in fwd_hooks for name in self.resolve(names)]
-        check_resume(self, point, activation, [*captured, *hooked])
+        self.resolve(point)
+        check_resume(self.points, point, activation, [*captured, *hooked])
         cache, fwd, _ = self.get_caching_hooks(captured or (lambda _: False))
         fwd = [*fwd_hooks, *((name, read_only(fn)) for name, fn in fwd)]
         height, width = self.adapter.image_size
         # One image is enough: the first block hands on the activation, and its batch with it.
         blank = activation.new_zeros((1, 3, height, width))
-        with resumed(self, self.points[point], activation), self.hooks(fwd):
+        blocks = [parts.block for parts in self.adapter.blocks]
+        activation = activation.to(device=self.device, dtype=self.dtype)
+        with resumed(blocks, self.points[point], activation), self.hooks(fwd):
             output = self(blank, stop_at=stop_at)
         return output, ActivationCache(cache, self)
 

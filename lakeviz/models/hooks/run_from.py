@@ -2,60 +2,56 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from lakeviz.errors import ActivationError, HookError
 from lakeviz.models.hooks.hook_points import Point
 
-if TYPE_CHECKING:
-    from lakeviz.models.hooks.hooked_tower import HookedTower
 
-
-def check_resume(tower: HookedTower, point: str, activation: Tensor, asked: Sequence[str]) -> None:
+def check_resume(
+    points: Mapping[str, Point], point: str, activation: Tensor, asked: Sequence[str]
+) -> None:
     """Refuse to resume from a point that is no residual stream, or to look back before it."""
-    tower.resolve(point)
     if not point.endswith(("hook_resid_pre", "hook_resid_post")):
         raise HookError(
             "the tower resumes from hook_resid_pre or hook_resid_post of a block, not from "
             f"{point!r}"
         )
-    expected = tower.points[point].sizes
+    expected = points[point].sizes
     if tuple(activation.shape[1:]) != expected:
         raise ActivationError(
             f"{point} holds {expected} per image here, the activation given has "
             f"{tuple(activation.shape[1:])}"
         )
-    order = {name: i for i, name in enumerate(tower.points)}
+    order = {name: i for i, name in enumerate(points)}
     before = [name for name in asked if order[name] <= order[point]]
     if before:
         raise HookError(f"{before[0]} is not after {point}, from which the tower resumes")
 
 
 @contextmanager
-def resumed(tower: HookedTower, point: Point, activation: Tensor) -> Iterator[None]:
+def resumed(blocks: Sequence[nn.Module], point: Point, activation: Tensor) -> Iterator[None]:
     """Make the blocks before ``point`` hand on ``activation`` as long as the context lasts.
 
     The blocks' ``forward`` is hidden by an instance attribute, as for per-head points; classes,
     weights and hooks stay as they are. Where no block lies before the point, the input of the
     first one is replaced.
     """
-    activation = activation.to(device=tower.device, dtype=tower.dtype)
 
     def hand_on(*_args: Any, **_kwargs: Any) -> Tensor:
         return activation
 
     n_skipped = point.block + (1 if point.name.endswith("hook_resid_post") else 0)
-    skipped = [parts.block for parts in tower.adapter.blocks[:n_skipped]]
+    skipped = blocks[:n_skipped]
     hidden = [block.__dict__.get("forward") for block in skipped]
-    first = tower.adapter.blocks[0].block
     handle = None
     try:
         if not skipped:
-            handle = first.register_forward_pre_hook(lambda _, args: (activation, *args[1:]))
+            handle = blocks[0].register_forward_pre_hook(lambda _, args: (activation, *args[1:]))
         for block in skipped:
             block.__dict__["forward"] = hand_on
         yield

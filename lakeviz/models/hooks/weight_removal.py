@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
 
 import torch
 from torch import nn
 
 from lakeviz.errors import HookError
-from lakeviz.models.hooks.weight_rows import Rows, writers_of
-
-if TYPE_CHECKING:
-    from lakeviz.models.hooks.hooked_tower import HookedTower
+from lakeviz.models.hooks.hooked_tower import HookedTower
+from lakeviz.models.hooks.weight_rows import writers_of
+from lakeviz.models.towers.base import Rows
 
 
 @contextmanager

@@ -3,18 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
-
-import torch
-from torch import nn
 
 from lakeviz.errors import HookError
-
-if TYPE_CHECKING:
-    from lakeviz.models.hooks.hooked_tower import HookedTower
-    from lakeviz.models.towers.base import BlockParts, TowerAdapter
+from lakeviz.models.hooks.hooked_tower import HookedTower
+from lakeviz.models.towers.base import BlockParts, Rows, TowerAdapter, rows_of
 
 REMOVABLE: tuple[str, ...] = (
     "hook_resid_pre",
@@ -28,64 +20,6 @@ REMOVABLE: tuple[str, ...] = (
 """Points of a block ``blocks.B`` whose writers are known."""
 
 _BLOCK_POINT = re.compile(r"blocks\.(\d+)\.(.+)")
-
-
-@dataclass(frozen=True)
-class Rows:
-    """One parameter that writes channels: entry ``c`` along ``axis`` writes channel ``c``.
-
-    Attributes
-    ----------
-    module
-        The module that holds it.
-    name
-        Its name there.
-    axis
-        The axis over channels.
-    """
-
-    module: nn.Module
-    name: str
-    axis: int = 0
-
-
-def rows_of(module: nn.Module | None, what: str) -> list[Rows]:
-    """Weight and bias of a linear layer, convolution or normalisation: one row per channel.
-
-    Raises
-    ------
-    HookError
-        If there is no such module or it holds no weight of its own, so that no row can be removed.
-    """
-    held = {} if module is None else module._parameters
-    if module is None or held.get("weight") is None:
-        raise HookError(
-            f"{what} is not written by a layer with one row of weights per channel, so the weights "
-            "of a channel cannot be removed there"
-        )
-    return [Rows(module, name) for name in ("weight", "bias") if held.get(name) is not None]
-
-
-def embedding_rows(
-    norm: nn.Module | None, patches: nn.Module | None, others: Iterable[Rows], tower: str
-) -> list[Rows]:
-    """Writers of the residual stream before the first block of a vision transformer.
-
-    Parameters
-    ----------
-    norm
-        The normalisation after the embedding: where there is one, it alone decides.
-    patches
-        The layer that writes the patch embeddings.
-    others
-        Class token, registers and position embeddings, where the tower has them.
-    tower
-        What the tower is called in messages.
-    """
-    if norm is not None and not isinstance(norm, nn.Identity):
-        return rows_of(norm, f"the normalised embedding of this {tower} tower")
-    held = [rows for rows in others if getattr(rows.module, rows.name, None) is not None]
-    return [*rows_of(patches, f"the patch embedding of this {tower} tower"), *held]
 
 
 def writers_of(tower: HookedTower, point: str) -> list[Rows]:
@@ -137,11 +71,3 @@ def _neuron_rows(parts: BlockParts, point: str, after: bool) -> list[Rows]:
             "activation comes between), so removing its row does not remove it; use mlp.hook_pre"
         )
     return rows_of(parts.mlp_in, point)
-
-
-def keeps_zero(activation: nn.Module | None) -> bool:
-    """Whether an activation maps 0 to 0, as ReLU, GELU and SiLU do, and the sigmoid does not."""
-    if activation is None:
-        return False
-    with torch.no_grad():
-        return bool((activation(torch.zeros(1)) == 0).all())

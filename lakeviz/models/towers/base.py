@@ -7,17 +7,37 @@ at the tower's own modules; it computes nothing the tower computes.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Iterable
 from dataclasses import dataclass
 
+import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from lakeviz.errors import HookError, ModelError
 from lakeviz.models.hooks.attention import HEAD_POINTS, AttentionView, HeadTap
 from lakeviz.models.hooks.hook_points import InputTap, OutputTap, Point, ResidMidTap, Tap
-from lakeviz.models.hooks.weight_rows import Rows
 
 TOKENS = ("batch", "token", "d_model")
+
+
+@dataclass(frozen=True)
+class Rows:
+    """One parameter that writes channels: entry ``c`` along ``axis`` writes channel ``c``.
+
+    Attributes
+    ----------
+    module
+        The module that holds it.
+    name
+        Its name there.
+    axis
+        The axis over channels.
+    """
+
+    module: nn.Module
+    name: str
+    axis: int = 0
 
 
 @dataclass(frozen=True)
@@ -217,3 +237,50 @@ class TowerAdapter(ABC):
             for (axes, sizes), formula in [table[step]]
             if view.additive or step != "hook_result"
         ]
+
+
+def rows_of(module: nn.Module | None, what: str) -> list[Rows]:
+    """Weight and bias of a linear layer, convolution or normalisation: one row per channel.
+
+    Raises
+    ------
+    HookError
+        If there is no such module or it holds no weight of its own, so that no row can be removed.
+    """
+    held = {} if module is None else module._parameters
+    if module is None or held.get("weight") is None:
+        raise HookError(
+            f"{what} is not written by a layer with one row of weights per channel, so the weights "
+            "of a channel cannot be removed there"
+        )
+    return [Rows(module, name) for name in ("weight", "bias") if held.get(name) is not None]
+
+
+def embedding_rows(
+    norm: nn.Module | None, patches: nn.Module | None, others: Iterable[Rows], tower: str
+) -> list[Rows]:
+    """Writers of the residual stream before the first block of a vision transformer.
+
+    Parameters
+    ----------
+    norm
+        The normalisation after the embedding: where there is one, it alone decides.
+    patches
+        The layer that writes the patch embeddings.
+    others
+        Class token, registers and position embeddings, where the tower has them.
+    tower
+        What the tower is called in messages.
+    """
+    if norm is not None and not isinstance(norm, nn.Identity):
+        return rows_of(norm, f"the normalised embedding of this {tower} tower")
+    held = [rows for rows in others if getattr(rows.module, rows.name, None) is not None]
+    return [*rows_of(patches, f"the patch embedding of this {tower} tower"), *held]
+
+
+def keeps_zero(activation: nn.Module | None) -> bool:
+    """Whether an activation maps 0 to 0, as ReLU, GELU and SiLU do, and the sigmoid does not."""
+    if activation is None:
+        return False
+    with torch.no_grad():
+        return bool((activation(torch.zeros(1)) == 0).all())

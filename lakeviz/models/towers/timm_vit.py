@@ -23,8 +23,7 @@ from torch import Tensor, nn
 
 from lakeviz.models.hooks.attention import AttentionView
 from lakeviz.models.hooks.hook_points import InputTap, OutputTap, Point, Tap
-from lakeviz.models.hooks.weight_rows import Rows, embedding_rows, keeps_zero
-from lakeviz.models.towers.base import BlockParts, TowerAdapter
+from lakeviz.models.towers.base import BlockParts, Rows, TowerAdapter, embedding_rows, keeps_zero
 
 
 class TimmAttentionView(AttentionView):
