@@ -20,7 +20,7 @@ from lakeviz.studies.base.registry import (
 )
 from lakeviz.studies.contamination import contamination
 from lakeviz.studies.decompose import Decomposer, DecomposeResult, decompose
-from lakeviz.studies.dossier import DossierResult, dossier
+from lakeviz.studies.dossier import dossier
 from lakeviz.studies.knockout import Ablation, KnockoutResult, knockout
 from lakeviz.studies.neurons import NeuronsResult, neurons
 from lakeviz.studies.overlap import OverlapItem, OverlapResult, overlap
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from lakeviz.studies.base.result import StudyResult
     from lakeviz.studies.base.study_run import StudyRun
     from lakeviz.studies.contamination.result import ContaminationResult
+    from lakeviz.studies.dossier.result import DossierResult
     from lakeviz.studies.pca.result import PCAResult
 
 __all__ = [
@@ -67,13 +68,14 @@ __all__ = [
     "sweep",
 ]
 
-for _study in (contamination, pca):
+for _study in (contamination, dossier, pca):
     register_study(_study)
 
 __getattr__, __dir__ = lazy_face(
     __name__,
     {
         "ContaminationResult": "contamination.result",
+        "DossierResult": "dossier.result",
         "PCAResult": "pca.result",
         "StudyData": "base.captured",
         "StudyResult": "base.result",

@@ -5,7 +5,6 @@ from __future__ import annotations
 import click
 
 from lakeviz.cli.studies.decompose import decompose
-from lakeviz.cli.studies.dossier import dossier
 from lakeviz.cli.studies.hosts import hosts
 from lakeviz.cli.studies.knockout import knockout
 from lakeviz.cli.studies.neurons import neurons
@@ -23,7 +22,6 @@ def study() -> None:
 
 
 study.add_command(decompose)
-study.add_command(dossier)
 study.add_command(hosts)
 study.add_command(knockout)
 study.add_command(neurons)
