@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import lakeviz.studies.claims
 from lakeviz.lazy import lazy_face
 from lakeviz.studies.base.registry import (
     get_study,
@@ -16,9 +15,18 @@ from lakeviz.studies.base.registry import (
     register_study,
     study_names,
 )
+from lakeviz.studies.claims import (
+    CLAIMS,
+    Case,
+    Claim,
+    ClaimSettings,
+    ClaimsResult,
+    Part,
+    judge_claims,
+)
 from lakeviz.studies.contamination import contamination
 from lakeviz.studies.decompose import Decomposer, DecomposeResult, decompose
-from lakeviz.studies.dossier import DossierResult, dossier
+from lakeviz.studies.dossier import dossier
 from lakeviz.studies.hosts import compare_host
 from lakeviz.studies.knockout import Ablation, KnockoutResult, knockout
 from lakeviz.studies.neurons import NeuronsResult, neurons
@@ -33,6 +41,7 @@ if TYPE_CHECKING:
     from lakeviz.studies.base.result import StudyResult
     from lakeviz.studies.base.study_run import StudyRun
     from lakeviz.studies.contamination.result import ContaminationResult
+    from lakeviz.studies.dossier.result import DossierResult
     from lakeviz.studies.hosts.detectors import (
         HOSTS,
         HostScores,
@@ -46,8 +55,13 @@ if TYPE_CHECKING:
     from lakeviz.studies.score_maps.result import ScoredMaps
 
 __all__ = [
+    "CLAIMS",
     "HOSTS",
     "Ablation",
+    "Case",
+    "Claim",
+    "ClaimSettings",
+    "ClaimsResult",
     "ContaminationResult",
     "DecomposeResult",
     "Decomposer",
@@ -60,6 +74,7 @@ __all__ = [
     "OverlapItem",
     "OverlapResult",
     "PCAResult",
+    "Part",
     "PatchFeatureDetector",
     "ScoredMaps",
     "StudyData",
@@ -74,6 +89,7 @@ __all__ = [
     "dossier",
     "get_host",
     "get_study",
+    "judge_claims",
     "knockout",
     "load_studies",
     "load_study",
@@ -87,25 +103,26 @@ __all__ = [
     "sweep",
 ]
 
-for _study in (compare_host, contamination, pca, score_maps):
+for _study in (compare_host, contamination, dossier, pca, score_maps):
     register_study(_study)
 
 __getattr__, __dir__ = lazy_face(
     __name__,
     {
         "ContaminationResult": "contamination.result",
-        "PCAResult": "pca.result",
+        "DossierResult": "dossier.result",
         "HOSTS": "hosts.detectors",
         "HostResult": "hosts.result",
         "HostScores": "hosts.detectors",
         "ImageDetector": "hosts.detectors",
+        "PCAResult": "pca.result",
         "PatchFeatureDetector": "hosts.detectors",
         "ScoredMaps": "score_maps.result",
-        "get_host": "hosts.detectors",
-        "save_predictions": "score_maps.anomalib_predictions",
         "StudyData": "base.captured",
         "StudyResult": "base.result",
         "StudyRun": "base.study_run",
         "capture_study": "base.capture",
+        "get_host": "hosts.detectors",
+        "save_predictions": "score_maps.anomalib_predictions",
     },
 )

@@ -5,7 +5,6 @@ from __future__ import annotations
 import click
 
 from lakeviz.cli.studies.decompose import decompose
-from lakeviz.cli.studies.dossier import dossier
 from lakeviz.cli.studies.knockout import knockout
 from lakeviz.cli.studies.neurons import neurons
 from lakeviz.cli.studies.overlap import overlap
@@ -14,15 +13,10 @@ from lakeviz.cli.studies.sweep import sweep
 
 @click.group()
 def study() -> None:
-    """Study a run: knock-outs, overlap, PCA, contamination, sweeps, neurons, dossiers, hosts.
-
-    RUN is the folder of a lakeviz run; a study takes model, data, normal images and settings from
-    its manifest, writes its tables below RUN/studies and its section into RUN/report.html.
-    """
+    """Study a run."""
 
 
 study.add_command(decompose)
-study.add_command(dossier)
 study.add_command(knockout)
 study.add_command(neurons)
 study.add_command(overlap)

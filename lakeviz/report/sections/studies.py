@@ -52,7 +52,7 @@ def study_figures(result: StudyResult) -> list[go.Figure]:
 
 def _shown(result: StudyResult) -> ModuleType:
     room = {"score": "score_maps"}.get(result.name, result.name)
-    home = f"lakeviz.studies.{room}." + ("pages" if room == "dossier" else "section")
+    home = f"lakeviz.studies.{room}.section"
     if find_spec(home) is None:
         raise ConfigError(f"how a study {result.name!r} is drawn is not known")
     return import_module(home)

@@ -66,6 +66,8 @@ class Finding:
         Of the intervals.
     reason : str
         Why it was not measured.
+    digits : int
+        After the point, in words.
     """
 
     subject: str
@@ -80,6 +82,7 @@ class Finding:
     by_category: Mapping[str, int] = field(default_factory=dict)
     confidence: float = 0.95
     reason: str = ""
+    digits: int = 3
 
     @property
     def verdict(self) -> str:
@@ -125,11 +128,11 @@ class Finding:
             return f"{self.where}: {self.quantity} of {self.subject} was not measured" + (
                 f" ({self.reason})." if self.reason else "."
             )
-        value = f"{self.value.value:.3f}, " if np.isfinite(self.value.value) else ""
+        value = f"{self.value.value:.{self.digits}f}, " if np.isfinite(self.value.value) else ""
         against = f"minus {self.control} " if self.control else ""
         return (
             f"{self.where}: {self.subject}, {self.quantity} {value}{against}"
-            f"{self.difference.text(signed=True)} ({self.interval}): {self.words}."
+            f"{self.difference.text(self.digits, signed=True)} ({self.interval}): {self.words}."
         )
 
     @property
@@ -143,9 +146,9 @@ class Finding:
             "where": self.where,
             "subject": self.subject,
             "metric": self.quantity,
-            "value": self.value.text() if np.isfinite(self.value.value) else "",
+            "value": self.value.text(self.digits) if np.isfinite(self.value.value) else "",
             "control": self.control,
-            "difference": self.difference.text(signed=True),
+            "difference": self.difference.text(self.digits, signed=True),
             "n": f"{self.n:,} {self.over}",
             "reading": self._say(self.verdict),
         }

@@ -1,4 +1,4 @@
-"""Neurons that go together: chosen on the normal images, measured on the test images."""
+"""Correlated neurons: chosen on the normal images, measured on the test images."""
 
 from __future__ import annotations
 
@@ -14,7 +14,9 @@ from torch import Tensor
 
 from lakeviz.activations import ChannelStatistics
 from lakeviz.metrics.estimates import NOT_MEASURED, Estimate
+from lakeviz.studies.dossier.rows import control_columns, tested_rows
 from lakeviz.studies.neurons.tested_neurons import Choice
+from lakeviz.tables import equals, numbers
 
 _GROUPS = 20  # of images, of which each is left out once
 _FEWEST = 3
@@ -64,16 +66,9 @@ class Products:
     def correlation(self, neuron: int, partner: int) -> Float[np.ndarray, " one_and_groups"]:
         """Pearson's correlation with a channel: of all images, then without each group."""
         own = self.tested[neuron]
-        sums = np.stack(
-            [
-                self.count,
-                self.total[:, own],
-                self.total[:, partner],
-                self.square[:, own],
-                self.square[:, partner],
-                self.product[:, neuron, partner],
-            ]
-        )
+        totals = (self.total[:, own], self.total[:, partner])
+        squares = (self.square[:, own], self.square[:, partner])
+        sums = np.stack([self.count, *totals, *squares, self.product[:, neuron, partner]])
         filled = sums[:, self.count > 0]
         whole = filled.sum(1, keepdims=True)
         n, x, y, xx, yy, xy = np.concatenate([whole, whole - filled], axis=1)
@@ -83,7 +78,7 @@ class Products:
             flat = (spread_x <= 1e-12 * xx / n) | (spread_y <= 1e-12 * yy / n)
         return np.where(flat, np.nan, np.clip(found, -1, 1))
 
-    def estimate(self, neuron: int, partner: int, level: float) -> tuple[Estimate, str]:
+    def estimate(self, neuron: int, partner: int, confidence: float) -> tuple[Estimate, str]:
         """Correlation with the jackknife's interval over groups of images, on Fisher's scale."""
         found = self.correlation(neuron, partner)
         if not np.isfinite(found).all():
@@ -93,7 +88,7 @@ class Products:
             return Estimate(float(found[0]), np.nan, np.nan), FEW_IMAGES
         z = np.arctanh(np.clip(found, -1 + 1e-12, 1 - 1e-12))
         pseudo = n * z[0] - (n - 1) * z[1:]
-        half = student_t.ppf((1 + level) / 2, n - 1) * pseudo.std(ddof=1) / np.sqrt(n)
+        half = student_t.ppf((1 + confidence) / 2, n - 1) * pseudo.std(ddof=1) / np.sqrt(n)
         low, high = np.tanh([z[0] - half, z[0] + half])
         value = float(found[0])
         return Estimate(value, min(float(low), value), max(float(high), value)), ""
@@ -104,37 +99,42 @@ def correlated_table(
     statistics: ChannelStatistics,
     products: Products,
     n_partners: int,
-    level: float,
+    confidence: float,
     n_images: int,
 ) -> pd.DataFrame:
     """The partners of largest |correlation| on the normal images, measured on the test images.
 
     Were they chosen on the images they are measured on, the largest of many would be too large.
-    The control is the same thing for the random neurons: their partners of the same place.
+    The control is the same of the (other) random neurons: |r| with their partner of the same place.
     """
     fitted = _fitted(statistics, choice.tested)
     n_partners = min(n_partners, fitted.shape[1] - 1)
     partners = np.argsort(-np.abs(np.nan_to_num(fitted)), axis=1, kind="stable")
-    rows: list[dict[str, Any]] = []
-    for number, (channel, order) in enumerate(zip(choice.tested, partners, strict=True)):
-        others = order[order != channel][:n_partners]
-        for place, partner in enumerate(others, start=1):
-            found, reason = products.estimate(number, int(partner), level)
-            rows.append(
+    found: list[dict[str, Any]] = []
+    for number, row in tested_rows(choice):
+        others = partners[number][partners[number] != row["channel"]][:n_partners]
+        for place, partner in enumerate(others.tolist(), start=1):
+            own, reason = products.estimate(number, partner, confidence)
+            found.append(
                 {
-                    "point": choice.point,
-                    "channel": int(channel),
-                    "group": "selected" if number < len(choice.selected) else "random",
+                    **row,
                     "place": place,
-                    "partner": int(partner),
+                    "partner": partner,
                     "fitted": float(fitted[number, partner]),
-                    **found.columns(),
+                    **own.columns(),
                     "partner_selected": bool(np.isin(partner, choice.selected)),
                     "n_images": n_images,
                     "reason": reason,
                 }
             )
-    return _with_control(pd.DataFrame(rows))
+    table = pd.DataFrame(found)
+    size, place, channel = (np.abs(numbers(table, c)) for c in ("value", "place", "channel"))
+    random = equals(table, group="random") & np.isfinite(size)
+    controls = [
+        control_columns(size[random & (place == row["place"]) & (channel != row["channel"])])
+        for row in found
+    ]
+    return pd.concat([table, pd.DataFrame(controls)], axis=1)
 
 
 def _fitted(
@@ -144,26 +144,5 @@ def _fitted(
     covariance = np.asarray(statistics.covariance, dtype=np.float64)
     spread = np.sqrt(np.diag(covariance))
     scale = spread[tested][:, None] * spread
-    return np.divide(
-        covariance[tested], scale, out=np.full(scale.shape, np.nan), where=scale > 0
-    ).clip(-1, 1)
-
-
-def _with_control(table: pd.DataFrame) -> pd.DataFrame:
-    """Add |r| of the (other) random neurons at the same place: mean, lowest, highest."""
-    value, place = np.abs(table["value"].to_numpy(float)), table["place"].to_numpy()
-    random, channel = (table["group"] == "random").to_numpy(), table["channel"].to_numpy()
-    made = []
-    for row in range(len(table)):
-        others = value[random & (place == place[row]) & (channel != channel[row])]
-        others = others[np.isfinite(others)]
-        there = others.size > 0
-        made.append(
-            {
-                "control_mean": others.mean() if there else np.nan,
-                "control_low": others.min() if there else np.nan,
-                "control_high": others.max() if there else np.nan,
-                "n_draws": int(others.size),
-            }
-        )
-    return pd.concat([table, pd.DataFrame(made)], axis=1)
+    found = np.full(scale.shape, np.nan)
+    return np.divide(covariance[tested], scale, out=found, where=scale > 0).clip(-1, 1)

@@ -1,11 +1,12 @@
-"""How a neuron behaves on normal and on defect patches: effect sizes, and shares of the distance.
+"""How neurons act on normal and on defect patches: effect sizes and shares of the distance.
 
-All of it beside the random neurons of the point; a random neuron is compared with the others.
+Each number is compared with that of the random neurons of the point (a random neuron with the
+others), and the mean of the selected neurons with the mean of the random ones.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,14 +14,28 @@ import numpy as np
 import pandas as pd
 import torch
 
-from lakeviz.metrics import Bootstrap
-from lakeviz.metrics.estimates import Estimate, quantile_interval
+from lakeviz.metrics.bootstrap import Bootstrap
+from lakeviz.metrics.estimates import NOT_MEASURED, Estimate
+from lakeviz.metrics.measurement import Measurement, Metric
 from lakeviz.studies.base.captured import StudyData
-from lakeviz.studies.dossier.stream import PointScan, Shares
+from lakeviz.studies.dossier.rows import ONE_RANDOM, control_columns, tested_rows
+from lakeviz.studies.dossier.stream import PointScan
 from lakeviz.studies.neurons.example_patches import histogram_table
+from lakeviz.studies.neurons.group_comparison import (
+    COUNTED,
+    DETECTED,
+    MEAN_POINT,
+    NO_RANDOM,
+    GroupDraws,
+    compared_rows,
+    group_mean,
+    mean_of_points,
+)
 from lakeviz.studies.neurons.measures import NeuronMeasures, of_patches, stacked
 from lakeviz.studies.neurons.patch_statistics import Drawn, PatchSample, image_weights
 from lakeviz.studies.neurons.single_neuron_score import Deviation
+from lakeviz.studies.neurons.tested_neurons import Choice
+from lakeviz.tables import equals, numbers, where
 
 # The rank-biserial correlation is Cliff's delta: the same number under another name.
 EFFECTS = {
@@ -30,8 +45,11 @@ EFFECTS = {
     "deviation_auroc": "patch_auroc",
 }
 SHARES = ("share_normal", "share_anomalous", "share_excess")
-ONE_RANDOM = "there is no other random neuron to compare with"
 NO_SHARE = "no such patch has a distance above 0"
+_OF_EITHER_SIGN = ("cliffs_delta", "cohens_d", "matched_d")  # groups are compared by their size
+
+Measures = dict[str, NeuronMeasures]
+Compared = Mapping[str, tuple[GroupDraws, GroupDraws | None]]
 
 
 @dataclass
@@ -49,7 +67,7 @@ class Behaviour:
         Why a measure is missing.
     """
 
-    measures: dict[str, NeuronMeasures]
+    measures: Measures
     p_values: np.ndarray
     histograms: pd.DataFrame
     reasons: dict[str, str]
@@ -76,88 +94,139 @@ def behaviour(data: StudyData, found: PointScan, bootstrap: Bootstrap) -> Behavi
         effects, tests = of_patches(sample, values, far)
         drawn.append({name: effects[source] for name, source in EFFECTS.items()})
         p_values[number] = tests["p_value"]
-    measures = stacked(drawn) if drawn else {}
+    effects = stacked(drawn) if drawn else {}
     reasons = dict.fromkeys(EFFECTS, truth.obstacle) if truth.obstacle else {}
-    shares, why = share_measures(found.shares, truth.labels, bootstrap)
-    return Behaviour(
-        measures | shares, p_values, pd.concat(histograms, ignore_index=True), reasons | why
-    )
+    shares, why = share_measures(found, bootstrap)
+    every = pd.concat(histograms, ignore_index=True)
+    return Behaviour(effects | shares, p_values, every, reasons | why)
 
 
-def share_measures(
-    shares: Shares, labels: np.ndarray, bootstrap: Bootstrap
-) -> tuple[dict[str, NeuronMeasures], dict[str, str]]:
+def share_measures(found: PointScan, bootstrap: Bootstrap) -> tuple[Measures, dict[str, str]]:
     """Mean share over normal and over defect patches, and the difference; draws over images."""
-    anomalous = labels.astype(bool)
-    weights = image_weights(anomalous, bootstrap) if anomalous.any() else _of_one(labels, bootstrap)
-    weights = np.concatenate([np.ones((1, len(labels))), weights])
+    anomalous = found.truth.labels.astype(bool)
+    n = len(anomalous)
+    if anomalous.any():
+        weights = image_weights(anomalous, bootstrap)
+    else:
+        generator = np.random.default_rng(bootstrap.seed)
+        weights = generator.multinomial(n, np.full(n, 1 / n), size=bootstrap.n_resamples)
+    weights = np.concatenate([np.ones((1, n)), weights.astype(float)])
     made, reasons = {}, {}
-    for name, sums, counts in (
-        ("share_normal", shares.normal, shares.n_normal),
-        ("share_anomalous", shares.anomalous, shares.n_anomalous),
-    ):
+    for name, sums, counts in zip(SHARES, found.share_sums, found.share_counts):
         total = weights @ counts
         if (total <= 0).any():
             reasons[name] = NO_SHARE
             continue
         mean = (weights @ sums).T / total
         made[name] = NeuronMeasures(mean[:, 0], mean[:, 1:])
-    if len(made) == 2:
-        one, other = made["share_anomalous"], made["share_normal"]
-        made["share_excess"] = NeuronMeasures(one.values - other.values, one.draws - other.draws)
-    else:
-        reasons["share_excess"] = NO_SHARE
-    return made, reasons
+    if reasons:
+        return made, {**reasons, "share_excess": NO_SHARE}
+    normal, defect = made.values()
+    gaps = defect.values - normal.values, defect.draws - normal.draws
+    return {**made, "share_excess": NeuronMeasures(*gaps)}, {}
 
 
-def _of_one(labels: np.ndarray, bootstrap: Bootstrap) -> np.ndarray:
-    """Weights of images of one class."""
-    generator = np.random.default_rng(bootstrap.seed)
-    n = len(labels)
-    return generator.multinomial(n, np.full(n, 1 / n), size=bootstrap.n_resamples).astype(float)
-
-
-def behaviour_rows(
-    found: PointScan, own: Behaviour, names: Sequence[str], level: float
+def effect_rows(
+    choice: Choice, own: Behaviour, names: Sequence[str], confidence: float
 ) -> list[dict[str, Any]]:
-    """One row per neuron and measure, beside the (other) random neurons of the point."""
-    choice = found.choice
-    n_selected = len(choice.selected)
-    rows = []
+    """One row per neuron and measure, with the random neurons of the point.
+
+    ``n_as_large`` counts the random neurons whose number is at least as far from zero.
+    """
+    random, rows = np.arange(len(choice.tested)) >= len(choice.selected), []
     for name in names:
         measures = own.measures.get(name)
-        for number, channel in enumerate(choice.tested):
-            row: dict[str, Any] = {
-                "point": choice.point,
-                "channel": int(channel),
-                "group": "selected" if number < n_selected else "random",
-                "measure": name,
-            }
-            if measures is None:
-                empty = beside(Drawn(np.nan, np.empty(0)), None, level)
-                rows.append(row | empty | {"reason": own.reasons.get(name, "")})
-                continue
-            others = np.arange(n_selected, len(choice.tested))
-            control = measures.where(others[others != number])
-            one = Drawn(float(measures.values[number]), measures.draws[number])
-            reason = "" if len(control.values) else ONE_RANDOM
-            rows.append(row | beside(one, control, level) | {"reason": reason})
+        estimates = measures.estimates(confidence) if measures else ()
+        for number, row in tested_rows(choice):
+            value, control, reason = NOT_MEASURED, np.empty(0), own.reasons.get(name, "")
+            if measures is not None:
+                value = estimates[number]
+                control = measures.values[random & (np.arange(len(random)) != number)]
+                reason = "" if len(control) else ONE_RANDOM
+            rows.append(
+                {
+                    **row,
+                    "measure": name,
+                    **value.columns(),
+                    **control_columns(control),
+                    "n_as_large": int((np.abs(control) >= abs(value.value)).sum()),
+                    "reason": reason,
+                }
+            )
+            if name == "matched_d":
+                rows[-1]["p_value"] = own.p_values[number]
     return rows
 
 
-def beside(one: Drawn, control: NeuronMeasures | None, level: float) -> dict[str, Any]:
-    """A neuron's number with its interval, and where it lies among random neurons.
+# --- selected against random neurons ---
 
-    ``n_as_large`` counts random neurons whose number is at least as far from zero.
-    """
-    interval = quantile_interval(one.draws, level) if one.draws.size else (np.nan, np.nan)
-    made: dict[str, Any] = Estimate(one.value, *interval).columns()
-    there = control is not None and len(control.values) > 0
-    values = control.values if control is not None and there else np.empty(0)
-    return made | {
-        "control_mean": float(values.mean()) if there else np.nan,
-        "control_low": float(values.min()) if there else np.nan,
-        "control_high": float(values.max()) if there else np.nan,
-        "n_as_large": int((np.abs(values) >= abs(one.value)).sum()) if there else 0,
-        "n_draws": len(values),
-    }
+
+def losses(
+    intact: Measurement, found: Sequence[Measurement], metrics: Sequence[Metric]
+) -> Measures:
+    """What each metric loses without each neuron: ``loss_image_auroc``."""
+    made = {}
+    for metric in metrics:
+        if metric not in intact.values:
+            continue
+        values = np.array([intact.values[metric] - own.values[metric] for own in found])
+        draws = np.stack([intact.draws[metric] - own.draws[metric] for own in found])
+        made["loss_{}_{}".format(*metric)] = NeuronMeasures(values, draws)
+    return made
+
+
+def compare_groups(choice: Choice, measures: Measures, bootstrap: Bootstrap) -> Compared:
+    """Mean of selected and of random neurons of a point; effects of either sign by their size."""
+    selected = np.arange(len(choice.tested)) < len(choice.selected)
+    found = {}
+    for name, own in measures.items():
+        if name in _OF_EITHER_SIGN:
+            name, own = f"abs_{name}", own.magnitude()
+        rest = own.where(~selected)
+        random = group_mean(rest, bootstrap, choice.point, "random") if len(rest.values) else None
+        found[name] = group_mean(own.where(selected), bootstrap, choice.point, "selected"), random
+    return found
+
+
+def group_table(
+    choices: Mapping[str, Choice],
+    compared: Mapping[str, Compared],
+    labels: pd.DataFrame,
+    confidence: float,
+) -> pd.DataFrame:
+    """Selected against random neurons at each point and, where there are several, their mean."""
+    sizes = {p: np.array([len(c.selected), len(c.random)]) for p, c in choices.items()}
+    every = {p: (own, where(labels, point=p)) for p, own in compared.items()}
+    if len(choices) > 1:
+        shared = set.intersection(*(set(own) for own in compared.values()))
+        points = [{n: own[n] for n in own if n in shared} for own in compared.values()]
+        every[MEAN_POINT] = mean_of_points(points), labels
+        sizes[MEAN_POINT] = np.sum(list(sizes.values()), axis=0)
+    return pd.DataFrame(
+        [
+            {"point": point, **row, "n_selected": sizes[point][0], "n_random": sizes[point][1]}
+            for point, (own, named) in every.items()
+            for row in [*compared_rows(own, confidence), *_labelled(named)]
+        ]
+    )
+
+
+def _labelled(labels: pd.DataFrame) -> list[dict[str, object]]:
+    """Shares of neurons whose label is better than the control's, by source."""
+    made = []
+    first = where(labels, rank=1)
+    for source in dict.fromkeys(first["source"]):
+        own = where(first, source=source)
+        chosen, found = equals(own, group="selected"), numbers(own, "q_value") < DETECTED
+        value = float(found[chosen].mean())
+        control = float(found[~chosen].mean()) if (~chosen).any() else np.nan
+        made.append(
+            {
+                "measure": f"labelled_by_{source}",
+                **Estimate(value, np.nan, np.nan).columns(),
+                **Estimate(control, np.nan, np.nan).columns("control_mean"),
+                **Estimate(value - control, np.nan, np.nan).columns("difference"),
+                "reason": COUNTED if (~chosen).any() else NO_RANDOM,
+            }
+        )
+    return made

@@ -2,59 +2,80 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
+from PIL import Image
 from plotly.subplots import make_subplots
 
 from lakeviz.errors import ConfigError
+from lakeviz.metrics.estimates import Estimate, estimate
+from lakeviz.plots.captions import percent
 from lakeviz.plots.difference_plot import metric_title
+from lakeviz.plots.forest import OWN, ForestRow, add_forest, name_lines
 from lakeviz.plots.names import short_point
-from lakeviz.plots.panels import Look
-from lakeviz.plots.template import NEUTRAL, faded, new_figure, plain
+from lakeviz.plots.panels import Panel
+from lakeviz.plots.template import new_figure
 from lakeviz.studies.neurons.patch_figures import Picture, density_trace, picture_axes, picture_rows
-from lakeviz.tables import numbers, where
+from lakeviz.tables import Row, numbers, records, where
 
-_OWN = Look.of(0)
-_KINDS = {"score": "score", "forward": "forward", "weights": "weights"}
-_SOURCES = {"patches": "patches", "direction": "direction"}
-_SHARES = {"share_normal": "normal patches", "share_anomalous": "defect patches"}
+if TYPE_CHECKING:
+    from lakeviz.studies.dossier.result import DossierResult
+
 _PICTURE_ROW, _PANEL, _GAP = 100, 180, 92
-_ENDS = ("low", "high")
 
 
 @dataclass(frozen=True)
-class Shown:
-    """Pictures of a neuron's patches with their labels: the highest, and those over its range."""
+class Strip:
+    """Pictures of some patches in a row.
 
-    top: Sequence[Picture]
-    top_labels: Sequence[str]
-    spread: Sequence[Picture]
-    spread_labels: Sequence[str]
-    spread_texts: Sequence[str]
-
-
-@dataclass(frozen=True)
-class Row:
-    """A number of the neuron on one line, with the range of the random neurons behind it."""
+    Attributes
+    ----------
+    name : str
+    pictures : sequence of uint8 arrays [height, width, 3]
+    labels : sequence of str
+        What each patch is, such as ``"defect"``; decides its outline.
+    texts : sequence of str
+        Below the pictures.
+    """
 
     name: str
-    value: float
-    low: float
-    high: float
-    control: tuple[float, float, float]  # lowest, mean, highest
+    pictures: Sequence[Picture]
+    labels: Sequence[str]
+    texts: Sequence[str]
+
+
+def neuron_figure(result: DossierResult, category: str, point: str, channel: int) -> go.Figure:
+    """The dossier of one neuron as a figure, with the pictures that the result holds.
+
+    Raises
+    ------
+    SelectionError
+        If there is no dossier of it.
+    """
+    tables = result.of(category, point, channel)
+    strips = []
+    for kind, name in (("top", "highest"), ("spread", "over the\nrange")):
+        own = [row for row in records(tables["patches"], kind=kind) if row["crop"] is not None]
+        pictures = [np.asarray(Image.open(io.BytesIO(row["crop"])).convert("RGB")) for row in own]
+        labels = [row["label"] for row in own]
+        texts = labels if kind == "top" else [quantile_name(row["quantile"]) for row in own]
+        if own:
+            strips.append(Strip(name, pictures, labels, texts))
+    return neuron_dossier_figure(tables, strips, confidence=result.confidence)
 
 
 def neuron_dossier_figure(
     tables: Mapping[str, pd.DataFrame],
-    shown: Shown | None = None,
+    strips: Sequence[Strip] = (),
     *,
     title: str | None = None,
-    interval_level: float = 0.95,
+    confidence: float = 0.95,
 ) -> go.Figure:
     """Draw one neuron's dossier.
 
@@ -62,10 +83,10 @@ def neuron_dossier_figure(
     ----------
     tables : mapping of str to DataFrame
         What ``DossierResult.of(category, point, channel)`` gives.
-    shown : Shown, optional
-        Pictures of its patches; left out without them.
+    strips : sequence of Strip
+        Pictures of its patches.
     title : str, optional
-    interval_level : float
+    confidence : float
         For the caption.
 
     Raises
@@ -76,73 +97,65 @@ def neuron_dossier_figure(
     index = tables["neurons"]
     if len(index) != 1:
         raise ConfigError(f"a dossier is of one neuron, and the tables hold {len(index)}")
-    row = index.iloc[0]
-    if title is None:
-        title = f"Channel {row['channel']} of {short_point(row['point'])} ({row['category']})"
-    pictured = shown is not None and bool(shown.top)
-    fig, first = _frame(title, _caption(tables, interval_level, pictured=pictured), shown)
-    _activation(fig, tables, first, 1)
-    _beside(fig, _share_rows(tables["shares"]), first, 2, "share of the distance (%)")
+    (row,) = records(index)
+    title = title or f"Channel {row['channel']} of {short_point(row['point'])} ({row['category']})"
+    fig, first = _frame(title, _caption(row, tables, confidence, strips), strips)
+    _activation(fig, Panel(first, 1), tables)
+    shares = _share_rows(tables["shares"])
+    _forest(fig, Panel(first, 2), shares, "share of the distance (%)")
     knocked = _knocked_rows(tables["effects"])
-    _beside(fig, knocked, first + 1, 1, "change without the neuron", zero=True)
-    _words(fig, tables["labels"], first + 1, 2)
+    _forest(fig, Panel(first + 1, 1), knocked, "change without the neuron", zero=0)
+    _words(fig, Panel(first + 1, 2), tables["labels"])
     return fig
 
 
-# --- the frame ---
+def quantile_name(q: float) -> str:
+    """Name of a quantile of the activation."""
+    return {0.0: "lowest", 0.5: "median"}.get(q, f"{100 * q:g} %")
 
 
-def _frame(title: str, caption: str, shown: Shown | None) -> tuple[go.Figure, int]:
+def _frame(title: str, caption: str, strips: Sequence[Strip]) -> tuple[go.Figure, int]:
     """Empty panels, and the row of the first below the pictures."""
-    n_pictures = 0 if shown is None else (bool(shown.top) + bool(shown.spread))
-    heights = ([_PICTURE_ROW * n_pictures] if n_pictures else []) + [_PANEL, _PANEL + 20]
-    gaps = [34] * bool(n_pictures) + [_GAP]
-    total = sum(heights) + sum(gaps) + 50
-    fig = new_figure(title, caption, height=total)
-    specs: list[list[dict | None]] = [[{}, {}], [{}, {}]]
-    if n_pictures:
-        specs.insert(0, [{"colspan": 2}, None])
+    heights = [_PICTURE_ROW * len(strips)] * bool(strips) + [_PANEL, _PANEL + 20]
+    gaps = [34] * bool(strips) + [_GAP]
+    whole = sum(heights) + sum(gaps)
+    fig = new_figure(title, caption, height=whole + 50)
+    pictured: list[list[dict[str, int] | None]] = [[{"colspan": 2}, None]] * bool(strips)
+    specs = [*pictured, [{}, {}], [{}, {}]]
     make_subplots(rows=len(heights), cols=2, specs=specs, horizontal_spacing=0.2, figure=fig)
-    top = 1.0
+    top = legend = 1.0
     for row, (height, gap) in enumerate(zip(heights, [*gaps, 0], strict=True), start=1):
-        share = height / (sum(heights) + sum(gaps))
-        fig.update_yaxes(domain=[max(top - share, 0), top], row=row)
-        top -= share + gap / (sum(heights) + sum(gaps))
-    if shown is not None and n_pictures:
-        _pictures(fig, shown)
-    of_density = 1 - (heights[0] + gaps[0]) / (sum(heights) + sum(gaps)) if n_pictures else 1
-    corner = {"x": 0.4, "xanchor": "right", "y": of_density, "yanchor": "top"}
+        fig.update_yaxes(domain=[max(top - height / whole, 0), top], row=row)
+        legend = top if row == len(heights) - 1 else legend
+        top -= (height + gap) / whole
+    if strips:
+        pictures, labels = [s.pictures for s in strips], [s.labels for s in strips]
+        texts = [s.texts for s in strips]
+        fig.update_layout(**picture_rows(pictures, labels, texts))
+        picture_axes(fig, pictures, labels, [s.name for s in strips], row=1, col=1)
+    corner = {"x": 0.4, "xanchor": "right", "y": legend, "yanchor": "top"}
     fig.update_layout(legend={**corner, "orientation": "v"})
-    return fig, 1 + bool(n_pictures)
+    return fig, 1 + bool(strips)
 
 
-def _pictures(fig: go.Figure, shown: Shown) -> None:
-    rows = [(shown.top, shown.top_labels, shown.top_labels, "highest")]
-    if shown.spread:
-        rows.append((shown.spread, shown.spread_labels, shown.spread_texts, "over the\nrange"))
-    pictures, labels, texts, names = (list(own) for own in zip(*rows, strict=True))
-    made = picture_rows(pictures, labels, texts)
-    fig.update_layout(images=made["images"], shapes=made["shapes"], annotations=made["annotations"])
-    picture_axes(fig, pictures, labels, names, row=1, col=1)
-
-
-def _caption(tables: Mapping[str, pd.DataFrame], level: float, *, pictured: bool) -> str:
-    row, activations = tables["neurons"].iloc[0], tables["activations"]
-    n_random = int(numbers(activations, "n_draws").max())
-    rank = f"Rank {row['variance_rank']} of {row['n_channels']} by variance"
+def _caption(
+    row: Row, tables: Mapping[str, pd.DataFrame], confidence: float, strips: Sequence[Strip]
+) -> str:
+    n_random = int(numbers(tables["activations"], "n_random").max())
     chosen = "selected" if row["selected"] else "not selected"
     said = [
-        f"{rank}, {chosen}. Marks: this neuron, with {100 * level:g} % intervals over images; grey "
-        f"bars: lowest to highest of {n_random} random neurons of the point (fewer for forward and "
-        "weights), ticks: their mean. Shares and knock-outs: of the detector that reads all "
-        f"channels; {int(row['n_images']):,} test images."
+        f"Rank {row['variance_rank']} of {row['n_channels']} by variance, {chosen}. Marks: this "
+        f"neuron, with {percent(confidence)} intervals over images; grey bars: lowest to highest "
+        f"of {n_random} random neurons of the point (fewer for forward and weights), ticks: their "
+        "mean. Shares and knock-outs: of the detector that reads all channels; "
+        f"{row['n_images']:,} test images."
     ]
     if len(tables["labels"]):
         said.append(
             "Words: margin over other neurons, in spreads; grey: 95 % of shuffled labels (patches) "
             "or random directions, to be compared with the open mark, which is what was tested."
         )
-    if pictured:
+    if strips:
         said.append(
             "Pictures: patches (outlined) amid their neighbours: those of highest activation, then "
             "some at quantiles of it."
@@ -153,144 +166,85 @@ def _caption(tables: Mapping[str, pd.DataFrame], level: float, *, pictured: bool
 # --- panels ---
 
 
-def _activation(fig: go.Figure, tables: Mapping[str, pd.DataFrame], row: int, col: int) -> None:
+def _activation(fig: go.Figure, panel: Panel, tables: Mapping[str, pd.DataFrame]) -> None:
     histograms = tables["histograms"]
     for label in dict.fromkeys(histograms["label"]):
         trace = density_trace(where(histograms, label=label), label, shown=True)
-        fig.add_trace(trace, row=row, col=col)
+        fig.add_trace(trace, **panel.at)
     said = "activation"
-    delta = where(tables["activations"], measure="cliffs_delta")
-    value, low, high = (float(numbers(delta, name)[0]) for name in ("value", *_ENDS))
-    if np.isfinite(value):
-        said += f"<br>Cliff's δ {value:+.2f} [{low:+.2f}, {high:+.2f}]"
-        if int(numbers(delta, "n_draws")[0]):
-            control = [float(numbers(delta, f"control_{end}")[0]) for end in _ENDS]
-            said += f"; random {control[0]:+.2f} to {control[1]:+.2f}"
-    title = said.replace("-", "−")
-    fig.update_xaxes(title_text=title, title_font_size=12, row=row, col=col)
-    fig.update_yaxes(title_text="density", rangemode="tozero", row=row, col=col)
+    (row,) = records(tables["activations"], measure="cliffs_delta")
+    if np.isfinite(row["value"]):
+        said += f"<br>Cliff's δ {estimate(row).text(2, signed=True, style='html')}"
+        if row["n_random"]:
+            control = f"; random {row['control_min']:+.2f} to {row['control_max']:+.2f}"
+            said += control.replace("-", "−")
+    fig.update_xaxes(title_text=said, title_font_size=12, **panel.at)
+    fig.update_yaxes(title_text="density", rangemode="tozero", **panel.at)
 
 
-def _share_rows(shares: pd.DataFrame) -> list[Row]:
-    """Shares in per cent, and the even share as a line of its own."""
-    made = [_row(where(shares, measure=m), "value", n, 100) for m, n in _SHARES.items()]
-    even = 100 * float(numbers(shares, "uniform")[0])
-    made = [own for own in made if np.isfinite(own.value)]
-    return [*made, Row("an even share", even, even, even, (np.nan, np.nan, np.nan))] if made else []
-
-
-def _knocked_rows(effects: pd.DataFrame) -> list[Row]:
+def _share_rows(shares: pd.DataFrame) -> list[ForestRow]:
+    """Shares in per cent, and the even share on a line of its own."""
+    names = {"share_normal": "normal patches", "share_anomalous": "defect patches"}
     made = []
-    for kind, said in _KINDS.items():
-        own = where(effects, kind=kind)
-        for level, metric in dict.fromkeys(zip(own["level"], own["metric"], strict=True)):
-            table = where(own, level=level, metric=metric)
-            name = f"{said}, {metric_title(level, metric)}"
-            made.append(_row(table, "change", name, 1))
-    return [own for own in made if np.isfinite(own.value)]
+    for measure, name in names.items():
+        (row,) = records(shares, measure=measure)
+        if np.isfinite(row["value"]):
+            value = (100 * row[column] for column in ("value", "low", "high"))
+            made.append(ForestRow(name, Estimate(*value), _control(row, unit=100)))
+    even = Estimate(100 * numbers(shares, "uniform")[0], np.nan, np.nan)
+    return [*made, ForestRow("an even share", even)] if made else []
 
 
-def _row(table: pd.DataFrame, column: str, name: str, unit: float) -> Row:
-    ends = [f"{column}_{end}" if column != "value" else end for end in _ENDS]
-    value, low, high = (unit * float(numbers(table, c)[0]) for c in (column, *ends))
-    names = ("control_low", "control_mean", "control_high")
-    control = tuple(unit * float(numbers(table, c)[0]) for c in names)
-    return Row(name, value, low, high, (control[0], control[1], control[2]))
+def _knocked_rows(effects: pd.DataFrame) -> list[ForestRow]:
+    return [
+        ForestRow(
+            f"{row['kind']}, {metric_title(row['level'], row['metric'])}",
+            estimate(row, "change"),
+            _control(row),
+        )
+        for row in records(effects)
+        if np.isfinite(row["change"])
+    ]
 
 
-def _words(fig: go.Figure, labels: pd.DataFrame, row: int, col: int) -> None:
-    made, tests = [], []
-    for source, said in _SOURCES.items():
-        own = where(labels, source=source) if len(labels) else labels
-        for number in range(len(own)):
-            one = own.iloc[[number]]
-            margin = float(numbers(one, "margin")[0])
-            if not np.isfinite(margin):
-                continue
-            control = tuple(float(numbers(one, f"control_{n}")[0]) for n in ("low", "mean", "high"))
-            name = f"{one['word'].iloc[0]} ({said})"
-            made.append(Row(name, margin, margin, margin, (control[0], control[1], control[2])))
-            tests.append(float(numbers(one, "value")[0]))
-    _beside(fig, made, row, col, "margin of the word (spreads)", zero=True)
-    places = [i for i, value in enumerate(tests) if np.isfinite(value)]
-    if places:
+def _control(row: Row, ends: tuple[str, str] = ("min", "max"), unit: float = 1) -> Estimate:
+    return Estimate(*(unit * row[f"control_{name}"] for name in ("mean", *ends)))
+
+
+def _words(fig: go.Figure, panel: Panel, labels: pd.DataFrame) -> None:
+    found = [row for row in records(labels) if np.isfinite(row["margin"])]
+    rows = [
+        ForestRow(
+            f"{row['word']} ({row['source']})",
+            Estimate(row["margin"], np.nan, np.nan),
+            _control(row, ("quantile_low", "quantile_high")),
+        )
+        for row in found
+    ]
+    _forest(fig, panel, rows, "margin of the word (spreads)", zero=0)
+    tested = {place: row["value"] for place, row in enumerate(found) if np.isfinite(row["value"])}
+    if tested:
         trace = go.Scatter(
-            x=[tests[i] for i in places],
-            y=places,
+            x=list(tested.values()),
+            y=list(tested),
             mode="markers",
-            marker={"symbol": f"{_OWN.marker}-open", "size": 11, "color": _OWN.colour},
+            marker={"symbol": f"{OWN.marker}-open", "size": 11, "color": OWN.colour},
             hovertemplate="tested: %{x:.3f}<extra></extra>",
             showlegend=False,
         )
-        fig.add_trace(trace, row=row, col=col)
+        fig.add_trace(trace, **panel.at)
 
 
-def _beside(
-    fig: go.Figure, rows: Sequence[Row], row: int, col: int, title: str, *, zero: bool = False
+def _forest(
+    fig: go.Figure, panel: Panel, rows: Sequence[ForestRow], title: str, zero: float | None = None
 ) -> None:
-    """Numbers line by line, each on the range of the random neurons."""
-    place: dict[str, Any] = {"row": row, "col": col}
-    for number, own in enumerate(rows):
-        low, mean, high = own.control
-        if np.isfinite(low):
-            bar = go.Scatter(
-                x=[low, high],
-                y=[number, number],
-                mode="lines",
-                line={"color": faded(NEUTRAL, 0.4), "width": 11},
-                hoverinfo="skip",
-                showlegend=False,
-            )
-            fig.add_trace(bar, **place)
-            tick = go.Scatter(
-                x=[mean],
-                y=[number],
-                mode="markers",
-                marker={"symbol": "line-ns", "size": 11, "line": {"color": NEUTRAL, "width": 2}},
-                hovertemplate=f"random: {mean:.4g} ({low:.4g} to {high:.4g})<extra></extra>",
-                showlegend=False,
-            )
-            fig.add_trace(tick, **place)
+    """Numbers line by line, each with the range of the random neurons behind it."""
     if rows:
-        fig.add_trace(_marks(rows), **place)
+        add_forest(fig, panel, rows, zero=zero, form=".4g", known={""})
     else:
+        title = f"{title}: not measured"
         # Axes without a trace are not drawn.
-        fig.add_trace(go.Scatter(x=[None], y=[None], showlegend=False), **place)
-    if zero and rows:
-        fig.add_vline(x=0, line={"color": NEUTRAL, "dash": "dot", "width": 1.2}, **place)
-    names = [plain(own.name) for own in rows]
-    said = title if rows else f"{title}: not measured"
-    fig.update_xaxes(title_text=said, exponentformat="none", nticks=6, **place)
-    ends = np.array([[o.low, o.high, *o.control, 0 if zero else o.value] for o in rows])
-    if np.isfinite(ends).any():
-        low, high = float(np.nanmin(ends)), float(np.nanmax(ends))
-        room = 0.06 * (high - low) or 0.1 * abs(high) or 0.01
-        fig.update_xaxes(range=[low - room, high + room], **place)
-    fig.update_yaxes(
-        tickvals=list(range(len(rows))),
-        ticktext=names,
-        range=[max(len(rows), 1) - 0.4, -0.6],
-        ticks="",
-        **place,
-    )
-
-
-def _marks(rows: Sequence[Row]) -> go.Scatter:
-    value = np.array([own.value for own in rows])
-    return go.Scatter(
-        x=value,
-        y=list(range(len(rows))),
-        error_x={
-            "type": "data",
-            "symmetric": False,
-            "array": np.array([own.high for own in rows]) - value,
-            "arrayminus": value - np.array([own.low for own in rows]),
-            "thickness": 1.6,
-            "width": 4,
-        },
-        mode="markers",
-        marker={"symbol": _OWN.marker, "size": 8, "color": _OWN.colour},
-        text=[f"{own.value:.4g} [{own.low:.4g}, {own.high:.4g}]" for own in rows],
-        hovertemplate="%{text}<extra></extra>",
-        showlegend=False,
-    )
+        fig.add_trace(go.Scatter(x=[None], y=[None], showlegend=False), **panel.at)
+        name_lines(fig, [""], panel)
+    mode = "normal" if zero is None else "tozero"
+    fig.update_xaxes(title_text=title, exponentformat="none", nticks=6, rangemode=mode, **panel.at)

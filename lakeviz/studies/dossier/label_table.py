@@ -1,4 +1,4 @@
-"""From study data to the table of labels: which patches, which vectors, which words."""
+"""The table of labels: which patches and directions, which vectors, which words."""
 
 from __future__ import annotations
 
@@ -10,30 +10,38 @@ import numpy as np
 import pandas as pd
 import torch
 import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor
 
 from lakeviz.errors import HookError, TextBranchError
 from lakeviz.lake.text import text_obstacle
 from lakeviz.metrics.estimates import benjamini_hochberg
 from lakeviz.studies.base.captured import StudyData
-from lakeviz.studies.dossier.stream import LABEL_PATCHES, PointScan, places_of
+from lakeviz.studies.dossier.rows import tested_rows
+from lakeviz.studies.dossier.stream import LABEL_PATCHES, PointScan
 from lakeviz.studies.dossier.text_labels import (
     N_DIRECTIONS,
+    Similarity,
     Tested,
     direction_similarity,
     direction_tests,
-    label_rows,
     margins,
-    patch_similarity,
     random_directions,
     shuffled_tests,
+    specificity,
 )
-from lakeviz.studies.dossier.vocabulary import word_vectors
 from lakeviz.studies.dossier.write_directions import projection, write_directions
 from lakeviz.studies.knockout.stored import stored_at
+from lakeviz.studies.neurons.tested_neurons import Choice
 
 if TYPE_CHECKING:
     from lakeviz.models import VisionModel
+    from lakeviz.studies.base.tokens import StudyTokens
 
+RANKS = 3  # words listed of each neuron
+FIRST_ALONE = "tested for the first word alone"
+COLUMNS = ["point", "channel", "group", "source", "n_patches", "n_images", "rank", "word"]
+COLUMNS += ["similarity", "margin", "specificity", *Tested().columns(), "q_value"]
 _BATCH = 32  # images read at a time
 
 
@@ -61,16 +69,23 @@ def require_labels(data: StudyData) -> VisionModel:
     return data.model
 
 
-@dataclass(frozen=True)
-class Vocabulary:
-    """Words and templates that labels are made of."""
-
-    words: tuple[str, ...]
-    templates: tuple[str, ...]
+def word_vectors(
+    model: VisionModel, words: Sequence[str], templates: Sequence[str]
+) -> Float[Tensor, "word joint"]:
+    """Unit vector of each word: the mean of the unit vectors of its prompts, normalised."""
+    assert model.text is not None
+    # str.replace, not str.format: a word may itself hold braces.
+    prompts = [template.replace("{}", word) for word in words for template in templates]
+    vectors = model.text.encode(prompts).float().cpu()
+    return F.normalize(vectors.reshape(len(words), len(templates), -1).mean(1), dim=-1)
 
 
 def label_table(
-    data: StudyData, scans: Mapping[str, PointScan], vocabulary: Vocabulary, seed: int
+    data: StudyData,
+    scans: Mapping[str, PointScan],
+    words: Sequence[str],
+    templates: Sequence[str],
+    seed: int,
 ) -> tuple[pd.DataFrame, list[str]]:
     """Labels of all tested neurons from both sources, and notes on what has none.
 
@@ -80,13 +95,12 @@ def label_table(
         If the model has no text, or cannot project patch tokens.
     """
     model = require_labels(data)
-    words = word_vectors(model, vocabulary.words, vocabulary.templates).numpy()
     last = f"blocks.{model.n_blocks - 1}.hook_resid_post"
     tokens = data.test if last in data.test.source.points else stored_at(data, model, last)[1]
-    rows = _from_patches(data, model, scans, tokens, last, words, vocabulary.words)
-    token = tokens.patches(last, [0])[0, 0]
-    made, notes = _from_directions(data, model, scans, token, words, vocabulary.words, seed)
-    table = pd.DataFrame([*rows, *made])
+    vectors = word_vectors(model, words, templates).numpy()
+    label = _Labelling(data, model, scans, words, vectors, last, tokens)
+    made, notes = label.from_directions(seed)
+    table = pd.DataFrame([*label.from_patches(), *made])
     table["q_value"] = np.nan
     for source in dict.fromkeys(table["source"]):
         own = (table["source"] == source).to_numpy()
@@ -95,109 +109,116 @@ def label_table(
     return table, notes
 
 
-def _from_patches(
-    data: StudyData,
-    model: VisionModel,
-    scans: Mapping[str, PointScan],
-    tokens: Any,
-    last: str,
-    words: np.ndarray,
-    names: Sequence[str],
-) -> list[dict[str, Any]]:
-    """Labels of the highest patches."""
-    images, vectors, groups = [], [], []
-    for number, own in enumerate(scans.values()):
-        n_rows, n_columns = data.grids[own.choice.point]
-        of_last = data.grids.get(last) or model.grid()
-        for patches in own.top.patch[:, :LABEL_PATCHES]:
-            image, patch = places_of(patches, n_rows * n_columns)
-            row = patch // n_columns * of_last[0] // n_rows
-            column = patch % n_columns * of_last[1] // n_columns
-            images.append(image)
-            vectors.append(row * of_last[1] + column)
-            groups.append(number)
-    projected = _projected(model, tokens, last, images, vectors)
-    tests = shuffled_tests(projected, images, words, np.array(groups))
-    rows: list[dict[str, Any]] = []
-    for number, own in enumerate(scans.values()):
-        of_point = np.flatnonzero(np.array(groups) == number)
-        similarity = patch_similarity([projected[i] for i in of_point], words)
-        counted = [(len(images[i]), len(set(images[i].tolist()))) for i in of_point]
-        rows += label_rows(
-            own.choice,
-            "patches",
-            similarity,
-            margins(similarity),
-            [tests[i] for i in of_point],
-            names,
-            counted.__getitem__,
-        )
-    return rows
+@dataclass(frozen=True)
+class _Labelling:
+    """What labels are made of: words with their vectors, and tokens that can be projected."""
 
+    data: StudyData
+    model: VisionModel
+    scans: Mapping[str, PointScan]
+    words: Sequence[str]
+    vectors: Float[np.ndarray, "word joint"]
+    last: str  # hook point whose patch tokens are projected
+    tokens: StudyTokens
 
-def _projected(
-    model: VisionModel,
-    tokens: Any,
-    last: str,
-    images: Sequence[np.ndarray],
-    patches: Sequence[np.ndarray],
-) -> list[np.ndarray]:
-    """Unit vectors of patches in the joint space; every image is read once."""
-    wanted = np.unique(np.stack([np.concatenate(images), np.concatenate(patches)]), axis=1)
-    found: dict[tuple[int, int], np.ndarray] = {}
-    distinct = np.unique(wanted[0])
-    for start in range(0, len(distinct), _BATCH):
-        some = distinct[start : start + _BATCH]
-        read = tokens.patches(last, some.tolist())
-        here = wanted[:, np.isin(wanted[0], some)]
-        place = np.searchsorted(some, here[0])
-        rows = read[torch.from_numpy(place), torch.from_numpy(here[1])]
-        unit = F.normalize(model.project_patches(rows[None])[0].float().cpu(), dim=-1).numpy()
-        pairs = (tuple(pair) for pair in here.T.tolist())
-        found.update(zip(pairs, unit, strict=True))
-    return [
-        np.stack([found[i, p] for i, p in zip(own.tolist(), places.tolist(), strict=True)])
-        for own, places in zip(images, patches, strict=True)
-    ]
+    def from_patches(self) -> list[dict[str, Any]]:
+        """Label neurons by their highest patches."""
+        images, places, groups = [], [], []
+        grid = self.data.grids.get(self.last) or self.model.grid()
+        for number, own in enumerate(self.scans.values()):
+            n_rows, n_columns = self.data.grids[own.choice.point]
+            for patches in own.top.patch[:, :LABEL_PATCHES]:
+                image, patch = np.divmod(patches, n_rows * n_columns)
+                row = patch // n_columns * grid[0] // n_rows
+                column = patch % n_columns * grid[1] // n_columns
+                images.append(image)
+                places.append(row * grid[1] + column)
+                groups.append(number)
+        projected = self._projected(images, places)
+        tests = shuffled_tests(projected, images, self.vectors, np.array(groups))
+        rows: list[dict[str, Any]] = []
+        for number, own in enumerate(self.scans.values()):
+            at = np.flatnonzero(np.array(groups) == number)
+            similarity = np.stack([projected[i].mean(axis=0) @ self.vectors.T for i in at])
+            sizes = [(len(images[i]), len(set(images[i].tolist()))) for i in at]
+            of_point = similarity, margins(similarity), [tests[i] for i in at], sizes
+            rows += self._rows(own.choice, "patches", *of_point)
+        return rows
 
+    def _projected(
+        self, images: Sequence[np.ndarray], patches: Sequence[np.ndarray]
+    ) -> list[Float[np.ndarray, "patch joint"]]:
+        """Unit vectors of patches in the joint space; every image is read once."""
+        wanted = np.unique(np.stack([np.concatenate(images), np.concatenate(patches)]), axis=1)
+        found: dict[tuple[int, int], np.ndarray] = {}
+        distinct = np.unique(wanted[0])
+        for start in range(0, len(distinct), _BATCH):
+            some = distinct[start : start + _BATCH]
+            read = self.tokens.patches(self.last, some.tolist())
+            here = wanted[:, np.isin(wanted[0], some)]
+            place = np.searchsorted(some, here[0])
+            rows = read[torch.from_numpy(place), torch.from_numpy(here[1])]
+            projected = self.model.project_patches(rows[None])[0].float().cpu()
+            unit = F.normalize(projected, dim=-1).numpy()
+            found.update(zip(map(tuple, here.T.tolist()), unit, strict=True))
+        return [
+            np.stack([found[pair] for pair in zip(own.tolist(), places.tolist(), strict=True)])
+            for own, places in zip(images, patches, strict=True)
+        ]
 
-def _from_directions(
-    data: StudyData,
-    model: VisionModel,
-    scans: Mapping[str, PointScan],
-    token: torch.Tensor,
-    words: np.ndarray,
-    names: Sequence[str],
-    seed: int,
-) -> tuple[list[dict[str, Any]], list[str]]:
-    """Labels of the write directions, and notes on points that have none."""
-    matrix = projection(model, token)
-    random = direction_similarity(
-        random_directions(N_DIRECTIONS, model.d_model, seed), matrix, words
-    )
-    rows: list[dict[str, Any]] = []
-    notes = []
-    for own in scans.values():
-        point = own.choice.point
-        try:
-            directions = write_directions(model, point)
-        except HookError as error:
-            notes.append(f"{data.category}: no label of write directions: {error}")
-            nothing = np.full((len(own.choice.tested), len(words)), np.nan)
-            empty = [Tested(np.nan, np.empty(0), str(error))] * len(nothing)
-            rows += label_rows(
-                own.choice, "direction", nothing, nothing, empty, names, lambda _: (0, 0)
-            )
-            continue
-        everything = direction_similarity(directions, matrix, words)
-        similarity = everything[own.choice.tested]
-        rows += label_rows(
-            own.choice,
-            "direction",
-            similarity,
-            margins(similarity, everything),
-            direction_tests(similarity, everything, random),
-            names,
-            lambda _: (0, 0),
-        )
-    return rows, notes
+    def from_directions(self, seed: int) -> tuple[list[dict[str, Any]], list[str]]:
+        """Label neurons by their write directions; with notes on points that have none."""
+        matrix = projection(self.model, self.tokens.patches(self.last, [0])[0, 0])
+        drawn = random_directions(N_DIRECTIONS, self.model.d_model, seed)
+        random = direction_similarity(drawn, matrix, self.vectors)
+        rows: list[dict[str, Any]] = []
+        notes = []
+        for point, own in self.scans.items():
+            n = len(own.choice.tested)
+            try:
+                directions = write_directions(self.model, point)
+                everything = direction_similarity(directions, matrix, self.vectors)
+                similarity = everything[own.choice.tested]
+                margin = margins(similarity, everything)
+                tests = direction_tests(similarity, everything, random)
+            except HookError as error:
+                notes.append(f"{self.data.category}: no label of write directions: {error}")
+                similarity = margin = np.full((n, len(self.words)), np.nan)
+                tests = [Tested(reason=str(error))] * n
+            rows += self._rows(own.choice, "direction", similarity, margin, tests, [(0, 0)] * n)
+        return rows, notes
+
+    def _rows(
+        self,
+        choice: Choice,
+        source: str,
+        similarity: Similarity,
+        margin: Similarity,
+        tests: Sequence[Tested],
+        sizes: Sequence[tuple[int, int]],
+    ) -> list[dict[str, Any]]:
+        """The first words of every neuron of a point; ``sizes``: its patches and their images."""
+        rows = []
+        special = specificity(margin)
+        for number, row in tested_rows(choice):
+            row |= {"source": source}
+            row |= dict(zip(("n_patches", "n_images"), sizes[number], strict=True))
+            if not np.isfinite(margin[number]).all():
+                scores = dict.fromkeys(("similarity", "margin", "specificity"), np.nan)
+                rows.append(row | {"rank": 1, "word": ""} | scores | tests[number].columns())
+                continue
+            best = np.argsort(-margin[number], kind="stable")[:RANKS]
+            for rank, word in enumerate(best, start=1):
+                tested = tests[number] if rank == 1 else Tested(reason=FIRST_ALONE)
+                rows.append(
+                    {
+                        **row,
+                        "rank": rank,
+                        "word": self.words[word],
+                        "similarity": float(similarity[number, word]),
+                        "margin": float(margin[number, word]),
+                        "specificity": float(special[number]),
+                        **tested.columns(),
+                    }
+                )
+        return rows

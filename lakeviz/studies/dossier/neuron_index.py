@@ -1,4 +1,4 @@
-"""The index of all dossiers: one row per neuron, the main number of each of its pages."""
+"""The index of all dossiers, and the patches that show what each neuron does."""
 
 from __future__ import annotations
 
@@ -8,10 +8,16 @@ import numpy as np
 import pandas as pd
 
 from lakeviz.metrics.measurement import Metric
+from lakeviz.studies.base.captured import StudyData
 from lakeviz.studies.dossier.effect_sizes import EFFECTS, SHARES
+from lakeviz.studies.dossier.rows import tested_rows
+from lakeviz.studies.dossier.stream import PointScan
+from lakeviz.studies.neurons.pictures import crops
 from lakeviz.studies.neurons.tested_neurons import Choice
+from lakeviz.tables import where
 
-_KEYS = ["point", "channel"]
+SPREAD = (0.0, 0.1, 0.25, 0.5, 0.75, 0.9)
+"""Quantiles of the activation that patches are shown at, below the highest ones."""
 
 
 def index_table(
@@ -21,25 +27,22 @@ def index_table(
 ) -> pd.DataFrame:
     """Join the main numbers of all tables, neuron by neuron."""
     index = pd.concat([_own(choice) for choice in choices.values()], ignore_index=True)
-    activations = tables["activations"]
-    for name in EFFECTS:
-        index = _join(index, activations, {"measure": name}, {"value": name} | _ends(name))
-    of_tests = {"p_value": "p_value", "q_value": "q_value"}
-    index = _join(index, activations, {"measure": "matched_d"}, of_tests)
-    for name in SHARES:
-        index = _join(index, tables["shares"], {"measure": name}, {"value": name} | _ends(name))
+    joined = [("activations", {"measure": name}, _interval("value", name)) for name in EFFECTS]
+    tests = {"p_value": "p_value", "q_value": "q_value"}
+    joined.append(("activations", {"measure": "matched_d"}, tests))
+    joined += [("shares", {"measure": name}, _interval("value", name)) for name in SHARES]
     for level, metric in metrics:
-        name = f"change_{level}_{metric}"
-        keep = {"kind": "score", "level": level, "metric": metric}
-        columns = {"change": name, "change_low": f"{name}_low", "change_high": f"{name}_high"}
-        index = _join(index, tables["effects"], keep, columns)
+        columns = _interval("change", f"change_{level}_{metric}")
+        joined.append(("effects", {"kind": "score", "level": level, "metric": metric}, columns))
     partner = {"partner": "partner", "value": "partner_correlation"}
-    index = _join(index, tables["correlated"], {"place": 1}, partner)
-    if not tables["labels"].empty:
-        for source in dict.fromkeys(tables["labels"]["source"]):
-            columns = {"word": f"{source}_word", "q_value": f"{source}_q_value"}
-            columns["specificity"] = f"{source}_specificity"
-            index = _join(index, tables["labels"], {"source": source, "rank": 1}, columns)
+    joined.append(("correlated", {"place": 1}, partner))
+    for source in dict.fromkeys(tables["labels"]["source"]):
+        columns = {name: f"{source}_{name}" for name in ("word", "q_value", "specificity")}
+        joined.append(("labels", {"source": source, "rank": 1}, columns))
+    keys = ["point", "channel"]
+    for name, keep, columns in joined:
+        own = where(tables[name], **keep)[[*keys, *columns]].rename(columns=columns)
+        index = index.merge(own, on=keys, how="left", validate="one_to_one")
     return index
 
 
@@ -53,19 +56,60 @@ def _own(choice: Choice) -> pd.DataFrame:
     return table
 
 
-def _ends(name: str) -> dict[str, str]:
-    return {"low": f"{name}_low", "high": f"{name}_high"}
+def _interval(column: str, name: str) -> dict[str, str]:
+    """New names of a column and of the ends of its interval."""
+    prefix = "" if column == "value" else f"{column}_"
+    return {column: name, f"{prefix}low": f"{name}_low", f"{prefix}high": f"{name}_high"}
 
 
-def _join(
-    index: pd.DataFrame,
-    table: pd.DataFrame,
-    keep: Mapping[str, object],
-    columns: Mapping[str, str],
-) -> pd.DataFrame:
-    """Add columns of the one row that every neuron has there."""
-    rows = np.ones(len(table), dtype=bool)
-    for column, value in keep.items():
-        rows &= (table[column] == value).to_numpy()
-    own = table.iloc[np.flatnonzero(rows)][[*_KEYS, *columns]].rename(columns=dict(columns))
-    return index.merge(own, on=_KEYS, how="left", validate="one_to_one")
+def patch_table(data: StudyData, found: PointScan, n_top: int) -> pd.DataFrame:
+    """Top and spread patches of every tested neuron of a point.
+
+    The lowest patch is exact; the patches between are those at a quantile of a uniform sample of
+    the patches, the same sample for all neurons, which is the whole set where that is small.
+    """
+    n_rows, n_columns = data.grids[found.choice.point]
+    truth, sample = found.truth, found.sample
+    kept = min(n_top, found.top.patch.shape[1])
+    at = np.stack([sample.at(quantile) for quantile in SPREAD[1:]])
+    names = truth.names()
+    parts = []
+    for number, row in tested_rows(found.choice):
+        places = at[:, number]
+        patches = [*found.top.patch[number, :kept], found.bottom.patch[number, 0]]
+        image, patch = np.divmod([*patches, *sample.patch[places]], n_rows * n_columns)
+        columns = {
+            "kind": ["top"] * kept + ["spread"] * len(SPREAD),
+            "place": [*range(1, kept + 1), *range(1, len(SPREAD) + 1)],
+            "quantile": [np.nan] * kept + list(SPREAD),
+            "sample_id": [data.test.sample_ids[i] for i in image],
+            "image": image,
+            "row": patch // n_columns,
+            "column": patch % n_columns,
+            "label": names[image, patch],
+            "coverage": np.nan if truth.reason else truth.coverage[image, patch],
+        }
+        for name in ("value", "share"):
+            top, bottom, between = (getattr(own, name) for own in (found.top, found.bottom, sample))
+            ends = [*top[number, :kept], bottom[number, 0]]
+            columns[name] = np.asarray([*ends, *between[places, number]], dtype=float)
+        parts.append(pd.DataFrame(row | columns))
+    return pd.concat(parts, ignore_index=True)
+
+
+def add_crops(data: StudyData, patches: pd.DataFrame) -> list[str]:
+    """Picture every patch in the column ``crop``; returns notes on what has no picture."""
+    if data.dataset is None:
+        return [f"{data.category}: no pictures of patches, because there are no image files"]
+    places = [
+        (image, row, column, data.grids[point])
+        for image, row, column, point in zip(
+            *(patches[name].tolist() for name in ("image", "row", "column", "point")), strict=True
+        )
+    ]
+    # The same patch drives many neurons: each is cut out once.
+    distinct = list(dict.fromkeys(places))
+    made, problems = crops(data.dataset.paths, distinct)
+    pictures = dict(zip(distinct, made, strict=True))
+    patches["crop"] = pd.Series([pictures[place] for place in places], dtype=object)
+    return [f"{data.category}: no picture of a patch: {problem}" for problem in problems]

@@ -1,46 +1,109 @@
-"""What the study of dossiers returns."""
+"""Settings and result of the study ``dossier``."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any, ClassVar
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
 
+import numpy as np
 import pandas as pd
 
-from lakeviz.errors import SelectionError
-from lakeviz.metrics import Bootstrap
+from lakeviz.errors import ConfigError, SelectionError
+from lakeviz.plots.names import measure_title
+from lakeviz.studies.base import settings
+from lakeviz.studies.base.findings import HEADLINE_METRICS, Finding, finding
 from lakeviz.studies.base.result import StudyResult
-from lakeviz.studies.dossier.telling import group_sentences, neuron_sentences
-from lakeviz.studies.neurons.group_comparison import MEAN_POINT
-from lakeviz.tables import equals, rows
-
-LABEL_COLUMNS = (
-    "point",
-    "channel",
-    "group",
-    "source",
-    "rank",
-    "word",
-    "similarity",
-    "margin",
-    "specificity",
-    "value",
-    "control_mean",
-    "control_low",
-    "control_high",
-    "n_draws",
-    "p_value",
-    "reason",
-    "n_patches",
-    "n_images",
-    "q_value",
+from lakeviz.studies.base.settings import option
+from lakeviz.studies.dossier.sentences import SOURCES, neuron_sentences
+from lakeviz.studies.dossier.vocabulary import (
+    TEMPLATES,
+    check_templates,
+    check_words,
+    default_words,
+    read_words,
 )
-NO_LABELS = pd.DataFrame(columns=list(LABEL_COLUMNS))
+from lakeviz.studies.neurons.group_comparison import DETECTED, MEAN_POINT
+from lakeviz.studies.neurons.patch_labels import DEFAULT_COVERAGE
+from lakeviz.tables import is_measured, numbers, records, rows, where
+
+if TYPE_CHECKING:
+    import plotly.graph_objects as go
+
+MEASURES = ("abs_cliffs_delta", "share_anomalous", "loss_image_auroc", "loss_pixel_aupro")
+"""Measures that figures show; the summary speaks of the first three. Fixed beforehand."""
+
+_MORE_NAMES = {
+    f"labelled_by_{source}": f"share of neurons labelled from {name} (q < {DETECTED})"
+    for source, (name, _) in SOURCES.items()
+}
+
+
+@dataclass(frozen=True)
+class Settings(settings.Settings):
+    """Make dossiers of the selected neurons of RUN, and of as many random ones.
+
+    Highest patches and patches over the range, normal against defective activations, knock-outs,
+    shares of the distance, correlated neurons, and text labels where the model has text.
+    """
+
+    metrics: tuple[tuple[str, str], ...] = option(
+        HEADLINE_METRICS, "Metrics of the knock-outs: (level, name).", command=False
+    )
+    k: int | None = option(None, "Neurons selected per hook point; the run's by default.", least=1)
+    selector: str = option("variance", "Selector; one that gives channels.")
+    n_random: int | None = option(
+        None, "Random neurons per hook point; as many as selected by default.", least=1
+    )
+    n_top: int = option(9, "Patches of highest activation kept per neuron.", least=1)
+    n_partners: int = option(5, "Correlated neurons listed per neuron.", least=1)
+    network_neurons: int = option(
+        3,
+        "Forward and weights knock-outs run the tower once per neuron: of so many selected and so "
+        "many random ones per hook point. 0 for none.",
+        least=0,
+    )
+    network_images: int = option(64, "Test images they are measured on, at most.", least=2)
+    labels: bool | None = option(
+        None, "Label neurons with words; by default where the model has text."
+    )
+    words: tuple[str, ...] | None = option(
+        None, "Words that labels are chosen from; a list of visual words by default.", command=False
+    )
+    word_list: Path | None = option(
+        None,
+        "File of words to choose from, a word or phrase a line; a list of visual words by default.",
+        flag="--words",
+    )
+    templates: tuple[str, ...] = option(
+        TEMPLATES, 'Prompts with one "{}" for the word.', flag="--template"
+    )
+    coverage: float = option(
+        DEFAULT_COVERAGE,
+        "Share of a patch that the mask must cover to make it a defect.",
+        least=0,
+        most=1,
+    )
+    crops: bool = option(True, "Keep small pictures of the patches, where there are image files.")
+
+    def check(self) -> None:
+        """Check words and templates before anything is measured."""
+        check_templates(self.templates)
+        if self.words is not None and self.word_list is not None:
+            raise ConfigError("words and word_list are given; give one of them")
+        self.vocabulary()
+
+    def vocabulary(self) -> tuple[str, ...]:
+        """Words that labels are chosen from."""
+        if self.word_list is not None:
+            return read_words(self.word_list)
+        return default_words() if self.words is None else check_words(self.words)
 
 
 @dataclass
 class DossierResult(StudyResult):
-    """Dossiers of selected neurons, and of random ones beside them.
+    """Dossiers of selected and of random neurons.
 
     Attributes
     ----------
@@ -56,46 +119,52 @@ class DossierResult(StudyResult):
         where, ``value``, ``label``, ``coverage``, ``share`` of the patch's distance, ``crop``.
     activations : DataFrame
         Normal against defect patches, one row per neuron and ``measure``: Cliff's delta, Cohen's d,
-        the difference at matched positions, AUROC of the deviation; beside random neurons.
+        the difference at matched positions, AUROC of the deviation. Here and below,
+        ``control_mean``, ``control_min`` and ``control_max`` are of the ``n_random`` random neurons
+        of the point (for a random neuron, of the others).
     histograms : DataFrame
         Activation over normal and over defect patches, in shared bins.
     shares : DataFrame
         Mean share of the distance of normal and of defect patches, and the excess; in the detector
         that reads all channels. ``uniform`` is one over their number.
     effects : DataFrame
-        Knock-outs of one neuron, by ``kind``: value, change, beside random neurons; ``reason``
-        where a number is missing.
+        Knock-outs of one neuron, by ``kind``: value, change, and the change without random neurons;
+        ``reason`` where a number is missing.
     correlated : DataFrame
         Partners of largest correlation on the normal images (``fitted``), and what it is on the
         test images (``value``).
     labels : DataFrame
-        Words by ``source`` (patches, direction), with the control of the first; empty without text.
+        Words by ``source`` (patches, direction), and the test of the first; empty without text.
+        ``control_quantile_low`` and ``_high`` hold 95 % of its ``n_controls`` controls.
     """
 
     name: ClassVar[str] = "dossier"
     title: ClassVar[str] = "Neuron dossiers"
+    template: ClassVar[str] = "dossier.html"
+    renamed: ClassVar[dict[str, str]] = {
+        "n_draws": "n_random",
+        "control_low": "control_min",
+        "control_high": "control_max",
+        "labels.n_draws": "n_controls",
+        "labels.control_low": "control_quantile_low",
+        "labels.control_high": "control_quantile_high",
+    }
 
-    neurons: pd.DataFrame
-    groups: pd.DataFrame
-    patches: pd.DataFrame
-    activations: pd.DataFrame
-    histograms: pd.DataFrame
-    shares: pd.DataFrame
-    effects: pd.DataFrame
-    correlated: pd.DataFrame
-    labels: pd.DataFrame
+    neurons: pd.DataFrame = field(repr=False)
+    groups: pd.DataFrame = field(repr=False)
+    patches: pd.DataFrame = field(repr=False)
+    activations: pd.DataFrame = field(repr=False)
+    histograms: pd.DataFrame = field(repr=False)
+    shares: pd.DataFrame = field(repr=False)
+    effects: pd.DataFrame = field(repr=False)
+    correlated: pd.DataFrame = field(repr=False)
+    labels: pd.DataFrame = field(repr=False)
 
     def __post_init__(self) -> None:
         # Parquet cannot tell a missing picture from a missing number.
         pictures = [own if isinstance(own, bytes) else None for own in self.patches["crop"]]
-        self.patches = self.patches.assign(
-            crop=pd.Series(pictures, self.patches.index, dtype=object)
-        )
-
-    @property
-    def bootstrap(self) -> Bootstrap:
-        """Of intervals over categories."""
-        return Bootstrap.from_plain(self.provenance.get("bootstrap"))
+        crops = pd.Series(pictures, self.patches.index, dtype=object)
+        self.patches = self.patches.assign(crop=crops)
 
     def of(self, category: str, point: str, channel: int) -> dict[str, pd.DataFrame]:
         """Return the dossier of one neuron: its rows of every table but ``groups``.
@@ -105,12 +174,11 @@ class DossierResult(StudyResult):
         SelectionError
             If there is no dossier of it.
         """
-        found = {}
-        for name, table in self.tables.items():
-            if name == "groups":
-                continue
-            keep = equals(table, category=category) & equals(table, point=point)
-            found[name] = rows(table, keep & equals(table, channel=channel))
+        found = {
+            name: where(table, category=category, point=point, channel=channel)
+            for name, table in self.tables.items()
+            if name != "groups"
+        }
         if found["neurons"].empty:
             raise SelectionError(
                 f"there is no dossier of channel {channel} at {point} for {category}; the neurons "
@@ -119,7 +187,7 @@ class DossierResult(StudyResult):
         return found
 
     def sentences(self, category: str, point: str, channel: int) -> list[str]:
-        """Say in plain sentences what the dossier of one neuron shows, and no more.
+        """Say in plain sentences what the dossier of one neuron shows.
 
         Raises
         ------
@@ -130,15 +198,85 @@ class DossierResult(StudyResult):
 
     def overall(self) -> pd.DataFrame:
         """Rows of ``groups`` that hold for each category as a whole: the mean of its points."""
-        means = rows(self.groups, equals(self.groups, point=MEAN_POINT))
+        means = where(self.groups, point=MEAN_POINT)
         return means if len(means) else self.groups
 
+    def findings(self) -> Iterator[Finding]:
+        """Yield selected against random neurons in the measures of the summary."""
+        return self._compared(MEASURES[:3])
+
+    def _compared(self, measures: Iterable[str]) -> Iterator[Finding]:
+        table = self.overall()
+        for measure in measures:
+            found = records(table, measure=measure)
+            if not found:
+                continue
+            name = _MORE_NAMES.get(measure) or measure_title(measure)
+            said = {"control": "random neurons", "confidence": self.confidence}
+            one = replace(finding(found, name, "selected neurons", **said), digits=4)
+            yield one if len(found) > 1 else replace(one, over="test images and neurons")
+
     def summary(self) -> str:
-        """Say how selected neurons differ from random ones: fixed measures, not the best ones."""
-        settings: dict[str, Any] = self.provenance["settings"]
-        n = int(equals(self.neurons, group="selected").sum())
-        who = (
-            f"{', '.join(self.categories)}: dossiers of {n} neurons selected by "
-            f"{settings['selector']} and of {len(self.neurons) - n} random ones."
+        """Selected against random neurons in fixed measures, and labels better than chance."""
+        n, k = len(self.neurons), len(where(self.neurons, group="selected"))
+        who = f"{', '.join(self.categories)}: dossiers of {k} neurons selected by "
+        who += f"{self.settings['selector']} and of {n - k} random ones."
+        return " ".join([who, super().summary(), *self._labelled()]).replace("  ", " ")
+
+    def _labelled(self) -> Iterator[str]:
+        """Count neurons whose label is better than its control, selected and random."""
+        first = where(self.labels, rank=1)
+        first = rows(first, np.isfinite(numbers(first, "q_value")))
+        for source, (name, control) in SOURCES.items():
+            own = where(first, source=source)
+            counts = []
+            for group in ("selected", "random"):
+                q = numbers(where(own, group=group), "q_value")
+                counts.append(f"{int((q < DETECTED).sum())} of {len(q)} {group}")
+            if len(own):
+                yield (
+                    f"Labels from {name} are better than {control} (q < {DETECTED}) for "
+                    f"{' and '.join(counts)} neurons."
+                )
+
+    def headline(self) -> pd.DataFrame:
+        """Selected against random neurons, measure by measure."""
+        measures = dict.fromkeys(self.overall()["measure"])
+        return pd.DataFrame([one.row() for one in self._compared(measures)])
+
+    def figures(self) -> list[go.Figure]:
+        """Selected and random neurons: of one category all, of several the differences."""
+        from lakeviz.studies.neurons.figures import neuron_differences_figure
+        from lakeviz.studies.neurons.group_figures import neuron_groups_figure
+
+        measured = [m for m in MEASURES if is_measured(where(self.groups, measure=m), "difference")]
+        if not measured:
+            return []
+        if len(self.categories) > 1:
+            return [
+                neuron_differences_figure(
+                    self.groups, measure=measure, interval_level=self.confidence
+                )
+                for measure in measured
+            ]
+        losses = {
+            f"loss_{level}_{metric}": -numbers(self.neurons, f"change_{level}_{metric}")
+            for level, metric in self.settings["metrics"]
+        }
+        figure = neuron_groups_figure(
+            self.neurons.assign(**losses),
+            self.groups,
+            measures=measured,
+            title="Dossiers: selected and random neurons",
+            interval_level=self.confidence,
         )
-        return " ".join([who, *group_sentences(self.overall(), self.labels, self.bootstrap)])
+        return [figure]
+
+    def page_context(self) -> dict[str, Any]:
+        """An index of all neurons, and a folded page for each selected one."""
+        from lakeviz.studies.dossier.pages import page_context
+
+        return page_context(self)
+
+
+Result = DossierResult

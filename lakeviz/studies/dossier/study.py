@@ -1,252 +1,163 @@
-"""``dossier``: everything known of single neurons, selected ones and random ones beside them."""
+"""The study ``dossier``: everything known of single neurons, selected and random ones."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
-from lakeviz.errors import ConfigError
-from lakeviz.lake.paired_evaluator import DEFAULT_BOOTSTRAP
-from lakeviz.metrics import Bootstrap
+from lakeviz.lake.paired_evaluator import PairedEvaluator
 from lakeviz.metrics.estimates import benjamini_hochberg
-from lakeviz.metrics.measurement import Metric
 from lakeviz.studies.base.captured import StudyData
+from lakeviz.studies.base.study import Measured, Study
 from lakeviz.studies.dossier.correlated_neurons import correlated_table
 from lakeviz.studies.dossier.effect_sizes import (
     EFFECTS,
     SHARES,
     Behaviour,
+    Compared,
     behaviour,
-    behaviour_rows,
+    compare_groups,
+    effect_rows,
+    group_table,
+    losses,
 )
-from lakeviz.studies.dossier.groups import compare_groups, group_table, importances
-from lakeviz.studies.dossier.knockouts import Limits, knockout_table
-from lakeviz.studies.dossier.label_table import (
-    Vocabulary,
-    label_obstacle,
-    label_table,
-    require_labels,
-)
-from lakeviz.studies.dossier.looks import add_crops, patch_table
-from lakeviz.studies.dossier.neuron_index import index_table
-from lakeviz.studies.dossier.result import NO_LABELS, DossierResult
-from lakeviz.studies.dossier.stream import PointScan, scan
-from lakeviz.studies.dossier.vocabulary import (
-    TEMPLATES,
-    check_templates,
-    check_words,
-    default_words,
-)
-from lakeviz.studies.neurons.patch_labels import DEFAULT_COVERAGE, PatchTruth
+from lakeviz.studies.dossier.knockouts import Knocked, knockout_table, knockouts
+from lakeviz.studies.dossier.label_table import COLUMNS, label_obstacle, label_table, require_labels
+from lakeviz.studies.dossier.neuron_index import add_crops, index_table, patch_table
+from lakeviz.studies.dossier.result import DossierResult, Settings
+from lakeviz.studies.dossier.stream import scan
+from lakeviz.studies.neurons.patch_labels import PatchTruth
 from lakeviz.studies.neurons.tested_neurons import Choice, choose
 
-DOSSIER_METRICS: tuple[Metric, ...] = (("image", "auroc"), ("pixel", "aupro"))
 
-
-def dossier(
-    data: StudyData,
-    *,
-    k: int | None = None,
-    selector: str = "variance",
-    n_random: int | None = None,
-    n_top: int = 9,
-    n_partners: int = 5,
-    metrics: Sequence[Metric] = DOSSIER_METRICS,
-    network_neurons: int = 3,
-    network_images: int = 64,
-    labels: bool | None = None,
-    words: Sequence[str] | None = None,
-    templates: Sequence[str] = TEMPLATES,
-    coverage: float = DEFAULT_COVERAGE,
-    crops: bool = True,
-    bootstrap: Bootstrap = DEFAULT_BOOTSTRAP,
-    seed: int = 0,
-) -> DossierResult:
+def measure(data: StudyData, settings: Settings, evaluator: PairedEvaluator) -> Measured:
     """Make the dossiers of the selected neurons, and of as many random ones.
 
     The test tokens are read once, whatever the number of neurons.
 
-    Parameters
-    ----------
-    data : StudyData
-    k : int, optional
-        Neurons selected at each hook point; the detector's own number by default.
-    selector : str
-        One that gives channels.
-    n_random : int, optional
-        Random neurons per point, from the channels that are not selected: ``k`` by default.
-    n_top : int
-        Patches of highest activation kept of each neuron.
-    n_partners : int
-        Correlated neurons listed of each.
-    metrics : sequence of (level, metric)
-        Of the knock-outs.
-    network_neurons, network_images : int
-        Forward and weights knock-outs run the tower once per neuron: they are made of so many
-        selected and so many random neurons of each point, on at most so many test images.
-    labels : bool, optional
-        Label neurons with words; by default where the model has text.
-    words : sequence of str, optional
-        The words to choose from; :func:`.words.default_words` by default.
-    templates : sequence of str
-        Prompts that hold one ``{}`` for the word.
-    coverage : float
-        Share of a patch's cell that the mask must cover to make it a defect, in (0, 1].
-    crops : bool
-        Keep small pictures of the patches, where there are image files.
-    bootstrap : Bootstrap
-        Resamples of the images.
-    seed : int
-        Of the random neurons, images and directions.
-
     Raises
     ------
     SelectionError
-        If ``k`` or ``n_random`` is out of range, or the selector gives no channels.
+        If ``k`` is out of range, or the selector gives no channels.
     TextBranchError
         If labels are asked for of a model that cannot give them.
-    ConfigError
-        If the word list is empty, a template holds no word, or a number is out of range.
-    MetricError
-        If nothing can be measured on the test images.
     """
-    limits = _limits(n_top, n_partners, network_neurons, network_images)
-    vocabulary = Vocabulary(
-        default_words() if words is None else check_words(words), check_templates(templates)
-    )
-    if labels:
+    if settings.labels:
         require_labels(data)
-    obstacle = "labels were not asked for" if labels is False else label_obstacle(data)
-    evaluator = data.evaluator(metrics, bootstrap)
-    evaluator.require_some()
-    k = data.options.k if k is None else k
-    choices = choose(data, k, selector, n_random, seed)
-    truths = {p: PatchTruth.of(data.truth, data.grids[p], coverage) for p in data.points}
-    scans = scan(data, choices, truths, n_top=n_top, seed=seed)
+    bootstrap, seed, n_images = evaluator.bootstrap, settings.seed, len(data.test)
+    confidence = bootstrap.confidence
+    choices = choose(data, _k(data, settings), settings.selector, settings.n_random, seed)
+    truths = {p: PatchTruth.of(data.truth, data.grids[p], settings.coverage) for p in data.points}
+    scans = scan(data, choices, truths, n_top=settings.n_top, seed=seed)
     found = {p: behaviour(data, own, bootstrap) for p, own in scans.items()}
-    tables, measured = _tables(data, scans, found, bootstrap, n_top, n_partners)
-    tables["effects"], knocked = knockout_table(data, choices, metrics, bootstrap, limits, seed)
-    notes = data.absences(evaluator)
-    tables["labels"] = NO_LABELS.copy()
-    if obstacle:
-        notes.append(f"{data.category}: no text labels, because {obstacle}")
+    knocked = list(knockouts(data, choices, settings, evaluator))
+    if obstacle := _obstacle(data, settings):
+        labels = pd.DataFrame(columns=COLUMNS)
+        notes = [f"{data.category}: no text labels, because {obstacle}"]
     else:
-        tables["labels"], said = label_table(data, scans, vocabulary, seed)
-        notes += said
-    for point, (intact, without) in knocked.items():
-        measured[point] |= importances(intact, without, evaluator.measured)
-    compared = {p: compare_groups(choices[p], own, bootstrap) for p, own in measured.items()}
-    n_images = len(data.test)
-    tables["groups"] = group_table(choices, compared, tables["labels"], bootstrap, n_images)
-    index = index_table(choices, tables, metrics).assign(n_images=n_images)
-    notes += _notes(data, choices, truths)
-    if crops:
-        notes += add_crops(data, tables["patches"])
-    else:
-        tables["patches"]["crop"] = pd.Series([None] * len(tables["patches"]), dtype=object)
-    settings = {
-        "k": k,
-        "selector": selector,
-        "n_random": n_random,
-        "n_top": n_top,
-        "n_partners": n_partners,
-        "metrics": [list(m) for m in metrics],
-        "network_neurons": network_neurons,
-        "network_images": network_images,
-        "n_words": 0 if obstacle else len(vocabulary.words),
-        "words": "none" if obstacle else "lakeviz" if words is None else "own",
-        "templates": list(vocabulary.templates),
-        "coverage": coverage,
-        "seed": seed,
-    }
-    tables = {"neurons": index, **tables}
-    return DossierResult(
-        **{name: _of_category(tables[name], data.category) for name in DossierResult.table_names()},
-        provenance=data.describe(DossierResult.name, settings, evaluator),
-        notes=notes,
-    )
-
-
-def _limits(n_top: int, n_partners: int, neurons: int, images: int) -> Limits:
-    if n_top < 1 or n_partners < 1:
-        raise ConfigError(f"n_top and n_partners must be at least 1, not {n_top} and {n_partners}")
-    if neurons < 0 or images < 2:
-        raise ConfigError(
-            "network_neurons must be at least 0 and network_images at least 2, not "
-            f"{neurons} and {images}"
-        )
-    return Limits(neurons, images)
-
-
-def _tables(
-    data: StudyData,
-    scans: Mapping[str, PointScan],
-    found: Mapping[str, Behaviour],
-    bootstrap: Bootstrap,
-    n_top: int,
-    n_partners: int,
-) -> tuple[dict[str, pd.DataFrame], dict[str, dict[str, Any]]]:
-    """The tables that come from the pass alone, and the measures behind them."""
-    level = bootstrap.confidence
-    effects, shares, patches, correlated = [], [], [], []
-    for point, own in scans.items():
-        of_point = pd.DataFrame(behaviour_rows(own, found[point], tuple(EFFECTS), level))
-        tested = (of_point["measure"] == "matched_d").to_numpy()
-        of_point["p_value"] = np.nan
-        of_point.loc[tested, "p_value"] = found[point].p_values
-        effects.append(of_point)
-        shares.append(pd.DataFrame(behaviour_rows(own, found[point], SHARES, level)))
-        patches.append(patch_table(data, own, n_top))
-        statistics = data.statistics[point]
-        table = correlated_table(
-            own.choice, statistics, own.products, n_partners, level, len(data.test)
-        )
-        correlated.append(table)
-    activations = pd.concat(effects, ignore_index=True)
-    activations["q_value"] = benjamini_hochberg(activations["p_value"].to_numpy(float))
-    truth = next(iter(scans.values())).truth
+        labels, notes = label_table(data, scans, settings.vocabulary(), settings.templates, seed)
+    truth = next(iter(truths.values()))
     sizes = {
-        "n_images": len(truth.labels),
+        "n_images": n_images,
         "n_normal_images": len(truth.normal_images),
         "n_defect_images": len(truth.defect_images),
     }
-    uniform = {p: 1 / data.n_channels(p) for p in scans}
-    share = pd.concat(shares, ignore_index=True)
-    share["uniform"] = [uniform[point] for point in share["point"]]
+    activations, shares = (
+        _joined(
+            pd.DataFrame(effect_rows(choices[p], own, names, confidence))
+            for p, own in found.items()
+        ).assign(**sizes)
+        for names in (tuple(EFFECTS), SHARES)
+    )
+    activations["q_value"] = benjamini_hochberg(activations["p_value"].to_numpy(float))
+    shares["uniform"] = [1 / data.n_channels(point) for point in shares["point"]]
+    groups = group_table(choices, _compared(found, knocked, evaluator), labels, confidence)
+    patches = _joined(patch_table(data, own, settings.n_top) for own in scans.values())
     tables = {
-        "activations": activations.assign(**sizes),
-        "shares": share.assign(**sizes),
-        "patches": pd.concat(patches, ignore_index=True),
-        "correlated": pd.concat(correlated, ignore_index=True),
-        "histograms": pd.concat([f.histograms for f in found.values()], ignore_index=True),
+        "groups": groups.assign(n_images=n_images),
+        "patches": patches,
+        "activations": activations,
+        "histograms": _joined(own.histograms for own in found.values()),
+        "shares": shares,
+        "effects": knockout_table(knocked, settings.metrics),
+        "correlated": _joined(
+            correlated_table(
+                own.choice,
+                data.statistics[p],
+                own.products,
+                settings.n_partners,
+                confidence,
+                n_images,
+            )
+            for p, own in scans.items()
+        ),
+        "labels": labels,
     }
-    return tables, {p: dict(own.measures) for p, own in found.items()}
+    tables["neurons"] = index_table(choices, tables, settings.metrics).assign(n_images=n_images)
+    notes += _notes(data.category, truth, choices)
+    patches["crop"] = pd.Series([None] * len(patches), dtype=object)
+    if settings.crops:
+        notes += add_crops(data, patches)
+    return Measured(tables, notes)
 
 
-def _of_category(table: pd.DataFrame, category: str) -> pd.DataFrame:
-    if "category" in table:
-        return table
-    table = table.copy()
-    table.insert(0, "category", category)
-    return table
+class DossierStudy(Study):
+    """Says in the settings of its results how many neurons were selected, and from which words."""
+
+    def provenance(self, settings: Settings, data: StudyData) -> dict[str, Any]:
+        """Settings as a result carries them."""
+        plain = settings.to_plain()
+        del plain["word_list"]
+        has_words = not _obstacle(data, settings)
+        own = settings.words is not None or settings.word_list is not None
+        return plain | {
+            "k": _k(data, settings),
+            "n_words": len(settings.vocabulary()) if has_words else 0,
+            "words": ("own" if own else "lakeviz") if has_words else "none",
+        }
 
 
-def _notes(
-    data: StudyData, choices: Mapping[str, Choice], truths: Mapping[str, PatchTruth]
-) -> list[str]:
+STUDY = DossierStudy(Settings, DossierResult, measure)
+
+
+def _k(data: StudyData, settings: Settings) -> int:
+    return data.options.k if settings.k is None else settings.k
+
+
+def _obstacle(data: StudyData, settings: Settings) -> str:
+    """Why there are no labels; empty where there are."""
+    return "labels were not asked for" if settings.labels is False else label_obstacle(data)
+
+
+def _joined(tables: Iterable[pd.DataFrame]) -> pd.DataFrame:
+    return pd.concat(list(tables), ignore_index=True)
+
+
+def _compared(
+    found: Mapping[str, Behaviour], knocked: Sequence[Knocked], evaluator: PairedEvaluator
+) -> dict[str, Compared]:
+    """Selected against random neurons at each point, in all that was measured of every neuron."""
+    compared = {}
+    for run in knocked:
+        if run.kind == "score" and run.intact is not None:
+            lost = losses(run.intact, list(run.found.values()), evaluator.measured)
+            measures = found[run.choice.point].measures | lost
+            compared[run.choice.point] = compare_groups(run.choice, measures, evaluator.bootstrap)
+    return compared
+
+
+def _notes(category: str, truth: PatchTruth, choices: Mapping[str, Choice]) -> list[str]:
     """Say what was left out."""
-    truth = next(iter(truths.values()))
     notes = []
     if truth.obstacle:
-        notes.append(f"{data.category}: no effect sizes of the activation: {truth.obstacle}")
+        notes.append(f"{category}: no effect sizes of the activation: {truth.obstacle}")
     if truth.reason and truth.labels.any():
         notes.append(
-            f"{data.category}: without masks, shares and histograms of defects are those of all "
-            "patches of anomalous images"
+            f"{category}: without masks, shares and histograms of defects are those of all patches "
+            "of anomalous images"
         )
     if not any(len(choice.random) for choice in choices.values()):
-        notes.append(f"{data.category}: every channel is selected, so there are no random neurons")
+        notes.append(f"{category}: every channel is selected, so there are no random neurons")
     return notes

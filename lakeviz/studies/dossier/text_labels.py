@@ -1,7 +1,7 @@
-"""Text labels of neurons, how specific they are, and whether they beat shuffled ones.
+"""Text labels of neurons, how specific they are, and whether they are better than shuffled ones.
 
-Two sources. ``patches``: how close the words are to the highest patches of the neuron, projected
-into the joint space. ``direction``: how close they are to the neuron's write direction there.
+There are two sources. ``patches``: how close the words are to the highest patches of the neuron,
+projected into the joint space. ``direction``: how close they are to the neuron's write direction.
 
 Some words are close to everything, so a similarity says little. A word's *margin* for a neuron is
 its similarity minus its mean over neurons, in units of its spread over neurons; the label is the
@@ -11,8 +11,8 @@ all words.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -22,14 +22,10 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from lakeviz.metrics.estimates import rank_p_value
-from lakeviz.studies.neurons.tested_neurons import Choice
 
-SOURCES = ("patches", "direction")
-RANKS = 3  # words listed of each neuron
 N_DIRECTIONS = 1000
 ONE_IMAGE = "the highest patches lie in a single image, so no other image can confirm the label"
 NO_OTHERS = "there is no other neuron whose label could be put in its place"
-FIRST_ALONE = "tested for the first word alone"
 CONSTANT = "the neuron writes nothing that the projection passes on"
 
 Similarity = Float[np.ndarray, "neuron word"]
@@ -37,20 +33,20 @@ Similarity = Float[np.ndarray, "neuron word"]
 
 @dataclass(frozen=True)
 class Tested:
-    """A neuron's label against its control.
+    """A neuron's label compared with its control.
 
     Attributes
     ----------
     value : float
         What is tested; ``patches``: the margin of the label on images it was not chosen on;
         ``direction``: its specificity.
-    control : float array [draw]
+    control : float array [control]
         The same of shuffled labels, or of random directions.
     reason : str
     """
 
-    value: float
-    control: Float[np.ndarray, " draw"]
+    value: float = np.nan
+    control: Float[np.ndarray, " control"] = field(default_factory=lambda: np.empty(0))
     reason: str = ""
 
     def columns(self) -> dict[str, Any]:
@@ -60,9 +56,9 @@ class Tested:
         return {
             "value": self.value,
             "control_mean": float(self.control.mean()) if known else np.nan,
-            "control_low": float(spread[0]),
-            "control_high": float(spread[1]),
-            "n_draws": int(self.control.size) if known else 0,
+            "control_quantile_low": float(spread[0]),
+            "control_quantile_high": float(spread[1]),
+            "n_controls": int(self.control.size) if known else 0,
             "p_value": rank_p_value(self.value, self.control) if known else np.nan,
             "reason": self.reason,
         }
@@ -89,13 +85,6 @@ def specificity(margin: Similarity) -> Float[np.ndarray, " neuron"]:
 
 
 # --- from the highest patches ---
-
-
-def patch_similarity(
-    vectors: Sequence[Float[np.ndarray, "patch joint"]], words: Float[np.ndarray, "word joint"]
-) -> Similarity:
-    """Mean cosine of each word to the patches of each neuron, given at unit length."""
-    return np.stack([own.mean(axis=0) @ words.T for own in vectors])
 
 
 def alternate(images: Int[np.ndarray, " patch"]) -> np.ndarray:
@@ -149,11 +138,10 @@ def shuffled_tests(
     for number in range(n):
         others = there[there != number]
         if not whole[number]:
-            found.append(Tested(np.nan, np.empty(0), ONE_IMAGE))
-        elif not others.size:
-            found.append(Tested(float(crossed[number, number]), np.empty(0), NO_OTHERS))
+            found.append(Tested(reason=ONE_IMAGE))
         else:
-            found.append(Tested(float(crossed[number, number]), crossed[number, others]))
+            control, reason = crossed[number, others], "" if others.size else NO_OTHERS
+            found.append(Tested(float(crossed[number, number]), control, reason))
     return found
 
 
@@ -187,62 +175,13 @@ def direction_tests(
         spread), and of random directions of the residual stream.
     """
     control = specificity(margins(random, everything))
-    values = specificity(margins(tested, everything))
     return [
-        Tested(float(value), control)
-        if np.isfinite(value)
-        else Tested(np.nan, np.empty(0), CONSTANT)
-        for value in values
+        Tested(float(value), control) if np.isfinite(value) else Tested(reason=CONSTANT)
+        for value in specificity(margins(tested, everything))
     ]
 
 
-def random_directions(n: int, width: int, seed: int) -> Float[Tensor, "draw d_model"]:
+def random_directions(n: int, width: int, seed: int) -> Float[Tensor, "direction d_model"]:
     """Directions spread evenly over the residual stream."""
     generator = np.random.default_rng([seed, width, n])
     return torch.from_numpy(generator.standard_normal((n, width))).float()
-
-
-# --- rows ---
-
-
-def label_rows(
-    choice: Choice,
-    source: str,
-    similarity: Similarity,
-    margin: Similarity,
-    tests: Sequence[Tested],
-    words: Sequence[str],
-    counts: Callable[[int], tuple[int, int]],
-) -> list[dict[str, Any]]:
-    """The first words of every neuron of a point; ``counts`` gives its patches and images."""
-    rows = []
-    special = specificity(margin)
-    for number, channel in enumerate(choice.tested):
-        row = {
-            "point": choice.point,
-            "channel": int(channel),
-            "group": "selected" if number < len(choice.selected) else "random",
-            "source": source,
-        }
-        n_patches, n_images = counts(number)
-        sizes = {"n_patches": n_patches, "n_images": n_images}
-        if not np.isfinite(margin[number]).all():
-            empty = Tested(np.nan, np.empty(0), tests[number].reason).columns()
-            scores = {"similarity": np.nan, "margin": np.nan, "specificity": np.nan}
-            rows.append({**row, "rank": 1, "word": "", **scores, **empty, **sizes})
-            continue
-        for rank, word in enumerate(np.argsort(-margin[number], kind="stable")[:RANKS], start=1):
-            tested = tests[number] if rank == 1 else Tested(np.nan, np.empty(0), FIRST_ALONE)
-            rows.append(
-                {
-                    **row,
-                    "rank": rank,
-                    "word": words[word],
-                    "similarity": float(similarity[number, word]),
-                    "margin": float(margin[number, word]),
-                    "specificity": float(special[number]),
-                    **tested.columns(),
-                    **sizes,
-                }
-            )
-    return rows

@@ -1,20 +1,12 @@
-"""The words that labels are looked for among, and their vectors in the joint space."""
+"""The words that labels are chosen from, and the prompts they are put into."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from importlib.resources import files
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-import torch.nn.functional as F
-from jaxtyping import Float
-from torch import Tensor
-
-from lakeviz.errors import ConfigError, TextBranchError
-
-if TYPE_CHECKING:
-    from lakeviz.models import VisionModel
+from lakeviz.errors import ConfigError
 
 TEMPLATES: tuple[str, ...] = (
     "{}",
@@ -48,11 +40,12 @@ def read_words(path: str | Path) -> tuple[str, ...]:
 
 
 def check_words(words: Sequence[str], source: str = "the word list") -> tuple[str, ...]:
-    """Refuse a list that no label can be chosen from.
+    """Return the distinct words of a list.
 
     Raises
     ------
     ConfigError
+        If these are fewer than two: no label could be chosen.
     """
     kept = tuple(dict.fromkeys(word.strip() for word in words if word.strip()))
     if len(kept) < _FEWEST:
@@ -63,40 +56,19 @@ def check_words(words: Sequence[str], source: str = "the word list") -> tuple[st
     return kept
 
 
-def check_templates(templates: Sequence[str]) -> tuple[str, ...]:
-    """Refuse templates that do not hold a word.
+def check_templates(templates: Sequence[str]) -> None:
+    """Check that every template holds a word.
 
     Raises
     ------
     ConfigError
+        If one does not, or there is none.
     """
     if not templates:
         raise ConfigError("there is no template to put words into; give at least '{}'")
     for template in templates:
         if template.count("{}") != 1:
             raise ConfigError(f"the template {template!r} must hold exactly one {{}}")
-    return tuple(templates)
-
-
-def word_vectors(
-    model: VisionModel, words: Sequence[str], templates: Sequence[str]
-) -> Float[Tensor, "word joint"]:
-    """Unit vector of each word: the mean of the unit vectors of its prompts, normalised.
-
-    Raises
-    ------
-    TextBranchError
-        If the model has no text encoder.
-    """
-    if model.text is None:
-        raise TextBranchError(
-            f"{model.name} has no text encoder, so its neurons have no labels; take a model with "
-            "text (lakeviz models), or leave labels out (labels=False, --no-labels)"
-        )
-    # str.replace, not str.format: a word may itself hold braces.
-    prompts = [template.replace("{}", word) for word in words for template in templates]
-    vectors = model.text.encode(prompts).float().cpu()
-    return F.normalize(vectors.reshape(len(words), len(templates), -1).mean(1), dim=-1)
 
 
 def _words(text: str) -> tuple[str, ...]:

@@ -1,0 +1,97 @@
+"""What the dossier of one neuron shows, in sentences."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+import numpy as np
+import pandas as pd
+
+from lakeviz.metrics.estimates import estimate
+from lakeviz.plots.difference_plot import metric_title
+from lakeviz.studies.base.findings import VERDICTS
+from lakeviz.studies.neurons.group_comparison import DETECTED
+from lakeviz.tables import Row, records
+
+SOURCES = {
+    "patches": ("the highest patches", "shuffled labels"),
+    "direction": ("the write direction", "random directions"),
+}
+"""Where labels come from, and what they are compared with."""
+
+_KINDS = {"score": "out of the score", "forward": "replaced", "weights": "without its weights"}
+
+
+def neuron_sentences(tables: Mapping[str, pd.DataFrame], confidence: float) -> list[str]:
+    """Say what one neuron's tables show: rank, effect size, share, knock-outs, partner, words."""
+    (row,) = records(tables["neurons"])
+    chosen = f"selected (place {row['selection_rank']})" if row["selected"] else "not selected"
+    delta, excess = (
+        records(tables[name], measure=measure)[0]
+        for name, measure in (("activations", "cliffs_delta"), ("shares", "share_excess"))
+    )
+    of = {r["measure"]: f"{100 * r['value']:.2f} %" for r in records(tables["shares"])}
+    shares = (
+        f"Share of a defect patch's distance ({of['share_anomalous']}) minus that of a normal one "
+        f"({of['share_normal']}; an even share is {100 * excess['uniform']:.2f} %)"
+    )
+    return [
+        f"Rank {row['variance_rank']} of {row['n_channels']} by variance; {chosen}.",
+        _effect(delta, "Cliff's delta of defect against normal patches", confidence),
+        _effect(excess, shares, confidence),
+        *_knocked(tables["effects"]),
+        *_partner(tables["correlated"]),
+        *_labels(tables["labels"]),
+    ]
+
+
+def _effect(row: Row, what: str, confidence: float) -> str:
+    """An effect with its interval, its verdict, and its place among random neurons."""
+    own = estimate(row)
+    if not np.isfinite(own.value):
+        return f"{what}: not measured ({row['reason']})."
+    among = "no random neuron to compare with"
+    if row["n_random"]:
+        among = f"{row['n_as_large']} of {row['n_random']} random neurons are at least as far"
+        among += " from zero"
+    return (
+        f"{what}: {own.text(4, signed=True)} ({100 * confidence:g} % over {row['n_images']} test "
+        f"images): {VERDICTS[own.verdict]}; {among}."
+    )
+
+
+def _knocked(table: pd.DataFrame) -> Iterator[str]:
+    for kind, how in _KINDS.items():
+        for row in records(table, kind=kind):
+            change = estimate(row, "change")
+            if not np.isfinite(change.value):
+                continue
+            said = f"Neuron {how} ({kind}): {metric_title(row['level'], row['metric'])} changes by "
+            said += f"{change.text(4, signed=True)} on {row['n_images']} images"
+            if row["n_random"]:
+                said += f"; {row['n_as_low']} of {row['n_random']} random neurons change it as low"
+            yield f"{said} ({row['reason']})." if row["reason"] else f"{said}."
+
+
+def _partner(table: pd.DataFrame) -> Iterator[str]:
+    for row in records(table, place=1):
+        own = estimate(row)
+        if np.isfinite(own.value):
+            said = f"Correlates most with channel {row['partner']}: r = {own.text(signed=True)}"
+            said += " on test images"
+            if row["n_random"]:
+                said += f"; random neurons with theirs: |r| {row['control_mean']:.2f} on average"
+            yield f"{said}."
+
+
+def _labels(table: pd.DataFrame) -> Iterator[str]:
+    for row in records(table, rank=1):
+        source, control = SOURCES[row["source"]]
+        if not row["word"]:
+            yield f"No label from {source}: {row['reason']}."
+            continue
+        verdict = f"not tested ({row['reason']})"
+        if np.isfinite(row["q_value"]):
+            verdict = "better than" if row["q_value"] < DETECTED else "no better than"
+            verdict += f" {control} (q = {row['q_value']:.3f})"
+        yield f"Label from {source}: “{row['word']}”, {verdict}."
