@@ -189,6 +189,19 @@ class HostResult(StudyResult):
                     **said,
                 )
 
+    def summary(self) -> str:
+        """Say what each host reaches alone, then the findings."""
+        alone = [
+            f"{host} alone: "
+            + ", ".join(
+                f"{found.quantity} {found.value.value:.3f}"
+                for found in findings(self.metrics, host, where={"host": host, "mode": ALONE})
+            )
+            + "."
+            for host in self.hosts
+        ]
+        return " ".join([*alone, super().summary()])
+
     def headline(self) -> pd.DataFrame:
         """Each host alone, with the selection in question and with random ones."""
         rows = []

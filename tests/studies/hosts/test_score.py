@@ -135,7 +135,7 @@ def test_sizes_are_brought_together_only_when_asked(folders):
         score_maps(root / "maps", root / "masks", map_size=(1, 1))
     with pytest.raises(ConfigError, match="map size is"):
         score_maps(root / "maps", root / "masks", map_size=(0, 3))
-    with pytest.raises(ConfigError, match="smoothing must be 0 or more"):
+    with pytest.raises(ConfigError, match="smoothing is -1"):
         score_maps(root / "maps", root / "masks", smoothing=-1)
 
 
