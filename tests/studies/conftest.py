@@ -12,6 +12,7 @@ import torch
 from worlds import World
 
 from lakeviz.activations import select_tokens
+from lakeviz.activations.token_subsets import CapturedTokens
 from lakeviz.data import Dataset, read_dataset
 from lakeviz.data.loading import ImageBatches
 from lakeviz.data.synthetic import write_benchmark
@@ -19,7 +20,6 @@ from lakeviz.lake import LakeOptions, Selection, fit_text
 from lakeviz.models import VisionModel
 from lakeviz.studies.base.capture import capture_study
 from lakeviz.studies.base.captured import StudyData
-from lakeviz.studies.base.tokens import StudyTokens
 
 
 @pytest.fixture
@@ -80,8 +80,8 @@ def long_way() -> Callable[..., dict[str, np.ndarray]]:
             names = data.normal.sample_ids, data.test.sample_ids
             fresh = replace(
                 data,
-                normal=StudyTokens.of_patches(tokens[0], names[0]),
-                test=StudyTokens.of_patches(tokens[1], names[1]),
+                normal=CapturedTokens.of_patches(tokens[0], names[0]),
+                test=CapturedTokens.of_patches(tokens[1], names[1]),
             )
             parts = {"visual": fresh.visual_maps(fresh.branches([selections]))[0]}
             parts["embedding"] = (1 - (outputs[1] @ outputs[0].T).amax(1)).numpy()

@@ -12,12 +12,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import hypergeom
 
+from lakeviz.activations.token_subsets import CapturedTokens
 from lakeviz.errors import ConfigError, DataError, MetricError, SelectionError
 from lakeviz.lake import LakeOptions, VisualOptions
 from lakeviz.metrics import Bootstrap, estimates
 from lakeviz.metrics.measurement import metric_columns
 from lakeviz.studies.base.captured import StudyData
-from lakeviz.studies.base.tokens import StudyTokens
 from lakeviz.studies.contamination import contamination
 from lakeviz.studies.contamination.plan import Draw, Mixture, make_plan, replaced_counts
 from lakeviz.studies.contamination.result import ContaminationResult
@@ -233,11 +233,11 @@ def test_order_of_images_does_not_matter():
     back = np.arange(8)[::-1]
     turned = replace(
         data,
-        normal=StudyTokens.of_patches(
+        normal=CapturedTokens.of_patches(
             {POINT: data.normal.patches(POINT)[back.tolist()]},
             [data.normal.sample_ids[i] for i in back],
         ),
-        test=StudyTokens.of_patches(
+        test=CapturedTokens.of_patches(
             {POINT: data.test.patches(POINT)[order.tolist()]},
             [data.test.sample_ids[i] for i in order],
         ),

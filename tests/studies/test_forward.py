@@ -11,13 +11,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lakeviz.activations import select_tokens
+from lakeviz.activations.token_subsets import CapturedTokens
 from lakeviz.activations.tokens import as_activation
 from lakeviz.data.loading import ImageBatches
 from lakeviz.errors import ActivationError, ConfigError, HookError, UnknownHookPointError
 from lakeviz.lake import NeuronSelection, TextOptions, VisualOptions, select
 from lakeviz.models import HookedTower
 from lakeviz.studies.base.captured import StudyData
-from lakeviz.studies.base.tokens import StudyTokens
 from lakeviz.studies.knockout.ablation import Ablation, Condition
 from lakeviz.studies.knockout.forward_engine import ForwardEngine
 from lakeviz.studies.knockout.replacement import Replacement
@@ -203,10 +203,12 @@ def test_batches_and_companions_do_not_matter(tiny_model, captured) -> None:
 def test_the_order_of_images_does_not_matter(tiny_model, captured) -> None:
     data = captured(tiny_model("timm"), [1, 2])
 
-    def turned(tokens: StudyTokens) -> StudyTokens:
+    def turned(tokens: CapturedTokens) -> CapturedTokens:
         flipped = {p: t.flip(0) for p, t in tokens.source.tensors.items()}  # type: ignore[attr-defined]
         ids = tokens.sample_ids[::-1]
-        return StudyTokens(replace(tokens.source, tensors=flipped, sample_ids=ids), tokens.n_prefix)
+        return CapturedTokens(
+            replace(tokens.source, tensors=flipped, sample_ids=ids), tokens.n_prefix
+        )
 
     fit = data.provenance["fit"]["sample_ids"][::-1]
     reversed_data = replace(
@@ -420,7 +422,7 @@ def test_bad_choices(tiny_model, captured, world) -> None:
         ForwardEngine(data, point="blocks.1.mlp.hook_post")
     with pytest.raises(ConfigError, match="come without one; make them with capture_study"):
         ForwardEngine(world())
-    patches_only = replace(data, normal=StudyTokens(data.normal.source, 0), normal_paths=())
+    patches_only = replace(data, normal=CapturedTokens(data.normal.source, 0), normal_paths=())
     with pytest.raises(ConfigError, match="no image files to capture them from"):
         ForwardEngine(patches_only).run([out()])
 

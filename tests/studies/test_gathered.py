@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from lakeviz.activations import Activations
-from lakeviz.activations.token_subsets import GatheredTokens
+from lakeviz.activations.token_subsets import GatheredTokens, capture_tokens
 from lakeviz.data import read_dataset
 from lakeviz.data.synthetic import write_benchmark
 from lakeviz.errors import ConfigError, StoreError
@@ -17,7 +17,6 @@ from lakeviz.lake import LakeOptions, Normalisation, TextOptions, VisualOptions
 from lakeviz.models import load_model
 from lakeviz.studies.base import text_maps as text_maps_module
 from lakeviz.studies.base.capture import capture_study
-from lakeviz.studies.base.tokens import capture_tokens
 
 POINT = "blocks.1.hook_resid_post"
 

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from lakeviz.activations.token_subsets import capture_tokens
 from lakeviz.data import read_dataset
 from lakeviz.data.synthetic import write_benchmark
 from lakeviz.errors import ConfigError, DataError, SelectionError
@@ -13,7 +14,6 @@ from lakeviz.lake import Lake, LakeOptions, TextOptions
 from lakeviz.models import load_model
 from lakeviz.studies.base.capture import capture_study
 from lakeviz.studies.base.captured import StudyData, TextMaps
-from lakeviz.studies.base.tokens import capture_tokens
 
 
 @pytest.fixture(scope="module")

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lakeviz.activations import Loading, token_grid
+from lakeviz.activations.token_subsets import capture_tokens
 from lakeviz.data import Dataset, FewShotDraw
 from lakeviz.data.images import image_size
 from lakeviz.errors import DataError
@@ -16,7 +17,6 @@ from lakeviz.lake.ground_truth import Truth
 from lakeviz.lake.text import text_obstacle
 from lakeviz.studies.base.captured import StudyData, weight_of
 from lakeviz.studies.base.text_maps import text_maps
-from lakeviz.studies.base.tokens import capture_tokens
 
 if TYPE_CHECKING:
     from lakeviz.models import VisionModel

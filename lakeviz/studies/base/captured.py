@@ -14,6 +14,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from lakeviz.activations import ChannelStatistics
+from lakeviz.activations.token_subsets import CapturedTokens
 from lakeviz.data import Dataset
 from lakeviz.errors import ConfigError, DataError, SelectionError
 from lakeviz.lake import (
@@ -32,7 +33,6 @@ from lakeviz.lake.visual import fit_selections
 from lakeviz.metrics import Bootstrap
 from lakeviz.metrics.measurement import Metric
 from lakeviz.studies.base.text_maps import TextMaps
-from lakeviz.studies.base.tokens import StudyTokens
 
 if TYPE_CHECKING:
     from lakeviz.models import VisionModel
@@ -52,7 +52,7 @@ class StudyData:
     category : str
     points : tuple of str
         Hook points of the visual branch.
-    normal, test : StudyTokens
+    normal, test : CapturedTokens
         Normal images to fit on, and labelled test images.
     grids : dict of hook point to (rows, columns)
     truth : Truth
@@ -75,8 +75,8 @@ class StudyData:
 
     category: str
     points: tuple[str, ...]
-    normal: StudyTokens
-    test: StudyTokens
+    normal: CapturedTokens
+    test: CapturedTokens
     grids: Mapping[str, tuple[int, int]]
     truth: Truth
     sizes: Sequence[Size]
@@ -123,8 +123,8 @@ class StudyData:
         return cls(
             category=category,
             points=tuple(normal),
-            normal=StudyTokens.of_patches(normal, ids[0]),
-            test=StudyTokens.of_patches(test, ids[1]),
+            normal=CapturedTokens.of_patches(normal, ids[0]),
+            test=CapturedTokens.of_patches(test, ids[1]),
             grids=dict.fromkeys(normal, grid),
             truth=Truth.of_masks(labels, masks),
             sizes=sizes or [grid] * n_test,

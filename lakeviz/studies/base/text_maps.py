@@ -16,11 +16,11 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
 from lakeviz.activations import Loading, TokenBatches, store_key, token_grid
+from lakeviz.activations.token_subsets import CapturedTokens
 from lakeviz.data import Dataset
 from lakeviz.files import written
 from lakeviz.lake import TextBranch
 from lakeviz.lake.provenance import as_plain
-from lakeviz.studies.base.tokens import StudyTokens
 
 if TYPE_CHECKING:
     from lakeviz.models import VisionModel
@@ -48,7 +48,7 @@ class TextMaps:
 def text_maps(
     model: VisionModel,
     text: TextBranch,
-    tokens: StudyTokens,
+    tokens: CapturedTokens,
     test: Dataset,
     *,
     cache: str | Path | None = None,
@@ -60,7 +60,7 @@ def text_maps(
     ----------
     model : VisionModel
     text : TextBranch
-    tokens : StudyTokens
+    tokens : CapturedTokens
         Of the test images, at the branch's point and after the last block.
     test : Dataset
     cache : path, optional
@@ -91,7 +91,7 @@ def text_maps(
 def _score(
     model: VisionModel,
     text: TextBranch,
-    tokens: StudyTokens,
+    tokens: CapturedTokens,
     test: Dataset,
     loading: Loading | None,
 ) -> TextMaps:

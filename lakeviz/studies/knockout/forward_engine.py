@@ -14,10 +14,10 @@ from jaxtyping import Float
 from torch import Tensor
 
 from lakeviz.activations import ChannelStatistics, neurons_of, select_tokens
+from lakeviz.activations.token_subsets import CapturedTokens
 from lakeviz.activations.tokens import as_activation
 from lakeviz.errors import ConfigError, HookError
 from lakeviz.studies.base.captured import StudyData
-from lakeviz.studies.base.tokens import StudyTokens
 from lakeviz.studies.knockout.ablation import REFERENCES, TOKENS, Ablation, Condition, Knocked
 from lakeviz.studies.knockout.replacement import Replacement, token_slice
 from lakeviz.studies.knockout.rescoring import (
@@ -186,7 +186,7 @@ class ForwardEngine:
         return {self.point: ChannelStatistics(self.point).update(normal)}
 
     @cached_property
-    def _stored(self) -> tuple[StudyTokens, StudyTokens]:
+    def _stored(self) -> tuple[CapturedTokens, CapturedTokens]:
         return stored_at(self.data, self.refit.model, self.point)
 
     @cached_property

@@ -6,15 +6,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lakeviz.activations import ActivationStore
+from lakeviz.activations.token_subsets import CapturedTokens, capture_tokens
 from lakeviz.errors import ConfigError
 from lakeviz.studies.base.captured import StudyData
-from lakeviz.studies.base.tokens import StudyTokens, capture_tokens
 
 if TYPE_CHECKING:
     from lakeviz.models import VisionModel
 
 
-def stored_at(data: StudyData, model: VisionModel, point: str) -> tuple[StudyTokens, StudyTokens]:
+def stored_at(
+    data: StudyData, model: VisionModel, point: str
+) -> tuple[CapturedTokens, CapturedTokens]:
     """All tokens (class token, registers and patches) of normal and test images.
 
     What was not captured at ``point`` is captured now: to the folder of stores that the data were
@@ -48,6 +50,6 @@ def image_names(data: StudyData) -> tuple[list[str], list[str]]:
     return normal, data.test.sample_ids
 
 
-def _cache_of(tokens: StudyTokens) -> Path | None:
+def _cache_of(tokens: CapturedTokens) -> Path | None:
     source = tokens.source
     return source.folder.parent if isinstance(source, ActivationStore) else None
