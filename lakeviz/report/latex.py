@@ -14,8 +14,8 @@ import pandas as pd
 
 from lakeviz.errors import ConfigError, DataError, nearest
 from lakeviz.metrics.estimates import NOT_MEASURED, Estimate, estimate, mean_over_categories
+from lakeviz.metrics.registry import metric_title
 from lakeviz.plots.captions import joined
-from lakeviz.plots.difference_plot import metric_title
 from lakeviz.plots.overview import DEFAULT_METRICS
 from lakeviz.plots.template import counted
 from lakeviz.tables import records, where

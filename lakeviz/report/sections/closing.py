@@ -11,8 +11,8 @@ import numpy as np
 import pandas as pd
 
 from lakeviz.metrics.bootstrap import Bootstrap
+from lakeviz.metrics.registry import metric_title
 from lakeviz.plots.captions import joined
-from lakeviz.plots.difference_plot import metric_title
 from lakeviz.plots.template import counted
 from lakeviz.report.page_model import Group, Page, Section
 from lakeviz.report.sections.studies import anchor

@@ -8,8 +8,8 @@ import numpy as np
 import pandas as pd
 
 from lakeviz.metrics.estimates import mean_over_categories
+from lakeviz.metrics.registry import metric_title
 from lakeviz.plots import controls_figure, controls_overview_figure
-from lakeviz.plots.difference_plot import metric_title
 from lakeviz.plots.html import EmbeddedFigure, embed
 from lakeviz.report.numbers import Footnotes, Number, show
 from lakeviz.report.page_model import Page, Section

@@ -16,7 +16,7 @@ import pandas as pd
 
 from lakeviz.metrics.estimates import NOT_MEASURED, Estimate, estimate, mean_over_categories
 from lakeviz.metrics.measurement import Metric
-from lakeviz.plots.difference_plot import metric_title
+from lakeviz.metrics.registry import at_best, metric_title
 from lakeviz.tables import Row, records
 
 HEADLINE_METRICS: tuple[Metric, ...] = (("image", "auroc"), ("pixel", "aupro"))
@@ -103,7 +103,7 @@ class Finding:
         if isinstance(self.metric, str) or not np.isfinite(self.value.value):
             return False
         other = self.value.value - self.difference.value
-        return min(self.value.value, other) >= 1 - 1e-9
+        return at_best(self.metric, self.value.value) and at_best(self.metric, other)
 
     @property
     def quantity(self) -> str:

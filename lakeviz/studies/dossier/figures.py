@@ -15,8 +15,8 @@ from plotly.subplots import make_subplots
 
 from lakeviz.errors import ConfigError
 from lakeviz.metrics.estimates import Estimate, estimate
+from lakeviz.metrics.registry import metric_title
 from lakeviz.plots.captions import percent
-from lakeviz.plots.difference_plot import metric_title
 from lakeviz.plots.forest import OWN, ForestRow, add_forest, name_lines
 from lakeviz.plots.names import short_point
 from lakeviz.plots.panels import Panel

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from lakeviz.metrics.estimates import estimate
-from lakeviz.plots.difference_plot import metric_title
+from lakeviz.metrics.registry import metric_title
 from lakeviz.studies.base.findings import VERDICTS
 from lakeviz.studies.neurons.group_comparison import DETECTED
 from lakeviz.tables import Row, records

@@ -7,8 +7,8 @@ import plotly.graph_objects as go
 
 from lakeviz.errors import ConfigError
 from lakeviz.metrics.estimates import Estimate
+from lakeviz.metrics.registry import metric_title
 from lakeviz.plots.captions import mean_over, n_categories, percent, span, tested
-from lakeviz.plots.difference_plot import metric_title
 from lakeviz.plots.forest import ForestRow, add_forest, forest_row
 from lakeviz.plots.panels import Look, panels
 from lakeviz.plots.template import new_figure

@@ -6,7 +6,7 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from lakeviz.errors import ConfigError
-from lakeviz.plots.difference_plot import metric_title
+from lakeviz.metrics.registry import metric_title
 from lakeviz.plots.line_panels import add_series
 from lakeviz.plots.panels import (
     Look,

@@ -7,8 +7,8 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from lakeviz.errors import ConfigError
+from lakeviz.metrics.registry import metric_title
 from lakeviz.plots.captions import mean_over, n_categories, percent, tested
-from lakeviz.plots.difference_plot import metric_title
 from lakeviz.plots.line_panels import line_figure, line_of
 from lakeviz.plots.panels import Look
 from lakeviz.selector_names import selector_name, selector_order, selector_short

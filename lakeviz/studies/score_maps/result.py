@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, ClassVar
 import pandas as pd
 
 from lakeviz.metrics.estimates import estimate
-from lakeviz.plots.difference_plot import metric_title
+from lakeviz.metrics.registry import metric_title
 from lakeviz.settings import Settings as Base
 from lakeviz.settings import option
 from lakeviz.studies.base.result import StudyResult

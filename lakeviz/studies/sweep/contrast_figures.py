@@ -10,7 +10,7 @@ import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from lakeviz.errors import ConfigError
-from lakeviz.plots.difference_plot import metric_title
+from lakeviz.metrics.registry import metric_title
 from lakeviz.plots.template import MARKERS, NEUTRAL, PALETTE, new_figure, plain
 from lakeviz.selector_names import selector_name
 from lakeviz.studies.sweep.figure_values import named

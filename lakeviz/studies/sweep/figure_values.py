@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from lakeviz.errors import ConfigError
-from lakeviz.plots.difference_plot import metric_title
+from lakeviz.metrics.registry import metric_title
 from lakeviz.tables import numbers, rows, where
 
 AXIS_TITLES = {

@@ -12,7 +12,7 @@ from plotly.subplots import make_subplots
 
 from lakeviz.errors import ConfigError
 from lakeviz.metrics.estimates import mean_over_categories
-from lakeviz.plots.difference_plot import metric_title
+from lakeviz.metrics.registry import metric_title
 from lakeviz.plots.template import DASHES, MARKERS, PALETTE, counted, faded, new_figure, plain
 from lakeviz.selector_names import selector_name
 from lakeviz.studies.sweep.figure_values import (

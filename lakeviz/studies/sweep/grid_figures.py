@@ -10,7 +10,7 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from lakeviz.errors import ConfigError
-from lakeviz.plots.difference_plot import metric_title
+from lakeviz.metrics.registry import metric_title
 from lakeviz.plots.template import PALETTE, counted, new_figure, plain
 from lakeviz.studies.sweep.figure_values import (
     AXIS_TITLES,

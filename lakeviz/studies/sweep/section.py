@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
-from lakeviz.plots.difference_plot import metric_title
+from lakeviz.metrics.registry import metric_title
 from lakeviz.studies.sweep import SweepResult
 from lakeviz.studies.sweep.contrast_figures import sweep_contrasts_figure
 from lakeviz.studies.sweep.figures import sweep_lines_figure
