@@ -1,6 +1,6 @@
 """Pointwise bootstrap bands of ROC, precision-recall and PRO curves over images.
 
-The draws are those of the intervals of the areas under the curves: the same seed resamples the same
+The resamples are those of the intervals of the areas under the curves: the same seed draws the same
 images, and curves of pixels have the same grid of thresholds.
 """
 
@@ -172,7 +172,7 @@ def _height(
 
 
 def _steps(counts: ImageResamples | PixelResamples, at: Float[np.ndarray, " point"]) -> Heights:
-    """Precision at the first threshold of each draw that reaches a recall."""
+    """Precision at the first threshold of each resample that reaches a recall."""
     alarms = counts.tp + counts.fp
     precision = np.divide(counts.tp, alarms, out=np.zeros(alarms.shape), where=alarms > 0)
     made = np.empty((len(alarms), at.size))

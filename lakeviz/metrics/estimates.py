@@ -20,8 +20,7 @@ from typing import Any, Literal
 
 import numpy as np
 from jaxtyping import Float
-from scipy.stats import false_discovery_control
-from scipy.stats import t as student_t
+from scipy.special import stdtrit
 
 from lakeviz.metrics.bootstrap import Bootstrap
 from lakeviz.metrics.measurement import Measurement, Metric
@@ -181,7 +180,7 @@ def mean_over_categories(values: Float[np.ndarray, " category"], confidence: flo
     if len(values) < 2:
         return Estimate(float(values.mean())) if len(values) else NOT_MEASURED
     mean, error = float(values.mean()), float(values.std(ddof=1) / np.sqrt(len(values)))
-    reach = float(student_t.ppf((1 + confidence) / 2, len(values) - 1)) * error
+    reach = float(stdtrit(len(values) - 1, (1 + confidence) / 2)) * error
     return Estimate(mean, mean - reach, mean + reach)
 
 
@@ -195,14 +194,14 @@ def benjamini_hochberg(p_values: Float[np.ndarray, " test"]) -> Float[np.ndarray
     """
     p_values = np.asarray(p_values, dtype=np.float64)
     corrected = np.full(p_values.shape, np.nan)
-    tested = np.isfinite(p_values)
-    if tested.any():
-        corrected[tested] = false_discovery_control(p_values[tested])
+    ascending = np.argsort(p_values)[: np.isfinite(p_values).sum()]
+    found = p_values[ascending] * (ascending.size / np.arange(1, ascending.size + 1))
+    corrected[ascending] = np.minimum.accumulate(found[::-1])[::-1].clip(max=1)
     return corrected
 
 
-def rank_p_value(observed: float, null: Float[np.ndarray, " draw"]) -> float:
-    """One-sided p-value of a value among draws of a null: (1 + draws as high) / (1 + draws).
+def rank_p_value(observed: float, null: Float[np.ndarray, " sample"]) -> float:
+    """One-sided p-value of a value in a sample of the null: (1 + number as high) / (1 + number).
 
     Phipson and Smyth, "Permutation P-values Should Never Be Zero", SAGMB 2010.
 

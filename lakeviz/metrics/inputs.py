@@ -59,7 +59,7 @@ def to_binary(values: ArrayLike, what: str) -> np.ndarray:
     Raises
     ------
     MetricError
-        More than one value beside 0, as in a mask that was resized with interpolation.
+        More than one value besides 0, as in a mask that was resized with interpolation.
     """
     array = to_numpy(values)
     if array.dtype == bool:
@@ -70,7 +70,7 @@ def to_binary(values: ArrayLike, what: str) -> np.ndarray:
     nonzero = array[binary]
     if nonzero.size and not nonzero.min() == nonzero.max() > 0:
         raise MetricError(
-            f"{what} is not binary: beside 0 it holds values from {nonzero.min()} to "
+            f"{what} is not binary: besides 0 it holds values from {nonzero.min()} to "
             f"{nonzero.max()}; threshold it first (resize masks with nearest neighbour)"
         )
     return binary

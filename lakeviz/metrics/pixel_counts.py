@@ -11,12 +11,12 @@ from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
+from scipy import ndimage
 
 from lakeviz.metrics.counts import RankCounts, Reached, Thresholds, concatenate, count_reached
 from lakeviz.metrics.formulas import log_share
 from lakeviz.metrics.inputs import ScoredImage
-from lakeviz.metrics.regions import region_labels
 
 ANOMALOUS = 0
 """Pool of the background pixels of anomalous images; normal images pool by their pixel count,
@@ -132,6 +132,33 @@ class PixelCounts(RankCounts):
     def aupimo(self, bounds: tuple[float, float]) -> np.floating:
         """Mean of :meth:`aupimo_per_image` over the anomalous images."""
         return np.nanmean(self.aupimo_per_image(bounds))
+
+
+def region_labels(
+    defect: Bool[np.ndarray, "height width"], connectivity: int = 8
+) -> tuple[Int[np.ndarray, " defect_pixel"], int]:
+    """Number the connected regions of a mask.
+
+    Parameters
+    ----------
+    defect
+        Mask with at least one defect pixel.
+    connectivity
+        8: pixels touching at a corner are connected. 4: they must share an edge.
+
+    Returns
+    -------
+    tuple
+        Region number, from 0, of each defect pixel in row-major order; number of regions.
+    """
+    # Only the bounding box is labelled: defects are small and labelling costs per pixel.
+    rows = np.flatnonzero(defect.any(axis=1))
+    strip = defect[rows[0] : rows[-1] + 1]
+    columns = np.flatnonzero(strip.any(axis=0))
+    box = strip[:, columns[0] : columns[-1] + 1]
+    structure = ndimage.generate_binary_structure(2, 2 if connectivity == 8 else 1)
+    labels, n_regions = ndimage.label(box, structure)  # pyright: ignore[reportGeneralTypeIssues]
+    return labels[box] - 1, int(n_regions)
 
 
 def pool_of(image: ScoredImage) -> Pool:

@@ -24,10 +24,11 @@ from lakeviz.metrics import (
     roc_curve,
 )
 from lakeviz.metrics.conventions import DEFAULT
+from lakeviz.metrics.registry import metric_label
 from lakeviz.plots.template import DASHES, MARKERS, PALETTE, counted, faded, new_figure, plain
 
 Kind = Literal["roc", "pr", "pro"]
-_METRICS = {"roc": "AUROC", "pr": "AP", "pro": "AUPRO"}
+_METRICS = {"roc": "auroc", "pr": "average_precision", "pro": "aupro"}
 _N_POINTS = 400
 _MOST_BANDS = 3
 _MARKS = 6
@@ -254,7 +255,7 @@ def _caption(
 def _label(name: str, run: Scored, kind: Kind) -> str:
     if run.value is None or not np.isfinite(run.value):
         return plain(name)
-    said = f"{plain(name)}: {_METRICS[kind]} {run.value:.3f}"
+    said = f"{plain(name)}: {metric_label(_METRICS[kind])} {run.value:.3f}"
     if run.has_interval:
         said += f" [{run.low:.3f}, {run.high:.3f}]"
     return said

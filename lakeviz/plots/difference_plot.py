@@ -8,6 +8,7 @@ import plotly.graph_objects as go
 
 from lakeviz.errors import ConfigError
 from lakeviz.metrics.estimates import Estimate
+from lakeviz.metrics.registry import metric_title
 from lakeviz.plots.captions import categories, n_categories, percent, tested
 from lakeviz.plots.forest import ForestRow, add_forest, forest_figure, forest_row
 from lakeviz.plots.panels import Look, add_level, panels
@@ -15,20 +16,7 @@ from lakeviz.plots.template import PALETTE, counted, new_figure
 from lakeviz.selector_names import selector_name, selector_order
 from lakeviz.tables import numbers, rows, where
 
-METRIC_NAMES = {
-    "auroc": "AUROC",
-    "average_precision": "AP",
-    "f1_max": "F1-max",
-    "aupro": "AUPRO",
-    "aupimo": "AUPIMO",
-}
 _LAKE, _CONTROL = Look.of(0), Look(PALETTE[1], "solid", "diamond")
-
-
-def metric_title(level: str, metric: str) -> str:
-    """Name of a metric with its level, such as "pixel AUROC"; AUPRO needs no level."""
-    name = METRIC_NAMES.get(metric, metric)
-    return name if metric in ("aupro", "aupimo") else f"{level} {name}"
 
 
 def controls_figure(

@@ -85,7 +85,10 @@ def called_different(rule, n_members=20, n_worlds=400) -> int:
     """
     generator, wrong = np.random.default_rng(2), 0
     for _ in range(n_worlds):
-        shared, own = generator.standard_normal(301), generator.standard_normal((21, 301))
+        shared, own = (
+            generator.standard_normal(301),
+            generator.standard_normal((n_members + 1, 301)),
+        )
         error = 0.03 * np.sqrt(0.5) * (shared + own)
         truth = 0.8 + 0.03 * generator.standard_normal((n_members + 1, 1))
         # The first error is that of the measured value; the others are those of its resamples.

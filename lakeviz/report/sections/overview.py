@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from lakeviz.errors import ConfigError
+from lakeviz.metrics.registry import metric_label
 from lakeviz.plots import metrics_figure
-from lakeviz.plots.difference_plot import METRIC_NAMES
 from lakeviz.plots.html import EmbeddedFigure, embed, without_figure
 from lakeviz.report.numbers import Footnotes, Number, mean_metric, metric
 from lakeviz.report.page_model import Group, Page, Section
@@ -56,7 +56,7 @@ def overview(page: Page) -> list[Section]:
     bodies = [_body(page, group, columns, notes) for group in page.groups]
     context = {
         "bodies": bodies,
-        "heads": [(level, METRIC_NAMES[name]) for level, name in _COLUMNS],
+        "heads": [(level, metric_label(name)) for level, name in _COLUMNS],
         "notes": notes,
         "figure": _figure(page),
         **_parts(page),

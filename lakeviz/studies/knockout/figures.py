@@ -36,7 +36,6 @@ _LOOKS = {
     "bottom_variance": Look(PALETTE[2], "dot", "square"),
     "variance_matched": Look(PALETTE[3], "dashdot", "triangle-up"),
 }
-_UNITS = {"cohens_d": "image Cohen's d"}
 _PANEL_HEIGHT, _NAME_HEIGHT, _SPREAD = 250, 24, 0.12
 Metrics = Sequence[tuple[str, str]]
 
@@ -85,7 +84,7 @@ def knockout_curves_figure(
         for order in sorted(orders, key=lambda o: o == "variance"):
             _curve(fig, panel, where(table, order=order), order, shown=number == 0)
         add_level(fig, panel, float(numbers(table, "intact")[0]))
-        name_panel(fig, number, _UNITS.get(metric, metric_title(lv, metric)), "above")
+        name_panel(fig, number, metric_title(lv, metric), "above")
     sizes = sorted(set(curves["size"].tolist()))
     what = "knocked out" if mode == "remove" else "kept"
     size_axis(fig, made, sizes, f"neurons {what} per hook point")
