@@ -28,7 +28,7 @@ from lakeviz.studies.contamination import contamination
 from lakeviz.studies.decompose import Decomposer, DecomposeResult, decompose
 from lakeviz.studies.dossier import dossier
 from lakeviz.studies.hosts import compare_host
-from lakeviz.studies.knockout import Ablation, KnockoutResult, knockout
+from lakeviz.studies.knockout import knockout
 from lakeviz.studies.neurons import NeuronsResult, neurons
 from lakeviz.studies.overlap import OverlapItem, OverlapResult, overlap
 from lakeviz.studies.pca import pca
@@ -50,6 +50,8 @@ if TYPE_CHECKING:
         get_host,
     )
     from lakeviz.studies.hosts.result import HostResult
+    from lakeviz.studies.knockout.ablation import Ablation
+    from lakeviz.studies.knockout.result import KnockoutResult
     from lakeviz.studies.pca.result import PCAResult
     from lakeviz.studies.score_maps.anomalib_predictions import save_predictions
     from lakeviz.studies.score_maps.result import ScoredMaps
@@ -103,18 +105,20 @@ __all__ = [
     "sweep",
 ]
 
-for _study in (compare_host, contamination, dossier, pca, score_maps):
+for _study in (compare_host, contamination, dossier, knockout, pca, score_maps):
     register_study(_study)
 
 __getattr__, __dir__ = lazy_face(
     __name__,
     {
+        "Ablation": "knockout.ablation",
         "ContaminationResult": "contamination.result",
         "DossierResult": "dossier.result",
         "HOSTS": "hosts.detectors",
         "HostResult": "hosts.result",
         "HostScores": "hosts.detectors",
         "ImageDetector": "hosts.detectors",
+        "KnockoutResult": "knockout.result",
         "PCAResult": "pca.result",
         "PatchFeatureDetector": "hosts.detectors",
         "ScoredMaps": "score_maps.result",

@@ -152,7 +152,7 @@ def test_at_its_own_point_zero_is_a_channel_dropped_from_the_score(
     tiny_model, captured, distance
 ) -> None:
     data = captured(tiny_model("timm"), [1], visual=VisualOptions(distance=distance))
-    engine = ForwardEngine(data, parts=["visual"])
+    engine = ForwardEngine(data, branches=["visual"])
     every = everything(data)[MIDDLE]
 
     @settings(max_examples=10, deadline=None, database=None)
@@ -172,9 +172,9 @@ def test_points_before_the_knock_out_stay_as_they_are(tiny_model, captured, tmp_
     model = tiny_model("timm")
     data = captured(model, [0, 3], cache=tmp_path)
     folders = sorted(tmp_path.iterdir())
-    engine = ForwardEngine(data, point=MIDDLE, parts=["visual"])
+    engine = ForwardEngine(data, point=MIDDLE, branches=["visual"])
     (found,) = engine.run([out()])
-    later = ForwardEngine(replace(data, points=data.points[1:]), point=MIDDLE, parts=["visual"])
+    later = ForwardEngine(replace(data, points=data.points[1:]), point=MIDDLE, branches=["visual"])
     (alone,) = later.run([out()])
     first = data.points[0]
     (before,) = data.visual_maps(data.branches([{first: everything(data)[first]}]))
@@ -182,7 +182,7 @@ def test_points_before_the_knock_out_stay_as_they_are(tiny_model, captured, tmp_
     np.testing.assert_allclose(found.maps["visual"], expected, atol=1e-6)
     # What was captured for it lies beside the other stores, and is found there again.
     assert len(sorted(tmp_path.iterdir())) == len(folders) + 2
-    np.testing.assert_array_equal(later.statistics[MIDDLE].mean, engine.statistics[MIDDLE].mean)
+    np.testing.assert_array_equal(later.statistics(MIDDLE).mean, engine.statistics(MIDDLE).mean)
     assert len(sorted(tmp_path.iterdir())) == len(folders) + 2
 
 
@@ -313,8 +313,8 @@ def test_impossible_effects_are_named_and_are_none(
     engine = ForwardEngine(data, point=point, tokens=tokens)
     condition = out(point, tokens=tokens)
     found, intact = (parts_of(k) for k in engine.run([condition, ()]))
-    assert {part for part in engine.parts if engine.impossible(condition, part)} == unreached
-    for part in engine.parts:
+    assert {part for part in engine.branches if engine.impossible(condition, part)} == unreached
+    for part in engine.branches:
         assert np.array_equal(found[part], intact[part]) == (part in unreached), part
     for part in unreached:
         said = engine.impossible(condition, part)
@@ -347,7 +347,7 @@ def test_what_lies_before_the_point_is_named(tiny_model, captured) -> None:
 
 def test_base_selected_keeps_the_detectors_channels(tiny_model, captured) -> None:
     data = captured(tiny_model("timm"), [1])
-    engine = ForwardEngine(data, base="selected", parts=["visual"])
+    engine = ForwardEngine(data, base="selected", branches=["visual"])
     chosen = np.sort(data.select(8)[MIDDLE].channels)
     assert np.array_equal(engine.candidates(MIDDLE), chosen)
     other = [c for c in range(32) if c not in chosen][:3]
@@ -372,11 +372,13 @@ def test_only_the_blocks_between_run_and_nothing_is_left(tiny_model, captured) -
         block.mlp.register_forward_pre_hook(lambda m, a, i=i: calls.append(i))
         for i, block in enumerate(blocks)
     ]
-    engine = ForwardEngine(data, parts=["visual"])
+    engine = ForwardEngine(data, branches=["visual"])
     engine.run([out(), out(neurons=[1])])
     assert set(calls) == {2}
     calls.clear()
-    assert list(parts_of(ForwardEngine(data, parts=["embedding"]).run([out()])[0])) == ["embedding"]
+    assert list(parts_of(ForwardEngine(data, branches=["embedding"]).run([out()])[0])) == [
+        "embedding"
+    ]
     assert set(calls) == {2, 3}
     for handle in handles:
         handle.remove()
@@ -405,17 +407,17 @@ def test_bad_choices(tiny_model, captured, world) -> None:
     data = captured(tiny_model("timm"), [1, 2])
     for wrong, said in (
         ({"base": "some"}, "base must be one of all, selected"),
-        ({"tokens": "patches"}, "tokens must be one of all, patch, cls"),
-        ({"reference": "median"}, "reference must be one of zero, mean, resample"),
-        ({"parts": ["vision"]}, "no part 'vision'; known: visual"),
-        ({"parts": []}, "no part was named"),
-        ({"parts": ["text"]}, "no part 'text', because there is no text branch"),
+        ({"tokens": "patches"}, "tokens of an ablation must be one of all, patch, cls"),
+        ({"reference": "median"}, "reference of an ablation must be one of zero, mean, resample"),
+        ({"branches": ["vision"]}, "no branch 'vision'; known: visual"),
+        ({"branches": []}, "no branch was named"),
+        ({"branches": ["text"]}, "no branch 'text', because there is no text branch"),
         ({"batch": 0}, "batch must be 1"),
         ({"point": LAST}, "all before blocks.3.hook_resid_post"),
     ):
         with pytest.raises(ConfigError, match=said):
             ForwardEngine(data, **wrong)
-    ForwardEngine(data, point=LAST, parts=["embedding"])
+    ForwardEngine(data, point=LAST, branches=["embedding"])
     with pytest.raises(UnknownHookPointError, match="nearest"):
         ForwardEngine(data, point="blocks.1.hook_resid_pos")
     with pytest.raises(HookError, match=r"not from blocks\.1\.mlp\.hook_post; name another point"):
@@ -460,7 +462,7 @@ def test_value_value_text_is_absent_and_says_why(tiny_model, captured) -> None:
     options = TextOptions(attention="value_value", value_blocks=2)
     data = captured(tiny_model("clip"), [1, 2], text=options)
     engine = ForwardEngine(data)
-    assert engine.parts == ("visual", "embedding")
-    assert "value-value attention" in engine.refit.absent["text"]
+    assert engine.branches == ("visual", "embedding")
+    assert "value-value attention" in engine.absent["text"]
     with pytest.raises(ConfigError, match="value-value attention"):
-        ForwardEngine(data, parts=["text"])
+        ForwardEngine(data, branches=["text"])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from collections import Counter
 from copy import deepcopy
 from dataclasses import replace
 
@@ -10,18 +12,19 @@ import pandas as pd
 import pytest
 import torch
 from scipy.stats import binom, rankdata, spearmanr
+from worlds import World
 
 from lakeviz.errors import ConfigError, MetricError, SelectionError
 from lakeviz.lake import VisualOptions
 from lakeviz.lake.options import Normalisation
 from lakeviz.metrics import Bootstrap
-from lakeviz.metrics.estimates import Estimate
+from lakeviz.metrics.estimates import estimate
 from lakeviz.studies.base.captured import StudyData, TextMaps
-from lakeviz.studies.base.result import load_study
+from lakeviz.studies.base.registry import load_study
 from lakeviz.studies.knockout import Ablation, KnockoutResult, ScoreEngine, knockout
-from lakeviz.studies.knockout.conditions import Neurons, check_sizes
-from lakeviz.studies.knockout.result import estimates
-from lakeviz.studies.knockout.single import rank_correlation
+from lakeviz.studies.knockout.rows import rank_correlation
+from lakeviz.studies.knockout.study import check_sizes
+from lakeviz.tables import records
 
 POINT = "blocks.0.hook_resid_post"
 FEW = Bootstrap(n_resamples=200)
@@ -56,7 +59,7 @@ def test_score_knockout_is_a_detector_without_the_neurons(world, visual):
     (knocked,) = engine.run([tuple(Ablation(p, n) for p, n in gone.items())])
     left = {
         p: replace(s, channels=(keep := np.setdiff1d(s.channels, gone[p])), scores=s.scores[keep])
-        for p, s in engine.branch.selections.items()
+        for p, s in engine.detector.selections.items()
     }
     (expected,) = data.visual_maps(data.branches([left]))
     np.testing.assert_allclose(knocked.maps["visual"], expected, rtol=2e-5, atol=2e-6)
@@ -132,9 +135,9 @@ def test_engine_refuses_choices(world):
     with pytest.raises(ConfigError, match="base must be"):
         ScoreEngine(world(), base="some")
     with pytest.raises(ConfigError, match="no text branch"):
-        ScoreEngine(world(), parts=["lake"])
-    with pytest.raises(ConfigError, match="not 'embedding'"):
-        ScoreEngine(world(), parts=["embedding"])
+        ScoreEngine(world(), branches=["lake"])
+    with pytest.raises(ConfigError, match="no branch 'embedding'; known: visual, lake"):
+        ScoreEngine(world(), branches=["embedding"])
     with pytest.raises(ConfigError, match="does not read neuron"):
         ScoreEngine(world(), base="selected").run([(Ablation(POINT, (15,)),)])
     with pytest.raises(SelectionError, match="subspace"):
@@ -152,7 +155,7 @@ def planted(world) -> StudyData:
 
 def test_the_neurons_that_carry_the_signal_are_found(world):
     pixel = (("pixel", "auroc"),)
-    found = knockout(planted(world), sizes=[3], n_draws=3, metrics=pixel, bootstrap=FEW)
+    found = knockout(planted(world), sizes=[3], n_random_sets=3, metrics=pixel, bootstrap=FEW)
     table = found.neurons.set_index("channel")
     carriers = table.loc[[0, 1, 2]]
     assert set(carriers["group"]) == {"selected"}
@@ -164,11 +167,11 @@ def test_the_neurons_that_carry_the_signal_are_found(world):
 
 
 def test_without_the_carriers_the_signal_is_gone(world):
-    found = knockout(planted(world), sizes=[3], n_draws=8, single=False, bootstrap=FEW)
+    found = knockout(planted(world), sizes=[3], n_random_sets=8, single=False, bootstrap=FEW)
     contrast = rows(found.contrasts, metric="auroc", level="image")
     assert (contrast["difference_high"] < 0).all()
     assert rows(contrast, control="random")["n_below"].item() == 0
-    one = rows(found.curves, order="variance", metric="auroc", level="image").iloc[0]
+    one = rows(found.curves, selector="variance", metric="auroc", level="image").iloc[0]
     assert one["value"] < 0.7 < one["intact"]
     assert one["change"] == pytest.approx(one["value"] - one["intact"])
     assert one["low"] <= one["value"] <= one["high"]
@@ -178,7 +181,7 @@ def test_without_the_carriers_the_signal_is_gone(world):
 
 def test_only_the_carriers_are_enough(world):
     found = knockout(
-        planted(world), sizes=[3, 16], mode="keep", n_draws=8, single=False, bootstrap=FEW
+        planted(world), sizes=[3, 16], mode="keep", n_random_sets=8, single=False, bootstrap=FEW
     )
     contrast = rows(found.contrasts, metric="auroc", level="image")
     assert (rows(contrast, size=3)["difference"] > 0).all()
@@ -189,11 +192,11 @@ def test_only_the_carriers_are_enough(world):
 
 def test_contrast_is_variance_minus_the_members(world):
     data = planted(world)
-    found = knockout(data, sizes=[4], n_draws=3, single=False, metrics=AUROC, bootstrap=FEW)
+    found = knockout(data, sizes=[4], n_random_sets=3, single=False, metrics=AUROC, bootstrap=FEW)
     contrast = rows(found.contrasts, control="bottom_variance").iloc[0]
-    curves = found.curves.set_index("order")["value"]
+    curves = found.curves.set_index("selector")["value"]
     assert contrast["difference"] == curves["variance"] - curves["bottom_variance"]
-    assert contrast["n_draws"] == 1
+    assert contrast["n_random_sets"] == 1
     order = np.argsort(-data.statistics[POINT].variance)
     (top,) = ScoreEngine(data).run([(Ablation(POINT, tuple(order[:4].tolist())),)])
     expected = top.measure(data.evaluator(AUROC, FEW))["visual"].values["image", "auroc"]
@@ -204,30 +207,20 @@ def test_contrast_is_variance_minus_the_members(world):
 
 
 def test_a_null_is_undecided_as_often_as_said(world):
-    """Nothing tells defects, and no neuron differs from another: few intervals leave out zero."""
-    level, n = 0.9, 40
-    bootstrap = Bootstrap(n_resamples=200, confidence=level)
-    contrasts, changes = [], []
+    """No neuron tells defects, and none differs from another: few intervals leave out zero."""
+    n, settings = 20, {"sizes": [4], "controls": ["random"], "n_random_sets": 5, "single": False}
+    few = {"n_normal": 12, "n_anomalous": 12, "masks": False}
+    found = []
     for seed in range(n):
-        data = world({"k": 4}, shift=0.0, scales=np.ones(12), seed=seed, masks=False)
+        data = world({"k": 4}, shift=0.0, scales=np.ones(12), seed=seed, **few)
         # The bootstrap's own seed differs too, so that the runs are independent.
-        found = knockout(
-            data,
-            sizes=[4],
-            controls=["random"],
-            n_draws=12,
-            metrics=MARGIN,
-            bootstrap=replace(bootstrap, seed=seed),
-            single=False,
-            seed=seed,
-        )
-        (gap,) = estimates(found.contrasts, "difference")
-        (change,) = estimates(rows(found.curves, order="variance"), "change")
-        contrasts.append(gap.verdict != "undecided")
-        changes.append(change.verdict != "undecided")
-    most = binom.ppf(0.995, n, 1 - level)
-    assert sum(contrasts) <= most
-    assert sum(changes) <= most
+        bootstrap = Bootstrap(n_resamples=100, confidence=0.9, seed=seed)
+        made = knockout(data, metrics=MARGIN, bootstrap=bootstrap, seed=seed, **settings)
+        (gap,) = records(made.contrasts)
+        (change,) = records(made.curves, selector="variance")
+        found.append((estimate(gap, "difference").verdict, estimate(change, "change").verdict))
+    for verdicts in zip(*found, strict=True):
+        assert sum(one != "undecided" for one in verdicts) <= binom.ppf(0.995, n, 0.1)
 
 
 # --- order, seeds, tables ---
@@ -246,7 +239,7 @@ def test_order_of_images_does_not_matter(world):
         grid=(4, 4),
         options=data.options,
     )
-    settings = {"sizes": [2], "n_draws": 2, "bootstrap": FEW}
+    settings = {"sizes": [2], "n_random_sets": 2, "bootstrap": FEW}
     one, two = (knockout(d, **settings) for d in (data, other))
     for name in ("value", "change", "importance"):
         if name in one.neurons:
@@ -258,7 +251,7 @@ def test_order_of_images_does_not_matter(world):
 def test_equal_seeds_give_equal_tables(world):
     data = world()
     made = [
-        knockout(data, sizes=[3], n_draws=3, metrics=MARGIN, bootstrap=FEW, seed=s)
+        knockout(data, sizes=[3], n_random_sets=3, metrics=MARGIN, bootstrap=FEW, seed=s)
         for s in (5, 5, 6)
     ]
     pd.testing.assert_frame_equal(made[0].curves, made[1].curves)
@@ -267,21 +260,26 @@ def test_equal_seeds_give_equal_tables(world):
 
 def test_controls_have_the_same_size_at_every_point(world):
     data = world({"k": 4}, points=("a", "b"))
-    neurons = Neurons.of(ScoreEngine(data), data, {})
+    engine = ScoreEngine(data)
     order = {p: np.argsort(-data.statistics[p].variance) for p in ("a", "b")}
     for name in ("variance", "random", "bottom_variance", "variance_matched"):
-        condition = neurons.condition(neurons.sets(4, name, 7), "remove")
+        condition = engine.condition(engine.sets(4, name, 7), "remove")
         assert [len(a.neurons) for a in condition] == [4, 4]
         top = {a.point: set(order[a.point][:4].tolist()) & set(a.neurons) for a in condition}
         if name != "random":
             assert {len(t) for t in top.values()} == {4 if name == "variance" else 0}
-    kept = neurons.condition(neurons.sets(4, "variance", 0), "keep")
+    kept = engine.condition(engine.sets(4, "variance", 0), "keep")
     assert [len(a.neurons) for a in kept] == [12, 12]
 
 
 def test_base_selected_knocks_out_selected_neurons(world):
     found = knockout(
-        world({"k": 6}), base="selected", sizes=[2, 6], n_draws=2, metrics=MARGIN, bootstrap=FEW
+        world({"k": 6}),
+        base="selected",
+        sizes=[2, 6],
+        n_random_sets=2,
+        metrics=MARGIN,
+        bootstrap=FEW,
     )
     assert set(found.neurons["group"]) == {"selected"}
     assert found.neurons["channel"].nunique() == 6
@@ -295,7 +293,7 @@ def test_a_control_that_overlaps_says_so(world):
         world(),
         sizes=[12],
         controls=["variance_matched"],
-        n_draws=2,
+        n_random_sets=2,
         single=False,
         metrics=MARGIN,
         bootstrap=FEW,
@@ -317,7 +315,7 @@ def test_images_of_one_class_are_refused(world):
 
 
 def test_without_masks_the_image_level_goes_on(world):
-    found = knockout(world(masks=False), sizes=[2], n_draws=2, single=False, bootstrap=FEW)
+    found = knockout(world(masks=False), sizes=[2], n_random_sets=2, single=False, bootstrap=FEW)
     assert set(found.curves["level"]) == {"image"}
     assert "no pixel-level metrics, because there are no masks" in found.notes[0]
     assert "AUPRO" not in found.summary()
@@ -331,9 +329,8 @@ def test_without_masks_the_image_level_goes_on(world):
         (SelectionError, "no size", {"sizes": []}),
         (SelectionError, "all is no control", {"controls": ["all"]}),
         (SelectionError, "no selector 'randm'", {"controls": ["randm"]}),
-        (ConfigError, "kind must be one of", {"kind": "network"}),
-        (ConfigError, "mode must be one of", {"mode": "drop"}),
-        (ConfigError, "1 draw or more", {"n_draws": 0}),
+        (ConfigError, "kinds is 'network'; it must be one of", {"kind": "network"}),
+        (ConfigError, "controls is empty", {"controls": []}),
         (ConfigError, "choices of the forward kind", {"reference": "mean"}),
         (ConfigError, "choices of the forward kind", {"point": POINT}),
         (ConfigError, "come without one", {"kind": "forward"}),
@@ -395,52 +392,76 @@ def test_no_rank_correlation_has_a_reason(variance, importance, said):
 # --- results ---
 
 
+@pytest.fixture(scope="module")
+def made() -> KnockoutResult:
+    return knockout(World(shift=1.5).data(), sizes=[2, 8], n_random_sets=3, bootstrap=FEW)
+
+
 @pytest.fixture
-def result(world):
-    if not _RESULT:
-        _RESULT.append(knockout(world(), sizes=[2, 8], n_draws=3, bootstrap=FEW))
-    return deepcopy(_RESULT[0])
-
-
-_RESULT: list[KnockoutResult] = []
+def result(made):
+    return deepcopy(made)
 
 
 def test_columns(result):
     assert list(result.contrasts) == [
-        *("category", "kind", "mode", "part", "control", "size", "level", "metric", "value"),
+        *("category", "kind", "mode", "branch", "control", "size", "level", "metric", "value"),
         *("difference", "difference_low", "difference_high"),
-        *("control_mean", "control_low", "control_high"),
-        *("n_below", "n_draws", "n_images", "reason"),
+        *("control_mean", "control_quantile_low", "control_quantile_high"),
+        *("n_below", "n_random_sets", "n_images", "reason"),
     ]
     assert list(result.curves) == [
-        *("category", "kind", "mode", "part", "order", "size", "level", "metric"),
+        *("category", "kind", "mode", "branch", "selector", "size", "level", "metric"),
         *("value", "low", "high", "change", "change_low", "change_high", "intact"),
-        *("n_draws", "n_images", "reason"),
+        *("n_random_sets", "n_images", "reason"),
     ]
     assert not result.curves.drop(columns="reason").isna().any().any()
     said = result.correlation[result.correlation["value"].isna()]["reason"]
     assert (said != "").all()
 
 
-def test_round_trip(result, tmp_path):
+def test_tables_of_the_first_protocol_are_read(result, tmp_path):
+    """Written with the names of then, they come back with those of today."""
     result.to_parquet(tmp_path)
+    old = {new: name for name, new in KnockoutResult.renamed.items()}
+    for name, table in result.tables.items():
+        table.rename(columns=old).to_parquet(tmp_path / f"{name}.parquet")
+    described = json.loads((tmp_path / "study.json").read_text())
+    settings = described["provenance"]["settings"]["score, remove"]
+    settings["n_draws"] = settings.pop("n_random_sets")
+    described["protocol"] = "lakeviz-study/1"
+    (tmp_path / "study.json").write_text(json.dumps(described))
     again = load_study(tmp_path)
     assert isinstance(again, KnockoutResult)
     for name, table in result.tables.items():
         pd.testing.assert_frame_equal(again.tables[name], table)
     assert again.summary() == result.summary()
+    assert again.settings == result.settings
 
 
-def test_summary_says_size_control_and_interval(result):
+def headline_gap(result, category="category"):
+    (row,) = records(
+        result.contrasts,
+        **{"category": category, "size": 8, "control": "random", "level": "image"},
+        metric="auroc",
+    )
+    return row
+
+
+def test_findings_are_those_of_the_declared_size(result):
+    against_random, against_intact, *_ = result.findings()
+    row = headline_gap(result)
+    (curve,) = records(result.curves, size=8, selector="variance", level="image", metric="auroc")
+    assert against_random.difference == estimate(row, "difference")
+    assert against_intact.difference == estimate(curve, "change")
+    assert against_random.value.value == pytest.approx(against_intact.value.value)
     said = result.summary()
-    gap = estimates(
-        rows(result.contrasts, size=8, control="random", level="image", metric="auroc"),
-        "difference",
-    )[0]
     assert "the network is untouched" in said
-    assert "without the 8 neurons of highest variance" in said
-    assert f"{gap.text(signed=True)} against 3 random sets of 8" in said
-    assert "n = 48 images" in said
+    assert "without the 8 top-variance neurons" in said
+    assert f"minus 3 random sets of 8 {against_random.difference.text(signed=True)}" in said
+    assert "95 % over 48 test images" in said
+    (first, _) = result.headline().to_dict("records")
+    assert first["minus random neurons"] == against_random.difference.text(signed=True)
+    assert first["change"] == against_intact.difference.text(signed=True)
 
 
 def other_category(result: KnockoutResult, name: str, shift: float) -> KnockoutResult:
@@ -455,41 +476,33 @@ def test_categories_are_averaged(result):
         [result, other_category(result, "b", -10), other_category(result, "c", 10)]
     )
     assert made.categories == ["category", "b", "c"]
-    said = made.summary()
-    assert "on average over 3 categories" in said
-    own = estimates(
-        rows(result.contrasts, size=8, control="random", level="image", metric="auroc"),
-        "difference",
-    )[0]
-    counts = {"lower": 1, "higher": 1, "undecided": 0}
-    counts[own.verdict] += 1
-    assert f"{own.value:+.3f}" in said
-    assert ", ".join(f"{n} {verdict}" for verdict, n in counts.items()) in said
+    mean, *_ = made.findings()
+    own = estimate(headline_gap(result), "difference")
+    assert mean.where == "mean over 3 categories"
+    assert mean.difference.value == pytest.approx(own.value)
+    assert mean.by_category == Counter(["lower", "higher", own.verdict])
 
 
 def test_kinds_and_modes_join(result, world):
-    kept = knockout(world(), mode="keep", sizes=[2, 8], n_draws=3, single=False, bootstrap=FEW)
-    made = KnockoutResult.join([result, kept])
-    assert made.runs == [("score", "remove"), ("score", "keep")]
-    assert set(made.provenance["settings"]) == {"score, remove", "score, keep"}
-    assert "with only the 8 neurons" in made.summary()
+    data, settings = world(shift=1.5), {"sizes": [2, 8], "n_random_sets": 3, "bootstrap": FEW}
+    kept = knockout(data, mode="keep", single=False, **settings)
+    both = KnockoutResult.join([result, kept])
+    assert both.runs == [("score", "remove"), ("score", "keep")]
+    assert set(both.settings) == {"score, remove", "score, keep"}
+    assert "with only the 8 top-variance neurons" in both.summary()
     with pytest.raises(ConfigError, match="run twice on category"):
         KnockoutResult.join([result, result])
     changed = other_category(result, "b", 0)
-    changed.provenance["settings"] = {
-        "score, remove": result.provenance["settings"]["score, remove"] | {"seed": 1}
-    }
+    own = result.settings["score, remove"]
+    changed.provenance["settings"] = {"score, remove": own | {"seed": 1}}
     with pytest.raises(ConfigError, match="other settings of score, remove"):
         KnockoutResult.join([result, changed])
+    at_once = knockout(data, modes=["remove", "keep"], **settings)
+    for name, table in both.tables.items():
+        pd.testing.assert_frame_equal(at_once.tables[name], table)
 
 
-def test_the_declared_size_is_the_nearest(result):
-    result.provenance["settings"]["score, remove"]["k"] = 5
-    assert result.size_of("score", "remove") == 8
-    result.provenance["settings"]["score, remove"]["k"] = 3
-    assert result.size_of("score", "remove") == 2
-
-
-def test_estimates_are_read_back():
-    table = pd.DataFrame({"x": [1.0], "x_low": [0.5], "x_high": [2.0]})
-    assert estimates(table, "x") == [Estimate(1.0, 0.5, 2.0)]
+@pytest.mark.parametrize(("k", "size"), [(5, 8), (3, 2)])
+def test_the_declared_size_is_the_nearest(result, k, size):
+    result.provenance["settings"]["score, remove"]["k"] = k
+    assert result.size_of("score", "remove") == size

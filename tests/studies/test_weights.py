@@ -108,7 +108,7 @@ def test_nothing_removed_is_the_intact_detector(tiny_model, captured, kind) -> N
     np.testing.assert_allclose(empty.maps["visual"], expected, atol=1e-5)
     assert_equal_parts(empty, named)
     assert_equal_parts(empty, engine.run([()])[0])
-    (every,) = WeightsEngine(data, parts=["visual"]).run([out(neurons=range(32))])
+    (every,) = WeightsEngine(data, branches=["visual"]).run([out(neurons=range(32))])
     assert np.isfinite(every.maps["visual"]).all()
 
 
@@ -125,10 +125,10 @@ def test_batches_and_companions_do_not_matter(tiny_model, captured) -> None:
 def test_more_conditions_than_share_a_pass(tiny_model, captured, monkeypatch) -> None:
     data = captured(tiny_model("timm"), [1])
     conditions = [out(neurons=[n]) for n in (1, 2, 3, 1)]
-    expected = WeightsEngine(data, parts=["visual"]).run(conditions)
+    expected = WeightsEngine(data, branches=["visual"]).run(conditions)
     monkeypatch.setattr(weights, "_TOGETHER", 2)
     for one, other in zip(
-        WeightsEngine(data, parts=["visual"]).run(conditions), expected, strict=True
+        WeightsEngine(data, branches=["visual"]).run(conditions), expected, strict=True
     ):
         assert_equal_parts(one, other)
 
@@ -163,9 +163,9 @@ def test_impossible_effects_are_named_and_are_none(tiny_model, captured) -> None
     condition = out(MLP)
     said = engine.impossible(condition, "text")
     assert said == (
-        f"what the text part reads is computed before the weights that write {MLP} have a say"
+        f"what the text branch reads is computed before the weights that write {MLP} have an effect"
     )
-    assert [p for p in engine.parts if engine.impossible(condition, p)] == ["text"]
+    assert [p for p in engine.branches if engine.impossible(condition, p)] == ["text"]
     assert engine.impossible((), "visual") == "no neuron is knocked out"
     found, intact = (parts_of(k) for k in engine.run([condition, ()]))
     for part, scores in found.items():

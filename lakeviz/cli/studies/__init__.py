@@ -5,7 +5,6 @@ from __future__ import annotations
 import click
 
 from lakeviz.cli.studies.decompose import decompose
-from lakeviz.cli.studies.knockout import knockout
 from lakeviz.cli.studies.neurons import neurons
 from lakeviz.cli.studies.overlap import overlap
 from lakeviz.cli.studies.sweep import sweep
@@ -17,7 +16,6 @@ def study() -> None:
 
 
 study.add_command(decompose)
-study.add_command(knockout)
 study.add_command(neurons)
 study.add_command(overlap)
 study.add_command(sweep)

@@ -22,7 +22,6 @@ from lakeviz.studies.base.captured import StudyData
 from lakeviz.studies.dossier.result import Settings
 from lakeviz.studies.dossier.rows import ONE_RANDOM, control_columns, tested_rows
 from lakeviz.studies.knockout.ablation import Engine
-from lakeviz.studies.knockout.conditions import Neurons
 from lakeviz.studies.knockout.forward_engine import ForwardEngine
 from lakeviz.studies.knockout.rows import Measurer
 from lakeviz.studies.knockout.score_engine import ScoreEngine
@@ -135,24 +134,21 @@ def _missing(
 
 
 def _measurer(kind: str, data: StudyData, point: str, evaluator: PairedEvaluator) -> Measurer:
-    shared: dict[str, Any] = {"base": "all", "parts": (_BRANCH,)}
+    shared: dict[str, Any] = {"base": "all", "branches": (_BRANCH,)}
     if kind == "forward":
-        manner = {"tokens": "all", "reference": "mean"}
         engine: Engine = ForwardEngine(data, **shared, reference="mean", point=point)
     else:
-        manner, make = {}, ScoreEngine if kind == "score" else WeightsEngine
-        engine = make(data, **shared)
-    return Measurer(Neurons.of(engine, data, manner), evaluator)
+        engine = (ScoreEngine if kind == "score" else WeightsEngine)(data, **shared)
+    return Measurer(engine, evaluator)
 
 
 def _measured(own: Knocked, measurer: Measurer, numbers: Sequence[int]) -> Knocked:
     """Knock some of the tested neurons out, one by one."""
-    neurons, point = measurer.neurons, own.choice.point
+    engine, point = measurer.engine, own.choice.point
     channels = own.choice.tested[list(numbers)].tolist()
     found = [one[_BRANCH] for one in measurer.singles(point, channels)]
     reasons = [
-        neurons.engine.impossible((neurons.ablation(point, [channel]),), _BRANCH)
-        for channel in channels
+        engine.impossible((engine.ablation(point, [channel]),), _BRANCH) for channel in channels
     ]
     return replace(
         own,

@@ -31,7 +31,7 @@ from lakeviz.studies.dossier.text_labels import (
     specificity,
 )
 from lakeviz.studies.dossier.write_directions import projection, write_directions
-from lakeviz.studies.knockout.stored import stored_at
+from lakeviz.studies.knockout.rescoring import stored_at
 from lakeviz.studies.neurons.tested_neurons import Choice
 
 if TYPE_CHECKING:

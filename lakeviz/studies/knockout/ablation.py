@@ -1,21 +1,23 @@
-"""``Ablation``: which neurons are knocked out, where and how. Plain data, saved with results."""
+"""``Ablation``: neurons that are knocked out, and how; ``Engine``: what carries it out."""
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
-from typing import Any, Protocol
+from dataclasses import dataclass
+from functools import cached_property
+from typing import ClassVar
 
 import numpy as np
 from jaxtyping import Float
 
-from lakeviz.errors import ConfigError
+from lakeviz.activations import ChannelStatistics
+from lakeviz.errors import ConfigError, SelectionError
+from lakeviz.lake import NeuronSelection, Selection, select
 from lakeviz.lake.paired_evaluator import PairedEvaluator
 from lakeviz.metrics.measurement import Measurement
-
-KINDS: tuple[str, ...] = ("score", "forward", "weights")
-TOKENS: tuple[str, ...] = ("all", "patch", "cls")
-REFERENCES: tuple[str, ...] = ("zero", "mean", "resample")
+from lakeviz.studies.base.captured import StudyData
+from lakeviz.studies.knockout.result import BASES, KINDS, REFERENCES, TOKENS, VARIANCE
 
 
 @dataclass(frozen=True)
@@ -52,11 +54,8 @@ class Ablation:
     reference: str = "zero"
 
     def __post_init__(self) -> None:
-        for name, value, known in (
-            ("kind", self.kind, KINDS),
-            ("tokens", self.tokens, TOKENS),
-            ("reference", self.reference, REFERENCES),
-        ):
+        for name, known in (("kind", KINDS), ("tokens", TOKENS), ("reference", REFERENCES)):
+            value = getattr(self, name)
             if value not in known:
                 raise ConfigError(
                     f"{name} of an ablation must be one of {', '.join(known)}, not {value!r}"
@@ -73,15 +72,6 @@ class Ablation:
             raise ConfigError(f"{self.point}: neurons are counted from 0, not {ordered[0]}")
         object.__setattr__(self, "neurons", ordered)
 
-    def to_dict(self) -> dict[str, Any]:
-        """Return plain values that JSON can hold."""
-        return asdict(self) | {"neurons": list(self.neurons)}
-
-    @classmethod
-    def from_dict(cls, data: Mapping[str, Any]) -> Ablation:
-        """Restore what :meth:`to_dict` gave."""
-        return cls(**{**data, "neurons": tuple(data["neurons"])})
-
 
 Condition = tuple[Ablation, ...]
 """What is knocked out at once: at most one ablation per hook point, all of one kind."""
@@ -93,10 +83,10 @@ class Knocked:
 
     Attributes
     ----------
-    maps : mapping of part to float array [image, row, column]
+    maps : mapping of branch to float array [image, row, column]
         Patch maps: ``"visual"`` and, with a text branch, ``"text"`` and ``"lake"`` (fused).
-    image_scores : mapping of part to float array [image]
-        Parts that have no map: ``"embedding"`` (distance of the image embedding to the nearest
+    image_scores : mapping of branch to float array [image]
+        Branches that have no map: ``"embedding"`` (distance of the image embedding to the nearest
         normal one) and, with text, ``"text_image"``.
     """
 
@@ -104,35 +94,194 @@ class Knocked:
     image_scores: Mapping[str, Float[np.ndarray, " image"]]
 
     def measure(self, evaluator: PairedEvaluator) -> dict[str, Measurement]:
-        """Measure every part."""
-        measured = {part: evaluator.measure(maps) for part, maps in self.maps.items()}
-        for part, scores in self.image_scores.items():
-            measured[part] = evaluator.measure_scores(scores)
+        """Measure every branch."""
+        measured = {branch: evaluator.measure(maps) for branch, maps in self.maps.items()}
+        for branch, scores in self.image_scores.items():
+            measured[branch] = evaluator.measure_scores(scores)
         return measured
 
 
-class Engine(Protocol):
+Sets = Mapping[str, NeuronSelection]
+"""Neurons of each hook point; channels count among the candidates of an engine."""
+
+
+class Engine(ABC):
     """Carries knock-outs of one kind out on one category.
 
-    The detector reads all channels of its hook points (``base="all"``) or its own selection
-    (``base="selected"``); either is chosen once, on the intact network.
+    Parameters
+    ----------
+    data : StudyData
+    base : str
+        The detector reads ``"all"`` channels of its hook points, or those it ``"selected"``;
+        either is chosen once, on the intact network.
+    branches : sequence of str, optional
+        What is scored, of ``known``; all there are by default.
+
+    Attributes
+    ----------
+    absent : dict of str
+        Branches there are none of, and why.
+
+    Raises
+    ------
+    ConfigError
+        A base or branch is unknown, or the data have no such branch.
     """
 
-    kind: str
+    kind: ClassVar[str]
+    known: ClassVar[tuple[str, ...]]
+    """Branches that knock-outs of the kind can score."""
+
+    def __init__(self, data: StudyData, base: str, branches: Sequence[str] | None) -> None:
+        self.data, self.base = data, base
+        if base not in BASES:
+            raise ConfigError(f"base must be one of {', '.join(BASES)}, not {base!r}")
+        reason = self._no_text()
+        self.absent = {b: reason for b in ("text", "text_image", "lake") if reason}
+        there = [branch for branch in self.known if branch not in self.absent]
+        self.branches = tuple(dict.fromkeys(there if branches is None else branches))
+        for branch in self.branches:
+            if branch not in self.known:
+                raise ConfigError(
+                    f"a {self.kind} knock-out has no branch {branch!r}; known: "
+                    f"{', '.join(self.known)}"
+                )
+            if branch in self.absent:
+                raise ConfigError(f"{data.category}: no branch {branch!r}, because {reason}")
+        if not self.branches:
+            raise ConfigError("no branch was named to score")
+
+    def _no_text(self) -> str:
+        """Why there are no branches of text; empty where there are."""
+        return "there is no text branch" if self.data.text is None else ""
+
+    # --- what each kind does ---
+
+    @abstractmethod
+    def candidates(self, point: str) -> np.ndarray:
+        """Channels of a point that can be knocked out, ascending: all, or those of the base."""
+
+    @abstractmethod
+    def run(self, conditions: Sequence[Condition]) -> list[Knocked]:
+        """Score the test images under each condition; the empty one is the intact detector.
+
+        Raises
+        ------
+        ConfigError
+            A condition cannot be carried out: see :meth:`check`.
+        """
+
+    @abstractmethod
+    def impossible(self, condition: Condition, branch: str) -> str:
+        """Say why a condition cannot change a branch by construction; empty where it can."""
+
+    @property
+    def choices(self) -> dict[str, str]:
+        """``tokens`` and ``reference`` of its ablations, where the kind has a choice."""
+        return {}
 
     @property
     def points(self) -> tuple[str, ...]:
-        """Hook points at which neurons are knocked out."""
-        ...
+        """Hook points at which neurons are knocked out: those of the detector."""
+        return self.data.points
 
-    def candidates(self, point: str) -> np.ndarray:
-        """Channels of a point that can be knocked out: all, or those of the base."""
-        ...
+    def n_channels(self, point: str) -> int:
+        """Number of channels of a hook point."""
+        return self.data.n_channels(point)
 
-    def run(self, conditions: Sequence[Condition]) -> list[Knocked]:
-        """Score the test images under each condition; the empty one is the intact detector."""
-        ...
+    def statistics(self, point: str) -> ChannelStatistics:
+        """Statistics of all channels over the normal patch tokens, by which neurons are ranked."""
+        return self.data.statistics[point]
 
-    def impossible(self, condition: Condition, part: str) -> str:
-        """Why a condition cannot change a part, by construction; empty where it can."""
-        ...
+    @cached_property
+    def selections(self) -> dict[str, Selection]:
+        """Channels the detector reads at each hook point, chosen on the intact network."""
+        data = self.data
+        if self.base == "selected":
+            return data.select(data.options.k, data.options.selector, data.options.seed)
+        return data.select(1, "all")
+
+    # --- conditions ---
+
+    @cached_property
+    def ranked(self) -> dict[str, ChannelStatistics]:
+        """Statistics of the candidates of each hook point."""
+        return {p: _some(self.statistics(p), self.candidates(p)) for p in self.points}
+
+    @property
+    def n_candidates(self) -> int:
+        """Fewest candidates of any hook point."""
+        return min(statistics.n_channels for statistics in self.ranked.values())
+
+    def select(self, point: str, size: int, selector: str, seed: int = 0) -> NeuronSelection:
+        """Choose candidates of a hook point; channels count among the candidates.
+
+        Raises
+        ------
+        SelectionError
+            The selector chooses no neurons.
+        """
+        found = select(self.ranked[point], size, selector, seed=seed)
+        if not isinstance(found, NeuronSelection):
+            raise SelectionError(f"{selector} chooses no neurons that could be knocked out")
+        return found
+
+    def sets(self, size: int, selector: str, seed: int) -> Sets:
+        """Choose ``size`` candidates of each hook point."""
+        return {point: self.select(point, size, selector, seed) for point in self.points}
+
+    def by_variance(self, point: str) -> tuple[np.ndarray, np.ndarray]:
+        """Candidates of a point by descending variance, and their variances."""
+        statistics = self.ranked[point]
+        order = self.select(point, statistics.n_channels, VARIANCE).channels
+        return self.candidates(point)[order], statistics.variance[order]
+
+    def ablation(self, point: str, neurons: Sequence[int] | np.ndarray) -> Ablation:
+        """Make an ablation of some neurons in the manner of this engine."""
+        return Ablation(point, tuple(int(n) for n in neurons), self.kind, **self.choices)
+
+    def condition(self, sets: Sets, mode: str) -> Condition:
+        """Knock the sets out, or everything but them."""
+        found = []
+        for point, selection in sets.items():
+            candidates = self.candidates(point)
+            chosen = candidates[selection.channels]
+            if mode == "keep":
+                chosen = np.setdiff1d(candidates, chosen)
+            if chosen.size:
+                found.append(self.ablation(point, chosen))
+        return tuple(found)
+
+    def check(self, condition: Condition) -> Condition:
+        """Leave out ablations of no neuron.
+
+        Raises
+        ------
+        ConfigError
+            The condition has another kind, a hook point at which this engine knocks nothing out,
+            one that is named twice, or a neuron that does not exist.
+        """
+        seen = [ablation.point for ablation in condition]
+        for ablation in condition:
+            point = ablation.point
+            if ablation.kind != self.kind:
+                raise ConfigError(
+                    f"this engine carries out {self.kind} knock-outs, not {ablation.kind}"
+                )
+            if point not in self.points:
+                raise ConfigError(
+                    f"{self.data.category}: neurons are knocked out at {', '.join(self.points)} "
+                    f"here, not at {point}"
+                )
+            if seen.count(point) > 1:
+                raise ConfigError(f"{point} is named twice in one condition")
+            n = self.n_channels(point)
+            if ablation.neurons and ablation.neurons[-1] >= n:
+                raise ConfigError(f"{point} has neurons 0 to {n - 1}, not {ablation.neurons[-1]}")
+        return tuple(ablation for ablation in condition if ablation.neurons)
+
+
+def _some(of: ChannelStatistics, channels: np.ndarray) -> ChannelStatistics:
+    """Statistics of some of the channels, in their order."""
+    own = {name: getattr(of, name)[channels] for name in ("mean", "m2", "minimum", "maximum")}
+    return ChannelStatistics(of.point, count=of.count, **own)

@@ -1,271 +1,237 @@
-"""Knock-outs as pictures: curves beside their controls, and contrasts at one size."""
+"""Figures of the study ``knockout``: curves, contrasts at one size, and single neurons."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
 from lakeviz.errors import ConfigError
-from lakeviz.metrics.registry import metric_title
-from lakeviz.plots.line_panels import add_series
-from lakeviz.plots.panels import (
-    Look,
-    Panel,
-    add_level,
-    bottom_titles,
-    name_panel,
-    panels,
-    size_axis,
-)
-from lakeviz.plots.template import NEUTRAL, PALETTE, counted, new_figure, plain
+from lakeviz.plots.captions import categories, n_categories, only, percent, tested
+from lakeviz.plots.difference_plot import metric_title
+from lakeviz.plots.forest import forest_figure, forest_row
+from lakeviz.plots.line_panels import Line, line_figure, line_of
+from lakeviz.plots.panels import CHANCE, Look
+from lakeviz.plots.template import PALETTE, counted
 from lakeviz.selector_names import selector_name, selector_order
+from lakeviz.studies.base.findings import HEADLINE_METRICS
+from lakeviz.studies.knockout.result import VARIANCE
 from lakeviz.tables import numbers, rows, where
 
-KIND_NAMES = {
-    "score": "score knock-out",
-    "forward": "forward knock-out",
-    "weights": "weights knock-out",
+_ORDER = (VARIANCE, "random", "bottom_variance", "variance_matched")
+_GROUPS = {
+    "selected": ("highest variance", Look.of(0)),
+    "random": ("others at random", Look(PALETTE[1], "dash", "diamond-open")),
 }
-_LOOKS = {
-    "variance": Look(PALETTE[0], "solid", "circle"),
-    "random": Look(PALETTE[1], "dash", "diamond"),
-    "bottom_variance": Look(PALETTE[2], "dot", "square"),
-    "variance_matched": Look(PALETTE[3], "dashdot", "triangle-up"),
-}
-_PANEL_HEIGHT, _NAME_HEIGHT, _SPREAD = 250, 24, 0.12
+_INTACT = "nothing knocked out"
 Metrics = Sequence[tuple[str, str]]
 
 
 def knockout_curves_figure(
-    curves: pd.DataFrame, *, shown: Metrics | None = None, interval_level: float = 0.95
+    curves: pd.DataFrame, *, shown: Metrics | None = None, confidence: float = 0.95
 ) -> go.Figure:
     """Metrics against the number of neurons knocked out (or kept), a panel per metric.
 
     Parameters
     ----------
     curves : DataFrame
-        ``KnockoutResult.curves`` of one category, kind, mode and part.
+        ``KnockoutResult.curves`` of one category, kind, mode and branch.
     shown : sequence of (level, metric), optional
         All by default.
-    interval_level : float
+    confidence : float
 
     Raises
     ------
     ConfigError
-        There is no such row, or there are rows of several categories, kinds, modes or parts.
+        There is no such row, or there are rows of several categories, kinds, modes or branches.
     """
-    category, kind, mode, part = only(curves, "category", "kind", "mode", "part")
-    curves, trivial = _telling(curves)
-    measured = _metrics(curves, shown)
-    n = int(numbers(curves, "n_images")[0])
-    draws = int(numbers(curves, "n_draws").max())
-    done = "knocked out" if mode == "remove" else "kept, all others knocked out"
-    level = f"{100 * interval_level:g} %"
-    caption = (
-        f"{counted(n, 'test image')}; the same number of neurons {done} at every hook point. Bars: "
-        f"{level} bootstrap over images. Bands: {level} range in which another random set would be "
-        f"expected ({counted(draws, 'set')}, images and sets resampled); lines in them: mean of "
-        "the sets. Dotted level: nothing knocked out." + trivial + impossible(curves)
-    )
-    height = _PANEL_HEIGHT * -(-len(measured) // 3) + 60
-    title = f"{_kind_title(kind)} of {category}, {part} part"
-    fig = new_figure(title, caption, legend_above=True, height=height)
-    room_for_names(fig)
-    made = panels(fig, len(measured))
-    there = list(dict.fromkeys(curves["order"]))
-    orders = [o for o in _LOOKS if o in there] + [o for o in there if o not in _LOOKS]
-    for number, (panel, (lv, metric)) in enumerate(zip(made, measured, strict=True)):
-        table = where(curves, level=lv, metric=metric)
-        # Bands first, so that the line of the top neurons lies on them.
-        for order in sorted(orders, key=lambda o: o == "variance"):
-            _curve(fig, panel, where(table, order=order), order, shown=number == 0)
-        add_level(fig, panel, float(numbers(table, "intact")[0]))
-        name_panel(fig, number, metric_title(lv, metric), "above")
+    category, kind, mode, branch = only(curves, "category", "kind", "mode", "branch")
+    curves, left_out = _informative(curves)
     sizes = sorted(set(curves["size"].tolist()))
-    what = "knocked out" if mode == "remove" else "kept"
-    size_axis(fig, made, sizes, f"neurons {what} per hook point")
-    return fig
+    names = selector_order(curves["selector"])
+    panels = {}
+    # Bands first, so that the line of the top neurons lies on them.
+    drawn = sorted(names, key=lambda name: name == VARIANCE)
+    for level, metric in _metrics(curves, shown):
+        table = where(curves, level=level, metric=metric)
+        lines = [_curve(where(table, selector=name), name) for name in drawn]
+        intact = np.full(2, numbers(table, "intact")[0])
+        ends = np.array([sizes[0], sizes[-1]], dtype=float)
+        lines.append(Line(_INTACT, ends, intact, CHANCE, mode="lines", width=1.4))
+        panels[metric_title(level, metric)] = lines
+    what, done = _done(mode)
+    sets = int(numbers(curves, "n_random_sets").max())
+    return line_figure(
+        panels,
+        title=f"{kind.capitalize()} knock-out of {category}, {branch} branch",
+        caption=f"{tested(curves)}; the same number of neurons {done} at every hook "
+        f"point. Bars: {percent(confidence)} bootstrap over images. Bands: {percent(confidence)} "
+        f"range in which another random set would be expected ({counted(sets, 'set')}, images "
+        f"and sets resampled); lines in them: mean of the sets.{left_out}{_impossible(curves)}",
+        x=f"neurons {what} per hook point",
+        names="above",
+        sizes=sizes,
+    )
 
 
 def knockout_contrasts_figure(
-    contrasts: pd.DataFrame, *, shown: Metrics | None = None, interval_level: float = 0.95
+    contrasts: pd.DataFrame, *, shown: Metrics | None = None, confidence: float = 0.95
 ) -> go.Figure:
     """Knock-out of the top neurons minus each control at one size, a panel per metric.
 
     Parameters
     ----------
     contrasts : DataFrame
-        ``KnockoutResult.contrasts`` of one kind, mode, part and size; of one category with
-        intervals, of several as dots with their mean.
+        ``KnockoutResult.contrasts`` of one kind, mode, branch and size; of one category, or of
+        several: then as dots with their mean.
     shown : sequence of (level, metric), optional
-    interval_level : float
+    confidence : float
 
     Raises
     ------
     ConfigError
-        There is no such row, or there are rows of several kinds, modes, parts or sizes.
+        There is no such row, or there are rows of several kinds, modes, branches or sizes.
     """
-    kind, mode, part, size = only(contrasts, "kind", "mode", "part", "size")
-    measured = _metrics(contrasts, shown)
-    categories = list(dict.fromkeys(contrasts["category"]))
-    controls = selector_order(contrasts["control"])
-    one = len(categories) == 1
-    done = "knocked out" if mode == "remove" else "kept"
-    n = int(numbers(contrasts, "n_images").sum() / len(contrasts) * len(categories))
+    kind, mode, branch, size = only(contrasts, "kind", "mode", "branch", "size")
+    done = _done(mode)
     over = (
-        f"Bars: {100 * interval_level:g} % paired bootstrap over images, and over the choice of "
-        "one random set where there are several."
-        if one
-        else "Small dots: categories. Diamonds: their mean."
+        f"Bars: {percent(confidence)} paired bootstrap over images, and over the choice of one "
+        "random set where there are several."
+        if n_categories(contrasts) == 1
+        else "Small dots: categories. Diamonds: their mean, with Student's interval over them."
     )
-    caption = (
-        f"{counted(n, 'test image')} of {counted(len(categories), 'category', 'categories')}; "
-        f"{size} neurons {done} at every hook point. {over} Left of zero, the metric is lower with "
-        f"the highest-variance neurons {done} than with the control's." + impossible(contrasts)
+    controls = selector_order(contrasts["control"])
+    panels = {
+        metric_title(level, metric): [
+            forest_row(
+                where(contrasts, level=level, metric=metric, control=control),
+                "difference",
+                selector_name(control),
+            )
+            for control in controls
+        ]
+        for level, metric in _metrics(contrasts, shown)
+    }
+    return forest_figure(
+        panels,
+        title=f"{kind.capitalize()} knock-out: highest variance minus control, {branch} branch",
+        caption=f"{tested(contrasts)}, {categories(contrasts)}; {size} neurons {done[1]} at every "
+        f"hook point. {over} Left of zero, the metric is lower with the highest-variance neurons "
+        f"{done[0]} than with the control's.{_impossible(contrasts)}",
+        x="difference of the metric",
     )
-    height = (60 + 34 * len(controls)) * -(-len(measured) // 3) + 50
-    fig = new_figure(
-        f"{_kind_title(kind)}: highest variance minus control, {part} part", caption, height=height
+
+
+def neuron_importance_figure(
+    neurons: pd.DataFrame,
+    *,
+    level: str = "image",
+    metric: str = "cohens_d",
+    intervals: bool = False,
+    confidence: float = 0.95,
+) -> go.Figure:
+    """Importance of single neurons against their variance, a panel per hook point.
+
+    Parameters
+    ----------
+    neurons : DataFrame
+        ``KnockoutResult.neurons`` of one category, kind and branch.
+    level, metric : str
+    intervals : bool
+        Whether to draw the interval over images of every neuron.
+    confidence : float
+
+    Raises
+    ------
+    ConfigError
+        There is no such row, or there are rows of several categories, kinds or branches.
+    """
+    found, what = where(neurons, level=level, metric=metric), metric_title(level, metric)
+    if found.empty:
+        raise ConfigError(f"no single neuron was measured by {what}")
+    category, kind, branch = only(found, "category", "kind", "branch")
+    points = list(dict.fromkeys(found["point"]))
+    n_top, n_others = (len(where(found, group=group)) // len(points) for group in _GROUPS)
+    bars = f" Bars: {percent(confidence)} bootstrap over images." if intervals else ""
+    # A log axis has no place for a neuron that never varies.
+    drawn = rows(found, numbers(found, "variance") > 0)
+    fig = line_figure(
+        {
+            str(point): [
+                _neurons(where(drawn, point=point, group=group), group, intervals)
+                for group in _GROUPS
+            ]
+            for point in points
+        },
+        title=f"Single neurons of {category}, {kind} knock-out, {branch} branch",
+        caption=f"{tested(found)}; each neuron alone is knocked out. Importance: {what} of the "
+        "intact detector minus that without the neuron; above zero it helped. Filled: the "
+        f"{n_top} per hook point of highest variance. Open: {n_others} others, drawn at random."
+        f"{bars}{_impossible(found)}",
+        x="variance over normal patches (squared activation)",
+        y=f"importance, {what}",
+        names="above",
+        columns=2,
+        level=0,
+        row_height=300,
     )
-    room_for_names(fig)
-    made = panels(fig, len(measured), shared_y=True, gap=0.05)
-    for number, (panel, (lv, metric)) in enumerate(zip(made, measured, strict=True)):
-        table = where(contrasts, level=lv, metric=metric)
-        for place, control in enumerate(controls):
-            _difference(fig, panel, where(table, control=control), control, place)
-        style: dict[str, Any] = {"row": panel.row, "col": panel.column}
-        fig.add_vline(x=0, line={"color": NEUTRAL, "dash": "dot", "width": 1.4}, **style)
-        name_panel(fig, number, metric_title(lv, metric), "above")
-    bottom_titles(fig, made, "difference of the metric")
-    fig.update_yaxes(
-        tickvals=list(range(len(controls))),
-        ticktext=[plain(selector_name(c)) for c in controls],
-        range=[len(controls) - 0.5, -0.5],
-        ticks="",
-        showline=False,
-    )
-    fig.update_xaxes(nticks=4)
-    fig.update_layout(showlegend=False)
+    variance = numbers(drawn, "variance")
+    wide = not len(variance) or variance.max() > 100 * variance.min()
+    fig.update_xaxes(type="log", exponentformat="power", dtick=1 if wide else "D2")
     return fig
 
 
-def _curve(fig: go.Figure, panel: Panel, table: pd.DataFrame, order: str, *, shown: bool) -> None:
-    table = rows(table, np.argsort(numbers(table, "size"), kind="stable"))
-    drawn = int(numbers(table, "n_draws").max()) > 1
-    interval = (numbers(table, "low"), numbers(table, "high"))
-    look = _LOOKS.get(order) or Look.of(4)
-    add_series(
-        fig,
-        panel,
-        numbers(table, "size"),
-        numbers(table, "value"),
-        interval if drawn or order == "variance" else None,
-        selector_name(order),
-        look,
-        bars=not drawn,
-        shown=shown,
+def _curve(table: pd.DataFrame, name: str) -> Line:
+    """A selector at every size: random ones as bands, the top neurons with bars."""
+    is_random = int(numbers(table, "n_random_sets").max()) > 1
+    number = _ORDER.index(name) if name in _ORDER else len(_ORDER)
+    interval = "own" if is_random or name == VARIANCE else ""
+    label = selector_name(name)
+    return line_of(
+        table, "size", "value", label, Look.of(number), interval=interval, bars=not is_random
     )
 
 
-def _difference(
-    fig: go.Figure, panel: Panel, table: pd.DataFrame, control: str, place: int
-) -> None:
-    x = numbers(table, "difference")
-    colour = PALETTE[0]
-    style: dict[str, Any] = {"row": panel.row, "col": panel.column}
-    hover = plain(selector_name(control))
-    if len(x) == 1:
-        low, high = numbers(table, "difference_low"), numbers(table, "difference_high")
-        bars = {"type": "data", "symmetric": False, "array": high - x, "arrayminus": x - low}
-        fig.add_trace(
-            go.Scatter(
-                x=x,
-                y=[place],
-                error_x={**bars, "thickness": 1.6, "width": 5},
-                mode="markers",
-                marker={"symbol": "circle", "size": 9, "color": colour},
-                customdata=np.stack([low, high], axis=1),
-                hovertemplate=f"{hover}<br>%{{x:+.4f}} [%{{customdata[0]:+.4f}}, "
-                "%{customdata[1]:+.4f}]<extra></extra>",
-            ),
-            **style,
-        )
-        return
-    spread = _SPREAD * np.resize([-1.0, 0.0, 1.0, -0.5, 0.5], len(x))
-    names = [plain(c) for c in table["category"]]
-    dots = {"symbol": "circle", "size": 6, "color": NEUTRAL, "opacity": 0.6}
-    fig.add_trace(
-        go.Scatter(
-            x=x,
-            y=place + spread,
-            mode="markers",
-            marker=dots,
-            text=names,
-            hovertemplate=f"%{{text}}, {hover}: %{{x:+.4f}}<extra></extra>",
-        ),
-        **style,
-    )
-    fig.add_trace(
-        go.Scatter(
-            x=[x.mean()],
-            y=[place],
-            mode="markers",
-            marker={"symbol": "diamond", "size": 11, "color": colour},
-            hovertemplate=f"mean, {hover}: %{{x:+.4f}}<extra></extra>",
-        ),
-        **style,
-    )
+def _neurons(table: pd.DataFrame, group: str, intervals: bool) -> Line:
+    name, look = _GROUPS[group]
+    ends = (-numbers(table, "change_high"), -numbers(table, "change_low"))
+    x, y = numbers(table, "variance"), numbers(table, "importance")
+    hover = [
+        f"channel {channel}<br>variance {v:.4g}<br>importance {i:+.4f}"
+        for channel, v, i in zip(table["channel"], x, y, strict=True)
+    ]
+    bars = ends if intervals else None
+    return Line(name, x, y, look, bars, bars=True, mode="markers", hover=hover)
 
 
-def _telling(curves: pd.DataFrame) -> tuple[pd.DataFrame, str]:
-    """Leave out the size at which every order takes the same neurons: all there are."""
+def _done(mode: str) -> tuple[str, str]:
+    """What a mode does to neurons, in short and in full."""
+    if mode == "remove":
+        return "knocked out", "knocked out"
+    return "kept", "kept, all others knocked out"
+
+
+def _informative(curves: pd.DataFrame) -> tuple[pd.DataFrame, str]:
+    """Leave out the size at which every selector takes the same neurons: all there are."""
     largest = int(numbers(curves, "size").max())
     at = where(curves, size=largest)
-    of_metric: dict[tuple[str, str], set[float]] = {}
-    for level, metric, value in zip(at["level"], at["metric"], at["value"], strict=True):
-        of_metric.setdefault((level, metric), set()).add(float(value))
-    n_orders, n_sizes = len(set(at["order"])), len(set(curves["size"]))
-    if n_orders == 1 or n_sizes == 1 or any(len(values) > 1 for values in of_metric.values()):
+    values = {m: set(where(at, level=m[0], metric=m[1])["value"]) for m in _metrics(at, None)}
+    alone = len(set(at["selector"])) == 1 or len(set(curves["size"])) == 1
+    if alone or any(len(found) > 1 for found in values.values()):
         return curves, ""
-    values = ", ".join(
-        f"{metric_title(*metric)} {of_metric[metric].pop():.3g}"
-        for metric in (("image", "auroc"), ("pixel", "aupro"))
-        if metric in of_metric
+    said = ", ".join(
+        f"{metric_title(*m)} {values[m].pop():.3g}" for m in HEADLINE_METRICS if m in values
     )
-    said = f" Not drawn: all {largest} neurons, where every order is the same ({values})."
-    return rows(curves, numbers(curves, "size") < largest), said
-
-
-def room_for_names(fig: go.Figure) -> None:
-    """Make room above the panels for their names, below legend or caption."""
-    layout = fig.to_plotly_json()["layout"]
-    plot = layout["height"] - layout["margin"]["t"] - 60
-    fig.update_layout(
-        margin={"t": layout["margin"]["t"] + _NAME_HEIGHT},
-        height=layout["height"] + _NAME_HEIGHT,
-        legend={"y": 1 + _NAME_HEIGHT / plot},
+    return (
+        rows(curves, numbers(curves, "size") < largest),
+        f" Not drawn: all {largest} neurons, where every selector is the same ({said}).",
     )
-
-
-def only(table: pd.DataFrame, *columns: str) -> list[str]:
-    """The one value of each column."""
-    if table.empty:
-        raise ConfigError("there is no knock-out to draw")
-    found = []
-    for column in columns:
-        values = list(dict.fromkeys(table[column]))
-        if len(values) > 1:
-            said = ", ".join(map(str, values))
-            raise ConfigError(f"one {column} can be drawn at a time, not {said}")
-        found.append(values[0])
-    return found
 
 
 def _metrics(table: pd.DataFrame, shown: Metrics | None) -> Metrics:
+    """Metrics of a table, or those of them that are wanted."""
     there = list(dict.fromkeys(zip(table["level"], table["metric"], strict=True)))
     measured = there if shown is None else [m for m in shown if m in there]
     if not measured:
@@ -274,12 +240,7 @@ def _metrics(table: pd.DataFrame, shown: Metrics | None) -> Metrics:
     return measured
 
 
-def impossible(table: pd.DataFrame) -> str:
+def _impossible(table: pd.DataFrame) -> str:
     """What the study says a knock-out cannot change."""
     said = [r for r in dict.fromkeys(table["reason"]) if "cannot" in r or "stays" in r]
     return f" Note: {said[0]}." if said else ""
-
-
-def _kind_title(kind: str) -> str:
-    name = KIND_NAMES.get(kind, kind)
-    return name[:1].upper() + name[1:]

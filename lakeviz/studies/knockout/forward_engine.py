@@ -8,27 +8,25 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from functools import cached_property
 
-import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from lakeviz.activations import ChannelStatistics, neurons_of, select_tokens
-from lakeviz.activations.token_subsets import CapturedTokens
+from lakeviz.activations import ChannelStatistics, select_tokens
 from lakeviz.activations.tokens import as_activation
 from lakeviz.errors import ConfigError, HookError
 from lakeviz.studies.base.captured import StudyData
-from lakeviz.studies.knockout.ablation import REFERENCES, TOKENS, Ablation, Condition, Knocked
+from lakeviz.studies.base.tokens import StudyTokens
+from lakeviz.studies.knockout.ablation import Ablation, Condition, Knocked
 from lakeviz.studies.knockout.replacement import Replacement, token_slice
 from lakeviz.studies.knockout.rescoring import (
     OUTPUT,
-    Refit,
+    NetworkEngine,
     Scores,
     Snapshot,
-    check_condition,
     joined,
+    stored_at,
 )
-from lakeviz.studies.knockout.stored import image_names, stored_at
 
 _EDITS = {"all": "edits of all tokens", "patch": "patch-token edits", "cls": "class-token edits"}
 _READS = {
@@ -40,25 +38,22 @@ _READS = {
 }
 
 
-class ForwardEngine:
+class ForwardEngine(NetworkEngine):
     """Forward knock-outs at one hook point of one category.
 
-    Normal and test images alike run without the neuron; the memory is made anew from the normal
-    ones, in channels that were chosen on the intact network (see
+    Normal and test images alike run without the neuron, and the gallery is filled again from the
+    normal ones, in channels that were chosen on the intact network (see
     :mod:`lakeviz.studies.knockout.rescoring`).
 
     Parameters
     ----------
     data : StudyData
-        With its model. Activations that it does not hold at ``point`` are captured, once, beside
-        those it holds.
-    base : str
-        ``"all"`` channels of the detector's hook points, or those it ``"selected"``.
+        With its model. Activations that it does not hold at ``point`` are captured once.
+    base, branches
+        As :class:`.NetworkEngine`. With ``branches=("visual",)`` the tower stops at the deepest
+        hook point of the detector.
     tokens, reference : str
         Of :class:`.Ablation`; those of the conditions have to agree.
-    parts : sequence of str, optional
-        Of :data:`.refit.PARTS`; all there are by default. With ``("visual",)`` alone the tower
-        stops at the deepest hook point of the detector.
     seed : int
         Of resampling.
     point : str, optional
@@ -84,29 +79,22 @@ class ForwardEngine:
         base: str = "all",
         tokens: str = "all",
         reference: str = "zero",
-        parts: Sequence[str] | None = None,
+        branches: Sequence[str] | None = None,
         seed: int = 0,
         point: str | None = None,
         batch: int = 32,
     ) -> None:
-        self.refit = Refit(data, base, parts)
-        self.data, self.tower = data, self.refit.model.tower
+        super().__init__(data, base, branches)
         self.point = data.points[0] if point is None else point
         self.tokens, self.reference, self.seed, self.batch = tokens, reference, seed, batch
-        self._check_choices()
-        self._check_point()
-
-    def _check_choices(self) -> None:
-        choices = (("tokens", self.tokens, TOKENS), ("reference", self.reference, REFERENCES))
-        for name, value, known in choices:
-            if value not in known:
-                raise ConfigError(f"{name} must be one of {', '.join(known)}, not {value!r}")
-        if self.tokens == "cls" and not self.tower.adapter.has_class_token:
+        self.ablation(self.point, ())  # refuses unknown tokens and references
+        if tokens == "cls" and not self.tower.adapter.has_class_token:
             raise ConfigError(
-                f"{self.refit.model.name} has no class token to edit; use tokens='patch' or 'all'"
+                f"{self.model.name} has no class token to edit; use tokens='patch' or 'all'"
             )
-        if self.batch < 1:
-            raise ConfigError(f"batch must be 1 image or more, not {self.batch}")
+        if batch < 1:
+            raise ConfigError(f"batch must be 1 image or more, not {batch}")
+        self._check_point()
 
     def _check_point(self) -> None:
         self.tower.resolve(self.point)
@@ -115,38 +103,33 @@ class ForwardEngine:
                 "a forward knock-out resumes from hook_resid_pre or hook_resid_post of a block, "
                 f"not from {self.point}; name another point, or use the weights kind"
             )
-        reads_visual = "visual" in self.refit.parts or "lake" in self.refit.parts
-        if reads_visual and not any(self._is_at_or_after(p) for p in self.data.points):
+        if self._reads("visual") and not any(self._is_at_or_after(p) for p in self.data.points):
             raise ConfigError(
                 f"the detector reads {', '.join(self.data.points)}, all before {self.point}: no "
                 "knock-out there can change what it reads"
             )
 
-    # --- the engine protocol ---
+    @property
+    def choices(self) -> dict[str, str]:
+        """``tokens`` and ``reference`` of its ablations."""
+        return {"tokens": self.tokens, "reference": self.reference}
 
     @property
     def points(self) -> tuple[str, ...]:
         """The hook point at which neurons are knocked out."""
         return (self.point,)
 
-    @property
-    def parts(self) -> tuple[str, ...]:
-        """Parts that are scored."""
-        return self.refit.parts
-
-    def candidates(self, point: str) -> np.ndarray:
-        """Channels that can be knocked out: all, or those the detector selected at the point."""
-        chosen = self.refit.candidates(point)
-        return np.arange(neurons_of(self.tower, point)) if chosen is None else chosen
+    def statistics(self, point: str) -> ChannelStatistics:
+        """Statistics of all channels over the normal patch tokens, by which neurons are ranked."""
+        return ChannelStatistics(point).update(self._stored[0].patches(point))
 
     def run(self, conditions: Sequence[Condition]) -> list[Knocked]:
-        """Score the test images under each condition; the empty one is the intact detector.
+        """Score the test images under each condition; see :meth:`.Engine.run`.
 
         Raises
         ------
         ConfigError
-            If a condition is of another kind, point, token set or reference, or a neuron does not
-            exist.
+            Also if tokens or reference are others than the engine's.
         """
         edits = [self._edit(condition) for condition in conditions]
         found = [self._intact] * len(edits)
@@ -157,41 +140,49 @@ class ForwardEngine:
             scores = self._score([edits[i] for i in group], self.reached)
             for i, changed in zip(group, scores, strict=True):
                 found[i] = self._intact | changed
-        return [self.refit.knocked(scores) for scores in found]
+        return [self.knocked(scores) for scores in found]
 
-    def impossible(self, condition: Condition, part: str) -> str:
-        """Say why a condition cannot change a part by construction; empty where it can.
+    def impossible(self, condition: Condition, branch: str) -> str:
+        """Say why a condition cannot change a branch by construction; empty where it can.
 
-        Whether tokens reach what a part reads is tried, on one image: they are edited strongly, and
-        what stays bit-equal is out of their reach.
+        Whether tokens reach what a branch reads is tried, on one image: they are edited strongly,
+        and what stays bit-equal is out of their reach.
         """
         if self._edit(condition) is None:
             return "no neuron is knocked out"
-        places = self.refit.places(part)
+        places = self.places(branch)
         if any(place in self.reached for place in places):
             return ""
         if not any(self._is_at_or_after(place) for place in places):
-            return f"{_READS[part]} lie before {self.point}, where the neurons are knocked out"
+            return f"{_READS[branch]} lie before {self.point}, where the neurons are knocked out"
         return (
-            f"{_EDITS[self.tokens]} at {self.point} cannot reach {_READS[part]}: nothing computed "
-            "after it carries them there"
+            f"{_EDITS[self.tokens]} at {self.point} cannot reach {_READS[branch]}: nothing "
+            "computed after it carries them there"
         )
+
+    def _edit(self, condition: Condition) -> Ablation | None:
+        edits = self.check(condition)
+        for edit in edits:
+            if (edit.tokens, edit.reference) != (self.tokens, self.reference):
+                raise ConfigError(
+                    f"this engine replaces {self.tokens} tokens by {self.reference}, the condition "
+                    f"asks for {edit.tokens} tokens by {edit.reference}; make an engine for each"
+                )
+        return edits[0] if edits else None
 
     # --- what is stored ---
 
     @cached_property
-    def statistics(self) -> dict[str, ChannelStatistics]:
-        """Statistics of the normal patch tokens at the point, by which neurons can be ranked."""
-        normal = self._stored[0].patches(self.point)
-        return {self.point: ChannelStatistics(self.point).update(normal)}
-
-    @cached_property
-    def _stored(self) -> tuple[CapturedTokens, CapturedTokens]:
-        return stored_at(self.data, self.refit.model, self.point)
+    def _stored(self) -> tuple[StudyTokens, StudyTokens]:
+        return stored_at(self.data, self.model, self.point)
 
     @cached_property
     def _ids(self) -> tuple[list[str], list[str]]:
-        return image_names(self.data)
+        """Names of normal and test images that do not depend on where the files lie."""
+        names = list(self.data.provenance.get("fit", {}).get("sample_ids", ()))
+        normal = self.data.normal
+        known = names if len(names) == len(normal) else normal.sample_ids
+        return known, self.data.test.sample_ids
 
     @cached_property
     def _replacement(self) -> Replacement:
@@ -204,9 +195,8 @@ class ForwardEngine:
 
     @cached_property
     def _rows(self) -> slice:
-        adapter = self.tower.adapter
         n_tokens = self._stored[0].all(self.point, slice(0, 1)).shape[1]
-        return token_slice(self.tokens, n_tokens, adapter.n_prefix_tokens)
+        return token_slice(self.tokens, n_tokens, self.tower.adapter.n_prefix_tokens)
 
     # --- what a knock-out reaches ---
 
@@ -216,11 +206,11 @@ class ForwardEngine:
 
     @cached_property
     def _after(self) -> tuple[str, ...]:
-        return tuple(place for place in self.refit.read if self._is_at_or_after(place))
+        return tuple(place for place in self.read if self._is_at_or_after(place))
 
     @cached_property
     def reached(self) -> tuple[str, ...]:
-        """What the parts read that edits of these tokens can change at all."""
+        """What the branches read that edits of these tokens can change at all."""
         one = self._stored[0].all(self.point, slice(0, 1))
         random = torch.Generator().manual_seed(0)
         noise = torch.randn(one.shape, generator=random) * one.float().std()
@@ -236,18 +226,6 @@ class ForwardEngine:
 
     # --- running ---
 
-    def _edit(self, condition: Condition) -> Ablation | None:
-        n_channels = {self.point: neurons_of(self.tower, self.point)}
-        check_condition(condition, self.kind, n_channels, self.data.category)
-        edits = [ablation for ablation in condition if ablation.neurons]
-        for edit in edits:
-            if (edit.tokens, edit.reference) != (self.tokens, self.reference):
-                raise ConfigError(
-                    f"this engine replaces {self.tokens} tokens by {self.reference}, the condition "
-                    f"asks for {edit.tokens} tokens by {edit.reference}; make an engine for each"
-                )
-        return edits[0] if edits else None
-
     @cached_property
     def _intact(self) -> Scores:
         """Scores of the intact detector, by the same path: resumed from the point, nothing edited.
@@ -255,26 +233,26 @@ class ForwardEngine:
         What lies before the point is scored from the stored tokens.
         """
         (after,) = self._score([None], self._after)
-        earlier = [place for place in self.refit.read if place not in self._after]
+        earlier = [place for place in self.read if place not in self._after]
         if not earlier:
             return after
         data, parts = self.data, []
-        fitted = {p: data.normal.patches(p) for p in earlier if p in data.points}
+        normal = {p: data.normal.patches(p) for p in earlier if p in data.points}
         with torch.inference_mode():
-            memory = self.refit.fit(Snapshot(fitted))
+            fitted = self.fit(Snapshot(normal))
             for start in range(0, len(data.test), self.batch):
                 rows = slice(start, start + self.batch)
                 patches = {p: data.test.patches(p, rows) for p in earlier}
-                parts.append(self.refit.score(memory, Snapshot(patches)))
+                parts.append(self.score(fitted, Snapshot(patches)))
         return joined(parts) | after
 
     def _score(self, edits: Sequence[Ablation | None], places: Sequence[str]) -> list[Scores]:
         """Scores under some edits at once, of what is read at ``places``."""
         with torch.inference_mode():
             normal = [Snapshot.join(s) for s in zip(*self._passes(0, edits, places), strict=True)]
-            memories = [self.refit.fit(snapshot) for snapshot in normal]
+            fitted = [self.fit(snapshot) for snapshot in normal]
             found = [
-                [self.refit.score(m, s) for m, s in zip(memories, snapshots, strict=True)]
+                [self.score(f, s) for f, s in zip(fitted, snapshots, strict=True)]
                 for snapshots in self._passes(1, edits, places)
             ]
         return [joined(parts) for parts in zip(*found, strict=True)]
@@ -303,9 +281,8 @@ class ForwardEngine:
         if self.point in places:
             patches[self.point] = tokens[:, self.tower.adapter.n_prefix_tokens :].float()
         deeper = [p for p in places if p not in (self.point, OUTPUT)]
-        output = None
-        if deeper or OUTPUT in places:
-            to_the_end = OUTPUT in places
+        output, to_the_end = None, OUTPUT in places
+        if deeper or to_the_end:
             output, cache = self.tower.run_from(
                 self.point,
                 as_activation(self.tower, self.point, tokens),
@@ -314,5 +291,4 @@ class ForwardEngine:
             )
             output = output[0] if isinstance(output, tuple) else output
             patches |= {p: select_tokens(self.tower, p, cache[p]) for p in deeper}
-            output = output if to_the_end else None
-        return Snapshot(patches, output)
+        return Snapshot(patches, output if to_the_end else None)

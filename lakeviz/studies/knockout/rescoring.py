@@ -1,9 +1,9 @@
-"""The detector with its channels kept: its memory made anew, and what it reads of a changed tower.
+"""Engines that change the network: the detector fitted and scored again on the tokens it yields.
 
-An engine changes the network, gives the tokens it yields then, and gets scores. The selection stays
-that of the intact network, since a selection made anew would mix two effects: that of the neuron,
-and that of the detector having turned to others. The memory is made anew, since a memory of the
-intact network would call every changed token abnormal, whatever the neuron carries.
+The selection stays that of the intact network: a new selection would mix two effects, that of the
+neuron and that of the detector having turned to others. The gallery is filled again from the normal
+images, since a gallery of the intact network would call every changed token abnormal, whatever the
+neuron carries.
 """
 
 from __future__ import annotations
@@ -11,32 +11,33 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from lakeviz.activations import ChannelStatistics
+from lakeviz.activations import ActivationStore, ChannelStatistics, neurons_of
 from lakeviz.errors import ConfigError
-from lakeviz.lake import NeuronSelection, Selection, TextBranch, fit_text, select
+from lakeviz.lake import NeuronSelection, TextBranch, fit_text
 from lakeviz.lake.gallery import Gallery
 from lakeviz.lake.score_maps import join_layers
 from lakeviz.lake.visual import VisualBranch, fit_selections
 from lakeviz.studies.base.captured import StudyData
-from lakeviz.studies.knockout.ablation import Condition, Knocked
+from lakeviz.studies.base.tokens import StudyTokens, capture_tokens
+from lakeviz.studies.knockout.ablation import Engine, Knocked
 
 if TYPE_CHECKING:
     from lakeviz.models import VisionModel
 
-PARTS: tuple[str, ...] = ("visual", "embedding", "text", "text_image", "lake")
-BASES: tuple[str, ...] = ("all", "selected")
+BRANCHES: tuple[str, ...] = ("visual", "embedding", "text", "text_image", "lake")
 OUTPUT = "hook_image_features"
 """Where the image embedding is read: the output of the tower."""
 
 Scores = dict[str, np.ndarray]
-"""Scores of images by what was scored: a hook point of the visual branch, or a part."""
+"""Scores of images by what was scored: a hook point of the visual branch, or another branch."""
 
 
 @dataclass(frozen=True)
@@ -77,86 +78,61 @@ class Snapshot:
 
 
 @dataclass(frozen=True)
-class Memory:
-    """What is remembered of the normal images under one condition."""
+class Fitted:
+    """Galleries of the normal images under one condition."""
 
-    branch: VisualBranch | None
+    visual: VisualBranch | None
     embeddings: Gallery | None
 
 
-def model_of(data: StudyData) -> VisionModel:
-    """Return the model the data were captured from.
-
-    Raises
-    ------
-    ConfigError
-        If they do not come with one.
-    """
-    if data.model is None:
-        raise ConfigError(
-            f"{data.category}: forward and weights knock-outs run the model, and these data come "
-            "without one; make them with capture_study, or use the score kind"
-        )
-    return data.model
-
-
-class Refit:
-    """The detector under study, for towers that yield other tokens.
+class NetworkEngine(Engine):
+    """Knock-outs that run the network.
 
     Parameters
     ----------
     data : StudyData
-    base : str
-        ``"all"`` channels of the hook points, or those the detector ``"selected"`` on the intact
-        network.
-    parts : sequence of str, optional
-        Which parts are scored, of :data:`PARTS`; all there are by default.
-
-    Attributes
-    ----------
-    parts : tuple of str
-    absent : dict of str
-        Parts there are none of, and why.
+        With its model.
+    base, branches
+        As :class:`.Engine`; branches are :data:`BRANCHES`.
 
     Raises
     ------
     ConfigError
-        If there is no model, or a part or base is unknown or cannot be had.
+        If there is no model, or a branch or base is unknown or cannot be had.
     """
 
-    def __init__(self, data: StudyData, base: str, parts: Sequence[str] | None) -> None:
-        self.data, self.base, self.model = data, base, model_of(data)
-        if base not in BASES:
-            raise ConfigError(f"base must be one of {', '.join(BASES)}, not {base!r}")
-        reason = _no_text(data)
-        self.absent = {p: reason for p in ("text", "text_image", "lake") if reason}
-        wanted = [p for p in PARTS if p not in self.absent] if parts is None else list(parts)
-        for part in wanted:
-            if part not in PARTS:
-                raise ConfigError(f"no part {part!r}; known: {', '.join(PARTS)}")
-            if part in self.absent:
-                raise ConfigError(f"{data.category}: no part {part!r}, because {reason}")
-        if not wanted:
-            raise ConfigError("no part was named to score")
-        self.parts = tuple(dict.fromkeys(wanted))
+    known = BRANCHES
+
+    def __init__(self, data: StudyData, base: str, branches: Sequence[str] | None) -> None:
+        if data.model is None:
+            raise ConfigError(
+                f"{data.category}: forward and weights knock-outs run the model, and these data "
+                "come without one; make them with capture_study, or use the score kind"
+            )
+        super().__init__(data, base, branches)
+        self.model, self.tower = data.model, data.model.tower
+
+    def _no_text(self) -> str:
+        if self.data.text is not None and self.data.options.text.attention != "plain":
+            return (
+                "the text branch reads a parallel path with value-value attention, which starts "
+                "from the images and not from stored activations"
+            )
+        return super()._no_text()
+
+    def n_channels(self, point: str) -> int:
+        """Number of channels of a hook point of the tower."""
+        return neurons_of(self.tower, point)
+
+    def candidates(self, point: str) -> np.ndarray:
+        """Channels that can be knocked out: all, or those the detector selected at the point."""
+        if self.base == "selected" and point in self.data.points:
+            selection = self.selections[point]
+            if isinstance(selection, NeuronSelection):
+                return np.sort(selection.channels)
+        return np.arange(self.n_channels(point))
 
     # --- what is read ---
-
-    @cached_property
-    def selections(self) -> dict[str, Selection]:
-        """Channels the detector reads at each hook point, chosen on the intact network."""
-        data = self.data
-        if self.base == "selected":
-            return data.select(data.options.k, data.options.selector, data.options.seed)
-        return {p: select(s, s.n_channels, "all") for p, s in data.statistics.items()}
-
-    def candidates(self, point: str) -> np.ndarray | None:
-        """Channels the detector selected at a point; None where it reads all, or not the point."""
-        if self.base == "all" or point not in self.data.points:
-            return None
-        selection = self.selections[point]
-        is_neurons = isinstance(selection, NeuronSelection)
-        return np.sort(selection.channels) if is_neurons else None
 
     @cached_property
     def text(self) -> TextBranch:
@@ -164,85 +140,69 @@ class Refit:
         name = self.data.provenance.get("class_name") or self.data.category.replace("_", " ")
         return fit_text(self.model, name, self.data.options.text)
 
-    def places(self, part: str) -> tuple[str, ...]:
-        """Hook points (the tower's output among them) that a part reads."""
-        if part in ("embedding", "text_image"):
+    def places(self, branch: str) -> tuple[str, ...]:
+        """Hook points (the tower's output among them) that a branch reads."""
+        if branch in ("embedding", "text_image"):
             return (OUTPUT,)
-        visual = self.data.points if part in ("visual", "lake") else ()
-        text = (self.text.point,) if part in ("text", "lake") else ()
+        visual = self.data.points if branch in ("visual", "lake") else ()
+        text = (self.text.point,) if branch in ("text", "lake") else ()
         return (*visual, *text)
 
     @cached_property
     def read(self) -> tuple[str, ...]:
-        """Everything the parts read, once."""
-        return tuple(dict.fromkeys(place for part in self.parts for place in self.places(part)))
+        """Everything the branches read, once."""
+        return tuple(dict.fromkeys(p for branch in self.branches for p in self.places(branch)))
+
+    def _reads(self, branch: str) -> bool:
+        """Whether patch maps of the visual or the text branch are needed."""
+        return branch in self.branches or "lake" in self.branches
 
     # --- fitting and scoring ---
 
-    def _reads_visual(self) -> bool:
-        return "visual" in self.parts or "lake" in self.parts
-
-    def fit(self, normal: Snapshot) -> Memory:
-        """Remember normal images, in the channels that are kept."""
-        points = (
-            [p for p in self.data.points if p in normal.patches] if self._reads_visual() else []
-        )
-        branch = embeddings = None
-        if points:
+    def fit(self, normal: Snapshot) -> Fitted:
+        """Fill galleries with normal images, in the channels that are kept."""
+        visual = embeddings = None
+        points = [p for p in self.data.points if p in normal.patches]
+        if points and self._reads("visual"):
             tokens = {p: normal.patches[p] for p in points}
             chosen = {p: self.selections[p] for p in points}
             statistics = {p: ChannelStatistics(p).update(t) for p, t in tokens.items()}
-            (branch,) = fit_selections([tokens], statistics, [chosen], self.data.options.visual)
-        if "embedding" in self.parts and normal.output is not None:
+            (visual,) = fit_selections([tokens], statistics, [chosen], self.data.options.visual)
+        if "embedding" in self.branches and normal.output is not None:
             embeddings = Gallery(normal.output.float())
-        return Memory(branch, embeddings)
+        return Fitted(visual, embeddings)
 
-    def score(self, memory: Memory, images: Snapshot) -> Scores:
-        """Score whatever of the parts can be read from a snapshot."""
+    def score(self, fitted: Fitted, images: Snapshot) -> Scores:
+        """Score whatever of the branches can be read from a snapshot."""
         found: dict[str, Tensor] = {}
-        if memory.branch is not None:
-            tokens = {p: images.patches[p] for p in memory.branch.points}
-            found.update(memory.branch.score(tokens))
+        if fitted.visual is not None:
+            found.update(fitted.visual.score(images.patches))
         if images.output is not None:
-            if memory.embeddings is not None:
-                found["embedding"] = memory.embeddings.score(images.output.float())
-            if "text_image" in self.parts:
+            if fitted.embeddings is not None:
+                found["embedding"] = fitted.embeddings.score(images.output.float())
+            if "text_image" in self.branches:
                 found["text_image"] = self.text.probability(images.output)
-        if self._reads_text() and self.text.point in images.patches:
+        if self._reads("text") and self.text.point in images.patches:
             projected = self.model.project_patches(images.patches[self.text.point])
             found["text"] = self.text.probability(projected)
         return {name: scores.float().cpu().numpy() for name, scores in found.items()}
 
-    def _reads_text(self) -> bool:
-        return "text" in self.parts or "lake" in self.parts
-
     def knocked(self, scores: Scores) -> Knocked:
-        """Lay scores out as the parts that were asked for."""
+        """Lay scores out as the branches that were asked for."""
         maps: dict[str, np.ndarray] = {}
-        if self._reads_visual():
+        if self._reads("visual"):
             found = {p: torch.from_numpy(scores[p]) for p in self.data.points}
             maps["visual"] = join_layers(found, self.data.grids)[0].numpy()
-        if self._reads_text():
+        if self._reads("text"):
             text = scores["text"]
             maps["text"] = text.reshape(len(text), *self.model.grid())
-        if "lake" in self.parts:
+        if "lake" in self.branches:
             w = self.data.text_weight
             maps["lake"] = (1 - w) * maps["visual"] + w * maps["text"]
         return Knocked(
-            {part: maps[part] for part in self.parts if part in maps},
-            {part: scores[part] for part in self.parts if part in ("embedding", "text_image")},
+            {branch: maps[branch] for branch in self.branches if branch in maps},
+            {b: scores[b] for b in self.branches if b in ("embedding", "text_image")},
         )
-
-
-def _no_text(data: StudyData) -> str:
-    if data.text is None:
-        return "there is no text branch"
-    if data.options.text.attention != "plain":
-        return (
-            "the text branch reads a parallel path with value-value attention, which starts from "
-            "the images and not from stored activations"
-        )
-    return ""
 
 
 def joined(parts: Iterable[Scores]) -> Scores:
@@ -251,30 +211,31 @@ def joined(parts: Iterable[Scores]) -> Scores:
     return {name: np.concatenate([part[name] for part in listed]) for name in listed[0]}
 
 
-def check_condition(
-    condition: Condition, kind: str, n_channels: Mapping[str, int], category: str
-) -> None:
-    """Refuse a condition that an engine cannot carry out.
+def stored_at(data: StudyData, model: VisionModel, point: str) -> tuple[StudyTokens, StudyTokens]:
+    """All tokens (class token, registers and patches) of normal and test images at a hook point.
+
+    What was not captured there is captured now: to the folder of stores that the data were read
+    from, in memory where they were not.
 
     Raises
     ------
     ConfigError
-        Another kind, a hook point the engine does not knock out at, one named twice, or a neuron
-        that does not exist.
+        If they were not captured and there are no image files.
     """
-    seen = [ablation.point for ablation in condition]
-    for ablation in condition:
-        if ablation.kind != kind:
-            raise ConfigError(f"this engine carries out {kind} knock-outs, not {ablation.kind}")
-        if ablation.point not in n_channels:
+    images: tuple[Any, Any] = (data.normal_paths, data.dataset)
+    found = []
+    for tokens, files in zip((data.normal, data.test), images, strict=True):
+        source = tokens.source
+        if tokens.n_prefix == model.n_prefix_tokens and point in source.points:
+            found.append(tokens)
+        elif not files:
             raise ConfigError(
-                f"{category}: neurons are knocked out at {', '.join(n_channels)} here, not at "
-                f"{ablation.point}"
+                f"{data.category}: all tokens at {point} are not at hand and there are no image "
+                "files to capture them from; make the data with capture_study"
             )
-        if seen.count(ablation.point) > 1:
-            raise ConfigError(f"{ablation.point} is named twice in one condition")
-        n = n_channels[ablation.point]
-        if ablation.neurons and ablation.neurons[-1] >= n:
-            raise ConfigError(
-                f"{ablation.point} has neurons 0 to {n - 1}, not {ablation.neurons[-1]}"
-            )
+        else:
+            cache: Path | None = None
+            if isinstance(source, ActivationStore):
+                cache = source.folder.parent
+            found.append(capture_tokens(model, files, [point], cache=cache))
+    return found[0], found[1]

@@ -1,30 +1,98 @@
-"""``KnockoutResult``: the tables of a knock-out study, and what they say in words."""
+"""Settings and result of the study ``knockout``."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, cast
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import pandas as pd
 
 from lakeviz.errors import ConfigError
-from lakeviz.metrics.estimates import Estimate, mean_over_categories
+from lakeviz.plots.difference_plot import metric_title
+from lakeviz.selector_names import selector_name, selector_order
+from lakeviz.studies.base import settings
+from lakeviz.studies.base.findings import HEADLINE_METRICS, Finding, finding
 from lakeviz.studies.base.result import StudyResult
+from lakeviz.studies.base.settings import option
+from lakeviz.tables import Row, mean_of, records, where
 
-KIND_WORDS = {
-    "score": (
-        "Score knock-out (neurons dropped from memory and query alone; the network is untouched)"
-    ),
-    "forward": (
-        "Forward knock-out (activations replaced at their hook point; the rest of the network "
-        "runs on)"
-    ),
-    "weights": "Weights knock-out (the weights that write the neurons removed)",
+if TYPE_CHECKING:
+    import plotly.graph_objects as go
+
+KINDS: tuple[str, ...] = ("score", "forward", "weights")
+MODES: tuple[str, ...] = ("remove", "keep")
+TOKENS: tuple[str, ...] = ("all", "patch", "cls")
+REFERENCES: tuple[str, ...] = ("zero", "mean", "resample")
+BASES: tuple[str, ...] = ("all", "selected")
+VARIANCE = "variance"
+"""Selector of the neurons that are compared with controls."""
+
+_KIND_WORDS = {
+    "score": "neurons dropped from gallery and query alone; the network is untouched",
+    "forward": "activations replaced at their hook point; the rest of the network runs on",
+    "weights": "the weights that write the neurons removed",
 }
-HEADLINE_METRICS = (("image", "auroc", "image AUROC"), ("pixel", "aupro", "AUPRO"))
-HEADLINE_CONTROL = "random"
+_CATEGORIES, _ROWS = 3, 12  # categories whose curves are drawn; rows of the headline table
+_SINGLE = (("image", "cohens_d"), ("pixel", "aupro"))  # metrics of single neurons that are drawn
+
+
+@dataclass(frozen=True)
+class Settings(settings.Settings):
+    """Knock out the neurons of highest variance of RUN's detector, and controls of the same size.
+
+    Single neurons are knocked out too, and their importance is compared with their variance.
+    """
+
+    kinds: tuple[str, ...] = option(
+        ("score",),
+        "score: drop neurons from gallery and query alone. forward: replace their activations and "
+        "run the rest of the network. weights: remove the weights that write them.",
+        choices=KINDS,
+        flag="--kind",
+    )
+    modes: tuple[str, ...] = option(
+        ("remove",), "Knock the top neurons out, or all but them.", choices=MODES, flag="--mode"
+    )
+    sizes: tuple[int, ...] | None = option(
+        None,
+        "Neurons per hook point; by default from 1 to all, the detector's k among them.",
+        flag="--size",
+    )
+    controls: tuple[str, ...] = option(
+        ("random", "bottom_variance", "variance_matched"),
+        "Selectors of other neurons, of the same size at each hook point.",
+        flag="--control",
+    )
+    n_random_sets: int = option(20, "Random sets of each random control.", least=1, was="n_draws")
+    base: str = option(
+        "all", "The detector reads all channels, or those it selected.", choices=BASES
+    )
+    tokens: str = option("all", "Tokens that a forward knock-out edits.", choices=TOKENS)
+    reference: str | None = option(
+        None, "What replaces them in a forward knock-out; mean by default.", choices=REFERENCES
+    )
+    point: str | None = option(
+        None, "Hook point of a forward knock-out; the detector's first by default."
+    )
+    branches: tuple[str, ...] | None = option(
+        None, "Branches of the detector; all by default.", flag="--branch", was="parts"
+    )
+    single: bool = option(True, "Knock out single neurons as well.")
+
+    def check(self) -> None:
+        """Refuse an empty choice, and choices of the forward kind where it is not asked for."""
+        for name in ("kinds", "modes", "controls"):
+            if not getattr(self, name):
+                raise ConfigError(f"{name} is empty; name at least one")
+        if "forward" in self.kinds:
+            return
+        if (self.tokens, self.reference, self.point) != ("all", None, None):
+            raise ConfigError(
+                f"a {self.kinds[0]} knock-out drops its neurons from all tokens at every hook "
+                "point: tokens, reference and point are choices of the forward kind"
+            )
 
 
 @dataclass
@@ -34,23 +102,30 @@ class KnockoutResult(StudyResult):
     Attributes
     ----------
     contrasts : DataFrame
-        Knock-out by variance minus each control of the same size. Columns: category, kind, mode,
-        part, control, size, level, metric, value, difference, difference_low, difference_high,
-        control_mean, control_low, control_high, n_below, n_draws, n_images, reason.
+        Knock-out by variance minus each control of the same size, per category, kind, mode,
+        branch, control, size and metric: ``value``, ``difference`` with interval,
+        ``control_mean`` with the quantiles in which another random set would be expected,
+        ``n_below`` (random sets strictly below the value).
     curves : DataFrame
-        Every order at every size. Columns: category, kind, mode, part, order, size, level, metric,
-        value, low, high, change, change_low, change_high, intact, n_draws, n_images, reason.
+        Each selector at every size, per category, kind, mode, branch and metric: ``value`` and
+        ``change`` (from ``intact``) with intervals.
     neurons : DataFrame
-        Each neuron alone. Columns: category, kind, part, point, channel, group, variance,
-        variance_rank, level, metric, value, change, change_low, change_high, importance, n_images,
-        reason.
+        Each neuron alone, per category, kind, branch, hook point and metric: its variance and rank,
+        ``change`` with interval, ``importance``.
     correlation : DataFrame
-        Spearman's rank correlation of variance and importance. Columns: category, kind, part,
-        point, group, level, metric, value, low, high, p_value, n_neurons, n_images, reason.
+        Spearman's rank correlation of variance and importance, per category, kind, branch, hook
+        point, group of neurons and metric.
     """
 
     name: ClassVar[str] = "knockout"
     title: ClassVar[str] = "Knock-out of neurons"
+    renamed: ClassVar[dict[str, str]] = {
+        "n_draws": "n_random_sets",
+        "order": "selector",
+        "part": "branch",
+        "control_low": "control_quantile_low",
+        "control_high": "control_quantile_high",
+    }
 
     contrasts: pd.DataFrame
     curves: pd.DataFrame
@@ -69,7 +144,7 @@ class KnockoutResult(StudyResult):
         settings: dict[str, Any] = {}
         seen: set[tuple[str, str]] = set()
         for result in results:
-            for run, made in result.provenance["settings"].items():
+            for run, made in result.settings.items():
                 if settings.setdefault(run, made) != made:
                     raise ConfigError(
                         f"results of {cls.name} with other settings of {run} cannot be joined"
@@ -88,76 +163,120 @@ class KnockoutResult(StudyResult):
 
     def size_of(self, kind: str, mode: str) -> int:
         """Size that was declared before: the detector's ``k``, or the size nearest to it."""
-        settings = self.provenance["settings"][run_name(kind, mode)]
-        sizes, k = settings["sizes"], settings["k"]
+        k = self.settings[run_name(kind, mode)]["k"]
+        sizes = set(where(self.curves, kind=kind, mode=mode)["size"].tolist())
         return min(sizes, key=lambda size: (abs(np.log(size / k)), size))
 
-    def part_of(self, kind: str) -> str:
-        """Part of the detector that summaries speak of: the visual branch, if it was scored."""
-        parts = list(dict.fromkeys(where(self.curves, kind=kind)["part"]))
-        return "visual" if "visual" in parts else str(parts[0])
+    def branch_of(self, kind: str) -> str:
+        """Branch that summaries speak of: the visual one, if it was scored."""
+        branches = list(dict.fromkeys(where(self.curves, kind=kind)["branch"]))
+        return "visual" if "visual" in branches else str(branches[0])
+
+    def _declared(self, kind: str, mode: str) -> dict[str, Any]:
+        return {
+            "kind": kind,
+            "mode": mode,
+            "branch": self.branch_of(kind),
+            "size": self.size_of(kind, mode),
+        }
+
+    @property
+    def _headline_control(self) -> str:
+        """Random sets of the same size, or the first other control where there are none."""
+        return min(dict.fromkeys(self.contrasts["control"]), key=lambda name: name != "random")
+
+    def findings(self) -> Iterator[Finding]:
+        """Yield, at the declared sizes, the top neurons minus random ones and minus nothing."""
+        for kind, mode in self.runs:
+            yield from self._findings(kind, mode)
+
+    def _findings(self, kind: str, mode: str) -> Iterator[Finding]:
+        own = self._declared(kind, mode)
+        what = "without" if mode == "remove" else "with only"
+        subject = f"{kind} knock-out {what} the {own['size']} top-variance neurons"
+        control = self._headline_control
+        for level, metric in HEADLINE_METRICS:
+            own |= {"level": level, "metric": metric}
+            said: dict[str, Any] = {"metric": (level, metric), "subject": subject}
+            said["confidence"] = self.confidence
+            contrasts = records(self.contrasts, **own, control=control)
+            if contrasts:
+                n = contrasts[0]["n_random_sets"]
+                words = f"{n} random sets of {own['size']}" if n > 1 else selector_name(control)
+                yield finding(contrasts, **said, control=words, control_value="control_mean")
+                curves = records(self.curves, **own, selector=VARIANCE)
+                yield finding(curves, **said, control="the intact detector", difference="change")
 
     def summary(self) -> str:
         """Say what the top neurons matter beyond random ones, at the detector's own ``k``."""
-        return " ".join(
-            sentence for kind, mode in self.runs for sentence in self._sentences(kind, mode)
-        )
+        return " ".join(self._said(kind, mode) for kind, mode in self.runs)
 
-    def _sentences(self, kind: str, mode: str) -> Iterator[str]:
-        size, part = self.size_of(kind, mode), self.part_of(kind)
-        found = {"kind": kind, "mode": mode, "part": part, "size": size}
-        what = "without" if mode == "remove" else "with only"
-        points = self.provenance["settings"][run_name(kind, mode)]["points"]
-        where_at = "each hook point" if len(points) > 1 else str(points[0])
-        these = f"the {size} neurons of highest variance at {where_at}"
-        yield f"{KIND_WORDS[kind]}, {part} part, {what} {these}:"
-        said = []
-        for level, metric, name in HEADLINE_METRICS:
-            rows = where(self.curves, **found, order="variance", level=level, metric=metric)
-            if rows.empty:
-                continue
-            contrast = where(
-                self.contrasts, **found, control=HEADLINE_CONTROL, level=level, metric=metric
-            )
-            said.append(self._measured(rows, contrast, name, size))
-        yield "; ".join(said or ["no headline metric was measured"]) + "."
+    def _said(self, kind: str, mode: str) -> str:
+        own = self._declared(kind, mode)
+        points = self.settings[run_name(kind, mode)]["points"]
+        at = f"at each of {len(points)} hook points" if len(points) > 1 else f"at {points[0]}"
+        found = [one.sentence() for one in self._findings(kind, mode)]
+        rows = records(self.curves, **own, selector=VARIANCE)
+        rows += records(self.contrasts, **own, control=self._headline_control)
+        reasons = dict.fromkeys(row["reason"] for row in rows if row["reason"])
+        head = f"{kind.capitalize()} knock-out ({_KIND_WORDS[kind]}) {at}, {own['branch']} branch."
+        notes = (f"Note: {reason}." for reason in reasons)
+        return " ".join([head, *(found or ["No headline metric was measured."]), *notes])
 
-    def _measured(self, rows: pd.DataFrame, contrast: pd.DataFrame, name: str, size: int) -> str:
-        impossible = [r for r in dict.fromkeys(rows["reason"]) if r]
-        tail = f" ({impossible[0]})" if impossible else ""
-        if len(rows) > 1:
-            return self._across(rows, contrast, name, size) + tail
-        (change,) = estimates(rows, "change")
-        intact, value = (float(rows[c].to_numpy()[0]) for c in ("intact", "value"))
-        text = (
-            f"{name} changes from {intact:.3f} to {value:.3f}, by {change.text(signed=True)} "
-            f"(n = {rows['n_images'].to_numpy()[0]} images)"
-        )
-        if not contrast.empty:
-            (gap,) = estimates(contrast, "difference")
-            n_draws = contrast["n_draws"].to_numpy()[0]
-            text += (
-                f", which is {gap.text(signed=True)} against {n_draws} random sets of {size} "
-                f"({_verdict(gap)})"
-            )
-        return text + tail
+    def headline(self) -> pd.DataFrame:
+        """Change without the top neurons, and its difference to each control, at declared sizes."""
+        made = []
+        for kind, mode in self.runs:
+            own = self._declared(kind, mode)
+            for level, metric in HEADLINE_METRICS:
+                own |= {"level": level, "metric": metric}
+                curves = records(self.curves, **own, selector=VARIANCE)
+                if not curves:
+                    continue
+                row = {
+                    "knock-out": f"{kind}, {mode} {own['size']}",
+                    "metric": metric_title(level, metric),
+                    "intact": f"{mean_of(curves, 'intact'):.3f}",
+                    "change": self._text(curves, "change"),
+                }
+                for control in selector_order(self.contrasts["control"]):
+                    contrasts = records(self.contrasts, **own, control=control)
+                    if contrasts:
+                        row[f"minus {selector_name(control)}"] = self._text(contrasts, "difference")
+                made.append(row)
+        return pd.DataFrame(made[:_ROWS])
 
-    def _across(self, rows: pd.DataFrame, contrast: pd.DataFrame, name: str, size: int) -> str:
-        change = mean_over_categories(rows["change"].to_numpy(dtype=float), self.confidence)
-        text = (
-            f"{name} changes by {change.text(signed=True)} on average over {len(rows)} categories"
-        )
-        if contrast.empty:
-            return text
-        gaps = estimates(contrast, "difference")
-        mean = mean_over_categories(np.array([gap.value for gap in gaps]), self.confidence)
-        counts = [sum(gap.verdict == v for gap in gaps) for v in ("lower", "higher", "undecided")]
-        return (
-            f"{text}, which is {mean.text(signed=True)} against "
-            f"{contrast['n_draws'].to_numpy()[0]} random sets of {size} ({_verdict(mean)}; "
-            f"by category: {counts[0]} lower, {counts[1]} "
-            f"higher, {counts[2]} undecided)"
-        )
+    def _text(self, rows: Sequence[Row], name: str) -> str:
+        """One category's estimate, or the mean over categories."""
+        found = finding(rows, "", "", difference=name, value=None, confidence=self.confidence)
+        return found.difference.text(signed=True)
+
+    def figures(self) -> list[go.Figure]:
+        """Per kind and mode: contrasts at the declared size, then curves; then single neurons."""
+        from lakeviz.studies.knockout import figures as draw
+
+        made, confidence = [], self.confidence
+        shown = self.categories[:_CATEGORIES]
+        for kind, mode in self.runs:
+            own = self._declared(kind, mode)
+            contrasts = where(self.contrasts, **own)
+            made.append(draw.knockout_contrasts_figure(contrasts, confidence=confidence))
+            del own["size"]
+            for category in shown:
+                curves = where(self.curves, **own, category=category)
+                if not curves.empty:
+                    made.append(draw.knockout_curves_figure(curves, confidence=confidence))
+        if self.neurons.empty:
+            return made
+        for kind in dict.fromkeys(kind for kind, _ in self.runs):
+            for category in shown:
+                own = {"kind": kind, "category": category, "branch": self.branch_of(kind)}
+                for level, metric in _SINGLE:
+                    table = where(self.neurons, **own, level=level, metric=metric)
+                    if not table.empty:
+                        of = {"level": level, "metric": metric, "confidence": confidence}
+                        made.append(draw.neuron_importance_figure(table, **of))
+        return made
 
 
 def run_name(kind: str, mode: str) -> str:
@@ -165,20 +284,4 @@ def run_name(kind: str, mode: str) -> str:
     return f"{kind}, {mode}"
 
 
-def where(table: pd.DataFrame, **equals: Any) -> pd.DataFrame:
-    """Rows whose columns have the given values."""
-    keep = np.ones(len(table), dtype=bool)
-    for column, value in equals.items():
-        keep &= (table[column] == value).to_numpy()
-    return cast(pd.DataFrame, table.iloc[np.flatnonzero(keep)])
-
-
-def estimates(table: pd.DataFrame, name: str) -> list[Estimate]:
-    """Read an estimate of every row back from its three columns."""
-    columns = (name, f"{name}_low", f"{name}_high")
-    values = np.stack([table[c].to_numpy(dtype=float) for c in columns], axis=1)
-    return [Estimate(*row) for row in values.tolist()]
-
-
-def _verdict(estimate: Estimate) -> str:
-    return "no interval" if np.isnan(estimate.low) else estimate.verdict
+Result = KnockoutResult

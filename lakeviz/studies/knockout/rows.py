@@ -1,28 +1,36 @@
-"""Knock-out curves: the top neurons by variance, and controls of the same size, at each size."""
+"""Rows of a knock-out study: curves, contrasts with controls, single neurons, rank correlations."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import zlib
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
-import pandas as pd
+import numpy as np
+from scipy import stats
 
 from lakeviz.lake.paired_evaluator import PairedEvaluator
+from lakeviz.lake.selectors import get_selector
+from lakeviz.metrics import Bootstrap
 from lakeviz.metrics.estimates import (
+    NOT_MEASURED,
     Estimate,
     difference,
     difference_to,
     estimate_of,
     mean_estimate,
     n_below,
+    quantile_interval,
 )
 from lakeviz.metrics.measurement import Measurement, Metric, metric_columns
-from lakeviz.studies.knockout.ablation import Condition, Knocked
-from lakeviz.studies.knockout.conditions import VARIANCE, Neurons, overlap_note, seeds_of
+from lakeviz.studies.knockout.ablation import Condition, Engine, Sets
+from lakeviz.studies.knockout.result import VARIANCE, Settings
+from lakeviz.studies.knockout.score_engine import ScoreEngine
 
 Measured = Mapping[str, Measurement]
-"""Measurement of each part under one condition."""
+"""Measurement of each branch under one condition."""
+Rows = Iterator[dict[str, Any]]
 
 _AT_ONCE = 24  # conditions whose maps are held at a time
 
@@ -31,7 +39,7 @@ _AT_ONCE = 24  # conditions whose maps are held at a time
 class Measurer:
     """Measures conditions, each once however often it is asked for."""
 
-    neurons: Neurons
+    engine: Engine
     evaluator: PairedEvaluator
     found: dict[Condition, Measured] = field(default_factory=dict)
 
@@ -40,7 +48,7 @@ class Measurer:
         missing = [c for c in dict.fromkeys(conditions) if c not in self.found]
         for start in range(0, len(missing), _AT_ONCE):
             group = missing[start : start + _AT_ONCE]
-            for condition, knocked in zip(group, self.neurons.engine.run(group), strict=True):
+            for condition, knocked in zip(group, self.engine.run(group), strict=True):
                 self.found[condition] = knocked.measure(self.evaluator)
         return [self.found[c] for c in conditions]
 
@@ -51,133 +59,240 @@ class Measurer:
 
     def singles(self, point: str, channels: Sequence[int]) -> list[Measured]:
         """Measure the knock-out of each of some neurons alone."""
-        engine = self.neurons.engine
-        together: Callable[..., Iterator[Knocked]] | None = getattr(engine, "singles", None)
-        if together is not None:
-            return [knocked.measure(self.evaluator) for knocked in together(point, channels)]
-        return self.measure([(self.neurons.ablation(point, [c]),) for c in channels])
+        if isinstance(self.engine, ScoreEngine):
+            return [k.measure(self.evaluator) for k in self.engine.singles(point, channels)]
+        return self.measure([(self.engine.ablation(point, [c]),) for c in channels])
+
+    def each_metric(self) -> Iterator[tuple[str, Metric, dict[str, str]]]:
+        """Yield every branch and metric that is measured, with the columns of the metric."""
+        for branch, measurement in self.intact.items():
+            for metric, columns in metric_columns(tuple(measurement.values)):
+                yield branch, metric, columns
+
+
+# --- sets of neurons ---
 
 
 @dataclass(frozen=True)
-class Order:
-    """Knock-outs of one size in one order: by variance, or a control with its members."""
+class Group:
+    """Knock-outs of the neurons that one selector chooses at one size: several where random."""
 
-    name: str
+    selector: str
     size: int
     conditions: list[Condition]
     members: list[Measured]
     note: str = ""
 
 
-def measure_orders(
-    measurer: Measurer,
-    sizes: Sequence[int],
-    mode: str,
-    controls: Sequence[str],
-    draws: int,
-    seed: int,
-) -> list[Order]:
-    """Measure every order at every size."""
-    found = []
-    neurons = measurer.neurons
+def measure_groups(
+    measurer: Measurer, sizes: Sequence[int], mode: str, controls: Sequence[str], settings: Settings
+) -> list[Group]:
+    """Measure the top neurons and every control, size by size."""
+    found, engine = [], measurer.engine
     for size in sizes:
         for name in (VARIANCE, *controls):
-            sets = [neurons.sets(size, name, s) for s in seeds_of(name, draws, seed)]
-            conditions = [neurons.condition(chosen, mode) for chosen in sets]
+            seeds = _seeds(name, settings.n_random_sets, settings.seed)
+            sets = [engine.sets(size, name, seed) for seed in seeds]
+            conditions = [engine.condition(chosen, mode) for chosen in sets]
             members = measurer.measure(conditions)
-            note = overlap_note(name, sets, size)
-            found.append(Order(name, size, conditions, members, note))
+            found.append(Group(name, size, conditions, members, _overlap(name, sets, size)))
     return found
 
 
-def curve_table(
-    measurer: Measurer, orders: Sequence[Order], words: Mapping[str, Any]
-) -> pd.DataFrame:
-    """Value and change of every order, size, part and metric."""
-    rows = []
-    for order in orders:
-        for part, metric, columns in _measured(measurer):
-            members = [m[part] for m in order.members]
-            intact = measurer.intact[part]
-            value, change = _level(members, intact, metric, measurer.evaluator)
-            rows.append(
-                {
-                    **words,
-                    "part": part,
-                    "order": order.name,
-                    "size": order.size,
-                    **columns,
-                    **value.columns(),
-                    **change.columns("change"),
-                    "intact": intact.values[metric],
-                    "n_draws": len(members),
-                    "n_images": measurer.evaluator.n_images,
-                    "reason": _reason(measurer, order, part),
-                }
-            )
-    return pd.DataFrame(rows)
+def _seeds(selector: str, n_random_sets: int, seed: int) -> list[int]:
+    """Seeds of the sets of a selector; its name enters, so that controls are independent."""
+    if not get_selector(selector).is_random:
+        return [seed]
+    generator = np.random.default_rng([seed, zlib.crc32(selector.encode())])
+    return generator.integers(2**31, size=n_random_sets).tolist()
 
 
-def contrast_table(
-    measurer: Measurer, orders: Sequence[Order], words: Mapping[str, Any]
-) -> pd.DataFrame:
-    """Knock-out by variance minus each control of the same size."""
-    top = {order.size: order for order in orders if order.name == VARIANCE}
-    rows = []
+def _overlap(selector: str, sets: Sequence[Sets], size: int) -> str:
+    """Say where a variance-matched control had to take some of the top neurons themselves."""
+    if selector != "variance_matched":
+        return ""
+    shared = max(int(s.provenance["overlap_with_top_k"]) for own in sets for s in own.values())
+    said = (
+        f"{shared} of the {size} neurons of this control are among the top {size} themselves: too "
+        "few others are left to match with"
+    )
+    return said if shared else ""
+
+
+def curve_rows(measurer: Measurer, groups: Sequence[Group]) -> Rows:
+    """Value and change of every selector, size, branch and metric."""
     bootstrap = measurer.evaluator.bootstrap
-    for order in orders:
-        if order.name == VARIANCE:
+    for group in groups:
+        for branch, metric, columns in measurer.each_metric():
+            members = [m[branch] for m in group.members]
+            intact = measurer.intact[branch]
+            if len(members) == 1:
+                value = estimate_of(members[0], metric, bootstrap)
+                change = difference(members[0], intact, metric, bootstrap)
+            else:
+                value = mean_estimate(members, metric, bootstrap)
+                higher = difference_to(intact, members, metric, bootstrap)
+                change = Estimate(0.0 - higher.value, 0.0 - higher.high, 0.0 - higher.low)
+            yield {
+                "branch": branch,
+                "selector": group.selector,
+                "size": group.size,
+                **columns,
+                **value.columns(),
+                **change.columns("change"),
+                "intact": intact.values[metric],
+                "n_random_sets": len(members),
+                "n_images": measurer.evaluator.n_images,
+                "reason": _reason(measurer, group, branch),
+            }
+
+
+def contrast_rows(measurer: Measurer, groups: Sequence[Group]) -> Rows:
+    """Knock-out by variance minus each control of the same size."""
+    top = {group.size: group for group in groups if group.selector == VARIANCE}
+    bootstrap = measurer.evaluator.bootstrap
+    for group in groups:
+        own = top[group.size]
+        if group is own:
             continue
-        own = top[order.size]
-        for part, metric, columns in _measured(measurer):
-            one, members = own.members[0][part], [m[part] for m in order.members]
-            gap = difference_to(one, members, metric, bootstrap)
+        same = set(group.conditions) == set(own.conditions)
+        for branch, metric, columns in measurer.each_metric():
+            one, members = own.members[0][branch], [m[branch] for m in group.members]
             control = mean_estimate(members, metric, bootstrap)
-            same = set(order.conditions) == set(own.conditions)
-            reason = _reason(measurer, own, part) or order.note
-            rows.append(
-                {
-                    **words,
-                    "part": part,
-                    "control": order.name,
-                    "size": order.size,
-                    **columns,
-                    "value": one.values[metric],
-                    **gap.columns("difference"),
-                    **{f"control_{n}": v for n, v in _named(control).items()},
-                    "n_below": n_below(one, members, metric),
-                    "n_draws": len(members),
-                    "n_images": measurer.evaluator.n_images,
-                    "reason": "both knock out the same neurons" if same else reason,
-                }
+            reason = _reason(measurer, own, branch) or group.note
+            yield {
+                "branch": branch,
+                "control": group.selector,
+                "size": group.size,
+                **columns,
+                "value": one.values[metric],
+                **difference_to(one, members, metric, bootstrap).columns("difference"),
+                "control_mean": control.value,
+                "control_quantile_low": control.low,
+                "control_quantile_high": control.high,
+                "n_below": n_below(one, members, metric),
+                "n_random_sets": len(members),
+                "n_images": measurer.evaluator.n_images,
+                "reason": "both knock out the same neurons" if same else reason,
+            }
+
+
+def _reason(measurer: Measurer, group: Group, branch: str) -> str:
+    """Why this knock-out cannot change the branch, or what is particular about the control."""
+    return measurer.engine.impossible(group.conditions[0], branch) or group.note
+
+
+# --- single neurons ---
+
+
+class Single(NamedTuple):
+    """One neuron that is knocked out alone."""
+
+    point: str
+    channel: int
+    group: str
+    variance: float
+    variance_rank: int
+
+
+def single_neurons(engine: Engine, k: int, seed: int) -> Iterator[list[Single]]:
+    """Yield, per hook point, the top ``k`` by variance and as many others drawn at random."""
+    for point in engine.points:
+        channels, variance = engine.by_variance(point)
+        generator = np.random.default_rng([seed, zlib.crc32(point.encode())])
+        others = generator.permutation(np.arange(len(channels))[k:])[:k]
+        groups = {"selected": range(len(channels))[:k], "random": others.tolist()}
+        yield [
+            Single(point, int(channels[i]), group, float(variance[i]), i + 1)
+            for group, places in groups.items()
+            for i in places
+        ]
+
+
+def single_rows(
+    measurer: Measurer, singles: Sequence[Single], measured: Sequence[Measured]
+) -> Rows:
+    """Change of every metric without each neuron of a hook point."""
+    engine, bootstrap = measurer.engine, measurer.evaluator.bootstrap
+    for single, found in zip(singles, measured, strict=True):
+        condition = (engine.ablation(single.point, [single.channel]),)
+        for branch, metric, columns in measurer.each_metric():
+            intact, value = measurer.intact[branch], found[branch].values[metric]
+            yield {
+                "branch": branch,
+                **single._asdict(),
+                **columns,
+                "value": value,
+                **difference(found[branch], intact, metric, bootstrap).columns("change"),
+                "importance": intact.values[metric] - value,
+                "n_images": measurer.evaluator.n_images,
+                "reason": engine.impossible(condition, branch),
+            }
+
+
+def correlation_rows(
+    measurer: Measurer, singles: Sequence[Single], measured: Sequence[Measured]
+) -> Rows:
+    """Rank correlation of variance and importance over the neurons of a hook point."""
+    variance = np.array([single.variance for single in singles])
+    is_selected = np.array([single.group == "selected" for single in singles])
+    groups = {"selected": is_selected}
+    if not is_selected.all():
+        groups["selected and random"] = np.ones_like(is_selected)
+    for branch, metric, columns in measurer.each_metric():
+        intact, without = measurer.intact[branch], [m[branch] for m in measured]
+        value = np.array([intact.values[metric] - one.values[metric] for one in without])
+        draws = np.array([intact.draws[metric] - one.draws[metric] for one in without])
+        for group, keep in groups.items():
+            rho, p_value, reason = rank_correlation(
+                variance[keep], value[keep], draws[keep], measurer.evaluator.bootstrap
             )
-    return pd.DataFrame(rows)
+            yield {
+                "branch": branch,
+                "point": singles[0].point,
+                "group": group,
+                **columns,
+                **rho.columns(),
+                "p_value": p_value,
+                "n_neurons": int(keep.sum()),
+                "n_images": measurer.evaluator.n_images,
+                "reason": reason,
+            }
 
 
-def _measured(measurer: Measurer) -> Iterator[tuple[str, Metric, dict[str, str]]]:
-    for part, measurement in measurer.intact.items():
-        for metric, columns in metric_columns(tuple(measurement.values)):
-            yield part, metric, columns
+def rank_correlation(
+    variance: np.ndarray, importance: np.ndarray, draws: np.ndarray, bootstrap: Bootstrap
+) -> tuple[Estimate, float, str]:
+    """Spearman's rank correlation, its interval over images and neurons, and scipy's p-value.
 
+    Parameters
+    ----------
+    variance, importance : float arrays [neuron]
+    draws : float array [neuron, draw]
+        Importance on each resample of the images. Each draw takes neurons with replacement too:
+        with these very neurons fixed, a correlation by chance would look certain. A draw on which
+        all are equally important counts as a correlation of 0.
+    bootstrap : Bootstrap
 
-def _level(
-    members: Sequence[Measurement], intact: Measurement, metric: Metric, evaluator: PairedEvaluator
-) -> tuple[Estimate, Estimate]:
-    """Value, and change from the intact detector."""
-    bootstrap = evaluator.bootstrap
-    if len(members) == 1:
-        one = members[0]
-        return estimate_of(one, metric, bootstrap), difference(one, intact, metric, bootstrap)
-    higher = difference_to(intact, members, metric, bootstrap)
-    change = Estimate(0.0 - higher.value, 0.0 - higher.high, 0.0 - higher.low)
-    return mean_estimate(members, metric, bootstrap), change
-
-
-def _named(control: Estimate) -> dict[str, float]:
-    return {"mean": control.value, "low": control.low, "high": control.high}
-
-
-def _reason(measurer: Measurer, order: Order, part: str) -> str:
-    """Why this knock-out cannot change the part, or what is particular about the control."""
-    said = [measurer.neurons.engine.impossible(c, part) for c in order.conditions[:1]]
-    return said[0] or order.note
+    Returns
+    -------
+    rho, p_value, reason
+        NaN, with a reason, where fewer than three neurons or no differences are there.
+    """
+    if len(variance) < 3:
+        return NOT_MEASURED, np.nan, f"a rank correlation of {len(variance)} neurons says nothing"
+    if np.ptp(variance) == 0 or np.ptp(importance) == 0:
+        what = "variance" if np.ptp(variance) == 0 else "importance"
+        return NOT_MEASURED, np.nan, f"all {len(variance)} neurons have the same {what}"
+    rho, p_value = np.asarray(stats.spearmanr(variance, importance), dtype=float).tolist()
+    n, n_draws = draws.shape
+    picks = np.random.default_rng([bootstrap.seed, n]).multinomial(n, np.full(n, 1 / n), n_draws).T
+    x, y = (
+        ranks - (picks * ranks).sum(0) / n
+        for ranks in (stats.rankdata(variance)[:, None], stats.rankdata(draws, axis=0))
+    )
+    length = np.sqrt((picks * x**2).sum(0) * (picks * y**2).sum(0))
+    products = (picks * x * y).sum(0)
+    drawn = np.divide(products, length, out=np.zeros_like(products), where=length > 1e-9)
+    interval = quantile_interval(drawn, bootstrap.confidence)
+    return Estimate(rho, *interval), p_value, ""

@@ -6,48 +6,36 @@ from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from functools import cached_property
 
-import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from lakeviz.activations import Loading, neurons_of, select_tokens
+from lakeviz.activations import Images, Loading, select_tokens
 from lakeviz.data.loading import ImageBatches
 from lakeviz.errors import ConfigError
 from lakeviz.models.hooks.weight_removal import weights_removed
 from lakeviz.models.hooks.weight_rows import writers_of
 from lakeviz.studies.base.captured import StudyData
 from lakeviz.studies.knockout.ablation import Condition, Knocked
-from lakeviz.studies.knockout.rescoring import (
-    OUTPUT,
-    Refit,
-    Scores,
-    Snapshot,
-    check_condition,
-    joined,
-)
+from lakeviz.studies.knockout.rescoring import OUTPUT, NetworkEngine, Scores, Snapshot, joined
 
-Images = Float[Tensor, "image 3 height width"]
-# Conditions that share one pass over the test images: the memory of each is held until it ends.
+# Conditions that share one pass over the test images: the gallery of each is held until it ends.
 _TOGETHER = 32
 
 
-class WeightsEngine:
+class WeightsEngine(NetworkEngine):
     """Weights knock-outs of one category.
 
-    The images, normal and test, go through the whole tower under each condition; the memory is made
-    anew from the normal ones, in channels that were chosen on the intact network (see
-    :mod:`lakeviz.studies.knockout.rescoring`). Images are decoded once for every 32 conditions of
-    a call.
+    The images, normal and test, go through the whole tower under each condition, and the gallery
+    is filled again from the normal ones (see :mod:`lakeviz.studies.knockout.rescoring`). Images are
+    decoded once for every 32 conditions of a call.
 
     Parameters
     ----------
     data : StudyData
         With its model and image files.
-    base : str
-        ``"all"`` channels of the detector's hook points, or those it ``"selected"``.
-    parts : sequence of str, optional
-        Of :data:`.refit.PARTS`; all there are by default.
+    base, branches
+        As :class:`.NetworkEngine`.
     loading : Loading, optional
         How images are read; its batch size is that of the forward passes.
 
@@ -66,11 +54,10 @@ class WeightsEngine:
         data: StudyData,
         *,
         base: str = "all",
-        parts: Sequence[str] | None = None,
+        branches: Sequence[str] | None = None,
         loading: Loading | None = None,
     ) -> None:
-        self.refit = Refit(data, base, parts)
-        self.data, self.tower = data, self.refit.model.tower
+        super().__init__(data, base, branches)
         self.loading = loading or Loading()
         if data.dataset is None or not data.normal_paths:
             raise ConfigError(
@@ -81,92 +68,60 @@ class WeightsEngine:
         for point in data.points:
             writers_of(self.tower, point)
 
-    # --- the engine protocol ---
-
-    @property
-    def points(self) -> tuple[str, ...]:
-        """Hook points at which neurons are knocked out: those of the detector."""
-        return self.data.points
-
-    @property
-    def parts(self) -> tuple[str, ...]:
-        """Parts that are scored."""
-        return self.refit.parts
-
-    def candidates(self, point: str) -> np.ndarray:
-        """Channels that can be knocked out: all, or those the detector selected."""
-        chosen = self.refit.candidates(point)
-        return np.arange(neurons_of(self.tower, point)) if chosen is None else chosen
-
     def run(self, conditions: Sequence[Condition]) -> list[Knocked]:
-        """Score the test images under each condition; the empty one is the intact detector.
-
-        Raises
-        ------
-        ConfigError
-            If a condition is of another kind or point, or a neuron does not exist.
-        """
-        checked = [self._check(condition) for condition in conditions]
+        """Score the test images under each condition; see :meth:`.Engine.run`."""
+        checked = [self.check(condition) for condition in conditions]
         distinct = [c for c in dict.fromkeys(checked) if c or self._intact is None]
         found: dict[Condition, Scores] = {}
         for start in range(0, len(distinct), _TOGETHER):
             group = distinct[start : start + _TOGETHER]
             found.update(zip(group, self._score(group), strict=True))
-        if () in found:
-            self._intact = found[()]
+        self._intact = found.get((), self._intact)
         if self._intact is not None:
             found[()] = self._intact
-        return [self.refit.knocked(found[condition]) for condition in checked]
+        return [self.knocked(found[condition]) for condition in checked]
 
-    def impossible(self, condition: Condition, part: str) -> str:
-        """Say why a condition cannot change a part by construction; empty where it can.
+    def impossible(self, condition: Condition, branch: str) -> str:
+        """Say why a condition cannot change a branch by construction; empty where it can.
 
-        Whether the weights of a point reach what a part reads is tried, on one image: all of them
+        Whether the weights of a point reach what a branch reads is tried, on one image: all of them
         are removed, and what stays bit-equal is out of their reach.
         """
-        checked = self._check(condition)
+        checked = self.check(condition)
         if not checked:
             return "no neuron is knocked out"
-        places = self.refit.places(part)
+        places = self.places(branch)
         if any(place in self._reach[a.point] for a in checked for place in places):
             return ""
         points = ", ".join(ablation.point for ablation in checked)
         return (
-            f"what the {part} part reads is computed before the weights that write {points} have a "
-            "say"
+            f"what the {branch} branch reads is computed before the weights that write {points} "
+            "have an effect"
         )
 
     # --- running ---
 
     _intact: Scores | None = None
 
-    def _check(self, condition: Condition) -> Condition:
-        n_channels = {p: neurons_of(self.tower, p) for p in self.points}
-        check_condition(condition, self.kind, n_channels, self.data.category)
-        return tuple(ablation for ablation in condition if ablation.neurons)
-
     @cached_property
-    def _normal(self) -> list[Images]:
+    def _normal(self) -> list[Float[Tensor, "image 3 height width"]]:
         """Normal images, preprocessed, in batches; there are few."""
         return [batch.images for batch in self._batches(list(self.data.normal_paths))]
 
-    def _batches(self, images: object) -> ImageBatches:
+    def _batches(self, images: Images) -> ImageBatches:
+        loading = self.loading
         return ImageBatches(
-            images,  # type: ignore[arg-type]
-            self.refit.model.preprocess,
-            self.loading.batch_size,
-            workers=self.loading.workers,
+            images, self.model.preprocess, loading.batch_size, workers=loading.workers
         )
 
     @cached_property
     def _reach(self) -> dict[str, set[str]]:
-        """What each point's weights can change of what the parts read."""
-        image = self._normal[0][:1]
-        found = {}
+        """What each point's weights can change of what the branches read."""
+        image, found = self._normal[0][:1], {}
         with torch.inference_mode():
             before = self._snapshot(image, {})
             for point in self.points:
-                everything = {point: range(neurons_of(self.tower, point))}
+                everything = {point: range(self.n_channels(point))}
                 found[point] = before.differing(self._snapshot(image, everything))
         return found
 
@@ -175,22 +130,22 @@ class WeightsEngine:
         removals = [{a.point: a.neurons for a in condition} for condition in conditions]
         found: list[list[Scores]] = [[] for _ in removals]
         with torch.inference_mode():
-            memories = [
-                self.refit.fit(Snapshot.join([self._snapshot(b, r) for b in self._normal]))
+            fitted = [
+                self.fit(Snapshot.join([self._snapshot(b, r) for b in self._normal]))
                 for r in removals
             ]
             for batch in self._batches(self.dataset):
-                for removal, memory, parts in zip(removals, memories, found, strict=True):
-                    parts.append(self.refit.score(memory, self._snapshot(batch.images, removal)))
+                for removal, galleries, parts in zip(removals, fitted, found, strict=True):
+                    parts.append(self.score(galleries, self._snapshot(batch.images, removal)))
         return [joined(parts) for parts in found]
 
-    def _snapshot(self, images: Images, removal: Mapping[str, Sequence[int]]) -> Snapshot:
+    def _snapshot(self, images: Tensor, removal: Mapping[str, Sequence[int]]) -> Snapshot:
         """Run images through the tower without some weights."""
-        points = [place for place in self.refit.read if place != OUTPUT]
+        points = [place for place in self.read if place != OUTPUT]
+        to_the_end = OUTPUT in self.read
         with ExitStack() as stack:
             for point, neurons in removal.items():
                 stack.enter_context(weights_removed(self.tower, point, neurons))
-            to_the_end = OUTPUT in self.refit.read
             output, cache = self.tower.run_with_cache(
                 images,
                 names_filter=points or [OUTPUT],

@@ -74,7 +74,8 @@ def test_a_signal_elsewhere_makes_the_host_better_without(planted, energy):
     result = compare_host(energy, planted(signal=range(10, 20)), modes=["restrict"], **QUICK)
     loss = row(result.metrics, mode="restrict", selector="variance", level="pixel", metric="aupro")
     assert loss["difference_high"] < 0
-    assert [f.verdict for f in result.findings() if f.metric == ("pixel", "aupro")][0] == "lower"
+    first = next(f for f in result.findings() if f.metric == ("pixel", "aupro"))
+    assert first.verdict == "lower"
 
 
 def test_without_any_signal_little_is_called_different(planted, energy):

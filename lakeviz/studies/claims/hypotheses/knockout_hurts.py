@@ -18,7 +18,7 @@ _PART = "minus_random"
 def _measure(case: Case) -> Mapping[str, Effect]:
     if case.k == case.n_channels:
         return {_PART: Effect.absent(f"all {case.k} channels are selected: nothing would be left")}
-    engine = ScoreEngine(case.data, base="all", parts=("visual",))
+    engine = ScoreEngine(case.data, base="all", branches=("visual",))
     chosen = [*case.select("variance"), *case.select("random")]
     knocked = engine.run([_condition(selections) for selections in chosen])
     top, *random = (case.evaluator.measure(one.maps["visual"]) for one in knocked)
