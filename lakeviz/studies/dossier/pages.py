@@ -63,6 +63,7 @@ def page_context(result: DossierResult) -> dict[str, Any]:
     columns = {c: _COLUMNS[c] for c in _COLUMNS if c in result.neurons}
     several = ["category"] if len(result.categories) > 1 else []
     return {
+        "pages_title": "Dossiers",
         "pages": list(pages.values()),
         "page_note": _page_note(len(pages), len(selected)),
         "index_columns": ["neuron", *several, "group", *(title for title, _ in columns.values())],

@@ -134,7 +134,7 @@ class DossierResult(StudyResult):
 
     name: ClassVar[str] = "dossier"
     title: ClassVar[str] = "Neuron dossiers"
-    template: ClassVar[str] = "dossier.html"
+    template: ClassVar[str] = "study_pages.html"
     renamed: ClassVar[dict[str, str]] = {
         "n_draws": "n_random",
         "control_low": "control_min",
