@@ -257,6 +257,7 @@ def _marks(rows: Sequence[ForestRow], places: np.ndarray, form: str) -> go.Scatt
             "symbol": [row.look.marker for row in rows],
             "size": [11 if row.members else 9 for row in rows],
             "color": rows[0].look.colour,
+            "opacity": 1,  # else 0.7, as sizes are a list
         },
         text=said,
         hovertemplate="%{text}<extra></extra>",

@@ -87,18 +87,18 @@ def test_columns_sort_by_their_numbers_and_back(page, result):
 
 
 def test_a_link_of_the_index_unfolds_its_page(page, result):
-    pages = "document.querySelectorAll('details.dossier')"
+    pages = "document.querySelectorAll('details.folded')"
     assert page.run(f"return {pages}.length") == (result.neurons["group"] == "selected").sum()
     assert page.run(f"return [...{pages}].every(d => !d.open)")
     page.run("document.querySelector('table.sortable a').focus()")
     page.press(ENTER)
     page.wait(f"[...{pages}].filter(d => d.open).length === 1")
-    page.wait("document.querySelector('details.dossier[open] .main-svg')")
-    target = page.run("return document.querySelector('details.dossier[open]').id")
+    page.wait("document.querySelector('details.folded[open] .main-svg')")
+    target = page.run("return document.querySelector('details.folded[open]').id")
     assert page.run("return location.hash") == f"#{target}"
     assert page.run(
         "return document.querySelector('table.sortable a').textContent.split('· ')[1]"
-    ) in page.run("return document.querySelector('details.dossier[open] summary').textContent")
+    ) in page.run("return document.querySelector('details.folded[open] summary').textContent")
     assert complaints(page) == []
 
 
@@ -107,13 +107,13 @@ def test_hostile_names_stay_text_and_the_page_fits(browser, report, width, dark)
     browser.log()
     browser.open(report, width=width, dark=dark)
     browser.run("document.documentElement.style.scrollBehavior = 'auto'")
-    browser.run("document.querySelectorAll('details.dossier').forEach(d => { d.open = true; })")
+    browser.run("document.querySelectorAll('details.folded').forEach(d => { d.open = true; })")
     canvases = "document.querySelectorAll('#study-dossier .canvas')"
     for number in range(browser.run(f"return {canvases}.length")):
         browser.run(f"{canvases}[{number}].scrollIntoView()")
         browser.wait(f"{canvases}[{number}].querySelector('.main-svg')")
     shown = browser.run(
-        "return [...document.querySelectorAll('details.dossier')].map(d => d.textContent)"
+        "return [...document.querySelectorAll('details.folded')].map(d => d.textContent)"
     )
     # Its three neurons name it in the summary and in the title of the figure.
     assert sorted(text.count(EVIL) >= 2 for text in shown) == [False] * 3 + [True] * 3

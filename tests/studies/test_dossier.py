@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from worlds import POINT, World
@@ -12,6 +13,8 @@ from lakeviz.errors import ConfigError, HookError, SelectionError, TextBranchErr
 from lakeviz.metrics import Bootstrap
 from lakeviz.studies.base.registry import load_study
 from lakeviz.studies.dossier import DossierResult, default_words, dossier, read_words
+from lakeviz.studies.dossier.label_table import word_vectors
+from lakeviz.studies.dossier.result import Settings
 from lakeviz.studies.dossier.text_labels import (
     alternate,
     direction_similarity,
@@ -21,7 +24,7 @@ from lakeviz.studies.dossier.text_labels import (
     shuffled_tests,
     specificity,
 )
-from lakeviz.studies.dossier.vocabulary import check_templates, word_vectors
+from lakeviz.studies.dossier.vocabulary import check_templates
 from lakeviz.studies.dossier.write_directions import projection, write_directions
 from lakeviz.studies.knockout.ablation import Ablation
 from lakeviz.studies.knockout.score_engine import ScoreEngine
@@ -45,8 +48,16 @@ def test_planted_neurons_are_told_from_random_ones(planted):
     rows = planted.activations
     delta = rows[(rows["measure"] == "cliffs_delta") & (rows["group"] == "selected")]
     assert (delta["n_as_large"] == 0).all()
-    assert (delta["n_draws"] == 6).all()
-    assert "selected higher" in planted.summary()
+    assert (delta["n_random"] == 6).all()
+    first = next(iter(planted.findings()))
+    row = planted.groups.set_index("measure").loc["abs_cliffs_delta"]
+    assert (first.difference.value, first.difference.low) == (
+        row["difference"],
+        row["difference_low"],
+    )
+    assert first.verdict == "higher"
+    assert "|Cliff's delta|" in first.sentence()
+    assert "48 test images and neurons" in first.sentence()
 
 
 def test_nothing_is_shown_without_its_control(planted):
@@ -54,16 +65,13 @@ def test_nothing_is_shown_without_its_control(planted):
         table = planted.tables[name]
         assert set(table["group"]) == {"selected", "random"}
         # A random neuron is compared with the other random ones.
-        assert (table[table["group"] == "random"]["n_draws"] == 5).all()
+        assert (table[table["group"] == "random"]["n_random"] == 5).all()
         assert np.isfinite(table["control_mean"]).all()
 
 
 def test_a_world_without_signal_is_undecided():
     found = dossier(World(shift=0.0, seed=4).data(k=4), bootstrap=FEW)
-    groups = found.groups.set_index("measure")
-    row = groups.loc["abs_cliffs_delta"]
-    assert row["difference_low"] <= 0 <= row["difference_high"]
-    assert "selected higher" not in found.summary().split("share of a defect")[0]
+    assert next(iter(found.findings())).verdict == "undecided"
     assert (found.neurons["q_value"] > 0.05).mean() > 0.8
 
 
@@ -112,6 +120,19 @@ def test_a_result_comes_back_and_speaks(planted, tmp_path):
     assert "0 of 6 random neurons" in said
     with pytest.raises(SelectionError, match="no dossier of channel 99"):
         planted.of("category", POINT, 99)
+
+
+def test_a_result_of_protocol_1_is_read(planted, tmp_path):
+    folder = planted.to_parquet(tmp_path / "dossier")
+    old = {"n_random": "n_draws", "control_min": "control_low", "control_max": "control_high"}
+    for name in ("activations", "shares", "effects", "correlated"):
+        path = folder / f"{name}.parquet"
+        pd.read_parquet(path).rename(columns=old).to_parquet(path)
+    described = folder / "study.json"
+    described.write_text(described.read_text().replace("lakeviz-study/2", "lakeviz-study/1"))
+    back = load_study(folder)
+    assert back.sentences("category", POINT, 0) == planted.sentences("category", POINT, 0)
+    pd.testing.assert_frame_equal(back.shares, planted.shares)
 
 
 # --- labels ---
@@ -193,7 +214,7 @@ def test_patches_of_one_image_confirm_nothing():
     tests = shuffled_tests(vectors, images, words, np.zeros(24, int))
     assert np.isnan(tests[0].columns()["p_value"])
     assert "single image" in tests[0].reason
-    assert tests[1].columns()["n_draws"] == 22
+    assert tests[1].columns()["n_controls"] == 22
     assert alternate(np.array([5, 5, 2, 9])).tolist() == [True, True, False, True]
 
 
@@ -231,17 +252,10 @@ def test_bad_word_lists_say_what_to_do(tmp_path):
     own = tmp_path / "own.txt"
     own.write_text("# mine\n<b>bold</b>\nknot\nknot\n", encoding="utf-8")
     assert read_words(own) == ("<b>bold</b>", "knot")
+    assert Settings(word_list=own).vocabulary() == ("<b>bold</b>", "knot")
+    with pytest.raises(ConfigError, match="give one of them"):
+        Settings(word_list=own, words=("a", "b"))
     assert len(default_words()) == len(set(default_words())) >= 200
-
-
-def test_bad_numbers_are_refused():
-    data = World().data(k=2)
-    with pytest.raises(ConfigError, match="n_top and n_partners"):
-        dossier(data, n_top=0)
-    with pytest.raises(ConfigError, match="network_images at least 2"):
-        dossier(data, network_images=1)
-    with pytest.raises(SelectionError, match="n_random must be at least 1"):
-        dossier(data, n_random=0)
 
 
 def test_without_masks_effects_are_absent_with_a_reason():

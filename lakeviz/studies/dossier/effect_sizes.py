@@ -6,7 +6,7 @@ others), and the mean of the selected neurons with the mean of the random ones.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,21 +15,20 @@ import pandas as pd
 import torch
 
 from lakeviz.metrics.bootstrap import Bootstrap
-from lakeviz.metrics.estimates import NOT_MEASURED, Estimate
-from lakeviz.metrics.measurement import Measurement, Metric
+from lakeviz.metrics.estimates import NOT_MEASURED
 from lakeviz.studies.base.captured import StudyData
+from lakeviz.studies.dossier.knockouts import Knocked
 from lakeviz.studies.dossier.rows import ONE_RANDOM, control_columns, tested_rows
 from lakeviz.studies.dossier.stream import PointScan
 from lakeviz.studies.neurons.example_patches import histogram_table
 from lakeviz.studies.neurons.group_comparison import (
-    COUNTED,
     DETECTED,
     MEAN_POINT,
-    NO_RANDOM,
     GroupDraws,
+    compare,
     compared_rows,
-    group_mean,
     mean_of_points,
+    share_row,
 )
 from lakeviz.studies.neurons.measures import NeuronMeasures, of_patches, stacked
 from lakeviz.studies.neurons.patch_statistics import Drawn, PatchSample, image_weights
@@ -46,7 +45,6 @@ EFFECTS = {
 }
 SHARES = ("share_normal", "share_anomalous", "share_excess")
 NO_SHARE = "no such patch has a distance above 0"
-_OF_EITHER_SIGN = ("cliffs_delta", "cohens_d", "matched_d")  # groups are compared by their size
 
 Measures = dict[str, NeuronMeasures]
 Compared = Mapping[str, tuple[GroupDraws, GroupDraws | None]]
@@ -58,6 +56,7 @@ class Behaviour:
 
     Attributes
     ----------
+    choice : Choice
     measures : dict of str to NeuronMeasures
         Only what could be measured.
     p_values : float array [neuron]
@@ -67,6 +66,7 @@ class Behaviour:
         Why a measure is missing.
     """
 
+    choice: Choice
     measures: Measures
     p_values: np.ndarray
     histograms: pd.DataFrame
@@ -98,7 +98,7 @@ def behaviour(data: StudyData, found: PointScan, bootstrap: Bootstrap) -> Behavi
     reasons = dict.fromkeys(EFFECTS, truth.obstacle) if truth.obstacle else {}
     shares, why = share_measures(found, bootstrap)
     every = pd.concat(histograms, ignore_index=True)
-    return Behaviour(effects | shares, p_values, every, reasons | why)
+    return Behaviour(choice, effects | shares, p_values, every, reasons | why)
 
 
 def share_measures(found: PointScan, bootstrap: Bootstrap) -> tuple[Measures, dict[str, str]]:
@@ -126,22 +126,21 @@ def share_measures(found: PointScan, bootstrap: Bootstrap) -> tuple[Measures, di
     return {**made, "share_excess": NeuronMeasures(*gaps)}, {}
 
 
-def effect_rows(
-    choice: Choice, own: Behaviour, names: Sequence[str], confidence: float
-) -> list[dict[str, Any]]:
+def effect_rows(own: Behaviour, names: Iterable[str], confidence: float) -> list[dict[str, Any]]:
     """One row per neuron and measure, with the random neurons of the point.
 
     ``n_as_large`` counts the random neurons whose number is at least as far from zero.
     """
-    random, rows = np.arange(len(choice.tested)) >= len(choice.selected), []
+    numbered = np.arange(len(own.choice.tested))
+    random, rows = numbered >= len(own.choice.selected), []
     for name in names:
         measures = own.measures.get(name)
         estimates = measures.estimates(confidence) if measures else ()
-        for number, row in tested_rows(choice):
+        for number, row in tested_rows(own.choice):
             value, control, reason = NOT_MEASURED, np.empty(0), own.reasons.get(name, "")
             if measures is not None:
                 value = estimates[number]
-                control = measures.values[random & (np.arange(len(random)) != number)]
+                control = measures.values[random & (numbered != number)]
                 reason = "" if len(control) else ONE_RANDOM
             rows.append(
                 {
@@ -158,34 +157,20 @@ def effect_rows(
     return rows
 
 
-# --- selected against random neurons ---
+def compared(own: Behaviour, run: Knocked, bootstrap: Bootstrap) -> Compared:
+    """Mean of selected and of random neurons of a point, in effects, shares and losses.
 
-
-def losses(
-    intact: Measurement, found: Sequence[Measurement], metrics: Sequence[Metric]
-) -> Measures:
-    """What each metric loses without each neuron: ``loss_image_auroc``."""
-    made = {}
-    for metric in metrics:
-        if metric not in intact.values:
-            continue
-        values = np.array([intact.values[metric] - own.values[metric] for own in found])
-        draws = np.stack([intact.draws[metric] - own.draws[metric] for own in found])
-        made["loss_{}_{}".format(*metric)] = NeuronMeasures(values, draws)
-    return made
-
-
-def compare_groups(choice: Choice, measures: Measures, bootstrap: Bootstrap) -> Compared:
-    """Mean of selected and of random neurons of a point; effects of either sign by their size."""
-    selected = np.arange(len(choice.tested)) < len(choice.selected)
-    found = {}
-    for name, own in measures.items():
-        if name in _OF_EITHER_SIGN:
-            name, own = f"abs_{name}", own.magnitude()
-        rest = own.where(~selected)
-        random = group_mean(rest, bootstrap, choice.point, "random") if len(rest.values) else None
-        found[name] = group_mean(own.where(selected), bootstrap, choice.point, "selected"), random
-    return found
+    A loss (``loss_image_auroc``) is what a metric loses without the neuron.
+    """
+    measures, intact = dict(own.measures), run.intact
+    for metric in intact.values if intact else ():
+        lost = [
+            Drawn(intact.values[metric] - m.values[metric], intact.draws[metric] - m.draws[metric])
+            for m in run.found.values()
+        ]
+        measures["loss_{}_{}".format(*metric)] = NeuronMeasures.of(lost)
+    selected = np.arange(len(own.choice.tested)) < len(own.choice.selected)
+    return compare(measures, selected, bootstrap, own.choice.point)
 
 
 def group_table(
@@ -211,22 +196,10 @@ def group_table(
     )
 
 
-def _labelled(labels: pd.DataFrame) -> list[dict[str, object]]:
+def _labelled(labels: pd.DataFrame) -> Iterator[dict[str, Any]]:
     """Shares of neurons whose label is better than the control's, by source."""
-    made = []
     first = where(labels, rank=1)
     for source in dict.fromkeys(first["source"]):
         own = where(first, source=source)
-        chosen, found = equals(own, group="selected"), numbers(own, "q_value") < DETECTED
-        value = float(found[chosen].mean())
-        control = float(found[~chosen].mean()) if (~chosen).any() else np.nan
-        made.append(
-            {
-                "measure": f"labelled_by_{source}",
-                **Estimate(value, np.nan, np.nan).columns(),
-                **Estimate(control, np.nan, np.nan).columns("control_mean"),
-                **Estimate(value - control, np.nan, np.nan).columns("difference"),
-                "reason": COUNTED if (~chosen).any() else NO_RANDOM,
-            }
-        )
-    return made
+        is_better = numbers(own, "q_value") < DETECTED
+        yield share_row(f"labelled_by_{source}", is_better, equals(own, group="selected"))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import astuple
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -21,33 +21,13 @@ from lakeviz.plots.forest import OWN, ForestRow, add_forest, name_lines
 from lakeviz.plots.names import short_point
 from lakeviz.plots.panels import Panel
 from lakeviz.plots.template import new_figure
-from lakeviz.studies.neurons.patch_figures import Picture, density_trace, picture_axes, picture_rows
+from lakeviz.studies.neurons.patch_figures import density_trace, picture_axes, picture_rows
 from lakeviz.tables import Row, numbers, records, where
 
 if TYPE_CHECKING:
     from lakeviz.studies.dossier.result import DossierResult
 
 _PICTURE_ROW, _PANEL, _GAP = 100, 180, 92
-
-
-@dataclass(frozen=True)
-class Strip:
-    """Pictures of some patches in a row.
-
-    Attributes
-    ----------
-    name : str
-    pictures : sequence of uint8 arrays [height, width, 3]
-    labels : sequence of str
-        What each patch is, such as ``"defect"``; decides its outline.
-    texts : sequence of str
-        Below the pictures.
-    """
-
-    name: str
-    pictures: Sequence[Picture]
-    labels: Sequence[str]
-    texts: Sequence[str]
 
 
 def neuron_figure(result: DossierResult, category: str, point: str, channel: int) -> go.Figure:
@@ -59,22 +39,13 @@ def neuron_figure(result: DossierResult, category: str, point: str, channel: int
         If there is no dossier of it.
     """
     tables = result.of(category, point, channel)
-    strips = []
-    for kind, name in (("top", "highest"), ("spread", "over the\nrange")):
-        own = [row for row in records(tables["patches"], kind=kind) if row["crop"] is not None]
-        pictures = [np.asarray(Image.open(io.BytesIO(row["crop"])).convert("RGB")) for row in own]
-        labels = [row["label"] for row in own]
-        texts = labels if kind == "top" else [quantile_name(row["quantile"]) for row in own]
-        if own:
-            strips.append(Strip(name, pictures, labels, texts))
-    return neuron_dossier_figure(tables, strips, confidence=result.confidence)
+    return neuron_dossier_figure(tables, confidence=result.confidence)
 
 
 def neuron_dossier_figure(
     tables: Mapping[str, pd.DataFrame],
-    strips: Sequence[Strip] = (),
     *,
-    title: str | None = None,
+    pictures: bool = True,
     confidence: float = 0.95,
 ) -> go.Figure:
     """Draw one neuron's dossier.
@@ -83,9 +54,8 @@ def neuron_dossier_figure(
     ----------
     tables : mapping of str to DataFrame
         What ``DossierResult.of(category, point, channel)`` gives.
-    strips : sequence of Strip
-        Pictures of its patches.
-    title : str, optional
+    pictures : bool
+        Show those of its patches that there are.
     confidence : float
         For the caption.
 
@@ -98,8 +68,9 @@ def neuron_dossier_figure(
     if len(index) != 1:
         raise ConfigError(f"a dossier is of one neuron, and the tables hold {len(index)}")
     (row,) = records(index)
-    title = title or f"Channel {row['channel']} of {short_point(row['point'])} ({row['category']})"
-    fig, first = _frame(title, _caption(row, tables, confidence, strips), strips)
+    title = f"Channel {row['channel']} of {short_point(row['point'])} ({row['category']})"
+    strips = _strips(tables["patches"]) if pictures else []
+    fig, first = _frame(title, _caption(row, tables, confidence, pictured=bool(strips)), strips)
     _activation(fig, Panel(first, 1), tables)
     shares = _share_rows(tables["shares"])
     _forest(fig, Panel(first, 2), shares, "share of the distance (%)")
@@ -114,7 +85,14 @@ def quantile_name(q: float) -> str:
     return {0.0: "lowest", 0.5: "median"}.get(q, f"{100 * q:g} %")
 
 
-def _frame(title: str, caption: str, strips: Sequence[Strip]) -> tuple[go.Figure, int]:
+def _strips(patches: pd.DataFrame) -> list[list[Row]]:
+    """Rows of patches that have a picture: the highest, and those over the range."""
+    found = [records(patches, kind=kind) for kind in ("top", "spread")]
+    found = [[row for row in own if row["crop"] is not None] for own in found]
+    return [own for own in found if own]
+
+
+def _frame(title: str, caption: str, strips: Sequence[Sequence[Row]]) -> tuple[go.Figure, int]:
     """Empty panels, and the row of the first below the pictures."""
     heights = [_PICTURE_ROW * len(strips)] * bool(strips) + [_PANEL, _PANEL + 20]
     gaps = [34] * bool(strips) + [_GAP]
@@ -129,17 +107,27 @@ def _frame(title: str, caption: str, strips: Sequence[Strip]) -> tuple[go.Figure
         legend = top if row == len(heights) - 1 else legend
         top -= (height + gap) / whole
     if strips:
-        pictures, labels = [s.pictures for s in strips], [s.labels for s in strips]
-        texts = [s.texts for s in strips]
-        fig.update_layout(**picture_rows(pictures, labels, texts))
-        picture_axes(fig, pictures, labels, [s.name for s in strips], row=1, col=1)
+        _add_pictures(fig, strips)
     corner = {"x": 0.4, "xanchor": "right", "y": legend, "yanchor": "top"}
     fig.update_layout(legend={**corner, "orientation": "v"})
     return fig, 1 + bool(strips)
 
 
+def _add_pictures(fig: go.Figure, strips: Sequence[Sequence[Row]]) -> None:
+    pictures, labels, texts, names = [], [], [], []
+    for own in strips:
+        crops = [Image.open(io.BytesIO(row["crop"])).convert("RGB") for row in own]
+        is_top = own[0]["kind"] == "top"
+        pictures.append([np.asarray(crop) for crop in crops])
+        labels.append([row["label"] for row in own])
+        texts.append(labels[-1] if is_top else [quantile_name(row["quantile"]) for row in own])
+        names.append("highest" if is_top else "over the\nrange")
+    fig.update_layout(**picture_rows(pictures, labels, texts))
+    picture_axes(fig, pictures, labels, names, row=1, col=1)
+
+
 def _caption(
-    row: Row, tables: Mapping[str, pd.DataFrame], confidence: float, strips: Sequence[Strip]
+    row: Row, tables: Mapping[str, pd.DataFrame], confidence: float, *, pictured: bool
 ) -> str:
     n_random = int(numbers(tables["activations"], "n_random").max())
     chosen = "selected" if row["selected"] else "not selected"
@@ -155,15 +143,12 @@ def _caption(
             "Words: margin over other neurons, in spreads; grey: 95 % of shuffled labels (patches) "
             "or random directions, to be compared with the open mark, which is what was tested."
         )
-    if strips:
+    if pictured:
         said.append(
             "Pictures: patches (outlined) amid their neighbours: those of highest activation, then "
             "some at quantiles of it."
         )
     return " ".join(said)
-
-
-# --- panels ---
 
 
 def _activation(fig: go.Figure, panel: Panel, tables: Mapping[str, pd.DataFrame]) -> None:
@@ -239,12 +224,15 @@ def _forest(
     fig: go.Figure, panel: Panel, rows: Sequence[ForestRow], title: str, zero: float | None = None
 ) -> None:
     """Numbers line by line, each with the range of the random neurons behind it."""
-    if rows:
-        add_forest(fig, panel, rows, zero=zero, form=".4g", known={""})
-    else:
-        title = f"{title}: not measured"
-        # Axes without a trace are not drawn.
+    fig.update_xaxes(title_text=title, exponentformat="none", nticks=6, **panel.at)
+    if not rows:  # axes without a trace are not drawn
         fig.add_trace(go.Scatter(x=[None], y=[None], showlegend=False), **panel.at)
         name_lines(fig, [""], panel)
-    mode = "normal" if zero is None else "tozero"
-    fig.update_xaxes(title_text=title, exponentformat="none", nticks=6, rangemode=mode, **panel.at)
+        fig.update_xaxes(title_text=f"{title}: not measured", **panel.at)
+        return
+    add_forest(fig, panel, rows, zero=zero, form=".4g", known={""})
+    drawn = [end for row in rows for own in (row.estimate, row.control) for end in astuple(own)]
+    drawn += [] if zero is None else [zero]
+    low, high = np.nanmin(drawn), np.nanmax(drawn)
+    room = 0.06 * (high - low) or 0.1 * abs(high) or 0.01
+    fig.update_xaxes(range=[low - room, high + room], **panel.at)

@@ -74,13 +74,11 @@ def knockouts(
     for kind in ("forward", "weights"):
         measurer = None
         for point, choice in choices.items():
-            numbers = _first(choice, settings.network_neurons)
-            own = Knocked(kind, choice, few, _missing(kind, choice, numbers, few, len(data.test)))
+            numbers, missing = _asked(kind, choice, settings, few, len(data.test))
+            own = Knocked(kind, choice, few, missing)
             try:
                 if numbers and few.measured:
-                    if (
-                        measurer is None or kind == "forward"
-                    ):  # an engine of weights is of all points
+                    if measurer is None or kind == "forward":  # that of weights is of all points
                         measurer = _measurer(kind, some, point, few)
                     own = _measured(own, measurer, numbers)
             except LakevizError as error:
@@ -112,23 +110,18 @@ def some_images(data: StudyData, n: int, seed: int) -> StudyData:
     )
 
 
-def _first(choice: Choice, n: int) -> list[int]:
-    """Numbers, among the tested neurons, of the first selected and random ones."""
-    n_selected = len(choice.selected)
-    random = range(n_selected, n_selected + min(n, len(choice.random)))
-    return [*range(min(n, n_selected)), *random]
-
-
-def _missing(
-    kind: str, choice: Choice, numbers: Sequence[int], evaluator: PairedEvaluator, n_all: int
-) -> str:
-    """Why the other neurons were not knocked out of the network."""
-    if not numbers:
-        return f"no {kind} knock-outs were asked for; ask with network_neurons"
-    n_random = sum(number >= len(choice.selected) for number in numbers)
-    return (
+def _asked(
+    kind: str, choice: Choice, settings: Settings, evaluator: PairedEvaluator, n_all: int
+) -> tuple[list[int], str]:
+    """Numbers of the neurons that are knocked out of the network, and why the others are not."""
+    n = settings.network_neurons
+    selected, random = choice.selected[:n], choice.random[:n]
+    if not n:
+        return [], f"no {kind} knock-outs were asked for; ask with network_neurons"
+    numbers = [*range(len(selected)), *(len(choice.selected) + i for i in range(len(random)))]
+    return numbers, (
         f"{kind} knock-outs run the tower once per neuron and are made of the first "
-        f"{len(numbers) - n_random} selected and {n_random} random neurons of a point, on "
+        f"{len(selected)} selected and {len(random)} random neurons of a point, on "
         f"{evaluator.n_images} of {n_all} test images; ask for more with network_neurons"
     )
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -35,38 +35,35 @@ from lakeviz.studies.knockout.rescoring import stored_at
 from lakeviz.studies.neurons.tested_neurons import Choice
 
 if TYPE_CHECKING:
+    from lakeviz.activations.token_subsets import CapturedTokens
     from lakeviz.models import VisionModel
-    from lakeviz.studies.base.tokens import StudyTokens
 
 RANKS = 3  # words listed of each neuron
 FIRST_ALONE = "tested for the first word alone"
-COLUMNS = ["point", "channel", "group", "source", "n_patches", "n_images", "rank", "word"]
-COLUMNS += ["similarity", "margin", "specificity", *Tested().columns(), "q_value"]
+COLUMNS = ["point", "channel", "group", "source", "rank", "word", "similarity", "margin"]
+COLUMNS += ["specificity", *Tested().columns(), "q_value"]
 _BATCH = 32  # images read at a time
 
 
-def label_obstacle(data: StudyData) -> str:
-    """Why the neurons can have no labels; empty where they can."""
-    if data.model is None:
-        return "these data come without a model"
-    return text_obstacle(data.model) or ""
-
-
-def require_labels(data: StudyData) -> VisionModel:
-    """Return the model that labels are made with.
+def label_obstacle(data: StudyData, labels: bool | None) -> str:
+    """Why the neurons get no labels; empty where they do.
 
     Raises
     ------
     TextBranchError
-        Says why there can be none, and what to do.
+        If they were asked for (True, not None) and cannot be made.
     """
-    obstacle = label_obstacle(data)
-    if obstacle or data.model is None:
+    if labels is False:
+        return "labels were not asked for"
+    found = "these data come without a model"
+    if data.model is not None:
+        found = text_obstacle(data.model) or ""
+    if labels and found:
         raise TextBranchError(
-            f"{data.category}: neurons cannot be labelled, because {obstacle}; take a model with "
-            "text (lakeviz models), or leave labels out (labels=False, --no-labels)"
+            f"{data.category}: neurons cannot be labelled, because {found}; take a model with text "
+            "(lakeviz models), or leave labels out (labels=False, --no-labels)"
         )
-    return data.model
+    return found
 
 
 def word_vectors(
@@ -87,26 +84,17 @@ def label_table(
     templates: Sequence[str],
     seed: int,
 ) -> tuple[pd.DataFrame, list[str]]:
-    """Labels of all tested neurons from both sources, and notes on what has none.
-
-    Raises
-    ------
-    TextBranchError
-        If the model has no text, or cannot project patch tokens.
-    """
-    model = require_labels(data)
+    """Labels of all tested neurons from both sources, and notes on what has none."""
+    model = data.model
+    assert model is not None
     last = f"blocks.{model.n_blocks - 1}.hook_resid_post"
     tokens = data.test if last in data.test.source.points else stored_at(data, model, last)[1]
     vectors = word_vectors(model, words, templates).numpy()
     label = _Labelling(data, model, scans, words, vectors, last, tokens)
     made, notes = label.from_directions(seed)
     table = pd.DataFrame([*label.from_patches(), *made])
-    table["q_value"] = np.nan
-    for source in dict.fromkeys(table["source"]):
-        own = (table["source"] == source).to_numpy()
-        q = benjamini_hochberg(table["p_value"].to_numpy(float)[own])
-        table.loc[own, "q_value"] = q
-    return table, notes
+    p_values = table["p_value"].astype(float).groupby(table["source"], sort=False)
+    return table.assign(q_value=p_values.transform(benjamini_hochberg)), notes
 
 
 @dataclass(frozen=True)
@@ -119,7 +107,7 @@ class _Labelling:
     words: Sequence[str]
     vectors: Float[np.ndarray, "word joint"]
     last: str  # hook point whose patch tokens are projected
-    tokens: StudyTokens
+    tokens: CapturedTokens
 
     def from_patches(self) -> list[dict[str, Any]]:
         """Label neurons by their highest patches."""
@@ -140,9 +128,8 @@ class _Labelling:
         for number, own in enumerate(self.scans.values()):
             at = np.flatnonzero(np.array(groups) == number)
             similarity = np.stack([projected[i].mean(axis=0) @ self.vectors.T for i in at])
-            sizes = [(len(images[i]), len(set(images[i].tolist()))) for i in at]
-            of_point = similarity, margins(similarity), [tests[i] for i in at], sizes
-            rows += self._rows(own.choice, "patches", *of_point)
+            margin, own_tests = margins(similarity), [tests[i] for i in at]
+            rows += self._rows(own.choice, "patches", similarity, margin, own_tests)
         return rows
 
     def _projected(
@@ -174,7 +161,6 @@ class _Labelling:
         rows: list[dict[str, Any]] = []
         notes = []
         for point, own in self.scans.items():
-            n = len(own.choice.tested)
             try:
                 directions = write_directions(self.model, point)
                 everything = direction_similarity(directions, matrix, self.vectors)
@@ -183,9 +169,9 @@ class _Labelling:
                 tests = direction_tests(similarity, everything, random)
             except HookError as error:
                 notes.append(f"{self.data.category}: no label of write directions: {error}")
-                similarity = margin = np.full((n, len(self.words)), np.nan)
-                tests = [Tested(reason=str(error))] * n
-            rows += self._rows(own.choice, "direction", similarity, margin, tests, [(0, 0)] * n)
+                similarity = margin = np.full((len(own.choice.tested), len(self.words)), np.nan)
+                tests = [Tested(reason=str(error))] * len(margin)
+            rows += self._rows(own.choice, "direction", similarity, margin, tests)
         return rows, notes
 
     def _rows(
@@ -195,21 +181,21 @@ class _Labelling:
         similarity: Similarity,
         margin: Similarity,
         tests: Sequence[Tested],
-        sizes: Sequence[tuple[int, int]],
     ) -> list[dict[str, Any]]:
-        """The first words of every neuron of a point; ``sizes``: its patches and their images."""
+        """The first words of every neuron of a point."""
         rows = []
         special = specificity(margin)
         for number, row in tested_rows(choice):
             row |= {"source": source}
-            row |= dict(zip(("n_patches", "n_images"), sizes[number], strict=True))
             if not np.isfinite(margin[number]).all():
                 scores = dict.fromkeys(("similarity", "margin", "specificity"), np.nan)
                 rows.append(row | {"rank": 1, "word": ""} | scores | tests[number].columns())
                 continue
             best = np.argsort(-margin[number], kind="stable")[:RANKS]
             for rank, word in enumerate(best, start=1):
-                tested = tests[number] if rank == 1 else Tested(reason=FIRST_ALONE)
+                tested = tests[number]
+                if rank > 1:
+                    tested = replace(tested, value=np.nan, reason=FIRST_ALONE)
                 rows.append(
                     {
                         **row,

@@ -63,6 +63,7 @@ def page_context(result: DossierResult) -> dict[str, Any]:
     columns = {c: _COLUMNS[c] for c in _COLUMNS if c in result.neurons}
     several = ["category"] if len(result.categories) > 1 else []
     return {
+        "pages_title": "Dossiers",
         "pages": list(pages.values()),
         "page_note": _page_note(len(pages), len(selected)),
         "index_columns": ["neuron", *several, "group", *(title for title, _ in columns.values())],
@@ -95,9 +96,8 @@ def _page_note(n_pages: int, n_selected: int) -> str:
     if n_pages == n_selected:
         return "Every selected neuron; random ones are in the index."
     return (
-        f"{n_pages} of {n_selected} selected neurons, those of highest rank of every category and "
-        "hook point: more would make this page heavy. The others are in the tables, and "
-        "lakeviz.studies.dossier.neuron_figure draws them."
+        f"{n_pages} of {n_selected} selected neurons, those of highest rank: more would make this "
+        "page heavy. lakeviz.studies.dossier.neuron_figure draws the others."
     )
 
 
@@ -130,10 +130,11 @@ def _page(result: DossierResult, row: Row, anchor: str) -> dict[str, Any]:
     """The folded page of one neuron."""
     category, point, channel = _key(row)
     tables = result.of(category, point, channel)
+    figure = neuron_dossier_figure(tables, pictures=False, confidence=result.confidence)
     return {
         "anchor": anchor,
         "title": f"{category}, {short_point(point)}, channel {channel}",
-        "figure": embed(neuron_dossier_figure(tables, confidence=result.confidence)),
+        "figure": embed(figure),
         "sentences": result.sentences(category, point, channel),
         "strips": list(_strips(tables["patches"])),
     }

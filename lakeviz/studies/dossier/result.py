@@ -53,9 +53,7 @@ class Settings(settings.Settings):
     )
     k: int | None = option(None, "Neurons selected per hook point; the run's by default.", least=1)
     selector: str = option("variance", "Selector; one that gives channels.")
-    n_random: int | None = option(
-        None, "Random neurons per hook point; as many as selected by default.", least=1
-    )
+    n_random: int | None = option(None, "Random neurons per hook point; k by default.", least=1)
     n_top: int = option(9, "Patches of highest activation kept per neuron.", least=1)
     n_partners: int = option(5, "Correlated neurons listed per neuron.", least=1)
     network_neurons: int = option(
@@ -65,16 +63,12 @@ class Settings(settings.Settings):
         least=0,
     )
     network_images: int = option(64, "Test images they are measured on, at most.", least=2)
-    labels: bool | None = option(
-        None, "Label neurons with words; by default where the model has text."
-    )
+    labels: bool | None = option(None, "Label with words; by default where the model has text.")
     words: tuple[str, ...] | None = option(
-        None, "Words that labels are chosen from; a list of visual words by default.", command=False
+        None, "Words labels are chosen from; a list of visual words by default.", command=False
     )
     word_list: Path | None = option(
-        None,
-        "File of words to choose from, a word or phrase a line; a list of visual words by default.",
-        flag="--words",
+        None, "File with these words instead, a word or phrase a line.", flag="--words"
     )
     templates: tuple[str, ...] = option(
         TEMPLATES, 'Prompts with one "{}" for the word.', flag="--template"
@@ -140,7 +134,7 @@ class DossierResult(StudyResult):
 
     name: ClassVar[str] = "dossier"
     title: ClassVar[str] = "Neuron dossiers"
-    template: ClassVar[str] = "dossier.html"
+    template: ClassVar[str] = "study_pages.html"
     renamed: ClassVar[dict[str, str]] = {
         "n_draws": "n_random",
         "control_low": "control_min",
@@ -162,7 +156,8 @@ class DossierResult(StudyResult):
 
     def __post_init__(self) -> None:
         # Parquet cannot tell a missing picture from a missing number.
-        pictures = [own if isinstance(own, bytes) else None for own in self.patches["crop"]]
+        found = self.patches.get("crop", [None] * len(self.patches))
+        pictures = [own if isinstance(own, bytes) else None for own in found]
         crops = pd.Series(pictures, self.patches.index, dtype=object)
         self.patches = self.patches.assign(crop=crops)
 
@@ -242,7 +237,8 @@ class DossierResult(StudyResult):
     def headline(self) -> pd.DataFrame:
         """Selected against random neurons, measure by measure."""
         measures = dict.fromkeys(self.overall()["measure"])
-        return pd.DataFrame([one.row() for one in self._compared(measures)])
+        table = pd.DataFrame([one.row() for one in self._compared(measures)])
+        return table.drop(columns=["where", "subject"], errors="ignore")
 
     def figures(self) -> list[go.Figure]:
         """Selected and random neurons: of one category all, of several the differences."""
@@ -253,12 +249,9 @@ class DossierResult(StudyResult):
         if not measured:
             return []
         if len(self.categories) > 1:
-            return [
-                neuron_differences_figure(
-                    self.groups, measure=measure, interval_level=self.confidence
-                )
-                for measure in measured
-            ]
+            draw = neuron_differences_figure
+            shared = {"interval_level": self.confidence}
+            return [draw(self.groups, measure=measure, **shared) for measure in measured]
         losses = {
             f"loss_{level}_{metric}": -numbers(self.neurons, f"change_{level}_{metric}")
             for level, metric in self.settings["metrics"]

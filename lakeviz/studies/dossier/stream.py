@@ -78,7 +78,7 @@ class PatchesAtRandom:
     size : int
     seed : int
     patch : int array [kept]
-        Numbers of the patches, ascending.
+        In ascending order.
     value, share : float arrays [kept, neuron]
     """
 

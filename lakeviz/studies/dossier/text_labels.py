@@ -43,11 +43,15 @@ class Tested:
     control : float array [control]
         The same of shuffled labels, or of random directions.
     reason : str
+    n_patches, n_images : int
+        Highest patches that the label is made of, and their images.
     """
 
     value: float = np.nan
     control: Float[np.ndarray, " control"] = field(default_factory=lambda: np.empty(0))
     reason: str = ""
+    n_patches: int = 0
+    n_images: int = 0
 
     def columns(self) -> dict[str, Any]:
         """Columns of the table."""
@@ -61,6 +65,8 @@ class Tested:
             "n_controls": int(self.control.size) if known else 0,
             "p_value": rank_p_value(self.value, self.control) if known else np.nan,
             "reason": self.reason,
+            "n_patches": self.n_patches,
+            "n_images": self.n_images,
         }
 
 
@@ -82,9 +88,6 @@ def margins(similarity: Similarity, reference: Similarity | None = None) -> Simi
 def specificity(margin: Similarity) -> Float[np.ndarray, " neuron"]:
     """How far the label's margin lies above the neuron's mean margin over all words."""
     return margin.max(axis=1) - margin.mean(axis=1)
-
-
-# --- from the highest patches ---
 
 
 def alternate(images: Int[np.ndarray, " patch"]) -> np.ndarray:
@@ -116,7 +119,8 @@ def shuffled_tests(
     groups : int array [neuron]
         Margins are taken within a group (the neurons of one hook point).
     """
-    whole = np.array([len(set(own.tolist())) > 1 for own in images])
+    counts = [(len(own), len(set(own.tolist()))) for own in images]
+    whole = np.array([n_images > 1 for _, n_images in counts])
     n, n_words = len(vectors), len(words)
     halves = []
     for first in (True, False):
@@ -136,16 +140,13 @@ def shuffled_tests(
     crossed[:, there] = (halves[1][:, chosen[0][there]] + halves[0][:, chosen[1][there]]) / 2
     found = []
     for number in range(n):
-        others = there[there != number]
-        if not whole[number]:
-            found.append(Tested(reason=ONE_IMAGE))
-        else:
-            control, reason = crossed[number, others], "" if others.size else NO_OTHERS
-            found.append(Tested(float(crossed[number, number]), control, reason))
+        value, control, reason = np.nan, np.empty(0), ONE_IMAGE
+        if whole[number]:
+            value = float(crossed[number, number])
+            control = crossed[number, there[there != number]]
+            reason = "" if control.size else NO_OTHERS
+        found.append(Tested(value, control, reason, *counts[number]))
     return found
-
-
-# --- from the write direction ---
 
 
 def direction_similarity(
@@ -161,18 +162,10 @@ def direction_similarity(
     return cosine
 
 
-def direction_tests(
-    tested: Similarity,
-    everything: Similarity,
-    random: Similarity,
-) -> list[Tested]:
+def direction_tests(tested: Similarity, everything: Similarity, random: Similarity) -> list[Tested]:
     """Test the specificity of each direction's label against that of random directions.
 
-    Parameters
-    ----------
-    tested, everything, random : float arrays [neuron, word]
-        Similarities of the tested neurons, of all channels of the point (which give mean and
-        spread), and of random directions of the residual stream.
+    ``everything`` are the similarities of all channels of the point, which give mean and spread.
     """
     control = specificity(margins(random, everything))
     return [

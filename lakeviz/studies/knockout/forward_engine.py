@@ -13,10 +13,10 @@ from jaxtyping import Float
 from torch import Tensor
 
 from lakeviz.activations import ChannelStatistics, select_tokens
+from lakeviz.activations.token_subsets import CapturedTokens
 from lakeviz.activations.tokens import as_activation
 from lakeviz.errors import ConfigError, HookError
 from lakeviz.studies.base.captured import StudyData
-from lakeviz.studies.base.tokens import StudyTokens
 from lakeviz.studies.knockout.ablation import Ablation, Condition, Knocked
 from lakeviz.studies.knockout.replacement import Replacement, token_slice
 from lakeviz.studies.knockout.rescoring import (
@@ -173,7 +173,7 @@ class ForwardEngine(NetworkEngine):
     # --- what is stored ---
 
     @cached_property
-    def _stored(self) -> tuple[StudyTokens, StudyTokens]:
+    def _stored(self) -> tuple[CapturedTokens, CapturedTokens]:
         return stored_at(self.data, self.model, self.point)
 
     @cached_property

@@ -20,13 +20,13 @@ from jaxtyping import Float
 from torch import Tensor
 
 from lakeviz.activations import ActivationStore, ChannelStatistics, neurons_of
+from lakeviz.activations.token_subsets import CapturedTokens, capture_tokens
 from lakeviz.errors import ConfigError
 from lakeviz.lake import NeuronSelection, TextBranch, fit_text
 from lakeviz.lake.gallery import Gallery
 from lakeviz.lake.score_maps import join_layers
 from lakeviz.lake.visual import VisualBranch, fit_selections
 from lakeviz.studies.base.captured import StudyData
-from lakeviz.studies.base.tokens import StudyTokens, capture_tokens
 from lakeviz.studies.knockout.ablation import Engine, Knocked
 
 if TYPE_CHECKING:
@@ -211,7 +211,9 @@ def joined(parts: Iterable[Scores]) -> Scores:
     return {name: np.concatenate([part[name] for part in listed]) for name in listed[0]}
 
 
-def stored_at(data: StudyData, model: VisionModel, point: str) -> tuple[StudyTokens, StudyTokens]:
+def stored_at(
+    data: StudyData, model: VisionModel, point: str
+) -> tuple[CapturedTokens, CapturedTokens]:
     """All tokens (class token, registers and patches) of normal and test images at a hook point.
 
     What was not captured there is captured now: to the folder of stores that the data were read

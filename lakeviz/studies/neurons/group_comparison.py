@@ -64,13 +64,13 @@ def compare(
 ) -> dict[str, tuple[GroupDraws, GroupDraws | None]]:
     """Mean of selected and of random neurons, measure by measure.
 
-    Effects of either sign are compared by their size: ``abs_cohens_d``, ``abs_matched_d``.
+    Effects of either sign are compared by their size: ``abs_cohens_d``.
     """
     found = {}
     for name, own in measures.items():
         if name == "rank_biserial":
             continue
-        if name in ("cohens_d", "matched_d"):
+        if name in ("cohens_d", "matched_d", "cliffs_delta"):
             name, own = f"abs_{name}", own.magnitude()
         chosen = group_mean(own.where(selected), bootstrap, point, "selected")
         rest = own.where(~selected)
@@ -141,17 +141,17 @@ def counted_rows(table: pd.DataFrame) -> list[dict[str, Any]]:
     if is_measured(table, "image_auroc_low"):
         flags["share_image_auroc_above_chance"] = numbers(table, "image_auroc_low") > 0.5
     chosen = equals(table, group="selected")
-    rows = []
-    for name, flag in flags.items():
-        value = float(flag[chosen].mean())
-        control = float(flag[~chosen].mean()) if (~chosen).any() else np.nan
-        rows.append(
-            {
-                "measure": name,
-                **Estimate(value, np.nan, np.nan).columns(),
-                **Estimate(control, np.nan, np.nan).columns("control_mean"),
-                **Estimate(value - control, np.nan, np.nan).columns("difference"),
-                "reason": COUNTED if (~chosen).any() else NO_RANDOM,
-            }
-        )
-    return rows
+    return [share_row(name, flag, chosen) for name, flag in flags.items()]
+
+
+def share_row(measure: str, found: np.ndarray, selected: np.ndarray) -> dict[str, Any]:
+    """Row of the table ``groups`` of a share of neurons, counted among selected and random ones."""
+    value = float(found[selected].mean())
+    control = float(found[~selected].mean()) if (~selected).any() else np.nan
+    return {
+        "measure": measure,
+        **Estimate(value, np.nan, np.nan).columns(),
+        **Estimate(control, np.nan, np.nan).columns("control_mean"),
+        **Estimate(value - control, np.nan, np.nan).columns("difference"),
+        "reason": COUNTED if (~selected).any() else NO_RANDOM,
+    }

@@ -1,17 +1,21 @@
-"""The figure of one neuron's dossier shows the numbers of its tables beside their controls."""
+"""The figure of one neuron's dossier shows the numbers of its tables and their controls."""
 
 from __future__ import annotations
+
+import io
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 import pytest
+from PIL import Image
 from worlds import POINT, World
 
 from lakeviz.errors import ConfigError
 from lakeviz.metrics import Bootstrap
 from lakeviz.plots import caption_of
-from lakeviz.studies.dossier import DossierResult, dossier
-from lakeviz.studies.dossier.figures import Shown, neuron_dossier_figure
+from lakeviz.studies.dossier import DossierResult, dossier, neuron_figure
+from lakeviz.studies.dossier.figures import neuron_dossier_figure
 
 EVIL = "<img src=x onerror=alert(1)>"
 SHARES = ["share_normal", "share_anomalous"]
@@ -39,12 +43,11 @@ def test_shares_and_knockouts_are_those_of_the_tables(tables):
     drawn = marks(fig, 0)
     even = 100 / 16
     np.testing.assert_allclose(drawn.x, [*(100 * shares["value"]), even])
-    np.testing.assert_allclose(
-        np.asarray(drawn.x) + np.asarray(drawn.error_x.array), [*(100 * shares["high"]), even]
-    )
-    np.testing.assert_allclose(
-        np.asarray(drawn.x) - np.asarray(drawn.error_x.arrayminus), [*(100 * shares["low"]), even]
-    )
+    high, low = (np.asarray(ends) for ends in (drawn.error_x.array, drawn.error_x.arrayminus))
+    # An even share is no estimate and has no interval.
+    np.testing.assert_allclose((drawn.x + high)[:2], 100 * shares["high"])
+    np.testing.assert_allclose((drawn.x - low)[:2], 100 * shares["low"])
+    assert np.isnan([high[2], low[2]]).all()
     known = tables["effects"].dropna(subset=["change"])
     np.testing.assert_allclose(marks(fig, 1).x, known["change"])
 
@@ -52,16 +55,14 @@ def test_shares_and_knockouts_are_those_of_the_tables(tables):
 def test_the_random_neurons_lie_behind_every_mark(tables):
     fig = neuron_dossier_figure(tables)
     bars = [list(t.x) for t in fig.data if t.mode == "lines" and t.line.width == 11]
-    shares = (
-        100 * tables["shares"].set_index("measure").loc[SHARES, ["control_low", "control_high"]]
-    )
+    shares = 100 * tables["shares"].set_index("measure").loc[SHARES, ["control_min", "control_max"]]
     np.testing.assert_allclose(bars[:2], shares.to_numpy())
     known = tables["effects"].dropna(subset=["change"])
-    np.testing.assert_allclose(bars[2:], known[["control_low", "control_high"]].to_numpy())
+    np.testing.assert_allclose(bars[2:], known[["control_min", "control_max"]].to_numpy())
 
 
 def test_the_caption_says_n_and_control_and_names_are_text(tables):
-    fig = neuron_dossier_figure(tables, interval_level=0.9)
+    fig = neuron_dossier_figure(tables, confidence=0.9)
     title, caption = caption_of(fig)
     assert EVIL in title
     assert "<img" not in fig.layout.title.text
@@ -76,7 +77,7 @@ def test_the_caption_says_n_and_control_and_names_are_text(tables):
 
 def test_a_hostile_word_is_text(tables):
     row = {"source": "patches", "word": EVIL, "margin": 2.0, "value": 1.0}
-    row |= {"control_low": -1.0, "control_mean": 0.0, "control_high": 1.5}
+    row |= {"control_quantile_low": -1.0, "control_mean": 0.0, "control_quantile_high": 1.5}
     fig = neuron_dossier_figure({**tables, "labels": pd.DataFrame([row])})
     ticks = [text for axis in fig.select_yaxes() for text in axis.ticktext or ()]
     assert any(text.startswith("&lt;img") for text in ticks)
@@ -86,13 +87,17 @@ def test_a_hostile_word_is_text(tables):
     assert "grey: 95 % of shuffled labels" in caption_of(fig)[1]
 
 
-def test_pictures_are_shown_with_their_values(tables):
-    picture = np.full((24, 24, 3), 90, dtype=np.uint8)
-    shown = Shown([picture] * 3, ["defect"] * 3, [picture] * 2, ["clear"] * 2, ["lowest", "median"])
-    fig = neuron_dossier_figure(tables, shown)
-    assert len(fig.layout.images) == 5
+def test_pictures_are_shown_with_their_labels(result):
+    buffer = io.BytesIO()
+    Image.new("RGB", (24, 24), "grey").save(buffer, "PNG")
+    patches = result.patches
+    kept = (patches["place"] <= 4).to_numpy()  # four of the highest, and four over the range
+    crops = pd.Series([buffer.getvalue() if one else None for one in kept], dtype=object)
+    fig = neuron_figure(replace(result, patches=patches.assign(crop=crops)), "category", POINT, 0)
+    assert len(fig.layout.images) == 8
     assert {"lowest", "median"} <= {note.text for note in fig.layout.annotations}
     assert "outlined" in caption_of(fig)[1]
+    assert not neuron_figure(result, "category", POINT, 0).layout.images
 
 
 def test_tables_of_several_neurons_are_refused(result):
