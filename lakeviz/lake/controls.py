@@ -61,12 +61,19 @@ def compare_controls(
             pixel,
             truth.masks,
             CONTROL_METRICS,
-            replace(bootstrap, n_draws=min(bootstrap.n_resamples, 1000)),
+            replace(bootstrap, n_resamples=min(bootstrap.n_resamples, 1000)),
             conventions,
         )
         rows += [_control_row("pixel", comparison) for comparison in found]
     columns = ["control", "level", "metric", "value", "control_mean", "control_min", "control_max"]
-    columns += ["n_members", "difference", "low", "high", "share_above_zero", "n_images"]
+    columns += [
+        "n_members",
+        "difference",
+        "difference_low",
+        "difference_high",
+        "share_above_zero",
+        "n_images",
+    ]
     return pd.DataFrame(rows, columns=pd.Index(columns))
 
 
@@ -81,8 +88,8 @@ def _control_row(level: str, comparison: Comparison) -> dict[str, Any]:
         "control_max": max(comparison.members),
         "n_members": len(comparison.members),
         "difference": comparison.difference.estimate,
-        "low": comparison.difference.low,
-        "high": comparison.difference.high,
+        "difference_low": comparison.difference.low,
+        "difference_high": comparison.difference.high,
         "share_above_zero": comparison.share_above_zero,
         "n_images": comparison.difference.n_images,
     }

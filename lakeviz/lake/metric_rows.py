@@ -1,4 +1,4 @@
-"""Rows of a table of metrics: every metric of every part, with its interval or its reason."""
+"""Rows of a table of metrics: every metric of every branch, with its interval or its reason."""
 
 from __future__ import annotations
 
@@ -23,35 +23,35 @@ from lakeviz.metrics.streaming import PixelScorer
 
 
 def image_rows(
-    parts: Mapping[str, Float[np.ndarray, " image"]],
+    branches: Mapping[str, Float[np.ndarray, " image"]],
     labels: Int[np.ndarray, " image"],
     conventions: Conventions,
     bootstrap: Bootstrap,
 ) -> Iterator[dict[str, Any]]:
-    """Yield a row per part and image metric."""
-    for part, scores in parts.items():
+    """Yield a row per branch and image metric."""
+    for branch, scores in branches.items():
         result = image_metrics(scores, labels, conventions)
         intervals = {} if result.reasons else image_intervals(scores, labels, bootstrap=bootstrap)
         for metric in IMAGE_METRICS:
-            yield _row(part, "image", metric, result, intervals)
+            yield _row(branch, "image", metric, result, intervals)
 
 
 def pixel_rows(
-    parts: Mapping[str, Sequence[np.ndarray]],
+    branches: Mapping[str, Sequence[np.ndarray]],
     truth: Truth,
     conventions: Conventions,
     bootstrap: Bootstrap,
 ) -> Iterator[dict[str, Any]]:
-    """Yield a row per part and pixel metric.
+    """Yield a row per branch and pixel metric.
 
     Maps are read one after the other; they are held at once only where they fit in memory, which
     their intervals need. Where the truth has a reason why there is nothing to measure, so have the
-    rows, of the first part alone.
+    rows, of the first branch alone.
     """
     if truth.reason:
         for metric in PIXEL_METRICS:
             yield {
-                "part": next(iter(parts)),
+                "branch": next(iter(branches)),
                 "level": "pixel",
                 "metric": metric,
                 "value": np.nan,
@@ -60,7 +60,7 @@ def pixel_rows(
                 "reason": truth.reason,
             }
         return
-    for part, maps in parts.items():
+    for branch, maps in branches.items():
         if truth.fits_in_memory:
             held = list(maps)
             result = pixel_metrics(held, truth.masks, conventions)
@@ -72,7 +72,7 @@ def pixel_rows(
                 result = scorer.compute()
             intervals = {}
         for metric in PIXEL_METRICS:
-            row = _row(part, "pixel", metric, result, intervals)
+            row = _row(branch, "pixel", metric, result, intervals)
             if not truth.fits_in_memory:
                 row["reason"] = row["reason"] or (
                     f"no interval: the maps take {truth.megabytes:.0f} MiB; set a map size"
@@ -81,17 +81,17 @@ def pixel_rows(
 
 
 def _row(
-    part: str, level: str, metric: str, result: Any, intervals: Mapping[str, Any]
+    branch: str, level: str, metric: str, result: Any, intervals: Mapping[str, Any]
 ) -> dict[str, Any]:
     interval = intervals.get(metric)
     return {
-        "part": part,
+        "branch": branch,
         "level": level,
         "metric": metric,
         "value": getattr(result, metric),
         "low": interval.low if interval else np.nan,
         "high": interval.high if interval else np.nan,
-        "interval_level": interval.level if interval else np.nan,
+        "confidence": interval.confidence if interval else np.nan,
         "threshold": result.f1_threshold if metric == "f1_max" else np.nan,
         "n_images": result.n_images,
         "n_anomalous": result.n_anomalous,

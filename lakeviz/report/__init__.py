@@ -2,5 +2,6 @@
 
 from lakeviz.report.build import SECTIONS, write_report
 from lakeviz.report.page_model import Run, Section
+from lakeviz.report.run_report import write_run_report
 
-__all__ = ["SECTIONS", "Run", "Section", "write_report"]
+__all__ = ["SECTIONS", "Run", "Section", "write_report", "write_run_report"]

@@ -9,26 +9,26 @@ import pandas as pd
 from lakeviz.plots import Scored
 from lakeviz.tables import numbers, where
 
-PARTS = {"score": "LAKE", "visual": "visual only", "text": "text only"}
+BRANCHES = {"score": "LAKE", "visual": "visual only", "text": "text only"}
 
 
 def f1_max_threshold(metrics: pd.DataFrame) -> float:
     """Threshold of the image F1-max; NaN where it was not measured."""
-    row = where(metrics, part="lake", level="image", metric="f1_max")
+    row = where(metrics, branch="lake", level="image", metric="f1_max")
     return math.nan if row.empty else float(numbers(row, "threshold")[0])
 
 
 def measured(
-    metrics: pd.DataFrame, level: str, name: str, part: str = "lake"
+    metrics: pd.DataFrame, level: str, name: str, branch: str = "lake"
 ) -> tuple[float, float, float, float]:
     """Value, ends of its interval and the interval's level; NaN where it was not measured."""
-    row = where(metrics, level=level, metric=name, part=part)
+    row = where(metrics, level=level, metric=name, branch=branch)
     if row.empty:
         return math.nan, math.nan, math.nan, math.nan
-    value, low, high, interval_level = (
-        float(numbers(row, column)[0]) for column in ("value", "low", "high", "interval_level")
+    value, low, high, confidence = (
+        float(numbers(row, column)[0]) for column in ("value", "low", "high", "confidence")
     )
-    return value, low, high, interval_level
+    return value, low, high, confidence
 
 
 def image_runs(scores: pd.DataFrame, metrics: pd.DataFrame, name: str) -> dict[str, Scored]:
@@ -42,12 +42,12 @@ def image_runs(scores: pd.DataFrame, metrics: pd.DataFrame, name: str) -> dict[s
         The metric of the legend, ``"auroc"`` or ``"average_precision"``.
     """
     labels = scores["label"].to_numpy()
-    columns = [column for column in PARTS if column in scores]
+    columns = [column for column in BRANCHES if column in scores]
     if "text" not in columns:  # the fused score is the visual branch
         columns = ["score"]
     runs = {}
     for column in columns:
-        part = "lake" if column == "score" else column
-        value = measured(metrics, "image", name, part)
-        runs[PARTS[column]] = Scored(numbers(scores, column), labels, *value)
+        branch = "lake" if column == "score" else column
+        value = measured(metrics, "image", name, branch)
+        runs[BRANCHES[column]] = Scored(numbers(scores, column), labels, *value)
     return runs

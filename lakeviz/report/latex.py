@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Literal
 
 import pandas as pd
 
+from lakeviz import renamed
 from lakeviz.errors import ConfigError, DataError, nearest
 from lakeviz.plots.difference_plot import metric_title
 from lakeviz.plots.template import counted
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from lakeviz.lake.evaluation import Evaluation
 
 DEFAULT_METRICS = (("image", "auroc"), ("pixel", "auroc"), ("pixel", "aupro"))
-PARTS = {"lake": "LAKE", "visual": "the visual branch", "text": "the text branch"}
+BRANCHES = {"lake": "LAKE", "visual": "the visual branch", "text": "the text branch"}
 
 Metrics = pd.DataFrame | Sequence["Evaluation"]
 
@@ -47,13 +48,14 @@ def latex_text(text: object) -> str:
     return _SPECIALS.sub(lambda found: _SPECIAL[found.group()], joined)
 
 
+@renamed.parameters(part="branch")
 def metrics_table(
     given: Metrics | Mapping[str, Metrics],
     metrics: Sequence[Metric] = DEFAULT_METRICS,
     *,
     by: Literal["category", "run"] = "category",
     bold: Literal["max", "min", "none"] = "max",
-    part: str = "lake",
+    branch: str = "lake",
     digits: int = 3,
     label: str = "tab:metrics",
     caption: str | None = None,
@@ -77,7 +79,7 @@ def metrics_table(
         run alone. Means of several runs are over the categories that all of them have a value for.
     bold : str
         Which is best: ``"max"``, ``"min"``, or ``"none"`` for no mark.
-    part : str
+    branch : str
         ``"lake"``, ``"visual"``, ``"text"`` or ``"text_image"``.
     digits : int
     label : str
@@ -97,11 +99,11 @@ def metrics_table(
         Nothing is given, or a metric is in no run.
     """
     _check(by, bold, digits, label)
-    runs = {name: _table(one, part) for name, one in _named(given).items()}
+    runs = {name: _table(one, branch) for name, one in _named(given).items()}
     for metric in metrics:
-        _check_measured(runs, metric, part)
+        _check_measured(runs, metric, branch)
     categories = list(dict.fromkeys(c for table in runs.values() for c in table["category"]))
-    content = Content(runs, categories, tuple(metrics), part)
+    content = Content(runs, categories, tuple(metrics), branch)
     rows = category_rows(content) if by == "category" else []
     if len(categories) > 1 or not rows:
         rows += mean_rows(content)
@@ -121,13 +123,15 @@ def _named(given: Metrics | Mapping[str, Metrics]) -> Mapping[str, Metrics]:
     return named
 
 
-def _table(given: Metrics, part: str) -> pd.DataFrame:
+def _table(given: Metrics, branch: str) -> pd.DataFrame:
     if not isinstance(given, pd.DataFrame):
         tables = [e.metrics.assign(category=e.category) for e in given]
         given = pd.concat(tables, ignore_index=True)
-    found = where(given, part=part)
+    found = where(given, branch=branch)
     if found.empty:
-        raise DataError(f"no metric of {part!r} was measured; there are {sorted(set(given.part))}")
+        raise DataError(
+            f"no metric of {branch!r} was measured; there are {sorted(set(given.branch))}"
+        )
     keys = ["category", "level", "metric"]
     if found.duplicated(keys).any():
         raise DataError("a category is there twice; give several runs as a mapping by name")
@@ -147,7 +151,7 @@ def _check(by: str, bold: str, digits: int, label: str) -> None:
         raise ConfigError(f"the label {label!r} holds more than letters, digits and : . _ / -")
 
 
-def _check_measured(runs: Mapping[str, pd.DataFrame], metric: Metric, part: str) -> None:
+def _check_measured(runs: Mapping[str, pd.DataFrame], metric: Metric, branch: str) -> None:
     known = {
         f"{level}:{name}"
         for table in runs.values()
@@ -156,7 +160,7 @@ def _check_measured(runs: Mapping[str, pd.DataFrame], metric: Metric, part: str)
     wanted = ":".join(metric)
     if wanted not in known:
         raise DataError(
-            f"{wanted} of {part!r} is in no run; there are {', '.join(sorted(known))}"
+            f"{wanted} of {branch!r} is in no run; there are {', '.join(sorted(known))}"
             f"{nearest(wanted, known)}"
         )
 
@@ -170,7 +174,7 @@ def _caption(content: Content, rows: list[Row], bold: str) -> str:
     names = [metric_title(*metric) for metric in content.metrics]
     listed = f"{', '.join(names[:-1])} and {names[-1]}" if len(names) > 1 else names[0]
     n = len(content.categories)
-    of = PARTS.get(content.part, content.part)
+    of = BRANCHES.get(content.branch, content.branch)
     said = [
         f"{listed[0].upper()}{listed[1:]} of {of} on {counted(n, 'category', 'categories')} "
         f"({span} test images{' each' if n > 1 else ''}).",
@@ -193,7 +197,7 @@ def _caption(content: Content, rows: list[Row], bold: str) -> str:
 def _of_intervals(content: Content, rows: list[Row]) -> str:
     """Say what the brackets hold, and what means are over."""
     tables = content.runs.values()
-    levels = sorted({100 * float(v) for t in tables for v in t["interval_level"] if v == v})
+    levels = sorted({100 * float(v) for t in tables for v in t["confidence"] if v == v})
     images = f"{' or '.join(f'{v:g}' for v in levels) or '95'} % bootstrap interval over images"
     over = "Student's 95 % interval over categories"
     shared = {metric: len(content.shared(metric)) for metric in content.metrics}

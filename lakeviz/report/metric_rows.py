@@ -66,7 +66,7 @@ class Content:
     runs: Mapping[str, pd.DataFrame]
     categories: list[str]
     metrics: tuple[Metric, ...]
-    part: str
+    branch: str
 
     @property
     def several(self) -> bool:

@@ -14,7 +14,7 @@ from lakeviz.plots import metrics_figure, score_figure, selection_figure
 from lakeviz.plots.print.export import figure_page
 from lakeviz.report.curves import f1_max_threshold
 from lakeviz.report.sections.studies import study_figures
-from lakeviz.runs.run import RunResult
+from lakeviz.runs.run_folder import RunFolder
 from lakeviz.studies.base.result import StudyResult
 
 
@@ -54,8 +54,8 @@ def _evaluation(evaluation: Evaluation) -> go.Figure:
     )
 
 
-def _run(run: RunResult) -> go.Figure:
-    level = Bootstrap.from_plain(run.evaluations[0].provenance.get("bootstrap")).confidence
+def _run(run: RunFolder) -> go.Figure:
+    level = Bootstrap.from_plain(run.provenance(run.categories[0]).get("bootstrap")).confidence
     return metrics_figure(run.table("metrics"), interval_level=level)
 
 
@@ -66,6 +66,6 @@ def _selection(selection: NeuronSelection) -> go.Figure:
 _FIGURES: dict[type, Callable[[Any], go.Figure]] = {
     StudyResult: _study,
     Evaluation: _evaluation,
-    RunResult: _run,
+    RunFolder: _run,
     NeuronSelection: _selection,
 }

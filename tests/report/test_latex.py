@@ -21,13 +21,13 @@ def frame(values: dict[str, float], half: float = 0.01, metric: str = "auroc") -
         [
             {
                 "category": category,
-                "part": "lake",
+                "branch": "lake",
                 "level": "image",
                 "metric": metric,
                 "value": value,
                 "low": value - half,
                 "high": value + half,
-                "interval_level": 0.95,
+                "confidence": 0.95,
                 "n_images": 10 + 5 * number,
                 "reason": "" if np.isfinite(value) else "only one class",
             }
@@ -163,7 +163,7 @@ def test_own_caption_is_escaped():
         ({"bold": "best"}, ConfigError, "max, min, none"),
         ({"label": "a}b"}, ConfigError, "label"),
         ({"digits": -1}, ConfigError, "digits"),
-        ({"part": "visual"}, DataError, "no metric of 'visual'"),
+        ({"branch": "visual"}, DataError, "no metric of 'visual'"),
         ({"metrics": (("image", "aurok"),)}, DataError, "nearest: image:auroc"),
     ],
 )

@@ -76,7 +76,7 @@ def _figure(run: Run) -> EmbeddedFigure | None:
 
 def _parts(run: Run) -> dict[str, object]:
     """Fused score beside its parts, or a sentence where there is only one."""
-    measured = set(run.table("metrics")["part"])
+    measured = set(run.table("metrics")["branch"])
     if not measured & {"text", "text_image"}:
         return {"part_bodies": None}
     notes = Footnotes()

@@ -25,7 +25,7 @@ class ScoredMaps(StudyResult):
     Attributes
     ----------
     metrics : DataFrame
-        One row per level and metric, with the columns of ``Evaluation.metrics``; ``part`` is
+        One row per level and metric, with the columns of ``Evaluation.metrics``; ``branch`` is
         ``"maps"``.
     scores : DataFrame
         One row per image: sample id, label, defect type (the folder it lies in), score.
@@ -36,6 +36,11 @@ class ScoredMaps(StudyResult):
 
     metrics: pd.DataFrame = field(repr=False)
     scores: pd.DataFrame = field(repr=False)
+
+    renamed: ClassVar[dict[str, str]] = {
+        "metrics.part": "branch",
+        "metrics.interval_level": "confidence",
+    }
 
     def summary(self) -> str:
         """Say what was measured, on how many images, with which interval."""

@@ -12,7 +12,7 @@ from lakeviz.studies.score_maps import ScoredMaps
 
 def figures(result: ScoredMaps) -> list[go.Figure]:
     """All metrics, and of one set the distribution of image scores."""
-    made = [metrics_figure(result.metrics, part="maps", interval_level=result.confidence)]
+    made = [metrics_figure(result.metrics, branch="maps", interval_level=result.confidence)]
     if len(result.categories) == 1:
         title = f"Image scores: {result.categories[0]}"
         made.append(score_figure(result.scores, title=title))
