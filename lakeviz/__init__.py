@@ -18,7 +18,9 @@ if TYPE_CHECKING:
     from lakeviz.lake import Evaluation, Gallery, Lake, LakeOptions, NeuronSelection, select
     from lakeviz.models import load_model, models_table
     from lakeviz.report import write_report
-    from lakeviz.runs.run import RunResult, RunSpec, execute
+    from lakeviz.runs.run import execute
+    from lakeviz.runs.run_folder import RunFolder, RunResult
+    from lakeviz.runs.spec import RunSpec
     from lakeviz.runs.storage import load_evaluation, load_lake, save_evaluation, save_lake
     from lakeviz.studies.base.capture import capture_study
     from lakeviz.studies.base.captured import StudyData
@@ -34,6 +36,7 @@ __all__ = [
     "Lake",
     "LakeOptions",
     "NeuronSelection",
+    "RunFolder",
     "RunResult",
     "RunSpec",
     "StudyData",
@@ -70,8 +73,9 @@ __getattr__, __dir__ = lazy_face(
         "Lake": "lake",
         "LakeOptions": "lake",
         "NeuronSelection": "lake",
-        "RunResult": "runs.run",
-        "RunSpec": "runs.run",
+        "RunFolder": "runs.run_folder",
+        "RunResult": "runs.run_folder",
+        "RunSpec": "runs.spec",
         "StudyData": "studies.base.captured",
         "StudyRun": "studies.base.study_run",
         "capture_activations": "activations",

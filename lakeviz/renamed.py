@@ -1,15 +1,18 @@
-"""Old names of modules, kept for this version: importing one warns and says its new name."""
+"""Old names of modules and parameters, kept for this version: they warn and say the new name."""
 
 from __future__ import annotations
 
 import sys
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import wraps
 from importlib import import_module
 from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec
 from types import ModuleType
-from typing import Any
+from typing import Any, ParamSpec, TypeVar
+
+P, R = ParamSpec("P"), TypeVar("R")
 
 MOVED = {
     "lakeviz.analysis": "lakeviz.studies",
@@ -68,3 +71,26 @@ def install() -> None:
     """Let old names be imported."""
     if not any(isinstance(finder, _Finder) for finder in sys.meta_path):
         sys.meta_path.append(_Finder())
+
+
+def parameters(**new: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
+    """Decorate a function so that it also takes old names of keyword parameters, with a warning.
+
+    Parameters
+    ----------
+    new : str
+        Today's name by the old one.
+    """
+
+    def decorate(function: Callable[P, R]) -> Callable[P, R]:
+        @wraps(function)
+        def call(*args: P.args, **given: P.kwargs) -> R:
+            for old in new.keys() & given.keys():
+                said = f"{old} of {function.__name__} is called {new[old]} now"
+                warnings.warn(said, DeprecationWarning, stacklevel=2)
+                given[new[old]] = given.pop(old)
+            return function(*args, **given)
+
+        return call
+
+    return decorate

@@ -6,23 +6,19 @@
 from __future__ import annotations
 
 import argparse
-import json
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
+
+from lakeviz import RunFolder
+from lakeviz.metrics.estimates import estimate
 
 METRICS = [
     ("image", "auroc", "image AUROC"),
     ("pixel", "auroc", "pixel AUROC"),
     ("pixel", "aupro", "AUPRO"),
 ]
-
-
-def interval(row: Mapping[str, Any], name: str = "value", digits: int = 3) -> str:
-    """``value [low, high]``."""
-    return f"{row[name]:.{digits}f} [{row['low']:.{digits}f}, {row['high']:.{digits}f}]"
 
 
 def markdown(rows: list[list[str]]) -> str:
@@ -32,13 +28,13 @@ def markdown(rows: list[list[str]]) -> str:
 
 
 def detection(metrics: pd.DataFrame) -> str:
-    """One row per category and part."""
-    rows = [["category", "part", *(title for *_, title in METRICS)]]
-    for category, part in metrics[["category", "part"]].drop_duplicates().to_numpy().tolist():
-        own = metrics.query("category == @category and part == @part")
-        measured = {(r["level"], r["metric"]): interval(r) for r in own.to_dict("records")}
+    """One row per category and branch."""
+    rows = [["category", "branch", *(title for *_, title in METRICS)]]
+    for category, branch in metrics[["category", "branch"]].drop_duplicates().to_numpy().tolist():
+        own = metrics.query("category == @category and branch == @branch")
+        measured = {(r["level"], r["metric"]): estimate(r).text() for r in own.to_dict("records")}
         cells = [measured.get((level, metric), "-") for level, metric, _ in METRICS]
-        rows.append([category, part, *cells])
+        rows.append([category, branch, *cells])
     return markdown(rows)
 
 
@@ -61,10 +57,11 @@ def difference(found: list[dict[str, Any]]) -> str:
     if not found:
         return "-"
     if len(found) == 1:
-        return interval(found[0], "difference")
+        return estimate(found[0], "difference").text()
     mean = sum(r["difference"] for r in found) / len(found)
-    better, worse = sum(r["low"] > 0 for r in found), sum(r["high"] < 0 for r in found)
-    return f"{mean:+.3f} (above 0 in {better}, below in {worse} of {len(found)})"
+    verdicts = [estimate(r, "difference").verdict for r in found]
+    above, below = verdicts.count("higher"), verdicts.count("lower")
+    return f"{mean:+.3f} (above 0 in {above}, below in {below} of {len(found)})"
 
 
 def main() -> None:
@@ -73,16 +70,15 @@ def main() -> None:
     parser.add_argument("runs", type=Path, nargs="+")
     parser.add_argument("--no-detection", action="store_true")
     args = parser.parse_args()
-    for run in args.runs:
-        spec = json.loads((run / "manifest.json").read_text())["spec"]
+    for run in map(RunFolder.open, args.runs):
+        spec = run.manifest["spec"]
         print(
             f"\n### {spec['dataset']}, {spec['model']}, {spec['shots']} shots, "
             f"seed {spec['seed']}\n"
         )
-        metrics = pd.read_parquet(run / "metrics.parquet")
         if not args.no_detection:
-            print(detection(metrics), "\n")
-        print(controls(pd.read_parquet(run / "controls.parquet")))
+            print(detection(run.table("metrics")), "\n")
+        print(controls(run.table("controls")))
 
 
 if __name__ == "__main__":

@@ -26,11 +26,11 @@ def demo(
 
     Needs no data, no download and no network.
     """
-    from lakeviz.activations import Loading
     from lakeviz.cli.run import announce, finish
     from lakeviz.data.synthetic import CATEGORIES, HELD_OUT, TRAINED, write_benchmark
-    from lakeviz.lake import LakeOptions
-    from lakeviz.runs.run import RunSpec, execute
+    from lakeviz.lake.options import LakeOptions
+    from lakeviz.runs.run import execute
+    from lakeviz.runs.spec import RunSpec
 
     data = out / "data"
     chosen = categories or CATEGORIES
@@ -44,13 +44,12 @@ def demo(
         seed=seed,
         options=LakeOptions(seed=seed),
     )
-    result = execute(spec, out / "results", loading=Loading(), announce=announce)
-    groups = {
-        "trained": tuple(c for c in chosen if c in TRAINED),
-        "held-out": tuple(c for c in chosen if c in HELD_OUT),
-    }
+    run = execute(spec, out / "results", announce=announce)
+    named = {"trained": TRAINED, "held-out": HELD_OUT}
+    groups = {name: [c for c in chosen if c in members] for name, members in named.items()}
     finish(
-        result,
-        {name: members for name, members in groups.items() if members},
-        {"dataset": "the synthetic benchmark", "command": f"lakeviz demo --seed {seed}"},
+        run,
+        groups={name: members for name, members in groups.items() if members},
+        dataset="the synthetic benchmark",
+        command=f"lakeviz demo --seed {seed}",
     )

@@ -12,7 +12,7 @@ from lakeviz.errors import ConfigError
 
 if TYPE_CHECKING:
     from lakeviz.plots.print.export import Width
-    from lakeviz.runs.saved import Saved
+    from lakeviz.runs.run_folder import RunFolder
 
 
 def print_width(
@@ -20,7 +20,7 @@ def print_width(
 ) -> Width | None:
     """Read a name of a width, or a number of mm."""
     if value is None or value.isalpha():
-        return value  # type: ignore[return-value]  # names are checked where the figure is saved
+        return value  # type: ignore[return-value]  # names are checked where the figure is run
     try:
         return float(value.removesuffix("mm"))
     except ValueError:
@@ -59,11 +59,11 @@ def figure(
     KIND is one of the figures of --list, or the name of a study. Beside the figure lies a JSON file
     with its title, caption and data, and with what made it.
     """
-    from lakeviz.runs.saved import open_saved
+    from lakeviz.runs.run_folder import RunFolder
 
     if listing:
         folder = result or (Path(kind) if kind else None)
-        list_figures(None if folder is None else open_saved(folder))
+        list_figures(None if folder is None else RunFolder.open(folder))
         return
     if kind is None or result is None or out is None:
         raise ConfigError("name a KIND, a RESULT and a file with --out; kinds: lakeviz figure -h")
@@ -72,7 +72,7 @@ def figure(
     from lakeviz.report.figures import make_figure
 
     command = _command(kind, result, out, given)
-    made = make_figure(kind, open_saved(result), _wanted(given, out))
+    made = make_figure(kind, RunFolder.open(result, root=given["root"]), _wanted(given, out))
     path = save_figure(
         made.figure,
         out,
@@ -87,21 +87,21 @@ def figure(
     click.echo(path)
 
 
-def list_figures(saved: Saved | None) -> None:
+def list_figures(run: RunFolder | None) -> None:
     """Print the kinds of figures; of a result, those it has, with the titles of its studies."""
     from lakeviz.errors import LakevizError
     from lakeviz.report.figures import KINDS, titles
 
-    if saved is None or saved.categories:
+    if run is None or run.categories:
         for name, (said, _) in KINDS.items():
             click.echo(f"{name:12} {said}")
-    if saved is None:
+    if run is None:
         click.echo("\nand every study of a run, by its name: lakeviz figure --list RUN")
         return
-    for study in saved.studies:
+    for study in run.studies:
         click.echo(f"\n{study}")
         try:
-            for number, title in enumerate(titles(study, saved), start=1):
+            for number, title in enumerate(titles(study, run), start=1):
                 click.echo(f"  --number {number}  {title}")
         except LakevizError as error:
             click.echo(f"  cannot be drawn: {error}")
@@ -111,7 +111,7 @@ def _wanted(given: dict[str, Any], out: Path) -> Any:
     from lakeviz.report.figures import Wanted
 
     width = given["width"]
-    names = ("categories", "level", "metric", "image", "point", "number", "title", "root")
+    names = ("categories", "level", "metric", "image", "point", "number", "title")
     narrow = width in (None, "column") or (isinstance(width, float) and width < 120)
     more = {} if given["per_group"] is None else {"per_group": given["per_group"]}
     hover = out.suffix.lower() == ".html"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +11,8 @@ from lakeviz.cli.options import make_loading, make_options, run_options
 from lakeviz.errors import ConfigError
 
 if TYPE_CHECKING:
-    from lakeviz.runs.run import RunResult, RunSpec
+    from lakeviz.runs.run_folder import RunFolder
+    from lakeviz.runs.spec import RunSpec
 
 
 @click.command()
@@ -38,10 +38,11 @@ def asked_spec(dataset: str | None, manifest: Path | None, given: dict[str, Any]
     """
     from dataclasses import replace
 
-    from lakeviz.runs.run import spec_from_manifest
+    from lakeviz.runs.run_folder import read_manifest
+    from lakeviz.runs.spec import RunSpec
 
     if manifest is not None:
-        spec = spec_from_manifest(manifest)
+        spec = RunSpec.from_manifest(read_manifest(manifest))
         return spec if given["root"] is None else replace(spec, root=str(given["root"]))
     if dataset is None or given["root"] is None:
         raise ConfigError("name a data set and its --root, or a manifest with --from")
@@ -51,7 +52,7 @@ def asked_spec(dataset: str | None, manifest: Path | None, given: dict[str, Any]
 def make_spec(dataset: str, given: dict[str, Any]) -> RunSpec:
     """Turn the options of the command line into a run's settings."""
     from lakeviz.data import FewShotDraw, read_dataset
-    from lakeviz.runs.run import RunSpec
+    from lakeviz.runs.spec import RunSpec
 
     reader_options = {}
     if given["split_seed"] is not None:
@@ -90,39 +91,27 @@ def announce(category: str) -> None:
     click.echo(f"{category} ...", err=True)
 
 
-def finish(
-    result: RunResult,
-    groups: dict[str, tuple[str, ...]] | None = None,
-    described: Mapping[str, Any] | None = None,
-) -> None:
+def finish(run: RunFolder, **said: Any) -> None:
     """Write the report and print the tables.
 
     Parameters
     ----------
-    result : RunResult
-    groups : dict of name to categories, optional
-        Categories reported apart.
-    described : mapping, optional
-        What the report says of the run instead of its settings: ``dataset``, ``command``.
+    run : RunFolder
+    said
+        What the report says of the run instead of its settings: ``groups`` (lists of categories
+        reported apart, by name), ``dataset``, ``command``. Kept in the manifest for later reports.
     """
     from lakeviz.cli.tables import show
     from lakeviz.files import write_json
-    from lakeviz.report import write_report
-    from lakeviz.runs.run import MANIFEST
-    from lakeviz.studies.base.registry import load_studies
+    from lakeviz.report.run_report import write_run_report
+    from lakeviz.runs.names import MANIFEST
 
-    shown = {"groups": groups or {}, **(described or {})}
-    manifest = result.manifest | shown
-    if groups or described:  # for the studies, which write the report anew
-        write_json(result.folder / MANIFEST, result.manifest | {"report": shown})
-    report = write_report(
-        result.evaluations,
-        manifest,
-        result.folder / "report.html",
-        studies=load_studies(result.folder),
-    )
-    overview = result.overview()
-    for name, members in (groups or {}).items():
+    if said and run.manifest.get("report") != said:
+        run.manifest["report"] = said
+        write_json(run.folder / MANIFEST, run.manifest)
+    report = write_run_report(run)
+    overview = run.overview()
+    for name, members in run.groups.items():
         overview.loc[f"mean of {name}"] = overview.loc[overview.index.isin(members)].mean()
     columns = {
         "image auroc": "image AUROC",
@@ -133,7 +122,7 @@ def finish(
     }
     numbers = overview.reindex(columns=list(columns)).rename(columns=columns)
     show(numbers.map(lambda v: "-" if v != v else f"{v:.3f}"), index=True)
-    controls = result.table("controls")
+    controls = run.table("controls")
     if not controls.empty:
         click.echo(
             "\nvisual branch minus same-size controls, mean over categories (per category and"
@@ -142,7 +131,7 @@ def finish(
         keys, values = ["level", "metric", "control"], ["value", "control_mean", "difference"]
         mean = controls.pivot_table(index=keys, values=values, sort=False)
         show(mean.map("{:.3f}".format).reset_index())
-    skipped = sum(len(e.maps.skipped) for e in result.evaluations)
+    skipped = sum(len(entry["skipped"]) for entry in run.manifest["categories"].values())
     if skipped:
         click.echo(f"\n{skipped} unreadable images were skipped; the manifest lists them")
-    click.echo(f"\nresults: {result.folder}\nreport:  {report}")
+    click.echo(f"\nresults: {run.folder}\nreport:  {report}")

@@ -22,7 +22,14 @@ from lakeviz.files import write_text
     type=click.Choice(["category", "run"]),
     help="A row per category, or per run with means over categories.",
 )
-@click.option("--part", default="lake", show_default=True, help="lake, visual, text, text_image.")
+@click.option(
+    "--branch",
+    "--part",
+    "branch",
+    default="lake",
+    show_default=True,
+    help="lake, visual, text, text_image.",
+)
 @click.option("--digits", default=3, show_default=True)
 @click.option("--label", default="tab:metrics", show_default=True)
 @click.option("--caption", help="In place of the one that says n and what the intervals are.")
@@ -33,16 +40,14 @@ def table(
     metrics: tuple[str, ...],
     categories: tuple[str, ...],
     by: Literal["category", "run"] | None,
-    part: str,
+    branch: str,
     digits: int,
     label: str,
     caption: str | None,
 ) -> None:
     """Write the metrics of each RUN as a LaTeX table (booktabs): value, interval, best in bold."""
-    import pandas as pd
-
     from lakeviz.report.latex import DEFAULT_METRICS, metrics_table
-    from lakeviz.runs.saved import open_saved
+    from lakeviz.runs.run_folder import RunFolder
 
     named = names or tuple(path.resolve().name for path in runs)
     if len(named) != len(runs) or len(set(named)) != len(named):
@@ -51,16 +56,14 @@ def table(
             f"these are {', '.join(named)}"
         )
     given = {
-        name: pd.concat(
-            [c.table("metrics") for c in open_saved(path).chosen(categories)], ignore_index=True
-        )
+        name: RunFolder.open(path).table("metrics", categories)
         for name, path in zip(named, runs, strict=True)
     }
     text = metrics_table(
         given,
         [_metric(text) for text in metrics] or DEFAULT_METRICS,
         by=by or ("category" if len(runs) == 1 else "run"),
-        part=part,
+        branch=branch,
         digits=digits,
         label=label,
         caption=caption,

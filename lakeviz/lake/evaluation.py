@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Bool
 
+from lakeviz import renamed
 from lakeviz.activations import Loading
 from lakeviz.errors import DataError
 from lakeviz.lake.controls import CONTROL_METRICS, CONTROL_PREFIX, compare_controls
@@ -42,11 +43,11 @@ class Evaluation(NotebookView):
     ----------
     category : str
     metrics : DataFrame
-        One row per part, level and metric: value, interval (low, high, confidence), n_images,
-        and a reason where the value is missing. Parts: ``lake`` (fused) and, with a text branch,
+        One row per branch, level and metric: value, interval (low, high, confidence), number of
+        images, and a reason where it is missing. Branches: ``lake`` (fused) and, with text,
         ``visual``, ``text`` and ``text_image``; without one, ``lake`` is the visual branch.
     scores : DataFrame
-        One row per image: sample id, label, defect type, image scores of every part.
+        One row per image: sample id, label, defect type, image scores of every branch.
     controls : DataFrame
         The visual branch compared with controls of the same size: value with its interval, mean and
         range of the control's members, and the difference with its interval.
@@ -75,7 +76,8 @@ class Evaluation(NotebookView):
         """Ground-truth mask of one image, at the size of its pixel map."""
         return pixel_mask(self.dataset, self.maps, index)
 
-    def value(self, metric: str, level: str = "image", part: str = "lake") -> float:
+    @renamed.parameters(part="branch")
+    def value(self, metric: str, level: str = "image", branch: str = "lake") -> float:
         """Look one number up.
 
         Raises
@@ -83,10 +85,10 @@ class Evaluation(NotebookView):
         DataError
             If it was not measured.
         """
-        keyed = self.metrics.set_index(["part", "level", "metric"])["value"]
-        if (part, level, metric) not in keyed.index:
-            raise DataError(f"{self.category}: no {level} {metric} of {part!r} was measured")
-        return float(keyed.loc[(part, level, metric)])
+        keyed = self.metrics.set_index(["branch", "level", "metric"])["value"]
+        if (branch, level, metric) not in keyed.index:
+            raise DataError(f"{self.category}: no {level} {metric} of {branch!r} was measured")
+        return float(keyed.loc[(branch, level, metric)])
 
     def save(self, folder: str | Path) -> Path:
         """Write the evaluation; see :func:`lakeviz.runs.storage.save_evaluation`."""
@@ -103,7 +105,7 @@ class Evaluation(NotebookView):
 
     def summary(self) -> str:
         """Say in one sentence what was measured, on how many images, with which interval."""
-        rows = self.metrics[(self.metrics["part"] == "lake")].set_index(["level", "metric"])
+        rows = self.metrics[self.metrics["branch"] == "lake"].set_index(["level", "metric"])
         bootstrap = Bootstrap.from_plain(self.provenance.get("bootstrap"))
         n, shots = len(self.scores), self.provenance["fit"]["n_images"]
         said = []
@@ -117,7 +119,7 @@ class Evaluation(NotebookView):
         )
 
     def _table_html(self) -> str:
-        columns = ["part", "level", "metric", "value", "low", "high", "n_images"]
+        columns = ["branch", "level", "metric", "value", "low", "high", "n_images"]
         return f"<p>{html.escape(self.summary())}</p>" + table_html(
             self.metrics.loc[:, columns], ".metrics"
         )

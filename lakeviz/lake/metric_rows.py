@@ -1,4 +1,4 @@
-"""Rows of a table of metrics: every metric of every part, with its interval or its reason."""
+"""Rows of a table of metrics: every metric of every branch, with its interval or its reason."""
 
 from __future__ import annotations
 
@@ -26,35 +26,35 @@ from lakeviz.metrics.streaming import PixelScorer
 
 
 def image_rows(
-    parts: Mapping[str, Float[np.ndarray, " image"]],
+    branches: Mapping[str, Float[np.ndarray, " image"]],
     labels: Int[np.ndarray, " image"],
     conventions: Conventions,
     bootstrap: Bootstrap,
 ) -> Iterator[dict[str, Any]]:
-    """Yield a row per part and image metric."""
-    for part, scores in parts.items():
+    """Yield a row per branch and image metric."""
+    for branch, scores in branches.items():
         result = image_metrics(scores, labels, conventions)
         intervals = {} if result.reasons else image_intervals(scores, labels, bootstrap=bootstrap)
         for metric in IMAGE_METRICS:
-            yield _row(part, "image", metric, result, intervals, bootstrap)
+            yield _row(branch, "image", metric, result, intervals, bootstrap)
 
 
 def pixel_rows(
-    parts: Mapping[str, Sequence[np.ndarray]],
+    branches: Mapping[str, Sequence[np.ndarray]],
     truth: Truth,
     conventions: Conventions,
     bootstrap: Bootstrap,
 ) -> Iterator[dict[str, Any]]:
-    """Yield a row per part and pixel metric.
+    """Yield a row per branch and pixel metric.
 
     Maps are read one after the other; they are held at once only where they fit in memory, which
     their intervals need. Where the truth has a reason why there is nothing to measure, so have the
-    rows, of the first part alone.
+    rows, of the first branch alone.
     """
     if truth.reason:
         for metric in PIXEL_METRICS:
             yield {
-                "part": next(iter(parts)),
+                "branch": next(iter(branches)),
                 "level": "pixel",
                 "metric": metric,
                 "value": np.nan,
@@ -62,7 +62,7 @@ def pixel_rows(
                 "reason": truth.reason,
             }
         return
-    for part, maps in parts.items():
+    for branch, maps in branches.items():
         if truth.fits_in_memory:
             held = list(maps)
             result = pixel_metrics(held, truth.masks, conventions)
@@ -74,7 +74,7 @@ def pixel_rows(
                 result = scorer.compute()
             intervals = {}
         for metric in PIXEL_METRICS:
-            row = _row(part, "pixel", metric, result, intervals, bootstrap)
+            row = _row(branch, "pixel", metric, result, intervals, bootstrap)
             if not truth.fits_in_memory:
                 row["reason"] = row["reason"] or (
                     f"no interval: the maps take {truth.megabytes:.0f} MiB; set a map size"
@@ -83,7 +83,7 @@ def pixel_rows(
 
 
 def _row(
-    part: str,
+    branch: str,
     level: str,
     metric: str,
     result: ImageMetrics | PixelMetrics,
@@ -91,7 +91,7 @@ def _row(
     bootstrap: Bootstrap,
 ) -> dict[str, Any]:
     return {
-        "part": part,
+        "branch": branch,
         "level": level,
         "metric": metric,
         **intervals.get(metric, Estimate(getattr(result, metric))).columns(),

@@ -123,8 +123,6 @@ def _rows(controls: pd.DataFrame, level: str, metric: str) -> pd.DataFrame:
     found = rows(found, np.isfinite(numbers(found, "difference")))
     if found.empty:
         raise ConfigError(f"no control was measured by {metric_title(level, metric)}")
-    if "difference_low" not in found:
-        found = found.rename(columns={"low": "difference_low", "high": "difference_high"})
     return found
 
 

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
+from lakeviz import renamed
 from lakeviz.errors import ConfigError
 from lakeviz.metrics.registry import metric_title
 from lakeviz.plots.captions import categories, percent, tested
@@ -18,11 +19,12 @@ from lakeviz.tables import numbers, rows, where
 DEFAULT_METRICS = (("image", "auroc"), ("pixel", "auroc"), ("pixel", "aupro"))
 
 
+@renamed.parameters(part="branch")
 def metrics_figure(
     metrics: pd.DataFrame,
     *,
     which: Sequence[tuple[str, str]] = DEFAULT_METRICS,
-    part: str = "lake",
+    branch: str = "lake",
     title: str = "Metrics by category",
     confidence: float = 0.95,
 ) -> go.Figure:
@@ -33,7 +35,7 @@ def metrics_figure(
     metrics : DataFrame
         ``Evaluation.metrics`` of one or more categories, one below the other.
     which : sequence of (level, metric)
-    part : str
+    branch : str
         ``"lake"``, ``"visual"``, ``"text"`` or ``"text_image"``.
     title : str
     confidence : float
@@ -44,7 +46,7 @@ def metrics_figure(
     ConfigError
         None of them was measured.
     """
-    table = where(metrics, part=part)
+    table = where(metrics, branch=branch)
     table = rows(table, np.isfinite(numbers(table, "value")))
     shown = [
         forest_row(own, "value", str(own["category"].iloc[0]), series=metric_title(*one), look=look)
@@ -52,7 +54,7 @@ def metrics_figure(
         for own in _single_rows(where(table, level=one[0], metric=one[1]))
     ]
     if not shown:
-        raise ConfigError(f"none of these metrics was measured for {part!r}")
+        raise ConfigError(f"none of these metrics was measured for {branch!r}")
     return forest_figure(
         {"": shown},
         title=title,

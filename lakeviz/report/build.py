@@ -50,6 +50,7 @@ def write_report(
     sections: Sequence[SectionMaker] = SECTIONS,
     *,
     studies: Sequence[StudyResult] = (),
+    inputs: str = "",
 ) -> Path:
     """Write one HTML file that shows a run: offline, self-contained, light and dark.
 
@@ -67,6 +68,8 @@ def write_report(
         What makes the sections, in order.
     studies : sequence of StudyResult, optional
         Each gets a section, and its summary a line of the closing page.
+    inputs : str
+        Digest of what the report is made from; it is written into its head.
 
     Returns
     -------
@@ -83,14 +86,15 @@ def write_report(
     if not evaluations:
         raise DataError("a report needs at least one evaluation")
     page = Page(list(evaluations), manifest, list(studies))
-    text = _render(page, [section for make in sections for section in make(page)])
+    made = [section for make in sections for section in make(page)]
+    text = _render(page, made, inputs)
     path = Path(path)
     write_text(path, text)
     _log.info("report: %s (%.1f MB)", path, path.stat().st_size / 1e6)
     return path
 
 
-def _render(page: Page, sections: list[Section]) -> str:
+def _render(page: Page, sections: list[Section], inputs: str) -> str:
     script, plotly = _asset("report.js"), get_plotlyjs()
     only = page.evaluations[0].category if len(page.evaluations) == 1 else ""
     return (
@@ -102,6 +106,7 @@ def _render(page: Page, sections: list[Section]) -> str:
             facts=facts(page),
             sections=sections,
             version=__version__,
+            inputs=inputs,
             style=Markup(_asset("report.css")),
             script=Markup(script),
             plotly=Markup(plotly),

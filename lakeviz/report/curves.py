@@ -9,14 +9,14 @@ import pandas as pd
 from lakeviz.plots import Scored
 from lakeviz.tables import numbers, where
 
-PARTS = {"score": "LAKE", "visual": "visual only", "text": "text only"}
+BRANCHES = {"score": "LAKE", "visual": "visual only", "text": "text only"}
 
 
 def measured(
-    metrics: pd.DataFrame, level: str, name: str, part: str = "lake"
+    metrics: pd.DataFrame, level: str, name: str, branch: str = "lake"
 ) -> tuple[float, float, float, float]:
     """Value, ends of its interval and the interval's level; NaN where it was not measured."""
-    row = where(metrics, level=level, metric=name, part=part)
+    row = where(metrics, level=level, metric=name, branch=branch)
     if row.empty:
         return math.nan, math.nan, math.nan, math.nan
     value, low, high, confidence = (
@@ -36,12 +36,12 @@ def image_runs(scores: pd.DataFrame, metrics: pd.DataFrame, name: str) -> dict[s
         The metric of the legend, ``"auroc"`` or ``"average_precision"``.
     """
     labels = scores["label"].to_numpy()
-    columns = [column for column in PARTS if column in scores]
+    columns = [column for column in BRANCHES if column in scores]
     if "text" not in columns:  # the fused score is the visual branch
         columns = ["score"]
     runs = {}
     for column in columns:
-        part = "lake" if column == "score" else column
-        value = measured(metrics, "image", name, part)
-        runs[PARTS[column]] = Scored(numbers(scores, column), labels, *value)
+        branch = "lake" if column == "score" else column
+        value = measured(metrics, "image", name, branch)
+        runs[BRANCHES[column]] = Scored(numbers(scores, column), labels, *value)
     return runs

@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 import plotly.graph_objects as go
 
-from lakeviz.runs.saved import SavedCategory
+from lakeviz.runs.run_folder import RunFolder
 
 
 @dataclass(frozen=True)
@@ -32,8 +32,6 @@ class Wanted:
         Which figure of a study, from 1.
     title : str, optional
         Or a part of its title.
-    root : str, optional
-        Where the data lie now.
     narrow : bool
         Whether it is for a column.
     """
@@ -45,7 +43,6 @@ class Wanted:
     point: str | None = None
     number: int | None = None
     title: str | None = None
-    root: str | None = None
     narrow: bool = True
     hover: bool = False
     per_group: int = 6
@@ -60,6 +57,6 @@ class Made:
     provenance: dict[str, Any] = field(default_factory=dict)
 
 
-def provenance_of(chosen: Sequence[SavedCategory]) -> dict[str, Any]:
+def provenance_of(run: RunFolder, chosen: Sequence[str]) -> dict[str, Any]:
     """What made the results that a figure shows."""
-    return {category.name: category.provenance for category in chosen}
+    return {category: run.provenance(category) for category in chosen}

@@ -25,7 +25,7 @@ from lakeviz.plots.distributions import f1_max_threshold
 from lakeviz.plots.layers import FUSED
 from lakeviz.plots.outlines import shrink_mask
 from lakeviz.report.figure_request import Made, Wanted, provenance_of
-from lakeviz.runs.saved import Saved, SavedCategory
+from lakeviz.runs.run_folder import RunFolder
 
 if TYPE_CHECKING:
     from lakeviz.lake.evaluation import Evaluation
@@ -36,12 +36,12 @@ _log = logging.getLogger(__name__)
 _NAMED_IMAGES = 3
 
 
-def heatmap(saved: Saved, wanted: Wanted) -> Made:
+def heatmap(run: RunFolder, wanted: Wanted) -> Made:
     """Patch scores over one image; where it can be pointed at, with what makes them."""
     from lakeviz.data import load_image
 
-    category, evaluation, index = _image(saved, wanted)
-    facts = _facts(category, evaluation, index, wanted) if wanted.hover else None
+    category, evaluation, index = _image(run, wanted)
+    facts = _facts(run, category, evaluation, index) if wanted.hover else None
     figure = heatmap_figure(
         load_image(evaluation.dataset.frame.iloc[index]["path"]),
         evaluation.maps.patch[index],
@@ -50,32 +50,32 @@ def heatmap(saved: Saved, wanted: Wanted) -> Made:
         patches=facts,
         title=f"Patch scores: {wanted.image}",
     )
-    return Made(figure, facts, provenance_of([category]))
+    return Made(figure, facts, provenance_of(run, [category]))
 
 
-def layers(saved: Saved, wanted: Wanted) -> Made:
+def layers(run: RunFolder, wanted: Wanted) -> Made:
     """Show the score map of one image by its parts."""
     from lakeviz.data import load_image
 
-    category, evaluation, index = _image(saved, wanted)
+    category, evaluation, index = _image(run, wanted)
     every = {FUSED: evaluation.maps.patch, **evaluation.maps.parts}
     figure = layers_figure(
         {name: maps[index] for name, maps in every.items()},
         layer_ranges(every, evaluation.dataset.labels),
-        text_weight=float(category.provenance.get("text_weight") or 0.0),
+        text_weight=float(run.provenance(category).get("text_weight") or 0.0),
         image=load_image(evaluation.dataset.frame.iloc[index]["path"]),
         mask=_mask(evaluation, index),
         title=f"Score map by its parts: {wanted.image}",
     )
-    return Made(figure, provenance=provenance_of([category]))
+    return Made(figure, provenance=provenance_of(run, [category]))
 
 
-def activations(saved: Saved, wanted: Wanted) -> Made:
+def activations(run: RunFolder, wanted: Wanted) -> Made:
     """Show the chosen neurons in every patch of one image."""
     from lakeviz.explorer.one_image import patch_activations
 
-    category, evaluation, index = _image(saved, wanted)
-    data = captured(category, index, wanted)
+    category, evaluation, index = _image(run, wanted)
+    data = captured(run, category, index)
     table = patch_activations(data, 0)
     point = wanted.point or data.points[0]
     if point not in data.points:
@@ -87,15 +87,15 @@ def activations(saved: Saved, wanted: Wanted) -> Made:
         defect=None if mask is None else shrink_mask(mask, data.grids[point]),
         title=f"Activation of the selected neurons: {wanted.image}",
     )
-    return Made(figure, table, provenance_of([category]))
+    return Made(figure, table, provenance_of(run, [category]))
 
 
-def gallery(saved: Saved, wanted: Wanted) -> Made:
+def gallery(run: RunFolder, wanted: Wanted) -> Made:
     """Show the best, worst and typical images of a category."""
     from lakeviz.data import load_image
 
-    category = saved.one(wanted.categories)
-    evaluation = category.evaluation(wanted.root)
+    category = run.one(wanted.categories)
+    evaluation = run.evaluation(category)
     threshold = f1_max_threshold(evaluation.metrics)
     chosen = choose_images(evaluation.scores, wanted.per_group)
     tiles = []
@@ -118,13 +118,13 @@ def gallery(saved: Saved, wanted: Wanted) -> Made:
         tiles,
         colour_range(evaluation.maps.patch, evaluation.dataset.labels),
         threshold=threshold,
-        title=f"Best, worst and typical images: {category.name}",
+        title=f"Best, worst and typical images: {category}",
         rule=f"Chosen among {len(evaluation.scores):,} test images by their score alone.",
     )
-    return Made(figure, chosen, provenance_of([category]))
+    return Made(figure, chosen, provenance_of(run, [category]))
 
 
-def captured(category: SavedCategory, index: int, wanted: Wanted) -> StudyData:
+def captured(run: RunFolder, category: str, index: int) -> StudyData:
     """Capture one test image and the images the run was fitted on; nothing is written.
 
     Raises
@@ -132,33 +132,26 @@ def captured(category: SavedCategory, index: int, wanted: Wanted) -> StudyData:
     StoreError
         If the run of the category is not found, or the weights are others.
     """
-    from lakeviz.runs.run import draw_normals
-    from lakeviz.studies.base.capture import capture_study
-    from lakeviz.studies.base.study_run import StudyRun
+    from lakeviz.studies.base.capture import STUDY_MAP_SIZE, capture_study
 
-    if category.manifest is None:
-        raise StoreError(f"{category.folder} lies in no run, so its model is not known")
-    run = StudyRun.open(category.manifest.parent, root=wanted.root)
-    own = run.dataset.category(category.name)
-    test = category.evaluation(wanted.root).dataset
+    test = run.evaluation(category).dataset
     return capture_study(
         run.model,
-        draw_normals(run.spec, run.dataset, category.name),
+        run.draw(category),
         test.where(np.arange(len(test)) == index),
-        options=replace(run.spec.options, map_size=run.map_size),
-        class_name=own.categories[0].replace("_", " "),
-        loading=run.loading,
+        options=replace(run.spec.options, map_size=STUDY_MAP_SIZE),
+        class_name=category.replace("_", " "),
     )
 
 
 def _facts(
-    category: SavedCategory, evaluation: Evaluation, index: int, wanted: Wanted
+    run: RunFolder, category: str, evaluation: Evaluation, index: int
 ) -> pd.DataFrame | None:
     """Why each patch has its score; None, with a warning, where that cannot be found out."""
     from lakeviz.explorer.one_image import patch_facts
 
     try:
-        facts = patch_facts(captured(category, index, wanted), 0)
+        facts = patch_facts(captured(run, category, index), 0)
         _check_scores(facts["score"].to_numpy(), evaluation, index)
     except LakevizError as error:
         _log.warning("the heat map does not say why a patch has its score: %s", error)
@@ -177,7 +170,7 @@ def _check_scores(scores: np.ndarray, evaluation: Evaluation, index: int) -> Non
         )
 
 
-def _image(saved: Saved, wanted: Wanted) -> tuple[SavedCategory, Evaluation, int]:
+def _image(run: RunFolder, wanted: Wanted) -> tuple[str, Evaluation, int]:
     """Find the image that is wanted.
 
     Raises
@@ -185,15 +178,15 @@ def _image(saved: Saved, wanted: Wanted) -> tuple[SavedCategory, Evaluation, int
     ConfigError
         None was named, or there is none of that name.
     """
-    category = saved.one(wanted.categories)
-    scores: Any = category.table("scores")
+    category = run.one(wanted.categories)
+    scores: Any = run.table("scores", [category])
     if wanted.image is None or wanted.image not in list(scores["sample_id"]):
         highest = scores.sort_values("score", ascending=False)["sample_id"].head(_NAMED_IMAGES)
         what = "name an image" if wanted.image is None else f"there is no image {wanted.image!r}"
         raise ConfigError(
             f"{what}: --image SAMPLE_ID, for instance one with a high score: {', '.join(highest)}"
         )
-    evaluation = category.evaluation(wanted.root)
+    evaluation = run.evaluation(category)
     return category, evaluation, evaluation.maps.sample_ids.index(wanted.image)
 
 

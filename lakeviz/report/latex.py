@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import pandas as pd
 
+from lakeviz import renamed
 from lakeviz.errors import ConfigError, DataError, nearest
 from lakeviz.metrics.estimates import NOT_MEASURED, Estimate, estimate, mean_over_categories
 from lakeviz.metrics.registry import metric_title
@@ -23,7 +24,7 @@ from lakeviz.tables import records, where
 if TYPE_CHECKING:
     from lakeviz.lake.evaluation import Evaluation
 
-PARTS = {"lake": "LAKE", "visual": "the visual branch", "text": "the text branch"}
+BRANCHES = {"lake": "LAKE", "visual": "the visual branch", "text": "the text branch"}
 
 Metric = tuple[str, str]
 Metrics = pd.DataFrame | Sequence["Evaluation"]
@@ -52,13 +53,14 @@ def latex_text(text: object) -> str:
     return _SPECIALS.sub(lambda found: _SPECIAL[found.group()], cleaned)
 
 
+@renamed.parameters(part="branch")
 def metrics_table(
     given: Metrics | Mapping[str, Metrics],
     metrics: Sequence[Metric] = DEFAULT_METRICS,
     *,
     by: Literal["category", "run"] = "category",
     bold: Literal["max", "min", "none"] = "max",
-    part: str = "lake",
+    branch: str = "lake",
     digits: int = 3,
     label: str = "tab:metrics",
     caption: str | None = None,
@@ -81,7 +83,7 @@ def metrics_table(
         run alone. Means of several runs are over the categories that all of them have a value for.
     bold : str
         Which is best: ``"max"``, ``"min"``, or ``"none"`` for no mark.
-    part : str
+    branch : str
         ``"lake"``, ``"visual"``, ``"text"`` or ``"text_image"``.
     digits : int
     label : str
@@ -104,7 +106,7 @@ def metrics_table(
     named = given if isinstance(given, Mapping) else {"": given}
     if not named or any(len(one) == 0 for one in named.values()):
         raise DataError("a table of metrics needs at least one evaluation of every run")
-    content = _Content({name: _table(one, part) for name, one in named.items()}, metrics, part)
+    content = _Content({name: _table(one, branch) for name, one in named.items()}, metrics, branch)
     rows = content.category_rows() if by == "category" else []
     if len(content.categories) > 1 or not rows:
         rows += content.mean_rows()
@@ -149,18 +151,18 @@ class _Row:
 
 @dataclass(frozen=True)
 class _Content:
-    """Tables of one part by run, and which metrics of them are shown."""
+    """Tables of one branch by run, and which metrics of them are shown."""
 
     runs: Mapping[str, pd.DataFrame]
     metrics: Sequence[Metric]
-    part: str
+    branch: str
 
     def __post_init__(self) -> None:
         known = {":".join(metric) for _, _, metric in self.found}
         for wanted in map(":".join, self.metrics):
             if wanted not in known:
                 raise DataError(
-                    f"{wanted} of {self.part!r} is in no run; there are "
+                    f"{wanted} of {self.branch!r} is in no run; there are "
                     f"{', '.join(sorted(known))}{nearest(wanted, known)}"
                 )
 
@@ -218,13 +220,15 @@ class _Content:
         return mean_over_categories(np.array([one.value for one in found]), 0.95)
 
 
-def _table(given: Metrics, part: str) -> pd.DataFrame:
+def _table(given: Metrics, branch: str) -> pd.DataFrame:
     if not isinstance(given, pd.DataFrame):
         tables = [e.metrics.assign(category=e.category) for e in given]
         given = pd.concat(tables, ignore_index=True)
-    found = where(given, part=part)
+    found = where(given, branch=branch)
     if found.empty:
-        raise DataError(f"no metric of {part!r} was measured; there are {sorted(set(given.part))}")
+        raise DataError(
+            f"no metric of {branch!r} was measured; there are {sorted(set(given.branch))}"
+        )
     if found.duplicated(["category", "level", "metric"]).any():
         raise DataError("a category is there twice; give several runs as a mapping by name")
     return found
@@ -286,7 +290,7 @@ def _caption(content: _Content, rows: list[_Row], bold: str) -> str:
     listed = joined([metric_title(*metric) for metric in content.metrics])
     n = len(content.categories)
     said = [
-        f"{listed[0].upper()}{listed[1:]} of {PARTS.get(content.part, content.part)} on "
+        f"{listed[0].upper()}{listed[1:]} of {BRANCHES.get(content.branch, content.branch)} on "
         f"{counted(n, 'category', 'categories')} ({span} test images{' each' if n > 1 else ''}).",
         _of_intervals(content, rows),
     ]

@@ -80,10 +80,10 @@ def show(
 
 
 def metric(
-    metrics: pd.DataFrame, level: str, name: str, notes: Footnotes, part: str = "lake"
+    metrics: pd.DataFrame, level: str, name: str, notes: Footnotes, branch: str = "lake"
 ) -> Number:
     """Look a metric of one category up and format it."""
-    found = where(metrics, level=level, metric=name, part=part)
+    found = where(metrics, level=level, metric=name, branch=branch)
     if found.empty:
         return show(math.nan, notes=notes)
     row = found.iloc[0]
@@ -92,10 +92,10 @@ def metric(
 
 
 def mean_metric(
-    tables: list[pd.DataFrame], level: str, name: str, notes: Footnotes, part: str = "lake"
+    tables: list[pd.DataFrame], level: str, name: str, notes: Footnotes, branch: str = "lake"
 ) -> Number:
     """Mean of a metric over the categories that have it; a footnote says where some have not."""
-    found = [numbers(where(t, level=level, metric=name, part=part), "value") for t in tables]
+    found = [numbers(where(t, level=level, metric=name, branch=branch), "value") for t in tables]
     values = [float(v[0]) for v in found if v.size and math.isfinite(v[0])]
     if not values:
         return show(math.nan, notes=notes, reason="no category has a value")

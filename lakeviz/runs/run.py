@@ -1,218 +1,38 @@
-"""A run: one or more categories of a data set, evaluated, written, resumable and repeatable."""
+"""Running: categories of a data set evaluated one by one, written, resumable and repeatable."""
 
 from __future__ import annotations
 
 import hashlib
-import html
 import json
 import logging
 import re
 from collections.abc import Callable
-from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import pandas as pd
+import numpy as np
 
-from lakeviz.activations import Loading
-from lakeviz.data import Dataset, FewShotDraw, read_dataset
-from lakeviz.errors import ConfigError, OutputError
+from lakeviz.data import Dataset, FewShotDraw, file_sha256
+from lakeviz.errors import OutputError
 from lakeviz.files import read_json, write_csv, write_json, write_parquet
-from lakeviz.lake.detector import Lake, LakeOptions
-from lakeviz.lake.evaluation import Evaluation
-from lakeviz.lake.provenance import as_plain, versions
-from lakeviz.metrics import Bootstrap
-from lakeviz.notebook import NotebookView, table_html
-from lakeviz.runs.storage import (
-    load_evaluation,
-    save_evaluation,
+from lakeviz.lake.provenance import versions
+from lakeviz.runs.names import (
+    CATEGORIES,
+    EVALUATION,
+    MANIFEST,
+    PROTOCOL,
+    TABLES,
+    read_description,
 )
+from lakeviz.runs.run_folder import RunFolder, read_manifest
+from lakeviz.runs.spec import RunSpec
 
 if TYPE_CHECKING:
-    import plotly.graph_objects as go
-
+    from lakeviz.activations import Loading
+    from lakeviz.lake.evaluation import Evaluation
     from lakeviz.models import VisionModel
 
 _log = logging.getLogger(__name__)
-PROTOCOL = "lakeviz-run/1"
-MANIFEST = "manifest.json"
-
-
-@dataclass(frozen=True)
-class RunSpec:
-    """Everything a run depends on, as plain data; the manifest is this plus what came out.
-
-    Parameters
-    ----------
-    dataset : str
-        Reader.
-    root : str or path
-        Folder; kept as text.
-    model : str
-        Model name.
-    pretrained : str or bool, optional
-        Tag, weights file, or ``True`` for timm's own.
-    image_size : (height, width), optional
-        The model's own by default.
-    precision, device : str
-    categories : tuple of str, optional
-        All by default.
-    shots : int or "all"
-        Normal images per category.
-    seed : int
-        Seed of the few-shot draw; also of selectors unless the options say otherwise.
-    few_shot_lists : dict of category to tuple of str
-        Images given by hand instead of drawn.
-    options : LakeOptions
-    random_controls : int
-        Draws of each random control.
-    controls : tuple of str
-        Selectors the detector's own neurons are compared with, at the same size.
-    reader_options : dict
-        Further options of the reader.
-    """
-
-    dataset: str
-    root: str | Path
-    model: str = "tiny"
-    pretrained: str | bool | None = None
-    image_size: tuple[int, int] | None = None
-    precision: str = "fp32"
-    device: str = "cpu"
-    categories: tuple[str, ...] | None = None
-    shots: int | str = 4
-    seed: int = 0
-    few_shot_lists: dict[str, tuple[str, ...]] = field(default_factory=dict)
-    options: LakeOptions = field(default_factory=LakeOptions)
-    random_controls: int = 5
-    controls: tuple[str, ...] = ("random", "bottom_variance", "variance_matched", "pca", "all")
-    reader_options: dict[str, Any] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        # A Path is taken too; a manifest holds text.
-        object.__setattr__(self, "root", str(self.root))
-
-    def to_plain(self) -> dict[str, Any]:
-        """Return the spec as JSON types."""
-        return as_plain(self)
-
-    @classmethod
-    def from_plain(cls, data: dict[str, Any]) -> RunSpec:
-        """Restore what :meth:`to_plain` gave.
-
-        Raises
-        ------
-        ConfigError
-            If a setting is unknown or missing.
-        """
-        data = dict(data)
-        try:
-            data["options"] = LakeOptions.from_plain(data["options"])
-            for name in ("image_size", "categories", "controls"):
-                data[name] = None if data[name] is None else tuple(data[name])
-            data["few_shot_lists"] = {c: tuple(p) for c, p in data["few_shot_lists"].items()}
-            return cls(**data)
-        except (KeyError, TypeError) as error:
-            raise ConfigError(f"this manifest's settings cannot be read: {error}") from error
-
-    def control_specs(self) -> list[tuple[str, int]]:
-        """(selector, seed) of every control member."""
-        from lakeviz.lake.selectors import get_selector
-
-        specs = []
-        for name in self.controls:
-            draws = self.random_controls if get_selector(name).is_random else 1
-            specs += [(name, self.seed + i) for i in range(draws)]
-        return specs
-
-    @property
-    def digest(self) -> str:
-        """SHA-256 of the settings that numbers depend on (where the data lie is not one)."""
-        plain = self.to_plain()
-        for name in ("root", "categories", "device"):
-            plain.pop(name)
-        return hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()
-
-
-@dataclass
-class RunResult(NotebookView):
-    """What a run found.
-
-    Attributes
-    ----------
-    evaluations : list of Evaluation
-        One per category.
-    manifest : dict
-        Settings, versions, model, data fingerprints and few-shot draws.
-    folder : Path
-        Where it was written.
-    """
-
-    evaluations: list[Evaluation]
-    manifest: dict[str, Any]
-    folder: Path
-
-    def table(self, name: str) -> pd.DataFrame:
-        """Join one table (metrics, scores, controls, neurons, spectrum) over categories."""
-        parts = []
-        for evaluation in self.evaluations:
-            frame = getattr(evaluation, name)
-            if "category" not in frame:
-                frame = frame.assign(category=evaluation.category)
-            if not frame.empty:
-                parts.append(frame)
-        return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()
-
-    def overview(self) -> pd.DataFrame:
-        """One row per category and a mean row: the fused score's metrics."""
-        metrics = self.table("metrics")
-        chosen = metrics[metrics["part"] == "lake"]
-        wide = chosen.pivot(index="category", columns=["level", "metric"], values="value")
-        wide.columns = pd.Index([f"{level} {metric}" for level, metric in wide.columns])
-        if len(wide) > 1:
-            wide.loc["mean"] = wide.mean()
-        return wide
-
-    def _table_html(self) -> str:
-        said = f"LAKE on {len(self.evaluations)} categories, written to {self.folder}."
-        overview = self.overview().rename_axis("category").reset_index()
-        return f"<p>{html.escape(said)}</p>" + table_html(overview, ".overview()")
-
-    def _figure(self) -> go.Figure:
-        from lakeviz.plots.overview import metrics_figure
-
-        bootstrap = Bootstrap.from_plain(self.evaluations[0].provenance.get("bootstrap"))
-        return metrics_figure(self.table("metrics"), confidence=bootstrap.confidence)
-
-
-def folder_name(category: str) -> str:
-    """Safe folder name of a category: its letters and digits, plus a hash where some were lost."""
-    safe = re.sub(r"[^A-Za-z0-9_-]+", "_", category).strip("_")[:60]
-    if safe == category:
-        return safe
-    return f"{safe or 'category'}-{hashlib.sha256(category.encode()).hexdigest()[:8]}"
-
-
-def draw_normals(spec: RunSpec, dataset: Dataset, category: str) -> FewShotDraw:
-    """Draw the normal images of one category, or take the ones listed."""
-    own = dataset.category(category)
-    listed = spec.few_shot_lists.get(category)
-    if listed is None:
-        return own.few_shot(spec.shots, spec.seed)
-    return FewShotDraw.from_listed(listed, own)
-
-
-def load_run_model(spec: RunSpec) -> VisionModel:
-    """Load the model a run names."""
-    from lakeviz.models import load_model
-
-    return load_model(
-        spec.model,
-        spec.pretrained,
-        device=spec.device,
-        precision=spec.precision,
-        image_size=spec.image_size,
-    )
 
 
 def execute(
@@ -222,7 +42,7 @@ def execute(
     model: VisionModel | None = None,
     loading: Loading | None = None,
     announce: Callable[[str], None] | None = None,
-) -> RunResult:
+) -> RunFolder:
     """Run, or go on with a run that was cut off.
 
     Parameters
@@ -230,7 +50,8 @@ def execute(
     spec : RunSpec
     out : path
         Folder for results. If it holds a run of the same settings, its finished categories are
-        read back instead of computed again.
+        taken as they are. Where all are finished, the model is not loaded if its weights are known
+        to be the same, see :func:`same_weights`.
     model : VisionModel, optional
         Already loaded; else it is loaded as the spec says.
     loading : Loading, optional
@@ -238,84 +59,117 @@ def execute(
     announce : callable, optional
         Called with the name of each category as it begins.
 
+    Returns
+    -------
+    RunFolder
+        The results, read as they are needed.
+
     Raises
     ------
     OutputError
-        If ``out`` holds a run of other settings, or other files.
+        If ``out`` holds a run of other settings or weights, or other files, or if images of a
+        finished category have changed.
     """
     out = Path(out)
-    dataset = read_dataset(spec.dataset, spec.root, **spec.reader_options)
+    dataset = spec.read_data()
     categories = list(spec.categories or dataset.categories)
-    draws = {category: draw_normals(spec, dataset, category) for category in categories}
-    model = model or load_run_model(spec)
-    Lake.from_options(model, spec.options)  # settings that do not fit the model end the run here
-    manifest = _claim(out, spec, model)
-    evaluations = []
+    draws = {category: spec.draw_normals(dataset, category) for category in categories}
+    folders = {category: out / CATEGORIES / folder_name(category) for category in categories}
+    manifest = _manifest_of(out, spec)
+    missing = [c for c in categories if not (folders[c] / EVALUATION).is_file()]
+    if missing or model is not None or not same_weights(manifest, spec):
+        model = model or spec.load_model()
+        manifest = _claim(out, spec, model, manifest)
+    entries = {}
     for category in categories:
         if announce:
             announce(category)
         own = dataset.category(category)
-        folder = out / "categories" / folder_name(category)
-        evaluation = _read_finished(folder, own)
-        if evaluation is None:
+        if category in missing:
+            from lakeviz.runs.storage import save_evaluation
+
+            assert model is not None
             evaluation = _evaluate(spec, model, own, draws[category], loading)
-            save_evaluation(evaluation, folder)
-            draws[category].to_manifest(folder / "few_shot.txt")
-        evaluations.append(evaluation)
-    manifest["categories"] = {
-        e.category: {
-            "folder": f"categories/{folder_name(e.category)}",
-            "few_shot": e.provenance["fit"],
-            "test": e.provenance["test"],
-            "skipped": e.maps.skipped,
-        }
-        for e in evaluations
-    }
-    write_json(out / MANIFEST, manifest)
-    result = RunResult(evaluations, manifest, out)
-    _write_tables(result)
-    return result
+            save_evaluation(evaluation, folders[category])
+            draws[category].to_manifest(folders[category] / "few_shot.txt")
+        entries[category] = _entry(folders[category], own, check=category not in missing)
+    _write(out, manifest | {"protocol": PROTOCOL, "spec": spec.to_plain(), "categories": entries})
+    run = RunFolder.open(out)
+    run.dataset = dataset
+    return run
 
 
-def _claim(out: Path, spec: RunSpec, model: VisionModel) -> dict[str, Any]:
-    """Mark the folder as this run's, or refuse."""
-    path = out / MANIFEST
-    description = model.describe()
-    if path.exists():
-        manifest = read_json(path)
-        same = manifest.get("digest") == spec.digest
-        if not same or manifest["model"]["weights_hash"] != description["weights_hash"]:
-            raise OutputError(
-                f"{out} holds a run of other settings or weights; choose another folder, "
-                "with --out, or delete it"
-            )
-        return manifest | {"spec": spec.to_plain()}
+def same_weights(manifest: dict[str, Any], spec: RunSpec) -> bool:
+    """Whether the weights are known to be those of a run, without loading the model.
+
+    A weights file must have the content that it had, by its SHA-256. Weights that a name stands
+    for (embedded, tag of a release, random) are the same under the same versions of lakeviz, torch,
+    open_clip and timm. Folders, repositories and runs of older versions give no such guarantee.
+    """
+    if "weights_file" not in manifest:
+        return False
+    if manifest["weights_file"] is not None or _weights_file(spec) is not None:
+        return manifest["weights_file"] == _weights_file(spec)
+    return manifest["versions"] == versions() and not spec.model.startswith(
+        ("local-dir:", "hf-hub:")
+    )
+
+
+def _weights_file(spec: RunSpec) -> str | None:
+    """SHA-256 of the file of weights, if one was named."""
+    path = Path(spec.pretrained).expanduser() if isinstance(spec.pretrained, str) else None
+    return file_sha256(path) if path is not None and path.is_file() else None
+
+def folder_name(category: str) -> str:
+    """Safe folder name of a category: its letters and digits, plus a hash where some were lost."""
+    safe = re.sub(r"[^A-Za-z0-9_-]+", "_", category).strip("_")[:60]
+    if safe == category:
+        return safe
+    return f"{safe or 'category'}-{hashlib.sha256(category.encode()).hexdigest()[:8]}"
+
+
+def _manifest_of(out: Path, spec: RunSpec) -> dict[str, Any]:
+    """Manifest of the run in a folder, empty where the folder is free; else refuse it."""
+    if (out / MANIFEST).exists():
+        manifest = read_manifest(out / MANIFEST)
+        if manifest.get("digest") != spec.digest:
+            raise _other(out)
+        return manifest
     if out.exists() and any(out.iterdir()):
         raise OutputError(f"{out} is not empty and holds no run; choose another folder with --out")
-    manifest = {
-        "protocol": PROTOCOL,
-        "digest": spec.digest,
-        "spec": spec.to_plain(),
-        "model": description,
-        "versions": versions(),
-    }
-    write_json(path, manifest)
+    return {}
+
+
+def _other(out: Path) -> OutputError:
+    return OutputError(
+        f"{out} holds a run of other settings or weights; choose another folder, "
+        "with --out, or delete it"
+    )
+
+
+def _claim(
+    out: Path, spec: RunSpec, model: VisionModel, manifest: dict[str, Any]
+) -> dict[str, Any]:
+    """Check the settings and the weights, and mark the folder as this run's."""
+    from lakeviz.lake.detector import Lake
+
+    Lake.from_options(model, spec.options)  # settings that do not fit the model end the run here
+    described = model.describe()
+    if manifest and manifest["model"]["weights_hash"] != described["weights_hash"]:
+        raise _other(out)
+    if not manifest:
+        manifest = {"protocol": PROTOCOL, "digest": spec.digest, "spec": spec.to_plain()}
+        manifest |= {"model": described, "versions": versions()}
+    manifest |= {"weights_file": _weights_file(spec)}
+    write_json(out / MANIFEST, manifest)
     return manifest
-
-
-def _read_finished(folder: Path, dataset: Dataset) -> Evaluation | None:
-    if not (folder / "evaluation.json").exists():
-        return None
-    _log.info("%s is finished; reading it back", folder)
-    evaluation = load_evaluation(folder, dataset)
-    if evaluation.provenance["test"]["fingerprint"] != evaluation.dataset.fingerprint:
-        raise OutputError(f"the images of {folder} have changed since; choose another folder")
-    return evaluation
 
 
 def _evaluate(
     spec: RunSpec, model: VisionModel, own: Dataset, draw: FewShotDraw, loading: Loading | None
 ) -> Evaluation:
+    from lakeviz.lake.detector import Lake
+
     lake = Lake.from_options(model, spec.options)
     lake.fit(draw, controls=spec.control_specs(), loading=loading)
     evaluation = lake.evaluate(own, loading=loading)
@@ -330,31 +184,32 @@ def _evaluate(
     return evaluation
 
 
-def _write_tables(result: RunResult) -> None:
-    """Write the joined tables: CSV and Parquet for people and programs."""
-    for name in ("metrics", "scores", "controls", "neurons", "spectrum"):
-        table = result.table(name)
-        if name != "spectrum":
-            write_csv(result.folder / f"{name}.csv", table)
-        write_parquet(result.folder / f"{name}.parquet", table)
-
-
-def spec_from_manifest(path: str | Path) -> RunSpec:
-    """Read the settings of a run from its manifest, with the very images it was fitted on.
-
-    Raises
-    ------
-    ConfigError
-        If the file is not a manifest of a run.
-    """
-    manifest = read_json(Path(path))
-    if manifest.get("protocol") != PROTOCOL:
-        raise ConfigError(f"{path} is not the manifest of a lakeviz run")
-    spec = RunSpec.from_plain(manifest["spec"])
-    lists = {
-        c: tuple(d["few_shot"]["sample_ids"]) for c, d in manifest.get("categories", {}).items()
+def _entry(folder: Path, own: Dataset, *, check: bool) -> dict[str, Any]:
+    """What the manifest says of a finished category; refused if its images have changed since."""
+    described = read_description(folder)
+    provenance, maps = described["provenance"], described["maps"]
+    if check:
+        _log.info("%s is finished", folder)
+        test = own.where(np.isin(own.sample_ids, maps["sample_ids"]))
+        if test.fingerprint != provenance["test"]["fingerprint"]:
+            raise OutputError(f"the images of {folder} have changed since; choose another folder")
+    return {
+        "folder": f"{CATEGORIES}/{folder.name}",
+        "few_shot": provenance["fit"],
+        "test": provenance["test"],
+        "skipped": maps["skipped"],
     }
-    own = {f.name: getattr(spec, f.name) for f in fields(spec)}
-    return RunSpec(
-        **(own | {"few_shot_lists": lists, "categories": tuple(lists) or spec.categories})
-    )
+
+
+def _write(out: Path, manifest: dict[str, Any]) -> None:
+    """Write the manifest and the joined tables, unless they are there already."""
+    manifest = json.loads(json.dumps(manifest))
+    files = [out / f"{name}.{suffix}" for name in TABLES for suffix in ("csv", "parquet")]
+    files.remove(out / "spectrum.csv")  # too long to be read by people
+    if manifest == read_json(out / MANIFEST) and all(file.is_file() for file in files):
+        return
+    write_json(out / MANIFEST, manifest)
+    run = RunFolder.open(out)
+    for file in files:
+        write = write_csv if file.suffix == ".csv" else write_parquet
+        write(file, run.table(file.stem))

@@ -15,7 +15,7 @@ from safetensors.numpy import save_file as save_numpy
 
 from lakeviz.activations import ChannelStatistics, RunningStatistics
 from lakeviz.errors import StoreError
-from lakeviz.files import read_json, read_parquet, remove, write_json, write_parquet, written
+from lakeviz.files import read_json, remove, write_json, write_parquet, written
 from lakeviz.lake.detector import Lake
 from lakeviz.lake.evaluation import Evaluation
 from lakeviz.lake.gallery import Gallery
@@ -25,13 +25,13 @@ from lakeviz.lake.score_maps import ScoreMaps
 from lakeviz.lake.selection import NeuronSelection, Selection, SubspaceSelection
 from lakeviz.lake.text import TextBranch
 from lakeviz.lake.visual import Restriction, VisualBranch, VisualPoint
+from lakeviz.runs.names import EVALUATION, TABLES, read_description, read_table
 
 if TYPE_CHECKING:
     from lakeviz.data import Dataset
     from lakeviz.models import VisionModel
 
 PROTOCOL = "lakeviz-lake/1"
-_TABLES = ("metrics", "scores", "controls", "neurons", "spectrum")
 
 
 def _selection_arrays(selection: Selection) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
@@ -180,8 +180,8 @@ def save_evaluation(evaluation: Evaluation, folder: str | Path) -> Path:
     """
     folder = Path(folder)
     maps = evaluation.maps
-    remove(folder / "evaluation.json")
-    for name in _TABLES:
+    remove(folder / EVALUATION)
+    for name in TABLES:
         write_parquet(folder / f"{name}.parquet", getattr(evaluation, name))
     arrays = {"patch": maps.patch, "image_scores": maps.image_scores}
     arrays |= {f"part/{n}": a for n, a in maps.parts.items()}
@@ -200,7 +200,7 @@ def save_evaluation(evaluation: Evaluation, folder: str | Path) -> Path:
         "maps": as_plain(rest),
         "provenance": evaluation.provenance,
     }
-    write_json(folder / "evaluation.json", described)
+    write_json(folder / EVALUATION, described)
     return folder
 
 
@@ -220,8 +220,8 @@ def load_evaluation(folder: str | Path, dataset: Dataset) -> Evaluation:
         If it is missing, damaged, or the data have other images.
     """
     folder = Path(folder)
-    described = read_json(folder / "evaluation.json")
-    tables = {name: read_parquet(folder / f"{name}.parquet") for name in _TABLES}
+    described = read_description(folder)
+    tables = {name: read_table(folder, name) for name in TABLES}
     try:
         arrays = load_numpy(str(folder / "maps.safetensors"))
     except (OSError, SafetensorError) as error:

@@ -10,7 +10,9 @@ from lakeviz.errors import ConfigError, FewShotError, OutputError
 from lakeviz.lake import LakeOptions
 from lakeviz.models import load_model
 from lakeviz.runs import run as run_module
-from lakeviz.runs.run import RunSpec, execute, folder_name, spec_from_manifest
+from lakeviz.runs.run import execute, folder_name
+from lakeviz.runs.run_folder import read_manifest
+from lakeviz.runs.spec import RunSpec
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +42,7 @@ def test_a_run_writes_tables_and_repeats_from_its_manifest(spec, model, tmp_path
         pd.testing.assert_frame_equal(
             pd.read_parquet(tmp_path / "a" / f"{name}.parquet"), first.table(name)
         )
-    again = spec_from_manifest(tmp_path / "a" / "manifest.json")
+    again = RunSpec.from_manifest(read_manifest(tmp_path / "a" / "manifest.json"))
     second = execute(again, tmp_path / "b", model=model)
     for name in ("metrics", "scores", "controls", "neurons", "spectrum"):
         pd.testing.assert_frame_equal(first.table(name), second.table(name))

@@ -132,8 +132,8 @@ def controls_table(category: str = "c", shift: float = 0.0) -> pd.DataFrame:
             "control_max": [0.8, 0.6],
             "n_members": [1, 5],
             "difference": [0.1 + shift, 0.4 + shift],
-            "low": [-0.05, 0.2],
-            "high": [0.3, 0.7],
+            "difference_low": [-0.05, 0.2],
+            "difference_high": [0.3, 0.7],
             "n_images": 12,
         }
     )
@@ -189,7 +189,7 @@ def test_metrics_by_category():
     table = pd.DataFrame(
         {
             "category": ["a", "a", "b", "b"],
-            "part": "lake",
+            "branch": "lake",
             "level": ["image", "pixel"] * 2,
             "metric": "auroc",
             "value": [0.9, 0.8, 0.7, np.nan],
@@ -207,4 +207,4 @@ def test_metrics_by_category():
     assert list(fig.layout.yaxis.ticktext) == ["a", "b"]
     assert "2 categories of 10 to 20 test images" in fig.layout.meta["caption"]
     with pytest.raises(ConfigError, match="text"):
-        metrics_figure(table, part="text")
+        metrics_figure(table, branch="text")

@@ -62,9 +62,9 @@ def _files(made: Made, root: Path) -> pd.DataFrame:
 def _metrics(made: Made) -> pd.DataFrame:
     parts = ("lake", "visual", "text", "text_image") if made.text else ("lake",)
     rows = []
-    for place, part in enumerate(parts):
+    for place, branch in enumerate(parts):
         for level, names in (("image", IMAGE_METRICS), ("pixel", PIXEL_METRICS)):
-            if level == "pixel" and part == "text_image":
+            if level == "pixel" and branch == "text_image":
                 continue
             for number, name in enumerate(names):
                 reason = made.missing.get((level, name), "")
@@ -72,7 +72,7 @@ def _metrics(made: Made) -> pd.DataFrame:
                 rows.append(
                     {
                         "category": made.category,
-                        "part": part,
+                        "branch": branch,
                         "level": level,
                         "metric": name,
                         "value": value,
@@ -102,8 +102,8 @@ def _controls(made: Made) -> pd.DataFrame:
             "control_max": 0.95 - gap,
             "n_members": 3 if control == "random" else 1,
             "difference": gap,
-            "low": gap - 0.1,
-            "high": gap + 0.1,
+            "difference_low": gap - 0.1,
+            "difference_high": gap + 0.1,
             "share_above_zero": 0.9,
             "n_images": len(made.labels),
         }

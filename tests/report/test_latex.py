@@ -21,7 +21,7 @@ def frame(values: dict[str, float], half: float = 0.01, metric: str = "auroc") -
         [
             {
                 "category": category,
-                "part": "lake",
+                "branch": "lake",
                 "level": "image",
                 "metric": metric,
                 "value": value,
@@ -164,7 +164,7 @@ def test_own_caption_is_escaped():
         ({"bold": "best"}, ConfigError, "max, min, none"),
         ({"label": "a}b"}, ConfigError, "label"),
         ({"digits": -1}, ConfigError, "digits"),
-        ({"part": "visual"}, DataError, "no metric of 'visual'"),
+        ({"branch": "visual"}, DataError, "no metric of 'visual'"),
         ({"metrics": (("image", "aurok"),)}, DataError, "nearest: image:auroc"),
     ],
 )

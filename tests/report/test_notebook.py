@@ -4,20 +4,29 @@ from __future__ import annotations
 
 import html
 import re
+from pathlib import Path
 
 import nbformat
 import numpy as np
 import pytest
 from nbclient import NotebookClient
 
-from lakeviz.lake import NeuronSelection
-from lakeviz.runs.run import RunResult
+from lakeviz.lake import Evaluation, NeuronSelection
+from lakeviz.runs.run_folder import RunFolder
+from lakeviz.runs.storage import save_evaluation
 
 EVIL = "<img src=x onerror=alert(1)>"
 
 
 def selection(selector: str = "variance") -> NeuronSelection:
     return NeuronSelection("blocks.1", np.array([4, 2]), np.array([3.0, 1.5]), 6, selector)
+
+
+def run_of(folder: Path, *evaluations: Evaluation) -> RunFolder:
+    finished = {e.category: folder / str(i) for i, e in enumerate(evaluations)}
+    for evaluation in evaluations:
+        save_evaluation(evaluation, finished[evaluation.category])
+    return RunFolder(folder, {}, finished)
 
 
 def framed(shown: str) -> str:
@@ -39,7 +48,7 @@ def test_evaluation_holds_its_table_and_its_figure(make):
 
 def test_names_stay_text(make, tmp_path):
     evaluation = make(category=EVIL, names=tuple(f"{EVIL}{i}" for i in range(6)))
-    run = RunResult([evaluation], {}, tmp_path / EVIL)
+    run = run_of(tmp_path / EVIL.replace("/", ""), evaluation)
     for result in (evaluation, run, selection(EVIL)):
         shown = result._repr_html_()
         assert "<img" not in shown
@@ -49,7 +58,7 @@ def test_names_stay_text(make, tmp_path):
 
 
 def test_run_shows_every_category(make, tmp_path):
-    run = RunResult([make(category="a"), make(category="b")], {}, tmp_path)
+    run = run_of(tmp_path, make(category="a"), make(category="b"))
     shown = run._repr_html_()
     assert "LAKE on 2 categories" in shown
     assert "<td>mean</td>" in shown

@@ -18,7 +18,7 @@ from lakeviz.lake import Lake, LakeOptions, VisualOptions
 from lakeviz.metrics import Bootstrap
 from lakeviz.metrics.estimates import difference
 from lakeviz.models import load_model
-from lakeviz.runs.run import RunSpec, draw_normals
+from lakeviz.runs.spec import RunSpec
 from lakeviz.studies import SweepResult, SweepSpec, sweep
 from lakeviz.studies.base.capture import capture_study
 from lakeviz.studies.base.result import load_study
@@ -123,7 +123,7 @@ def test_cells_have_the_numbers_of_single_runs(make, base, tmp_path):
     assert [c.spec.options.layers for c in found] == [(2, 3), (2, 3)]
     for cell in found:
         lake = Lake.from_options(model, cell.spec.options)
-        evaluation = lake.fit(draw_normals(cell.spec, dataset, "tile")).evaluate(own)
+        evaluation = lake.fit(cell.spec.draw_normals(dataset, "tile")).evaluate(own)
         own_rows = result.cells[result.cells["selector"] == cell.selector]
         row = own_rows.set_index(["level", "metric"])["value"]
         assert row["image", "auroc"] == pytest.approx(evaluation.value("auroc"))

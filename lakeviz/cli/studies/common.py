@@ -79,16 +79,12 @@ def each_category(run: StudyRun, given: dict[str, Any], **settings: Any) -> Iter
 
 def conclude(run: StudyRun, results: Sequence[StudyResult]) -> None:
     """Join the categories, write the result and the report anew, and print what was found."""
-    from lakeviz.report import write_report
-    from lakeviz.studies.base.registry import load_studies
+    from lakeviz.report import write_run_report
 
     first = results[0]
     result = type(first).join(results)
     folder = run.save(result)
-    manifest = run.manifest | run.manifest.get("report", {})
-    report = write_report(
-        run.evaluations(), manifest, run.folder / "report.html", studies=load_studies(run.folder)
-    )
+    report = write_run_report(run)
     click.echo(result.summary())
     for note in result.notes:
         click.echo(f"note: {note}")

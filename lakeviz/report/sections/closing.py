@@ -127,7 +127,7 @@ def _of_group(group: Group) -> str:
     said, worst = [], ""
     for level, name in _MEASURED:
         tables = [
-            where(e.metrics, part="lake", level=level, metric=name) for e in group.evaluations
+            where(e.metrics, branch="lake", level=level, metric=name) for e in group.evaluations
         ]
         values = np.array([numbers(t, "value")[0] if len(t) else np.nan for t in tables])
         if not np.isfinite(values).any():
@@ -160,7 +160,7 @@ def _of_one(rows: list[tuple[str, pd.DataFrame]]) -> str:
     """Controls by what the interval of the difference says, in one category."""
     verdicts: dict[str, list[str]] = {"better than": [], "worse than": [], "undecided against": []}
     for control, table in rows:
-        low, high = numbers(table, "low")[0], numbers(table, "high")[0]
+        low, high = numbers(table, "difference_low")[0], numbers(table, "difference_high")[0]
         verdict = "better than" if low > 0 else "worse than" if high < 0 else "undecided against"
         verdicts[verdict].append(selector_name(control))
     return "; ".join(f"{verdict} {joined(names)}" for verdict, names in verdicts.items() if names)
@@ -170,8 +170,8 @@ def _of_many(rows: list[tuple[str, pd.DataFrame]]) -> str:
     """Number of categories in which the interval lies above or below zero, per control."""
     said = []
     for control, table in rows:
-        better = int(np.count_nonzero(numbers(table, "low") > 0))
-        worse = int(np.count_nonzero(numbers(table, "high") < 0))
+        better = int(np.count_nonzero(numbers(table, "difference_low") > 0))
+        worse = int(np.count_nonzero(numbers(table, "difference_high") < 0))
         name = selector_name(control)
         said.append(f"against {name} better in {better}, worse in {worse} of {len(table)}")
     return "; ".join(said)

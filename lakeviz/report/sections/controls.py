@@ -104,7 +104,7 @@ def _comparison(table: pd.DataFrame, notes: Footnotes) -> Comparison | None:
     table = rows(table, np.isfinite(numbers(table, "difference")))
     if table.empty:
         return None
-    low, high = numbers(table, "low"), numbers(table, "high")
+    low, high = numbers(table, "difference_low"), numbers(table, "difference_high")
     better, worse = int(np.count_nonzero(low > 0)), int(np.count_nonzero(high < 0))
     mean = float(np.mean(numbers(table, "control_mean")))
     differences = numbers(table, "difference")

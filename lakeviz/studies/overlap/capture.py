@@ -19,7 +19,6 @@ from lakeviz.data import Dataset, FewShotDraw
 from lakeviz.errors import ConfigError, DataError
 from lakeviz.lake import SubspaceSelection, layer_points, select
 from lakeviz.lake.selectors import check_k
-from lakeviz.runs.run import draw_normals
 from lakeviz.studies.overlap.selections import OverlapItem
 
 if TYPE_CHECKING:
@@ -130,7 +129,7 @@ def run_items(
                 for seed in seeds or (spec.seed,)
             }
         else:
-            draws = {(str(spec.shots), spec.seed): draw_normals(spec, run.dataset, category)}
+            draws = {(str(spec.shots), spec.seed): run.draw(category)}
         items += capture_category(
             run.model,
             own,

@@ -58,6 +58,11 @@ class ScoredMaps(StudyResult):
     metrics: pd.DataFrame = field(repr=False)
     scores: pd.DataFrame = field(repr=False)
 
+    renamed: ClassVar[dict[str, str]] = {
+        "metrics.part": "branch",
+        "metrics.interval_level": "confidence",
+    }
+
     def summary(self) -> str:
         """Say what was measured, on how many images, with which interval."""
         return " ".join(self._of(category) for category in dict.fromkeys(self.metrics["category"]))

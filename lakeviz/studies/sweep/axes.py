@@ -9,7 +9,7 @@ from typing import Any
 from lakeviz.errors import ConfigError, nearest
 from lakeviz.lake import LakeOptions, get_selector
 from lakeviz.lake.options import DISTANCES, KINDS, STAGES, ImageScoreRule
-from lakeviz.runs.run import RunSpec
+from lakeviz.runs.spec import RunSpec
 
 Value = str | int | float
 """A value on an axis: plain, so that it can stand in a table."""

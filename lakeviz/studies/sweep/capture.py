@@ -12,7 +12,7 @@ from lakeviz.activations import Loading
 from lakeviz.data import Dataset, FewShotDraw
 from lakeviz.lake import layer_points
 from lakeviz.lake.text import text_obstacle
-from lakeviz.runs.run import RunSpec, draw_normals, load_run_model
+from lakeviz.runs.spec import RunSpec
 from lakeviz.studies.base.capture import capture_study
 from lakeviz.studies.base.captured import StudyData
 from lakeviz.studies.sweep.grid import Cell
@@ -100,7 +100,7 @@ class Draws:
         key = (cell.category, spec.shots, spec.seed, spec.few_shot_lists.get(cell.category))
         if key not in self._known:
             try:
-                self._known[key] = draw_normals(spec, self._dataset, cell.category)
+                self._known[key] = spec.draw_normals(self._dataset, cell.category)
             except Exception as error:
                 self._known[key] = failure(error)
         return self._known[key]
@@ -185,7 +185,7 @@ def _load(
 ) -> VisionModel:
     """Keep the model between the categories of one process: they come one after the other."""
     spec = RunSpec("", "", name, pretrained, image_size, precision, device)
-    return load_run_model(spec)
+    return spec.load_model()
 
 
 def forget_models() -> None:

@@ -16,7 +16,7 @@ from lakeviz.lake.paired_evaluator import DEFAULT_BOOTSTRAP, DEFAULT_METRICS
 from lakeviz.lake.provenance import as_plain
 from lakeviz.metrics import Bootstrap
 from lakeviz.metrics.measurement import Metric
-from lakeviz.runs.run import RunSpec
+from lakeviz.runs.spec import RunSpec
 from lakeviz.studies.base.capture import STUDY_MAP_SIZE
 from lakeviz.studies.sweep.axes import AXES, Value, check_grid
 

@@ -112,7 +112,7 @@ def test_a_saved_evaluation_exported_and_scored_is_the_same(tile, tiny_model, tm
     )
     assert "image AUROC" in capsys.readouterr().out
     columns = ["level", "metric", "value", "low", "high", "n_images", "reason"]
-    own = evaluation.metrics[evaluation.metrics["part"] == "lake"][columns]
+    own = evaluation.metrics[evaluation.metrics["branch"] == "lake"][columns]
     found = ScoredMaps.from_parquet(tmp_path / "out").metrics[columns]
     pd.testing.assert_frame_equal(
         found, own.reset_index(drop=True), check_exact=False, rtol=1e-12, check_dtype=False
