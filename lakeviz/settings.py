@@ -145,6 +145,8 @@ def _kind(hint: Any) -> Kind:
 
 
 def _plain_type(hint: Any) -> type:
+    if hint is Any:
+        return object
     return hint if isinstance(hint, type) else get_origin(hint) or object
 
 

@@ -13,7 +13,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import resource
 import shutil
 import subprocess
 import sys
@@ -63,20 +62,19 @@ def make(out: Path, data: Path, only: list[str]) -> int:
     wanted |= {need for name in wanted for need in NEEDS.get(name, ())}
     failed = 0
     for name in [name for name in every if name in wanted]:
-        world, _, stage = name.partition("/")
+        world, stage = name.split("/")
         done = out / world / "stages" / f"{stage}.json"
         if done.exists():
             print(f"{name}: finished before, {json.loads(done.read_text())['wall']} s")
             continue
-        start, before = time.perf_counter(), resource.getrusage(resource.RUSAGE_CHILDREN)
+        start, before = time.perf_counter(), sum(os.times()[2:4])
         try:
             make_stage(out / world, world, stage)
         except subprocess.CalledProcessError:
             print(f"{name}: FAILED, see {out / world / 'logs' / stage}.txt", flush=True)
             failed += 1
             continue
-        after = resource.getrusage(resource.RUSAGE_CHILDREN)
-        cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+        cpu = sum(os.times()[2:4]) - before
         spent = {"wall": round(time.perf_counter() - start, 1), "cpu": round(cpu, 1)}
         done.parent.mkdir(parents=True, exist_ok=True)
         done.write_text(json.dumps(spent))
@@ -99,9 +97,9 @@ def make_stage(folder: Path, world: str, stage: str) -> None:
         shutil.rmtree(folder / "run" / "studies", ignore_errors=True)
     if is_study and stage != "claims":
         arguments = ["study", stage.partition("_")[0], "run", *arguments]
+    command = ["-c", "from lakeviz.cli import main; main()", *arguments]
     with (folder / "logs" / f"{stage}.txt").open("w") as log:
-        command = "from lakeviz.cli import main; main()"
-        python(folder, "-c", command, *arguments, stdout=log, stderr=subprocess.STDOUT)
+        python(folder, *command, stdout=log, stderr=subprocess.STDOUT)
     if is_study:
         (made,) = (folder / "run" / "studies").iterdir()
         (folder / "studies").mkdir(exist_ok=True)
@@ -112,8 +110,8 @@ def make_stage(folder: Path, world: str, stage: str) -> None:
 def python(folder: Path, *arguments: str, **options: Any) -> subprocess.CompletedProcess[str]:
     """Run Python in a folder, with the same number of threads on every machine."""
     environment = {**os.environ, "OMP_NUM_THREADS": "2", "MKL_NUM_THREADS": "2"}
-    command = [sys.executable, *arguments]
-    return subprocess.run(command, cwd=folder, env=environment, check=True, text=True, **options)
+    options |= {"cwd": folder, "env": environment, "check": True, "text": True}
+    return subprocess.run([sys.executable, *arguments], **options)
 
 
 def draw_maps(images: Path, out: Path) -> None:
@@ -185,9 +183,8 @@ def difference(old: np.ndarray, new: np.ndarray) -> str:
     if not unequal.any():
         return ""
     rows = unequal.reshape(len(old), -1).any(axis=1).sum()
-    if old.dtype.kind not in "fiu":
-        return f"{rows} of {len(old)} rows"
-    largest = np.nanmax(np.abs(old[unequal].astype(float) - new[unequal].astype(float)))
+    gaps = np.abs(old[unequal].astype(float) - new[unequal].astype(float))
+    largest = np.max(gaps, where=~np.isnan(gaps), initial=0)
     return f"{rows} of {len(old)} rows, by {largest:.3g} at most"
 
 
@@ -195,7 +192,7 @@ def alike(a: Any, b: Any) -> bool:
     """Whether two cells are equal; two missing ones are."""
     if isinstance(a, np.ndarray) or isinstance(b, np.ndarray):
         return np.array_equal(a, b)
-    return bool(a == b) or (pd.isna(a) is True and pd.isna(b) is True)
+    return bool(a == b or (pd.isna(a) and pd.isna(b)))
 
 
 def result_files(folder: Path, only: list[str]) -> Iterator[tuple[str, str]]:

@@ -49,7 +49,9 @@ def _option(settings: type[Settings], name: str, option: Option) -> Callable[[Co
 def _type(wanted: type, option: Option) -> Any:
     if option.choices is not None:
         return click.Choice(option.choices)
-    return click.Path(path_type=Path) if wanted is Path else wanted
+    if wanted is Path:
+        return click.Path(path_type=Path)
+    return str if wanted is object else wanted
 
 
 def _none_if_empty(context: click.Context, parameter: click.Parameter, value: Any) -> Any:

@@ -120,6 +120,7 @@ def _weights_file(spec: RunSpec) -> str | None:
     path = Path(spec.pretrained).expanduser() if isinstance(spec.pretrained, str) else None
     return file_sha256(path) if path is not None and path.is_file() else None
 
+
 def folder_name(category: str) -> str:
     """Safe folder name of a category: its letters and digits, plus a hash where some were lost."""
     safe = re.sub(r"[^A-Za-z0-9_-]+", "_", category).strip("_")[:60]

@@ -18,6 +18,7 @@ from lakeviz.data import Dataset, FewShotDraw
 from lakeviz.data.dataset import unknown_category
 from lakeviz.errors import ConfigError, DataError, StoreError
 from lakeviz.files import read_json
+from lakeviz.notebook import NotebookView, table_html
 from lakeviz.runs.names import (
     EVALUATION,
     MANIFEST,
@@ -28,7 +29,6 @@ from lakeviz.runs.names import (
     read_table,
 )
 from lakeviz.runs.spec import RunSpec
-from lakeviz.notebook import NotebookView, table_html
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go

@@ -15,15 +15,7 @@ from lakeviz.studies.base.registry import (
     register_study,
     study_names,
 )
-from lakeviz.studies.claims import (
-    CLAIMS,
-    Case,
-    Claim,
-    ClaimSettings,
-    ClaimsResult,
-    Part,
-    judge_claims,
-)
+from lakeviz.studies.claims import judge_claims
 from lakeviz.studies.contamination import contamination
 from lakeviz.studies.decompose import Decomposer, DecomposeResult, decompose
 from lakeviz.studies.dossier import dossier
@@ -40,6 +32,10 @@ if TYPE_CHECKING:
     from lakeviz.studies.base.captured import StudyData
     from lakeviz.studies.base.result import StudyResult
     from lakeviz.studies.base.study_run import StudyRun
+    from lakeviz.studies.claims.case import Case, ClaimSettings
+    from lakeviz.studies.claims.claim import Claim, Part
+    from lakeviz.studies.claims.result import ClaimsResult
+    from lakeviz.studies.claims.study import CLAIMS
     from lakeviz.studies.contamination.result import ContaminationResult
     from lakeviz.studies.dossier.result import DossierResult
     from lakeviz.studies.hosts.detectors import (
@@ -105,13 +101,18 @@ __all__ = [
     "sweep",
 ]
 
-for _study in (compare_host, contamination, dossier, knockout, pca, score_maps):
+for _study in (compare_host, contamination, dossier, judge_claims, knockout, pca, score_maps):
     register_study(_study)
 
 __getattr__, __dir__ = lazy_face(
     __name__,
     {
         "Ablation": "knockout.ablation",
+        "CLAIMS": "claims.study",
+        "Case": "claims.case",
+        "Claim": "claims.claim",
+        "ClaimSettings": "claims.case",
+        "ClaimsResult": "claims.result",
         "ContaminationResult": "contamination.result",
         "DossierResult": "dossier.result",
         "HOSTS": "hosts.detectors",
@@ -120,6 +121,7 @@ __getattr__, __dir__ = lazy_face(
         "ImageDetector": "hosts.detectors",
         "KnockoutResult": "knockout.result",
         "PCAResult": "pca.result",
+        "Part": "claims.claim",
         "PatchFeatureDetector": "hosts.detectors",
         "ScoredMaps": "score_maps.result",
         "StudyData": "base.captured",

@@ -9,80 +9,11 @@ from functools import cached_property
 import numpy as np
 from jaxtyping import Float
 
-from lakeviz.errors import ConfigError
 from lakeviz.lake import Selection, get_selector
 from lakeviz.lake.paired_evaluator import PairedEvaluator
-from lakeviz.metrics import IMAGE_METRICS, PIXEL_METRICS, Bootstrap
-from lakeviz.metrics.measurement import Measurement, Metric
+from lakeviz.metrics.measurement import Measurement
 from lakeviz.studies.base.captured import StudyData
-from lakeviz.studies.hosts.detectors.protocol import Host
-from lakeviz.studies.hosts.detectors.registry import get_host
-
-IMAGE_AUROC: Metric = ("image", "auroc")
-# All of them end at 1, so that a ceiling can be told.
-_METRICS: tuple[Metric, ...] = (
-    *(("image", name) for name in IMAGE_METRICS),
-    *(("pixel", name) for name in PIXEL_METRICS),
-)
-# The corrected intervals reach into the last 0.2 % of the draws at either end.
-_DRAWS = 4000
-
-
-@dataclass(frozen=True)
-class ClaimSettings:
-    """Settings of all claims; their rules are fixed in the code.
-
-    Parameters
-    ----------
-    metric : (level, metric)
-        What the claims about detection are judged by.
-    n_draws : int
-        Members of each random control, at least 2.
-    confidence : float
-        With which all intervals of one table hold together.
-    resamples : int
-        Of the images.
-    fits : int
-        Fits of the claim on contamination, each on normal images of its own, at least 2.
-    host : str or Host, optional
-        Detector that the structural score is added to; ``"zero_shot"`` where there is text,
-        ``"patch_nn"`` otherwise.
-    seed : int
-
-    Raises
-    ------
-    ConfigError
-        If a value is out of range, or the metric is none of those that end at 1.
-    HostError
-        If the host is unknown or not installed.
-    """
-
-    metric: Metric = IMAGE_AUROC
-    n_draws: int = 20
-    confidence: float = 0.95
-    resamples: int = _DRAWS
-    fits: int = 10
-    host: str | Host | None = None
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        for name in ("n_draws", "fits"):
-            if getattr(self, name) < 2:
-                raise ConfigError(f"{name} must be at least 2, not {getattr(self, name)}")
-        if self.metric not in _METRICS:
-            known = ", ".join(f"{level}:{name}" for level, name in _METRICS)
-            said = ":".join(self.metric).strip(":")
-            raise ConfigError(f"claims are judged by {known}, not by {said}")
-        if self.host is not None:
-            get_host(self.host)  # unknown or not installed: said before anything is measured
-        if not 0 < self.confidence < 1:
-            raise ConfigError(f"confidence lies between 0 and 1, not {self.confidence}")
-
-    @property
-    def bootstrap(self) -> Bootstrap:
-        """How images are resampled."""
-        return Bootstrap(self.confidence, self.resamples, self.seed)
-
+from lakeviz.studies.claims.result import IMAGE_AUROC, ClaimSettings
 
 Maps = Float[np.ndarray, "image row column"]
 
@@ -125,8 +56,8 @@ class Case:
         return self.data.evaluator(tuple(metrics), self.settings.bootstrap)
 
     def select(self, selector: str, k: int | None = None) -> list[Mapping[str, Selection]]:
-        """One selection, or one per draw of a random selector."""
-        n = self.settings.n_draws if get_selector(selector).is_random else 1
+        """One selection, or one per random set."""
+        n = self.settings.n_random_sets if get_selector(selector).is_random else 1
         k = self.k if k is None else k
         return [self.data.select(k, selector, self.settings.seed + i) for i in range(n)]
 

@@ -60,10 +60,15 @@ class Claim:
     measure: Measure
 
 
+def each(measure: Callable[[Case], Mapping[str, Effect]]) -> Measure:
+    """Measure the categories one by one, and pool each part over them."""
+    return lambda cases: by_category(cases, measure)
+
+
 def by_category(
     cases: Sequence[Case], measure: Callable[[Case], Mapping[str, Effect]]
 ) -> dict[str, Pooled]:
-    """Measure each category, and put each part together over them."""
+    """Measure each category, and pool each part over them."""
     found = {case.data.category: measure(case) for case in cases}
     parts = dict.fromkeys(name for effects in found.values() for name in effects)
     return {

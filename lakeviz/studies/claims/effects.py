@@ -17,9 +17,9 @@ from lakeviz.metrics.estimates import (
     random_member,
 )
 from lakeviz.metrics.measurement import Measurement, Metric
+from lakeviz.metrics.registry import at_best, better, room
 
 IMAGES, CATEGORIES, EXACT, NOTHING = "images", "categories", "exact", "nothing"
-_CEILING = 1 - 1e-9
 _EXACT: Float[np.ndarray, " draw"] = np.empty(0)
 
 
@@ -36,7 +36,7 @@ class Effect:
         empty for a number that the data fix exactly.
     n_images : int
         Test images it rests on.
-    n_draws : int
+    n_random_sets : int
         Members of the random control, or draws of normal images; 1 where nothing is random.
     reason : str
     """
@@ -44,7 +44,7 @@ class Effect:
     value: float
     draws: Float[np.ndarray, " draw"] = field(default_factory=lambda: _EXACT, repr=False)
     n_images: int = 0
-    n_draws: int = 1
+    n_random_sets: int = 1
     reason: str = ""
 
     @classmethod
@@ -56,13 +56,13 @@ class Effect:
         """The same effect, counted the other way round."""
         return replace(self, value=-self.value, draws=-self.draws)
 
-    def at(self, level: float) -> Estimate:
+    def at(self, confidence: float) -> Estimate:
         """The effect with its interval."""
         if np.isnan(self.value):
             return NOT_MEASURED
         if not self.draws.size:
             return Estimate(self.value, self.value, self.value)
-        return Estimate(self.value, *quantile_interval(self.draws, level))
+        return Estimate(self.value, *quantile_interval(self.draws, confidence))
 
 
 def over(
@@ -73,7 +73,7 @@ def over(
     *,
     headroom: float = 0.0,
 ) -> Effect:
-    """How much higher ``one`` is than a control: draws take the images anew, and one member.
+    """How much better ``one`` is than a control: draws take the images anew, and one member.
 
     Where both are at the ceiling of the metric, or a control leaves less than ``headroom`` up to
     it, the effect cannot be told: all resamples agree there, and an interval of no width would
@@ -82,15 +82,15 @@ def over(
     if metric not in one.values:
         return Effect.absent(f"no {metric[0]} {metric[1]} is defined for these images")
     control = float(np.mean([m.values[metric] for m in members]))
-    lowest = min(one.values[metric], *(m.values[metric] for m in members))
-    if lowest > _CEILING:
+    if all(at_best(metric, m.values[metric]) for m in (one, *members)):
         return Effect.absent("both are at the ceiling of the metric on these images")
-    if 1 - control < headroom:
+    if room(metric, control) < headroom:
         return Effect.absent(
             f"the control is at {control:.3f}: these images leave an effect of {headroom:g} no room"
         )
     gap = one.draws[metric] - random_member(members, metric, bootstrap)
-    return Effect(one.values[metric] - control, gap, n_draws=len(members))
+    value = one.values[metric] - control
+    return Effect(better(metric, value), better(metric, gap), n_random_sets=len(members))
 
 
 @dataclass(frozen=True)

@@ -32,7 +32,8 @@ def claims_figure(
     parts : DataFrame
         Of one set of hook points: columns ``points``, ``claim``, ``part``, ``effect``, ``unit``,
         ``value``, ``corrected_low``, ``corrected_high``, ``rule``, ``smallest_effect``,
-        ``verdict``, ``interval_over``, ``n_categories``, ``n_images``, ``n_draws``, ``reason``.
+        ``verdict``, ``interval_over``, ``n_categories``, ``n_images``, ``n_random_sets`` and
+        ``reason``.
     effects : DataFrame
         The same of single categories: columns ``category``, ``claim``, ``part``, ``value``.
     confidence : float
@@ -157,7 +158,7 @@ def claims_by_point_figure(verdicts: pd.DataFrame) -> go.Figure:
                 name=f"{verdict} ({len(own)})",
             )
         )
-    short = [short_points(p) for p in points]
+    short = [plain(p.split(", ")[0].replace(".hook_resid_post", "")) for p in points]
     fig.update_xaxes(
         title_text="hook point",
         tickvals=list(range(len(points))),
@@ -175,12 +176,6 @@ def claims_by_point_figure(verdicts: pd.DataFrame) -> go.Figure:
         automargin=True,
     )
     return fig
-
-
-def short_points(points: str) -> str:
-    """Name of some hook points, as an axis has room for."""
-    first, *others = points.split(", ")
-    return plain(first.replace(".hook_resid_post", "")) + (f" + {len(others)}" if others else "")
 
 
 _UNITS = {"projection kernel": "kernel", "Jaccard index": "Jaccard", "share of bytes": "share"}

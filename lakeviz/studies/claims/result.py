@@ -1,15 +1,69 @@
-"""What the claims came to: verdicts, the effects behind them, and a sentence."""
+"""Settings and result of the claims: verdicts, and the effects behind them."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
+import numpy as np
 import pandas as pd
 
+from lakeviz.errors import ConfigError
+from lakeviz.metrics.bootstrap import Bootstrap
+from lakeviz.metrics.measurement import Metric
+from lakeviz.metrics.registry import get_metric, known_metrics, metric_title
+from lakeviz.settings import Settings, option
 from lakeviz.studies.base.result import StudyResult
 from lakeviz.studies.claims.rules import VERDICTS
-from lakeviz.tables import records
+from lakeviz.tables import records, where
+
+if TYPE_CHECKING:
+    import plotly.graph_objects as go
+
+IMAGE_AUROC: Metric = ("image", "auroc")
+
+
+@dataclass(frozen=True)
+class ClaimSettings(Settings):
+    """Settings of all claims; their rules are fixed in the code."""
+
+    metric: tuple[str, ...] = option(
+        IMAGE_AUROC, "Level and name of the metric that detection is judged by.", command=False
+    )
+    depth: int | None = option(None, "Every N-th block on its own as well; 1: each.", least=1)
+    n_random_sets: int = option(20, "Members of each random control.", least=2, was="n_draws")
+    n_fits: int = option(
+        10,
+        "Fits of the claim on contamination, each on normal images of its own.",
+        least=2,
+        was="fits",
+    )
+    # Any: a name, or an object that fits and scores; only a name on the command line.
+    host: Any = option(
+        None,
+        "Detector to plug into; zero_shot by default where there is text, patch_nn otherwise.",
+    )
+    # The corrected intervals reach into the last 0.2 % of the resamples at either end.
+    n_resamples: int = option(4000, "Number of bootstrap resamples.", least=1, was="resamples")
+    confidence: float = option(
+        0.95, "With which all intervals of one table hold together.", command=False
+    )
+    seed: int = option(0, "Seed of random sets and resamples.", least=0, command=False)
+
+    def check(self) -> None:
+        """Refuse a metric without a best value: a ceiling could not be told from an effect."""
+        if not 0 < self.confidence < 1:
+            raise ConfigError(f"confidence is {self.confidence}; it must lie between 0 and 1")
+        known = [m for m in known_metrics() if np.isfinite(get_metric(*m).best)]
+        if self.metric not in known:
+            said = ":".join(self.metric).strip(":")
+            listed = ", ".join(f"{level}:{name}" for level, name in known)
+            raise ConfigError(f"claims are judged by {listed}; got {said}")
+
+    @property
+    def bootstrap(self) -> Bootstrap:
+        """How images are resampled."""
+        return Bootstrap(self.confidence, self.n_resamples, self.seed)
 
 
 @dataclass
@@ -33,15 +87,21 @@ class ClaimsResult(StudyResult):
 
     name: ClassVar[str] = "claims"
     title: ClassVar[str] = "The claims of the paper"
+    renamed: ClassVar[dict[str, str]] = {
+        "n_draws": "n_random_sets",
+        "corrected_level": "corrected_confidence",
+        "fits": "n_fits",
+        "resamples": "n_resamples",
+    }
 
     verdicts: pd.DataFrame = field(repr=False)
     parts: pd.DataFrame = field(repr=False)
     effects: pd.DataFrame = field(repr=False)
 
     @property
-    def level(self) -> float:
+    def confidence(self) -> float:
         """Confidence with which all intervals of one table hold together."""
-        return float(self.provenance["settings"]["confidence"])
+        return float(self.settings["confidence"])
 
     @property
     def points(self) -> list[str]:
@@ -53,13 +113,12 @@ class ClaimsResult(StudyResult):
         return " ".join([self._setting(), *(self._at(points) for points in self.points)])
 
     def _setting(self) -> str:
-        level, metric = self.provenance["settings"]["metric"]
+        metric = metric_title(*self.settings["metric"])
         n = len(self.categories)
         who = self.categories[0] if n == 1 else f"{n} categories"
-        words = {"auroc": "AUROC", "aupro": "AUPRO"}.get(metric, metric.replace("_", " "))
         again = "; hook points are not corrected for each other" if len(self.points) > 1 else ""
         return (
-            f"{who}, judged by {level} {words} with rules fixed beforehand; the intervals of one "
+            f"{who}, judged by {metric} with rules fixed beforehand; the intervals of one "
             f"table hold together with {100 * self.confidence:g} % confidence{again}."
         )
 
@@ -70,3 +129,43 @@ class ClaimsResult(StudyResult):
             own = [str(row["claim"]) for row in rows if row["verdict"] == verdict]
             said.append(f"{len(own)} {verdict}" + (f" ({', '.join(own)})" if own else ""))
         return f"At {points}, of {len(rows)} claims: {'; '.join(said)}."
+
+    def headline(self) -> pd.DataFrame:
+        """Verdict of every claim with what was found, or its verdicts at each hook point."""
+        first, several = where(self.verdicts, points=self.points[0]), len(self.points) > 1
+        rows = []
+        for told in first.to_dict("records"):
+            name = str(told["name"]).replace("_", " ")
+            row = {"claim": f"{told['claim']}. {name if several else told['statement']}"}
+            if several:
+                own = where(self.verdicts, claim=told["claim"]).set_index("points")["verdict"]
+                row |= {short_points(points): str(own[points]) for points in self.points}
+            else:
+                said = [str(told["finding"]), str(told["reason"])]
+                row |= {"verdict": told["verdict"], "finding": "; ".join(s for s in said if s)}
+            rows.append(row)
+        return pd.DataFrame(rows)
+
+    def figures(self) -> list[go.Figure]:
+        """Verdicts by hook point where there are several, then the effects at each."""
+        from lakeviz.studies.claims.figures import claims_by_point_figure, claims_figure
+
+        made = [claims_by_point_figure(self.verdicts)] if len(self.points) > 1 else []
+        return made + [
+            claims_figure(
+                where(self.parts, points=points),
+                where(self.effects, points=points),
+                confidence=self.confidence,
+            )
+            for points in self.points
+        ]
+
+
+def short_points(points: str) -> str:
+    """Name of some hook points, as an axis or a column has room for."""
+    first, *others = points.split(", ")
+    return first.replace(".hook_resid_post", "") + (f" + {len(others)}" if others else "")
+
+
+Settings = ClaimSettings
+Result = ClaimsResult

@@ -112,9 +112,9 @@ def joint_verdict(parts: Sequence[str]) -> str:
     return SUPPORTED if parts and set(parts) == {SUPPORTED} else INCONCLUSIVE
 
 
-def corrected_level(level: float, n_parts: int) -> float:
-    """Level of each interval so that all hold together with ``level`` (Bonferroni)."""
-    return 1 - (1 - level) / n_parts
+def corrected_confidence(confidence: float, n_parts: int) -> float:
+    """Confidence of each interval so that all hold together with ``confidence`` (Bonferroni)."""
+    return 1 - (1 - confidence) / n_parts
 
 
 def _measured(effect: Estimate) -> bool:

@@ -2,50 +2,100 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import asdict, replace
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from lakeviz.errors import ConfigError
+from lakeviz.studies.base.study import OnRun, Study
+from lakeviz.studies.claims import claims_on_detection as detection
+from lakeviz.studies.claims import claims_on_neurons as neurons
 from lakeviz.studies.claims.case import Case
 from lakeviz.studies.claims.claim import Claim, Part
 from lakeviz.studies.claims.effects import Pooled
-from lakeviz.studies.claims.hypotheses import CLAIMS
-from lakeviz.studies.claims.result import ClaimsResult
-from lakeviz.studies.claims.rules import corrected_level, joint_verdict
+from lakeviz.studies.claims.result import ClaimSettings, ClaimsResult
+from lakeviz.studies.claims.rules import corrected_confidence, joint_verdict
 from lakeviz.studies.hosts.detectors.protocol import name_of
+from lakeviz.studies.hosts.detectors.registry import get_host
 
+CLAIMS: tuple[Claim, ...] = (
+    detection.BEATS_RANDOM,
+    detection.SPARSE_SUFFICES,
+    neurons.EQUALS_PCA,
+    neurons.OVERLAPS,
+    detection.KNOCKOUT_HURTS,
+    detection.MAX_BEATS_MEAN,
+    detection.TEXT_HELPS,
+    neurons.WITHSTANDS_CONTAMINATION,
+    neurons.PLUGS_INTO_HOSTS,
+    detection.NEEDS_LITTLE_MEMORY,
+)
+"""In the order of their numbers."""
 N_PARTS = sum(len(claim.parts) for claim in CLAIMS)
 """Effects looked at, for which the intervals are corrected; the same whatever can be measured."""
+_POOL = 24  # normal images that contaminated fits are drawn from, where there are as many
 
 
-def judge_claims(cases: Sequence[Case]) -> ClaimsResult:
-    """Test the ten claims on one or more categories, at the hook points that were captured.
+class ClaimsStudy(Study):
+    """Judges all categories together, at the run's hook points and at single blocks."""
 
-    Parameters
-    ----------
-    cases : sequence of Case
-        One per category, of one model and of equal settings.
+    def __call__(self, cases: Sequence[Case]) -> ClaimsResult:  # type: ignore[override]
+        """Test the ten claims on one or more categories, at the hook points that were captured.
 
-    Returns
-    -------
-    ClaimsResult
+        Parameters
+        ----------
+        cases : sequence of Case
+            One per category, of one model and of equal settings.
 
-    Raises
-    ------
-    ConfigError
-        If there is no category, one is there twice, or settings or hook points differ.
-    MetricError
-        If no metric is defined for the test images of a category.
-    """
+        Raises
+        ------
+        ConfigError
+            If there is no category, one is there twice, or settings or hook points differ.
+        MetricError
+            If no metric is defined for the test images of a category.
+        HostError
+            If the host is unknown or not installed.
+        """
+        return _judge(cases)
+
+    def on_run(self, on: OnRun, settings: Any) -> ClaimsResult:
+        """Judge every category at the run's own hook points, then at single blocks."""
+        if settings.host is not None:
+            get_host(settings.host)  # unknown or not installed: said before anything is measured
+        return ClaimsResult.join([_judge(cases) for cases in _cases(on, settings)])
+
+
+STUDY = ClaimsStudy(ClaimSettings, ClaimsResult)
+
+
+def _cases(on: OnRun, settings: ClaimSettings) -> Iterator[list[Case]]:
+    run, depth = on.run, settings.depth
+
+    def case(category: str, blocks: range | None) -> Case:
+        points = None if blocks is None else list(blocks)
+        available = len(run.dataset.category(category).split("train").normal())
+        pool = run.data(category, shots=min(_POOL, available), points=points)
+        return Case(run.data(category, points=points), settings, pool)
+
+    yield [case(category, None) for category in on.each_category()]
+    if depth is None:
+        return
+    blocks = range(depth - 1, run.model.n_blocks, depth)
+    if not blocks:
+        raise ConfigError(f"--depth {depth} names no block: there are {run.model.n_blocks}")
+    deep = [case(category, blocks) for category in on.each_category()]
+    for number in range(len(blocks)):
+        yield [one.at(one.data.points[number]) for one in deep]
+
+
+def _judge(cases: Sequence[Case]) -> ClaimsResult:
     _check(cases)
     for case in cases:
         case.evaluator.require_some()
     first = cases[0]
-    level = corrected_level(first.settings.confidence, N_PARTS)
+    level = corrected_confidence(first.settings.confidence, N_PARTS)
     verdicts, parts, effects = [], [], []
     for claim in CLAIMS:
         found = claim.measure(cases)
@@ -96,14 +146,14 @@ def _part_row(
         **found.at(settings.confidence).columns(),
         "corrected_low": corrected.low,
         "corrected_high": corrected.high,
-        "corrected_level": level,
+        "corrected_confidence": level,
         "rule": part.rule.name,
         "smallest_effect": part.rule.smallest_effect,
         "verdict": part.rule.judge(corrected),
         "interval_over": found.over,
         "n_categories": len(measured),
         "n_images": sum(_n_images(case, found) for case in cases),
-        "n_draws": max((e.n_draws for e in measured.values()), default=0),
+        "n_random_sets": max((e.n_random_sets for e in measured.values()), default=0),
         "reason": found.reason,
     }
 
@@ -152,7 +202,7 @@ def _effect_rows(
             "part": part.name,
             **effect.at(confidence).columns(),
             "n_images": _n_images(case, found),
-            "n_draws": effect.n_draws,
+            "n_random_sets": effect.n_random_sets,
             "reason": effect.reason,
         }
         for case in cases
@@ -168,9 +218,9 @@ def _describe(cases: Sequence[Case], level: float) -> dict[str, Any]:
         for part in claim.parts
     }
     host = settings.host
-    plain = asdict(replace(settings, host=None))
+    plain = settings.to_plain()
     plain["host"] = host if host is None or isinstance(host, str) else name_of(host)
-    shown = {**plain, "k": cases[0].k, "corrected_level": level, "rules": rules}
+    shown = {**plain, "k": cases[0].k, "corrected_confidence": level, "rules": rules}
     described = [case.data.describe(ClaimsResult.name, shown, case.evaluator) for case in cases]
     categories = {c: made for one in described for c, made in one["categories"].items()}
     return {**described[0], "categories": categories}

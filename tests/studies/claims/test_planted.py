@@ -16,7 +16,7 @@ from lakeviz.studies.base.text_maps import TextMaps
 from lakeviz.studies.claims import CLAIMS, Case, ClaimSettings
 from lakeviz.studies.claims.rules import CONTRADICTED, SUPPORTED, joint_verdict
 
-QUICK = ClaimSettings(n_draws=5, fits=4, resamples=400, host="patch_nn")
+QUICK = ClaimSettings(n_random_sets=5, n_fits=4, n_resamples=400, host="patch_nn")
 EUCLIDEAN = VisualOptions(distance="euclidean")
 WORLDS = 10
 FIRST, LAST = tuple(range(32)), tuple(range(32, 64))

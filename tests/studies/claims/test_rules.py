@@ -16,7 +16,7 @@ from lakeviz.studies.claims.rules import (
     Equivalence,
     NonInferiority,
     Superiority,
-    corrected_level,
+    corrected_confidence,
     joint_verdict,
 )
 
@@ -78,5 +78,5 @@ def test_a_claim_is_as_good_as_its_worst_part(parts):
 
 
 def test_correction_is_bonferroni():
-    assert corrected_level(0.95, 1) == pytest.approx(0.95)
-    assert corrected_level(0.95, 10) == pytest.approx(0.995)
+    assert corrected_confidence(0.95, 1) == pytest.approx(0.95)
+    assert corrected_confidence(0.95, 10) == pytest.approx(0.995)

@@ -13,10 +13,9 @@ from lakeviz.metrics.estimates import mean_over_categories
 from lakeviz.studies.base.registry import load_study
 from lakeviz.studies.claims import CLAIMS, Case, ClaimSettings, ClaimsResult, judge_claims
 from lakeviz.studies.claims.figures import claims_by_point_figure, claims_figure
-from lakeviz.studies.claims.section import figures, headline
 from lakeviz.studies.claims.study import N_PARTS
 
-QUICK = ClaimSettings(n_draws=3, fits=2, resamples=50)
+QUICK = ClaimSettings(n_random_sets=3, n_fits=2, n_resamples=50)
 NEXT = "blocks.1.hook_resid_post"
 EVIL = "<img src=x onerror=alert(1)>"
 
@@ -38,7 +37,7 @@ def test_all_ten_are_judged_once():
     result = judge_claims([case()])
     assert result.verdicts["claim"].tolist() == list(range(1, 11))
     assert len(result.parts) == N_PARTS
-    assert (result.parts["corrected_level"] == 1 - 0.05 / N_PARTS).all()
+    assert (result.parts["corrected_confidence"] == 1 - 0.05 / N_PARTS).all()
 
 
 def test_nothing_is_missing_without_a_reason(several):
@@ -113,10 +112,10 @@ def test_hook_points_join_and_come_back(several, tmp_path):
     again = load_study(joined.to_parquet(tmp_path))
     assert again.verdicts.equals(joined.verdicts)
     assert again.provenance["settings"]["rules"]["1 minus_random"].startswith("supported: interval")
-    table = headline(joined)
+    table = joined.headline()
     assert list(table.columns) == ["claim", "blocks.0", "blocks.1"]
     assert table["claim"].iloc[0] == "1. beats random"
-    assert len(figures(joined)) == 3
+    assert len(joined.figures()) == 3
 
 
 def test_a_view_at_one_point_is_that_point_alone():
@@ -167,16 +166,16 @@ def test_no_category_twice_or_of_other_settings():
     with pytest.raises(ConfigError, match="plate was given twice"):
         judge_claims([case(), case()])
     with pytest.raises(ConfigError, match="b has other settings than a"):
-        judge_claims([case("a"), case("b", settings=replace(QUICK, fits=3))])
+        judge_claims([case("a"), case("b", settings=replace(QUICK, n_fits=3))])
     with pytest.raises(ConfigError, match="other hook points"):
         judge_claims([case("a"), case("b", points=(NEXT,))])
 
 
 def test_settings_out_of_range():
     with pytest.raises(ConfigError, match="n_draws must be at least 2, not 1"):
-        ClaimSettings(n_draws=1)
+        ClaimSettings(n_random_sets=1)
     with pytest.raises(ConfigError, match="fits must be at least 2"):
-        ClaimSettings(fits=0)
+        ClaimSettings(n_fits=0)
     with pytest.raises(ConfigError, match="confidence lies between 0 and 1"):
         ClaimSettings(confidence=1.0)
     with pytest.raises(ConfigError, match="not by image:cohens_d"):
