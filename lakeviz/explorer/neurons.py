@@ -1,4 +1,4 @@
-"""Where a neuron fires: in the test patches of each category, compared with the other neurons there."""
+"""Test patches in which a neuron fires, by category, compared with the other neurons there."""
 
 from __future__ import annotations
 

@@ -318,10 +318,10 @@ class Explorer:
         DataFrame
             One row per metric: category, level, metric, intact, value (without the chosen),
             change with its interval (paired over images), control_mean, control_min and
-            control_max (smallest and largest of the random sets), difference to the control with its
-            interval (over images and over the choice of one random set, see
-            :mod:`lakeviz.metrics.estimates`), n_random_sets, n_images, and the reason where a metric is
-            missing. With nothing off there is nothing to compare: intact alone.
+            control_max (smallest and largest of the random sets), difference to the control with
+            its interval (over images and over the choice of one random set, see
+            :mod:`lakeviz.metrics.estimates`), n_random_sets, n_images, and the reason where a
+            metric is missing. With nothing off there is nothing to compare: intact alone.
 
         Raises
         ------

@@ -220,21 +220,21 @@ class ExplorerWidget(anywidget.AnyWidget):
 def still_view(widget: ExplorerWidget) -> str:
     """HTML of what the widget shows now; nothing in it reacts."""
     listing, picture, patch = widget.listing, widget.picture, widget.patch
-    shown = widget.knocked or picture
+    knocked = widget.knocked
+    shown = knocked or picture
     image = next(i for i in listing["images"] if i["index"] == picture["index"])
-    off = widget.knocked.get("n", 0)
     digits = listing["decimals"]
     said = [
         f"{image['name']} ({listing['category']}, {image['kind']}): "
         f"image score {shown['score']:.{digits}f}."
     ]
-    if off:
+    if knocked:
+        off, low, high = (knocked[name] for name in ("n", "control_min", "control_max"))
         said.append(
             f"{off} selected {'neuron is' if off == 1 else 'neurons are'} off; with all on it is "
-            f"{widget.knocked['intact']:.{digits}f}, and with as many random ones off "
-            f"{widget.knocked['control_mean']:.{digits}f} "
-            f"({widget.knocked['control_min']:.{digits}f} to "
-            f"{widget.knocked['control_max']:.{digits}f} in {widget.knocked['n_random_sets']} random sets)."
+            f"{knocked['intact']:.{digits}f}, and with as many random ones off "
+            f"{knocked['control_mean']:.{digits}f} ({low:.{digits}f} to {high:.{digits}f} in "
+            f"{knocked['n_random_sets']} random sets)."
         )
     said.append(f"Colours {listing['rule']}.")
     return (
