@@ -1,4 +1,4 @@
-"""What switching neurons off does to the metrics of the test set, beside random neurons."""
+"""What switching neurons off does to the metrics of the test set, compared with random neurons."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def effects(
                 "category": fitted.data.category,
                 "level": metric[0],
                 "metric": metric[1],
-                "n_draws": len(members),
+                "n_random_sets": len(members),
                 "n_images": evaluator.n_images,
                 "reason": evaluator.reasons.get(metric[0], ""),
                 **_values(metric, intact, chosen, members),
@@ -77,7 +77,7 @@ def _values(
         **row,
         **difference(chosen, intact, metric, _BOOTSTRAP).columns("change"),
         "control_mean": float(np.mean(values)),
-        "control_low": min(values),
-        "control_high": max(values),
+        "control_min": min(values),
+        "control_max": max(values),
         **difference_to(chosen, members, metric, _BOOTSTRAP).columns("difference"),
     }

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from lakeviz.errors import DataError
 from lakeviz.explorer.views import Dropped, Place
-from lakeviz.lake.attribution import Memory, split
+from lakeviz.lake.attribution import NeuronGallery, split
 from lakeviz.lake.score_maps import join_layers
 from lakeviz.lake.visual import fit_selections
 from lakeviz.plots import ColourRange, colour_range
@@ -50,7 +50,7 @@ class Fitted:
     Attributes
     ----------
     data : StudyData
-    memories : dict of hook point to Memory
+    galleries : dict of hook point to NeuronGallery
 
     Raises
     ------
@@ -66,7 +66,9 @@ class Fitted:
         branch = fit_selections(
             [normal], data.statistics, [selections], o.visual, [(o.selector, o.seed)]
         )[0]
-        self.memories = {p: Memory.of_point(branch.points[p], normal[p]) for p in data.points}
+        self.galleries = {
+            p: NeuronGallery.of_point(branch.points[p], normal[p]) for p in data.points
+        }
 
     @cached_property
     def _names(self) -> dict[str, list[str]]:
@@ -81,15 +83,15 @@ class Fitted:
         """Scores of the test images with all neurons."""
         data, labels = self.data, self.data.truth.labels
         maps: list[np.ndarray] = []
-        sums = {p: np.zeros(m.selection.k) for p, m in self.memories.items()}
-        totals = dict.fromkeys(self.memories, 0.0)
+        sums = {p: np.zeros(m.selection.k) for p, m in self.galleries.items()}
+        totals = dict.fromkeys(self.galleries, 0.0)
         with torch.inference_mode():
             for rows, tokens in data.batches():
                 scores = {}
                 normal = labels[rows] == 0
-                for p, memory in self.memories.items():
-                    chosen = memory.chosen(tokens[p].cpu())
-                    parts = split(memory, chosen.flatten(0, 1))
+                for p, gallery in self.galleries.items():
+                    chosen = gallery.chosen(tokens[p].cpu())
+                    parts = split(gallery, chosen.flatten(0, 1))
                     shape = chosen.shape[:2]
                     scores[p] = torch.from_numpy(parts.score.astype(np.float32)).reshape(shape)
                     by_image = parts.contribution.reshape(*shape, -1)[normal]
@@ -125,22 +127,22 @@ class Fitted:
                 f"there is no image {index}"
             )
 
-    def without(self, dropped: Dropped) -> dict[str, Memory]:
-        """Memories without some neurons."""
-        return {p: m.without(dropped.get(p, ())) for p, m in self.memories.items()}
+    def without(self, dropped: Dropped) -> dict[str, NeuronGallery]:
+        """Galleries without some neurons."""
+        return {p: m.without(dropped.get(p, ())) for p, m in self.galleries.items()}
 
     def chosen(self, index: int) -> dict[str, Float[Tensor, "image patch k"]]:
         """Tokens of one test image in all selected neurons."""
         return {
-            p: m.chosen(self.data.test.patches(p, [index]).cpu()) for p, m in self.memories.items()
+            p: m.chosen(self.data.test.patches(p, [index]).cpu()) for p, m in self.galleries.items()
         }
 
     def image_map(
-        self, index: int, memories: Mapping[str, Memory], chosen: Mapping[str, Tensor]
+        self, index: int, galleries: Mapping[str, NeuronGallery], chosen: Mapping[str, Tensor]
     ) -> Float[np.ndarray, "row column"]:
-        """Fused map of one image under some memories."""
+        """Fused map of one image under some galleries."""
         with torch.inference_mode():
-            scores = {p: m.score(chosen[p]) for p, m in memories.items()}
+            scores = {p: m.score(chosen[p]) for p, m in galleries.items()}
             visual = join_layers(scores, self.data.grids)[0].numpy()[0]
         return self.fuse_one(index, visual)
 
@@ -165,14 +167,14 @@ class Fitted:
         Stopped
             If ``go_on`` says so, which is asked between conditions.
         """
-        memories = [self.without(dropped) for dropped in conditions]
-        if not memories:
+        galleries = [self.without(dropped) for dropped in conditions]
+        if not galleries:
             return []
         maps: list[list[np.ndarray]] = [[] for _ in conditions]
         with torch.inference_mode():
             for _, tokens in self.data.batches():
-                chosen = {p: m.chosen(tokens[p].cpu()) for p, m in self.memories.items()}
-                for condition, made in zip(memories, maps, strict=True):
+                chosen = {p: m.chosen(tokens[p].cpu()) for p, m in self.galleries.items()}
+                for condition, made in zip(galleries, maps, strict=True):
                     if not go_on():
                         raise Stopped
                     scores = {p: m.score(chosen[p]) for p, m in condition.items()}

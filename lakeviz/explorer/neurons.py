@@ -1,4 +1,4 @@
-"""Where a neuron fires: in the test patches of each category, beside the other neurons there."""
+"""Test patches in which a neuron fires, by category, compared with the other neurons there."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ def dossier_of(
 def _row(table: FiringTable, point: str, channel: int) -> dict[str, object]:
     data = table.fitted.data
     statistics, labels = data.statistics[point], data.truth.labels
-    selected = table.fitted.memories[point].selection.channels
+    selected = table.fitted.galleries[point].selection.channels
     place = np.flatnonzero(selected == channel)
     shares = table.shares(point)
     rows, columns = data.grids[point]

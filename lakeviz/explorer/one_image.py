@@ -1,14 +1,17 @@
-"""Tables of one image for figures: why each patch has its score, and what its neurons do."""
+"""Tables of one test image: its patches with their nearest normal patches and neurons' shares."""
 
 from __future__ import annotations
 
 import numpy as np
 import pandas as pd
 import torch
+from jaxtyping import Float
+from torch import Tensor
 
 from lakeviz.errors import ConfigError
 from lakeviz.explorer.fitted import Fitted
-from lakeviz.lake.attribution import Memory, Parts, split
+from lakeviz.explorer.views import Place, PointView
+from lakeviz.lake.attribution import NeuronGallery, Parts, split
 from lakeviz.lake.normalisation import standardiser
 from lakeviz.studies.base.captured import StudyData
 
@@ -51,12 +54,12 @@ def patch_facts(data: StudyData, index: int, *, n_neurons: int = 3) -> pd.DataFr
     fitted = Fitted(data)
     fitted.check_image(index)
     chosen = fitted.chosen(index)
-    scores = fitted.image_map(index, fitted.memories, chosen)
+    scores = fitted.image_map(index, fitted.galleries, chosen)
     row, column = (axis.ravel() for axis in np.indices(scores.shape))
     frames = []
-    for point, memory in fitted.memories.items():
+    for point, gallery in fitted.galleries.items():
         with torch.inference_mode():
-            parts = split(memory, chosen[point][0])
+            parts = split(gallery, chosen[point][0])
         own = data.grids[point]
         at = row * own[0] // scores.shape[0] * own[1] + column * own[1] // scores.shape[1]
         places = [fitted.normal_place(point, number) for number in parts.neighbours[at, 0]]
@@ -71,7 +74,7 @@ def patch_facts(data: StudyData, index: int, *, n_neurons: int = 3) -> pd.DataFr
             "nearest_row": [place.row for place in places],
             "nearest_column": [place.column for place in places],
             "distance": parts.distances[at, 0],
-            "neurons": _named(memory, parts, n_neurons)[at],
+            "neurons": _named(gallery, parts, n_neurons)[at],
         }
         frames.append(pd.DataFrame(frame))
     return pd.concat(frames, ignore_index=True)
@@ -101,8 +104,8 @@ def patch_activations(data: StudyData, index: int) -> pd.DataFrame:
     fitted = Fitted(data)
     fitted.check_image(index)
     frames = []
-    for point, memory in fitted.memories.items():
-        channels = memory.selection.channels
+    for point, gallery in fitted.galleries.items():
+        channels = gallery.selection.channels
         mean, deviation = standardiser(data.statistics[point])
         tokens = data.test.patches(point, [index])[0].cpu().float()
         z = ((tokens - mean) / deviation)[:, channels].T.numpy()
@@ -122,13 +125,54 @@ def patch_activations(data: StudyData, index: int) -> pd.DataFrame:
     return pd.concat(frames, ignore_index=True)
 
 
-def _named(memory: Memory, parts: Parts, n_neurons: int) -> np.ndarray:
+def point_view(
+    fitted: Fitted,
+    gallery: NeuronGallery,
+    token: Float[Tensor, " k"],
+    place: Place,
+    normal_share: Float[np.ndarray, " kept"],
+) -> PointView:
+    """Split the distance of one token (in all selected neurons) at a point.
+
+    ``normal_share`` is the share of each kept neuron over the patches of normal test images.
+    """
+    with torch.inference_mode():
+        parts = split(gallery, token[None])
+    point = gallery.selection.point
+    score = float(parts.score[0])
+    scale = score if score > 0 else 1.0
+    shares = pd.DataFrame(
+        {
+            "channel": gallery.channels,
+            "rank": gallery.kept + 1,
+            "query": parts.query[0],
+            "nearest": parts.nearest[0],
+            "contribution": parts.contribution[0],
+            "share": parts.contribution[0] / scale,
+            "normal_share": normal_share,
+        }
+    )
+    if len(gallery.kept) < gallery.selection.k:
+        shares["normal_share"] = np.nan
+    pairs = zip(parts.neighbours[0], parts.distances[0], strict=True)
+    return PointView(
+        point=point,
+        distance=gallery.like.distance,
+        score=score,
+        place=place,
+        neighbours=[(fitted.normal_place(point, n), float(d)) for n, d in pairs],
+        shares=shares.sort_values("share", ascending=False, kind="stable", ignore_index=True),
+        unattributed=float(parts.unattributed[0]) / scale,
+    )
+
+
+def _named(gallery: NeuronGallery, parts: Parts, n_neurons: int) -> np.ndarray:
     """Channels of the largest shares of each query, as text."""
     scale = np.where(parts.score > 0, parts.score, 1.0)[:, None]
     share = parts.contribution / scale
     largest = np.argsort(-share, axis=1, kind="stable")[:, :n_neurons]
     said = [
-        ", ".join(f"{memory.channels[c]} ({100 * own[c]:.0f} %)" for c in order if own[c] > 0)
+        ", ".join(f"{gallery.channels[c]} ({100 * own[c]:.0f} %)" for c in order if own[c] > 0)
         for own, order in zip(share, largest, strict=True)
     ]
     return np.array([text or "none: no distance" for text in said], dtype=object)

@@ -30,7 +30,7 @@ def listing(explorer: Explorer, category: str) -> Payload:
         "images": records(images.drop(columns="category").rename(columns=names)),
         "neurons": {
             p: {"channels": m.selection.channels.tolist(), "n_channels": m.selection.n_channels}
-            for p, m in fitted.memories.items()
+            for p, m in fitted.galleries.items()
         },
         "selector": options.selector,
         "n_fit": len(fitted.data.normal),
@@ -79,9 +79,9 @@ def knocked(view: KnockedView, pictures: Pictures) -> Payload:
         "control_heat": pictures.heat(view.index, view.control_maps[0]),
         "control_map": _rounded(view.control_maps[0]),
         "control_mean": float(view.control_scores.mean()),
-        "control_low": float(view.control_scores.min()),
-        "control_high": float(view.control_scores.max()),
-        "n_draws": len(view.control_scores),
+        "control_min": float(view.control_scores.min()),
+        "control_max": float(view.control_scores.max()),
+        "n_random_sets": len(view.control_scores),
     }
 
 

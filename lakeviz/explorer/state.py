@@ -16,7 +16,7 @@ from lakeviz.errors import ConfigError, DataError, SelectionError
 from lakeviz.explorer.effects import effects, evaluator_of
 from lakeviz.explorer.fitted import Fitted
 from lakeviz.explorer.neurons import FiringTable, dossier_of, neuron_view
-from lakeviz.explorer.patches import point_view
+from lakeviz.explorer.one_image import point_view
 from lakeviz.explorer.views import (
     Dropped,
     ImageView,
@@ -36,7 +36,7 @@ class Explorer:
     """The detectors of one or more categories, open to questions about images and neurons.
 
     Neurons that are off are dropped from gallery and query alone: the network, the selection and
-    the remembered tokens stay as they are, so nothing passes through the tower again.
+    the tokens of the gallery stay as they are, so nothing passes through the tower again.
 
     Parameters
     ----------
@@ -130,8 +130,8 @@ class Explorer:
 
     def neurons(self, category: str | None = None) -> pd.DataFrame:
         """The selected neurons: point, rank, channel, variance."""
-        memories = self.fitted(category).memories.values()
-        frames = [m.selection.frame().rename(columns={"score": "variance"}) for m in memories]
+        galleries = self.fitted(category).galleries.values()
+        frames = [m.selection.frame().rename(columns={"score": "variance"}) for m in galleries]
         return pd.concat(frames, ignore_index=True).drop(columns="selector")
 
     def image(self, index: int, category: str | None = None) -> ImageView:
@@ -196,17 +196,17 @@ class Explorer:
                 f"the map has {rows} x {columns} patches, counted from 0; there is no patch "
                 f"({row}, {column})"
             )
-        memories = fitted.without(off)
+        galleries = fitted.without(off)
         chosen = self._chosen(data.category, index)
-        fused = fitted.image_map(index, memories, chosen)
+        fused = fitted.image_map(index, galleries, chosen)
         views = []
-        for point, memory in memories.items():
+        for point, gallery in galleries.items():
             own = data.grids[point]
             at = row * own[0] // rows, column * own[1] // columns
             patch = at[0] * own[1] + at[1]
             place = fitted.place(point, "test", index, patch)
-            share = fitted.intact.normal_share[point][memory.kept]
-            views.append(point_view(fitted, memory, chosen[point][0, patch], place, share))
+            share = fitted.intact.normal_share[point][gallery.kept]
+            views.append(point_view(fitted, gallery, chosen[point][0, patch], place, share))
         text = None
         if data.text_weight > 0 and data.text is not None:
             text = float(data.text.patch[index, row, column])
@@ -241,17 +241,17 @@ class Explorer:
 
         The same sets for every choice of equal size, so that choices are compared with one control.
         """
-        memories = self.fitted(category).memories
+        galleries = self.fitted(category).galleries
         sets = []
         for draw in range(self.n_controls):
-            sizes = [len(dropped.get(p, ())) for p in memories]
+            sizes = [len(dropped.get(p, ())) for p in galleries]
             generator = np.random.default_rng([self.seed, draw, *sizes])
             sets.append(
                 {
                     p: tuple(
                         sorted(generator.choice(m.selection.channels, n, replace=False).tolist())
                     )
-                    for (p, m), n in zip(memories.items(), sizes, strict=True)
+                    for (p, m), n in zip(galleries.items(), sizes, strict=True)
                     if n
                 }
             )
@@ -263,7 +263,7 @@ class Explorer:
         index: int,
         category: str | None = None,
     ) -> KnockedView:
-        """One image with neurons off, beside as many random ones off.
+        """One image with neurons off, and with as many random ones off.
 
         Parameters
         ----------
@@ -304,7 +304,7 @@ class Explorer:
         *,
         go_on: Callable[[], bool] = lambda: True,
     ) -> pd.DataFrame:
-        """Measure all test images with neurons off, beside as many random ones off.
+        """Measure all test images with neurons off, and with as many random ones off.
 
         Parameters
         ----------
@@ -317,11 +317,11 @@ class Explorer:
         -------
         DataFrame
             One row per metric: category, level, metric, intact, value (without the chosen),
-            change with its interval (paired over images), control_mean, control_low and
-            control_high (smallest and largest of the draws), difference to the control with its
-            interval (over images and over the choice of one random set, see
-            :mod:`lakeviz.metrics.estimates`), n_draws, n_images, and the reason where a metric is
-            missing. With nothing off there is nothing to compare: intact alone.
+            change with its interval (paired over images), control_mean, control_min and
+            control_max (smallest and largest of the random sets), difference to the control with
+            its interval (over images and over the choice of one random set, see
+            :mod:`lakeviz.metrics.estimates`), n_random_sets, n_images, and the reason where a
+            metric is missing. With nothing off there is nothing to compare: intact alone.
 
         Raises
         ------
@@ -344,8 +344,8 @@ class Explorer:
         """Plain, ordered channels per point, without empty points."""
         off = {p: tuple(sorted({int(c) for c in cs})) for p, cs in (dropped or {}).items()}
         for point in off:
-            if point not in fitted.memories:
-                known = ", ".join(fitted.memories)
+            if point not in fitted.galleries:
+                known = ", ".join(fitted.galleries)
                 raise SelectionError(f"no neurons are selected at {point!r}; points: {known}")
         fitted.without(off)  # refuses channels that are not selected
-        return {p: off[p] for p in fitted.memories if off.get(p)}
+        return {p: off[p] for p in fitted.galleries if off.get(p)}

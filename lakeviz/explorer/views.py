@@ -138,7 +138,7 @@ class NeuronView:
     categories : DataFrame
         One row per category: selected, rank (of the selection; 0 where not selected), mean and
         deviation of the normal tokens; for the patches of normal and of anomalous test images, the
-        share that fired (``fired_normal``, ``fired_anomalous``) beside the mean share over all
+        share that fired (``fired_normal``, ``fired_anomalous``) and the mean share over all
         channels of the point (``all_normal``, ``all_anomalous``), and how many images
         (``n_normal``, ``n_anomalous``) and patches an image has (``n_patches``). A share without
         images is NaN.
@@ -159,7 +159,7 @@ class NeuronView:
 
 @dataclass(frozen=True)
 class KnockedView:
-    """One test image with some neurons off, beside as many random ones off.
+    """One test image with some neurons off, and with as many random ones off.
 
     Attributes
     ----------

@@ -1,4 +1,4 @@
-"""One hook point of a fitted detector, opened up: which neurons make a distance, and without some.
+"""Attribution of a distance to neurons, and distances without some of the neurons.
 
 A score is a mean of distances to the nearest normal tokens, and both distances split into channels
 without a remainder:
@@ -24,7 +24,7 @@ from lakeviz.lake.visual import Restriction, VisualPoint
 
 
 @dataclass(frozen=True)
-class Memory:
+class NeuronGallery:
     """Normal tokens of one hook point in some or all of the selected neurons.
 
     Make one with :meth:`of_point`; :meth:`without` leaves neurons out.
@@ -52,7 +52,9 @@ class Memory:
     like: Gallery
 
     @classmethod
-    def of_point(cls, point: VisualPoint, normal: Float[Tensor, "image patch channel"]) -> Memory:
+    def of_point(
+        cls, point: VisualPoint, normal: Float[Tensor, "image patch channel"]
+    ) -> NeuronGallery:
         """Open a fitted point, given the normal tokens it was fitted on.
 
         Raises
@@ -84,8 +86,8 @@ class Memory:
             point.restriction, selection, chosen, sources, np.arange(selection.k), point.gallery
         )
 
-    def without(self, channels: Collection[int]) -> Memory:
-        """Leave neurons out of gallery and query; the remembered tokens stay the same ones.
+    def without(self, channels: Collection[int]) -> NeuronGallery:
+        """Leave neurons out of gallery and query; the tokens of the gallery stay the same.
 
         Raises
         ------
@@ -103,7 +105,9 @@ class Memory:
                 f"{point}: all {self.selection.k} neurons are off, so nothing is left to compare; "
                 "leave at least one on"
             )
-        return Memory(self.restriction, self.selection, self.normal, self.sources, kept, self.like)
+        return NeuronGallery(
+            self.restriction, self.selection, self.normal, self.sources, kept, self.like
+        )
 
     @property
     def channels(self) -> Int[np.ndarray, " kept"]:
@@ -111,7 +115,7 @@ class Memory:
         return self.selection.channels[self.kept]
 
     @cached_property
-    def gallery(self) -> Gallery:
+    def reduced(self) -> Gallery:
         """The gallery in the kept neurons."""
         return Gallery(
             self.compared(self.normal),
@@ -139,7 +143,7 @@ class Memory:
 
     def score(self, chosen: Float[Tensor, "*token k"]) -> Float[Tensor, "*token"]:
         """Distance of tokens (in all selected neurons) to their nearest normal ones."""
-        return self.gallery.score(self.compared(chosen))
+        return self.reduced.score(self.compared(chosen))
 
 
 @dataclass(frozen=True)
@@ -171,13 +175,13 @@ class Parts:
     nearest: Float[np.ndarray, "query kept"]
 
 
-def split(memory: Memory, chosen: Float[Tensor, "query k"]) -> Parts:
+def split(gallery: NeuronGallery, chosen: Float[Tensor, "query k"]) -> Parts:
     """Split the scores of queries (in all selected neurons) into the neurons' parts."""
-    queries = memory.compared(chosen)
-    found = memory.gallery.search(queries)
-    cosine = memory.like.distance == "cosine"
+    queries = gallery.compared(chosen)
+    found = gallery.reduced.search(queries)
+    cosine = gallery.like.distance == "cosine"
     prepare = _unit if cosine else _double
-    query, normal = prepare(queries), prepare(memory.gallery.tokens)
+    query, normal = prepare(queries), prepare(gallery.reduced.tokens)
     contribution = np.zeros(query.shape)
     for column in range(found.indices.shape[1]):
         square = (query - normal[found.indices[:, column]]).square()
@@ -195,7 +199,7 @@ def split(memory: Memory, chosen: Float[Tensor, "query k"]) -> Parts:
         score=score,
         contribution=contribution,
         unattributed=rest,
-        neighbours=memory.sources[found.indices.numpy()],
+        neighbours=gallery.sources[found.indices.numpy()],
         distances=found.distances.numpy(),
         query=query.numpy(),
         nearest=normal[found.indices[:, 0]].numpy(),

@@ -60,18 +60,18 @@ def test_as_many_neurons_as_asked_for():
 def test_shares_are_squared_differences_and_sum_to_one(world, kind, stage, distance):
     visual = VisualOptions(distance=distance, normalisation=Normalisation(kind, stage))
     data = world(visual=visual)
-    memory = next(iter(Fitted(data).memories.values()))
-    chosen = memory.chosen(data.test.patches(data.points[0], [9]))[0]
-    parts = split(memory, chosen)
+    gallery = next(iter(Fitted(data).galleries.values()))
+    chosen = gallery.chosen(data.test.patches(data.points[0], [9]))[0]
+    parts = split(gallery, chosen)
     share = parts.contribution / parts.score[:, None]
     assert share.sum(1) == pytest.approx(1, abs=1e-4)
     # From the normalised tokens alone: nothing of the gallery.
-    query, normal = (memory.compared(t).double().numpy() for t in (chosen, memory.normal))
+    query, normal = (gallery.compared(t).double().numpy() for t in (chosen, gallery.normal))
     if distance == "cosine":
         query, normal = (t / np.linalg.norm(t, axis=1, keepdims=True) for t in (query, normal))
     square = ((query[:, None] - normal[None]) ** 2).sum(2)
     nearest = square.argmin(1)
-    assert (memory.sources[nearest] == parts.neighbours[:, 0]).all()
+    assert (gallery.sources[nearest] == parts.neighbours[:, 0]).all()
     expected = (query - normal[nearest]) ** 2 / square.min(1)[:, None]
     assert share == pytest.approx(expected, abs=1e-4)
 

@@ -150,11 +150,11 @@ def test_usual_shares_are_those_of_normal_patches(world):
 def test_coreset_neighbours_keep_their_names(world):
     data = world(visual=VisualOptions(distance="euclidean", coreset=0.2))
     fitted = Fitted(data)
-    memory = fitted.memories[POINT]
-    assert len(memory.sources) == len(memory.gallery) == round(0.2 * 3 * 48)
+    gallery = fitted.galleries[POINT]
+    assert len(gallery.sources) == len(gallery.reduced) == round(0.2 * 3 * 48)
     everything = data.normal.patches(POINT).flatten(0, 1)
     np.testing.assert_array_equal(
-        memory.gallery.tokens, everything[memory.sources][:, memory.channels.copy()]
+        gallery.reduced.tokens, everything[gallery.sources][:, gallery.channels.copy()]
     )
 
 
@@ -200,7 +200,7 @@ def test_metrics_are_those_of_a_refit_beside_random_sets(world):
     ]
     row = table.loc["aupro"]
     assert row["control_mean"] == pytest.approx(np.mean(members))
-    assert (row["control_low"], row["control_high"]) == pytest.approx((min(members), max(members)))
+    assert (row["control_min"], row["control_max"]) == pytest.approx((min(members), max(members)))
     # The planted neurons carry the defect, random ones do not.
     assert row["difference"] < 0 and row["difference_high"] < 0
     assert row["difference"] == pytest.approx(row["value"] - row["control_mean"])

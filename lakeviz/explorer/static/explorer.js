@@ -584,7 +584,7 @@ class Explorer {
       score.push(plain(off.score, d));
       score.push([
         plain(off.control_mean, d),
-        `(${plain(off.control_low, d)} to ${plain(off.control_high, d)})`,
+        `(${plain(off.control_min, d)} to ${plain(off.control_max, d)})`,
       ]);
       score.push(signed(off.score - off.control_mean, d));
     }
@@ -599,7 +599,7 @@ class Explorer {
           cells.push(row.value.toFixed(3));
           cells.push([
             row.control_mean.toFixed(3),
-            `(${row.control_low.toFixed(3)} to ${row.control_high.toFixed(3)})`,
+            `(${row.control_min.toFixed(3)} to ${row.control_max.toFixed(3)})`,
           ]);
           cells.push([
             signed(row.difference, 3),
@@ -611,14 +611,14 @@ class Explorer {
     }
     const heads = ["", "all neurons"];
     if (n) heads.push(`without ${n} chosen`, `without ${n} random`, "chosen − random");
-    const draws = off.n_draws;
+    const sets = off.n_random_sets;
     const images = (metrics.rows || [{}])[0].n_images;
     const said = [];
     if (metrics.state === "failed") said.push(`Not measured: ${metrics.reason}.`);
     else if (metrics.state === "updating") said.push("The test set is being measured …");
     if (n) {
       said.push(
-        `Random: mean (smallest to largest) of ${draws} draws of as many selected neurons.`,
+        `Random: mean (smallest to largest) of ${sets} random sets of as many selected neurons.`,
       );
       if (images) {
         said.push(
@@ -627,7 +627,7 @@ class Explorer {
       }
       said.push("Neurons that are off are left out of the comparison; the network is untouched.");
     } else {
-      said.push("Switch neurons off on the right to see what changes, beside random ones.");
+      said.push("Switch neurons off on the right to see what changes, compared with random ones.");
     }
     this.effects.replaceChildren(
       h(

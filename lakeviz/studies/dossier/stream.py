@@ -15,7 +15,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from lakeviz.lake import select
-from lakeviz.lake.attribution import Memory, split
+from lakeviz.lake.attribution import NeuronGallery, split
 from lakeviz.studies.base.captured import StudyData
 from lakeviz.studies.dossier.correlated_neurons import Products
 from lakeviz.studies.neurons.patch_labels import PatchTruth
@@ -122,7 +122,7 @@ class PointScan:
     ----------
     choice : Choice
     truth : PatchTruth
-    gallery : Memory
+    gallery : NeuronGallery
         Of the detector that reads all channels.
     top, bottom : TopPatches
         Of the highest and the lowest activation.
@@ -139,7 +139,7 @@ class PointScan:
 
     choice: Choice
     truth: PatchTruth
-    gallery: Memory = field(repr=False)
+    gallery: NeuronGallery = field(repr=False)
     top: TopPatches
     bottom: TopPatches
     sample: PatchesAtRandom
@@ -230,11 +230,14 @@ def scan(
     return found
 
 
-def all_channels(data: StudyData) -> dict[str, Memory]:
+def all_channels(data: StudyData) -> dict[str, NeuronGallery]:
     """The detector's gallery in all channels of its points.
 
     There every neuron, selected or random, has a share, and all are shares of the same distance.
     """
     chosen = {p: select(data.statistics[p], 1, "all") for p in data.points}
     branch = data.branches([chosen])[0]
-    return {p: Memory.of_point(branch.points[p], data.normal.patches(p).cpu()) for p in data.points}
+    return {
+        p: NeuronGallery.of_point(branch.points[p], data.normal.patches(p).cpu())
+        for p in data.points
+    }
