@@ -7,7 +7,6 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from lakeviz.errors import ConfigError
-from lakeviz.metrics import metric_title
 from lakeviz.metrics.estimates import Estimate
 from lakeviz.metrics.registry import metric_title
 from lakeviz.plots.captions import categories, n_categories, percent, tested

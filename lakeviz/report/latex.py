@@ -14,7 +14,6 @@ import pandas as pd
 
 from lakeviz import renamed
 from lakeviz.errors import ConfigError, DataError, nearest
-from lakeviz.metrics import metric_title
 from lakeviz.metrics.estimates import NOT_MEASURED, Estimate, estimate, mean_over_categories
 from lakeviz.metrics.registry import metric_title
 from lakeviz.plots.captions import joined

@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from lakeviz.metrics import metric_title
 from lakeviz.metrics.bootstrap import Bootstrap
 from lakeviz.metrics.registry import metric_title
 from lakeviz.plots.captions import joined

@@ -9,7 +9,6 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from lakeviz.errors import ConfigError
-from lakeviz.metrics import metric_title
 from lakeviz.metrics.measurement import Metric
 from lakeviz.metrics.registry import metric_title
 from lakeviz.plots.captions import mean_over, n_categories, percent, span, tested

@@ -14,7 +14,6 @@ from PIL import Image
 from plotly.subplots import make_subplots
 
 from lakeviz.errors import ConfigError
-from lakeviz.metrics import metric_title
 from lakeviz.metrics.estimates import Estimate, estimate
 from lakeviz.metrics.registry import metric_title
 from lakeviz.plots.captions import percent
