@@ -17,7 +17,7 @@ _CLASSES = ((0, "normal", NORMAL, "circle"), (1, "anomalous", ANOMALOUS, "diamon
 
 def f1_max_threshold(metrics: pd.DataFrame) -> float:
     """Threshold of the image F1-max in a table of metrics; NaN where it was not measured."""
-    found = numbers(where(metrics, part="lake", level="image", metric="f1_max"), "threshold")
+    found = numbers(where(metrics, branch="lake", level="image", metric="f1_max"), "threshold")
     return float(found[0]) if found.size else math.nan
 
 

@@ -9,8 +9,8 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from lakeviz.errors import ConfigError
+from lakeviz.metrics.registry import metric_title
 from lakeviz.plots.captions import categories, n_categories, only, percent, tested
-from lakeviz.plots.difference_plot import metric_title
 from lakeviz.plots.forest import forest_figure, forest_row
 from lakeviz.plots.line_panels import Line, line_figure, line_of
 from lakeviz.plots.panels import CHANCE, Look
