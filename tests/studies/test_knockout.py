@@ -478,7 +478,7 @@ def test_categories_are_averaged(result):
     assert made.categories == ["category", "b", "c"]
     mean, *_ = made.findings()
     own = estimate(headline_gap(result), "difference")
-    assert mean.where == "mean over 3 categories"
+    assert mean.where == "Mean over 3 categories"
     assert mean.difference.value == pytest.approx(own.value)
     assert mean.by_category == Counter(["lower", "higher", own.verdict])
 

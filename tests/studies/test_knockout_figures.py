@@ -6,21 +6,24 @@ import pandas as pd
 import pytest
 
 from lakeviz.errors import ConfigError
-from lakeviz.studies.knockout.figures import knockout_contrasts_figure, knockout_curves_figure
-from lakeviz.studies.knockout.neuron_figures import neuron_importance_figure
+from lakeviz.studies.knockout.figures import (
+    knockout_contrasts_figure,
+    knockout_curves_figure,
+    neuron_importance_figure,
+)
 
-COMMON = {"category": "c", "kind": "score", "mode": "remove", "part": "visual"}
+COMMON = {"category": "c", "kind": "score", "mode": "remove", "branch": "visual"}
 
 
 def curves() -> pd.DataFrame:
     rows = []
-    for order, draws in (("variance", 1), ("random", 20)):
+    for selector, sets in (("variance", 1), ("random", 20)):
         for size, drop in ((4, 0.2), (1, 0.1), (16, 0.4)):
-            value = 0.9 - drop * (1 if order == "variance" or size == 16 else 0.5)
+            value = 0.9 - drop * (1 if selector == "variance" or size == 16 else 0.5)
             rows.append(
                 COMMON
                 | {
-                    "order": order,
+                    "selector": selector,
                     "size": size,
                     "level": "image",
                     "metric": "auroc",
@@ -28,7 +31,7 @@ def curves() -> pd.DataFrame:
                     "low": value - 0.05,
                     "high": value + 0.02,
                     "intact": 0.9,
-                    "n_draws": draws,
+                    "n_random_sets": sets,
                     "n_images": 30,
                     "reason": "",
                 }
@@ -59,7 +62,7 @@ def neurons() -> pd.DataFrame:
         {
             "category": "c",
             "kind": "score",
-            "part": "visual",
+            "branch": "visual",
             "point": ["p", "p", "p", "q"],
             "channel": [3, 5, 8, 1],
             "group": ["selected", "random", "random", "selected"],
@@ -77,7 +80,7 @@ def neurons() -> pd.DataFrame:
 
 def test_curves_are_sorted_and_have_bars_and_bands():
     fig = knockout_curves_figure(curves())
-    band, random, top = fig.data
+    band, random, top, intact = fig.data
     assert random.name == "random neurons"
     assert top.name == "top-variance neurons"
     assert list(top.x) == [1, 4]
@@ -86,19 +89,19 @@ def test_curves_are_sorted_and_have_bars_and_bands():
     assert top.error_y.arrayminus == pytest.approx([0.05, 0.05])
     assert list(random.y) == pytest.approx([0.85, 0.8])
     assert list(band.y) == pytest.approx([0.87, 0.82, 0.75, 0.8])
-    (intact,) = fig.layout.shapes
-    assert intact.y0 == 0.9
+    assert intact.name == "nothing knocked out"
+    assert (list(intact.x), list(intact.y)) == ([1, 4], [0.9, 0.9])
     assert fig.layout.xaxis.type == "log"
     caption = fig.layout.meta["caption"]
     assert "30 test images" in caption
     assert "20 sets" in caption
-    assert "all 16 neurons, where every order is the same (image AUROC 0.5)" in caption
+    assert "all 16 neurons, where every selector is the same (image AUROC 0.5)" in caption
 
 
 def test_all_sizes_are_drawn_where_orders_differ():
     table = curves()
-    table.loc[(table["size"] == 16) & (table["order"] == "random"), "value"] = 0.6
-    assert list(knockout_curves_figure(table).data[-1].x) == [1, 4, 16]
+    table.loc[(table["size"] == 16) & (table["selector"] == "random"), "value"] = 0.6
+    assert list(knockout_curves_figure(table).data[-2].x) == [1, 4, 16]
 
 
 def test_what_is_impossible_is_said():
@@ -110,31 +113,33 @@ def test_what_is_impossible_is_said():
 
 def test_contrasts_of_one_category():
     fig = knockout_contrasts_figure(contrasts())
-    random, bottom = fig.data
-    assert (random.x[0], bottom.x[0]) == (-0.1, -0.2)
-    assert random.error_x.array == pytest.approx([0.15])
-    assert random.error_x.arrayminus == pytest.approx([0.05])
+    (marks,) = fig.data
     assert list(fig.layout.yaxis.ticktext) == ["random neurons", "lowest-variance neurons"]
+    assert list(marks.x) == [-0.1, -0.2]
+    assert marks.error_x.array == pytest.approx([0.15, 0.1])
+    assert marks.error_x.arrayminus == pytest.approx([0.05, 0.1])
     assert "4 neurons knocked out" in fig.layout.meta["caption"]
 
 
 def test_contrasts_of_categories_and_their_mean():
     fig = knockout_contrasts_figure(pd.concat([contrasts("a"), contrasts("<b>", 0.1)]))
-    dots, mean, *_ = fig.data
+    dots, _, means = fig.data
     assert list(dots.x) == pytest.approx([-0.1, 0.0])
-    assert list(dots.text) == ["a", "&lt;b&gt;"]
-    assert list(mean.x) == pytest.approx([-0.05])
-    assert "60 test images of 2 categories" in fig.layout.meta["caption"]
+    assert dots.text[1].startswith("&lt;b&gt;")
+    assert list(means.x) == pytest.approx([-0.05, -0.15])
+    # Student's interval over two categories: 0.05 * 12.706, the 97.5 % quantile of t with 1 df.
+    assert list(means.error_x.array) == pytest.approx([0.6353, 0.6353], rel=1e-3)
+    assert "30 test images, 2 categories" in fig.layout.meta["caption"]
 
 
 @pytest.mark.parametrize("intervals", [False, True])
 def test_single_neurons(intervals):
     fig = neuron_importance_figure(neurons(), intervals=intervals)
-    selected, random, other = fig.data
+    selected, random, other, _ = fig.data
     assert (list(selected.x), list(selected.y)) == ([4.0], [0.2])
-    assert list(selected.customdata) == [3]
+    assert selected.text[0].startswith("channel 3<br>variance 4<br>importance +0.2000")
     assert list(random.x) == [0.5]  # the neuron that never varies has no place
-    assert list(other.customdata) == [1]
+    assert other.text[0].startswith("channel 1<br>")
     if intervals:
         assert selected.error_y.array == pytest.approx([0.2])
         assert selected.error_y.arrayminus == pytest.approx([0.1])
@@ -144,7 +149,7 @@ def test_single_neurons(intervals):
 
 
 def test_refusals():
-    with pytest.raises(ConfigError, match="one category can be drawn at a time, not a, b"):
+    with pytest.raises(ConfigError, match="one category, not 2: a, b"):
         knockout_curves_figure(pd.concat([curves().assign(category=c) for c in "ab"]))
     with pytest.raises(ConfigError, match="one size"):
         knockout_contrasts_figure(pd.concat([contrasts(), contrasts().assign(size=9)]))
@@ -152,5 +157,5 @@ def test_refusals():
         knockout_curves_figure(curves(), shown=[("pixel", "aupro")])
     with pytest.raises(ConfigError, match="no single neuron was measured by AUPRO"):
         neuron_importance_figure(neurons(), level="pixel", metric="aupro")
-    with pytest.raises(ConfigError, match="no knock-out to draw"):
+    with pytest.raises(ConfigError, match="no row to draw"):
         knockout_contrasts_figure(contrasts().iloc[:0])

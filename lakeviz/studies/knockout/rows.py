@@ -210,30 +210,39 @@ def single_neurons(engine: Engine, k: int, seed: int) -> Iterator[list[Single]]:
 
 
 def single_rows(
-    measurer: Measurer, singles: Sequence[Single], measured: Sequence[Measured]
-) -> Rows:
-    """Change of every metric without each neuron of a hook point."""
+    measurer: Measurer, k: int, seed: int
+) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """Change of every metric without each neuron; rank correlation of variance and importance."""
+    alone, correlated = [], []
+    for singles in single_neurons(measurer.engine, k, seed):
+        channels = [single.channel for single in singles]
+        measured = measurer.singles(singles[0].point, channels)
+        for single, found in zip(singles, measured, strict=True):
+            alone += _single_rows(measurer, single, found)
+        correlated += _correlation_rows(measurer, singles, measured)
+    return alone, correlated
+
+
+def _single_rows(measurer: Measurer, single: Single, found: Measured) -> Rows:
     engine, bootstrap = measurer.engine, measurer.evaluator.bootstrap
-    for single, found in zip(singles, measured, strict=True):
-        condition = (engine.ablation(single.point, [single.channel]),)
-        for branch, metric, columns in measurer.each_metric():
-            intact, value = measurer.intact[branch], found[branch].values[metric]
-            yield {
-                "branch": branch,
-                **single._asdict(),
-                **columns,
-                "value": value,
-                **difference(found[branch], intact, metric, bootstrap).columns("change"),
-                "importance": intact.values[metric] - value,
-                "n_images": measurer.evaluator.n_images,
-                "reason": engine.impossible(condition, branch),
-            }
+    condition = (engine.ablation(single.point, [single.channel]),)
+    for branch, metric, columns in measurer.each_metric():
+        intact, value = measurer.intact[branch], found[branch].values[metric]
+        yield {
+            "branch": branch,
+            **single._asdict(),
+            **columns,
+            "value": value,
+            **difference(found[branch], intact, metric, bootstrap).columns("change"),
+            "importance": intact.values[metric] - value,
+            "n_images": measurer.evaluator.n_images,
+            "reason": engine.impossible(condition, branch),
+        }
 
 
-def correlation_rows(
+def _correlation_rows(
     measurer: Measurer, singles: Sequence[Single], measured: Sequence[Measured]
 ) -> Rows:
-    """Rank correlation of variance and importance over the neurons of a hook point."""
     variance = np.array([single.variance for single in singles])
     is_selected = np.array([single.group == "selected" for single in singles])
     groups = {"selected": is_selected}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,26 +14,22 @@ from lakeviz.lake.selectors import get_selector
 from lakeviz.metrics.bootstrap import Bootstrap
 from lakeviz.studies.base.captured import StudyData
 from lakeviz.studies.base.settings import Settings as AnySettings
-from lakeviz.studies.base.study import DEFAULT_BOOTSTRAP, Study
+from lakeviz.studies.base.study import DEFAULT_BOOTSTRAP, Measured, Study
 from lakeviz.studies.knockout.ablation import Engine
 from lakeviz.studies.knockout.forward_engine import ForwardEngine
 from lakeviz.studies.knockout.result import VARIANCE, KnockoutResult, Settings, run_name
 from lakeviz.studies.knockout.rows import (
     Measurer,
     contrast_rows,
-    correlation_rows,
     curve_rows,
     measure_groups,
-    single_neurons,
     single_rows,
 )
 from lakeviz.studies.knockout.score_engine import ScoreEngine
 from lakeviz.studies.knockout.weights_engine import WeightsEngine
 
 
-def measure(
-    data: StudyData, settings: Settings, evaluator: PairedEvaluator
-) -> dict[str, pd.DataFrame]:
+def measure(data: StudyData, settings: Settings, evaluator: PairedEvaluator) -> Measured:
     """Knock neurons out, by variance and in controls of the same size, and one at a time.
 
     Raises
@@ -43,28 +39,35 @@ def measure(
     SelectionError
         If a size is 0 or above the number of neurons, or a control is no set of neurons.
     """
-    controls = check_controls(settings.controls)
+    controls, k = check_controls(settings.controls), data.options.k
     rows: dict[str, list[dict[str, Any]]] = {name: [] for name in KnockoutResult.table_names()}
-
-    def add(table: str, words: dict[str, Any], found: Any) -> None:
-        rows[table] += [words | row for row in found]
-
+    notes: list[str] = []
     for kind in dict.fromkeys(settings.kinds):
         engine = make_engine(data, kind, settings)
-        sizes = check_sizes(settings.sizes, engine.n_candidates, data.options.k)
+        sizes = check_sizes(settings.sizes, engine.n_candidates, k)
         for number, mode in enumerate(dict.fromkeys(settings.modes)):
             measurer, words = Measurer(engine, evaluator), {"kind": kind, "mode": mode}
             groups = measure_groups(measurer, sizes, mode, controls, settings)
-            add("contrasts", words, contrast_rows(measurer, groups))
-            add("curves", words, curve_rows(measurer, groups))
-            if not settings.single or number > 0:  # they are the same whatever the mode
-                continue
-            for singles in single_neurons(engine, data.options.k, settings.seed):
-                point = singles[0].point
-                measured = measurer.singles(point, [single.channel for single in singles])
-                add("neurons", {"kind": kind}, single_rows(measurer, singles, measured))
-                add("correlation", {"kind": kind}, correlation_rows(measurer, singles, measured))
-    return {name: pd.DataFrame(found) for name, found in rows.items()}
+            rows["contrasts"] += [words | row for row in contrast_rows(measurer, groups)]
+            rows["curves"] += [words | row for row in curve_rows(measurer, groups)]
+            if settings.single and number == 0:  # they are the same whatever the mode
+                alone, correlated = single_rows(measurer, k, settings.seed)
+                rows["neurons"] += [{"kind": kind} | row for row in alone]
+                rows["correlation"] += [{"kind": kind} | row for row in correlated]
+                notes += _few_others(engine, k)
+    tables = {name: pd.DataFrame(found) for name, found in rows.items()}
+    return Measured(tables, list(dict.fromkeys(notes)))
+
+
+def _few_others(engine: Engine, k: int) -> Iterator[str]:
+    """Note hook points at which single neurons have too few others to be compared with."""
+    for point, statistics in engine.ranked.items():
+        n = statistics.n_channels
+        if n < 2 * k:
+            yield (
+                f"{engine.data.category}: {point} has {max(n - k, 0)} other neurons to compare "
+                f"single ones of the top {min(k, n)} with"
+            )
 
 
 def check_sizes(sizes: Sequence[int] | None, n_candidates: int, k: int) -> tuple[int, ...]:
@@ -164,9 +167,7 @@ class Knockout(Study):
         for name, one in (("kinds", kind), ("modes", mode)):
             if one is not None:
                 changes[name] = (one,)
-        result = super().__call__(data, settings, bootstrap=bootstrap, **changes)
-        result.notes += _few_others(result.neurons)
-        return result
+        return super().__call__(data, settings, bootstrap=bootstrap, **changes)
 
     def provenance(self, settings: Settings, data: StudyData) -> dict[str, Any]:
         """Settings by kind and mode, with what the defaults stand for."""
@@ -183,19 +184,3 @@ class Knockout(Study):
 
 
 STUDY = Knockout(Settings, KnockoutResult, measure)
-
-
-def _few_others(neurons: pd.DataFrame) -> list[str]:
-    """Note hook points with fewer other neurons than those that are compared with them."""
-    found = []
-    if neurons.empty:
-        return found
-    for (category, point), table in neurons.groupby(["category", "point"], sort=False):
-        chosen = {group: set(own["channel"]) for group, own in table.groupby("group")}
-        n_top, n_others = (len(chosen.get(group, ())) for group in ("selected", "random"))
-        if n_others < n_top:
-            found.append(
-                f"{category}: {point} has {n_others} other neurons to compare single ones of the "
-                f"top {n_top} with"
-            )
-    return found
