@@ -30,10 +30,10 @@ from lakeviz.studies.dossier import dossier
 from lakeviz.studies.hosts import compare_host
 from lakeviz.studies.knockout import knockout
 from lakeviz.studies.neurons import NeuronsResult, neurons
-from lakeviz.studies.overlap import OverlapItem, OverlapResult, overlap
+from lakeviz.studies.overlap import overlap
 from lakeviz.studies.pca import pca
 from lakeviz.studies.score_maps import score_maps
-from lakeviz.studies.sweep import SweepResult, SweepSpec, sweep
+from lakeviz.studies.sweep import sweep
 
 if TYPE_CHECKING:
     from lakeviz.studies.base.capture import capture_study
@@ -52,9 +52,13 @@ if TYPE_CHECKING:
     from lakeviz.studies.hosts.result import HostResult
     from lakeviz.studies.knockout.ablation import Ablation
     from lakeviz.studies.knockout.result import KnockoutResult
+    from lakeviz.studies.overlap.result import OverlapResult
+    from lakeviz.studies.overlap.selections import OverlapItem
     from lakeviz.studies.pca.result import PCAResult
     from lakeviz.studies.score_maps.anomalib_predictions import save_predictions
     from lakeviz.studies.score_maps.result import ScoredMaps
+    from lakeviz.studies.sweep.grid import SweepSpec
+    from lakeviz.studies.sweep.result import SweepResult
 
 __all__ = [
     "CLAIMS",
@@ -105,7 +109,8 @@ __all__ = [
     "sweep",
 ]
 
-for _study in (compare_host, contamination, dossier, knockout, pca, score_maps):
+_STUDIES = (compare_host, contamination, dossier, knockout, overlap, pca, score_maps, sweep)
+for _study in _STUDIES:
     register_study(_study)
 
 __getattr__, __dir__ = lazy_face(
@@ -119,12 +124,16 @@ __getattr__, __dir__ = lazy_face(
         "HostScores": "hosts.detectors",
         "ImageDetector": "hosts.detectors",
         "KnockoutResult": "knockout.result",
+        "OverlapItem": "overlap.selections",
+        "OverlapResult": "overlap.result",
         "PCAResult": "pca.result",
         "PatchFeatureDetector": "hosts.detectors",
         "ScoredMaps": "score_maps.result",
         "StudyData": "base.captured",
         "StudyResult": "base.result",
         "StudyRun": "base.study_run",
+        "SweepResult": "sweep.result",
+        "SweepSpec": "sweep.grid",
         "capture_study": "base.capture",
         "get_host": "hosts.detectors",
         "save_predictions": "score_maps.anomalib_predictions",

@@ -15,8 +15,7 @@ from lakeviz.studies.claims.effects import CATEGORIES, NOTHING, Effect, Pooled
 from lakeviz.studies.claims.rules import Superiority
 from lakeviz.studies.overlap.measures import jaccard
 from lakeviz.studies.overlap.null_models import hypergeometric
-from lakeviz.studies.overlap.overview import pair_mean
-from lakeviz.studies.overlap.pairs import PairSettings
+from lakeviz.studies.overlap.pairs import pair_mean
 
 _PART = "minus_chance"
 _FEWEST = 3
@@ -25,7 +24,7 @@ _FEWEST = 3
 def measure(cases: Sequence[Case]) -> Mapping[str, Pooled]:
     """Mean Jaccard index of all pairs of categories minus that of random sets of the size.
 
-    The interval is a bootstrap over categories, which share pairs.
+    The interval is a jackknife over categories, which share pairs.
     """
     reason = _obstacle(cases)
     rows = {case.data.category: Effect.absent(reason) for case in cases}
@@ -37,12 +36,9 @@ def measure(cases: Sequence[Case]) -> Mapping[str, Pooled]:
     for i, case in enumerate(cases):
         own = gaps[(sides == i).any(1)]
         rows[case.data.category] = Effect(float(own.mean()))
-    k, seed = cases[0].k, cases[0].settings.seed
 
     def at(level: float) -> Estimate:
-        # Of the settings of a study of pairs, its mean needs the level and the seed alone.
-        settings = PairSettings(k, "category", 0, 0, 0.9, level, seed)
-        return pair_mean(gaps, sides, len(cases), settings)
+        return pair_mean(gaps, sides, level)
 
     return {_PART: Pooled(at, CATEGORIES, rows)}
 
