@@ -27,12 +27,49 @@ import pandas as pd
 from PIL import Image
 from safetensors.numpy import load_file
 
-RENAMED: dict[str, dict[str, str]] = {}
+_OVERLAP = {
+    "n_null": "n_random_sets",
+    "level": "confidence",
+    "matched_low": "matched_quantile_low",
+    "matched_high": "matched_quantile_high",
+    "resampled_low": "resampled_quantile_low",
+    "resampled_high": "resampled_quantile_high",
+    "expected_low": "random_quantile_low",
+    "expected_high": "random_quantile_high",
+    "stability.parquet:low": "jaccard_quantile_low",
+    "stability.parquet:high": "jaccard_quantile_high",
+    "provenance.settings.n_null": "provenance.settings.n_random_sets",
+    "provenance.settings.level": "provenance.settings.confidence",
+    "provenance.bootstrap.level": "provenance.bootstrap.confidence",
+    "provenance.bootstrap.n_draws": "provenance.bootstrap.n_resamples",
+}
+_JACKKNIFE = "Student's interval of jackknife values in place of a bootstrap over categories"
+
+RENAMED: dict[str, dict[str, str]] = {"overlap": _OVERLAP}
 """Per study (``run`` for tables of runs): old name to new one. A name is a file
 (``curves.parquet``; the new one lies relative to the old one's folder), a column or dotted JSON
 field (``n_draws``, ``provenance.settings``), or ``FILE:COLUMN``, meant in one file alone."""
 
-EXPECTED: dict[str, dict[str, str]] = {}
+EXPECTED: dict[str, dict[str, str]] = {
+    "overlap": {
+        **{
+            f"overview.parquet:{column}_{end}": _JACKKNIFE
+            for column in (
+                "jaccard",
+                "spearman",
+                "jaccard_of_ceiling",
+                "minus_chance",
+                "minus_matched",
+                "minus_permutation",
+            )
+            for end in ("low", "high")
+        },
+        "pairs.parquet:reason": "other words",
+        "protocol": "version 2",
+        "summary": "made of findings",
+        "notes": "other words",
+    }
+}
 """Per study: names as above that may differ or be gone, with the reason."""
 
 EXCLUDED = ("versions", "seconds", "seconds_per_image")

@@ -79,8 +79,8 @@ def study_command(made: Study | LazyStudy) -> click.Command:
 
         loaded = made.load()
         runs = given.pop("runs") if made.settings.several_runs else (given.pop("run"),)
-        names = [name for name, o in loaded.settings.options().items() if o.command]
-        settings = loaded.settings.of(None, {n: given[n] for n in names} | {"seed": given["seed"]})
+        names = [name for name, o in made.settings.options().items() if o.command]
+        settings = made.settings.of(None, {n: given[n] for n in names} | {"seed": given["seed"]})
         bootstrap = Bootstrap(n_resamples=given["resamples"], seed=given["seed"])
         opened = [open_run(run, given) for run in runs]
         on = OnRun(opened, bootstrap, given["categories"], announce)

@@ -22,10 +22,10 @@ from lakeviz.studies.dossier import dossier
 from lakeviz.studies.hosts import compare_host
 from lakeviz.studies.knockout import knockout
 from lakeviz.studies.neurons import NeuronsResult, neurons
-from lakeviz.studies.overlap import OverlapItem, OverlapResult, overlap
+from lakeviz.studies.overlap import overlap
 from lakeviz.studies.pca import pca
 from lakeviz.studies.score_maps import score_maps
-from lakeviz.studies.sweep import SweepResult, SweepSpec, sweep
+from lakeviz.studies.sweep import sweep
 
 if TYPE_CHECKING:
     from lakeviz.studies.base.capture import capture_study
@@ -48,9 +48,13 @@ if TYPE_CHECKING:
     from lakeviz.studies.hosts.result import HostResult
     from lakeviz.studies.knockout.ablation import Ablation
     from lakeviz.studies.knockout.result import KnockoutResult
+    from lakeviz.studies.overlap.result import OverlapResult
+    from lakeviz.studies.overlap.selections import OverlapItem
     from lakeviz.studies.pca.result import PCAResult
     from lakeviz.studies.score_maps.anomalib_predictions import save_predictions
     from lakeviz.studies.score_maps.result import ScoredMaps
+    from lakeviz.studies.sweep.grid import SweepSpec
+    from lakeviz.studies.sweep.result import SweepResult
 
 __all__ = [
     "CLAIMS",
@@ -101,7 +105,17 @@ __all__ = [
     "sweep",
 ]
 
-for _study in (compare_host, contamination, dossier, judge_claims, knockout, pca, score_maps):
+for _study in (
+    compare_host,
+    contamination,
+    dossier,
+    judge_claims,
+    knockout,
+    overlap,
+    pca,
+    score_maps,
+    sweep,
+):
     register_study(_study)
 
 __getattr__, __dir__ = lazy_face(
@@ -120,6 +134,8 @@ __getattr__, __dir__ = lazy_face(
         "HostScores": "hosts.detectors",
         "ImageDetector": "hosts.detectors",
         "KnockoutResult": "knockout.result",
+        "OverlapItem": "overlap.selections",
+        "OverlapResult": "overlap.result",
         "PCAResult": "pca.result",
         "Part": "claims.claim",
         "PatchFeatureDetector": "hosts.detectors",
@@ -127,6 +143,8 @@ __getattr__, __dir__ = lazy_face(
         "StudyData": "base.captured",
         "StudyResult": "base.result",
         "StudyRun": "base.study_run",
+        "SweepResult": "sweep.result",
+        "SweepSpec": "sweep.grid",
         "capture_study": "base.capture",
         "get_host": "hosts.detectors",
         "save_predictions": "score_maps.anomalib_predictions",

@@ -18,9 +18,7 @@ def test_a_sweep_around_a_run(tmp_path, capsys):
     )
     own = pd.read_parquet(out / "metrics.parquet").set_index(["level", "metric"])["value"]
     sweep = f"study sweep {out} --backend sequential --resamples 20 --map-size 16".split()
-    main(
-        [*sweep, *["--grid", "k=10,500", "--grid", "selector=variance,all", "--random-draws", "2"]]
-    )
+    main([*sweep, *["--grid", "k=10,500", "--grid", "selector=variance,all", "--random-sets", "2"]])
     printed = capsys.readouterr().out
     assert "4 cells (2 of k, 2 of selector; tile), 1 of which failed" in printed
     assert "note: 1 of 4 cells failed: SelectionError" in printed

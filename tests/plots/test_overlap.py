@@ -69,7 +69,7 @@ def test_pairs_beside_their_ceiling():
     dots, explained = fig.data
     assert list(dots.x) == [0.9, 0.8]
     assert list(dots.y) == pytest.approx([8 / 12, 2 / 18])
-    assert dots.text[0] == "a and &lt;b&gt;"
+    assert dots.text[0] == "a and &lt;b&gt;<br>Jaccard 0.667, ceiling 0.900"
     assert list(explained.y) == pytest.approx([0.25])
     assert "2 pairs" in fig.layout.meta["caption"]
     diagonal, chance = fig.layout.shapes
@@ -87,11 +87,11 @@ def shared_table(matched: float = 2.0) -> pd.DataFrame:
             "k": 10,
             "n_neurons": [15, 8, 2],
             "expected": [23.0, 6.0, 0.6],
-            "expected_low": [20.0, 4.0, 0.0],
-            "expected_high": [26.0, 9.0, 2.0],
+            "random_quantile_low": [20.0, 4.0, 0.0],
+            "random_quantile_high": [26.0, 9.0, 2.0],
             "matched_mean": matched,
-            "matched_low": 1.0,
-            "matched_high": 3.0,
+            "matched_quantile_low": 1.0,
+            "matched_quantile_high": 3.0,
         }
     )
 

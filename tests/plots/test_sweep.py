@@ -11,8 +11,7 @@ import pytest
 
 from lakeviz.errors import ConfigError
 from lakeviz.plots.template import DASHES, MARKERS, PALETTE
-from lakeviz.studies.sweep.contrast_figures import sweep_contrasts_figure
-from lakeviz.studies.sweep.figures import sweep_lines_figure
+from lakeviz.studies.sweep.figures import sweep_contrasts_figure, sweep_lines_figure
 from lakeviz.studies.sweep.grid_figures import sweep_heat_figure, sweep_parallel_figure
 
 SHOWN = {"level": "image", "metric": "auroc"}
@@ -50,6 +49,10 @@ def test_lines_of_single_cells_have_their_own_intervals():
     assert "95 % bootstrap over the images of each cell" in caption(fig)
     looks = {(t.line.dash, t.marker.symbol, t.line.color) for t in fig.data if t.mode != "lines"}
     assert looks == {(DASHES[i], MARKERS[i], PALETTE[i]) for i in range(2)}
+    assert line.text == (
+        "3<br>k 5: 0.1000 [0.0900, 0.1200]",
+        "3<br>k 100: 0.0000 [-0.0100, 0.0200]",
+    )
 
 
 def test_lines_are_means_over_what_is_not_shown():
@@ -78,7 +81,6 @@ def test_panels_by_a_third_axis():
     first, second = traces(fig, "10", mode="lines+markers")
     assert list(second.y) == pytest.approx([y + 0.1 for y in first.y])
     assert [first.showlegend, second.showlegend] == [True, False]
-    assert max(fig.layout.yaxis.domain) < 1  # room for the titles below the legend
     many = table(distance=[f"d{i}" for i in range(8)])
     assert "first 6 of 8 panels" in caption(
         sweep_lines_figure(many, **SHOWN, x="k", panel="distance")
@@ -117,14 +119,15 @@ def test_contrasts_are_sorted_and_marked_where_clear_of_zero():
     ]
     rows.append({**rows[0], "difference": np.nan})
     fig = sweep_contrasts_figure(pd.DataFrame(rows), **SHOWN, varied=["k"])
-    random, every = fig.data
-    assert list(random.y) == [-0.05, 0.3]
-    assert list(random.marker.symbol) == ["circle-open", "circle"]
-    assert list(random.text) == ["k 9", "k 5"]
-    assert list(every.marker.symbol) == ["diamond", "diamond-open"]
-    np.testing.assert_allclose(random.error_y.arrayminus, 0.1)
-    assert [note.text for note in fig.layout.annotations] == ["random neurons", "all neurons"]
-    assert "variance minus the control on the same 23 test images" in caption(fig)
+    clear, open_, every, open_every = fig.data
+    assert (list(open_.x), list(open_.y), open_.marker.symbol) == ([1], [-0.05], "circle-open")
+    assert (list(clear.x), list(clear.y), clear.marker.symbol) == ([2], [0.3], "circle")
+    assert clear.text == ("k 5<br>+0.3000 [+0.2000, +0.4000]",)
+    assert (every.marker.symbol, open_every.marker.symbol) == ("diamond", "diamond-open")
+    np.testing.assert_allclose(clear.error_y.arrayminus, 0.1)
+    names = ["minus random neurons", "minus all neurons"]
+    assert [note.text for note in fig.layout.annotations] == names
+    assert "top-variance neurons minus the control on the same 23 test images" in caption(fig)
 
 
 def test_what_cannot_be_drawn():

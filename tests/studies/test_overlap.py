@@ -8,13 +8,14 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.cluster.hierarchy import fcluster
+from scipy.stats import binom, ttest_1samp
 
 from lakeviz.activations import ImageStatistics, Loading
 from lakeviz.errors import ConfigError, DataError, SelectionError
-from lakeviz.studies.base.result import load_study
+from lakeviz.metrics.estimates import estimate
+from lakeviz.studies import load_study
 from lakeviz.studies.overlap import OverlapItem, OverlapResult, capture_items, overlap
-from lakeviz.studies.overlap.overview import pair_mean
-from lakeviz.studies.overlap.pairs import PairSettings
+from lakeviz.studies.overlap.pairs import pair_mean
 
 POINT, NEXT = "blocks.1.hook_resid_post", "blocks.2.hook_resid_post"
 D, K, PATCHES = 80, 8, 10
@@ -47,7 +48,7 @@ def planted(sets, level=5.0, noise=0.0, **settings) -> list[OverlapItem]:
 
 
 def quick(items, k=K, **settings) -> OverlapResult:
-    return overlap(items, k, **({"n_null": 40, "n_resamples": 30} | settings))
+    return overlap(items, k, **({"n_random_sets": 40, "n_resamples": 30} | settings))
 
 
 # --- planted agreement ---
@@ -112,7 +113,7 @@ def test_independent_rankings_are_called_alike_as_rarely_as_stated():
     """Disjoint pairs, so that the tests are independent of each other; p-values are discrete."""
     p_values = []
     for seed in range(40):
-        pairs = quick(independent(6, seed), n_null=1, n_resamples=1).pairs
+        pairs = quick(independent(6, seed), n_random_sets=1, n_resamples=1).pairs
         p_values += pairs.loc[[0, 9, 14], "p_hypergeometric"].tolist()  # 0 and 1, 2 and 3, 4 and 5
     p_values = np.array(p_values)
     for level in (0.05, 0.25):
@@ -133,9 +134,9 @@ def test_a_common_profile_beats_random_and_matched_sets_but_not_the_permutation(
     """The reason for the permutation null: all agreement here is that of the model."""
     beyond, tests = 0, 0
     for seed in range(3):
-        pairs = quick(common_profile(21, seed), k=20, n_null=20, n_resamples=1).pairs
+        pairs = quick(common_profile(21, seed), k=20, n_random_sets=20, n_resamples=1).pairs
         assert (pairs["q_hypergeometric"] < 0.05).mean() > 0.9
-        assert (pairs["n_shared"] > pairs["matched_high"]).mean() > 0.5
+        assert (pairs["n_shared"] > pairs["matched_quantile_high"]).mean() > 0.5
         # Pairs of one group share items, so take disjoint ones.
         disjoint = pairs[(pairs["a"].str[1:].astype(int) % 2 == 0)]
         disjoint = disjoint[
@@ -157,26 +158,43 @@ def test_what_two_share_beyond_the_common_profile_is_found():
         if number < 2:
             log_variance[special] = 6.0
         changed.append(item(one.category, log_variance, n=2))
-    pairs = quick(changed, k=20, n_null=20, n_resamples=1).pairs
+    pairs = quick(changed, k=20, n_random_sets=20, n_resamples=1).pairs
     assert pairs["q_permutation"].idxmin() == 0
     assert pairs["q_permutation"].iloc[0] < 0.01
     assert (pairs["q_permutation"].iloc[1:] < 0.05).mean() < 0.05
 
 
-def test_interval_over_categories_covers_the_mean():
-    """Random values of pairs with an effect of each category: coverage near the stated level."""
-    settings_of = PairSettings(1, "category", 1, 1, 0.9, 0.95, 0)
-    generator = np.random.default_rng(3)
-    n, n_worlds, covered = 12, 150, 0
-    sides = np.array([(i, j) for i in range(n) for j in range(i + 1, n)])
+def sides_of(n: int) -> np.ndarray:
+    return np.array([(i, j) for i in range(n) for j in range(i + 1, n)])
+
+
+@pytest.mark.parametrize("n", [3, 5, 12])
+def test_mean_over_pairs_excludes_its_expectation_as_rarely_as_stated(n):
+    """Pairs with an effect of each category, which a bootstrap over 3 excludes in 47 % of cases."""
+    generator, sides, n_worlds, wrong = np.random.default_rng(3), sides_of(n), 400, 0
     for _ in range(n_worlds):
         effect = generator.standard_normal(n)
         values = 2 + effect[sides].sum(1) + 0.3 * generator.standard_normal(len(sides))
-        found = pair_mean(values, sides, n, settings_of)
-        covered += found.low <= 2 <= found.high
-    # Percentile intervals of 12 units are a little short (0.92); 0.83 is four errors below.
-    assert covered / n_worlds > 0.83
-    assert covered / n_worlds < 1
+        found = pair_mean(values, sides, 0.95)
+        wrong += not found.low <= 2 <= found.high
+    assert binom.ppf(0.001, n_worlds, 0.03) <= wrong <= binom.ppf(0.999, n_worlds, 0.05)
+
+
+def test_mean_over_pairs_worked_by_hand():
+    """Sums of an effect of each category: pseudo-values are twice the effects."""
+    effect, sides = np.array([1.0, 2.0, 4.0, 9.0]), sides_of(4)
+    found = pair_mean(effect[sides].sum(1), sides, 0.9)
+    expected = ttest_1samp(2 * effect, 0).confidence_interval(0.9)
+    assert (found.value, found.low, found.high) == pytest.approx((8, *expected))
+    # Each category with itself: its own pairs are averaged first.
+    values, own = np.array([1.0, 3.0, 2.0, 4.0, 9.0, 7.0, np.nan]), np.array([0, 0, 1, 1, 2, 2, 2])
+    found = pair_mean(values, np.stack([own, own], axis=1), 0.95)
+    expected = ttest_1samp([2, 3, 8], 0).confidence_interval(0.95)
+    assert (found.value, found.low, found.high) == pytest.approx((13 / 3, *expected))
+    # Nothing varies that a category in every pair could be left out of.
+    one, star = pair_mean(np.ones(1), sides_of(2), 0.95), np.array([[0, 3], [1, 3], [2, 3]])
+    assert (one.value, pair_mean(np.ones(3), star, 0.95).value) == (1, 1)
+    assert np.isnan([one.low, pair_mean(np.ones(3), star, 0.95).low]).all()
 
 
 # --- against itself ---
@@ -231,7 +249,7 @@ def test_order_of_items_and_images_does_not_matter(order, images):
         taken = [OverlapItem(m.dataset, m.category, m.pool.take(images)) for m in made]
         return [taken[i] for i in order]
 
-    one, other = quick(make(False), n_null=5), quick(make(True), n_null=5)
+    one, other = quick(make(False), n_random_sets=5), quick(make(True), n_random_sets=5)
     for name, table in one.tables.items():
         assert list(table.columns) == list(other.tables[name].columns)
         for column in table:
@@ -272,7 +290,8 @@ def test_within_a_category(across):
     (row,) = result.overview.to_dict("records")
     assert row["n_categories"] == 2
     assert row["jaccard"] == pytest.approx(result.pairs["jaccard"].mean())
-    assert row["jaccard_low"] == result.pairs["jaccard"].min()
+    expected = ttest_1samp(result.pairs["jaccard"], 0).confidence_interval(0.95)
+    assert row["jaccard_low"] == pytest.approx(expected.low)
     assert "items of one category" in result.pairs["reason"].iloc[0]
     assert "blocks.1" in result.summary()
 
@@ -290,13 +309,13 @@ def test_layers_of_other_widths_are_refused():
     [
         (lambda i: ([i[0]], {}), ConfigError, "there is d/c0 alone: add categories"),
         (lambda i: ([], {}), ConfigError, "no item"),
-        (lambda i: (i, {"across": "seed"}), ConfigError, "add seeds"),
-        (lambda i: (i, {"across": "dataset"}), ConfigError, "run of another data set"),
-        (lambda i: (i, {"across": "moon"}), ConfigError, "not 'moon'"),
+        (lambda i: (i, {"across": "seed"}), ConfigError, "add draws of the normal images"),
+        (lambda i: (i, {"across": "dataset"}), ConfigError, "of different data sets"),
+        (lambda i: (i, {"across": "moon"}), ConfigError, "across is 'moon'; it must be one of"),
         (lambda i: ([i[0], i[0]], {}), ConfigError, "twice .dataset d, category c0"),
         (lambda i: (i, {"k": 0}), SelectionError, "between 1 and 80, not 0"),
         (lambda i: (i, {"k": 81}), SelectionError, "between 1 and 80, not 81"),
-        (lambda i: (i, {"n_null": 0}), ConfigError, "n_null"),
+        (lambda i: (i, {"n_random_sets": 0}), ConfigError, "n_random_sets"),
         (lambda i: (i, {"rbo_p": 1.5}), SelectionError, "persistence"),
         (
             lambda i: ([i[0], item("x", np.zeros(D), weights_hash="ee" * 20)], {}),
@@ -334,10 +353,12 @@ def test_summary_says_what_the_tables_hold():
     result = quick(planted([range(8), range(4, 12), range(2, 10)], noise=0.5))
     (row,) = result.overview.to_dict("records")
     said = result.summary()
-    assert f"Jaccard {row['jaccard']:.3f} [{row['jaccard_low']:.3f}" in said
-    assert f"{row['expected_jaccard']:.3f} for random sets" in said
+    gap = estimate(row, "minus_chance")
+    assert f"two categories, Jaccard index {row['jaccard']:.3f}, minus random sets" in said
+    assert f"{gap.text(signed=True)} (95 % over 3 categories): cannot tell" in said
+    assert f"Jaccard index of random sets {row['expected_jaccard']:.3f}" in said
     assert "3 of 3 than random sets" in said
-    assert "does not say that they notice anomalies" in said
+    assert "does not say that they respond to anomalies" in said
 
 
 # --- from images ---
@@ -378,27 +399,24 @@ def test_captured_items_hold_the_draws_of_the_detector(tmp_path):
         capture_items(model, dataset, 193, points=[1])
 
 
-def test_section_of_the_report_has_its_figures_and_headline():
-    from lakeviz.studies.overlap.section import figures, headline
-
+def test_figures_and_headline():
     result = quick(planted([range(8), range(4, 12), range(2, 10)], noise=0.5))
-    assert len(figures(result)) == 4
-    table = headline(result)
-    (row,) = table.to_dict("records")
+    assert len(result.figures()) == 4
+    (row,) = result.headline().to_dict("records")
     assert row["neurons"] == "8 of 80"
     assert row["pairs above random"] == "3 of 3"
     assert row["common ranking"] == "–"
     one_image = quick(planted([range(8), range(4, 12)], n=1))
-    assert len(figures(one_image)) == 2  # one pair is no matrix, and there is no ceiling
+    assert len(one_image.figures()) == 2  # one pair is no matrix, and there is no ceiling
 
 
 def test_command_line_compares_two_runs_of_one_model_only(tmp_path, monkeypatch):
     """Two runs by their manifests; the reports themselves are another test's."""
     import json
-    from importlib import import_module
 
     from click.testing import CliRunner
 
+    from lakeviz.cli import study
     from lakeviz.data.synthetic import write_benchmark
     from lakeviz.lake import LakeOptions
     from lakeviz.models import load_model
@@ -413,25 +431,25 @@ def test_command_line_compares_two_runs_of_one_model_only(tmp_path, monkeypatch)
         (tmp_path / f"run{number}").mkdir()
         (tmp_path / f"run{number}" / "manifest.json").write_text(json.dumps(manifest))
     concluded = []
-    module = import_module("lakeviz.cli.studies.overlap")  # its name is that of the command
-    monkeypatch.setattr(module, "conclude", lambda run, results: concluded.append((run, results)))
+    monkeypatch.setattr(study, "conclude", lambda run, result: concluded.append((run, result)))
 
     def invoke(*arguments: str):
         runs = [str(tmp_path / "run0"), str(tmp_path / "run1")]
-        given_options = ["--resamples", "20", "--null-draws", "20", "--workers", "0", *arguments]
-        return CliRunner().invoke(module.overlap, [*runs, *given_options])
+        given_options = ["--resamples", "20", "--random-sets", "20", "--workers", "0", *arguments]
+        return CliRunner().invoke(study.study, ["overlap", *runs, *given_options])
 
     assert invoke("--across", "dataset").exit_code == 0
-    ((run, (result,)),) = concluded
+    ((run, result),) = concluded
     assert run.folder == tmp_path / "run0"
     assert len(result.pairs) == 1
     assert result.pairs["k"].tolist() == [10]
     assert set(result.pairs["dataset_a"]) == {"mvtec (run0)"}
     assert result.provenance["model"]["weights_hash"] == described["weights_hash"]
+    assert result.settings["n_resamples"] == 20
     assert isinstance(invoke("--category", "moon").exception, ConfigError)
     assert isinstance(invoke("--category", "carpet").exception, ConfigError)  # one only
-    assert isinstance(invoke("--shots", "none").exception, ConfigError)
-    assert isinstance(invoke("--root", str(tmp_path)).exception, ConfigError)
+    assert "'none'" in str(invoke("--shots", "none").exception)
+    assert "one run only" in str(invoke("--root", str(tmp_path)).exception)
     path = tmp_path / "run1" / "manifest.json"
     other = json.loads(path.read_text())
     other["model"]["weights_hash"] = "f" * 64

@@ -19,9 +19,8 @@ from lakeviz.metrics import Bootstrap
 from lakeviz.metrics.estimates import difference
 from lakeviz.models import load_model
 from lakeviz.runs.spec import RunSpec
-from lakeviz.studies import SweepResult, SweepSpec, sweep
+from lakeviz.studies import SweepResult, SweepSpec, load_study, sweep
 from lakeviz.studies.base.capture import capture_study
-from lakeviz.studies.base.result import load_study
 from lakeviz.studies.sweep import AXES, cells, read_grid
 from lakeviz.studies.sweep import backends as parallel
 
@@ -46,13 +45,13 @@ def base(root):
 def make(base):
     """A spec with few resamples; ``make(grid, **changes of the base)``."""
 
-    def made(grid, metrics=METRICS, random_draws=2, **changes):
+    def made(grid, metrics=METRICS, n_random_sets=2, **changes):
         return SweepSpec(
             replace(base, **changes),
             grid,
             metrics,
             bootstrap=Bootstrap(n_resamples=20),
-            random_draws=random_draws,
+            n_random_sets=n_random_sets,
         )
 
     return made
@@ -141,7 +140,7 @@ def test_contrasts_are_paired_over_images_and_random_sets(make, base, tmp_path):
         for s in ("variance", "all")
     )
     assert list(result.contrasts["control"].unique()) == ["random", "all"]
-    assert list(result.contrasts["n_draws"]) == [2, 2, 1, 1]
+    assert list(result.contrasts["n_random_sets"]) == [2, 2, 1, 1]
     for level, metric in METRICS:
         row = result.contrasts[
             (result.contrasts["control"] == "all") & (result.contrasts["metric"] == metric)
@@ -164,6 +163,7 @@ def test_a_grid_without_controls_says_so(make, tmp_path):
     assert any("no controls" in note for note in result.notes)
     assert "holds no controls" in result.summary()
     assert "winner's curse" in result.summary()
+    assert "image AUROC" in result.summary()
     assert result.varied == ["k"]
     marginal = result.marginals[result.marginals["metric"] == "aupro"]
     cell = result.cells[result.cells["metric"] == "aupro"]
@@ -371,8 +371,8 @@ def test_bad_grids_are_refused_before_anything_is_computed(base, grid, said):
 
 
 def test_bad_settings_of_a_sweep(make, tmp_path):
-    with pytest.raises(ConfigError, match="random_draws must be 1 or more"):
-        make({"k": (1,)}, random_draws=0)
+    with pytest.raises(ConfigError, match="n_random_sets is 0; it must be at least 1"):
+        make({"k": (1,)}, n_random_sets=0)
     with pytest.raises(DataError, match="no category 'tyle'; nearest: tile"):
         here(make({"category": ("tyle",)}), tmp_path)
     (tmp_path / "file").write_text("")
@@ -390,6 +390,8 @@ def test_specs_are_data(make, base):
     assert one.digest != make({"k": (5, 10), "layer": (1, "5+6")}, shots=1).digest
     assert json.loads(json.dumps(one.to_plain()))["grid"]["layer"] == ["1", "5+6"]
     assert one.varied == ["layer", "k"]
+    with pytest.warns(DeprecationWarning, match="random_draws is called n_random_sets now"):
+        assert SweepSpec(base, {"k": (1,)}, random_draws=3).n_random_sets == 3
     open_size = replace(base, options=replace(base.options, map_size=None))
     assert SweepSpec(open_size, {"k": (1,)}).base.options.map_size == (128, 128)
 

@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import binom, ttest_1samp
 
-from lakeviz.metrics import Bootstrap
-from lakeviz.studies.sweep.marginals import contrast_means, marginal_means
+from lakeviz.studies import SweepResult
+from lakeviz.studies.sweep.marginals import marginal_means, unit_means
 
 AXES = ("category", "seed", "k", "layer")
 
@@ -20,9 +20,8 @@ def table(values: dict[tuple, float]) -> pd.DataFrame:
     return pd.DataFrame(rows).assign(level="image", metric="auroc")
 
 
-def means(cells: pd.DataFrame, axis: str, n_draws: int = 200) -> pd.DataFrame:
-    found = marginal_means(cells, [axis], AXES, Bootstrap(n_resamples=n_draws))
-    return found.set_index("at")
+def means(cells: pd.DataFrame, axis: str) -> pd.DataFrame:
+    return marginal_means(cells, [axis], AXES, 0.95).set_index("at")
 
 
 def test_means_and_differences_worked_by_hand():
@@ -98,17 +97,38 @@ def test_an_axis_that_does_nothing_is_called_different_as_rarely_as_the_level_sa
                 for k in (5, 9)
             }
         )
-        row = means(cells, "k", n_draws=200).loc["9"]
+        row = means(cells, "k").loc["9"]
         wrong += bool(row["difference_low"] > 0 or row["difference_high"] < 0)
     assert binom.ppf(0.001, n, 0.05) <= wrong <= binom.ppf(0.999, n, 0.065)
 
 
-def test_contrasts_are_averaged_in_units_and_counted():
-    rows = [
-        {"category": c, "seed": 0, "control": "random", "difference": d}
-        | {"difference_low": d - 0.1, "difference_high": d + 0.1}
-        for c, d in (("a", 0.3), ("a", 0.05), ("b", -0.2), ("b", np.nan))
-    ]
-    found = contrast_means(pd.DataFrame(rows), Bootstrap(n_resamples=100))["random"]
-    assert found["estimate"].value == pytest.approx((0.175 - 0.2) / 2)
-    assert (found["n"], found["n_units"], found["above"], found["below"]) == (3, 2, 1, 1)
+def test_findings_are_of_the_controls_in_units_and_of_the_ends_of_each_axis():
+    shown = {"level": "image", "metric": "auroc"}
+    contrasts = pd.DataFrame(
+        [
+            {"category": c, "seed": 0, "control": "random", "difference": d, **shown}
+            | {"difference_low": d - 0.1, "difference_high": d + 0.1}
+            for c, d in (("a", 0.3), ("a", 0.05), ("b", -0.2), ("b", np.nan))
+        ]
+    )
+    assert list(unit_means(contrasts[:3], "difference")) == pytest.approx([0.175, -0.2])
+    cells = table({(c, 0, k, "1"): v for c, k, v in (("a", 5, 0.5), ("a", 9, 0.6), ("b", 5, 0.7))})
+    cells = pd.concat([cells, table({("b", 0, 9, "1"): 1.0})], ignore_index=True).assign(error="")
+    settings_of = {"grid": {"k": [5, 9]}, "n_cells": 4, "metrics": [["image", "auroc"]]}
+    result = SweepResult(
+        cells=cells,
+        marginals=marginal_means(cells, ["k"], AXES, 0.95),
+        contrasts=contrasts,
+        provenance={
+            "settings": settings_of | {"reference": "variance"},
+            "categories": {"all": {}},
+        },
+    )
+    control, axis = result.findings()
+    assert control.difference.value == pytest.approx((0.175 - 0.2) / 2)
+    assert (control.n, control.verdict) == (2, "undecided")
+    assert "Mean over 3 settings (over images, 1 of them above zero and 1 below)" in control.where
+    expected = ttest_1samp([0.1, 0.3], 0).confidence_interval(0.95)
+    assert (axis.difference.value, axis.difference.low) == pytest.approx((0.2, expected.low))
+    assert (axis.subject, axis.control, axis.value.value) == ("k 9", "k 5", pytest.approx(0.8))
+    assert "from 0.600 (k 5) to 0.800 (k 9)" in result.summary()

@@ -6,8 +6,6 @@ import click
 
 from lakeviz.cli.studies.decompose import decompose
 from lakeviz.cli.studies.neurons import neurons
-from lakeviz.cli.studies.overlap import overlap
-from lakeviz.cli.studies.sweep import sweep
 
 
 @click.group()
@@ -17,5 +15,3 @@ def study() -> None:
 
 study.add_command(decompose)
 study.add_command(neurons)
-study.add_command(overlap)
-study.add_command(sweep)

@@ -178,8 +178,10 @@ class Study:
     @property
     def __signature__(self) -> inspect.Signature:
         """Arguments with the single settings, for help and editors."""
-        own = inspect.signature(type(self).__call__).parameters.values()
-        fixed = [p for p in own if p.name not in ("self", "changes")]
+        own = inspect.signature(type(self).__call__).parameters
+        fixed = [p for name, p in own.items() if name not in ("self", "changes")]
+        if "changes" not in own:
+            return inspect.Signature(fixed)
         names = [p.name for p in fixed]
         return inspect.Signature(
             [

@@ -26,8 +26,7 @@ from lakeviz.studies.hosts.detectors.registry import get_host
 from lakeviz.studies.hosts.result import ADD, ALONE, NO_SELECTOR
 from lakeviz.studies.overlap.measures import jaccard, projection_kernel
 from lakeviz.studies.overlap.null_models import hypergeometric
-from lakeviz.studies.overlap.overview import pair_mean
-from lakeviz.studies.overlap.pairs import PairSettings
+from lakeviz.studies.overlap.pairs import pair_mean
 
 # --- claim 3: selecting by variance is equivalent to truncated PCA ---
 
@@ -105,7 +104,7 @@ _FEWEST = 3
 def _measure_overlaps(cases: Sequence[Case]) -> Mapping[str, Pooled]:
     """Mean Jaccard index of all pairs of categories minus that of random sets of the size.
 
-    The interval is a bootstrap over categories, which share pairs.
+    The interval is a jackknife over categories, which share pairs.
     """
     reason = _no_overlap(cases)
     rows = {case.data.category: Effect.absent(reason) for case in cases}
@@ -117,12 +116,9 @@ def _measure_overlaps(cases: Sequence[Case]) -> Mapping[str, Pooled]:
     for i, case in enumerate(cases):
         own = gaps[(sides == i).any(1)]
         rows[case.data.category] = Effect(float(own.mean()))
-    k, seed = cases[0].k, cases[0].settings.seed
 
-    def at(level: float) -> Estimate:
-        # Of the settings of a study of pairs, its mean needs the level and the seed alone.
-        settings = PairSettings(k, "category", 0, 0, 0.9, level, seed)
-        return pair_mean(gaps, sides, len(cases), settings)
+    def at(confidence: float) -> Estimate:
+        return pair_mean(gaps, sides, confidence)
 
     return {_MINUS_CHANCE: Pooled(at, CATEGORIES, rows)}
 

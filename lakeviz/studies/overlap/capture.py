@@ -19,16 +19,16 @@ from lakeviz.data import Dataset, FewShotDraw
 from lakeviz.errors import ConfigError, DataError
 from lakeviz.lake import SubspaceSelection, layer_points, select
 from lakeviz.lake.selectors import check_k
+from lakeviz.studies.overlap.result import Settings
 from lakeviz.studies.overlap.selections import OverlapItem
 
 if TYPE_CHECKING:
     from lakeviz.models import VisionModel
     from lakeviz.studies.base.study_run import StudyRun
 
-DEFAULT_POOL = 64
+DEFAULT_POOL = Settings.default("pool")
 Draws = Mapping[tuple[str, int], FewShotDraw]
 """Draws of one category by what was asked for: shots and seed."""
-_Name = Callable[[str], None]
 
 
 def capture_items(
@@ -75,13 +75,12 @@ def capture_items(
     """
     if not shots or not seeds:
         raise ConfigError("name one number of shots and one seed at least")
-    wanted = layer_points(model, points)
+    named, wanted = name or dataset.name, layer_points(model, points)
     items: list[OverlapItem] = []
-    for category in dataset.categories:
-        own = dataset.category(category)
-        draws = {(str(n), seed): own.few_shot(n, seed) for n in shots for seed in seeds}
+    for own in map(dataset.category, dataset.categories):
+        draws = _draws(own, shots, seeds)
         items += capture_category(
-            model, own, draws, k, wanted, pool=pool, name=name or dataset.name, loading=loading
+            model, own, draws, k, wanted, pool=pool, name=named, loading=loading
         )
     return items
 
@@ -96,7 +95,7 @@ def run_items(
     points: Sequence[int | str] | None = None,
     pool: int = DEFAULT_POOL,
     name: str | None = None,
-    announce: _Name | None = None,
+    announce: Callable[[str], None] = lambda category: None,
 ) -> list[OverlapItem]:
     """Make the items of a run: of the very images it was fitted on, unless told otherwise.
 
@@ -115,32 +114,25 @@ def run_items(
     announce : callable, optional
         Called with the name of each category as it begins.
     """
-    spec = run.spec
+    spec, named = run.spec, name or run.dataset.name
     wanted = layer_points(run.model, points or spec.options.layers)
     items: list[OverlapItem] = []
     for category in run.chosen(categories):
-        if announce:
-            announce(category)
+        announce(category)
         own = run.dataset.category(category)
+        draws = {(str(spec.shots), spec.seed): draw_normals(spec, run.dataset, category)}
         if shots or seeds:
-            draws = {
-                (str(n), seed): own.few_shot(n, seed)
-                for n in shots or (spec.shots,)
-                for seed in seeds or (spec.seed,)
-            }
+            draws = _draws(own, shots or (spec.shots,), seeds or (spec.seed,))
         else:
             draws = {(str(spec.shots), spec.seed): run.draw(category)}
         items += capture_category(
-            run.model,
-            own,
-            draws,
-            k,
-            wanted,
-            pool=pool,
-            name=name or run.dataset.name,
-            loading=run.loading,
+            run.model, own, draws, k, wanted, pool=pool, name=named, loading=run.loading
         )
     return items
+
+
+def _draws(own: Dataset, shots: Sequence[int | str], seeds: Sequence[int]) -> Draws:
+    return {(str(n), seed): own.few_shot(n, seed) for n in shots for seed in seeds}
 
 
 def capture_category(
@@ -189,18 +181,8 @@ def capture_category(
                 raise DataError(f"{name}: no image of the draw {shots}, seed {seed}, could be read")
             subspace = select(covariances[(shots, seed), point], k, "pca")
             assert isinstance(subspace, SubspaceSelection)
-            items.append(
-                OverlapItem(
-                    name,
-                    own.categories[0],
-                    of_images,
-                    tuple(rows),
-                    shots,
-                    seed,
-                    subspace,
-                    model.weights_hash,
-                )
-            )
+            what = (name, own.categories[0], of_images, tuple(rows), shots, seed, subspace)
+            items.append(OverlapItem(*what, weights_hash=model.weights_hash))
     return items
 
 

@@ -12,6 +12,7 @@ from scipy.stats import rankdata
 
 from lakeviz.errors import SelectionError
 from lakeviz.lake import NeuronSelection, Selection
+from lakeviz.metrics.estimates import quantile_interval
 
 
 def jaccard(n_shared: int | np.ndarray, k: int) -> float | np.ndarray:
@@ -76,6 +77,16 @@ def top_k(values: Float[np.ndarray, "row channel"], k: int) -> Bool[np.ndarray, 
     members = np.zeros(values.shape, dtype=bool)
     np.put_along_axis(members, order, True, axis=1)
     return members
+
+
+def drawn_columns(
+    mean: str, prefix: str, draws: np.ndarray | None, confidence: float
+) -> dict[str, float]:
+    """Columns of draws: ``mean``, and ``PREFIX_quantile_low`` and ``_high``; NaN without draws."""
+    values = np.full(1, np.nan) if draws is None else draws.astype(float)
+    low, high = quantile_interval(values, confidence)
+    ends = {f"{prefix}_quantile_low": low, f"{prefix}_quantile_high": high}
+    return {mean: float(values.mean()), **ends}
 
 
 def projection_kernel(first: Selection, second: Selection) -> float:

@@ -1,233 +1,217 @@
-"""The pairs of items: how much they have in common, beside what each null expects."""
+"""The pairs of items, what each null expects of them, and their means over categories."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from functools import cached_property
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 import pandas as pd
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float, Int
 
-from lakeviz.lake import NeuronSelection
-from lakeviz.metrics.estimates import benjamini_hochberg, quantile_interval
+from lakeviz.metrics.estimates import (
+    NOT_MEASURED,
+    Estimate,
+    benjamini_hochberg,
+    mean_over_categories,
+)
 from lakeviz.studies.overlap.measures import (
+    drawn_columns,
     jaccard,
     projection_kernel,
     rank_biased_overlap,
     spearman_matrix,
-    top_k,
 )
-from lakeviz.studies.overlap.null_models import (
-    FEWEST_OTHERS,
-    CountNull,
-    hypergeometric,
-    matched_draws,
-    matched_obstacle,
-    strata,
-    stratified,
-)
-from lakeviz.studies.overlap.selections import Group, OverlapItem, pairs_of
+from lakeviz.studies.overlap.null_models import hypergeometric, strata, stratified
+from lakeviz.studies.overlap.result import ACROSS, Q_LEVEL, PairSettings
+from lakeviz.studies.overlap.selections import Group, Key
 from lakeviz.studies.overlap.stability import CEILINGS
+from lakeviz.tables import Row, numbers
 
 NULLS = ("hypergeometric", "permutation")
 """Nulls with a p-value."""
+_MEANS = (
+    *("n_shared", "jaccard", "overlap_coefficient", "above_chance", "rbo", "spearman"),
+    *("projection_kernel", "pca_kernel", "expected_jaccard", "matched_jaccard"),
+    *("permutation_jaccard", "ceiling", "jaccard_of_ceiling"),
+)
+_WITH_INTERVAL = ("jaccard", "spearman", "jaccard_of_ceiling")
+_DIFFERENCES = {
+    "minus_chance": "expected_jaccard",
+    "minus_matched": "matched_jaccard",
+    "minus_permutation": "permutation_jaccard",
+}
 
 
-@dataclass(frozen=True)
-class PairSettings:
-    """How pairs are compared."""
-
-    k: int
-    across: str
-    n_null: int
-    n_resamples: int
-    rbo_p: float
-    level: float
-    seed: int
-
-
-@dataclass
-class SelectedGroup:
-    """A group with the selection, the matched draws and the resamples of each of its items."""
-
-    group: Group
-    settings: PairSettings
-    selections: list[NeuronSelection] = field(init=False)
-    variances: Float[np.ndarray, "item channel"] = field(init=False)
-
-    def __post_init__(self) -> None:
-        self.selections = [item.select(self.settings.k) for item in self.group.items]
-        self.variances = np.stack([item.statistics.variance for item in self.group.items])
-
-    @cached_property
-    def members(self) -> Bool[np.ndarray, "item channel"]:
-        """Which channels each item selected."""
-        found = np.zeros(self.variances.shape, dtype=bool)
-        for row, selection in zip(found, self.selections, strict=True):
-            row[selection.channels] = True
-        return found
-
-    @cached_property
-    def ranks(self) -> Int[np.ndarray, "item channel"]:
-        """Rank of each channel by variance, 1 for the highest."""
-        order = np.argsort(-self.variances, axis=1, kind="stable")
-        return np.argsort(order, axis=1) + 1
-
-    @cached_property
-    def matched(self) -> Bool[np.ndarray, "item draw channel"] | None:
-        """Draws of variance-matched sets of each item; None where they would be forced."""
-        s = self.settings
-        if matched_obstacle(self.group.n_channels, s.k):
-            return None
-        return np.stack([_matched(item, s) for item in self.group.items])
-
-    @cached_property
-    def resampled(self) -> list[Bool[np.ndarray, "draw channel"] | None]:
-        """Selections from resampled images of each item; None where there is one image."""
-        s = self.settings
-        return [
-            top_k(item.resampled(s.n_resamples, "first", s.seed), s.k)
-            if item.n_images > 1
-            else None
-            for item in self.group.items
-        ]
-
-
-def _matched(item: OverlapItem, settings: PairSettings) -> Bool[np.ndarray, "draw channel"]:
-    seeds = item.generator("matched", settings.seed).integers(2**31, size=settings.n_null)
-    return matched_draws(item.statistics, settings.k, seeds)
-
-
-def pair_rows(
-    selected: SelectedGroup, ceilings: Mapping[tuple[object, ...], Mapping[str, float]]
-) -> list[dict[str, object]]:
+def pair_rows(group: Group, ceilings: Mapping[Key, Mapping[str, float]]) -> Iterator[Row]:
     """Rows of the table ``pairs`` for one group, p-values not yet corrected."""
-    group, s = selected.group, selected.settings
-    spearman = spearman_matrix(selected.variances)
-    chance = hypergeometric(group.n_channels, s.k)
-    rows = []
-    for i, j in pairs_of(group, s.across):
+    k, settings = group.k, group.settings
+    spearman = spearman_matrix(group.variances)
+    chance = hypergeometric(group.n_channels, k)
+    open_to_chance = k - chance.expected
+    reason = "; ".join(f"{null}: {why}" for null, why in group.obstacles.items())
+    for i, j in group.pairs:
         one, other = group.items[i], group.items[j]
-        row = _identity(group, i, j)
-        n_shared = int((selected.members[i] & selected.members[j]).sum())
-        first, second = selected.selections[i], selected.selections[j]
-        row |= {
-            "k": s.k,
+        first, second = group.selections[i], group.selections[j]
+        n_shared = int((group.members[i] & group.members[j]).sum())
+        value = float(jaccard(n_shared, k))
+        kernel = np.nan
+        if one.subspace is not None and other.subspace is not None:
+            kernel = projection_kernel(one.subspace, other.subspace)
+        above = n_shared - chance.expected
+        ranked = (first.channels.tolist(), second.channels.tolist())
+        yield {
+            **_identity(group, i, j),
+            "k": k,
             "n_channels": group.n_channels,
             "n_images_a": one.n_images,
             "n_images_b": other.n_images,
             "n_shared": n_shared,
-            "jaccard": jaccard(n_shared, s.k),
-            # Both sets have k members, so the smaller one is k too.
-            "overlap_coefficient": n_shared / s.k,
-            "above_chance": _above(n_shared, chance.expected, s.k),
-            "rbo": rank_biased_overlap(first.channels.tolist(), second.channels.tolist(), s.rbo_p),
+            "jaccard": value,
+            "overlap_coefficient": n_shared / k,  # both sets have k members
+            # 0 at chance, 1 for equal sets.
+            "above_chance": above / open_to_chance if open_to_chance > 0 else np.nan,
+            "rbo": rank_biased_overlap(*ranked, settings.rbo_p),
             "spearman": float(spearman[i, j]),
-            "projection_kernel": projection_kernel(first, second),
-            "pca_kernel": np.nan
-            if one.subspace is None or other.subspace is None
-            else projection_kernel(one.subspace, other.subspace),
+            "projection_kernel": n_shared / k,
+            "pca_kernel": kernel,
+            "expected_shared": chance.expected,
+            "expected_jaccard": chance.expected_jaccard,
+            "p_hypergeometric": chance.p_value(n_shared),
+            **_matched(group, i, j),
+            **_permuted(group, i, j, n_shared),
+            **_resampled(group, i, j),
+            **_ceiling(value, *(ceilings.get(item.key, {}) for item in (one, other))),
+            "reason": reason,
         }
-        nulls, reasons = _against_nulls(selected, i, j, n_shared, chance)
-        rows.append(row | nulls | _beside_itself(selected, i, j, row, ceilings) | reasons)
-    return rows
 
 
-def corrected(rows: Sequence[Mapping[str, object]]) -> pd.DataFrame:
-    """Make the table, with a ``q_`` beside each ``p_``, corrected over all its pairs."""
-    table = pd.DataFrame(list(rows))
+def corrected(rows: Sequence[Row]) -> pd.DataFrame:
+    """Make the table, with a ``q_`` next to each ``p_``, corrected over all its pairs."""
+    table = pd.DataFrame(rows)
     for null in NULLS:
         place = list(table.columns).index(f"p_{null}") + 1
-        p_values = table[f"p_{null}"].to_numpy(dtype=float)
-        table.insert(place, f"q_{null}", benjamini_hochberg(p_values))
+        table.insert(place, f"q_{null}", benjamini_hochberg(numbers(table, f"p_{null}")))
     return table
 
 
-def _identity(group: Group, i: int, j: int) -> dict[str, object]:
+def _identity(group: Group, i: int, j: int) -> Row:
     """Columns that say which pair it is: ``_a`` and ``_b`` for what varies."""
-    row: dict[str, object] = {}
-    for name in ("category", "dataset", "point", "shots", "seed"):
-        if name in group.varied:
-            row |= {
-                f"{name}_a": getattr(group.items[i], name),
-                f"{name}_b": getattr(group.items[j], name),
-            }
-        else:
-            row[name] = group.fixed[name]
-    return row | {"a": group.names[i], "b": group.names[j]}
+    names, row = group.names, dict(group.fixed)
+    for name in group.varied:
+        row |= {f"{name}_{s}": getattr(group.items[n], name) for s, n in (("a", i), ("b", j))}
+    return row | {"a": names[i], "b": names[j]}
 
 
-def _above(n_shared: int, expected: float, k: int) -> float:
-    """Share of what chance leaves open: 0 at chance, 1 for equal sets; NaN where all is chance."""
-    return (n_shared - expected) / (k - expected) if k > expected else np.nan
+def _matched(group: Group, i: int, j: int) -> dict[str, float]:
+    drawn, mean = None, np.nan
+    if group.matched is not None:
+        drawn = (group.matched[i] & group.matched[j]).sum(1)
+        mean = float(np.mean(jaccard(drawn, group.k)))
+    columns = drawn_columns("matched_mean", "matched", drawn, group.settings.confidence)
+    return {**columns, "matched_jaccard": mean}
 
 
-def _against_nulls(
-    selected: SelectedGroup, i: int, j: int, n_shared: int, chance: CountNull
-) -> tuple[dict[str, object], dict[str, object]]:
-    group, s = selected.group, selected.settings
-    row: dict[str, object] = {
-        "expected_shared": chance.expected,
-        "expected_jaccard": chance.expected_jaccard,
-        "p_hypergeometric": chance.p_value(n_shared),
-    }
-    reasons = []
-    names = ("matched_mean", "matched_low", "matched_high", "matched_jaccard")
-    if selected.matched is None:
-        row |= dict.fromkeys(names, np.nan)
-        reasons.append(f"matched: {matched_obstacle(group.n_channels, s.k)}")
-    else:
-        drawn = (selected.matched[i] & selected.matched[j]).sum(1)
-        low, high = quantile_interval(drawn.astype(float), s.level)
-        mean = float(np.mean(jaccard(drawn, s.k)))
-        row |= dict(zip(names, (float(drawn.mean()), low, high, mean)))
+def _permuted(group: Group, i: int, j: int, n_shared: int) -> dict[str, float]:
     names = ("permutation_mean", "permutation_jaccard", "p_permutation")
-    obstacle = permutation_obstacle(s.across, len(group.items))
-    if obstacle:
-        row |= dict.fromkeys(names, np.nan)
-        reasons.append(f"permutation: {obstacle}")
-    else:
-        others = [m for m in range(len(group.items)) if m not in (i, j)]
-        null = stratified(
-            selected.members[i], selected.members[j], strata(selected.ranks[others].mean(0))
-        )
-        values = (null.expected, null.expected_jaccard, null.p_value(n_shared))
-        row |= dict(zip(names, values))
-    return row, {"reason": "; ".join(reasons)}
+    if "permutation" in group.obstacles:
+        return dict.fromkeys(names, np.nan)
+    others = [m for m in range(len(group.members)) if m not in (i, j)]
+    stratum = strata(group.ranks[others].mean(0))
+    null = stratified(group.members[i], group.members[j], stratum)
+    return dict(zip(names, (null.expected, null.expected_jaccard, null.p_value(n_shared))))
 
 
-def permutation_obstacle(across: str, n_items: int) -> str:
-    """Why the ``permutation`` null cannot be asked; empty where it can."""
-    if across not in ("category", "dataset"):
-        return "items of one category have no common profile but their own"
-    if n_items - 2 < FEWEST_OTHERS:
-        return f"{FEWEST_OTHERS} items beside the pair are needed, and there are {n_items - 2}"
-    return ""
-
-
-def _beside_itself(
-    selected: SelectedGroup,
-    i: int,
-    j: int,
-    row: Mapping[str, object],
-    ceilings: Mapping[tuple[object, ...], Mapping[str, float]],
-) -> dict[str, object]:
-    """The pair when both sides are resampled, and the overlap of each side with itself."""
-    group, s = selected.group, selected.settings
-    found: dict[str, object] = dict.fromkeys(
-        ("jaccard_resampled", "resampled_low", "resampled_high"), np.nan
-    )
-    first, second = selected.resampled[i], selected.resampled[j]
+def _resampled(group: Group, i: int, j: int) -> dict[str, float]:
+    """The Jaccard index of the pair when the images of both sides are resampled."""
+    drawn, (first, second) = None, (group.resampled[n] for n in (i, j))
     if first is not None and second is not None:
-        drawn = np.asarray(jaccard((first & second).sum(1), s.k), dtype=float)
-        low, high = quantile_interval(drawn, s.level)
-        found = dict(zip(found, (float(drawn.mean()), low, high)))
-    of_one, of_other = (ceilings.get(group.items[n].key, {}) for n in (i, j))
+        drawn = np.asarray(jaccard((first & second).sum(1), group.k))
+    return drawn_columns("jaccard_resampled", "resampled", drawn, group.settings.confidence)
+
+
+def _ceiling(
+    value: float, of_one: Mapping[str, float], of_other: Mapping[str, float]
+) -> dict[str, object]:
+    """Mean overlap of the two sides with themselves, and the share of it that the pair reaches."""
     kind = next((c for c in CEILINGS if c in of_one and c in of_other), "")
     ceiling = (of_one[kind] + of_other[kind]) / 2 if kind else np.nan
-    value = row["jaccard"]
-    assert isinstance(value, float)
     ratio = value / ceiling if ceiling > 0 else np.nan
-    return found | {"ceiling": ceiling, "ceiling_kind": kind, "jaccard_of_ceiling": ratio}
+    return {"ceiling": ceiling, "ceiling_kind": kind, "jaccard_of_ceiling": ratio}
+
+
+# --- means over categories ---
+
+
+def overview_table(pairs: pd.DataFrame, settings: PairSettings) -> pd.DataFrame:
+    """One row per hook point and number of shots: means over pairs, intervals over categories."""
+    varied = ACROSS[settings.across]
+    cells = [
+        column
+        for name in ("point", "shots")
+        for column in ([f"{name}_a", f"{name}_b"] if name in varied else [name])
+    ]
+    found = []
+    for key, of_cell in pairs.groupby(cells, sort=False):
+        row: dict[str, object] = dict(zip(cells, key if isinstance(key, tuple) else (key,)))
+        found.append(row | _cell(of_cell, settings.confidence))
+    return pd.DataFrame(found)
+
+
+def _cell(pairs: pd.DataFrame, confidence: float) -> dict[str, object]:
+    sides = _sides(pairs)
+    row: dict[str, object] = {n: int(pairs[n].iloc[0]) for n in ("k", "n_channels")}
+    row |= {"n_categories": len(np.unique(sides)), "n_pairs": len(pairs)}
+    columns = {name: numbers(pairs, name) for name in _MEANS}
+    for name, values in columns.items():
+        measured = pair_mean(values, sides, confidence)
+        row |= measured.columns(name) if name in _WITH_INTERVAL else {name: measured.value}
+    for name, other in _DIFFERENCES.items():
+        gap = pair_mean(columns["jaccard"] - columns[other], sides, confidence)
+        row |= gap.columns(name)
+    for null in NULLS:
+        q_values = numbers(pairs, f"q_{null}")
+        row[f"n_tested_{null}"] = int(np.isfinite(q_values).sum())
+        row[f"n_above_{null}"] = int((q_values < Q_LEVEL).sum())
+    none = np.isnan(pair_mean(columns["jaccard"], sides, confidence).low)
+    return row | {"reason": f"{row['n_categories']} of them are too few" if none else ""}
+
+
+def _sides(pairs: pd.DataFrame) -> Int[np.ndarray, "pair 2"]:
+    """The two categories of each pair, by number; twice the same within a category."""
+    names = [
+        (pairs[f"dataset{end}"] + "\t" + pairs[f"category{end}"]).to_numpy(dtype=str)
+        for end in (("_a", "_b") if "category_a" in pairs else ("", ""))
+    ]
+    return np.unique(np.stack(names, axis=1), return_inverse=True)[1].reshape(-1, 2)
+
+
+def pair_mean(
+    values: Float[np.ndarray, " pair"], sides: Int[np.ndarray, "pair 2"], confidence: float
+) -> Estimate:
+    """Mean over pairs, with a jackknife interval over the categories that the pairs are made of.
+
+    Pairs that have a category in common are not independent, so each category is left out with
+    all its pairs: Student's interval of the pseudo-values (Arvesen, "Jackknifing U-statistics",
+    Annals of Mathematical Statistics 1969). Where each category is compared with itself alone, a
+    pseudo-value is the mean of its pairs. There is no interval where a category is in all pairs,
+    as with two categories.
+
+    Parameters
+    ----------
+    values : float array [pair]
+        NaN where a pair was not measured; left out.
+    sides : int array [pair, 2]
+        The two categories of each pair, which may be one.
+    confidence : float
+    """
+    measured = np.isfinite(values)
+    values, sides = values[measured], sides[measured]
+    if not values.size:
+        return NOT_MEASURED
+    mean, units = float(values.mean()), np.unique(sides)
+    without = [values[(sides != unit).all(1)] for unit in units]
+    if not all(part.size for part in without):
+        return Estimate(mean, np.nan, np.nan)
+    n, left = len(units), np.array([part.mean() for part in without])
+    found = mean_over_categories(n * mean - (n - 1) * left, confidence)
+    return Estimate(mean, found.low, found.high)

@@ -1,24 +1,93 @@
-"""The result of the overlap study, and what it says in words."""
+"""Settings and result of the study ``overlap``."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 import pandas as pd
 
+from lakeviz.errors import ConfigError
+from lakeviz.metrics.estimates import estimate
+from lakeviz.studies.base import settings
+from lakeviz.studies.base.findings import Finding
 from lakeviz.studies.base.result import StudyResult
-from lakeviz.studies.overlap.overview import Q_LEVEL
+from lakeviz.studies.base.settings import option
+from lakeviz.tables import Row, is_measured, where
 
-_SAID = 4
-_KINDS = {
-    "category": "two categories",
-    "dataset": "two categories of different data sets",
-    "layer": "the two layers",
-    "shots": "selections from the two numbers of shots",
-    "seed": "selections from two draws of the normal images",
+if TYPE_CHECKING:
+    import plotly.graph_objects as go
+
+
+ACROSS: dict[str, tuple[str, ...]] = {
+    "category": ("dataset", "category"),
+    "dataset": ("dataset", "category"),
+    "layer": ("point",),
+    "shots": ("shots",),
+    "seed": ("seed",),
 }
+"""What can be compared: the fields that vary; all others are the same on both sides of a pair."""
+SEVERAL = {
+    "category": "categories",
+    "dataset": "categories of different data sets",
+    "layer": "layers",
+    "shots": "numbers of shots",
+    "seed": "draws of the normal images",
+}
+"""Words for the things that are compared."""
+FIELDS = ("dataset", "category", "point", "shots", "seed")
+"""What identifies an item."""
+Q_LEVEL = 0.05
+"""Pairs with a smaller corrected p-value are counted as sharing more than their null."""
+
+_SENTENCES, _ROWS, _GROUPS = 4, 12, 3
+
+
+@dataclass(frozen=True)
+class PairSettings(settings.Settings):
+    """How items are compared: the settings of ``overlap(items, k)``."""
+
+    k: int | None = option(None, "Neurons per hook point; the first run's by default.")
+    across: str = option(
+        "category", "What differs between the two sides of a pair.", choices=tuple(ACROSS)
+    )
+    n_random_sets: int = option(
+        200, "Variance-matched and random sets drawn.", least=1, was="n_null"
+    )
+    n_resamples: int = option(
+        200, "Draws of the normal images, for the overlap with itself.", least=1, command=False
+    )
+    rbo_p: float = option(0.9, "Persistence of the rank-biased overlap.")
+    confidence: float = option(0.95, "Confidence of all intervals.", command=False, was="level")
+
+
+@dataclass(frozen=True)
+class Settings(PairSettings):
+    """Overlap of the neurons selected for different categories, data sets, layers, shots or seeds.
+
+    Several runs of one model may be named, such as of several data sets; the result is saved with
+    the first. Pairs are compared with random sets of the same size, variance-matched sets, the
+    other categories' common ranking, and the overlap of a category with itself.
+    """
+
+    several_runs: ClassVar[bool] = True
+
+    layers: tuple[str, ...] = option(
+        (), "Block, hook point or glob; the run's own by default.", flag="--layer"
+    )
+    shots: tuple[str, ...] = option((), 'Normal images, or "all"; the run\'s own by default.')
+    n_seeds: int | None = option(
+        None, "Draw the normal images with seeds 0 to N - 1 instead.", least=1
+    )
+    pool: int = option(64, "Normal images captured per category, to redraw from.")
+
+    def check(self) -> None:
+        """Check the numbers of shots."""
+        for text in self.shots:
+            if text != "all" and not (text.isdecimal() and int(text)):
+                raise ConfigError(f'shots is {text!r}; it must be a positive number or "all"')
 
 
 @dataclass
@@ -50,6 +119,18 @@ class OverlapResult(StudyResult):
 
     name: ClassVar[str] = "overlap"
     title: ClassVar[str] = "Overlap of selected neurons"
+    renamed: ClassVar[dict[str, str]] = {
+        "n_null": "n_random_sets",
+        "level": "confidence",
+        "matched_low": "matched_quantile_low",
+        "matched_high": "matched_quantile_high",
+        "resampled_low": "resampled_quantile_low",
+        "resampled_high": "resampled_quantile_high",
+        "expected_low": "random_quantile_low",
+        "expected_high": "random_quantile_high",
+        "stability.low": "jaccard_quantile_low",
+        "stability.high": "jaccard_quantile_high",
+    }
 
     pairs: pd.DataFrame = field(repr=False)
     overview: pd.DataFrame = field(repr=False)
@@ -63,69 +144,129 @@ class OverlapResult(StudyResult):
     @property
     def across(self) -> str:
         """What is compared: category, dataset, layer, shots or seed."""
-        return str(self.provenance["settings"]["across"])
+        return str(self.settings["across"])
+
+    def findings(self) -> Iterator[Finding]:
+        """Yield the mean overlap of each hook point and number of shots, minus chance."""
+        for row in self.overview.to_dict("records"):
+            n, n_pairs = int(row["n_categories"]), int(row["n_pairs"])
+            over = f"mean over {n_pairs} pairs" if n_pairs > 1 else "1 pair"
+            yield Finding(
+                f"two {SEVERAL[self.across]}",
+                "Jaccard index",
+                f"{_sides(row, 'point')} ({_sides(row, 'shots')} shots), {over}",
+                difference=estimate(row, "minus_chance"),
+                control="random sets",
+                n=n,
+                over="categories" if n > 1 else "category",
+                value=estimate(row, "jaccard"),
+                confidence=self.confidence,
+            )
 
     def summary(self) -> str:
-        """Say the mean overlap beside chance, the nulls and the ceiling; one sentence a layer."""
+        """Mean overlap minus chance, the other comparisons and the ceiling; for each layer."""
         rows = self.overview.to_dict("records")
-        said = [self._sentence(row) for row in rows[:_SAID]]
-        if len(rows) > _SAID:
-            said.append(f"{len(rows) - _SAID} more rows are in the table overview.")
+        said = [
+            f"{found.sentence()} {_facts(row)}"
+            for found, row in zip(self.findings(), rows[:_SENTENCES])
+        ]
+        if len(rows) > _SENTENCES:
+            said.append(f"{len(rows) - _SENTENCES} more rows are in the table overview.")
         said.append(
             "All are neurons of high variance on normal images: their overlap does not say that "
-            "they notice anomalies."
+            "they respond to anomalies."
         )
         return " ".join(said)
 
-    def _sentence(self, row: dict[Any, Any]) -> str:
-        n = int(row["n_categories"])
-        of = f" ({n} categories)" if n > 1 else " (1 category)"
-        n_pairs = int(row["n_pairs"])
-        over = f"on average over {n_pairs} pairs" if n_pairs > 1 else "in 1 pair"
-        interval = _interval(row, "jaccard")
-        parts = [f"{row['expected_jaccard']:.3f} for random sets"]
-        if np.isfinite(row["matched_jaccard"]):
-            parts.append(f"{row['matched_jaccard']:.3f} for other sets of nearly the same variance")
-        if np.isfinite(row["permutation_jaccard"]):
-            parts.append(
-                f"{row['permutation_jaccard']:.3f} from what the other categories' ranking explains"
+    def headline(self) -> pd.DataFrame:
+        """Mean overlap, chance, the other comparisons and the ceiling."""
+        return pd.DataFrame([_row(row) for row in self.overview[:_ROWS].to_dict("records")])
+
+    def figures(self) -> list[go.Figure]:
+        """Matrix, shared neurons and their sets of the first groups, then pairs and ceiling."""
+        from lakeviz.studies.overlap import figures as draw
+        from lakeviz.studies.overlap import set_figures as sets
+
+        of, made = SEVERAL[self.across], []
+        columns = [name for name in FIELDS if name in self.shared]
+        groups = self.shared[columns].drop_duplicates().astype(object).to_dict("records")
+        tables = (self.pairs, self.clusters, self.leaves, self.shared, self.selections)
+        for fixed in ({str(n): v for n, v in group.items()} for group in groups[:_GROUPS]):
+            pairs, clusters, leaves, shared, chosen = (
+                table if table.empty else where(table, **fixed) for table in tables
             )
-        ceiling = "the overlap of a category with itself could not be measured"
-        if np.isfinite(row["jaccard_of_ceiling"]):
-            ceiling = (
-                f"{row['jaccard_of_ceiling']:.2f}{_interval(row, 'jaccard_of_ceiling', 2)} of the "
-                f"overlap of a category with itself under other normal images "
-                f"({row['ceiling']:.3f})"
+            words = {"dataset": "", "shots": f"{fixed.get('shots')} shots"}
+            words |= {"seed": f"seed {fixed.get('seed')}"}
+            said = ", ".join(filter(None, (words.get(n, str(v)) for n, v in fixed.items())))
+            if len(pairs) > 1:
+                title = f"Overlap of selected neurons: {said}"
+                matrix = draw.overlap_matrix_figure(pairs, clusters, leaves, title=title, of=of)
+                made.append(matrix.update_layout(width=None))  # the page has its own
+            title, confidence = f"Neurons that several select: {said}", self.confidence
+            made.append(
+                sets.shared_neurons_figure(shared, title=title, of=of, confidence=confidence)
             )
-        return (
-            f"At {_where(row)}, {_KINDS[self.across]} share {row['n_shared']:.1f} of their "
-            f"{int(row['k'])} neurons {over}{of}: Jaccard "
-            f"{row['jaccard']:.3f}{interval}, against {', '.join(parts)}; {ceiling}. "
-            f"{_counts(row)}"
-        )
+            order = None if leaves.empty else leaves.sort_values("position")["name"].tolist()
+            title = f"Which of them select which neurons: {said}"
+            made.append(sets.neuron_sets_figure(chosen, order=order, title=title, of=of))
+        if is_measured(self.pairs, "ceiling"):
+            made.append(draw.overlap_ceiling_figure(self.pairs))
+        return made
 
 
-def _where(row: dict[Any, Any]) -> str:
-    points = [row[c] for c in ("point", "point_a", "point_b") if c in row]
-    shots = [row[c] for c in ("shots", "shots_a", "shots_b") if c in row]
-    return f"{' and '.join(points)} ({' and '.join(map(str, shots))} shots)"
+Result = OverlapResult
 
 
-def _interval(row: dict[Any, Any], name: str, digits: int = 3) -> str:
-    low, high = row[f"{name}_low"], row[f"{name}_high"]
-    if not np.isfinite(low):
-        return ""
-    return f" [{low:.{digits}f}, {high:.{digits}f}]"
+def _sides(row: Row, name: str) -> str:
+    return " and ".join(str(row[c]) for c in (name, f"{name}_a", f"{name}_b") if c in row)
 
 
-def _counts(row: dict[Any, Any]) -> str:
-    names = {
-        "hypergeometric": "random sets",
-        "permutation": "the other categories' ranking explains",
-    }
-    parts = [
-        f"{int(row[f'n_above_{null}'])} of {int(row[f'n_tested_{null}'])} than {said}"
-        for null, said in names.items()
-        if row[f"n_tested_{null}"]
+def _facts(row: Row) -> str:
+    """Number of shared neurons, the other comparisons, the ceiling and the tests."""
+    chance = [
+        ("of random sets", "expected_jaccard"),
+        ("of other sets of nearly the same variance", "matched_jaccard"),
+        ("explained by the other categories' ranking", "permutation_jaccard"),
     ]
-    return f"Pairs that share more (q < {Q_LEVEL:g}): {', '.join(parts)}."
+    said = [f"{name} {row[c]:.3f}" for name, c in chance if np.isfinite(row[c])]
+    ceiling = "that of a category with itself could not be measured"
+    if np.isfinite(row["jaccard_of_ceiling"]):
+        share = estimate(row, "jaccard_of_ceiling").text(2)
+        ceiling = (
+            f"that of a category with itself under other normal images {row['ceiling']:.3f} "
+            f"(of which pairs reach {share})"
+        )
+    tests = {"hypergeometric": "random sets", "permutation": "the others' ranking explains"}
+    above = [f"{_counted(row, null)} than {name}" for null, name in tests.items()]
+    return (
+        f"They share {row['n_shared']:.1f} of their {int(row['k'])} neurons; Jaccard index "
+        f"{', '.join(said)}; {ceiling}. Pairs that share more (q < {Q_LEVEL:g}): "
+        f"{', '.join(one for one in above if one[0] != '–')}."
+    )
+
+
+def _row(row: Row) -> dict[str, str]:
+    def number(name: str) -> str:
+        return f"{row[name]:.3f}" if np.isfinite(row[name]) else "–"
+
+    return {
+        "hook point": _sides(row, "point"),
+        "shots": _sides(row, "shots"),
+        "neurons": f"{int(row['k'])} of {int(row['n_channels']):,}",
+        "categories": str(int(row["n_categories"])),
+        "pairs": f"{int(row['n_pairs']):,}",
+        "shared": f"{row['n_shared']:.1f}",
+        "Jaccard": estimate(row, "jaccard").text(),
+        "random sets": number("expected_jaccard"),
+        "matched sets": number("matched_jaccard"),
+        "common ranking": number("permutation_jaccard"),
+        "with itself": number("ceiling"),
+        "Spearman": estimate(row, "spearman").text(),
+        "pairs above random": _counted(row, "hypergeometric"),
+        "pairs above common ranking": _counted(row, "permutation"),
+    }
+
+
+def _counted(row: Row, null: str) -> str:
+    n = int(row[f"n_tested_{null}"])
+    return f"{int(row[f'n_above_{null}'])} of {n}" if n else "–"

@@ -2,28 +2,24 @@
 
 from __future__ import annotations
 
+import re
 import zlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import combinations
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 
 from lakeviz.activations import ChannelStatistics, ImageStatistics
 from lakeviz.errors import ConfigError, DataError
 from lakeviz.lake import NeuronSelection, SubspaceSelection, select
-
-FIELDS = ("dataset", "category", "point", "shots", "seed")
-"""What tells items apart."""
-ACROSS: dict[str, tuple[str, ...]] = {
-    "category": ("dataset", "category"),
-    "dataset": ("dataset", "category"),
-    "layer": ("point",),
-    "shots": ("shots",),
-    "seed": ("seed",),
-}
-"""Which fields vary within a comparison; all others are the same for both sides of a pair."""
+from lakeviz.lake.selectors import check_k
+from lakeviz.studies.overlap.measures import top_k
+from lakeviz.studies.overlap.null_models import FEWEST_OTHERS, matched_draws, matched_obstacle
+from lakeviz.studies.overlap.result import ACROSS, FIELDS, SEVERAL, PairSettings
+from lakeviz.tables import Row
 
 Key = tuple[str | int, ...]
 
@@ -66,14 +62,19 @@ class OverlapItem:
     def __post_init__(self) -> None:
         n = len(self.pool)
         images = self.images or tuple(range(n))
-        what = f"{self.dataset}/{self.category}"
         if not images:
-            raise DataError(f"{what}: there is no normal image to select from")
+            raise DataError(f"{self}: there is no normal image to select from")
         if len(set(images)) != len(images) or min(images) < 0 or max(images) >= n:
-            raise DataError(f"{what}: images must be different positions in a pool of {n}")
+            raise DataError(f"{self}: images must be different positions in a pool of {n}")
         # By name, so that what is drawn below does not depend on the order they came in.
-        by_name = sorted(images, key=lambda i: self.pool.sample_ids[i])
-        object.__setattr__(self, "images", tuple(by_name))
+        object.__setattr__(self, "images", tuple(self.by_name(images)))
+
+    def __str__(self) -> str:
+        return f"{self.dataset}/{self.category}"
+
+    def by_name(self, images: Iterable[int]) -> list[int]:
+        """Positions in the pool, in the order of the names of the images."""
+        return sorted(images, key=lambda i: self.pool.sample_ids[i])
 
     @property
     def point(self) -> str:
@@ -112,21 +113,20 @@ class OverlapItem:
         name = "\t".join(map(str, (*self.key, purpose)))
         return np.random.default_rng([seed, zlib.crc32(name.encode())])
 
-    def resampled(self, n_draws: int, purpose: str, seed: int) -> Float[np.ndarray, "draw channel"]:
-        """Variances when as many images are drawn anew, with replacement, from those selected on.
+    def resampled(self, n: int, purpose: str, seed: int) -> Float[np.ndarray, "draw channel"]:
+        """Variances in ``n`` resamples of the images, with replacement.
 
         Raises
         ------
         DataError
             If there are fewer than 2 images.
         """
-        n = self.n_images
-        if n < 2:
+        if self.n_images < 2:
             raise DataError(
-                f"{self.dataset}/{self.category}: resampling needs 2 normal images or more, "
-                f"and there is {n}"
+                f"{self}: resampling needs 2 normal images or more, and there is {self.n_images}"
             )
-        drawn = self.generator(purpose, seed).multinomial(n, np.full(n, 1 / n), size=n_draws)
+        share = np.full(self.n_images, 1 / self.n_images)
+        drawn = self.generator(purpose, seed).multinomial(self.n_images, share, size=n)
         return self.weighted(drawn, self.images)
 
     def weighted(
@@ -144,86 +144,153 @@ class Group:
 
     Attributes
     ----------
-    fixed : dict of field to value
-    varied : tuple of str
     items : tuple of OverlapItem
         Sorted by the varied fields, so that the order they came in does not matter.
-    names : tuple of str
-        Shortest names that tell the items apart.
+    k : int
+        Neurons selected of each.
+    settings : PairSettings
     """
 
-    fixed: dict[str, str | int]
-    varied: tuple[str, ...]
     items: tuple[OverlapItem, ...]
-    names: tuple[str, ...]
+    k: int
+    settings: PairSettings
+
+    @property
+    def varied(self) -> tuple[str, ...]:
+        """Fields that differ between the items."""
+        return ACROSS[self.settings.across]
+
+    @property
+    def fixed(self) -> Row:
+        """The fields that all items share, with their values: columns of a table."""
+        return {n: v for n, v in zip(FIELDS, self.items[0].key) if n not in self.varied}
 
     @property
     def n_channels(self) -> int:
         """Number of channels of all items."""
         return self.items[0].pool.n_channels
 
+    @property
+    def pairs(self) -> list[tuple[int, int]]:
+        """Positions of the items of each pair; across data sets, only pairs of different ones."""
+        found = list(combinations(range(len(self.items)), 2))
+        if self.settings.across != "dataset":
+            return found
+        return [(i, j) for i, j in found if self.items[i].dataset != self.items[j].dataset]
 
-def make_groups(items: Iterable[OverlapItem], across: str) -> list[Group]:
+    @property
+    def names(self) -> list[str]:
+        """Shortest names that tell the items apart."""
+        differ = [n for n in self.varied if len({getattr(i, n) for i in self.items}) > 1]
+        used = self.varied if "dataset" in differ else differ or self.varied[-1:]
+        form = {"shots": "{} shots", "seed": "seed {}"}
+        said = [[form.get(f, "{}").format(getattr(i, f)) for f in used] for i in self.items]
+        return ["/".join(dict.fromkeys(parts)) for parts in said]
+
+    @cached_property
+    def selections(self) -> list[NeuronSelection]:
+        """Neurons of each item."""
+        return [item.select(self.k) for item in self.items]
+
+    @cached_property
+    def variances(self) -> Float[np.ndarray, "item channel"]:
+        """Variance of each channel in each item."""
+        return np.stack([item.statistics.variance for item in self.items])
+
+    @cached_property
+    def members(self) -> Bool[np.ndarray, "item channel"]:
+        """Which channels each item selected."""
+        found = np.zeros(self.variances.shape, dtype=bool)
+        for row, selection in zip(found, self.selections, strict=True):
+            row[selection.channels] = True
+        return found
+
+    @cached_property
+    def ranks(self) -> Int[np.ndarray, "item channel"]:
+        """Rank of each channel by variance, 1 for the highest."""
+        order = np.argsort(-self.variances, axis=1, kind="stable")
+        return np.argsort(order, axis=1) + 1
+
+    @property
+    def obstacles(self) -> dict[str, str]:
+        """Why there are no variance-matched sets or no ``permutation`` null, where it is so."""
+        others, found = len(self.items) - 2, {}
+        if why := matched_obstacle(self.n_channels, self.k):
+            found["matched"] = why
+        if self.settings.across not in ("category", "dataset"):
+            found["permutation"] = "items of one category have no common profile but their own"
+        elif others < FEWEST_OTHERS:
+            needed = f"{FEWEST_OTHERS} items in addition to the pair are needed"
+            found["permutation"] = f"{needed}, and there are {others}"
+        return found
+
+    @cached_property
+    def matched(self) -> Bool[np.ndarray, "item draw channel"] | None:
+        """Draws of variance-matched sets of each item; None where they would be forced."""
+        if "matched" in self.obstacles:
+            return None
+        n, found = self.settings.n_random_sets, []
+        for item in self.items:
+            seeds = item.generator("matched", self.settings.seed).integers(2**31, size=n)
+            found.append(matched_draws(item.statistics, self.k, seeds))
+        return np.stack(found)
+
+    @cached_property
+    def resampled(self) -> list[Bool[np.ndarray, "draw channel"] | None]:
+        """Selections from resampled images of each item; None where there is one image."""
+        n, seed = self.settings.n_resamples, self.settings.seed
+        return [
+            top_k(item.resampled(n, "first", seed), self.k) if item.n_images > 1 else None
+            for item in self.items
+        ]
+
+
+def make_groups(items: Iterable[OverlapItem], k: int, settings: PairSettings) -> list[Group]:
     """Sort items into groups to be compared.
 
     Raises
     ------
     ConfigError
-        On an unknown comparison, items that are the same twice, items of different models or, in
-        one group, of different widths; or where no group has two items.
+        On items that are the same twice, items of different models or, in one group, of different
+        widths; or where no group has two items.
+    SelectionError
+        If ``k`` is out of range.
     """
-    items = list(items)
-    if across not in ACROSS:
-        raise ConfigError(f"overlap is across {', '.join(ACROSS)}, not {across!r}")
+    items = sorted(items, key=lambda item: _natural(item.key))
     _check_items(items)
-    varied = ACROSS[across]
-    fixed = tuple(name for name in FIELDS if name not in varied)
+    varied = ACROSS[settings.across]
     found: dict[Key, list[OverlapItem]] = {}
     for item in items:
-        found.setdefault(tuple(getattr(item, f) for f in fixed), []).append(item)
-    made = []
-    for key in sorted(found, key=_natural):
-        members = sorted(found[key], key=lambda i: _natural(i.key))
-        _check_widths(members)
-        names = _names(members, varied)
-        made.append(Group(dict(zip(fixed, key)), varied, tuple(members), names))
-    comparable = [g for g in made if _has_pair(g, across)]
+        key = tuple(v for n, v in zip(FIELDS, item.key) if n not in varied)
+        found.setdefault(key, []).append(item)
+    groups = [Group(tuple(found[key]), k, settings) for key in sorted(found, key=_natural)]
+    for group in groups:
+        _check_widths(group)
+    comparable = [group for group in groups if group.pairs]
     if not comparable:
-        raise ConfigError(_nothing_to_compare(items, across))
+        raise ConfigError(_nothing_to_compare(items, settings.across))
+    for group in comparable:
+        check_k("variance", k, group.n_channels, group.items[0].point)
     return comparable
 
 
-def pairs_of(group: Group, across: str) -> list[tuple[int, int]]:
-    """Positions of the items of each pair: across data sets, only pairs of different ones."""
-    n = len(group.items)
-    pairs = [(i, j) for i in range(n) for j in range(i + 1, n)]
-    if across != "dataset":
-        return pairs
-    return [(i, j) for i, j in pairs if group.items[i].dataset != group.items[j].dataset]
-
-
-def _has_pair(group: Group, across: str) -> bool:
-    return bool(pairs_of(group, across))
-
-
 def _check_items(items: Sequence[OverlapItem]) -> None:
-    seen: set[Key] = set()
-    for item in items:
-        if item.key in seen:
-            said = ", ".join(f"{n} {v}" for n, v in zip(FIELDS, item.key))
+    keys = [item.key for item in items]
+    for key in keys:
+        if keys.count(key) > 1:
+            said = ", ".join(f"{n} {v}" for n, v in zip(FIELDS, key))
             raise ConfigError(f"the same item is there twice ({said})")
-        seen.add(item.key)
-    models = {i.weights_hash: f"{i.dataset}/{i.category}" for i in items if i.weights_hash}
+    models = {item.weights_hash: item for item in items if item.weights_hash}
     if len(models) > 1:
-        said = " and ".join(f"{where} ({h[:12]})" for h, where in list(models.items())[:2])
+        said = " and ".join(f"{item} ({h[:12]})" for h, item in list(models.items())[:2])
         raise ConfigError(
             f"{said} were captured with different weights, whose channels are not the same "
             "neurons; compare items of one model"
         )
 
 
-def _check_widths(items: Sequence[OverlapItem]) -> None:
-    widths = {i.pool.n_channels: i.point for i in items}
+def _check_widths(group: Group) -> None:
+    widths = {item.pool.n_channels: item.point for item in group.items}
     if len(widths) > 1:
         said = " and ".join(f"{point} has {n}" for n, point in list(widths.items())[:2])
         raise ConfigError(
@@ -232,37 +299,10 @@ def _check_widths(items: Sequence[OverlapItem]) -> None:
         )
 
 
-def _names(items: Sequence[OverlapItem], varied: Sequence[str]) -> tuple[str, ...]:
-    telling = [n for n in varied if len({getattr(i, n) for i in items}) > 1]
-    if "category" in varied and "dataset" in telling:
-        telling = ["dataset", "category"]
-    telling = telling or [varied[-1]]
-    prefix = {"shots": "{} shots", "seed": "seed {}"}
-
-    def name(item: OverlapItem) -> str:
-        said = [prefix.get(f, "{}").format(getattr(item, f)) for f in telling]
-        return "/".join(dict.fromkeys(said))
-
-    return tuple(name(item) for item in items)
-
-
-def _natural(key: Key) -> tuple[tuple[int, float, str], ...]:
+def _natural(key: Key) -> list[tuple[int, int, str]]:
     """Sort numbers in texts by value: block 2 before block 10, 4 shots before 16."""
-
-    def part(value: str | int) -> tuple[tuple[int, float, str], ...]:
-        text = str(value)
-        pieces, digits = [], ""
-        for letter in text + "\0":
-            if letter.isdecimal():
-                digits += letter
-                continue
-            if digits:
-                pieces.append((0, float(digits), ""))
-                digits = ""
-            pieces.append((1, 0.0, letter))
-        return tuple(pieces)
-
-    return tuple(p for value in key for p in part(value))
+    pieces = re.findall(r"\d+|\D", "\n".join(map(str, key)))
+    return [(0, int(p), "") if p.isdecimal() else (1, 0, p) for p in pieces]
 
 
 def _nothing_to_compare(items: Sequence[OverlapItem], across: str) -> str:
@@ -270,15 +310,8 @@ def _nothing_to_compare(items: Sequence[OverlapItem], across: str) -> str:
         return "there is no item to compare"
     fields = ACROSS[across]
     values = sorted({"/".join(str(getattr(i, f)) for f in fields) for i in items})
-    add = {
-        "category": "add categories, or the run of another data set",
-        "dataset": "add the run of another data set",
-        "layer": "add another layer of the same width",
-        "shots": "add another number of shots",
-        "seed": "add seeds",
-    }[across]
-    others = ", ".join(a for a in ACROSS if a != across)
+    others = ", ".join(name for name in ACROSS if name != across)
     return (
         f"overlap across {across} needs two to compare, and there is {', '.join(values[:3])} "
-        f"alone: {add}, or compare across something else ({others})"
+        f"alone: add {SEVERAL[across]}, or compare across something else ({others})"
     )

@@ -1,8 +1,9 @@
-"""Which neurons are shared, and by how many: counts beside their nulls, and the sets themselves."""
+"""Figures of the study ``overlap``: how many items share neurons, and the sets themselves."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,8 +12,12 @@ import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from lakeviz.errors import ConfigError
+from lakeviz.plots.captions import percent
+from lakeviz.plots.forest import name_lines
+from lakeviz.plots.line_panels import Line, add_line
+from lakeviz.plots.panels import Look, Panel, panels
 from lakeviz.plots.template import NEUTRAL, PALETTE, counted, faded, new_figure, plain
-from lakeviz.tables import numbers
+from lakeviz.tables import is_measured, numbers
 
 _MOST_SETS = 8
 _DOT = 20
@@ -23,9 +28,9 @@ def shared_neurons_figure(
     *,
     title: str = "Neurons that several items select",
     of: str = "categories",
-    level: float = 0.95,
+    confidence: float = 0.95,
 ) -> go.Figure:
-    """Number of neurons that ``m`` or more items select, beside random and variance-matched sets.
+    """Number of neurons that ``m`` or more items select, and of random and matched sets.
 
     Parameters
     ----------
@@ -34,7 +39,7 @@ def shared_neurons_figure(
     title : str
     of : str
         What is compared, for the axis.
-    level : float
+    confidence : float
         Of the bands.
 
     Raises
@@ -49,49 +54,31 @@ def shared_neurons_figure(
         raise ConfigError("several groups: choose the rows of one")
     n_items, k = int(numbers(shared, "n_items")[0]), int(numbers(shared, "k")[0])
     caption = (
-        f"{n_items} {of} of {counted(k, 'neuron')} each. Bands: "
-        f"{100 * level:g} % of draws of independent sets: random ones, and other neurons of nearly "
-        "the same variance. Bars above a band: more neurons in common than such sets have."
+        f"{n_items} {of} of {counted(k, 'neuron')} each. Bands: {percent(confidence)} of draws of "
+        "independent sets: random ones, and other neurons of nearly the same variance. Bars above "
+        "a band: more neurons in common than such sets have."
     )
     fig = new_figure(title, caption, legend_above=True, height=340)
-    fig.add_trace(
-        go.Bar(
-            x=m,
-            y=numbers(shared, "n_neurons"),
-            marker={"color": PALETTE[0]},
-            name="selected",
-            hovertemplate="%{x} or more: %{y} neurons<extra></extra>",
-        )
+    (panel,) = panels(fig, 1)
+    bars = go.Bar(
+        x=m,
+        y=numbers(shared, "n_neurons"),
+        marker={"color": PALETTE[0]},
+        name="selected",
+        hovertemplate="%{x} or more: %{y} neurons<extra></extra>",
     )
-    nulls = [("random sets", "expected", PALETTE[1], "dash")]
-    if np.isfinite(numbers(shared, "matched_mean")).all():
-        nulls.append(("variance-matched sets", "matched", PALETTE[2], "dot"))
-    for name, column, colour, dash in nulls:
-        middle = "matched_mean" if column == "matched" else column
-        low, high = numbers(shared, f"{column}_low"), numbers(shared, f"{column}_high")
-        fig.add_trace(
-            go.Scatter(
-                x=[*m, *m[::-1]],
-                y=[*high, *low[::-1]],
-                fill="toself",
-                fillcolor=faded(colour, 0.28),
-                line={"width": 0},
-                hoverinfo="skip",
-                showlegend=False,
-                name=f"{name}: band",
-            )
-        )
-        fig.add_trace(
-            go.Scatter(
-                x=m,
-                y=numbers(shared, middle),
-                mode="lines",
-                line={"color": colour, "width": 2, "dash": dash},
-                name=name,
-                hovertemplate=f"{name}: %{{y:.1f}}<extra></extra>",
-            )
-        )
-    fig.update_xaxes(title_text=f"selected by this many {plain(of)} or more", dtick=_step(n_items))
+    fig.add_trace(bars, **panel.at)
+    nulls = [
+        ("random sets", "expected", "random", Look(PALETTE[1], "dash", "circle")),
+        ("variance-matched sets", "matched_mean", "matched", Look(PALETTE[2], "dot", "circle")),
+    ]
+    for name, mean, null, look in nulls:
+        if is_measured(shared, mean):
+            low, high = (numbers(shared, f"{null}_quantile_{end}") for end in ("low", "high"))
+            line = Line(name, m, numbers(shared, mean), look, (low, high), mode="lines")
+            add_line(fig, panel, line)
+    step = 1 if n_items <= 25 else 5
+    fig.update_xaxes(title_text=f"selected by this many {plain(of)} or more", dtick=step)
     fig.update_yaxes(title_text="number of neurons", rangemode="tozero")
     fig.update_layout(bargap=0.3)
     return fig
@@ -105,7 +92,7 @@ def neuron_sets_figure(
     title: str | None = None,
     of: str = "categories",
 ) -> go.Figure:
-    """Who selects what: intersections of a few sets, or the neurons that most of many sets share.
+    """Intersections of a few sets, or the neurons that most of many sets share.
 
     Up to eight sets: an UpSet plot (Lex et al., IEEE TVCG 2014), whose columns are exact
     intersections, the largest first. More: columns are single neurons, the most shared first.
@@ -130,42 +117,40 @@ def neuron_sets_figure(
     if selections.empty:
         raise ConfigError("there are no selections to draw")
     names = [str(n) for n in (order or dict.fromkeys(selections["name"]))]
-    holders: dict[int, set[str]] = {}
-    for name, channel in zip(selections["name"], numbers(selections, "channel").astype(int)):
-        holders.setdefault(int(channel), set()).add(str(name))
+    holders: dict[int, frozenset[str]] = {
+        int(channel): frozenset(map(str, own["name"]))
+        for channel, own in selections.groupby("channel", sort=True)
+    }
     few = len(names) <= _MOST_SETS
     columns = _intersections(holders) if few else _neurons(holders)
-    shown = columns[:limit]
-    caption = _caption(len(names), of, columns, shown, few=few)
+    shown, n_names = columns[:limit], len(names)
+    n_all, n_shown = (sum(c.height if few else 1 for c in some) for some in (columns, shown))
+    caption = (
+        f"{n_names} {of}, {counted(n_all, 'different neuron')} in all"
+        + ("" if n_all == n_shown else f"; {n_shown} of them shown")
+        + (". Bars: neurons in exactly these sets" if few else ". Bars: how many select the neuron")
+        + "; filled dots: which."
+    )
     said = title or ("Intersections of the selections" if few else "The most shared neurons")
-    fig = new_figure(said, caption, height=190 + _DOT * len(names))
+    fig = new_figure(said, caption, height=190 + _DOT * n_names, showlegend=False)
     make_subplots(
         rows=2,
-        cols=1,
-        row_heights=[110, _DOT * len(names)],
+        row_heights=[110, _DOT * n_names],
         vertical_spacing=0.03,
         shared_xaxes=True,
         figure=fig,
     )
-    fig.add_trace(_bars(shown, few=few), row=1, col=1)
+    above, below = Panel(1, 1), Panel(2, 1)
+    fig.add_trace(_bars(shown, "" if few else "channel "), **above.at)
     for trace in _dots(shown, names):
-        fig.add_trace(trace, row=2, col=1)
-    fig.update_yaxes(title_text="neurons" if few else of, rangemode="tozero", row=1, col=1)
-    fig.update_yaxes(
-        tickvals=list(range(len(names))),
-        ticktext=[plain(n) for n in names],
-        range=[len(names) - 0.5, -0.5],
-        ticks="",
-        showline=False,
-        showgrid=False,
-        row=2,
-        col=1,
-    )
-    labels = [""] * len(shown) if few else [c.label for c in shown]
+        fig.add_trace(trace, **below.at)
+    fig.update_yaxes(title_text="neurons" if few else of, rangemode="tozero", **above.at)
+    name_lines(fig, names, below)
+    fig.update_yaxes(showgrid=False, **below.at)
+    labels = ["" if few else c.label for c in shown]
     ticks = {"tickvals": list(range(len(shown))), "ticktext": labels, "ticks": ""}
     fig.update_xaxes(**ticks, range=[-0.6, len(shown) - 0.4], showgrid=False, tickangle=-90)
-    fig.update_xaxes(title_text="intersection" if few else "neuron (channel)", row=2, col=1)
-    fig.update_layout(showlegend=False)
+    fig.update_xaxes(title_text="intersection" if few else "neuron (channel)", **below.at)
     return fig
 
 
@@ -176,34 +161,19 @@ class _Column:
     holders: frozenset[str]
 
 
-def _intersections(holders: dict[int, set[str]]) -> list[_Column]:
-    found: dict[frozenset[str], int] = {}
-    for names in holders.values():
-        found[frozenset(names)] = found.get(frozenset(names), 0) + 1
-    ranked = sorted(found.items(), key=lambda e: (-e[1], -len(e[0]), sorted(e[0])))
-    return [_Column(" and ".join(sorted(s)), n, s) for s, n in ranked]
-
-
-def _neurons(holders: dict[int, set[str]]) -> list[_Column]:
-    ranked = sorted(holders.items(), key=lambda e: (-len(e[1]), e[0]))
-    return [_Column(str(channel), len(names), frozenset(names)) for channel, names in ranked]
-
-
-def _caption(
-    n_sets: int, of: str, columns: list[_Column], shown: list[_Column], *, few: bool
-) -> str:
-    n_all = sum(c.height for c in columns) if few else len(columns)
-    n_shown = sum(c.height for c in shown) if few else len(shown)
-    what = "Bars: neurons in exactly these sets" if few else "Bars: how many select the neuron"
-    part = "" if n_all == n_shown else f"; {n_shown} of them shown"
-    return (
-        f"{n_sets} {of}, {counted(n_all, 'different neuron')} in all{part}. "
-        f"{what}; filled dots: which."
+def _intersections(holders: Mapping[int, frozenset[str]]) -> list[_Column]:
+    ranked = sorted(
+        Counter(holders.values()).items(), key=lambda e: (-e[1], -len(e[0]), sorted(e[0]))
     )
+    return [_Column(" and ".join(sorted(names)), n, names) for names, n in ranked]
 
 
-def _bars(columns: list[_Column], *, few: bool) -> go.Bar:
-    said = "%{customdata}: %{y} neurons" if few else "channel %{customdata}: %{y}"
+def _neurons(holders: Mapping[int, frozenset[str]]) -> list[_Column]:
+    ranked = sorted(holders.items(), key=lambda e: (-len(e[1]), e[0]))
+    return [_Column(str(channel), len(names), names) for channel, names in ranked]
+
+
+def _bars(columns: Sequence[_Column], before: str) -> go.Bar:
     return go.Bar(
         x=list(range(len(columns))),
         y=[c.height for c in columns],
@@ -212,49 +182,26 @@ def _bars(columns: list[_Column], *, few: bool) -> go.Bar:
         textposition="outside",
         cliponaxis=False,
         marker={"color": PALETTE[0]},
-        hovertemplate=said + "<extra></extra>",
+        hovertemplate=before + "%{customdata}: %{y}<extra></extra>",
         name="size",
     )
 
 
-def _dots(columns: list[_Column], names: Sequence[str]) -> list[go.Scatter]:
-    places = {True: ([], []), False: ([], [])}
+def _dots(columns: Sequence[_Column], names: Sequence[str]) -> list[go.Scatter]:
+    """Lines from the first to the last set of each column, and a dot for every set."""
+    held = np.array([[name in c.holders for name in names] for c in columns])
     line_x: list[float | None] = []
     line_y: list[float | None] = []
-    for x, column in enumerate(columns):
-        held = [y for y, name in enumerate(names) if name in column.holders]
-        for y, name in enumerate(names):
-            xs, ys = places[name in column.holders]
-            xs.append(x)
-            ys.append(y)
-        if held:
+    for x, row in enumerate(held):
+        if row.any():
             line_x += [x, x, None]
-            line_y += [held[0], held[-1], None]
-    lines = go.Scatter(
-        x=line_x,
-        y=line_y,
-        mode="lines",
-        line={"color": faded(PALETTE[0], 0.35), "width": 2},
-        hoverinfo="skip",
-        name="span",
-    )
-    dots = [
-        go.Scatter(
-            x=places[held][0],
-            y=places[held][1],
-            mode="markers",
-            marker={
-                "symbol": "circle",
-                "size": 10 if held else 5,
-                "color": PALETTE[0] if held else faded(NEUTRAL, 0.35),
-            },
-            hoverinfo="skip",
-            name="selected" if held else "not selected",
-        )
-        for held in (False, True)
-    ]
-    return [lines, *dots]
-
-
-def _step(n_items: int) -> int:
-    return 1 if n_items <= 25 else 5
+            line_y += [int(np.argmax(row)), len(row) - 1 - int(np.argmax(row[::-1])), None]
+    shared = {"hoverinfo": "skip"}
+    span = {"color": faded(PALETTE[0], 0.35), "width": 2}
+    found = [go.Scatter(x=line_x, y=line_y, mode="lines", line=span, name="span", **shared)]
+    looks = {False: (5, faded(NEUTRAL, 0.35), "not selected"), True: (10, PALETTE[0], "selected")}
+    for state, (size, colour, name) in looks.items():
+        x, y = np.nonzero(held == state)
+        marker = {"symbol": "circle", "size": size, "color": colour}
+        found.append(go.Scatter(x=x, y=y, mode="markers", marker=marker, name=name, **shared))
+    return found

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from operator import attrgetter
 from typing import Any
 
 from lakeviz.errors import ConfigError, nearest
-from lakeviz.lake import LakeOptions, get_selector
-from lakeviz.lake.options import DISTANCES, KINDS, STAGES, ImageScoreRule
+from lakeviz.lake import get_selector
+from lakeviz.lake.options import DISTANCES, KINDS, STAGES
 from lakeviz.runs.spec import RunSpec
+from lakeviz.studies.sweep.result import AXIS_TITLES
 
 Value = str | int | float
 """A value on an axis: plain, so that it can stand in a table."""
@@ -21,50 +23,42 @@ class Axis:
 
     Attributes
     ----------
-    name : str
     check : callable
-        From what was given to the value itself.
+        From what was given to the value itself; raises ConfigError on one of the wrong kind.
     put : callable
         The settings of a run with a value of this axis in them.
     get : callable
         The value that settings have already.
     read : callable
         From text, as on the command line.
-
-    Raises
-    ------
-    ConfigError
-        By ``check`` and ``read``, on a value of the wrong kind.
     """
 
-    name: str
     check: Callable[[Any], Value]
     put: Callable[[RunSpec, Any], RunSpec]
     get: Callable[[RunSpec], Value | None]
     read: Callable[[str], Any] = str
 
 
-def _whole(value: Any) -> int:
-    if isinstance(value, bool) or not isinstance(value, int):
-        raise ConfigError(f"must be a whole number, not {value!r}")
-    return value
+def _typed(said: str, *types: type) -> Callable[[Any], Any]:
+    def check(value: Any) -> Any:
+        is_other = isinstance(value, bool) or not isinstance(value, types)
+        if is_other or value != value or value == "":
+            raise ConfigError(f"must be {said}, not {value!r}")
+        return value
+
+    return check
+
+
+_whole, _number, _text = (
+    _typed("a whole number", int),
+    _typed("a number", int, float),
+    _typed("a name", str),
+)
 
 
 def _from_zero(value: Any) -> int:
     if _whole(value) < 0:
         raise ConfigError(f"must be 0 or more, not {value}")
-    return value
-
-
-def _number(value: Any) -> float:
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or value != value:
-        raise ConfigError(f"must be a number, not {value!r}")
-    return float(value)
-
-
-def _text(value: Any) -> str:
-    if not isinstance(value, str) or not value:
-        raise ConfigError(f"must be a name, not {value!r}")
     return value
 
 
@@ -77,24 +71,15 @@ def _one_of(known: Sequence[str]) -> Callable[[Any], str]:
     return check
 
 
-def _shots(value: Any) -> int | str:
-    return "all" if value == "all" else _whole(value)
-
-
 def _layer(value: Any) -> str:
     """One layer or several that are averaged: ``5``, ``"5+6"``, ``(5, 6)``, a hook point."""
     if isinstance(value, (tuple, list)) and value:
         return "+".join(_layer(part) for part in value)
     if isinstance(value, int) and not isinstance(value, bool):
         return str(_from_zero(value))
-    text = _text(value)
-    if not all(text.split("+")):
+    if not all(_text(value).split("+")):
         raise ConfigError(f"must be layers joined by +, such as 5+6, not {value!r}")
-    return text
-
-
-def _selector(value: Any) -> str:
-    return get_selector(_text(value)).name
+    return value
 
 
 def _normalisation(value: Any) -> str:
@@ -106,6 +91,17 @@ def _normalisation(value: Any) -> str:
     return value
 
 
+def _replaced(value: Any, path: str, new: Any) -> Any:
+    """A nested dataclass with one of its fields replaced."""
+    name, _, rest = path.partition(".")
+    return replace(value, **{name: _replaced(getattr(value, name), rest, new) if rest else new})
+
+
+def _setting(path: str, check: Callable[[Any], Value], read: Callable[[str], Any] = str) -> Axis:
+    """Axis of one field of the settings."""
+    return Axis(check, lambda spec, value: _replaced(spec, path, value), attrgetter(path), read)
+
+
 def _put_model(spec: RunSpec, value: str) -> RunSpec:
     name, _, tag = value.partition("@")
     if not tag:
@@ -113,95 +109,53 @@ def _put_model(spec: RunSpec, value: str) -> RunSpec:
     return replace(spec, model=name, pretrained=True if tag == "true" else tag)
 
 
-def _put_shots(spec: RunSpec, value: int | str) -> RunSpec:
-    return replace(spec, shots=value, few_shot_lists={})
-
-
 def _put_seed(spec: RunSpec, value: int) -> RunSpec:
-    options = replace(spec.options, seed=value)
-    return replace(spec, seed=value, options=options, few_shot_lists={})
+    return replace(_replaced(spec, "options.seed", value), seed=value, few_shot_lists={})
 
 
 def _put_layer(spec: RunSpec, value: str) -> RunSpec:
     layers = tuple(int(part) if part.isdecimal() else part for part in value.split("+"))
-    return _with(spec, layers=layers)
+    return _replaced(spec, "options.layers", layers)
+
+
+def _get_layer(spec: RunSpec) -> str:
+    layers = spec.options.layers
+    return "default" if layers is None else "+".join(map(str, layers))
 
 
 def _put_normalisation(spec: RunSpec, value: str) -> RunSpec:
     kind, _, stage = value.partition("/")
     own = spec.options.visual.normalisation
-    return _with_visual(spec, normalisation=replace(own, kind=kind, stage=stage or own.stage))
+    new = replace(own, kind=kind, stage=stage or own.stage)
+    return _replaced(spec, "options.visual.normalisation", new)
 
 
-def _put_image_score(spec: RunSpec, value: str) -> RunSpec:
-    own = spec.options.image_score
-    return _with(spec, image_score=ImageScoreRule(value, own.fraction))
-
-
-def _with(spec: RunSpec, **options: Any) -> RunSpec:
-    return replace(spec, options=replace(spec.options, **options))
-
-
-def _with_visual(spec: RunSpec, **options: Any) -> RunSpec:
-    return _with(spec, visual=replace(spec.options.visual, **options))
-
-
-def _option(name: str, check: Callable[[Any], Value], read: Callable[[str], Any] = str) -> Axis:
-    return Axis(
-        name,
-        check,
-        lambda spec, value: _with(spec, **{name: value}),
-        lambda spec: getattr(spec.options, name),
-        read,
-    )
-
-
-def _visual(name: str, check: Callable[[Any], Value], read: Callable[[str], Any] = str) -> Axis:
-    return Axis(
-        name,
-        check,
-        lambda spec, value: _with_visual(spec, **{name: value}),
-        lambda spec: getattr(spec.options.visual, name),
-        read,
-    )
-
-
-def _layers_of(options: LakeOptions) -> str:
-    return "default" if options.layers is None else "+".join(map(str, options.layers))
-
-
-def _normalisation_of(options: LakeOptions) -> str:
-    own = options.visual.normalisation
+def _get_normalisation(spec: RunSpec) -> str:
+    own = spec.options.visual.normalisation
     return own.kind if own.stage == "before" else f"{own.kind}/{own.stage}"
 
 
-def _read_shots(text: str) -> int | str:
-    return text if text == "all" else int(text)
-
-
-_AXES = (
-    Axis("category", _text, lambda s, v: replace(s, categories=(v,)), lambda s: None),
-    Axis("model", _text, _put_model, lambda s: s.model),
-    Axis("layer", _layer, _put_layer, lambda s: _layers_of(s.options)),
-    Axis("shots", _shots, _put_shots, lambda s: s.shots, _read_shots),
-    Axis("seed", _from_zero, _put_seed, lambda s: s.seed, int),
-    _option("k", _whole, int),
-    Axis(
-        "normalisation", _normalisation, _put_normalisation, lambda s: _normalisation_of(s.options)
+_KNOWN = {
+    "category": Axis(_text, lambda s, v: replace(s, categories=(v,)), lambda s: None),
+    "model": Axis(_text, _put_model, lambda s: s.model),
+    "layer": Axis(_layer, _put_layer, _get_layer),
+    "shots": Axis(
+        lambda value: "all" if value == "all" else _whole(value),
+        lambda s, v: replace(s, shots=v, few_shot_lists={}),
+        lambda s: s.shots,
+        lambda text: text if text == "all" else int(text),
     ),
-    _visual("distance", _one_of(DISTANCES)),
-    _visual("neighbours", _whole, int),
-    _visual("coreset", _number, float),
-    _option("text_weight", _number, float),
-    Axis(
-        "image_score",
-        _one_of(("max", "top_mean")),
-        _put_image_score,
-        lambda s: s.options.image_score.name,
-    ),
-    _option("selector", _selector),
-)
-AXES: dict[str, Axis] = {axis.name: axis for axis in _AXES}
+    "seed": Axis(_from_zero, _put_seed, lambda s: s.seed, int),
+    "k": _setting("options.k", _whole, int),
+    "normalisation": Axis(_normalisation, _put_normalisation, _get_normalisation),
+    "distance": _setting("options.visual.distance", _one_of(DISTANCES)),
+    "neighbours": _setting("options.visual.neighbours", _whole, int),
+    "coreset": _setting("options.visual.coreset", lambda v: float(_number(v)), float),
+    "text_weight": _setting("options.text_weight", lambda v: float(_number(v)), float),
+    "image_score": _setting("options.image_score.name", _one_of(("max", "top_mean"))),
+    "selector": _setting("options.selector", lambda value: get_selector(_text(value)).name),
+}
+AXES = {name: _KNOWN[name] for name in AXIS_TITLES}
 """Every axis by name, the slowest to vary first: so stand the columns of a sweep's tables."""
 
 
@@ -226,26 +180,31 @@ def check_grid(grid: Mapping[str, Any], base: RunSpec) -> dict[str, tuple[Value,
     if not grid:
         raise ConfigError(f"a sweep needs an axis to vary; there are {', '.join(AXES)}")
     for name in grid:
-        if name not in AXES:
-            raise ConfigError(f"no axis {name!r}{nearest(name, AXES)}; there are {', '.join(AXES)}")
-    return {name: _check_axis(AXES[name], grid[name], base) for name in AXES if name in grid}
+        _known(name)
+    return {name: _check_axis(name, grid[name], base) for name in AXES if name in grid}
 
 
-def _check_axis(axis: Axis, given: Any, base: RunSpec) -> tuple[Value, ...]:
+def _known(name: str) -> Axis:
+    if name not in AXES:
+        raise ConfigError(f"no axis {name!r}{nearest(name, AXES)}; there are {', '.join(AXES)}")
+    return AXES[name]
+
+
+def _check_axis(name: str, given: Any, base: RunSpec) -> tuple[Value, ...]:
     if isinstance(given, str) or not isinstance(given, Sequence):
-        raise ConfigError(f"axis {axis.name} needs a sequence of values, not {given!r}")
+        raise ConfigError(f"axis {name} needs a sequence of values, not {given!r}")
     values = []
     for one in given:
         try:
-            value = axis.check(one)
-            axis.put(base, value)
+            value = AXES[name].check(one)
+            AXES[name].put(base, value)
         except ConfigError as error:
-            raise ConfigError(f"axis {axis.name}: {error}") from error
+            raise ConfigError(f"axis {name}: {error}") from error
         if value in values:
-            raise ConfigError(f"axis {axis.name} names {value!r} twice")
+            raise ConfigError(f"axis {name} names {value!r} twice")
         values.append(value)
     if not values:
-        raise ConfigError(f"axis {axis.name} has no value")
+        raise ConfigError(f"axis {name} has no value")
     return tuple(values)
 
 
@@ -265,10 +224,9 @@ def read_grid(texts: Sequence[str]) -> dict[str, tuple[Any, ...]]:
             raise ConfigError(f"{text!r} is no axis with its values, such as k=10,20")
         if name in grid:
             raise ConfigError(f"axis {name} is named twice")
-        if name not in AXES:
-            raise ConfigError(f"no axis {name!r}{nearest(name, AXES)}; there are {', '.join(AXES)}")
+        read = _known(name).read
         try:
-            grid[name] = tuple(AXES[name].read(v.strip()) for v in values.split(",") if v.strip())
+            grid[name] = tuple(read(v.strip()) for v in values.split(",") if v.strip())
         except ValueError:
             raise ConfigError(f"axis {name} has numbers, not {values!r}") from None
     return grid

@@ -13,11 +13,11 @@ from joblib import Parallel, delayed, parallel_config
 from joblib.externals.loky import get_reusable_executor
 
 from lakeviz.errors import ConfigError, nearest
+from lakeviz.studies.sweep.result import BACKENDS
 
 Task = TypeVar("Task")
 Result = TypeVar("Result")
 
-BACKENDS: tuple[str, ...] = ("loky", "threading", "sequential", "dask", "ray")
 _CLUSTERS = {"dask": "distributed", "ray": "ray"}
 # Joblib hands the results of ray's backend out only once all are there.
 _AS_FINISHED = ("loky", "threading", "sequential", "dask")

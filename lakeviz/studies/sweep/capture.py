@@ -68,23 +68,33 @@ class Captured:
     Attributes
     ----------
     key : (model, category)
-    data : StudyData, optional
-        Without its model: cells need none. None where nothing could be captured.
+    data : StudyData or str
+        Without its model: cells need none. The reason where nothing could be captured.
     points : dict of layers to hook points
-    failures : dict of layers to reason
-        Layers that this model does not have.
+        The reason where this model does not have the layers.
     no_text : str
         Why there is no text branch, where one was asked for.
-    error : str
-        Why nothing could be captured.
     """
 
     key: tuple[str, str]
-    data: StudyData | None = None
-    points: dict[Layers, tuple[str, ...]] = field(default_factory=dict)
-    failures: dict[Layers, str] = field(default_factory=dict)
+    data: StudyData | str
+    points: dict[Layers, tuple[str, ...] | str] = field(default_factory=dict)
     no_text: str = ""
-    error: str = ""
+
+    def view(self, cell: Cell, draw: FewShotDraw) -> StudyData | str:
+        """What a cell reads of this, or why it cannot be measured."""
+        options = cell.spec.options
+        points = self.points.get(options.layers, "")
+        if isinstance(points, str) or isinstance(self.data, str):
+            return str(points or self.data)
+        if options.text_weight and self.no_text:
+            return (
+                f"TextBranchError: text_weight is {options.text_weight}, but {self.no_text}, so "
+                "there is no text branch; use text_weight=0"
+            )
+        row = {name: i for i, name in enumerate(self.data.provenance["fit"]["sample_ids"])}
+        images = [row[name] for name in draw.sample_ids]
+        return self.data.view(images=images, points=points, options=options)
 
 
 class Draws:
@@ -146,21 +156,21 @@ def capture(job: CaptureJob) -> Captured:
     try:
         return _capture(job)
     except Exception as error:
-        return Captured(job.key, error=failure(error))
+        return Captured(job.key, failure(error))
 
 
 def _capture(job: CaptureJob) -> Captured:
     spec = job.spec
     model = _load(spec.model, spec.pretrained, spec.device, spec.precision, spec.image_size)
-    points: dict[Layers, tuple[str, ...]] = {}
-    failures: dict[Layers, str] = {}
+    points: dict[Layers, tuple[str, ...] | str] = {}
     for layers in job.layers:
         try:
             points[layers] = layer_points(model, layers)
         except Exception as error:
-            failures[layers] = failure(error)
-    if not points:
-        return Captured(job.key, failures=failures)
+            points[layers] = failure(error)
+    found = [own for own in points.values() if not isinstance(own, str)]
+    if not found:
+        return Captured(job.key, "no layer", points)
     no_text = (text_obstacle(model) or "") if job.with_text else ""
     with_text = job.with_text and not no_text
     data = capture_study(
@@ -168,11 +178,11 @@ def _capture(job: CaptureJob) -> Captured:
         job.normal,
         job.dataset,
         options=replace(spec.options, text_weight=None if with_text else 0),
-        points=list(dict.fromkeys(p for found in points.values() for p in found)),
+        points=list(dict.fromkeys(point for own in found for point in own)),
         cache=job.cache,
         loading=job.loading,
     )
-    return Captured(job.key, replace(data, model=None), points, failures, no_text)
+    return Captured(job.key, replace(data, model=None), points, no_text)
 
 
 @lru_cache(maxsize=1)

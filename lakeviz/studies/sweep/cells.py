@@ -18,7 +18,6 @@ from lakeviz.errors import StoreError
 from lakeviz.files import read_json, write_json
 from lakeviz.lake import get_selector
 from lakeviz.lake.paired_evaluator import PairedEvaluator
-from lakeviz.metrics import Bootstrap
 from lakeviz.metrics.estimates import NOT_MEASURED, difference_to, estimate_of
 from lakeviz.metrics.measurement import Measurement, Metric, metric_columns
 from lakeviz.studies.base.captured import StudyData
@@ -29,6 +28,7 @@ PROTOCOL = "lakeviz-sweep-cell/1"
 # Seeds of the further random sets of a cell: apart from those that a grid names, and from those of
 # its other seeds.
 _FURTHER_SEEDS = 1_000_000
+_OLD_METRICS = {"cohens_d": "margin"}  # as cells of this protocol call them
 
 
 @dataclass(frozen=True)
@@ -37,24 +37,18 @@ class Group:
 
     Attributes
     ----------
+    spec : SweepSpec
     data : StudyData
         Normal images, points and options of the cells.
     digests : dict of selector to digest
         The cells that are still to be measured.
-    reference : str, optional
-        The selector that the others are controls of.
-    metrics, bootstrap, random_draws
-        See :class:`.spec.SweepSpec`.
     folder : Path
         Where finished cells are written.
     """
 
+    spec: SweepSpec
     data: StudyData = field(repr=False)
-    digests: Mapping[str, str]
-    reference: str | None
-    metrics: tuple[Metric, ...]
-    bootstrap: Bootstrap
-    random_draws: int
+    digests: dict[str, str]
     folder: Path
 
 
@@ -85,11 +79,13 @@ def cell_digest(cell: Cell, data: StudyData, spec: SweepSpec) -> str:
     """Name what a cell's numbers depend on: settings, weights, images, what it is compared with.
 
     Another sweep of the same folder that has the cell too reads it, whatever else its grid holds.
+    The names hashed are those of the first version, so that its finished cells are read.
     """
     run = cell.spec.to_plain()
     options = {**run["options"], "layers": None, "text_weight": data.text_weight}
     compared = spec.reference if cell.selector != spec.reference else None
     counted = compared is not None and get_selector(cell.selector).is_random
+    bootstrap = spec.bootstrap
     named = {
         "protocol": PROTOCOL,
         "options": options,
@@ -100,10 +96,14 @@ def cell_digest(cell: Cell, data: StudyData, spec: SweepSpec) -> str:
         "category": cell.category,
         "fit": data.provenance["fit"]["sample_ids"],
         "test": data.provenance["test"]["fingerprint"],
-        "metrics": [list(metric) for metric in spec.metrics],
-        "bootstrap": vars(spec.bootstrap),
+        "metrics": [[level, _OLD_METRICS.get(name, name)] for level, name in spec.metrics],
+        "bootstrap": {
+            "level": bootstrap.confidence,
+            "n_draws": bootstrap.n_resamples,
+            "seed": bootstrap.seed,
+        },
         "reference": compared,
-        "random_draws": spec.random_draws if counted else None,
+        "random_draws": spec.n_random_sets if counted else None,
     }
     return hashlib.sha256(json.dumps(named, sort_keys=True).encode()).hexdigest()
 
@@ -114,10 +114,17 @@ def read_outcome(folder: Path, digest: str) -> Outcome | None:
         found = read_json(folder / f"{digest}.json")
         if found["protocol"] != PROTOCOL or found["digest"] != digest:
             return None
-        rows, contrasts = found["rows"], found["contrasts"]
+        rows, contrasts = ([_of_today(row) for row in found[n]] for n in ("rows", "contrasts"))
         return Outcome(digest, rows, contrasts, float(found["seconds"]))
-    except (StoreError, KeyError, TypeError, ValueError):
+    except (StoreError, KeyError, TypeError, ValueError, AttributeError):
         return None
+
+
+def _of_today(row: Mapping[str, Any]) -> dict[str, Any]:
+    """A row as this version names it; the version before had other names for two things."""
+    made = {"n_random_sets" if name == "n_draws" else name: value for name, value in row.items()}
+    today = {old: new for new, old in _OLD_METRICS.items()}
+    return made | {"metric": today.get(row["metric"], row["metric"])}
 
 
 def measure_group(group: Group) -> list[Outcome]:
@@ -128,7 +135,7 @@ def measure_group(group: Group) -> list[Outcome]:
     """
     forget_models()
     bench = _Bench(group)
-    first = sorted(group.digests, key=lambda selector: selector != group.reference)
+    first = sorted(group.digests, key=lambda selector: selector != group.spec.reference)
     return [bench.cell(selector, group.digests[selector]) for selector in first]
 
 
@@ -136,78 +143,77 @@ class _Bench:
     """The selectors of a group, each measured once."""
 
     def __init__(self, group: Group):
-        self.group = group
-        self.measured: dict[str, list[Measurement]] = {}
-        self.failed: dict[str, Exception] = {}
+        self.group, self.spec = group, group.spec
+        self.measured: dict[str, list[Measurement] | Exception] = {}
 
     @cached_property
     def evaluator(self) -> PairedEvaluator:
         """The evaluator of all of them: their draws are paired."""
-        return self.group.data.evaluator(self.group.metrics, self.group.bootstrap)
+        return self.group.data.evaluator(self.spec.metrics, self.spec.bootstrap)
 
     def cell(self, selector: str, digest: str) -> Outcome:
         """Measure, compare and write one cell."""
-        reference = self.group.reference
-        if reference is not None and selector != reference:
-            self.members(reference)  # first, so that its time is not counted here
+        against = self.spec.reference if selector != self.spec.reference else None
+        # First, so that its time is not counted here.
+        reference = None if against is None else self.members(against)
         began = time.perf_counter()
-        members = self.members(selector)
-        if members is None:
-            spent = time.perf_counter() - began
-            return Outcome(digest, seconds=spent, error=failure(self.failed[selector]))
         try:
+            members = self.members(selector)
+            if isinstance(members, Exception):
+                raise members
             rows, contrasts = self._rows(members), []
-            if reference is not None and selector != reference:
+            if reference is not None:
                 contrasts = self._contrasts(reference, members)
             outcome = Outcome(digest, rows, contrasts, time.perf_counter() - began)
-            if reference not in self.failed:  # else the comparison is still owed
+            if not isinstance(reference, Exception):  # else the comparison is still owed
                 named = {"protocol": PROTOCOL, "selector": selector}
                 write_json(self.group.folder / f"{digest}.json", named | asdict(outcome))
         except Exception as error:
             return Outcome(digest, seconds=time.perf_counter() - began, error=failure(error))
         return outcome
 
-    def members(self, selector: str) -> list[Measurement] | None:
+    def members(self, selector: str) -> list[Measurement] | Exception:
         """Measure a selector: its own set first, then, for a random control, further ones."""
-        if selector not in self.measured and selector not in self.failed:
+        if selector not in self.measured:
             try:
                 self.measured[selector] = self._measure(selector)
             except Exception as error:
-                self.failed[selector] = error
-        return self.measured.get(selector)
+                self.measured[selector] = error
+        return self.measured[selector]
 
     def _measure(self, selector: str) -> list[Measurement]:
-        data, group = self.group.data, self.group
+        data = self.group.data
         seeds = [data.options.seed]
-        if get_selector(selector).is_random and group.reference not in (None, selector):
+        if get_selector(selector).is_random and self.spec.reference not in (None, selector):
             start = _FURTHER_SEEDS * (data.options.seed + 1)
-            seeds += range(start, start + group.random_draws - 1)
+            seeds += range(start, start + self.spec.n_random_sets - 1)
         chosen = [data.select(data.options.k, selector, seed) for seed in seeds]
         maps = data.visual_maps(data.branches(chosen))
         return [self.evaluator.measure(data.fuse(one)) for one in maps]
 
     def _rows(self, members: Sequence[Measurement]) -> list[dict[str, Any]]:
         rows = []
-        for metric, named in metric_columns(self.group.metrics):
+        for metric, named in metric_columns(self.spec.metrics):
             found = NOT_MEASURED
             if metric in members[0].values:
-                found = estimate_of(members[0], metric, self.group.bootstrap)
+                found = estimate_of(members[0], metric, self.spec.bootstrap)
             rows.append(named | _plain(found.columns()) | self._counted(metric))
         return rows
 
-    def _contrasts(self, reference: str, members: Sequence[Measurement]) -> list[dict[str, Any]]:
+    def _contrasts(
+        self, reference: list[Measurement] | Exception, members: Sequence[Measurement]
+    ) -> list[dict[str, Any]]:
         rows = []
-        one = self.members(reference)
-        for metric, named in metric_columns(self.group.metrics):
-            counted = self._counted(metric) | {"n_draws": len(members)}
+        for metric, named in metric_columns(self.spec.metrics):
+            counted = self._counted(metric) | {"n_random_sets": len(members)}
             value, mean, gap = np.nan, np.nan, NOT_MEASURED
             if metric in members[0].values:
                 mean = float(np.mean([m.values[metric] for m in members]))
-            if one is None:
-                counted["reason"] = f"{reference}: {failure(self.failed[reference])}"
-            elif metric in one[0].values:
-                value = one[0].values[metric]
-                gap = difference_to(one[0], members, metric, self.group.bootstrap)
+            if isinstance(reference, Exception):
+                counted["reason"] = f"{self.spec.reference}: {failure(reference)}"
+            elif metric in reference[0].values:
+                value = reference[0].values[metric]
+                gap = difference_to(reference[0], members, metric, self.spec.bootstrap)
             compared = {"value": value, "control_mean": mean, **gap.columns("difference")}
             rows.append(named | _plain(compared) | counted)
         return rows

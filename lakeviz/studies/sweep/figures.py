@@ -1,30 +1,27 @@
-"""Sweeps: a metric along one axis, with lines by a second and panels by a third."""
+"""Figures of the study ``sweep``: a metric along an axis, and differences to the controls."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
-from plotly.subplots import make_subplots
 
 from lakeviz.errors import ConfigError
-from lakeviz.metrics.estimates import mean_over_categories
+from lakeviz.metrics.estimates import Estimate, estimate, mean_over_categories
 from lakeviz.metrics.registry import metric_title
-from lakeviz.plots.template import DASHES, MARKERS, PALETTE, counted, faded, new_figure, plain
-from lakeviz.selector_names import selector_name
-from lakeviz.studies.sweep.figure_values import (
-    AXIS_TITLES,
-    averaged_over,
-    measured,
-    named,
-    values_of,
-)
+from lakeviz.plots.captions import percent, tested
+from lakeviz.plots.line_panels import Line, line_figure
+from lakeviz.plots.panels import Look
+from lakeviz.plots.template import counted, plain
+from lakeviz.selector_names import selector_name, selector_order
+from lakeviz.studies.sweep.marginals import UNITS, unit_means
+from lakeviz.studies.sweep.result import AXIS_TITLES
 from lakeviz.tables import numbers, rows, where
 
-UNITS = ("category", "seed")
 _PANELS = 6
 
 
@@ -36,7 +33,7 @@ def sweep_lines_figure(
     x: str,
     series: str | None = None,
     panel: str | None = None,
-    interval_level: float = 0.95,
+    confidence: float = 0.95,
     title: str | None = None,
 ) -> go.Figure:
     """A metric along one axis, a line per value of a second, a panel per value of a third.
@@ -52,8 +49,8 @@ def sweep_lines_figure(
     level, metric : str
     x, series, panel : str
         Axes of the sweep.
-    interval_level : float
-        Of the intervals over images in the table, for the caption.
+    confidence : float
+        Of the intervals.
     title : str, optional
 
     Raises
@@ -65,136 +62,192 @@ def sweep_lines_figure(
     shown = [axis for axis in (x, series, panel) if axis is not None]
     if len(set(shown)) < len(shown):
         raise ConfigError(f"one axis is shown twice: {', '.join(shown)}")
+    values = values_of(table, panel) if panel else [None]
+    own = rows(table, table[panel].isin(values[:_PANELS]).to_numpy()) if panel else table
+    at, names = values_of(own, x), values_of(own, series) if series else [None]
+    drawn = {}
+    for value in values[:_PANELS]:
+        part = where(own, **{panel: value}) if panel else own
+        of_series = [where(part, **{series: name}) if series else part for name in names]
+        drawn[f"{named(panel)} {value}" if panel else ""] = [
+            _line(one, x, at, "" if name is None else selector_name(str(name)), number, confidence)
+            for number, (name, one) in enumerate(zip(names, of_series))
+            if len(one)
+        ]
     what = metric_title(level, metric)
-    panels = values_of(table, panel)[:_PANELS] if panel else [None]
-    lines = values_of(table, series) if series else [None]
-    own = rows(table, table[panel].isin(panels).to_numpy()) if panel else table
-    caption = _caption_of_cells(own, shown, panel, len(values_of(table, panel)) if panel else 0)
-    fig = new_figure(
-        title or f"{what} by {named(x)}",
-        caption + _band_caption(own, shown, interval_level),
-        legend_above=series is not None,
-        height=330 if len(panels) <= 3 else 560,
+    left_out = len(values) - _PANELS
+    more = f" The first {_PANELS} of {len(values)} panels ({named(panel)})." if left_out > 0 else ""
+    fig = line_figure(
+        drawn,
+        title=title or f"{what} by {named(x)}",
+        caption=f"{counted(len(own), 'cell')} on {tested(own)}{averaged_over(own, shown)}.{more}"
+        f"{_band_caption(own, shown, confidence)}",
+        x=AXIS_TITLES.get(x, x),
+        y=what,
+        names="above",
+        shared_y=True,
     )
-    columns = min(3, len(panels))
-    make_subplots(
-        rows=-(-len(panels) // columns),
-        cols=columns,
-        shared_yaxes=True,
-        horizontal_spacing=0.04,
-        vertical_spacing=0.2,
-        subplot_titles=[f"{named(panel)} {plain(p)}" for p in panels] if panel else None,
-        figure=fig,
-    )
-    positions = {value: float(place) for place, value in enumerate(values_of(own, x))}
-    for number, value in enumerate(panels):
-        of_panel = where(own, **{panel: value}) if panel else own
-        row, column = number // columns + 1, number % columns + 1
-        for line, name in enumerate(lines):
-            of_line = where(of_panel, **{series: name}) if series else of_panel
-            for trace in _line(of_line, x, positions, line, name, first=number == 0):
-                fig.add_trace(trace, row=row, col=column)
-    ticks = {"tickvals": list(positions.values()), "ticktext": [plain(p) for p in positions]}
-    fig.update_xaxes(**ticks)
-    fig.update_xaxes(title_text=AXIS_TITLES.get(x, x), row=-(-len(panels) // columns))
-    fig.update_yaxes(title_text=what, col=1)
-    fig.update_annotations(font={"size": 12})
-    if panel and series:
-        _make_room(fig)
+    fig.update_xaxes(tickvals=list(range(len(at))), ticktext=[plain(value) for value in at])
     if series:
         fig.update_layout(legend={"title": {"text": named(series)}})
     return fig
 
 
-def _make_room(fig: go.Figure, share: float = 0.9) -> None:
-    """Move the panels and their titles down, clear of the legend above them."""
-    fig.for_each_yaxis(lambda axis: axis.update(domain=[share * end for end in axis.domain]))
-    fig.for_each_annotation(lambda note: note.update(y=share * note.y))
+def sweep_contrasts_figure(
+    contrasts: pd.DataFrame,
+    *,
+    level: str,
+    metric: str,
+    reference: str = "variance",
+    varied: Sequence[str],
+    confidence: float = 0.95,
+    title: str | None = None,
+) -> go.Figure:
+    """The reference minus each control at every setting, sorted, with paired intervals.
+
+    Parameters
+    ----------
+    contrasts : DataFrame
+        ``SweepResult.contrasts``.
+    level, metric : str
+    reference : str
+        The selector that is compared.
+    varied : sequence of str
+        Axes that tell the settings apart, for hovering.
+    confidence : float
+        Of the intervals in the table, for the caption.
+    title : str, optional
+
+    Raises
+    ------
+    ConfigError
+        No control was measured by this metric.
+    """
+    table = where(contrasts, level=level, metric=metric)
+    table = rows(table, np.isfinite(numbers(table, "difference")))
+    what = metric_title(level, metric)
+    if table.empty:
+        raise ConfigError(f"no control was measured by {what}")
+    return line_figure(
+        {
+            f"minus {selector_name(control)}": _differences(
+                where(table, control=control), Look.of(number), varied
+            )
+            for number, control in enumerate(selector_order(table["control"]))
+        },
+        title=title or f"{selector_name(reference)} minus controls: {what}",
+        caption=f"One mark per setting, in ascending order: {selector_name(reference)} minus the "
+        f"control on the same {tested(table)}. Lines: {percent(confidence)} bootstrap, paired over "
+        "images (and over the sets of a random control). Filled: the interval excludes zero. Above "
+        f"zero, {selector_name(reference)} are better.",
+        x="setting (rank)",
+        y=f"difference in {what}",
+        names="above",
+        shared_y=True,
+        level=0,
+    )
+
+
+# --- readings that the figures of sweeps share ---
+
+
+def measured(cells: pd.DataFrame, level: str, metric: str) -> pd.DataFrame:
+    """Rows of a metric that were measured.
+
+    Raises
+    ------
+    ConfigError
+        There is none.
+    """
+    table = where(cells, level=level, metric=metric)
+    table = rows(table, np.isfinite(numbers(table, "value")))
+    if table.empty:
+        raise ConfigError(f"no cell was measured by {metric_title(level, metric)}")
+    return table
+
+
+def values_of(table: pd.DataFrame, axis: str) -> list[Any]:
+    """Values of an axis: numbers in ascending order, others in the order of the table."""
+    known = list(dict.fromkeys(table[axis]))
+    try:
+        return sorted(known, key=float)
+    except ValueError:
+        return known
+
+
+def averaged_over(table: pd.DataFrame, shown: Sequence[str]) -> str:
+    """Say which other axes vary: ", averaged over 3 of seed"."""
+    counts = {axis: len(values_of(table, axis)) for axis in AXIS_TITLES if axis in table}
+    over = [f"{n} of {named(a)}" for a, n in counts.items() if n > 1 and a not in shown]
+    return f", averaged over {', '.join(over)}" if over else ""
+
+
+def named(axis: str | None) -> str:
+    """Name of an axis in a text."""
+    return (axis or "").replace("_", " ")
 
 
 def _line(
-    table: pd.DataFrame,
-    x: str,
-    positions: dict[Any, float],
-    number: int,
-    name: Any,
-    *,
-    first: bool,
-) -> list[go.Scatter]:
-    """Band and line of one series."""
-    at = [value for value in positions if not where(table, **{x: value}).empty]
-    if not at:
-        return []
-    points = np.array([_point(where(table, **{x: value})) for value in at])
-    xs = [positions[value] for value in at]
-    colour, n = PALETTE[number % len(PALETTE)], len(MARKERS)
-    label = "" if name is None else plain(selector_name(name))
-    traces = []
-    if np.isfinite(points[:, 1:]).all():
-        edge = np.concatenate([points[:, 2], points[::-1, 1]])
-        traces.append(
-            go.Scatter(
-                x=[*xs, *xs[::-1]],
-                y=edge,
-                fill="toself",
-                fillcolor=faded(colour, 0.14),
-                line={"width": 0},
-                mode="lines",
-                hoverinfo="skip",
-                legendgroup=label,
-                showlegend=False,
-                name=label,
-            )
-        )
-    traces.append(
-        go.Scatter(
-            x=xs,
-            y=points[:, 0],
-            customdata=np.column_stack([np.array(at, dtype=object), points[:, 1:]]),
-            mode="lines+markers",
-            line={"color": colour, "width": 2, "dash": DASHES[number % len(DASHES)]},
-            marker={"symbol": MARKERS[number % n], "size": 8, "color": colour},
-            name=label,
-            legendgroup=label,
-            showlegend=first and name is not None,
-            hovertemplate=f"{label}<br>{named(x)} %{{customdata[0]}}: %{{y:.4f}} "
-            "[%{customdata[1]:.4f}, %{customdata[2]:.4f}]<extra></extra>",
-        )
-    )
-    return traces
+    table: pd.DataFrame, x: str, at: Sequence[Any], name: str, number: int, confidence: float
+) -> Line:
+    """Means of one series at each value of an axis, with their intervals."""
+    found = {
+        place: _point(own, confidence)
+        for place, value in enumerate(at)
+        if not (own := where(table, **{x: value})).empty
+    }
+    value, low, high = np.array([[e.value, e.low, e.high] for e in found.values()]).T
+    interval = (low, high) if np.isfinite([low, high]).all() else None
+    hover = [f"{plain(name)}<br>{named(x)} {plain(at[i])}: {e.text(4)}" for i, e in found.items()]
+    places = np.array(list(found), dtype=float)
+    return Line(name, places, value, Look.of(number), interval, size=8, hover=hover)
 
 
-def _point(table: pd.DataFrame) -> tuple[float, float, float]:
+def _point(table: pd.DataFrame, confidence: float) -> Estimate:
     """Mean over the settings that are not shown, with its interval."""
     if len(table) == 1:
-        value, low, high = (float(numbers(table, c)[0]) for c in ("value", "low", "high"))
-        return value, low, high
-    mean = mean_over_categories(_unit_means(table), 0.95)
-    return mean.value, mean.low, mean.high
+        return estimate(table.iloc[0])
+    return mean_over_categories(unit_means(table, "value"), confidence)
 
 
-def _unit_means(table: pd.DataFrame) -> np.ndarray:
-    keys = table.loc[:, list(UNITS)].astype(str).agg(" ".join, axis=1).to_numpy()
-    values = numbers(table, "value")
-    return np.array([values[keys == key].mean() for key in np.unique(keys)])
-
-
-def _caption_of_cells(
-    table: pd.DataFrame, shown: Sequence[str], panel: str | None, n_panels: int
-) -> str:
-    n = [int(value) for value in table["n_images"]]
-    images = f"{min(n):,}" if min(n) == max(n) else f"{min(n):,} to {max(n):,}"
-    said = f"{counted(len(table), 'cell')} on {images} test images{averaged_over(table, shown)}."
-    if n_panels > _PANELS:
-        said += f" The first {_PANELS} of {n_panels} panels ({named(panel)})."
-    return said
-
-
-def _band_caption(table: pd.DataFrame, shown: Sequence[str], interval_level: float) -> str:
-    units = {tuple(row) for row in table.loc[:, list(UNITS)].itertuples(index=False)}
+def _band_caption(table: pd.DataFrame, shown: Sequence[str], confidence: float) -> str:
+    n_units = len(table.loc[:, list(UNITS)].drop_duplicates())
     if len(table) == len(table.loc[:, list(shown)].drop_duplicates()):
-        return f" Band: {100 * interval_level:g} % bootstrap over the images of each cell."
-    if len(units) > 1:
-        n = f"{len(units)} units at most (category and seed)"
-        return f" Band: Student's 95 % interval of the mean over {n}; none where there is one."
+        return f" Band: {percent(confidence)} bootstrap over the images of each cell."
+    if n_units > 1:
+        return (
+            f" Band: Student's {percent(confidence)} interval of the mean over {n_units} units at "
+            "most (category and seed); none where there is one."
+        )
     return " No band: a mean over settings of one category and seed."
+
+
+def _differences(table: pd.DataFrame, look: Look, varied: Sequence[str]) -> list[Line]:
+    """Differences in ascending order: those whose interval excludes zero, then the others."""
+    table = rows(table, np.argsort(numbers(table, "difference"), kind="stable"))
+    middle, low, high = (numbers(table, f"difference{end}") for end in ("", "_low", "_high"))
+    excludes = (low > 0) | (high < 0)
+    said = [
+        ", ".join(f"{named(axis)} {plain(row[axis])}" for axis in varied)
+        + f"<br>{estimate(row, 'difference').text(4, signed=True)}"
+        for row in table.to_dict("records")
+    ]
+    open_look = replace(look, marker=f"{look.marker}-open")
+    return [
+        Line(
+            name,
+            np.flatnonzero(keep) + 1.0,
+            middle[keep],
+            own,
+            (low[keep], high[keep]),
+            bars=True,
+            mode="markers",
+            in_legend=False,
+            hover=[text for text, kept in zip(said, keep) if kept],
+        )
+        for name, keep, own in (
+            ("excludes zero", excludes, look),
+            ("includes zero", ~excludes, open_look),
+        )
+        if keep.any()
+    ]

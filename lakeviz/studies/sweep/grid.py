@@ -5,17 +5,18 @@ from __future__ import annotations
 import hashlib
 import itertools
 import json
+import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import InitVar, dataclass, field, replace
 from typing import Any
 
 from lakeviz.data import Dataset
 from lakeviz.data.dataset import unknown_category
 from lakeviz.errors import ConfigError, DataError
-from lakeviz.lake.paired_evaluator import DEFAULT_BOOTSTRAP, DEFAULT_METRICS
+from lakeviz.lake.paired_evaluator import DEFAULT_BOOTSTRAP
 from lakeviz.lake.provenance import as_plain
 from lakeviz.metrics import Bootstrap
-from lakeviz.metrics.measurement import Metric
+from lakeviz.metrics.measurement import DEFAULT_METRICS, Metric
 from lakeviz.runs.spec import RunSpec
 from lakeviz.studies.base.capture import STUDY_MAP_SIZE
 from lakeviz.studies.sweep.axes import AXES, Value, check_grid
@@ -67,7 +68,7 @@ class SweepSpec:
     metrics : tuple of (level, name)
         The first one is the one that summaries speak of.
     bootstrap : Bootstrap
-    random_draws : int
+    n_random_sets : int
         Sets that the selector ``variance`` is compared with where a random selector is its control;
         the first of them is the cell's own.
 
@@ -81,11 +82,15 @@ class SweepSpec:
     grid: Mapping[str, tuple[Value, ...]]
     metrics: tuple[Metric, ...] = DEFAULT_METRICS
     bootstrap: Bootstrap = field(default_factory=lambda: DEFAULT_BOOTSTRAP)
-    random_draws: int = 5
+    n_random_sets: int = 5
+    random_draws: InitVar[int | None] = None  # the name of n_random_sets in the version before
 
-    def __post_init__(self) -> None:
-        if self.random_draws < 1:
-            raise ConfigError(f"random_draws must be 1 or more, not {self.random_draws}")
+    def __post_init__(self, random_draws: int | None) -> None:
+        if random_draws is not None:
+            warnings.warn("random_draws is called n_random_sets now", DeprecationWarning, 3)
+            object.__setattr__(self, "n_random_sets", random_draws)
+        if self.n_random_sets < 1:
+            raise ConfigError(f"n_random_sets is {self.n_random_sets}; it must be at least 1")
         if self.base.options.map_size is None:
             options = replace(self.base.options, map_size=STUDY_MAP_SIZE)
             object.__setattr__(self, "base", replace(self.base, options=options))
@@ -126,11 +131,11 @@ class SweepSpec:
         DataError
             If the data set does not have one.
         """
-        named = self.grid.get("category") or self.base.categories
-        for name in named or ():
+        named = self.grid.get("category") or self.base.categories or dataset.categories
+        for name in named:
             if name not in dataset.categories:
                 raise DataError(unknown_category(str(name), dataset.categories, dataset.name))
-        return [str(name) for name in named or dataset.categories]
+        return [str(name) for name in named]
 
     def cells(self, dataset: Dataset) -> list[Cell]:
         """Every point of the grid, the selector varying fastest."""

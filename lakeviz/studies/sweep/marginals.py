@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
+from jaxtyping import Float
 
-from lakeviz.metrics import Bootstrap
 from lakeviz.metrics.estimates import NOT_MEASURED, Estimate, mean_over_categories
-
-Row = Mapping[Any, Any]
+from lakeviz.tables import Row, numbers
 
 UNITS = ("category", "seed")
 """What a mean over other settings is a sample of: its interval is taken over these."""
@@ -24,16 +23,15 @@ COLUMNS = (
 
 
 def marginal_means(
-    cells: pd.DataFrame, varied: Sequence[str], axes: Sequence[str], bootstrap: Bootstrap
+    cells: pd.DataFrame, varied: Sequence[str], axes: Sequence[str], confidence: float
 ) -> pd.DataFrame:
     """Mean of each metric at each value of each varied axis, over all the other axes.
 
     Every value of an axis is averaged over the same settings of the other axes: settings at which a
     cell of the axis is missing are left out for all its values, and counted. A value that was
     measured at less than half of the settings has no mean, so that the others keep theirs. Within
-    a unit (a
-    category and a seed) the settings are averaged; the interval is Student's, over the units. The
-    differences are to the first value of the axis, paired unit by unit.
+    a unit (a category and a seed) the settings are averaged; the interval is Student's, over the
+    units. The differences are to the first value of the axis, paired unit by unit.
 
     Parameters
     ----------
@@ -43,8 +41,7 @@ def marginal_means(
         Axes with several values.
     axes : sequence of str
         All axes.
-    bootstrap : Bootstrap
-        Level, number and seed of the intervals.
+    confidence : float
 
     Returns
     -------
@@ -63,13 +60,13 @@ def marginal_means(
         {"category": category, "axis": axis, "level": level, "metric": metric, **row}
         for axis in varied
         for (level, metric), own in by_metric.items()
-        for row in _of_axis(own, list(dict.fromkeys(cells[axis])), axis, axes, bootstrap)
+        for row in _of_axis(own, list(dict.fromkeys(cells[axis])), axis, axes, confidence)
     ]
     return pd.DataFrame(found, columns=pd.Index(COLUMNS))
 
 
 def _of_axis(
-    rows: Sequence[Row], at: Sequence[Any], axis: str, axes: Sequence[str], bootstrap: Bootstrap
+    rows: Sequence[Row], at: Sequence[Any], axis: str, axes: Sequence[str], confidence: float
 ) -> Iterator[dict[str, Any]]:
     settings: dict[tuple[Any, ...], dict[Any, float]] = {}
     units: dict[tuple[Any, ...], tuple[Any, ...]] = {}
@@ -93,12 +90,9 @@ def _of_axis(
         reason = f"measured at {counts[value]} of {len(settings)} settings"
         if value in kept and n_whole:
             place = kept.index(value)
-            mean = mean_over_categories(means[:, place], bootstrap.confidence)
-            gap = (
-                mean_over_categories(means[:, place] - means[:, 0], bootstrap.confidence)
-                if place
-                else _SELF
-            )
+            mean, gap = mean_over_categories(means[:, place], confidence), Estimate(0.0, 0.0, 0.0)
+            if place:
+                gap = mean_over_categories(means[:, place] - means[:, 0], confidence)
             reason = "a single unit (category and seed) has no interval" if len(means) == 1 else ""
         elif value in kept:
             reason = "at no setting are all values of the axis measured"
@@ -114,33 +108,13 @@ def _of_axis(
         }
 
 
-_SELF = Estimate(0.0, 0.0, 0.0)
-
-
-def contrast_means(contrasts: pd.DataFrame, bootstrap: Bootstrap) -> dict[str, dict[str, Any]]:
-    """Mean difference to each control over all settings, for the rows of one metric.
-
-    Returns
-    -------
-    dict of control to dict
-        ``estimate`` (over units of category and seed), ``n_units``, ``n`` settings, and in how many
-        of them the interval is ``above`` and ``below`` zero.
-    """
-    by_control: dict[str, list[Row]] = {}
-    for row in contrasts.to_dict("records"):
-        if np.isfinite(row["difference"]):
-            by_control.setdefault(row["control"], []).append(row)
-    found = {}
-    for control, own in by_control.items():
-        units: dict[tuple[Any, ...], list[float]] = {}
-        for row in own:
-            units.setdefault(tuple(row[n] for n in UNITS), []).append(row["difference"])
-        means = np.array([np.mean(units[unit]) for unit in sorted(units, key=str)])
-        found[control] = {
-            "estimate": mean_over_categories(means, bootstrap.confidence),
-            "n_units": len(means),
-            "n": len(own),
-            "above": sum(row["difference_low"] > 0 for row in own),
-            "below": sum(row["difference_high"] < 0 for row in own),
-        }
-    return found
+def unit_means(table: pd.DataFrame, column: str) -> Float[np.ndarray, " unit"]:
+    """Mean of a column in each unit, in an order of their names."""
+    keys = [tuple(key) for key in table.loc[:, list(UNITS)].to_numpy(dtype=object)]
+    values = numbers(table, column)
+    return np.array(
+        [
+            np.mean([value for value, own in zip(values, keys) if own == key])
+            for key in sorted(set(keys), key=str)
+        ]
+    )

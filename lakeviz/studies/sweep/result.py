@@ -1,31 +1,69 @@
-"""``SweepResult``: every cell, what each axis does on average, and the controls of each setting."""
+"""Settings and result of the study ``sweep``."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 import pandas as pd
 
-from lakeviz.lake.provenance import as_plain, versions
-from lakeviz.metrics import Bootstrap
-from lakeviz.metrics.estimates import Estimate
-from lakeviz.studies.base.captured import StudyData
+from lakeviz.metrics.estimates import estimate, mean_over_categories
+from lakeviz.metrics.measurement import Metric
+from lakeviz.metrics.registry import metric_title
+from lakeviz.selector_names import selector_name
+from lakeviz.studies.base import settings
+from lakeviz.studies.base.findings import Finding
 from lakeviz.studies.base.result import StudyResult
-from lakeviz.studies.sweep.axes import AXES
-from lakeviz.studies.sweep.cells import Outcome
-from lakeviz.studies.sweep.grid import Cell, SweepSpec
-from lakeviz.studies.sweep.marginals import contrast_means, marginal_means
+from lakeviz.studies.base.settings import option
+from lakeviz.studies.sweep.marginals import unit_means
+from lakeviz.tables import is_measured, numbers, records, rows, where
 
-_SHOWN_REASONS = 5
-_CELL = ("level", "metric", "value", "low", "high", "n_images", "seconds", "reason", "error")
-_CONTRAST = (
-    *("control", "level", "metric", "value", "control_mean", "difference", "difference_low"),
-    *("difference_high", "n_draws", "n_images", "reason"),
-)
+if TYPE_CHECKING:
+    import plotly.graph_objects as go
+
+AXIS_TITLES = {
+    "category": "category",
+    "model": "model",
+    "layer": "layer (block, or mean of blocks)",
+    "shots": "normal images",
+    "seed": "seed",
+    "k": "k (neurons per hook point)",
+    "normalisation": "normalisation",
+    "distance": "distance",
+    "neighbours": "neighbours",
+    "coreset": "share of normal tokens kept",
+    "text_weight": "text weight",
+    "image_score": "image score",
+    "selector": "selector",
+}
+"""Every axis that a grid can have, with its title in figures."""
+BACKENDS: tuple[str, ...] = ("loky", "threading", "sequential", "dask", "ray")
+_ROWS = 12
+# Which axis lies along the figure, which is shown by lines, which by panels: the first that vary.
+_ALONG = ("k", "shots", "text_weight", "layer", "neighbours", "coreset", "seed")
+_LINES = ("selector", "normalisation", "distance", "image_score", "layer", "model", "category")
+
+
+@dataclass(frozen=True)
+class Settings(settings.Settings):
+    """Evaluate the detector of RUN at every point of a grid of settings.
+
+    What the grid does not name is as in RUN. The same command again goes on where it was stopped
+    and tries again what failed.
+    """
+
+    grid: tuple[str, ...] = option(
+        (),
+        f"An axis and its values, such as k=10,20 or layer=3,5+6. Axes: {', '.join(AXIS_TITLES)}.",
+    )
+    n_jobs: int = option(2, "Tasks at a time; -1: all processors.")
+    backend: str = option(
+        "loky", "On this machine, or a cluster that runs: dask, ray.", choices=BACKENDS
+    )
+    address: str | None = option(None, "Of the cluster, such as tcp://host:8786.")
+    n_random_sets: int = option(5, "Random sets of a random control.", least=1, was="random_draws")
 
 
 @dataclass
@@ -42,20 +80,19 @@ class SweepResult(StudyResult):
         Means at each value of each varied axis: see :func:`.marginals.marginal_means`.
     contrasts : DataFrame
         Where the grid has the selector ``variance`` and others: by how much it is higher than each
-        at the same settings, paired over images (and over ``n_draws`` random sets).
+        at the same settings, paired over images (and over ``n_random_sets`` random sets).
     """
 
     name: ClassVar[str] = "sweep"
     title: ClassVar[str] = "Sweeps"
+    renamed: ClassVar[dict[str, str]] = {
+        "random_draws": "n_random_sets",
+        "n_draws": "n_random_sets",
+    }
 
     cells: pd.DataFrame
     marginals: pd.DataFrame
     contrasts: pd.DataFrame
-
-    @property
-    def settings(self) -> dict[str, Any]:
-        """The grid and what else it was made with."""
-        return self.provenance["settings"]
 
     @property
     def varied(self) -> list[str]:
@@ -63,223 +100,149 @@ class SweepResult(StudyResult):
         several = {axis for axis, values in self.settings["grid"].items() if len(values) > 1}
         if len(self.categories) > 1:
             several.add("category")
-        return [axis for axis in AXES if axis in several]
+        return [axis for axis in AXIS_TITLES if axis in several]
 
     @property
     def failures(self) -> pd.DataFrame:
         """One row per cell that failed: its axes and ``error``."""
         failed = (self.cells["error"] != "").to_numpy()
-        return self.cells.loc[failed, [*AXES, "error"]].reset_index(drop=True)
+        return self.cells.loc[failed, [*AXIS_TITLES, "error"]].reset_index(drop=True)
 
     @property
-    def bootstrap(self) -> Bootstrap:
-        """Settings of the intervals."""
-        return Bootstrap.from_plain(self.provenance["bootstrap"])
-
-    @property
-    def main_metric(self) -> tuple[str, str] | None:
+    def main_metric(self) -> Metric | None:
         """The first metric of the spec that was measured."""
-        measured = self.cells["value"].notna()
-        known = set(
-            self.cells.loc[measured, ["level", "metric"]].itertuples(index=False, name=None)
-        )
-        asked = [tuple(metric) for metric in self.settings["metrics"]]
-        return next(((m[0], m[1]) for m in asked if m in known), None)
+        asked = [(str(level), str(name)) for level, name in self.settings["metrics"]]
+        found = (m for m in asked if is_measured(self._of("cells", m), "value"))
+        return next(found, None)
 
-    def summary(self) -> str:
-        """Say how many cells there are, what each axis does, and what may not be concluded."""
-        n, failed = self.settings["n_cells"], len(self.failures)
-        grid = ", ".join(f"{len(v)} of {a}" for a, v in self.settings["grid"].items())
-        said = [f"{n} cells ({grid}; {', '.join(self.categories)})"]
-        said[0] += f", {failed} of which failed." if failed else ", none of which failed."
-        if failed:
-            said.append(f"First reason: {self.failures['error'].iloc[0]}.")
+    def _of(self, name: str, metric: Metric) -> pd.DataFrame:
+        return where(self.tables[name], level=metric[0], metric=metric[1])
+
+    def findings(self) -> Iterator[Finding]:
+        """Yield, by the main metric, the reference minus each control, then each axis' ends."""
         metric = self.main_metric
         if metric is None:
-            return " ".join([*said, "No metric was measured."])
-        return " ".join([*said, self._range(metric), *self._axes(metric), *self._controls(metric)])
-
-    def _range(self, metric: tuple[str, str]) -> str:
-        values = _of(self.cells, metric)["value"].to_numpy(dtype=float)
-        return (
-            f"{' '.join(metric)} lies between {np.nanmin(values):.3f} and "
-            f"{np.nanmax(values):.3f}. All "
-            "numbers are of the same test images: a cell that is picked because it is the highest "
-            "looks better than it is (winner's curse); confirm a choice on other images."
-        )
-
-    def _axes(self, metric: tuple[str, str]) -> list[str]:
-        rows = _of(self.marginals, metric).to_dict("records")
-        said = []
+            return
+        for control in dict.fromkeys(self.contrasts["control"]):
+            own = where(self._of("contrasts", metric), control=control)
+            own = rows(own, np.isfinite(numbers(own, "difference")))
+            if own.empty:
+                continue
+            units, above = unit_means(own, "difference"), numbers(own, "difference_low") > 0
+            below = numbers(own, "difference_high") < 0
+            yield Finding(
+                selector_name(self.settings["reference"]),
+                metric,
+                f"Mean over {len(own)} settings (over images, {above.sum()} of them above zero "
+                f"and {below.sum()} below)",
+                difference=mean_over_categories(units, self.confidence),
+                control=selector_name(control),
+                n=len(units),
+                over=_units(len(units)),
+                confidence=self.confidence,
+            )
         for axis in self.varied:
-            own = [row for row in rows if row["axis"] == axis and np.isfinite(row["value"])]
+            own = records(self._of("marginals", metric), axis=axis)
+            own = [row for row in own if np.isfinite(row["value"])]
             if len(own) < 2:
                 continue
             low, *_, high = sorted(own, key=lambda row: row["value"])
-            first, last = own[0], own[-1]
-            gap = Estimate(last["difference"], last["difference_low"], last["difference_high"])
-            said.append(
-                f"By {axis}: mean {low['value']:.3f} ({low['at']}) to {high['value']:.3f} "
-                f"({high['at']}), {last['at']} minus {first['at']} {_signed(gap)}."
+            yield Finding(
+                f"{axis} {own[-1]['at']}",
+                metric,
+                f"Mean over all other axes, from {low['value']:.3f} ({axis} {low['at']}) to "
+                f"{high['value']:.3f} ({axis} {high['at']})",
+                difference=estimate(own[-1], "difference"),
+                control=f"{axis} {own[0]['at']}",
+                n=int(own[-1]["n_units"]),
+                over=_units(own[-1]["n_units"]),
+                value=estimate(own[-1]),
+                confidence=self.confidence,
             )
-        if said:
-            said.insert(0, "Means over all other axes, intervals over categories and seeds.")
-        return said
 
-    def _controls(self, metric: tuple[str, str]) -> list[str]:
-        reference = self.settings["reference"]
-        if reference is None:
-            return ["The grid holds no controls (selector=variance,random,...)."]
-        said = []
-        found = contrast_means(_of(self.contrasts, metric), self.bootstrap)
-        for control, one in found.items():
-            said.append(
-                f"{reference} minus {control}: {_signed(one['estimate'])}; of {one['n']} settings "
-                f"the interval over images is above zero in {one['above']}, below in "
-                f"{one['below']}."
+    def summary(self) -> str:
+        """Say how many cells there are, what each axis does, and what may not be concluded."""
+        failed = self.failures["error"].tolist()
+        grid = ", ".join(f"{len(v)} of {a}" for a, v in self.settings["grid"].items())
+        said = [
+            f"{self.settings['n_cells']} cells ({grid}; {', '.join(self.categories)}), "
+            f"{len(failed) or 'none'} of which failed."
+        ]
+        if failed:
+            said.append(f"First reason: {failed[0]}.")
+        metric = self.main_metric
+        if metric is None:
+            return " ".join([*said, "No metric was measured."])
+        values = numbers(self._of("cells", metric), "value")
+        said.append(
+            f"{metric_title(*metric)} lies between {np.nanmin(values):.3f} and "
+            f"{np.nanmax(values):.3f}. All numbers are of the same test images: a cell that is "
+            "picked because it is the highest looks better than it is (winner's curse); confirm a "
+            "choice on other images."
+        )
+        if self.settings["reference"] is None:
+            said.append("The grid holds no controls (selector=variance,random,...).")
+        return " ".join([*said, super().summary()]).strip()
+
+    def headline(self) -> pd.DataFrame:
+        """Mean at each value of each axis that varies, with the difference to the first value."""
+        metric = self.main_metric
+        if metric is None:
+            return pd.DataFrame({"failed cell": self.failures.head(_ROWS)["error"]})
+        shown = [
+            {
+                "axis": row["axis"],
+                "value": row["at"],
+                f"mean {metric_title(*metric)}": estimate(row).text(),
+                "minus the first value": "–"
+                if row["at"] == row["reference"]
+                else estimate(row, "difference").text(signed=True),
+                "cells": row["n_cells"],
+                "units": row["n_units"],
+            }
+            for row in self._of("marginals", metric).to_dict("records")
+            if row["axis"] not in ("category", "seed")
+        ]
+        return pd.DataFrame(shown).head(2 * _ROWS)
+
+    def figures(self) -> list[go.Figure]:
+        """Lines, a heat table, the controls, and all cells; those that the grid allows."""
+        from lakeviz.studies.sweep import figures as draw
+        from lakeviz.studies.sweep import grid_figures as grids
+
+        metric, varied = self.main_metric, self.varied
+        if metric is None or not varied:
+            return []
+        shown = {"level": metric[0], "metric": metric[1]}
+        x = next((axis for axis in _ALONG if axis in varied), varied[0])
+        series = next((axis for axis in _LINES if axis in varied and axis != x), None)
+        rest = [a for a in varied if a not in (x, series, "seed", "category")]
+        panel, confidence = rest[0] if rest else None, self.confidence
+        made = [
+            draw.sweep_lines_figure(
+                self.cells, **shown, x=x, series=series, panel=panel, confidence=confidence
             )
-        return said
+        ]
+        if len(varied) > 1:
+            y = panel or next(axis for axis in varied if axis != x)
+            made.append(grids.sweep_heat_figure(self.cells, **shown, x=x, y=y))
+        if is_measured(self.contrasts, "difference"):
+            made.append(
+                draw.sweep_contrasts_figure(
+                    self.contrasts,
+                    **shown,
+                    reference=self.settings["reference"],
+                    varied=[axis for axis in varied if axis != "selector"],
+                    confidence=confidence,
+                )
+            )
+        if len(varied) > 1:
+            made.append(grids.sweep_parallel_figure(self.cells, **shown, axes=varied))
+        return made
 
 
-def _signed(gap: Estimate) -> str:
-    if math.isnan(gap.low):
-        return f"{gap.value:+.3f} (a single unit: no interval)"
-    undecided = ", undecided" if gap.verdict == "undecided" else ""
-    return f"{gap.text(signed=True)}{undecided}"
+Result = SweepResult
 
 
-def _of(table: pd.DataFrame, metric: tuple[str, str]) -> pd.DataFrame:
-    of_metric = (table["level"] == metric[0]) & (table["metric"] == metric[1])
-    return table.loc[of_metric]
-
-
-def make_result(
-    spec: SweepSpec,
-    cells: Sequence[Cell],
-    outcomes: Sequence[Outcome],
-    views: Mapping[int, StudyData],
-) -> SweepResult:
-    """Put the outcomes of the cells into tables.
-
-    Parameters
-    ----------
-    spec : SweepSpec
-    cells, outcomes : sequences
-        In the same order.
-    views : mapping of the position of a cell to StudyData
-        What it was measured from.
-    """
-    named = _axis_columns(cells, views)
-    rows, contrasts = [], []
-    for axes, outcome in zip(named, outcomes, strict=True):
-        shared = {"seconds": outcome.seconds, "error": outcome.error}
-        for row in outcome.rows or [_EMPTY]:
-            rows.append(axes | row | shared)
-        for row in outcome.contrasts:
-            control = {"control": axes["selector"]}
-            contrasts.append({a: v for a, v in axes.items() if a != "selector"} | control | row)
-    table = _table(rows, [*AXES, *_CELL])
-    categories = list(dict.fromkeys(cell.category for cell in cells))
-    varied = [axis for axis in AXES if axis in spec.varied]
-    if len(categories) > 1 and "category" not in varied:
-        varied.insert(0, "category")
-    result = SweepResult(
-        cells=table,
-        marginals=marginal_means(table, varied, list(AXES), spec.bootstrap),
-        contrasts=_table(contrasts, [*(a for a in AXES if a != "selector"), *_CONTRAST]),
-        provenance=_provenance(spec, cells, categories, views),
-    )
-    result.notes = _notes(result, views, spec)
-    return result
-
-
-_EMPTY: dict[str, Any] = {
-    **{"level": "", "metric": "", "value": None, "low": None, "high": None},
-    **{"n_images": None, "reason": ""},
-}
-
-
-def _axis_columns(cells: Sequence[Cell], views: Mapping[int, StudyData]) -> list[dict[str, Any]]:
-    """Values of all axes of each cell, one type a column: text where not all are numbers."""
-    rows = [dict(cell.values) for cell in cells]
-    for index, view in views.items():
-        rows[index]["text_weight"] = view.text_weight  # the one in use, where none was named
-    for axis in AXES:
-        given = [row[axis] for row in rows]
-        if any(isinstance(value, str) for value in given):
-            for row in rows:
-                row[axis] = str(row[axis])
-    return rows
-
-
-def _table(rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> pd.DataFrame:
-    table = pd.DataFrame(list(rows), columns=pd.Index(columns))
-    numbers = [c for c in columns if c in _NUMBERS]
-    return table.astype(
-        dict.fromkeys(numbers, float) | {c: "Int64" for c in columns if c in _COUNTS}
-    )
-
-
-_NUMBERS = (
-    *("value", "low", "high", "seconds", "control_mean", "text_weight", "coreset"),
-    *("difference", "difference_low", "difference_high"),
-)
-_COUNTS = ("n_images", "n_draws")
-
-
-def _provenance(
-    spec: SweepSpec,
-    cells: Sequence[Cell],
-    categories: Sequence[str],
-    views: Mapping[int, StudyData],
-) -> dict[str, Any]:
-    settings = {
-        "grid": {axis: list(values) for axis, values in spec.grid.items()},
-        "n_cells": len(cells),
-        "metrics": [list(metric) for metric in spec.metrics],
-        "reference": spec.reference,
-        "random_draws": spec.random_draws,
-        "shots": spec.base.shots,
-        "seed": spec.base.seed,
-    }
-    models: dict[str, Any] = {}
-    fitted: dict[str, dict[str, Any]] = {c: {} for c in categories}
-    made: dict[str, Any] = {}
-    for index, view in views.items():
-        cell = cells[index]
-        models.setdefault(str(cell.values["model"]), view.provenance["model"])
-        own = fitted[cell.category]
-        own["test"] = view.provenance["test"]
-        ids = view.provenance["fit"]["sample_ids"]
-        own.setdefault("fit", {})[f"shots={cell.values['shots']}, seed={cell.values['seed']}"] = ids
-        made = made or {"conventions": view.evaluator(spec.metrics).conventions.to_dict()}
-    return {
-        "study": SweepResult.name,
-        "settings": as_plain(settings),
-        "digest": spec.digest,
-        "versions": versions(),
-        "options": as_plain(spec.base.options),
-        "bootstrap": as_plain(spec.bootstrap),
-        **made,
-        "model": next(iter(models.values()), None),
-        "models": as_plain(models),
-        "categories": as_plain(fitted),
-    }
-
-
-def _notes(result: SweepResult, views: Mapping[int, StudyData], spec: SweepSpec) -> list[str]:
-    notes: list[str] = []
-    failed = result.failures
-    if len(failed):
-        reasons = list(dict.fromkeys(failed["error"]))
-        for reason in reasons[:_SHOWN_REASONS]:
-            count = int((failed["error"] == reason).sum())
-            notes.append(f"{count} of {result.settings['n_cells']} cells failed: {reason}")
-        if len(reasons) > _SHOWN_REASONS:
-            notes.append(f"{len(reasons) - _SHOWN_REASONS} more reasons are in the table of cells")
-    by_category = {view.category: view for view in views.values()}
-    for view in by_category.values():
-        notes += view.absences(view.evaluator(spec.metrics))
-    if spec.reference is None:
-        notes.append("no controls: the axis selector does not hold variance and others")
-    return notes
+def _units(n: int) -> str:
+    return f"unit{'s' * (n != 1)} of category and seed"
