@@ -75,14 +75,13 @@ EXPECTED: dict[str, dict[str, str]] = {
 EXCLUDED = ("versions", "seconds", "seconds_per_image")
 """Columns and JSON fields that differ between any two runs."""
 
+ADDED = "only in the new folder"
 DRAW = """from lakeviz import write_benchmark
 write_benchmark("data", categories=("wood", "carpet", "gear", "cable"), size=64, n_train=12,
                 n_good=8, n_per_defect=1)"""
 MAPS = {"embedded": "data/wood/test", "hazelnut": "../inputs/hazelnut_toy/test"}
 NEEDS = {"mtd/overlap": ("hazelnut/inputs", "hazelnut/run")}
-WORLDS: dict[str, dict[str, str]] = tomllib.loads(
-    Path(__file__).with_suffix(".toml").read_text(encoding="utf-8")
-)
+WORLDS: dict[str, dict[str, str]] = tomllib.loads(Path(__file__).with_suffix(".toml").read_text())
 SHARED = WORLDS.pop("shared")
 
 
@@ -102,7 +101,6 @@ def make(out: Path, data: Path, only: list[str]) -> int:
         world, stage = name.split("/")
         done = out / world / "stages" / f"{stage}.json"
         if done.exists():
-            print(f"{name}: finished before, {json.loads(done.read_text())['wall']} s")
             continue
         start, before = time.perf_counter(), sum(os.times()[2:4])
         try:
@@ -173,34 +171,31 @@ def compare(old: Path, new: Path, only: list[str]) -> int:
         path, study = PurePosixPath(name), stage.partition("_")[0]
         twin = os.path.normpath(path.parent / RENAMED.get(study, {}).get(path.name, path.name))
         met.add(twin)
-        found, added = {"all of it": "missing"}, []
+        found = {"all of it": "missing"}
         if twin in after:
-            found, added = differences(old / name, new / twin, study)
-        lines, expected = [], EXPECTED.get(study, {})
+            found = differences(old / name, new / twin, study)
+        print(f"{name}: {'' if found else 'equal'}")
         for column, said in found.items():
+            expected = EXPECTED.get(study, {})
             reason = expected.get(path.name) or lookup(expected, path.name, column)[1]
-            unexplained += not reason
-            lines.append(f"  {column}: {said}" + (f" (expected: {reason})" if reason else ""))
-        lines += [f"  {column}: only in the new one" for column in added]
-        shown = name if twin == name else f"{name} -> {twin}"
-        print("\n".join([f"{shown}: {'' if lines else 'equal'}", *lines]))
+            unexplained += not (reason or said == ADDED)
+            print(f"  {column}: {said}" + (f" (expected: {reason})" if reason else ""))
     for name in [name for name in after if name not in met]:
-        print(f"{name}: only in the new folder")
+        print(f"{name}: {ADDED}")
     print(f"\n{len(before)} files, {unexplained} unexplained differences")
     return unexplained if before else 1
 
 
-def differences(old: Path, new: Path, study: str) -> tuple[dict[str, str], list[str]]:
-    """What differs in each column of the old file, and the columns that only the new one has."""
+def differences(old: Path, new: Path, study: str) -> dict[str, str]:
+    """What differs, by column of the old file, and the columns that only the new one has."""
     before, after, found, met = read(old), read(new), {}, set()
     for name, values in before.items():
         known, now = lookup(RENAMED.get(study, {}), old.name, name)
         twin = now + name.removeprefix(known) if known else name
         met.add(twin)
-        said = difference(values, after[twin]) if twin in after else "missing"
-        if said:
-            found[name] = said
-    return found, [name for name in after if name not in met]
+        found[name] = difference(values, after[twin]) if twin in after else "missing"
+    found |= {name: ADDED for name in after if name not in met}
+    return {name: said for name, said in found.items() if said}
 
 
 def difference(old: np.ndarray, new: np.ndarray) -> str:
@@ -287,8 +282,8 @@ def main() -> None:
     one, two = verbs.add_parser("make"), verbs.add_parser("compare")
     one.add_argument("out", type=Path)
     one.add_argument("--data", type=Path, required=True, help="folder with data sets and weights")
-    two.add_argument("old", type=Path)
-    two.add_argument("new", type=Path)
+    for name in ("old", "new"):
+        two.add_argument(name, type=Path)
     for verb in (one, two):
         verb.add_argument("--only", nargs="+", default=[], metavar="NAME")
     args = parser.parse_args()

@@ -45,20 +45,17 @@ class StudyGroup(click.Group):
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Names of the studies."""
-        from lakeviz.cli.studies import study as old
         from lakeviz.studies import study_names
 
-        return sorted({*study_names(on_runs=True), *old.commands})
+        return study_names(on_runs=True)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """Make the command of a study from its settings."""
         from lakeviz.studies import get_study, study_names
 
-        if cmd_name in study_names(on_runs=True):
-            return study_command(get_study(cmd_name))
-        from lakeviz.cli.studies import study as old
-
-        return old.commands.get(cmd_name)
+        if cmd_name not in study_names(on_runs=True):
+            return None
+        return study_command(get_study(cmd_name))
 
 
 @click.group(cls=StudyGroup)

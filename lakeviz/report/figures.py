@@ -219,8 +219,7 @@ def _of_study(name: str, run: RunFolder, wanted: Wanted) -> Made:
 
 
 def _study_figures(name: str, run: RunFolder) -> tuple[list[go.Figure], Any]:
-    from lakeviz.report.sections.studies import study_figures
     from lakeviz.studies.base.registry import load_study
 
     result = load_study(run.study(name))
-    return study_figures(result), result
+    return result.figures(), result

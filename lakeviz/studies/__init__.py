@@ -17,11 +17,11 @@ from lakeviz.studies.base.registry import (
 )
 from lakeviz.studies.claims import judge_claims
 from lakeviz.studies.contamination import contamination
-from lakeviz.studies.decompose import Decomposer, DecomposeResult, decompose
+from lakeviz.studies.decompose import decompose
 from lakeviz.studies.dossier import dossier
 from lakeviz.studies.hosts import compare_host
 from lakeviz.studies.knockout import knockout
-from lakeviz.studies.neurons import NeuronsResult, neurons
+from lakeviz.studies.neurons import neurons
 from lakeviz.studies.overlap import overlap
 from lakeviz.studies.pca import pca
 from lakeviz.studies.score_maps import score_maps
@@ -37,6 +37,8 @@ if TYPE_CHECKING:
     from lakeviz.studies.claims.result import ClaimsResult
     from lakeviz.studies.claims.study import CLAIMS
     from lakeviz.studies.contamination.result import ContaminationResult
+    from lakeviz.studies.decompose.decomposer import Decomposer
+    from lakeviz.studies.decompose.result import DecomposeResult
     from lakeviz.studies.dossier.result import DossierResult
     from lakeviz.studies.hosts.detectors import (
         HOSTS,
@@ -48,6 +50,7 @@ if TYPE_CHECKING:
     from lakeviz.studies.hosts.result import HostResult
     from lakeviz.studies.knockout.ablation import Ablation
     from lakeviz.studies.knockout.result import KnockoutResult
+    from lakeviz.studies.neurons.result import NeuronsResult
     from lakeviz.studies.overlap.result import OverlapResult
     from lakeviz.studies.overlap.selections import OverlapItem
     from lakeviz.studies.pca.result import PCAResult
@@ -108,9 +111,11 @@ __all__ = [
 for _study in (
     compare_host,
     contamination,
+    decompose,
     dossier,
     judge_claims,
     knockout,
+    neurons,
     overlap,
     pca,
     score_maps,
@@ -128,12 +133,15 @@ __getattr__, __dir__ = lazy_face(
         "ClaimSettings": "claims.case",
         "ClaimsResult": "claims.result",
         "ContaminationResult": "contamination.result",
+        "DecomposeResult": "decompose.result",
+        "Decomposer": "decompose.decomposer",
         "DossierResult": "dossier.result",
         "HOSTS": "hosts.detectors",
         "HostResult": "hosts.result",
         "HostScores": "hosts.detectors",
         "ImageDetector": "hosts.detectors",
         "KnockoutResult": "knockout.result",
+        "NeuronsResult": "neurons.result",
         "OverlapItem": "overlap.selections",
         "OverlapResult": "overlap.result",
         "PCAResult": "pca.result",

@@ -28,11 +28,11 @@ def _row(value: float, clear: bool) -> dict[str, object]:
         "difference": value,
         "difference_low": value - 0.1,
         "difference_high": value + 0.2,
-        "control_low": -edge,
-        "control_high": edge,
+        "control_quantile_low": -edge,
+        "control_quantile_high": edge,
         "p_corrected": 0.01,
         "auroc": 0.7,
-        "n_draws": 9,
+        "n_random_sets": 9,
         "n_images": 23,
     }
 
@@ -68,7 +68,7 @@ def test_blocks_with_their_intervals_and_random_directions():
     fig = block_contributions_figure(components(), controls="of <prompts>")
     boxes, *marks = fig.data
     top = np.asarray(boxes.base, dtype=float) + np.asarray(boxes.y, dtype=float)
-    np.testing.assert_allclose(top, components()["control_high"].to_numpy(dtype=float)[:8])
+    np.testing.assert_allclose(top, components()["control_quantile_high"].to_numpy(dtype=float)[:8])
     by_name = {trace.name: trace for trace in marks}
     assert list(by_name["attention"].x) == ["0 attn", "1 attn", "2 attn"]
     np.testing.assert_allclose(list(by_name["attention"].y), [0.3, 0.4, 0.5])

@@ -31,7 +31,7 @@ from lakeviz.studies.decompose.component_effects import (
     shuffled_p_values,
 )
 from lakeviz.studies.decompose.component_rows import (
-    Settings,
+    Comparison,
     component_rows,
     location_rows,
     neuron_rows,
@@ -49,13 +49,13 @@ POINT = "blocks.3.hook_resid_post"
 # --- planted worlds: contributions in which it is known what moves ---
 
 
-def planted(seed: int, shift: float = 0.0, n_neurons: int = 60, n_draws: int = 9) -> Gathered:
+def planted(seed: int, shift: float = 0.0, n_neurons: int = 60, n_random_sets: int = 9) -> Gathered:
     """Noise everywhere; anomalous images have more of ``blocks.2.attn`` and of neuron 7."""
     generator = np.random.default_rng(seed)
     n = len(LABELS)
     terms = generator.standard_normal((n, len(BLOCKS)))
     terms[LABELS == 1, BLOCKS.index("blocks.2.attn")] += shift
-    random = generator.standard_normal((n, len(BLOCKS), n_draws))
+    random = generator.standard_normal((n, len(BLOCKS), n_random_sets))
     neurons = generator.standard_normal((n, n_neurons)).astype(np.float32)
     neurons[LABELS == 1, 7] += shift
     maps = generator.standard_normal((n, 4, 4)).astype(np.float32)
@@ -65,16 +65,16 @@ def planted(seed: int, shift: float = 0.0, n_neurons: int = 60, n_draws: int = 9
         terms={"blocks": terms},
         random={"blocks": random},
         neurons=neurons,
-        neurons_random=0.2 * generator.standard_normal((2, n_neurons, n_draws)),
+        neurons_random=0.2 * generator.standard_normal((2, n_neurons, n_random_sets)),
         neuron_names=np.stack([np.zeros(n_neurons, int), np.arange(n_neurons)], axis=1),
         output=terms.sum(1),
         output_random=random.sum(1),
         maps=maps,
-        maps_random=generator.standard_normal((n, n_draws, 4, 4)).astype(np.float32),
+        maps_random=generator.standard_normal((n, n_random_sets, 4, 4)).astype(np.float32),
     )
 
 
-def settings(masks: bool = False, n_draws: int = 5) -> Settings:
+def settings(masks: bool = False, n_random_sets: int = 5) -> Comparison:
     own = None
     if masks:
         own = [np.zeros((4, 4), dtype=bool) for _ in LABELS]
@@ -83,7 +83,7 @@ def settings(masks: bool = False, n_draws: int = 5) -> Settings:
     metrics = (("image", "auroc"), ("pixel", "aupro"))
     truth = Truth.of_masks(LABELS, own)
     evaluator = PairedEvaluator(truth, map_size=(4, 4), metrics=metrics, bootstrap=FEW)
-    return Settings(LABELS, evaluator, n_draws, top=10, seed=0)
+    return Comparison(LABELS, evaluator, n_random_sets, top=10, seed=0)
 
 
 def test_a_planted_component_is_found_and_the_others_are_not():
@@ -92,7 +92,7 @@ def test_a_planted_component_is_found_and_the_others_are_not():
     assert list(clear["component"]) == ["blocks.2.attn"]
     row = clear.iloc[0]
     assert row["difference_low"] < 3.0 < row["difference_high"]
-    assert row["difference"] > row["control_high"]
+    assert row["difference"] > row["control_quantile_high"]
     assert row["p_control"] == pytest.approx(1 / 10)
     assert row["auroc"] > 0.9
     assert row["auroc_difference_low"] > 0
@@ -261,7 +261,7 @@ def found(tiny_model, tile):
     options = LakeOptions(k=8, map_size=(24, 24))
     draw = tile.few_shot(3, seed=1)
     data = capture_study(tiny_model(), draw, tile, options=options, points=[3])
-    return data, decompose(data, n_draws=3, sizes=[1, 4], top=6, bootstrap=FEW)
+    return data, decompose(data, n_random_sets=3, sizes=[1, 4], top=6, bootstrap=FEW)
 
 
 def test_stored_contributions_sum_to_the_bare_models_score(found):
@@ -307,7 +307,7 @@ def test_tables_have_category_images_and_controls(found):
     assert (heads["n_images"] == 11).all()
     assert len(result.patches) == 11 * 16
     assert set(result.ablation[result.ablation["level"] == "neurons"]["size"]) <= {1, 4}
-    assert "against 3 random directions" in result.summary()
+    assert "minus 3 random directions (" in result.summary()
     assert "random prompts of one state" in result.summary()
 
 
@@ -321,7 +321,7 @@ def test_results_are_kept_and_joined(found, tmp_path):
     other.provenance["categories"] = {"nut": {}}
     joined = DecomposeResult.join([result, other])
     assert joined.provenance["settings"]["direction"].endswith("; another")
-    assert "mean over 2 categories" in joined.summary()
+    assert "Mean over 2 categories" in joined.summary()
     other.provenance["settings"]["top"] = 1
     with pytest.raises(ConfigError, match="cannot be joined"):
         DecomposeResult.join([result, other])
@@ -329,7 +329,7 @@ def test_results_are_kept_and_joined(found, tmp_path):
 
 def test_class_means_are_measured_on_the_images_not_held_out(captured, tiny_model):
     data = captured(tiny_model("timm"), [1])
-    result = decompose(data, "class-means", n_draws=2, sizes=[1], bootstrap=FEW)
+    result = decompose(data, "class-means", n_random_sets=2, sizes=[1], bootstrap=FEW)
     measured = result.provenance["categories"]["tile"]["measured"]
     held, rest = halves(data.truth.labels, 0)
     assert measured == [n for n, keep in zip(data.test.sample_ids, rest, strict=True) if keep]
@@ -340,7 +340,7 @@ def test_class_means_are_measured_on_the_images_not_held_out(captured, tiny_mode
 
 def test_a_direction_of_ones_own(captured, tiny_model):
     data = captured(tiny_model("timm"), [1])
-    made = decompose(data, torch.eye(32)[0], n_draws=2, sizes=[1], bootstrap=FEW)
+    made = decompose(data, torch.eye(32)[0], n_random_sets=2, sizes=[1], bootstrap=FEW)
     assert "the direction given" in made.summary()
     assert "random unit vectors" in made.summary()
 
@@ -353,9 +353,9 @@ def test_what_cannot_be_decomposed_is_refused(captured, tiny_model, world):
         decompose(data)
     with pytest.raises(ConfigError, match="text, class-means"):
         decompose(data, "sideways")
-    with pytest.raises(ConfigError, match="at least 2 draws"):
-        decompose(data, "class-means", n_draws=1)
-    with pytest.raises(ConfigError, match="at least 1"):
+    with pytest.raises(ConfigError, match="n_random_sets is 1; it must be at least 2"):
+        decompose(data, "class-means", n_random_sets=1)
+    with pytest.raises(ConfigError, match="sizes is 0; it must be at least 1"):
         decompose(data, "class-means", sizes=[0])
     resnet = captured(tiny_model("resnet"), ["layer3.0.hook_resid_post"], text_weight=0)
     with pytest.raises(HookError, match="no exact decomposition"):

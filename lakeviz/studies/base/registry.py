@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from lakeviz.errors import ConfigError, StoreError
-from lakeviz.studies.base.result import RESULTS, STUDIES, STUDY_FILE, StudyResult, read_description
+from lakeviz.studies.base.result import STUDIES, STUDY_FILE, StudyResult, read_description
 from lakeviz.studies.base.study import LazyStudy, Study
 
 _REGISTRY: dict[str, Study | LazyStudy] = {}
@@ -52,8 +52,6 @@ def load_study(folder: str | Path) -> StudyResult:
     """
     folder = Path(folder)
     name = read_description(folder)["study"]
-    if name in RESULTS:
-        return RESULTS[name].from_parquet(folder)
     if name not in _REGISTRY:
         raise StoreError(f"{folder} holds a study {name!r}, which this version does not know")
     return _REGISTRY[name].result.from_parquet(folder)

@@ -27,9 +27,6 @@ _FIRST = "lakeviz-study/1"
 STUDIES, STUDY_FILE = "studies", "study.json"
 _METADATA = b"lakeviz"
 
-RESULTS: dict[str, type[StudyResult]] = {}
-"""Result classes by the name of their study."""
-
 
 @dataclass
 class StudyResult(NotebookView):
@@ -57,11 +54,6 @@ class StudyResult(NotebookView):
 
     provenance: dict[str, Any] = field(repr=False)
     notes: list[str] = field(kw_only=True, default_factory=list)
-
-    def __init_subclass__(cls, **kwargs: Any) -> None:
-        super().__init_subclass__(**kwargs)
-        if "name" in cls.__dict__:
-            RESULTS[cls.name] = cls
 
     @classmethod
     def table_names(cls) -> tuple[str, ...]:
@@ -141,9 +133,7 @@ class StudyResult(NotebookView):
         )
 
     def _figure(self) -> go.Figure:
-        from lakeviz.report.sections.studies import study_figures
-
-        figures = study_figures(self)  # becomes self.figures() when every study has its own
+        figures = self.figures()
         if not figures:
             raise ConfigError(f"this result of {self.name} holds nothing to draw")
         return figures[0]

@@ -28,12 +28,12 @@ _PLACE = re.compile(r"blocks\.(\d+)\.(attn|mlp)(?:\.(head)\.(\d+))?(\.bias)?$")
 
 
 @dataclass(frozen=True)
-class Settings:
+class Comparison:
     """What all rows are made with."""
 
     labels: Int[np.ndarray, " image"]
     evaluator: PairedEvaluator
-    n_draws: int
+    n_random_sets: int
     top: int
     seed: int
 
@@ -57,26 +57,26 @@ def turned(found: Gathered, labels: np.ndarray) -> Float[np.ndarray, " draw"]:
     return np.where(mean_difference(found.output_random, labels) < 0, -1.0, 1.0)
 
 
-def component_rows(found: Gathered, settings: Settings) -> pd.DataFrame:
+def component_rows(found: Gathered, comparison: Comparison) -> pd.DataFrame:
     """All components of both levels of detail, the output itself first."""
-    sign = turned(found, settings.labels)
+    sign = turned(found, comparison.labels)
     output = _effects(
-        ["output"], found.output[:, None], found.output_random[:, None] * sign, settings
+        ["output"], found.output[:, None], found.output_random[:, None] * sign, comparison
     )
     tables = [output.assign(level="output")]
     for level, names in found.names.items():
-        made = _effects(names, found.terms[level], found.random[level] * sign, settings)
+        made = _effects(names, found.terms[level], found.random[level] * sign, comparison)
         tables.append(made.assign(level=level))
     return pd.concat(tables, ignore_index=True)
 
 
 def _effects(
-    names: list[str], terms: np.ndarray, random: np.ndarray, settings: Settings
+    names: list[str], terms: np.ndarray, random: np.ndarray, comparison: Comparison
 ) -> pd.DataFrame:
-    labels, evaluator = settings.labels, settings.evaluator
+    labels, evaluator = comparison.labels, comparison.evaluator
     made = pd.DataFrame([{"component": name, **place(name)} for name in names])
-    made = _differences(made, terms, settings)
-    p_values = shuffled_p_values(terms, labels, N_SHUFFLES, settings.seed)
+    made = _differences(made, terms, comparison)
+    p_values = shuffled_p_values(terms, labels, N_SHUFFLES, comparison.seed)
     null = mean_difference(random.reshape(len(random), -1), labels).reshape(len(names), -1)
     made = _against_random(made, null, evaluator.bootstrap.confidence)
     made["p"], made["p_corrected"] = p_values, estimates.benjamini_hochberg(p_values)
@@ -89,7 +89,7 @@ def _effects(
     rows = [
         _of_kind(
             measured[i],
-            _others(measured, np.flatnonzero(made["kind"] == kind), i, settings),
+            _others(measured, np.flatnonzero(made["kind"] == kind), i, comparison),
             evaluator,
         )
         for i, kind in enumerate(made["kind"])
@@ -97,16 +97,16 @@ def _effects(
     return made.assign(**{n: [row[n] for row in rows] for n in rows[0]})
 
 
-def _differences(made: pd.DataFrame, terms: np.ndarray, settings: Settings) -> pd.DataFrame:
-    anomalous = settings.labels != 0
-    bootstrap = settings.evaluator.bootstrap
-    draws = difference_draws(terms, settings.labels, bootstrap)
+def _differences(made: pd.DataFrame, terms: np.ndarray, comparison: Comparison) -> pd.DataFrame:
+    anomalous = comparison.labels != 0
+    bootstrap = comparison.evaluator.bootstrap
+    draws = difference_draws(terms, comparison.labels, bootstrap)
     tail = (1 - bootstrap.confidence) / 2
     low, high = np.quantile(draws, [tail, 1 - tail], axis=0)
     return made.assign(
         mean_normal=terms[~anomalous].mean(0),
         mean_anomalous=terms[anomalous].mean(0),
-        difference=mean_difference(terms, settings.labels),
+        difference=mean_difference(terms, comparison.labels),
         difference_low=low,
         difference_high=high,
     )
@@ -123,7 +123,7 @@ def _against_random(made: pd.DataFrame, null: np.ndarray, level: float) -> pd.Da
         control_low=low,
         control_high=high,
         p_control=p,
-        n_draws=null.shape[1],
+        n_random_sets=null.shape[1],
     )
 
 
@@ -136,13 +136,13 @@ def _alone(measured: list[Measurement], evaluator: PairedEvaluator) -> pd.DataFr
 
 
 def _others(
-    measured: list[Measurement], of_kind: np.ndarray, index: int, settings: Settings
+    measured: list[Measurement], of_kind: np.ndarray, index: int, comparison: Comparison
 ) -> list[Measurement]:
     """Other components of the kind, drawn at random where there are many."""
     others = of_kind[of_kind != index]
-    if len(others) > settings.n_draws:
-        generator = np.random.default_rng([settings.seed, index])
-        others = generator.choice(others, settings.n_draws, replace=False)
+    if len(others) > comparison.n_random_sets:
+        generator = np.random.default_rng([comparison.seed, index])
+        others = generator.choice(others, comparison.n_random_sets, replace=False)
     return [measured[i] for i in others]
 
 
@@ -164,40 +164,40 @@ def _of_kind(
     }
 
 
-def neuron_rows(found: Gathered, settings: Settings) -> pd.DataFrame:
+def neuron_rows(found: Gathered, comparison: Comparison) -> pd.DataFrame:
     """The neurons with the largest differences; p-values are corrected over all neurons."""
-    labels = settings.labels
+    labels = comparison.labels
     terms = found.neurons
-    p_values = shuffled_p_values(terms, labels, N_NEURON_SHUFFLES, settings.seed, pooled=True)
+    p_values = shuffled_p_values(terms, labels, N_NEURON_SHUFFLES, comparison.seed, pooled=True)
     corrected = estimates.benjamini_hochberg(p_values)
     difference = mean_difference(terms.astype(np.float64), labels)
-    chosen = np.argsort(-np.abs(difference), kind="stable")[: settings.top]
+    chosen = np.argsort(-np.abs(difference), kind="stable")[: comparison.top]
     made = pd.DataFrame(
         {"block": found.neuron_names[chosen, 0], "neuron": found.neuron_names[chosen, 1]}
     )
     own = terms[:, chosen].astype(np.float64)
-    made = _differences(made, own, settings)
+    made = _differences(made, own, comparison)
     null = (found.neurons_random[1] - found.neurons_random[0])[chosen] * turned(found, labels)
-    made = _against_random(made, null, settings.evaluator.bootstrap.confidence)
+    made = _against_random(made, null, comparison.evaluator.bootstrap.confidence)
     made["p"], made["p_corrected"] = p_values[chosen], corrected[chosen]
-    measured = [settings.evaluator.measure_scores(column) for column in own.T]
-    made = made.join(_alone(measured, settings.evaluator))
-    generator = np.random.default_rng([settings.seed, 1])
-    n = min(settings.n_draws, terms.shape[1])
+    measured = [comparison.evaluator.measure_scores(column) for column in own.T]
+    made = made.join(_alone(measured, comparison.evaluator))
+    generator = np.random.default_rng([comparison.seed, 1])
+    n = min(comparison.n_random_sets, terms.shape[1])
     random = generator.choice(terms.shape[1], n, replace=False)
-    others = [settings.evaluator.measure_scores(terms[:, i]) for i in random]
-    rows = [_of_kind(m, others, settings.evaluator) for m in measured]
+    others = [comparison.evaluator.measure_scores(terms[:, i]) for i in random]
+    rows = [_of_kind(m, others, comparison.evaluator) for m in measured]
     made = made.assign(**{name: [row[name] for row in rows] for name in rows[0]})
     return made.assign(rank=np.arange(1, len(made) + 1), n_neurons=terms.shape[1])
 
 
-def location_rows(found: Gathered, settings: Settings) -> pd.DataFrame:
+def location_rows(found: Gathered, comparison: Comparison) -> pd.DataFrame:
     """Whether source patches that push towards "anomalous" are those of defects."""
-    evaluator = settings.evaluator
+    evaluator = comparison.evaluator
     if "pixel" in evaluator.reasons:
         return pd.DataFrame(columns=pd.Index(LOCATION_COLUMNS))
     own = evaluator.measure(found.maps.astype(np.float64))
-    sign = turned(found, settings.labels)
+    sign = turned(found, comparison.labels)
     random = [
         evaluator.measure(found.maps_random[:, draw].astype(np.float64) * s)
         for draw, s in enumerate(sign[:N_MAPS])
@@ -214,7 +214,7 @@ def location_rows(found: Gathered, settings: Settings) -> pd.DataFrame:
                 **estimates.estimate_of(own, metric, evaluator.bootstrap).columns(),
                 **mean.columns("control_mean"),
                 **gap.columns("difference"),
-                "n_draws": len(random),
+                "n_random_sets": len(random),
                 "n_images": evaluator.n_images,
             }
         )
@@ -227,5 +227,5 @@ LOCATION_COLUMNS = (
     *("value", "low", "high"),
     *("control_mean", "control_mean_low", "control_mean_high"),
     *("difference", "difference_low", "difference_high"),
-    *("n_draws", "n_images"),
+    *("n_random_sets", "n_images"),
 )

@@ -31,14 +31,14 @@ def _images(table: pd.DataFrame) -> str:
 
 
 def _controls(table: pd.DataFrame, controls: str) -> str:
-    n = counted(int(numbers(table, "n_draws")[0]), "random direction")
+    n = counted(int(numbers(table, "n_random_sets")[0]), "random direction")
     return f"{n} ({controls}), each turned so that anomalous images lie higher along it"
 
 
 def _clear(table: pd.DataFrame, level: float) -> np.ndarray:
     """Beyond both controls: shuffled labels (corrected) and the range along random directions."""
     value = numbers(table, "difference")
-    low, high = numbers(table, "control_low"), numbers(table, "control_high")
+    low, high = numbers(table, "control_quantile_low"), numbers(table, "control_quantile_high")
     return (numbers(table, "p_corrected") < 1 - level) & ((value < low) | (value > high))
 
 
@@ -55,7 +55,7 @@ def _bars(table: pd.DataFrame) -> dict[str, object]:
 
 
 def block_contributions_figure(
-    components: pd.DataFrame, *, controls: str = "random directions", interval_level: float = 0.95
+    components: pd.DataFrame, *, controls: str = "random directions", confidence: float = 0.95
 ) -> go.Figure:
     """Difference between anomalous and normal images of every branch, from embedding to output.
 
@@ -65,7 +65,7 @@ def block_contributions_figure(
         ``DecomposeResult.components`` of one category.
     controls : str
         What the random directions are.
-    interval_level : float
+    confidence : float
 
     Raises
     ------
@@ -76,7 +76,7 @@ def block_contributions_figure(
     if table.empty:
         raise ConfigError("there is no component at the level of blocks")
     category = _only(table)
-    percent = f"{100 * interval_level:g} %"
+    percent = f"{100 * confidence:g} %"
     caption = (
         f"{_images(table)}. Marks: difference of mean contributions, which add up to that of the "
         f"score; bars: {percent} bootstrap over images. Filled: beyond shuffled labels (corrected) "
@@ -88,7 +88,7 @@ def block_contributions_figure(
     )
     names = [_short(c) for c in table["component"]]
     _add_boxes(fig, names, table)
-    clear = _clear(table, interval_level)
+    clear = _clear(table, confidence)
     for kind, (name, colour, marker) in _BRANCHES.items():
         own = np.flatnonzero((table["kind"] == kind).to_numpy())
         if not len(own):
@@ -117,7 +117,7 @@ def block_contributions_figure(
 
 
 def _add_boxes(fig: go.Figure, names: list[str], table: pd.DataFrame) -> None:
-    low, high = numbers(table, "control_low"), numbers(table, "control_high")
+    low, high = numbers(table, "control_quantile_low"), numbers(table, "control_quantile_high")
     fig.add_trace(
         go.Bar(
             x=names,
@@ -141,13 +141,13 @@ def _short(component: str) -> str:
 
 
 def head_map_figure(
-    components: pd.DataFrame, *, controls: str = "random directions", interval_level: float = 0.95
+    components: pd.DataFrame, *, controls: str = "random directions", confidence: float = 0.95
 ) -> go.Figure:
     """Difference between anomalous and normal images of every head, layers by heads.
 
     Parameters
     ----------
-    components, controls, interval_level
+    components, controls, confidence
         As for :func:`block_contributions_figure`.
 
     Raises
@@ -163,12 +163,12 @@ def head_map_figure(
     grid = np.full((block.max() + 1, head.max() + 1), np.nan)
     grid[block, head] = numbers(table, "difference")
     clear = np.zeros(grid.shape, dtype=bool)
-    clear[block, head] = _clear(table, interval_level)
+    clear[block, head] = _clear(table, confidence)
     most = float(np.nanmax(np.abs(grid))) or 1.0
     caption = (
         f"{_images(table)}; difference of mean contributions, {_OUT}. Boxed and starred: "
         f"{int(clear.sum())} of {len(table)} heads beyond shuffled labels (corrected p below "
-        f"{1 - interval_level:.2g}) and beyond the range along {_controls(table, controls)}."
+        f"{1 - confidence:.2g}) and beyond the range along {_controls(table, controls)}."
     )
     fig = new_figure(
         f"What each head adds to the score of {category}",
@@ -209,7 +209,7 @@ def top_neurons_figure(
     *,
     shown: int = 15,
     controls: str = "random directions",
-    interval_level: float = 0.95,
+    confidence: float = 0.95,
 ) -> go.Figure:
     """The neurons of the largest differences, with intervals and what they do at random.
 
@@ -218,7 +218,7 @@ def top_neurons_figure(
     neurons : DataFrame
         ``DecomposeResult.neurons`` of one category.
     shown : int
-    controls, interval_level
+    controls, confidence
         As for :func:`block_contributions_figure`.
 
     Raises
@@ -231,7 +231,7 @@ def top_neurons_figure(
         raise ConfigError("there is no neuron")
     category = _only(table)
     names = [f"block {b}, {n}" for b, n in zip(table["block"], table["neuron"], strict=True)]
-    percent = f"{100 * interval_level:g} %"
+    percent = f"{100 * confidence:g} %"
     caption = (
         f"{_images(table)}; the {len(table)} largest differences of "
         f"{int(numbers(table, 'n_neurons')[0]):,} neurons, picked after looking, so these are "
@@ -245,7 +245,7 @@ def top_neurons_figure(
         legend_above=True,
         height=120 + 22 * len(table),
     )
-    low, high = numbers(table, "control_low"), numbers(table, "control_high")
+    low, high = numbers(table, "control_quantile_low"), numbers(table, "control_quantile_high")
     fig.add_trace(
         go.Bar(
             y=names,
@@ -258,7 +258,7 @@ def top_neurons_figure(
             hoverinfo="skip",
         )
     )
-    clear = _clear(table, interval_level)
+    clear = _clear(table, confidence)
     fig.add_trace(
         go.Scatter(
             x=numbers(table, "difference"),

@@ -20,7 +20,7 @@ from lakeviz.metrics import Bootstrap, estimates
 from lakeviz.metrics.estimates import NOT_MEASURED
 from lakeviz.metrics.measurement import Measurement
 from lakeviz.studies.decompose.component_effects import mean_difference
-from lakeviz.studies.decompose.component_rows import AUROC, Settings, place
+from lakeviz.studies.decompose.component_rows import AUROC, Comparison, place
 from lakeviz.studies.decompose.contributions import Gathered
 
 
@@ -46,20 +46,20 @@ def halves(labels: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def ablation_rows(
-    found: Gathered, reference: Gathered, sizes: list[int], settings: Settings
+    found: Gathered, reference: Gathered, sizes: list[int], comparison: Comparison
 ) -> pd.DataFrame:
     """Blocks and heads one by one, and sets of neurons; each beside others of its kind and size."""
     rows: list[dict[str, Any]] = []
     for level, names in found.names.items():
-        rows += _single(found, reference, level, names, settings)
-    rows += _neuron_sets(found, reference, sizes, settings)
+        rows += _single(found, reference, level, names, comparison)
+    rows += _neuron_sets(found, reference, sizes, comparison)
     return pd.DataFrame(rows)
 
 
 def _single(
-    found: Gathered, reference: Gathered, level: str, names: list[str], settings: Settings
+    found: Gathered, reference: Gathered, level: str, names: list[str], comparison: Comparison
 ) -> list[dict[str, Any]]:
-    evaluator = settings.evaluator
+    evaluator = comparison.evaluator
     intact = evaluator.measure_scores(found.output)
     terms, normal = found.terms[level], reference.terms[level]
     measured = [
@@ -79,24 +79,26 @@ def _single(
 
 
 def _neuron_sets(
-    found: Gathered, reference: Gathered, sizes: list[int], settings: Settings
+    found: Gathered, reference: Gathered, sizes: list[int], comparison: Comparison
 ) -> list[dict[str, Any]]:
     """Chosen on one half of the test images and measured on the other."""
-    first, second = halves(settings.labels, settings.seed)
-    if not all(0 < settings.labels[h].astype(bool).sum() < h.sum() for h in (first, second)):
+    first, second = halves(comparison.labels, comparison.seed)
+    if not all(0 < comparison.labels[h].astype(bool).sum() < h.sum() for h in (first, second)):
         return []
-    own = settings.evaluator
+    own = comparison.evaluator
     evaluator = PairedEvaluator(
-        truth=Truth.of_masks(settings.labels[second], None),
+        truth=Truth.of_masks(comparison.labels[second], None),
         metrics=(AUROC,),
         bootstrap=own.bootstrap,
         conventions=own.conventions,
         image_score=own.image_score,
     )
-    difference = np.abs(mean_difference(found.neurons[first].astype(float), settings.labels[first]))
+    difference = np.abs(
+        mean_difference(found.neurons[first].astype(float), comparison.labels[first])
+    )
     order = np.argsort(-difference, kind="stable")
     scores, terms = found.output[second], found.neurons[second].astype(float)
-    generator = np.random.default_rng([settings.seed, 3])
+    generator = np.random.default_rng([comparison.seed, 3])
 
     def measured(chosen: np.ndarray) -> Measurement:
         normal = reference.neurons[:, chosen].astype(float)
@@ -107,7 +109,7 @@ def _neuron_sets(
     for size in (s for s in sizes if s <= len(order)):
         others = [
             measured(generator.choice(len(order), size, replace=False))
-            for _ in range(settings.n_draws)
+            for _ in range(comparison.n_random_sets)
         ]
         about = {"level": "neurons", "component": f"top {size}", "kind": "neurons"}
         about |= {"block": -1, "head": -1, "size": size}
@@ -130,7 +132,7 @@ def _row(
         **estimates.difference(one, intact, AUROC, bootstrap).columns("change"),
         "control_mean": control.value,
         **gap.columns("difference"),
-        "n_draws": len(others),
+        "n_random_sets": len(others),
         "n_images": evaluator.n_images,
         "reason": "" if others else "the only one of its kind",
     }

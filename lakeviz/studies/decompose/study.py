@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -14,13 +13,14 @@ from torch import Tensor
 
 from lakeviz.activations import Loading, token_grid
 from lakeviz.errors import ConfigError, MetricError
-from lakeviz.lake.paired_evaluator import DEFAULT_BOOTSTRAP, PairedEvaluator
+from lakeviz.lake.paired_evaluator import PairedEvaluator
 from lakeviz.metrics import Bootstrap
 from lakeviz.studies.base.captured import StudyData
+from lakeviz.studies.base.study import DEFAULT_BOOTSTRAP, OnRun, Study
 from lakeviz.studies.decompose.component_rows import (
     N_NEURON_SHUFFLES,
     N_SHUFFLES,
-    Settings,
+    Comparison,
     component_rows,
     location_rows,
     neuron_rows,
@@ -35,166 +35,144 @@ from lakeviz.studies.decompose.directions import (
     text_direction,
 )
 from lakeviz.studies.decompose.mean_ablation import ablation_rows, halves
-from lakeviz.studies.decompose.result import DecomposeResult
-
-_METRICS = (("image", "auroc"), ("pixel", "aupro"))
-SIZES = (1, 10, 100)
+from lakeviz.studies.decompose.result import DecomposeResult, Settings
 
 
-def decompose(
-    data: StudyData,
-    direction: str | Float[Tensor, " out"] | Direction | None = None,
-    *,
-    class_name: str | None = None,
-    sizes: Sequence[int] = SIZES,
-    top: int = 50,
-    n_draws: int = 20,
-    bootstrap: Bootstrap = DEFAULT_BOOTSTRAP,
-    seed: int = 0,
-    loading: Loading | None = None,
+class DecomposeStudy(Study):
+    """Runs the tower on the test images, once for all terms."""
+
+    def __call__(
+        self,
+        data: StudyData,
+        direction: str | Float[Tensor, " out"] | Direction | Settings | None = None,
+        settings: Settings | None = None,
+        *,
+        bootstrap: Bootstrap = DEFAULT_BOOTSTRAP,
+        loading: Loading | None = None,
+        **changes: Any,
+    ) -> DecomposeResult:
+        """Decompose the embeddings of the test images along an anomaly direction.
+
+        What is decomposed is the score of an image: its embedding at unit length, dotted with the
+        direction at unit length.
+
+        Parameters
+        ----------
+        data : StudyData
+            With its model and image files; made with :func:`capture_study`.
+        direction : str, Tensor [out] or Direction, optional
+            ``"text"`` (the default): anomalous minus normal prompts. ``"class-means"``: anomalous
+            minus normal mean embedding of one half of the test images, chosen by chance; the other
+            half is measured. Or one of your own.
+        settings, bootstrap, changes
+            As for every study; see :class:`~lakeviz.studies.decompose.result.Settings`.
+        loading : Loading, optional
+
+        Raises
+        ------
+        HookError
+            If the tower has no exact decomposition.
+        TextBranchError
+            If a direction from prompts is asked of a model without a text encoder.
+        ConfigError
+            If the data carry no model or files, or a setting is out of range.
+        MetricError
+            If there are no test images of one class.
+        """
+        if direction is not None:
+            changes["direction"] = direction
+        chosen = Settings.of(settings, changes)
+        return _decompose(data, chosen, bootstrap, loading)
+
+    def on_run(self, on: OnRun, settings: Any) -> DecomposeResult:
+        """Decompose every chosen category of a run."""
+        return DecomposeResult.join(
+            [
+                _decompose(on.run.data(category), settings, on.bootstrap, on.run.loading)
+                for category in on.each_category()
+            ]
+        )
+
+
+STUDY = DecomposeStudy(Settings, DecomposeResult)
+
+
+def _decompose(
+    data: StudyData, settings: Settings, bootstrap: Bootstrap, loading: Loading | None
 ) -> DecomposeResult:
-    """Decompose the embeddings of the test images along an anomaly direction.
-
-    What is decomposed is the score of an image: its embedding at unit length, dotted with the
-    direction at unit length.
-
-    Parameters
-    ----------
-    data : StudyData
-        With its model and image files; made with :func:`capture_study`.
-    direction : str, Tensor [out] or Direction, optional
-        ``"text"`` (the default): anomalous minus normal prompts. ``"class-means"``: anomalous minus
-        normal mean embedding of one half of the test images, chosen by chance; the other half is
-        measured. Or one of your own.
-    class_name : str, optional
-        What prompts call the thing; the run's own word, or the category, by default.
-    sizes : sequence of int
-        Sizes of the sets of neurons that are mean-ablated.
-    top : int
-        Neurons listed, of the largest differences.
-    n_draws : int
-        Random directions, and random components or sets beside each, at least 2.
-    bootstrap : Bootstrap
-        Over images.
-    seed : int
-        Of random directions, sets, halves and shuffled labels.
-    loading : Loading, optional
-
-    Returns
-    -------
-    DecomposeResult
-
-    Raises
-    ------
-    HookError
-        If the tower has no exact decomposition.
-    TextBranchError
-        If a direction from prompts is asked of a model without a text encoder.
-    ConfigError
-        If the data carry no model or files, or a setting is out of range.
-    MetricError
-        If there are no test images of one class.
-    """
     if data.model is None or data.dataset is None or not data.normal_paths:
         raise ConfigError(
             f"{data.category}: a decomposition needs the model and the image files; make the data "
             "with capture_study"
         )
-    _check(data, sizes, top, n_draws)
-    decomposer = Decomposer(data.model)
-    chosen, measured = _choose(data, direction, class_name, seed, loading)
-    evaluator = _evaluator(data, measured, bootstrap)
-    generator = np.random.default_rng([seed, 0])
-    random = chosen.draw(n_draws, generator)
-    along = torch.cat([chosen.vector[None], random])
-    grid = token_grid(data.model.tower, f"blocks.{data.model.n_blocks - 1}.hook_resid_post")
-    labels = data.truth.labels[measured]
-    found = gather(
-        decomposer,
-        data.model,
-        data.dataset.where(measured),
-        labels,
-        along,
-        grid=grid,
-        loading=loading,
-    )
-    n_normal = len(data.normal_paths)
-    # Of the normal images nothing is needed along random directions.
-    reference = gather(
-        decomposer,
-        data.model,
-        list(data.normal_paths),
-        np.zeros(n_normal, dtype=int),
-        along[:1],
-        grid=grid,
-        loading=loading,
-    )
-    settings = Settings(labels, evaluator, n_draws, top, seed)
-    given = {
-        "direction": chosen.source,
-        "random_directions": chosen.controls,
-        "sizes": sorted(set(sizes)),
-        "top": top,
-        "n_draws": n_draws,
-        "n_shuffles": N_SHUFFLES,
-        "n_neuron_shuffles": N_NEURON_SHUFFLES,
-        "seed": seed,
-    }
-    return _result(data, found, reference, settings, measured, given)
-
-
-def _result(
-    data: StudyData,
-    found: Gathered,
-    reference: Gathered,
-    settings: Settings,
-    measured: np.ndarray,
-    given: dict[str, Any],
-) -> DecomposeResult:
-    ids = [name for name, keep in zip(data.test.sample_ids, measured, strict=True) if keep]
-    tables = {
-        "components": component_rows(found, settings),
-        "neurons": neuron_rows(found, settings),
-        "ablation": ablation_rows(found, reference, given["sizes"], settings),
-        "locations": location_rows(found, settings),
-        "contributions": _contribution_rows(found, ids, settings.labels),
-        "patches": _patch_rows(found, ids, settings.labels),
-    }
-    for table in tables.values():
-        table.insert(0, "category", data.category)
-    # What the direction says of a category differs from one to the next; the kind does not.
-    made = data.describe("decompose", given, settings.evaluator)
-    made["categories"][data.category]["measured"] = ids
-    notes = data.absences(settings.evaluator)
-    if "neurons" not in set(tables["ablation"]["level"]):
-        notes.append(
-            f"{data.category}: sets of neurons were not ablated, for they are chosen on one half "
-            "of the test images and measured on the other, and a half lacks one class"
-        )
-    return DecomposeResult(**tables, provenance=made, notes=notes)
-
-
-def _check(data: StudyData, sizes: Sequence[int], top: int, n_draws: int) -> None:
-    if n_draws < 2:
-        raise ConfigError(f"a random control needs at least 2 draws, not {n_draws}")
-    if top < 1 or any(size < 1 for size in sizes):
-        raise ConfigError("top and all sizes must be at least 1")
     labels = data.truth.labels
     if not 0 < labels.sum() < len(labels):
         raise MetricError(
             f"{data.category}: what pushes towards anomalous shows between normal and anomalous "
             f"test images, and of the {len(labels)} there are {int(labels.sum())} anomalous"
         )
+    decomposer = Decomposer(data.model)
+    direction, measured = _choose(data, settings, loading)
+    evaluator = _evaluator(data, measured, settings, bootstrap)
+    random = direction.draw(settings.n_random_sets, np.random.default_rng([settings.seed, 0]))
+    along = torch.cat([direction.vector[None], random])
+    grid = token_grid(data.model.tower, f"blocks.{data.model.n_blocks - 1}.hook_resid_post")
+    shared: dict[str, Any] = {"grid": grid, "loading": loading}
+    tested = data.dataset.where(measured)
+    found = gather(decomposer, data.model, tested, labels[measured], along, **shared)
+    paths = list(data.normal_paths)
+    none = np.zeros(len(paths), dtype=int)
+    # Of the normal images nothing is needed along random directions.
+    reference = gather(decomposer, data.model, paths, none, along[:1], **shared)
+    made = Comparison(
+        labels[measured], evaluator, settings.n_random_sets, settings.top, settings.seed
+    )
+    return _result(data, found, reference, made, measured, settings, direction)
+
+
+def _result(
+    data: StudyData,
+    found: Gathered,
+    reference: Gathered,
+    made: Comparison,
+    measured: np.ndarray,
+    settings: Settings,
+    direction: Direction,
+) -> DecomposeResult:
+    ids = [name for name, keep in zip(data.test.sample_ids, measured, strict=True) if keep]
+    tables = {
+        "components": component_rows(found, made),
+        "neurons": neuron_rows(found, made),
+        "ablation": ablation_rows(found, reference, sorted(set(settings.sizes)), made),
+        "locations": location_rows(found, made),
+        "contributions": _contribution_rows(found, ids, made.labels),
+        "patches": _patch_rows(found, ids, made.labels),
+    }
+    for table in tables.values():
+        table.insert(0, "category", data.category)
+    # What the direction says of a category differs from one to the next; the kind does not.
+    given = settings.to_plain() | {
+        "direction": direction.source,
+        "random_directions": direction.controls,
+        "n_shuffles": N_SHUFFLES,
+        "n_neuron_shuffles": N_NEURON_SHUFFLES,
+    }
+    described = data.describe("decompose", given, made.evaluator)
+    described["categories"][data.category]["measured"] = ids
+    notes = data.absences(made.evaluator)
+    if "neurons" not in set(tables["ablation"]["level"]):
+        notes.append(
+            f"{data.category}: sets of neurons were not ablated, for they are chosen on one half "
+            "of the test images and measured on the other, and a half lacks one class"
+        )
+    return DecomposeResult(**tables, provenance=described, notes=notes)
 
 
 def _choose(
-    data: StudyData,
-    direction: str | Tensor | Direction | None,
-    class_name: str | None,
-    seed: int,
-    loading: Loading | None,
+    data: StudyData, settings: Settings, loading: Loading | None
 ) -> tuple[Direction, np.ndarray]:
     """The direction, and which test images are measured along it."""
+    direction = settings.direction
     assert data.model is not None
     assert data.dataset is not None
     everything = np.ones(len(data.test), dtype=bool)
@@ -203,13 +181,13 @@ def _choose(
     if isinstance(direction, Tensor):
         return given_direction(direction, _width(data)), everything
     if direction in (None, "text"):
-        name = class_name or data.provenance.get("class_name")
+        name = settings.class_name or data.provenance.get("class_name")
         name = name or data.category.replace("_", " ")
         return text_direction(data.model, name, data.options.text.prompts), everything
     if direction != "class-means":
-        raise ConfigError(f"direction must be one of {', '.join(DIRECTIONS)}, not {direction!r}")
+        raise ConfigError(f"direction is {direction!r}; it must be one of {', '.join(DIRECTIONS)}")
     labels = data.truth.labels
-    held, measured = halves(labels, seed)
+    held, measured = halves(labels, settings.seed)
     for half in (held, measured):
         if not 0 < labels[half].sum() < half.sum():
             raise MetricError(
@@ -225,8 +203,10 @@ def _width(data: StudyData) -> int:
     return data.model.tower.points["hook_image_features"].sizes[-1]
 
 
-def _evaluator(data: StudyData, measured: np.ndarray, bootstrap: Bootstrap) -> PairedEvaluator:
-    whole = data.evaluator(_METRICS, bootstrap)
+def _evaluator(
+    data: StudyData, measured: np.ndarray, settings: Settings, bootstrap: Bootstrap
+) -> PairedEvaluator:
+    whole = data.evaluator(settings.metrics, bootstrap)
     if measured.all():
         return whole
     sizes = [size for size, keep in zip(data.sizes, measured, strict=True) if keep]

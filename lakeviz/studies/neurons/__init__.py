@@ -1,6 +1,5 @@
-"""Single-neuron detectors: how well each selected neuron tells defects, beside random neurons."""
+"""Single neurons as detectors: how well each selected neuron detects, and random neurons."""
 
-from lakeviz.studies.neurons.result import NeuronsResult
-from lakeviz.studies.neurons.study import neurons
+from lakeviz.studies.base.study import LazyStudy
 
-__all__ = ["NeuronsResult", "neurons"]
+neurons = LazyStudy(__name__)

@@ -26,7 +26,7 @@ def neuron_detectors_figure(
     *,
     measure: str = "image_auroc",
     title: str | None = None,
-    interval_level: float = 0.95,
+    confidence: float = 0.95,
 ) -> go.Figure:
     """Every tested neuron of one category with its interval, best first, in a panel per point.
 
@@ -40,7 +40,7 @@ def neuron_detectors_figure(
     measure : str
         A column with ``_low`` and ``_high``.
     title : str, optional
-    interval_level : float
+    confidence : float
         For the caption.
 
     Raises
@@ -56,7 +56,7 @@ def neuron_detectors_figure(
     caption = (
         f"{counted(n_selected, 'selected neuron')} and {counted(n_random, 'random neuron')} of "
         f"{counted(len(points), 'hook point')}, each alone as a detector, over "
-        f"{counted(n_images, 'test image')}. Bars: {100 * interval_level:g} % bootstrap over "
+        f"{counted(n_images, 'test image')}. Bars: {100 * confidence:g} % bootstrap over "
         "images, of each neuron by itself. Each group is sorted by the measure itself, so its "
         "first places are high by chance too: compare first with first."
     )
@@ -88,7 +88,7 @@ def neuron_differences_figure(
     *,
     measure: str = "image_auroc",
     title: str | None = None,
-    interval_level: float = 0.95,
+    confidence: float = 0.95,
 ) -> go.Figure:
     """Selected minus random neurons in every category, with intervals.
 
@@ -98,7 +98,7 @@ def neuron_differences_figure(
         Of one or more categories. Where points were averaged, their mean is shown.
     measure : str
     title : str, optional
-    interval_level : float
+    confidence : float
         For the caption.
 
     Raises
@@ -118,7 +118,7 @@ def neuron_differences_figure(
     caption = (
         f"Mean {what} of the selected neurons minus that of as many random ones; "
         f"{counted(len(table), 'category', 'categories')} of {over} test images. Bars: "
-        f"{100 * interval_level:g} % bootstrap over images and neurons. Right of zero, selected "
+        f"{100 * confidence:g} % bootstrap over images and neurons. Right of zero, selected "
         "neurons are better; diamonds have their whole interval on one side."
     )
     fig = new_figure(
@@ -158,7 +158,7 @@ def variance_auroc_figure(
     trend: pd.DataFrame,
     *,
     title: str = "Variance and single-neuron detection",
-    interval_level: float = 0.95,
+    confidence: float = 0.95,
 ) -> go.Figure:
     """Image AUROC of every channel against its rank by variance, in a panel per point.
 
@@ -167,7 +167,7 @@ def variance_auroc_figure(
     channels, trend : DataFrame
         Tables of a ``NeuronsResult`` of one category.
     title : str
-    interval_level : float
+    confidence : float
         For the caption.
 
     Raises
@@ -187,7 +187,7 @@ def variance_auroc_figure(
     n_images = int(numbers(table, "n_images")[0])
     caption = (
         f"Every channel alone as a detector, over {counted(n_images, 'test image')}. Rank "
-        f"correlation of variance and AUROC, with {100 * interval_level:g} % bootstrap over images "
+        f"correlation of variance and AUROC, with {100 * confidence:g} % bootstrap over images "
         f"and channels: {'; '.join(said) or 'undefined'}. Above zero, channels that vary more on "
         "normal images detect better."
     )

@@ -15,7 +15,6 @@ from lakeviz.metrics import Bootstrap
 from lakeviz.metrics.estimates import (
     NOT_MEASURED,
     Estimate,
-    mean_over_categories,
     quantile_interval,
 )
 from lakeviz.studies.neurons.measures import NeuronMeasures
@@ -98,14 +97,6 @@ def mean_of_points(
         if chosen is not None:
             found[name] = chosen, random
     return found
-
-
-def mean_of_categories(gaps: Float[np.ndarray, " category"], bootstrap: Bootstrap) -> Estimate:
-    """Mean difference over categories; without an interval where they are too few for one."""
-    gaps = gaps[np.isfinite(gaps)]
-    if len(gaps) < FEWEST_CATEGORIES:
-        return Estimate(float(gaps.mean()) if len(gaps) else np.nan, np.nan, np.nan)
-    return mean_over_categories(gaps, bootstrap.confidence)
 
 
 def compared_rows(

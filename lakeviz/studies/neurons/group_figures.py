@@ -27,7 +27,7 @@ def neuron_groups_figure(
     *,
     measures: Sequence[str] = ("image_auroc", "pixel_auroc", "patch_auroc", "abs_matched_d"),
     title: str = "Selected neurons beside random ones",
-    interval_level: float = 0.95,
+    confidence: float = 0.95,
 ) -> go.Figure:
     """Spread of each group as dots, with the group's mean and its interval, per point.
 
@@ -38,7 +38,7 @@ def neuron_groups_figure(
     measures : sequence of str
         One panel each; those that were not measured are left out.
     title : str
-    interval_level : float
+    confidence : float
         For the caption.
 
     Raises
@@ -54,7 +54,7 @@ def neuron_groups_figure(
     n_images = int(numbers(neurons, "n_images")[0])
     caption = (
         f"Dots: single neurons, over {counted(n_images, 'test image')}. Large marks: mean of the "
-        f"group, with {100 * interval_level:g} % bootstrap over images and over neurons. "
+        f"group, with {100 * confidence:g} % bootstrap over images and over neurons. "
         "Random neurons are drawn from the channels that are not selected. Below each panel: "
         "selected minus random, with an interval of the same kind."
     )

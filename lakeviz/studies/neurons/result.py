@@ -1,35 +1,60 @@
-"""What the study of single neurons returns."""
+"""Settings and result of the study ``neurons``."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 import pandas as pd
 
-from lakeviz.metrics import Bootstrap
-from lakeviz.metrics.estimates import Estimate
+from lakeviz.plots.names import measure_title
+from lakeviz.selector_names import selector_name
+from lakeviz.studies.base import settings
+from lakeviz.studies.base.findings import Finding, finding
 from lakeviz.studies.base.result import StudyResult
-from lakeviz.studies.neurons.group_comparison import MEAN_POINT, NO_RANDOM, mean_of_categories
-from lakeviz.tables import equals, numbers, rows
+from lakeviz.studies.base.settings import option
+from lakeviz.studies.neurons.group_comparison import MEAN_POINT
+from lakeviz.tables import equals, numbers, records, rows, where
 
-_SPOKEN = {
-    "image_auroc": "image AUROC",
-    "pixel_auroc": "pixel AUROC",
-    "patch_auroc": "patch AUROC",
+if TYPE_CHECKING:
+    import plotly.graph_objects as go
+
+_SHARES = {
+    "share_q_value_below_0.05": "share with q < 0.05 (activation)",
+    "share_deviation_q_value_below_0.05": "share with q < 0.05 (deviation)",
+    "share_image_auroc_above_chance": "share with image AUROC above 0.5",
 }
 
-_VERDICTS = {
-    "higher": "selected neurons detect better",
-    "lower": "random neurons detect better",
-    "undecided": "undecided",
-}
+
+@dataclass(frozen=True)
+class Settings(settings.Settings):
+    """Measure how well each selected neuron of RUN detects on its own, and random neurons."""
+
+    k: int | None = option(None, "Neurons selected per hook point; the run's k by default.")
+    selector: str = option("variance", "Selector of the neurons, one that gives channels.")
+    deviation: str = option(
+        "zscore",
+        "|x - mean| / sd of the normal tokens, or |x - nearest normal value|.",
+        choices=("zscore", "nearest"),
+    )
+    n_random: int | None = option(
+        None, "Random neurons per hook point; as many as are selected by default."
+    )
+    n_top: int = option(9, "Patches of largest deviation kept per neuron.", least=1)
+    coverage: float = option(
+        0.25, "Share of a patch that the mask must cover to make it a defect.", least=0, most=1
+    )
+    crops: bool = option(True, "Keep small pictures of the patches that drive the best neurons.")
+    metrics: tuple[tuple[str, str], ...] = option(
+        (("image", "auroc"), ("pixel", "auroc")), "Metrics measured: (level, name).", command=False
+    )
 
 
 @dataclass
 class NeuronsResult(StudyResult):
-    """Every tested neuron as a detector, selected beside random ones.
+    """Every tested neuron as a detector: selected ones and random ones.
 
     Attributes
     ----------
@@ -78,11 +103,6 @@ class NeuronsResult(StudyResult):
         there = [m for m in ["image_auroc", *metrics] if m in set(self.groups["measure"])]
         return there[0]
 
-    @property
-    def bootstrap(self) -> Bootstrap:
-        """Of intervals over categories."""
-        return Bootstrap.from_plain(self.provenance.get("bootstrap"))
-
     def overall(self) -> pd.DataFrame:
         """Rows of ``groups`` that hold for each category as a whole: the mean of its points."""
         table = rows(self.groups, equals(self.groups, measure=self.measure))
@@ -104,71 +124,92 @@ class NeuronsResult(StudyResult):
         selected, n_selected, random, n_random = (int(flags.sum()) for flags in groups)
         return selected, n_selected, random, n_random
 
-    def summary(self) -> str:
-        """Say how selected neurons detect beside random ones, over what, and with what doubt."""
-        spoken = _SPOKEN.get(self.measure, self.measure.replace("_", " "))
-        settings, n_points = self.provenance["settings"], self.neurons["point"].nunique()
-        who = (
-            f"{', '.join(self.categories)}: {settings['k']} neurons selected by "
-            f"{settings['selector']} at each of {n_points} hook point{'s' * (n_points > 1)}, each "
-            f"alone as a detector by its {settings['deviation']} deviation."
-        )
-        said = [who, self._counts(spoken), self._difference(spoken), self._trend()]
-        return " ".join(sentence for sentence in said if sentence)
+    def findings(self) -> Iterator[Finding]:
+        """Yield the mean of selected minus that of random neurons, then the trend over channels."""
+        yield self._finding(self.measure)
+        yield from self._trends()
 
-    def _counts(self, spoken: str) -> str:
+    def _finding(self, measure: str) -> Finding:
+        table = where(self.groups, measure=measure)
+        means = where(table, point=MEAN_POINT)
+        chosen = selector_name(self.settings["selector"])
+        return finding(
+            records(means if len(means) else table),
+            _SHARES.get(measure) or f"mean {measure_title(measure)} of single neurons",
+            chosen,
+            control="random neurons",
+            confidence=self.confidence,
+        )
+
+    def _trends(self) -> Iterator[Finding]:
+        what = "rank correlation of variance and image AUROC"
+        for point in dict.fromkeys(self.trend["point"]):
+            own = records(where(self.trend, point=point))
+            if any(np.isfinite(row["value"]) for row in own):
+                renamed = [
+                    row
+                    | {"difference": row["value"]}
+                    | {f"difference_{end}": row[end] for end in ("low", "high")}
+                    for row in own
+                ]
+                yield finding(
+                    renamed,
+                    what,
+                    f"all channels of {point}",
+                    value=None,
+                    confidence=self.confidence,
+                )
+
+    def summary(self) -> str:
+        """Say how selected neurons detect compared with random ones, over what, with what doubt."""
+        n_points = self.neurons["point"].nunique()
+        who = (
+            f"{self.settings['k'] or 'k'} neurons per hook point ({n_points}), each on its own as "
+            f"a detector by its {self.settings['deviation']} deviation."
+        )
+        return " ".join(s for s in (who, self._counts(), super().summary()) if s)
+
+    def _counts(self) -> str:
         counts = self.clear_of_chance()
         if counts is None:
             return ""
         selected, n_selected, random, n_random = counts
-        beside = f", beside {random} of {n_random} random ones" if n_random else ""
+        others = f" and for {random} of {n_random} random ones" if n_random else ""
         return (
-            f"The {100 * self.confidence:g} % interval of the {spoken} lies above 0.5 for "
-            f"{selected} of {n_selected} selected neurons{beside}."
+            f"The {100 * self.confidence:g} % interval of the {measure_title(self.measure)} lies "
+            f"above 0.5 for {selected} of {n_selected} selected neurons{others}."
         )
 
-    def _difference(self, spoken: str) -> str:
-        table = self.overall()
-        mean, gaps = numbers(table, "value").mean(), numbers(table, "difference")
-        if np.isnan(gaps).all():
-            return f"Mean {spoken} {mean:.3f}; there is no difference to random: {NO_RANDOM}."
-        n_images = f"{int(numbers(table, 'n_images').sum()):,} images"
-        low, high = numbers(table, "difference_low"), numbers(table, "difference_high")
-        control = np.nanmean(numbers(table, "control_mean"))
-        said = f"Mean {spoken} {mean:.3f} selected and {control:.3f} random, difference"
-        if len(table) == 1:
-            gap = Estimate(float(gaps[0]), float(low[0]), float(high[0]))
-            over = f"{n_images}, interval over images and neurons"
-            return f"{said} {gap.text(signed=True)} ({over}): {_VERDICTS[gap.verdict]}."
-        gap = mean_of_categories(gaps, self.bootstrap)
-        over = f"{len(table)} categories, {n_images}"
-        if np.isfinite(gap.low):
-            over, shown = f"{over}, interval over categories", gap.text(signed=True)
-        else:
-            over, shown = f"{over}, too few for an interval over categories", f"{gap.value:+.3f}"
-        return (
-            f"{said} {shown} ({over}): {_VERDICTS[gap.verdict]}. In {(low > 0).sum()} of "
-            f"{len(table)} categories selected neurons are above random ones with the whole "
-            f"interval over images and neurons, in {(high < 0).sum()} below."
-        )
-
-    def _trend(self) -> str:
-        table = rows(self.trend, np.isfinite(numbers(self.trend, "value")))
-        if table.empty:
-            return ""
-        value, low, high = (numbers(table, column) for column in ("value", "low", "high"))
-        if len(table) == 1:
-            own = Estimate(float(value[0]), float(low[0]), float(high[0]))
-            verdict = {"higher": "positive", "lower": "negative"}.get(own.verdict, "undecided")
-            n_channels = int(numbers(table, "n_channels")[0])
-            return (
-                f"Over all {n_channels} channels, variance and image AUROC have rank correlation "
-                f"{own.text(signed=True)} (interval over images and channels): {verdict}."
+    def headline(self) -> pd.DataFrame:
+        """Selected and random neurons, measure by measure; of several categories their means."""
+        made = []
+        for measure in dict.fromkeys(self.groups["measure"]):
+            found = self._finding(measure)
+            control = found.value.value - found.difference.value
+            made.append(
+                {
+                    "measure": found.quantity,
+                    "selected neurons": f"{found.value.value:.3f}",
+                    "random neurons": f"{control:.3f}" if control == control else "–",
+                    "selected − random": found.difference.text(signed=True),
+                    "reading": found.verdict,
+                }
             )
-        where = "points" if len(self.categories) == 1 else "points and categories"
-        up, down = (low > 0).sum(), (high < 0).sum()
-        return (
-            "Over all channels of a point, the rank correlation of variance and image AUROC is "
-            f"{value.min():+.2f} to {value.max():+.2f}; its interval over images and channels is "
-            f"above zero at {up} and below at {down} of {len(table)} {where}."
+        return pd.DataFrame(made)
+
+    def figures(self) -> list[go.Figure]:
+        """One category in detail; of several their differences, then the first few's patches."""
+        from lakeviz.studies.neurons.overview import result_figures
+
+        return result_figures(
+            self.neurons,
+            self.groups,
+            self.channels,
+            self.trend,
+            self.histograms,
+            self.patches,
+            confidence=self.confidence,
         )
+
+
+Result = NeuronsResult

@@ -1,18 +1,18 @@
-"""``neurons``: every selected neuron as a detector of its own, beside random neurons."""
+"""The study ``neurons``: every selected neuron as a detector of its own, and random neurons."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from lakeviz.errors import ConfigError
-from lakeviz.lake.paired_evaluator import DEFAULT_BOOTSTRAP
+from lakeviz.lake.paired_evaluator import PairedEvaluator
 from lakeviz.metrics import Bootstrap
 from lakeviz.metrics.estimates import benjamini_hochberg
-from lakeviz.metrics.measurement import Metric
 from lakeviz.studies.base.captured import StudyData
+from lakeviz.studies.base.study import Measured, Study
 from lakeviz.studies.neurons.at_point import Found, study_point
 from lakeviz.studies.neurons.group_comparison import (
     MEAN_POINT,
@@ -22,115 +22,70 @@ from lakeviz.studies.neurons.group_comparison import (
     mean_of_points,
 )
 from lakeviz.studies.neurons.measures import P_VALUES
-from lakeviz.studies.neurons.patch_labels import DEFAULT_COVERAGE
 from lakeviz.studies.neurons.pictures import crops as make_crops
-from lakeviz.studies.neurons.result import NeuronsResult
-from lakeviz.studies.neurons.single_neuron_score import check_deviation
+from lakeviz.studies.neurons.result import NeuronsResult, Settings
 from lakeviz.studies.neurons.tested_neurons import choose
 from lakeviz.tables import equals, is_measured, numbers, rows
 
-NEURON_METRICS: tuple[Metric, ...] = (("image", "auroc"), ("pixel", "auroc"))
 _PICTURED = 5  # selected neurons per point whose patches are kept as pictures
 
 
-def neurons(
-    data: StudyData,
-    *,
-    k: int | None = None,
-    selector: str = "variance",
-    deviation: str = "zscore",
-    n_random: int | None = None,
-    n_top: int = 9,
-    metrics: Sequence[Metric] = NEURON_METRICS,
-    bootstrap: Bootstrap = DEFAULT_BOOTSTRAP,
-    coverage: float = DEFAULT_COVERAGE,
-    crops: bool = True,
-    seed: int = 0,
-) -> NeuronsResult:
+def measure(data: StudyData, settings: Settings, evaluator: PairedEvaluator) -> Measured:
     """Measure each selected neuron as a detector of its own, and as many random ones.
 
-    Parameters
-    ----------
-    data : StudyData
-    k : int, optional
-        Neurons selected at each hook point; the detector's own number by default.
-    selector : str
-        One that gives channels.
-    deviation : str
-        ``"zscore"`` or ``"nearest"``, see
-        :class:`~lakeviz.studies.neurons.single_neuron_score.Deviation`.
-    n_random : int, optional
-        Random neurons per point, drawn from the channels that are not selected: ``k`` by default,
-        and all of them where there are fewer.
-    n_top : int
-        Patches of largest deviation kept per neuron.
-    metrics : sequence of (level, metric)
-        Of each neuron's deviation map, by the detector's image score and map size.
-    bootstrap : Bootstrap
-        Resamples of the images.
-    coverage : float
-        Share of a patch's cell that the mask must cover to make it a defect, in (0, 1].
-    crops : bool
-        Keep small pictures of the patches that drive the five selected neurons of highest image
-        AUROC at each point, where there are image files.
-    seed : int
-        Of the random neurons and of random selectors.
+    Random neurons are drawn from the channels that are not selected; all of them are taken where
+    there are fewer than asked for. A neuron's deviation map is measured by the detector's image
+    score and map size; see :class:`~lakeviz.studies.neurons.single_neuron_score.Deviation`.
 
     Raises
     ------
     SelectionError
         If ``k`` or ``n_random`` is out of range, or the selector gives no channels.
     ConfigError
-        On an unknown deviation or metric, or a number out of range.
-    MetricError
-        If nothing can be measured on the test images.
+        If ``coverage`` is 0.
     """
-    check_deviation(deviation)
-    if n_top < 1:
-        raise ConfigError(f"n_top must be at least 1, not {n_top}")
-    evaluator = data.evaluator(metrics, bootstrap)
-    evaluator.require_some()
-    k = data.options.k if k is None else k
-    chosen = choose(data, k, selector, n_random, seed)
+    k = data.options.k if settings.k is None else settings.k
+    chosen = choose(data, k, settings.selector, settings.n_random, settings.seed)
     found = [
-        study_point(data, c, evaluator, deviation=deviation, share=coverage, n_top=n_top)
+        study_point(
+            data,
+            c,
+            evaluator,
+            deviation=settings.deviation,
+            share=settings.coverage,
+            n_top=settings.n_top,
+        )
         for c in chosen.values()
     ]
-    table = _join([f.tested for f in found], data.category)
+    table = pd.concat([f.tested for f in found], ignore_index=True)
     for p, q in P_VALUES.items():
         table.insert(list(table.columns).index(p) + 1, q, benjamini_hochberg(table[p].to_numpy()))
-    patches = _join([f.patches for f in found], data.category)
-    notes = data.absences(evaluator) + _notes(data, found, table, deviation)
-    patches["crop"] = None
-    if crops:
-        notes += _add_crops(data, table, patches)
-    settings = {
-        "k": k,
-        "selector": selector,
-        "deviation": deviation,
-        "n_random": n_random,
-        "n_top": n_top,
-        "metrics": [list(m) for m in metrics],
-        "coverage": coverage,
-        "crops": crops,
-        "seed": seed,
+    tables = {
+        "neurons": table,
+        "groups": _groups(data, found, table, evaluator.bootstrap),
+        **{
+            name: pd.concat([getattr(f, name) for f in found], ignore_index=True)
+            for name in ("channels", "trend", "histograms", "patches")
+        },
     }
-    return NeuronsResult(
-        neurons=table,
-        groups=_groups(data, found, table, bootstrap),
-        channels=_join([f.channels for f in found], data.category),
-        trend=_join([f.trend for f in found], data.category),
-        histograms=_join([f.histograms for f in found], data.category),
-        patches=patches,
-        provenance=data.describe(NeuronsResult.name, settings, evaluator),
-        notes=notes,
-    )
+    patches = tables["patches"]
+    notes = _notes(data, found, table, settings.deviation)
+    patches["crop"] = None
+    if settings.crops:
+        notes += _add_crops(data, table, patches)
+    return Measured(tables, notes)
 
 
-def _join(tables: Sequence[pd.DataFrame], category: str) -> pd.DataFrame:
-    joined = pd.concat(tables, ignore_index=True)
-    joined.insert(0, "category", category)
-    return joined
+class NeuronsStudy(Study):
+    """The number of neurons is recorded as it was, also where it is the detector's own."""
+
+    def provenance(self, settings: Any, data: StudyData) -> dict[str, Any]:
+        """Settings with the number of neurons."""
+        k = data.options.k if settings.k is None else settings.k
+        return settings.to_plain() | {"k": k}
+
+
+STUDY = NeuronsStudy(Settings, NeuronsResult, measure)
 
 
 def _groups(
@@ -145,7 +100,7 @@ def _groups(
         counted[MEAN_POINT] = counted_rows(table)
         sizes[MEAN_POINT] = tuple(np.sum(list(sizes.values()), axis=0).tolist())
     made = [
-        {"category": data.category, "point": point, **row}
+        {"point": point, **row}
         | {"n_selected": sizes[point][0], "n_random": sizes[point][1]}
         | {"n_images": len(data.truth.labels)}
         for point, of_point in compared.items()

@@ -120,7 +120,6 @@ def run_items(
     for category in run.chosen(categories):
         announce(category)
         own = run.dataset.category(category)
-        draws = {(str(spec.shots), spec.seed): draw_normals(spec, run.dataset, category)}
         if shots or seeds:
             draws = _draws(own, shots or (spec.shots,), seeds or (spec.seed,))
         else:

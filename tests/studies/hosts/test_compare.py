@@ -10,7 +10,6 @@ import lakeviz
 from lakeviz.errors import ConfigError, HostError, MetricError, SelectionError, StoreError
 from lakeviz.metrics import Bootstrap
 from lakeviz.plots import caption_of
-from lakeviz.report.sections.studies import study_figures
 from lakeviz.studies.base.result import StudyResult
 from lakeviz.studies.hosts import HostResult, compare_host
 from lakeviz.studies.hosts.conditions import add
@@ -199,7 +198,7 @@ def test_hosts_and_categories_join_and_come_back(planted, energy, tmp_path):
         from lakeviz.studies.score_maps import ScoredMaps
 
         ScoredMaps.from_parquet(folder)
-    figures = study_figures(joined)
+    figures = joined.figures()
     assert [caption_of(f)[0] for f in figures] == [
         *("Plugged into energy", "Plugged into patch_nn"),
         *("Costs: energy", "Costs: patch_nn"),

@@ -14,7 +14,6 @@ from lakeviz.cli import main
 from lakeviz.errors import ConfigError, DataError, MaskError
 from lakeviz.lake import Lake, evaluate
 from lakeviz.metrics import Bootstrap, image_metrics, pixel_metrics
-from lakeviz.report.sections.studies import study_figures
 from lakeviz.studies.score_maps import ScoredMaps, save_predictions, score_maps
 
 FEW = Bootstrap(n_resamples=50)
@@ -62,7 +61,7 @@ def test_numbers_are_those_of_the_metrics(folders):
     assert list(result.scores["defect_type"]) == ["good"] * 3 + ["scratch"] * 3
     assert "toy: image AUROC" in result.summary()
     assert "on 6 images, 3 of them defective" in result.summary()
-    assert len(study_figures(result)) == 2
+    assert len(result.figures()) == 2
     assert len(result.headline()) == 8
 
 
