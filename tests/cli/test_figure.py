@@ -16,7 +16,10 @@ import pytest
 from lakeviz.cli import main
 from lakeviz.data.synthetic import write_benchmark
 from lakeviz.plots.template import new_figure
-from lakeviz.studies.base.result import RESULTS, StudyResult
+from lakeviz.studies.base import registry
+from lakeviz.studies.base.result import StudyResult
+from lakeviz.studies.base.settings import Settings
+from lakeviz.studies.base.study import Study
 
 
 @pytest.fixture(scope="module")
@@ -184,14 +187,13 @@ def study(run, monkeypatch):
         def summary(self) -> str:
             return "nothing"
 
-    def figures(result: StudyResult) -> list:
-        assert result.table["value"].tolist() == [1.5]
-        return [new_figure("First one", "c"), new_figure("Second one", "c")]
+        def figures(self) -> list:
+            assert self.table["value"].tolist() == [1.5]
+            return [new_figure("First one", "c"), new_figure("Second one", "c")]
 
-    monkeypatch.setattr("lakeviz.report.sections.studies.study_figures", figures)
+    monkeypatch.setitem(registry._REGISTRY, "toy", Study(Settings, Toy))
     table = pd.DataFrame({"category": ["tile"], "value": [1.5]})
     yield Toy(numbers=table, provenance={"study": "toy"}).to_parquet(run / "studies" / "toy")
-    del RESULTS["toy"]
     for file in (run / "studies" / "toy").iterdir():
         file.unlink()
     (run / "studies" / "toy").rmdir()
