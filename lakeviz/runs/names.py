@@ -32,7 +32,10 @@ def read_table(folder: Path, name: str) -> pd.DataFrame:
     StoreError
         If it is missing or damaged.
     """
-    return read_parquet(folder / f"{name}.parquet").rename(columns=_RENAMED.get(name, {}))
+    table = read_parquet(folder / f"{name}.parquet")
+    # A table of today has the new name, and may use the old one for something else.
+    old = {was: now for was, now in _RENAMED.get(name, {}).items() if now not in table}
+    return table.rename(columns=old)
 
 
 def read_description(folder: Path) -> dict[str, Any]:
