@@ -22,7 +22,7 @@ from lakeviz.lake.ground_truth import Truth
 from lakeviz.metrics import Bootstrap
 from lakeviz.studies.base.capture import capture_study
 from lakeviz.studies.base.captured import StudyData
-from lakeviz.studies.base.result import load_study
+from lakeviz.studies.base.registry import load_study
 from lakeviz.studies.neurons import NeuronsResult, neurons
 from lakeviz.studies.neurons.group_comparison import mean_of_categories
 from lakeviz.studies.neurons.measures import NeuronMeasures, image_aurocs, rank_correlation

@@ -100,7 +100,6 @@ def correlated_table(
     products: Products,
     n_partners: int,
     confidence: float,
-    n_images: int,
 ) -> pd.DataFrame:
     """The partners of largest |correlation| on the normal images, measured on the test images.
 
@@ -123,7 +122,6 @@ def correlated_table(
                     "fitted": float(fitted[number, partner]),
                     **own.columns(),
                     "partner_selected": bool(np.isin(partner, choice.selected)),
-                    "n_images": n_images,
                     "reason": reason,
                 }
             )

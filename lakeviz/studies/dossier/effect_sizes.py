@@ -163,7 +163,8 @@ def compared(own: Behaviour, run: Knocked, bootstrap: Bootstrap) -> Compared:
     A loss (``loss_image_auroc``) is what a metric loses without the neuron.
     """
     measures, intact = dict(own.measures), run.intact
-    for metric in intact.values if intact else ():
+    assert intact is not None  # a score knock-out is always made
+    for metric in intact.values:
         lost = [
             Drawn(intact.values[metric] - m.values[metric], intact.draws[metric] - m.draws[metric])
             for m in run.found.values()

@@ -37,12 +37,8 @@ class Knocked:
 
     Attributes
     ----------
-    kind : str
-    choice : Choice
-    evaluator : PairedEvaluator
     missing : str
         Why a neuron was not knocked out.
-    intact : Measurement, optional
     found : dict of int to Measurement
         By the neuron's number among the tested ones.
     reasons : dict of int to str

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -27,6 +28,7 @@ def index_table(
 ) -> pd.DataFrame:
     """Join the main numbers of all tables, neuron by neuron."""
     index = pd.concat([_own(choice) for choice in choices.values()], ignore_index=True)
+    joined: list[tuple[str, dict[str, Any], dict[str, str]]]
     joined = [("activations", {"measure": name}, _interval("value", name)) for name in EFFECTS]
     tests = {"p_value": "p_value", "q_value": "q_value"}
     joined.append(("activations", {"measure": "matched_d"}, tests))
@@ -41,7 +43,7 @@ def index_table(
         joined.append(("labels", {"source": source, "rank": 1}, columns))
     keys = ["point", "channel"]
     for name, keep, columns in joined:
-        own = where(tables[name], **keep)[[*keys, *columns]].rename(columns=columns)
+        own = where(tables[name], **keep).loc[:, [*keys, *columns]].rename(columns=columns)
         index = index.merge(own, on=keys, how="left", validate="one_to_one")
     return index
 

@@ -19,6 +19,7 @@ from PIL import Image
 from lakeviz.plots.html import embed
 from lakeviz.plots.names import short_point
 from lakeviz.studies.dossier.figures import neuron_dossier_figure, quantile_name
+from lakeviz.studies.dossier.sentences import neuron_sentences
 from lakeviz.tables import Row, records, rows
 
 if TYPE_CHECKING:
@@ -50,7 +51,7 @@ _STRIPS = {
 
 
 def page_context(result: DossierResult) -> dict[str, Any]:
-    """What the template of dossiers reads beside what every study has."""
+    """What the template reads in addition to what every study has."""
     order = _evenly(result.neurons)
     selected = [row for row in order if row["group"] == "selected"]
     pages, size = {}, 0
@@ -71,7 +72,7 @@ def page_context(result: DossierResult) -> dict[str, Any]:
             {
                 "anchor": pages.get(_key(row), {}).get("anchor", ""),
                 "cells": [
-                    _name_cell(row),
+                    {"text": _name(row), "value": f"{row['point']} {row['channel']:06d}"},
                     *({"text": row[c], "value": row[c]} for c in (*several, "group")),
                     *(_cell(row[column], form) for column, (_, form) in columns.items()),
                 ],
@@ -92,13 +93,11 @@ def _key(row: Row) -> tuple[str, str, int]:
     return row["category"], row["point"], row["channel"]
 
 
-def _page_note(n_pages: int, n_selected: int) -> str:
-    if n_pages == n_selected:
+def _page_note(n_pages: int, n: int) -> str:
+    if n_pages == n:
         return "Every selected neuron; random ones are in the index."
-    return (
-        f"{n_pages} of {n_selected} selected neurons, those of highest rank: more would make this "
-        "page heavy. lakeviz.studies.dossier.neuron_figure draws the others."
-    )
+    shown = f"{n_pages} of {n} selected neurons, those of highest rank: more would make this page"
+    return f"{shown} heavy. lakeviz.studies.dossier.neuron_figure draws the others."
 
 
 def _index_note(n: int) -> str:
@@ -112,9 +111,8 @@ def _index_note(n: int) -> str:
     )
 
 
-def _name_cell(row: Row) -> dict[str, str]:
-    point, channel = row["point"], row["channel"]
-    return {"text": f"{short_point(point)} · {channel}", "value": f"{point} {channel:06d}"}
+def _name(row: Row) -> str:
+    return f"{short_point(row['point'])} · {row['channel']}"
 
 
 def _cell(value: Any, form: str) -> dict[str, str]:
@@ -128,14 +126,13 @@ def _cell(value: Any, form: str) -> dict[str, str]:
 
 def _page(result: DossierResult, row: Row, anchor: str) -> dict[str, Any]:
     """The folded page of one neuron."""
-    category, point, channel = _key(row)
-    tables = result.of(category, point, channel)
+    tables = result.of(*_key(row))
     figure = neuron_dossier_figure(tables, pictures=False, confidence=result.confidence)
     return {
         "anchor": anchor,
-        "title": f"{category}, {short_point(point)}, channel {channel}",
+        "title": f"{row['category']}, {short_point(row['point'])}, channel {row['channel']}",
         "figure": embed(figure),
-        "sentences": result.sentences(category, point, channel),
+        "sentences": neuron_sentences(tables, result.confidence),
         "strips": list(_strips(tables["patches"])),
     }
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -135,7 +135,7 @@ class DossierResult(StudyResult):
     name: ClassVar[str] = "dossier"
     title: ClassVar[str] = "Neuron dossiers"
     template: ClassVar[str] = "study_pages.html"
-    renamed: ClassVar[dict[str, str]] = {
+    renamed: ClassVar[Mapping[str, str]] = {
         "n_draws": "n_random",
         "control_low": "control_min",
         "control_high": "control_max",
@@ -156,8 +156,8 @@ class DossierResult(StudyResult):
 
     def __post_init__(self) -> None:
         # Parquet cannot tell a missing picture from a missing number.
-        found = self.patches.get("crop", [None] * len(self.patches))
-        pictures = [own if isinstance(own, bytes) else None for own in found]
+        found = records(self.patches.reindex(columns=["crop"]))
+        pictures = [row["crop"] if isinstance(row["crop"], bytes) else None for row in found]
         crops = pd.Series(pictures, self.patches.index, dtype=object)
         self.patches = self.patches.assign(crop=crops)
 
@@ -249,9 +249,8 @@ class DossierResult(StudyResult):
         if not measured:
             return []
         if len(self.categories) > 1:
-            draw = neuron_differences_figure
-            shared = {"interval_level": self.confidence}
-            return [draw(self.groups, measure=measure, **shared) for measure in measured]
+            draw, confidence = neuron_differences_figure, self.confidence
+            return [draw(self.groups, measure=m, interval_level=confidence) for m in measured]
         losses = {
             f"loss_{level}_{metric}": -numbers(self.neurons, f"change_{level}_{metric}")
             for level, metric in self.settings["metrics"]

@@ -26,10 +26,8 @@ def neuron_sentences(tables: Mapping[str, pd.DataFrame], confidence: float) -> l
     """Say what one neuron's tables show: rank, effect size, share, knock-outs, partner, words."""
     (row,) = records(tables["neurons"])
     chosen = f"selected (place {row['selection_rank']})" if row["selected"] else "not selected"
-    delta, excess = (
-        records(tables[name], measure=measure)[0]
-        for name, measure in (("activations", "cliffs_delta"), ("shares", "share_excess"))
-    )
+    (delta,) = records(tables["activations"], measure="cliffs_delta")
+    (excess,) = records(tables["shares"], measure="share_excess")
     of = {r["measure"]: f"{100 * r['value']:.2f} %" for r in records(tables["shares"])}
     shares = (
         f"Share of a defect patch's distance ({of['share_anomalous']}) minus that of a normal one "
@@ -38,7 +36,7 @@ def neuron_sentences(tables: Mapping[str, pd.DataFrame], confidence: float) -> l
     return [
         f"Rank {row['variance_rank']} of {row['n_channels']} by variance; {chosen}.",
         _effect(delta, "Cliff's delta of defect against normal patches", confidence),
-        _effect(excess, shares, confidence),
+        _effect(excess, shares.replace("nan %", "none"), confidence),
         *_knocked(tables["effects"]),
         *_partner(tables["correlated"]),
         *_labels(tables["labels"]),
@@ -52,8 +50,7 @@ def _effect(row: Row, what: str, confidence: float) -> str:
         return f"{what}: not measured ({row['reason']})."
     among = "no random neuron to compare with"
     if row["n_random"]:
-        among = f"{row['n_as_large']} of {row['n_random']} random neurons are at least as far"
-        among += " from zero"
+        among = f"{row['n_as_large']} of {row['n_random']} random neurons are as far from zero"
     return (
         f"{what}: {own.text(4, signed=True)} ({100 * confidence:g} % over {row['n_images']} test "
         f"images): {VERDICTS[own.verdict]}; {among}."
@@ -61,16 +58,15 @@ def _effect(row: Row, what: str, confidence: float) -> str:
 
 
 def _knocked(table: pd.DataFrame) -> Iterator[str]:
-    for kind, how in _KINDS.items():
-        for row in records(table, kind=kind):
-            change = estimate(row, "change")
-            if not np.isfinite(change.value):
-                continue
-            said = f"Neuron {how} ({kind}): {metric_title(row['level'], row['metric'])} changes by "
-            said += f"{change.text(4, signed=True)} on {row['n_images']} images"
-            if row["n_random"]:
-                said += f"; {row['n_as_low']} of {row['n_random']} random neurons change it as low"
-            yield f"{said} ({row['reason']})." if row["reason"] else f"{said}."
+    for row in records(table):
+        change, metric = estimate(row, "change"), metric_title(row["level"], row["metric"])
+        if not np.isfinite(change.value):
+            continue
+        said = f"Neuron {_KINDS[row['kind']]} ({row['kind']}): {metric} changes by "
+        said += f"{change.text(4, signed=True)} on {row['n_images']} images"
+        if row["n_random"]:
+            said += f"; {row['n_as_low']} of {row['n_random']} random neurons change it as low"
+        yield f"{said} ({row['reason']})." if row["reason"] else f"{said}."
 
 
 def _partner(table: pd.DataFrame) -> Iterator[str]:

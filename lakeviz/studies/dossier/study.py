@@ -44,7 +44,8 @@ def measure(data: StudyData, settings: Settings, evaluator: PairedEvaluator) -> 
     obstacle = label_obstacle(data, settings.labels)
     bootstrap, seed, n_images = evaluator.bootstrap, settings.seed, len(data.test)
     confidence = bootstrap.confidence
-    choices = choose(data, _k(data, settings), settings.selector, settings.n_random, seed)
+    k = settings.k or data.options.k
+    choices = choose(data, k, settings.selector, settings.n_random, seed)
     truths = {p: PatchTruth.of(data.truth, data.grids[p], settings.coverage) for p in data.points}
     scans = scan(data, choices, truths, n_top=settings.n_top, seed=seed)
     found = {p: behaviour(data, own, bootstrap) for p, own in scans.items()}
@@ -66,11 +67,8 @@ def measure(data: StudyData, settings: Settings, evaluator: PairedEvaluator) -> 
     )
     activations["q_value"] = benjamini_hochberg(activations["p_value"].to_numpy(float))
     shares["uniform"] = [1 / data.n_channels(point) for point in shares["point"]]
-    means = {
-        run.choice.point: compared(found[run.choice.point], run, bootstrap)
-        for run in knocked
-        if run.kind == "score"
-    }
+    # Score knock-outs come first, point by point.
+    means = {p: compared(own, run, bootstrap) for (p, own), run in zip(found.items(), knocked)}
     groups = group_table(choices, means, labels, confidence)
     patches = _joined(patch_table(data, own, settings.n_top) for own in scans.values())
     tables = {
@@ -82,15 +80,10 @@ def measure(data: StudyData, settings: Settings, evaluator: PairedEvaluator) -> 
         "effects": knockout_table(knocked, settings.metrics),
         "correlated": _joined(
             correlated_table(
-                own.choice,
-                data.statistics[p],
-                own.products,
-                settings.n_partners,
-                confidence,
-                n_images,
+                own.choice, data.statistics[p], own.products, settings.n_partners, confidence
             )
             for p, own in scans.items()
-        ),
+        ).assign(n_images=n_images),
         "labels": labels,
     }
     tables["neurons"] = index_table(choices, tables, settings.metrics).assign(n_images=n_images)
@@ -110,17 +103,13 @@ class DossierStudy(Study):
         has_words = not label_obstacle(data, settings.labels)
         own = settings.words is not None or settings.word_list is not None
         return plain | {
-            "k": _k(data, settings),
+            "k": settings.k or data.options.k,
             "n_words": len(settings.vocabulary()) if has_words else 0,
             "words": ("own" if own else "lakeviz") if has_words else "none",
         }
 
 
 STUDY = DossierStudy(Settings, DossierResult, measure)
-
-
-def _k(data: StudyData, settings: Settings) -> int:
-    return data.options.k if settings.k is None else settings.k
 
 
 def _joined(tables: Iterable[pd.DataFrame]) -> pd.DataFrame:
