@@ -62,8 +62,8 @@ class DecomposeResult(StudyResult):
         ``heads``. Columns: category, component, kind, block, head, mean_normal, mean_anomalous,
         difference (anomalous minus normal) with interval; control_mean, control_quantile_low,
         control_quantile_high (the same component along random directions) and p_control (rank
-        among them); p (shuffled labels), p_corrected (over all components of the level); auroc of the contribution alone
-        with interval, random_auroc (other components of the kind) and auroc_difference with
+        among them); p (shuffled labels), p_corrected (over all components of the level); auroc of
+        the contribution alone with interval, random_auroc (other components of the kind) and auroc_difference with
         interval; n_random_sets, n_others, n_images, reason, level.
     neurons : DataFrame
         The neurons of the largest differences; the same columns with block, neuron, rank and
