@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from lakeviz import renamed
 from lakeviz.lazy import lazy_face
 from lakeviz.version import __version__
 
@@ -99,3 +100,5 @@ __getattr__, __dir__ = lazy_face(
         "write_report": "report",
     },
 )
+
+renamed.install()

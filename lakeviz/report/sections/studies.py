@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import warnings
 from typing import TYPE_CHECKING, Any
 
 from lakeviz.errors import LakevizError
@@ -10,6 +11,8 @@ from lakeviz.plots.html import EmbeddedFigure, embed, without_figure
 from lakeviz.report.page_model import Page, Section
 
 if TYPE_CHECKING:
+    import plotly.graph_objects as go
+
     from lakeviz.studies.base.result import StudyResult
 
 
@@ -24,6 +27,12 @@ def studies(page: Page) -> list[Section]:
 def anchor(result: StudyResult) -> str:
     """Id of a study's section."""
     return f"study-{result.name}"
+
+
+def study_figures(result: StudyResult) -> list[go.Figure]:
+    """Return ``result.figures()``, which is how this is called now."""
+    warnings.warn("study_figures(r) is r.figures() now", DeprecationWarning, stacklevel=2)
+    return result.figures()
 
 
 def _context(result: StudyResult) -> dict[str, Any]:

@@ -194,7 +194,7 @@ class StudyResult(NotebookView):
         own = {f"{name}.{column}": column for column in table}
         names = {own.get(old, old): new for old, new in cls.renamed.items()}
         table = table.rename(columns=names)
-        for column, values in ({"metric": {"margin": "cohens_d"}} | cls.renamed_values).items():
+        for column, values in {"metric": {"margin": "cohens_d"}, **cls.renamed_values}.items():
             if column in table:
                 table[column] = table[column].replace(values)
         return table

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -27,7 +28,7 @@ IMAGE_AUROC: Metric = ("image", "auroc")
 class ClaimSettings(Settings):
     """Settings of all claims; their rules are fixed in the code."""
 
-    metric: tuple[str, ...] = option(
+    metric: Metric = option(
         IMAGE_AUROC, "Level and name of the metric that detection is judged by.", command=False
     )
     depth: int | None = option(None, "Every N-th block on its own as well; 1: each.", least=1)
@@ -87,7 +88,7 @@ class ClaimsResult(StudyResult):
 
     name: ClassVar[str] = "claims"
     title: ClassVar[str] = "The claims of the paper"
-    renamed: ClassVar[dict[str, str]] = {
+    renamed: ClassVar[Mapping[str, str]] = {
         "n_draws": "n_random_sets",
         "corrected_level": "corrected_confidence",
         "fits": "n_fits",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, ClassVar
 
@@ -90,8 +90,8 @@ class ContaminationResult(StudyResult):
 
     name: ClassVar[str] = "contamination"
     title: ClassVar[str] = "Defective images among the normal ones"
-    renamed: ClassVar[dict[str, str]] = {"n_draws": "n_repeats"}
-    renamed_values: ClassVar[dict[str, dict[str, str]]] = {"what": {"memory": "gallery"}}
+    renamed: ClassVar[Mapping[str, str]] = {"n_draws": "n_repeats"}
+    renamed_values: ClassVar[Mapping[str, Mapping[str, str]]] = {"what": {"memory": "gallery"}}
 
     metrics: pd.DataFrame = field(repr=False)
     stability: pd.DataFrame = field(repr=False)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -63,8 +63,8 @@ class DecomposeResult(StudyResult):
         difference (anomalous minus normal) with interval; control_mean, control_quantile_low,
         control_quantile_high (the same component along random directions) and p_control (rank
         among them); p (shuffled labels), p_corrected (over all components of the level); auroc of
-        the contribution alone with interval, random_auroc (other components of the kind) and auroc_difference with
-        interval; n_random_sets, n_others, n_images, reason, level.
+        the contribution alone with interval, random_auroc (other components of the kind) and
+        auroc_difference with interval; n_random_sets, n_others, n_images, reason, level.
     neurons : DataFrame
         The neurons of the largest differences; the same columns with block, neuron, rank and
         n_neurons, over which p_corrected is.
@@ -85,7 +85,7 @@ class DecomposeResult(StudyResult):
 
     name: ClassVar[str] = "decompose"
     title: ClassVar[str] = "Exact decomposition of the image embedding"
-    renamed: ClassVar[dict[str, str]] = {
+    renamed: ClassVar[Mapping[str, str]] = {
         "n_draws": "n_random_sets",
         "control_low": "control_quantile_low",
         "control_high": "control_quantile_high",

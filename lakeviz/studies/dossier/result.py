@@ -250,7 +250,7 @@ class DossierResult(StudyResult):
             return []
         if len(self.categories) > 1:
             draw, confidence = neuron_differences_figure, self.confidence
-            return [draw(self.groups, measure=m, interval_level=confidence) for m in measured]
+            return [draw(self.groups, measure=m, confidence=confidence) for m in measured]
         losses = {
             f"loss_{level}_{metric}": -numbers(self.neurons, f"change_{level}_{metric}")
             for level, metric in self.settings["metrics"]
@@ -260,7 +260,7 @@ class DossierResult(StudyResult):
             self.groups,
             measures=measured,
             title="Dossiers: selected and random neurons",
-            interval_level=self.confidence,
+            confidence=self.confidence,
         )
         return [figure]
 

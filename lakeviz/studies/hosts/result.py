@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -128,7 +128,7 @@ class HostResult(StudyResult):
 
     name: ClassVar[str] = "hosts"
     title: ClassVar[str] = "Plugged into other detectors"
-    renamed: ClassVar[dict[str, str]] = {"n_draws": "n_random_sets", "repeats": "n_repeats"}
+    renamed: ClassVar[Mapping[str, str]] = {"n_draws": "n_random_sets", "repeats": "n_repeats"}
 
     metrics: pd.DataFrame = field(repr=False)
     contrasts: pd.DataFrame = field(repr=False)

@@ -120,7 +120,7 @@ def _compare(
         contrasts=table(contrast_rows(found.members, names, evaluator)),
         costs=table(cost_rows(data, found, settings.n_repeats)),
         scales=table(found.scales),
-        provenance=data.describe("hosts", {"hosts": {name: host.describe() | own}}, evaluator),
+        provenance=data.describe("hosts", {"hosts": {name: {**host.describe(), **own}}}, evaluator),
         notes=data.absences(evaluator),
     )
 

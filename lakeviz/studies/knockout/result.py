@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -119,7 +119,7 @@ class KnockoutResult(StudyResult):
 
     name: ClassVar[str] = "knockout"
     title: ClassVar[str] = "Knock-out of neurons"
-    renamed: ClassVar[dict[str, str]] = {
+    renamed: ClassVar[Mapping[str, str]] = {
         "n_draws": "n_random_sets",
         "order": "selector",
         "part": "branch",

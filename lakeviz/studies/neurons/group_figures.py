@@ -161,7 +161,7 @@ def _mean_mark(
         x=[value],
         y=[at],
         error_x={
-            **error_bars(*(np.array([v]) for v in (value, low, high))),
+            **error_bars(np.array([value]), np.array([low]), np.array([high])),
             "thickness": 2.4,
             "width": 8,
         },

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, ClassVar
 
@@ -119,7 +119,7 @@ class OverlapResult(StudyResult):
 
     name: ClassVar[str] = "overlap"
     title: ClassVar[str] = "Overlap of selected neurons"
-    renamed: ClassVar[dict[str, str]] = {
+    renamed: ClassVar[Mapping[str, str]] = {
         "n_null": "n_random_sets",
         "level": "confidence",
         "matched_low": "matched_quantile_low",

@@ -118,7 +118,7 @@ def neuron_sets_figure(
         raise ConfigError("there are no selections to draw")
     names = [str(n) for n in (order or dict.fromkeys(selections["name"]))]
     holders: dict[int, frozenset[str]] = {
-        int(channel): frozenset(map(str, own["name"]))
+        int(str(channel)): frozenset(map(str, own["name"]))
         for channel, own in selections.groupby("channel", sort=True)
     }
     few = len(names) <= _MOST_SETS

@@ -148,7 +148,6 @@ def retained_figure(geometry: pd.DataFrame, *, confidence: float = 0.95) -> go.F
     band = f"band: {percent(confidence)} of {random_sets(geometry)} random sets"
     if n_categories(geometry) > 1:
         band = "no band"
-    kinds = (("pca", ""), ("variance", ""), ("random", "own"))
     shown = {
         point: [
             line_of(
@@ -157,9 +156,9 @@ def retained_figure(geometry: pd.DataFrame, *, confidence: float = 0.95) -> go.F
                 f"{kind}_retained",
                 selector_name(kind),
                 look_of(kind),
-                interval=interval,
+                interval="own" if kind == "random" else "",
             )
-            for kind, interval in kinds
+            for kind in ("pca", "variance", "random")
         ]
         for point in points
     }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, ClassVar
 
@@ -77,7 +77,7 @@ class PCAResult(StudyResult):
 
     name: ClassVar[str] = "pca"
     title: ClassVar[str] = "Neurons against truncated PCA"
-    renamed: ClassVar[dict[str, str]] = {
+    renamed: ClassVar[Mapping[str, str]] = {
         "n_draws": "n_random_sets",
         "covariance.n_draws": "n_permutations",
         "permutations": "n_permutations",

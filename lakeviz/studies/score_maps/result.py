@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, ClassVar
 
@@ -13,7 +13,7 @@ from lakeviz.metrics.registry import metric_title
 from lakeviz.settings import Settings as Base
 from lakeviz.settings import option
 from lakeviz.studies.base.result import StudyResult
-from lakeviz.tables import equals, records
+from lakeviz.tables import numbers, records, where
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
@@ -53,12 +53,12 @@ class ScoredMaps(StudyResult):
 
     name: ClassVar[str] = "score"
     title: ClassVar[str] = "Score maps of another detector"
-    renamed: ClassVar[dict[str, str]] = {"part": "branch", "interval_level": "confidence"}
+    renamed: ClassVar[Mapping[str, str]] = {"part": "branch", "interval_level": "confidence"}
 
     metrics: pd.DataFrame = field(repr=False)
     scores: pd.DataFrame = field(repr=False)
 
-    renamed: ClassVar[dict[str, str]] = {
+    renamed: ClassVar[Mapping[str, str]] = {
         "metrics.part": "branch",
         "metrics.interval_level": "confidence",
     }
@@ -69,7 +69,7 @@ class ScoredMaps(StudyResult):
 
     def _of(self, category: str) -> str:
         said = ", ".join(self._measured(category)) or "no metric is defined"
-        labels = self.scores["label"][equals(self.scores, category=category)]
+        labels = numbers(where(self.scores, category=category), "label")
         return (
             f"{category}: {said} on {len(labels)} images, {int(labels.sum())} of them defective; "
             f"intervals are {100 * self.confidence:g} % bootstrap over images."

@@ -79,7 +79,7 @@ def _layer(value: Any) -> str:
         return str(_from_zero(value))
     if not all(_text(value).split("+")):
         raise ConfigError(f"must be layers joined by +, such as 5+6, not {value!r}")
-    return value
+    return str(value)
 
 
 def _normalisation(value: Any) -> str:
