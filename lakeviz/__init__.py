@@ -17,12 +17,13 @@ if TYPE_CHECKING:
     from lakeviz.data.synthetic import write_benchmark
     from lakeviz.explorer import explore
     from lakeviz.lake import Evaluation, Gallery, Lake, LakeOptions, NeuronSelection, select
+    from lakeviz.lake.detector import load_lake, save_lake
+    from lakeviz.lake.evaluation import load_evaluation, save_evaluation
     from lakeviz.models import load_model, models_table
     from lakeviz.report import write_report
     from lakeviz.runs.run import execute
     from lakeviz.runs.run_folder import RunFolder, RunResult
     from lakeviz.runs.spec import RunSpec
-    from lakeviz.runs.storage import load_evaluation, load_lake, save_evaluation, save_lake
     from lakeviz.studies.base.capture import capture_study
     from lakeviz.studies.base.captured import StudyData
     from lakeviz.studies.base.registry import load_study
@@ -85,14 +86,14 @@ __getattr__, __dir__ = lazy_face(
         "compare_host": "studies",
         "execute": "runs.run",
         "explore": "explorer",
-        "load_evaluation": "runs.storage",
-        "load_lake": "runs.storage",
+        "load_evaluation": "lake.evaluation",
+        "load_lake": "lake.detector",
         "load_model": "models",
         "load_study": "studies",
         "models_table": "models",
         "read_dataset": "data",
-        "save_evaluation": "runs.storage",
-        "save_lake": "runs.storage",
+        "save_evaluation": "lake.evaluation",
+        "save_lake": "lake.detector",
         "score_maps": "studies",
         "select": "lake",
         "stream_statistics": "activations",

@@ -18,6 +18,7 @@ from safetensors import SafetensorError
 from lakeviz.errors import OutputError, StoreError
 
 if TYPE_CHECKING:
+    import numpy as np
     import pandas as pd
 
 SCRATCH = ".tmp"
@@ -119,6 +120,34 @@ def write_parquet(
     made = made.replace_schema_metadata({**(made.schema.metadata or {}), **(metadata or {})})
     with written(path) as scratch:
         pq.write_table(made, scratch)
+
+
+def write_arrays(path: str | Path, arrays: Mapping[str, np.ndarray]) -> None:
+    """Write arrays as safetensors in one step; errors as :func:`written`."""
+    import numpy as np
+    from safetensors.numpy import save_file
+
+    ready = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
+    with written(path) as scratch:
+        save_file(ready, str(scratch))
+
+
+def read_arrays(path: str | Path) -> dict[str, np.ndarray]:
+    """Read the arrays of a safetensors file.
+
+    Raises
+    ------
+    StoreError
+        If the file is missing, unreadable or damaged.
+    """
+    from safetensors.numpy import load_file
+
+    try:
+        return load_file(str(path))
+    except FileNotFoundError:
+        raise StoreError(f"cannot read {path}: there is no such file") from None
+    except (OSError, SafetensorError) as error:
+        raise StoreError(f"{path} is damaged ({error}); {_REMEDY}") from error
 
 
 def read_json(path: str | Path) -> dict[str, Any]:

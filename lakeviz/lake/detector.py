@@ -20,6 +20,8 @@ from lakeviz.activations import (
 )
 from lakeviz.data import Dataset, FewShotDraw
 from lakeviz.errors import DataError, NotFittedError, TextBranchError
+from lakeviz.lake.evaluation import Evaluation, evaluate
+from lakeviz.lake.fitted import load_fitted, save_fitted
 from lakeviz.lake.layers import layer_points
 from lakeviz.lake.options import DEFAULT_TEXT_WEIGHT, LakeOptions
 from lakeviz.lake.score_maps import ScoreMaps, join_layers, stack_parts, to_grid
@@ -28,7 +30,6 @@ from lakeviz.lake.text import TextBranch, fit_text, text_obstacle
 from lakeviz.lake.visual import BranchSpec, VisualBranch, fit_branches
 
 if TYPE_CHECKING:
-    from lakeviz.lake.evaluation import Evaluation
     from lakeviz.models import VisionModel
 
 _log = logging.getLogger(__name__)
@@ -291,26 +292,44 @@ class Lake:
         return self._description
 
     def save(self, folder: str | Path) -> Path:
-        """Write the fitted detector; see :func:`lakeviz.runs.storage.save_lake`."""
-        from lakeviz.runs.storage import save_lake
+        """Write the fitted detector: ``lake.json`` and ``lake.safetensors``, without controls.
 
-        return save_lake(self, folder)
+        Raises
+        ------
+        NotFittedError
+            Before :meth:`fit`.
+        OutputError
+            If it cannot be written.
+        """
+        return save_fitted(self, folder)
 
-    @staticmethod
-    def load(folder: str | Path, model: VisionModel) -> Lake:
-        """Read a detector back; see :func:`lakeviz.runs.storage.load_lake`."""
-        from lakeviz.runs.storage import load_lake
+    @classmethod
+    def load(cls, folder: str | Path, model: VisionModel) -> Lake:
+        """Read a detector back.
 
-        return load_lake(folder, model)
+        Parameters
+        ----------
+        folder : path
+            As written by :meth:`save`.
+        model : VisionModel
+            The model it was fitted on, checked by its weights' hash.
+
+        Raises
+        ------
+        StoreError
+            If it is missing, damaged, or was fitted on another model.
+        """
+        return load_fitted(folder, lambda options: cls.from_options(model, options))
 
     def evaluate(self, dataset: Dataset, *, loading: Loading | None = None) -> Evaluation:
         """Score a labelled data set and measure detection and localisation.
 
         See :func:`lakeviz.lake.evaluation.evaluate`.
         """
-        from lakeviz.lake.evaluation import evaluate
-
         return evaluate(self, dataset, loading=loading)
+
+
+save_lake, load_lake = Lake.save, Lake.load
 
 
 def _normal_images(images: Images | FewShotDraw) -> tuple[Images, str | None]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import html
 import logging
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,12 +14,15 @@ from jaxtyping import Bool
 
 from lakeviz import renamed
 from lakeviz.activations import Loading
-from lakeviz.errors import DataError
+from lakeviz.errors import DataError, StoreError
+from lakeviz.files import read_arrays, remove, write_arrays, write_json, write_parquet
 from lakeviz.lake.controls import CONTROL_METRICS, CONTROL_PREFIX, compare_controls
+from lakeviz.lake.evaluation_files import EVALUATION, MAPS, TABLES, read_description, read_table
+from lakeviz.lake.fitted import PROTOCOL, FittedLake
 from lakeviz.lake.ground_truth import Truth, mask_at
 from lakeviz.lake.metric_rows import image_rows, pixel_rows
 from lakeviz.lake.paired_evaluator import PairedEvaluator
-from lakeviz.lake.provenance import provenance_of
+from lakeviz.lake.provenance import as_plain, versions
 from lakeviz.lake.score_maps import PixelMaps, ScoreMaps
 from lakeviz.lake.selection import NeuronSelection
 from lakeviz.metrics import Bootstrap, Conventions, metric_title
@@ -30,7 +33,6 @@ if TYPE_CHECKING:
     import plotly.graph_objects as go
 
     from lakeviz.data import Dataset
-    from lakeviz.lake.detector import Lake
 
 _log = logging.getLogger(__name__)
 
@@ -91,17 +93,52 @@ class Evaluation(NotebookView):
         return float(keyed.loc[(branch, level, metric)])
 
     def save(self, folder: str | Path) -> Path:
-        """Write the evaluation; see :func:`lakeviz.runs.storage.save_evaluation`."""
-        from lakeviz.runs.storage import save_evaluation
+        """Write tables, maps and, last, ``evaluation.json``: where it is, the rest is whole.
 
-        return save_evaluation(self, folder)
+        Raises
+        ------
+        OutputError
+            If something cannot be written.
+        """
+        folder = Path(folder)
+        remove(folder / EVALUATION)
+        for name in TABLES:
+            write_parquet(folder / f"{name}.parquet", getattr(self, name))
+        write_arrays(folder / MAPS, self.maps.arrays())
+        described = {
+            "protocol": PROTOCOL,
+            "category": self.category,
+            "maps": self.maps.plain(),
+            "provenance": self.provenance,
+        }
+        write_json(folder / EVALUATION, described)
+        return folder
 
-    @staticmethod
-    def load(folder: str | Path, dataset: Dataset) -> Evaluation:
-        """Read an evaluation back; see :func:`lakeviz.runs.storage.load_evaluation`."""
-        from lakeviz.runs.storage import load_evaluation
+    @classmethod
+    def load(cls, folder: str | Path, dataset: Dataset) -> Evaluation:
+        """Read an evaluation back.
 
-        return load_evaluation(folder, dataset)
+        Parameters
+        ----------
+        folder : path
+            As written by :meth:`save`.
+        dataset : Dataset
+            The data it was made on (its masks are read from there).
+
+        Raises
+        ------
+        StoreError
+            If it is missing, damaged, or the data have other images.
+        """
+        folder = Path(folder)
+        described = read_description(folder)
+        tables = {name: read_table(folder, name) for name in TABLES}
+        maps = ScoreMaps.from_plain(described["maps"], read_arrays(folder / MAPS))
+        test = dataset.where(np.isin(dataset.sample_ids, maps.sample_ids))
+        if test.sample_ids != maps.sample_ids:
+            raise StoreError(f"{folder} was made on other images than {dataset.name} has now")
+        provenance = described["provenance"]
+        return cls(described["category"], **tables, maps=maps, dataset=test, provenance=provenance)
 
     def summary(self) -> str:
         """Say in one sentence what was measured, on how many images, with which interval."""
@@ -131,13 +168,16 @@ class Evaluation(NotebookView):
         return score_figure(self.scores, threshold=threshold, title=title)
 
 
+save_evaluation, load_evaluation = Evaluation.save, Evaluation.load
+
+
 def pixel_mask(dataset: Dataset, maps: ScoreMaps, index: int) -> Bool[np.ndarray, "height width"]:
     """Mask of an image at the size of its pixel map; resized by nearest neighbour if need be."""
     return mask_at(dataset, index, maps.sizes[index], maps.map_size)
 
 
 def evaluate(
-    lake: Lake,
+    lake: FittedLake,
     dataset: Dataset,
     *,
     loading: Loading | None = None,
@@ -153,7 +193,7 @@ def evaluate(
         Images of one category; its test split if it has splits, else all of it.
     loading : Loading, optional
     bootstrap : Bootstrap, optional
-        Level, draws and seed of all intervals.
+        Confidence, number of resamples and seed of all intervals.
 
     Returns
     -------
@@ -202,11 +242,9 @@ def evaluate(
     category = test.categories[0]
     for table in (metrics, controls):
         table.insert(0, "category", category)
-    controls_used = [name for name in lake.branches if name != "lake"]
     maps.parts = {n: p for n, p in maps.parts.items() if not n.startswith(CONTROL_PREFIX)}
     scores = _scores(test, maps)
-    provenance = provenance_of(lake, test, conventions, bootstrap)
-    provenance["controls"] = controls_used
+    provenance = _provenance(lake, test, conventions, bootstrap)
     return Evaluation(
         category=category,
         metrics=metrics,
@@ -220,6 +258,26 @@ def evaluate(
     )
 
 
+def _provenance(
+    lake: FittedLake, test: Dataset, conventions: Conventions, bootstrap: Bootstrap
+) -> dict[str, Any]:
+    """Everything needed to make an evaluation again."""
+    return {
+        "versions": versions(),
+        "model": lake.describe_model(),
+        "options": as_plain(lake.options),
+        "points": list(lake.points),
+        "text_weight": lake.text_weight,
+        "class_name": lake.text.class_name if lake.text else None,
+        "fit": {"n_images": len(lake.normal_ids), "sample_ids": lake.normal_ids},
+        "test": {"name": test.name, "n_images": len(test), "fingerprint": test.fingerprint},
+        "conventions": conventions.to_dict(),
+        "bootstrap": asdict(bootstrap),
+        "notes": list(test.notes),
+        "controls": [name for name in lake.branches if name != "lake"],
+    }
+
+
 def _scores(test: Dataset, maps: ScoreMaps) -> pd.DataFrame:
     frame = test.frame.loc[:, ["category", "sample_id", "label", "defect_type"]].copy()
     frame["score"] = maps.image_scores
@@ -229,13 +287,13 @@ def _scores(test: Dataset, maps: ScoreMaps) -> pd.DataFrame:
     return frame.reset_index(drop=True)
 
 
-def _neurons(lake: Lake) -> pd.DataFrame:
+def _neurons(lake: FittedLake) -> pd.DataFrame:
     neurons = [s.frame() for s in lake.visual.selections.values() if isinstance(s, NeuronSelection)]
     columns = pd.Index(["point", "rank", "channel", "score", "selector"])
     return pd.concat(neurons, ignore_index=True) if neurons else pd.DataFrame(columns=columns)
 
 
-def _spectrum(lake: Lake) -> pd.DataFrame:
+def _spectrum(lake: FittedLake) -> pd.DataFrame:
     assert lake.statistics is not None
     parts = []
     for point, statistics in lake.statistics.items():

@@ -88,11 +88,7 @@ class PromptEnsemble:
         phrases = [state.replace("{}", class_name) for state in states]
         return [t.replace("{}", phrase) for phrase in phrases for t in self.templates]
 
-    def as_json(self) -> dict[str, Any]:
-        """Return the ensemble as JSON types."""
-        return {name: list(entries) for name, entries in asdict(self).items()}
-
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> PromptEnsemble:
-        """Restore what :meth:`as_json` gave."""
+        """Restore an ensemble from JSON types; see :func:`lakeviz.lake.provenance.as_plain`."""
         return cls(**{name: tuple(entries) for name, entries in data.items()})

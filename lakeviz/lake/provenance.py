@@ -1,20 +1,14 @@
-"""What made a result: weights, data, settings, seeds, versions."""
+"""Provenance of a result: versions of the packages, and settings as JSON types."""
 
 from __future__ import annotations
 
 import platform
 from collections.abc import Mapping
-from dataclasses import asdict, fields, is_dataclass
+from dataclasses import fields, is_dataclass
 from importlib.metadata import PackageNotFoundError, version
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from lakeviz import __version__
-from lakeviz.lake.prompts import PromptEnsemble
-
-if TYPE_CHECKING:
-    from lakeviz.data import Dataset
-    from lakeviz.lake.detector import Lake
-    from lakeviz.metrics import Bootstrap, Conventions
+from lakeviz.version import __version__
 
 _PACKAGES = (
     "torch",
@@ -41,8 +35,6 @@ def versions() -> dict[str, str]:
 
 def as_plain(value: Any) -> Any:
     """Turn (nested) option dataclasses into JSON types."""
-    if isinstance(value, PromptEnsemble):
-        return value.as_json()
     if is_dataclass(value) and not isinstance(value, type):
         return {f.name: as_plain(getattr(value, f.name)) for f in fields(value)}
     if isinstance(value, Mapping):
@@ -50,22 +42,3 @@ def as_plain(value: Any) -> Any:
     if isinstance(value, (list, tuple)):
         return [as_plain(v) for v in value]
     return value
-
-
-def provenance_of(
-    lake: Lake, test: Dataset, conventions: Conventions, bootstrap: Bootstrap
-) -> dict[str, Any]:
-    """Everything needed to make an evaluation again."""
-    return {
-        "versions": versions(),
-        "model": lake.describe_model(),
-        "options": as_plain(lake.options),
-        "points": list(lake.points),
-        "text_weight": lake.text_weight,
-        "class_name": lake.text.class_name if lake.text else None,
-        "fit": {"n_images": len(lake.normal_ids), "sample_ids": lake.normal_ids},
-        "test": {"name": test.name, "n_images": len(test), "fingerprint": test.fingerprint},
-        "conventions": conventions.to_dict(),
-        "bootstrap": asdict(bootstrap),
-        "notes": list(test.notes),
-    }

@@ -13,6 +13,7 @@ from scipy.ndimage import gaussian_filter
 from torch import Tensor
 
 from lakeviz.errors import ConfigError
+from lakeviz.lake.provenance import as_plain
 
 PatchMaps = Float[np.ndarray, "image row column"]
 
@@ -77,6 +78,40 @@ class ScoreMaps:
 
     def __len__(self) -> int:
         return len(self.sample_ids)
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """All arrays by name, as files hold them."""
+        return {
+            "patch": self.patch,
+            "image_scores": self.image_scores,
+            **{f"part/{name}": part for name, part in self.parts.items()},
+            **{f"image/{name}": part for name, part in self.image_parts.items()},
+        }
+
+    def plain(self) -> dict[str, Any]:
+        """All but the arrays, as JSON types."""
+        names = ("sample_ids", "sizes", "smoothing", "map_size", "skipped")
+        return {name: as_plain(getattr(self, name)) for name in names}
+
+    @classmethod
+    def from_plain(cls, plain: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> ScoreMaps:
+        """Restore what :meth:`plain` and :meth:`arrays` gave."""
+        size = plain["map_size"]
+        parts, image_parts = (
+            {n.removeprefix(head): a for n, a in arrays.items() if n.startswith(head)}
+            for head in ("part/", "image/")
+        )
+        return cls(
+            patch=arrays["patch"],
+            parts=parts,
+            image_scores=arrays["image_scores"],
+            image_parts=image_parts,
+            sample_ids=plain["sample_ids"],
+            sizes=[tuple(size) for size in plain["sizes"]],
+            smoothing=plain["smoothing"],
+            map_size=None if size is None else tuple(size),
+            skipped=[tuple(entry) for entry in plain["skipped"]],
+        )
 
     @property
     def grid(self) -> tuple[int, int]:

@@ -15,15 +15,9 @@ import numpy as np
 from lakeviz.data import Dataset, FewShotDraw, file_sha256
 from lakeviz.errors import OutputError
 from lakeviz.files import read_json, write_csv, write_json, write_parquet
+from lakeviz.lake.evaluation_files import EVALUATION, TABLES, read_description
 from lakeviz.lake.provenance import versions
-from lakeviz.runs.names import (
-    CATEGORIES,
-    EVALUATION,
-    MANIFEST,
-    PROTOCOL,
-    TABLES,
-    read_description,
-)
+from lakeviz.runs.names import CATEGORIES, MANIFEST, PROTOCOL
 from lakeviz.runs.run_folder import RunFolder, read_manifest
 from lakeviz.runs.spec import RunSpec
 
@@ -86,11 +80,9 @@ def execute(
             announce(category)
         own = dataset.category(category)
         if category in missing:
-            from lakeviz.runs.storage import save_evaluation
-
             assert model is not None
             evaluation = _evaluate(spec, model, own, draws[category], loading)
-            save_evaluation(evaluation, folders[category])
+            evaluation.save(folders[category])
             draws[category].to_manifest(folders[category] / "few_shot.txt")
         entries[category] = _entry(folders[category], own, check=category not in missing)
     _write(out, manifest | {"protocol": PROTOCOL, "spec": spec.to_plain(), "categories": entries})

@@ -18,16 +18,9 @@ from lakeviz.data import Dataset, FewShotDraw
 from lakeviz.data.dataset import unknown_category
 from lakeviz.errors import ConfigError, DataError, StoreError
 from lakeviz.files import read_json
+from lakeviz.lake.evaluation_files import EVALUATION, read_description, read_table
 from lakeviz.notebook import NotebookView, table_html
-from lakeviz.runs.names import (
-    EVALUATION,
-    MANIFEST,
-    PROTOCOLS,
-    STUDIES,
-    STUDY,
-    read_description,
-    read_table,
-)
+from lakeviz.runs.names import MANIFEST, PROTOCOLS, STUDIES, STUDY
 from lakeviz.runs.spec import RunSpec
 
 if TYPE_CHECKING:
@@ -248,9 +241,9 @@ class RunFolder(NotebookView):
         StoreError
             If something is missing or damaged, or the data have other images.
         """
-        from lakeviz.runs.storage import load_evaluation
+        from lakeviz.lake.evaluation import Evaluation
 
-        return load_evaluation(self.path(category), self.dataset.category(category))
+        return Evaluation.load(self.path(category), self.dataset.category(category))
 
     @cached_property
     def evaluations(self) -> list[Evaluation]:

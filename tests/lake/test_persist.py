@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from lakeviz import load_evaluation, load_lake, save_evaluation, save_lake
 from lakeviz.data import read_dataset
 from lakeviz.data.synthetic import write_benchmark
 from lakeviz.errors import NotFittedError, StoreError
@@ -22,12 +23,6 @@ from lakeviz.lake import (
 from lakeviz.lake.options import ImageScoreRule
 from lakeviz.lake.provenance import as_plain
 from lakeviz.models import load_model
-from lakeviz.runs.storage import (
-    load_evaluation,
-    load_lake,
-    save_evaluation,
-    save_lake,
-)
 
 
 @pytest.fixture(scope="module")

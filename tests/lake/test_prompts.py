@@ -8,6 +8,7 @@ import pytest
 
 from lakeviz.errors import TextBranchError
 from lakeviz.lake import PromptEnsemble
+from lakeviz.lake.provenance import as_plain
 
 SMALL = PromptEnsemble(
     ("{}", "good {}"), ("bad {}", "{} with hole", "torn {}"), ("a {}.", "the {}!")
@@ -42,7 +43,7 @@ def test_braces_in_class_names(name: str) -> None:
 
 
 def test_json_round_trip() -> None:
-    assert PromptEnsemble.from_json(json.loads(json.dumps(SMALL.as_json()))) == SMALL
+    assert PromptEnsemble.from_json(json.loads(json.dumps(as_plain(SMALL)))) == SMALL
 
 
 @pytest.mark.parametrize(

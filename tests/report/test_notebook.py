@@ -13,7 +13,6 @@ from nbclient import NotebookClient
 
 from lakeviz.lake import Evaluation, NeuronSelection
 from lakeviz.runs.run_folder import RunFolder
-from lakeviz.runs.storage import save_evaluation
 
 EVIL = "<img src=x onerror=alert(1)>"
 
@@ -25,7 +24,7 @@ def selection(selector: str = "variance") -> NeuronSelection:
 def run_of(folder: Path, *evaluations: Evaluation) -> RunFolder:
     finished = {e.category: folder / str(i) for i, e in enumerate(evaluations)}
     for evaluation in evaluations:
-        save_evaluation(evaluation, finished[evaluation.category])
+        evaluation.save(finished[evaluation.category])
     return RunFolder(folder, {}, finished)
 
 

@@ -1,0 +1,48 @@
+"""Files of an evaluation that need no torch: its tables and its description, of any protocol."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from lakeviz.errors import StoreError
+from lakeviz.files import read_json, read_parquet
+
+EVALUATION, MAPS = "evaluation.json", "maps.safetensors"
+TABLES = ("metrics", "scores", "controls", "neurons", "spectrum")
+
+_RENAMED = {
+    "metrics": {"part": "branch", "interval_level": "confidence"},
+    "controls": {"low": "difference_low", "high": "difference_high"},
+}
+"""Columns of protocol 1, by table."""
+
+
+def read_table(folder: Path, name: str) -> pd.DataFrame:
+    """Read a table of an evaluation, of any protocol, with today's names of columns.
+
+    Raises
+    ------
+    StoreError
+        If it is missing or damaged.
+    """
+    table = read_parquet(folder / f"{name}.parquet")
+    # A table of today has the new name, and may use the old one for something else.
+    old = {was: now for was, now in _RENAMED.get(name, {}).items() if now not in table}
+    return table.rename(columns=old)
+
+
+def read_description(folder: Path) -> dict[str, Any]:
+    """Read what describes an evaluation: its category, its maps, and what made it.
+
+    Raises
+    ------
+    StoreError
+        If it is missing or damaged.
+    """
+    described = read_json(folder / EVALUATION)
+    if not {"category", "maps", "provenance"} <= described.keys():
+        raise StoreError(f"{folder / EVALUATION} is damaged; delete {folder} and run again")
+    return described
