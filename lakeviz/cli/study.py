@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from lakeviz.cli.options import image_size, loading_options, make_loading, stack
-from lakeviz.cli.settings import settings_options
+from lakeviz.cli.options import image_size, loading_options, make_loading
+from lakeviz.cli.settings import settings_options, stack
 
 if TYPE_CHECKING:
     from lakeviz.studies.base.result import StudyResult
@@ -112,14 +112,10 @@ def announce(category: str) -> None:
 
 def conclude(run: StudyRun, result: StudyResult) -> None:
     """Write the result and the report anew, and print what was found."""
-    from lakeviz.report import write_report
-    from lakeviz.studies import load_studies
+    from lakeviz.report import write_run_report
 
     folder = run.save(result)
-    manifest = run.manifest | run.manifest.get("report", {})
-    report = write_report(
-        run.evaluations(), manifest, run.folder / "report.html", studies=load_studies(run.folder)
-    )
+    report = write_run_report(run)
     click.echo(result.summary())
     for note in result.notes:
         click.echo(f"note: {note}")

@@ -32,7 +32,10 @@ def read_table(folder: Path, name: str) -> pd.DataFrame:
     StoreError
         If it is missing or damaged.
     """
-    return read_parquet(folder / f"{name}.parquet").rename(columns=_RENAMED.get(name, {}))
+    table = read_parquet(folder / f"{name}.parquet")
+    # A table that has a new name already is of today: in protocol 2, low and high are the value's.
+    new = {old: now for old, now in _RENAMED.get(name, {}).items() if now not in table}
+    return table.rename(columns=new)
 
 
 def read_description(folder: Path) -> dict[str, Any]:

@@ -58,11 +58,6 @@ class ScoredMaps(StudyResult):
     metrics: pd.DataFrame = field(repr=False)
     scores: pd.DataFrame = field(repr=False)
 
-    renamed: ClassVar[dict[str, str]] = {
-        "metrics.part": "branch",
-        "metrics.interval_level": "confidence",
-    }
-
     def summary(self) -> str:
         """Say what was measured, on how many images, with which interval."""
         return " ".join(self._of(category) for category in dict.fromkeys(self.metrics["category"]))
@@ -99,7 +94,7 @@ class ScoredMaps(StudyResult):
         """All metrics, and of one set the distribution of image scores."""
         from lakeviz.plots import metrics_figure, score_figure
 
-        made = [metrics_figure(self.metrics, part="maps", confidence=self.confidence)]
+        made = [metrics_figure(self.metrics, branch="maps", confidence=self.confidence)]
         if len(self.categories) == 1:
             title = f"Image scores: {self.categories[0]}"
             made.append(score_figure(self.scores, title=title))
