@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from lakeviz.lazy import lazy_face
 
 if TYPE_CHECKING:
-    from lakeviz.activations.batches import Images, Loading, TokenBatch, TokenBatches
+    from lakeviz.activations.batches import Images, TokenBatch, TokenBatches
     from lakeviz.activations.capture import (
         Activations,
         capture_activations,
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
         store_key,
         stream_statistics,
     )
+    from lakeviz.activations.loading import Loading
     from lakeviz.activations.manifest import StoreKey
     from lakeviz.activations.per_image import ImageStatistics, stream_image_statistics
     from lakeviz.activations.statistics import ChannelStatistics, RunningStatistics
@@ -50,7 +51,7 @@ __getattr__, __dir__ = lazy_face(
         "ChannelStatistics": "statistics",
         "ImageStatistics": "per_image",
         "Images": "batches",
-        "Loading": "batches",
+        "Loading": "loading",
         "RunningStatistics": "statistics",
         "StoreKey": "manifest",
         "TokenBatch": "batches",

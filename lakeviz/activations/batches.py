@@ -11,11 +11,12 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from lakeviz.activations.loading import Loading
 from lakeviz.activations.statistics import check_finite, is_finite
 from lakeviz.activations.tokens import check_which, neurons_of, select_tokens, token_grid
 from lakeviz.data import Dataset
 from lakeviz.data.loading import ImageBatch, ImageBatches
-from lakeviz.errors import ConfigError, DataError
+from lakeviz.errors import DataError
 
 if TYPE_CHECKING:
     from lakeviz.models import VisionModel
@@ -23,34 +24,6 @@ if TYPE_CHECKING:
 
 Images = Dataset | Sequence[str | Path] | Float[Tensor, "image 3 height width"]
 """What can be captured: a data set, paths, or images that are preprocessed already."""
-
-
-@dataclass(frozen=True)
-class Loading:
-    """How images are read.
-
-    Parameters
-    ----------
-    batch_size : int
-        Images per forward pass.
-    workers : int, optional
-        Worker processes; chosen from the number of images by default.
-    skip_bad : bool
-        Go on past unreadable images (they are listed) instead of stopping with an error.
-    progress : bool
-        Show a progress bar.
-    """
-
-    batch_size: int = 16
-    workers: int | None = None
-    skip_bad: bool = False
-    progress: bool = False
-
-    def __post_init__(self) -> None:
-        if self.batch_size < 1:
-            raise ConfigError(f"batch_size must be at least 1, not {self.batch_size}")
-        if self.workers is not None and self.workers < 0:
-            raise ConfigError(f"workers must be 0 or more, not {self.workers}")
 
 
 @dataclass(frozen=True)

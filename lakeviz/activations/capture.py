@@ -12,7 +12,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from lakeviz.activations.batches import Images, Loading, TokenBatches
+from lakeviz.activations.batches import Images, TokenBatches
+from lakeviz.activations.loading import Loading
 from lakeviz.activations.manifest import StoreKey
 from lakeviz.activations.statistics import RunningStatistics
 from lakeviz.activations.store import ActivationStore, check_free_disk, image_rows

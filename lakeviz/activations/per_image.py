@@ -16,7 +16,8 @@ import numpy as np
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from lakeviz.activations.batches import Images, Loading, TokenBatches
+from lakeviz.activations.batches import Images, TokenBatches
+from lakeviz.activations.loading import Loading
 from lakeviz.activations.statistics import ChannelStatistics
 from lakeviz.errors import ActivationError
 

@@ -15,13 +15,13 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from lakeviz.activations.batches import Loading
 from lakeviz.activations.capture import (
     Activations,
     capture_activations,
     capture_to_store,
     store_key,
 )
+from lakeviz.activations.loading import Loading
 from lakeviz.activations.manifest import MANIFEST, StoreKey
 from lakeviz.activations.store import ActivationStore, image_rows
 from lakeviz.data import Dataset

@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from lakeviz.activations.loading import Loading
+from lakeviz.cli.settings import settings_options, stack
+
 if TYPE_CHECKING:
-    from lakeviz.activations import Loading
     from lakeviz.lake import LakeOptions
 
 Command = Callable[..., Any]
@@ -25,17 +27,6 @@ def image_size(
     if len(parts) > 2 or not all(part.isdecimal() and int(part) > 0 for part in parts):
         raise click.BadParameter(f"{value!r} is neither N nor HxW")
     return int(parts[0]), int(parts[-1])
-
-
-def stack(options: list[Callable[[Command], Command]]) -> Callable[[Command], Command]:
-    """Make one decorator of several options, in their order."""
-
-    def decorate(command: Command) -> Command:
-        for option in reversed(options):
-            command = option(command)
-        return command
-
-    return decorate
 
 
 detector_options = stack(
@@ -94,14 +85,7 @@ detector_options = stack(
     ]
 )
 
-loading_options = stack(
-    [
-        click.option("--batch-size", default=16, show_default=True),
-        click.option("--workers", type=int, help="Processes that read images."),
-        click.option("--skip-bad", is_flag=True, help="Go on past unreadable images, list them."),
-    ]
-)
-
+loading_options = settings_options(Loading)
 
 _DATA = stack(
     [
@@ -183,6 +167,4 @@ def make_options(given: dict[str, Any]) -> LakeOptions:
 
 def make_loading(given: dict[str, Any]) -> Loading:
     """Build the reading settings, with a progress bar."""
-    from lakeviz.activations import Loading
-
     return Loading(given["batch_size"], given["workers"], given["skip_bad"], progress=True)

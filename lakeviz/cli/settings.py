@@ -9,10 +9,20 @@ from typing import Any
 
 import click
 
-from lakeviz.cli.options import stack
 from lakeviz.settings import Option, Settings
 
 Command = Callable[..., Any]
+
+
+def stack(options: list[Callable[[Command], Command]]) -> Callable[[Command], Command]:
+    """Make one decorator of several options, in their order."""
+
+    def decorate(command: Command) -> Command:
+        for option in reversed(options):
+            command = option(command)
+        return command
+
+    return decorate
 
 
 def settings_options(settings: type[Settings]) -> Callable[[Command], Command]:

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from lakeviz.cli.options import image_size, loading_options, make_loading, stack
-from lakeviz.cli.settings import settings_options
+from lakeviz.cli.options import image_size, loading_options, make_loading
+from lakeviz.cli.settings import settings_options, stack
 
 if TYPE_CHECKING:
     from lakeviz.studies.base.result import StudyResult

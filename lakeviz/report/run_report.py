@@ -31,7 +31,7 @@ def write_run_report(run: RunFolder) -> Path:
             if inputs.encode() in file.read(_HEAD):
                 return path
     from lakeviz.report.build import write_report
-    from lakeviz.studies.base.registry import load_studies
+    from lakeviz.studies import load_studies
 
     manifest = run.manifest | run.manifest.get("report", {})
     studies = load_studies(run.folder)

@@ -99,7 +99,7 @@ class ScoredMaps(StudyResult):
         """All metrics, and of one set the distribution of image scores."""
         from lakeviz.plots import metrics_figure, score_figure
 
-        made = [metrics_figure(self.metrics, part="maps", confidence=self.confidence)]
+        made = [metrics_figure(self.metrics, branch="maps", confidence=self.confidence)]
         if len(self.categories) == 1:
             title = f"Image scores: {self.categories[0]}"
             made.append(score_figure(self.scores, title=title))
