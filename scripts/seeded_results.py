@@ -43,14 +43,35 @@ _OVERLAP = {
     "provenance.bootstrap.level": "provenance.bootstrap.confidence",
     "provenance.bootstrap.n_draws": "provenance.bootstrap.n_resamples",
 }
+_KNOCKOUT = {
+    "n_draws": "n_random_sets",
+    "order": "selector",
+    "part": "branch",
+    "control_low": "control_quantile_low",
+    "control_high": "control_quantile_high",
+    **{
+        f"provenance.settings.{kind}, {mode}.n_draws": (
+            f"provenance.settings.{kind}, {mode}.n_random_sets"
+        )
+        for kind in ("score", "forward", "weights")
+        for mode in ("remove", "keep")
+    },
+    "provenance.bootstrap.level": "provenance.bootstrap.confidence",
+    "provenance.bootstrap.n_draws": "provenance.bootstrap.n_resamples",
+}
 _JACKKNIFE = "Student's interval of jackknife values in place of a bootstrap over categories"
 
-RENAMED: dict[str, dict[str, str]] = {"overlap": _OVERLAP}
+RENAMED: dict[str, dict[str, str]] = {"knockout": _KNOCKOUT, "overlap": _OVERLAP}
 """Per study (``run`` for tables of runs): old name to new one. A name is a file
 (``curves.parquet``; the new one lies relative to the old one's folder), a column or dotted JSON
 field (``n_draws``, ``provenance.settings``), or ``FILE:COLUMN``, meant in one file alone."""
 
 EXPECTED: dict[str, dict[str, str]] = {
+    "knockout": {
+        "protocol": "version 2",
+        "summary": "made of findings",
+        "provenance.settings.score, keep.single": "as it was asked for",
+    },
     "overlap": {
         **{
             f"overview.parquet:{column}_{end}": _JACKKNIFE
@@ -68,7 +89,7 @@ EXPECTED: dict[str, dict[str, str]] = {
         "protocol": "version 2",
         "summary": "made of findings",
         "notes": "other words",
-    }
+    },
 }
 """Per study: names as above that may differ or be gone, with the reason."""
 
@@ -252,6 +273,8 @@ def read(path: Path) -> dict[str, np.ndarray]:
     else:
         is_csv = path.suffix == ".csv"
         table = pd.read_csv(path, float_precision="round_trip") if is_csv else pd.read_parquet(path)
+        if "metric" in table:
+            table["metric"] = table["metric"].replace("margin", "cohens_d")  # its name of before
         found = {str(name): table[name].to_numpy() for name in table.columns}
     return {n: v for n, v in found.items() if not set(n.split(".")) & set(EXCLUDED)}
 

@@ -17,10 +17,9 @@ from lakeviz.plots.panels import CHANCE, Look
 from lakeviz.plots.template import PALETTE, counted
 from lakeviz.selector_names import selector_name, selector_order
 from lakeviz.studies.base.findings import HEADLINE_METRICS
-from lakeviz.studies.knockout.result import VARIANCE
 from lakeviz.tables import numbers, rows, where
 
-_ORDER = (VARIANCE, "random", "bottom_variance", "variance_matched")
+_ORDER = ("variance", "random", "bottom_variance", "variance_matched")
 _GROUPS = {
     "selected": ("highest variance", Look.of(0)),
     "random": ("others at random", Look(PALETTE[1], "dash", "diamond-open")),
@@ -53,7 +52,7 @@ def knockout_curves_figure(
     names = selector_order(curves["selector"])
     panels = {}
     # Bands first, so that the line of the top neurons lies on them.
-    drawn = sorted(names, key=lambda name: name == VARIANCE)
+    drawn = sorted(names, key=lambda name: name == _ORDER[0])
     for level, metric in _metrics(curves, shown):
         table = where(curves, level=level, metric=metric)
         lines = [_curve(where(table, selector=name), name) for name in drawn]
@@ -187,7 +186,7 @@ def _curve(table: pd.DataFrame, name: str) -> Line:
     """A selector at every size: random ones as bands, the top neurons with bars."""
     is_random = int(numbers(table, "n_random_sets").max()) > 1
     number = _ORDER.index(name) if name in _ORDER else len(_ORDER)
-    interval = "own" if is_random or name == VARIANCE else ""
+    interval = "own" if is_random or name == _ORDER[0] else ""
     label = selector_name(name)
     return line_of(
         table, "size", "value", label, Look.of(number), interval=interval, bars=not is_random
