@@ -12,6 +12,8 @@ import pytest
 
 from lakeviz import errors
 
+pytestmark = pytest.mark.docs
+
 DOCS = Path(__file__).parent.parent / "docs"
 
 

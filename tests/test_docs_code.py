@@ -17,6 +17,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+pytestmark = pytest.mark.docs
+
 ROOT = Path(__file__).parent.parent
 BLOCK = re.compile(r"(?P<mark>^% not run: .+\n\n?)?^```python\n(?P<code>.*?)^```$", re.M | re.S)
 

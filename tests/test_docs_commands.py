@@ -12,6 +12,8 @@ import pytest
 
 from lakeviz.cli.app import lakeviz
 
+pytestmark = pytest.mark.docs
+
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 # Every fence is matched, so that the end of one is not taken for the start of another.
