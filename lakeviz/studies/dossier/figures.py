@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 from collections.abc import Mapping, Sequence
 from dataclasses import astuple
-from typing import TYPE_CHECKING
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -24,13 +24,10 @@ from lakeviz.plots.template import new_figure
 from lakeviz.studies.neurons.patch_figures import density_trace, picture_axes, picture_rows
 from lakeviz.tables import Row, numbers, records, where
 
-if TYPE_CHECKING:
-    from lakeviz.studies.dossier.result import DossierResult
-
 _PICTURE_ROW, _PANEL, _GAP = 100, 180, 92
 
 
-def neuron_figure(result: DossierResult, category: str, point: str, channel: int) -> go.Figure:
+def neuron_figure(result: Any, category: str, point: str, channel: int) -> go.Figure:
     """The dossier of one neuron as a figure, with the pictures that the result holds.
 
     Raises

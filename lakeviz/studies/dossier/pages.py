@@ -10,7 +10,7 @@ import io
 import json
 from collections.abc import Iterator
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -21,9 +21,6 @@ from lakeviz.plots.names import short_point
 from lakeviz.studies.dossier.figures import neuron_dossier_figure, quantile_name
 from lakeviz.studies.dossier.sentences import neuron_sentences
 from lakeviz.tables import Row, records, rows
-
-if TYPE_CHECKING:
-    from lakeviz.studies.dossier.result import DossierResult
 
 _BYTES = 8 * 2**20  # of all pages together
 _ROWS = 1200  # of the index
@@ -50,7 +47,7 @@ _STRIPS = {
 }
 
 
-def page_context(result: DossierResult) -> dict[str, Any]:
+def page_context(result: Any) -> dict[str, Any]:
     """What the template reads in addition to what every study has."""
     order = _evenly(result.neurons)
     selected = [row for row in order if row["group"] == "selected"]
@@ -124,7 +121,7 @@ def _cell(value: Any, form: str) -> dict[str, str]:
     return {"text": f"{value:{form}}".replace("-", "−"), "value": f"{value:.6g}"}
 
 
-def _page(result: DossierResult, row: Row, anchor: str) -> dict[str, Any]:
+def _page(result: Any, row: Row, anchor: str) -> dict[str, Any]:
     """The folded page of one neuron."""
     tables = result.of(*_key(row))
     figure = neuron_dossier_figure(tables, pictures=False, confidence=result.confidence)

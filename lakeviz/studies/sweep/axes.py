@@ -11,7 +11,7 @@ from lakeviz.errors import ConfigError, nearest
 from lakeviz.lake import get_selector
 from lakeviz.lake.options import DISTANCES, KINDS, STAGES
 from lakeviz.runs.spec import RunSpec
-from lakeviz.studies.sweep.result import AXIS_TITLES
+from lakeviz.studies.sweep.marginals import AXIS_TITLES
 
 Value = str | int | float
 """A value on an axis: plain, so that it can stand in a table."""

@@ -18,8 +18,7 @@ from lakeviz.plots.line_panels import Line, line_figure
 from lakeviz.plots.panels import Look
 from lakeviz.plots.template import counted, plain
 from lakeviz.selector_names import selector_name, selector_order
-from lakeviz.studies.sweep.marginals import UNITS, unit_means
-from lakeviz.studies.sweep.result import AXIS_TITLES
+from lakeviz.studies.sweep.marginals import AXIS_TITLES, UNITS, unit_means
 from lakeviz.tables import numbers, rows, where
 
 _PANELS = 6

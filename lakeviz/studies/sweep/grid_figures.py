@@ -13,7 +13,7 @@ from lakeviz.errors import ConfigError
 from lakeviz.metrics.registry import metric_title
 from lakeviz.plots.template import PALETTE, counted, new_figure, plain
 from lakeviz.studies.sweep.figures import averaged_over, measured, named, values_of
-from lakeviz.studies.sweep.result import AXIS_TITLES
+from lakeviz.studies.sweep.marginals import AXIS_TITLES
 from lakeviz.tables import numbers, where
 
 _ASIDE = 0.18  # of the step between two values

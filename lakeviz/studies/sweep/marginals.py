@@ -12,6 +12,23 @@ from jaxtyping import Float
 from lakeviz.metrics.estimates import NOT_MEASURED, Estimate, mean_over_categories
 from lakeviz.tables import Row, numbers
 
+AXIS_TITLES = {
+    "category": "category",
+    "model": "model",
+    "layer": "layer (block, or mean of blocks)",
+    "shots": "normal images",
+    "seed": "seed",
+    "k": "k (neurons per hook point)",
+    "normalisation": "normalisation",
+    "distance": "distance",
+    "neighbours": "neighbours",
+    "coreset": "share of normal tokens kept",
+    "text_weight": "text weight",
+    "image_score": "image score",
+    "selector": "selector",
+}
+"""Every axis that a grid can have, with its title in figures."""
+
 UNITS = ("category", "seed")
 """What a mean over other settings is a sample of: its interval is taken over these."""
 

@@ -17,28 +17,12 @@ from lakeviz.studies.base import settings
 from lakeviz.studies.base.findings import Finding
 from lakeviz.studies.base.result import StudyResult
 from lakeviz.studies.base.settings import option
-from lakeviz.studies.sweep.marginals import unit_means
+from lakeviz.studies.sweep.marginals import AXIS_TITLES, unit_means
 from lakeviz.tables import is_measured, numbers, records, rows, where
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
 
-AXIS_TITLES = {
-    "category": "category",
-    "model": "model",
-    "layer": "layer (block, or mean of blocks)",
-    "shots": "normal images",
-    "seed": "seed",
-    "k": "k (neurons per hook point)",
-    "normalisation": "normalisation",
-    "distance": "distance",
-    "neighbours": "neighbours",
-    "coreset": "share of normal tokens kept",
-    "text_weight": "text weight",
-    "image_score": "image score",
-    "selector": "selector",
-}
-"""Every axis that a grid can have, with its title in figures."""
 BACKENDS: tuple[str, ...] = ("loky", "threading", "sequential", "dask", "ray")
 _ROWS = 12
 # Which axis lies along the figure, which is shown by lines, which by panels: the first that vary.
