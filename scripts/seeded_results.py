@@ -102,7 +102,7 @@ ADDED = "only in the new folder"
 DRAW = """from lakeviz import write_benchmark
 write_benchmark("data", categories=("wood", "carpet", "gear", "cable"), size=64, n_train=12,
                 n_good=8, n_per_defect=1)"""
-MAPS = {"embedded": "data/wood/test", "hazelnut": "../inputs/hazelnut_toy/test"}
+MAPS = {"embedded": "data/wood/test", "hazelnut": "inputs/hazelnut_toy/test"}
 NEEDS = {"mtd/overlap": ("hazelnut/inputs", "hazelnut/run")}
 WORLDS: dict[str, dict[str, str]] = tomllib.loads(Path(__file__).with_suffix(".toml").read_text())
 SHARED = WORLDS.pop("shared")
@@ -111,8 +111,6 @@ SHARED = WORLDS.pop("shared")
 def make(out: Path, data: Path, only: list[str]) -> int:
     """Make what is not finished yet; the number of failed stages."""
     out.mkdir(parents=True, exist_ok=True)
-    if not (out / "inputs").exists():
-        (out / "inputs").symlink_to(data.resolve())
     where = "import lakeviz; print(lakeviz.__file__)"
     print(f"{out}: with {python(out, '-c', where, stdout=subprocess.PIPE).stdout.strip()}")
     every = [f"{w}/{s}" for w, stages in WORLDS.items() for s in ("inputs", *stages)]
@@ -127,7 +125,7 @@ def make(out: Path, data: Path, only: list[str]) -> int:
             continue
         start, before = time.perf_counter(), sum(os.times()[2:4])
         try:
-            make_stage(out / world, world, stage)
+            make_stage(out / world, data, stage)
         except subprocess.CalledProcessError:
             print(f"{name}: FAILED, see {out / world / 'logs' / stage}.txt", flush=True)
             failed += 1
@@ -140,12 +138,15 @@ def make(out: Path, data: Path, only: list[str]) -> int:
     return failed
 
 
-def make_stage(folder: Path, world: str, stage: str) -> None:
+def make_stage(folder: Path, data: Path, stage: str) -> None:
     """Make one stage; a study is moved out of the run, so that one study can be made twice."""
     (folder / "logs").mkdir(parents=True, exist_ok=True)
+    world = folder.name
     if stage == "inputs":
         if world == "embedded":
             python(folder, "-c", DRAW)
+        elif not (folder / "inputs").exists():
+            (folder / "inputs").symlink_to(data.resolve())
         if world in MAPS:
             draw_maps(folder / MAPS[world], folder / "maps")
         return
@@ -174,7 +175,7 @@ def python(folder: Path, *arguments: str, **options: Any) -> subprocess.Complete
 
 def draw_maps(images: Path, out: Path) -> None:
     """Maps of a detector that is none: how far each pixel is from its image's mean brightness."""
-    for path in sorted(images.rglob("*.png")):
+    for path in sorted(images.rglob("*.[jp][pn]g")):
         grey = np.asarray(Image.open(path).convert("L").resize((64, 64)), dtype=np.float32)
         target = out / path.relative_to(images).with_suffix(".npy")
         target.parent.mkdir(parents=True, exist_ok=True)
