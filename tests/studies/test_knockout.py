@@ -448,7 +448,7 @@ def headline_gap(result, category="category"):
 
 
 def test_findings_are_those_of_the_declared_size(result):
-    against_random, against_intact, *_ = result.findings()
+    against_intact, against_random, *_ = result.findings()
     row = headline_gap(result)
     (curve,) = records(result.curves, size=8, selector="variance", level="image", metric="auroc")
     assert against_random.difference == estimate(row, "difference")
@@ -457,11 +457,16 @@ def test_findings_are_those_of_the_declared_size(result):
     said = result.summary()
     assert "the network is untouched" in said
     assert "without the 8 top-variance neurons" in said
-    assert f"minus 3 random sets of 8 {against_random.difference.text(signed=True)}" in said
+    assert f"minus 3 sets of 8 random neurons {against_random.difference.text(signed=True)}" in said
     assert "95 % over 48 test images" in said
-    (first, _) = result.headline().to_dict("records")
-    assert first["minus random neurons"] == against_random.difference.text(signed=True)
-    assert first["change"] == against_intact.difference.text(signed=True)
+    shown = result.headline()
+    assert shown["difference"][1] == against_random.difference.text(signed=True)
+    assert list(shown["control"][:4]) == [
+        "the intact detector",
+        "3 sets of 8 random neurons",
+        "3 sets of 8 variance-matched random neurons",
+        "8 lowest-variance neurons",
+    ]
 
 
 def other_category(result: KnockoutResult, name: str, shift: float) -> KnockoutResult:
@@ -476,7 +481,7 @@ def test_categories_are_averaged(result):
         [result, other_category(result, "b", -10), other_category(result, "c", 10)]
     )
     assert made.categories == ["category", "b", "c"]
-    mean, *_ = made.findings()
+    _, mean, *_ = made.findings()
     own = estimate(headline_gap(result), "difference")
     assert mean.where == "Mean over 3 categories"
     assert mean.difference.value == pytest.approx(own.value)

@@ -5,7 +5,7 @@ Only the blocks after the point run, from stored activations, and several condit
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from functools import cached_property
 
 import torch
@@ -17,7 +17,7 @@ from lakeviz.activations.token_subsets import CapturedTokens
 from lakeviz.activations.tokens import as_activation
 from lakeviz.errors import ConfigError, HookError
 from lakeviz.studies.base.captured import StudyData
-from lakeviz.studies.knockout.ablation import Ablation, Condition, Knocked
+from lakeviz.studies.knockout.ablation import Condition, Knocked
 from lakeviz.studies.knockout.replacement import Replacement, token_slice
 from lakeviz.studies.knockout.rescoring import (
     OUTPUT,
@@ -123,52 +123,47 @@ class ForwardEngine(NetworkEngine):
         """Statistics of all channels over the normal patch tokens, by which neurons are ranked."""
         return ChannelStatistics(point).update(self._stored[0].patches(point))
 
-    def run(self, conditions: Sequence[Condition]) -> list[Knocked]:
-        """Score the test images under each condition; see :meth:`.Engine.run`.
+    def check(self, condition: Condition) -> Condition:
+        """Leave out ablations of no neuron; see :meth:`.Engine.check`.
 
         Raises
         ------
         ConfigError
             Also if tokens or reference are others than the engine's.
         """
-        edits = [self._edit(condition) for condition in conditions]
-        found = [self._intact] * len(edits)
-        changing = [i for i, edit in enumerate(edits) if edit is not None and self.reached]
-        size = max(1, self.batch // len(self.data.normal))
-        for start in range(0, len(changing), size):
-            group = changing[start : start + size]
-            scores = self._score([edits[i] for i in group], self.reached)
-            for i, changed in zip(group, scores, strict=True):
-                found[i] = self._intact | changed
-        return [self.knocked(scores) for scores in found]
-
-    def impossible(self, condition: Condition, branch: str) -> str:
-        """Say why a condition cannot change a branch by construction; empty where it can.
-
-        Whether tokens reach what a branch reads is tried, on one image: they are edited strongly,
-        and what stays bit-equal is out of their reach.
-        """
-        if self._edit(condition) is None:
-            return "no neuron is knocked out"
-        places = self.places(branch)
-        if any(place in self.reached for place in places):
-            return ""
-        if not any(self._is_at_or_after(place) for place in places):
-            return f"{_READS[branch]} lie before {self.point}, where the neurons are knocked out"
-        return (
-            f"{_EDITS[self.tokens]} at {self.point} cannot reach {_READS[branch]}: nothing "
-            "computed after it carries them there"
-        )
-
-    def _edit(self, condition: Condition) -> Ablation | None:
-        edits = self.check(condition)
+        edits = super().check(condition)
         for edit in edits:
             if (edit.tokens, edit.reference) != (self.tokens, self.reference):
                 raise ConfigError(
                     f"this engine replaces {self.tokens} tokens by {self.reference}, the condition "
                     f"asks for {edit.tokens} tokens by {edit.reference}; make an engine for each"
                 )
-        return edits[0] if edits else None
+        return edits
+
+    def run(self, conditions: Sequence[Condition]) -> list[Knocked]:
+        """Score the test images under each condition; see :meth:`.Engine.run`."""
+        edits = [self.check(condition) for condition in conditions]
+        found = [self._intact] * len(edits)
+        changing = [i for i, edit in enumerate(edits) if edit and self._reached]
+        size = max(1, self.batch // len(self.data.normal))
+        for start in range(0, len(changing), size):
+            group = changing[start : start + size]
+            scores = self._score([edits[i] for i in group], self._reached)
+            for i, changed in zip(group, scores, strict=True):
+                found[i] = self._intact | changed
+        return [self.knocked(scores) for scores in found]
+
+    def reach(self, point: str) -> Collection[str]:
+        """What edits of the tokens at the point can change of what the branches read."""
+        return self._reached
+
+    def _obstacle(self, condition: Condition, branch: str) -> str:
+        if not any(self._is_at_or_after(place) for place in self.places(branch)):
+            return f"{_READS[branch]} lie before {self.point}, where the neurons are knocked out"
+        return (
+            f"{_EDITS[self.tokens]} at {self.point} cannot reach {_READS[branch]}: nothing "
+            "computed after it carries them there"
+        )
 
     # --- what is stored ---
 
@@ -209,8 +204,7 @@ class ForwardEngine(NetworkEngine):
         return tuple(place for place in self.read if self._is_at_or_after(place))
 
     @cached_property
-    def reached(self) -> tuple[str, ...]:
-        """What the branches read that edits of these tokens can change at all."""
+    def _reached(self) -> tuple[str, ...]:
         one = self._stored[0].all(self.point, slice(0, 1))
         random = torch.Generator().manual_seed(0)
         noise = torch.randn(one.shape, generator=random) * one.float().std()
@@ -232,7 +226,7 @@ class ForwardEngine(NetworkEngine):
 
         What lies before the point is scored from the stored tokens.
         """
-        (after,) = self._score([None], self._after)
+        (after,) = self._score([()], self._after)
         earlier = [place for place in self.read if place not in self._after]
         if not earlier:
             return after
@@ -246,7 +240,7 @@ class ForwardEngine(NetworkEngine):
                 parts.append(self.score(fitted, Snapshot(patches)))
         return joined(parts) | after
 
-    def _score(self, edits: Sequence[Ablation | None], places: Sequence[str]) -> list[Scores]:
+    def _score(self, edits: Sequence[Condition], places: Sequence[str]) -> list[Scores]:
         """Scores under some edits at once, of what is read at ``places``."""
         with torch.inference_mode():
             normal = [Snapshot.join(s) for s in zip(*self._passes(0, edits, places), strict=True)]
@@ -258,7 +252,7 @@ class ForwardEngine(NetworkEngine):
         return [joined(parts) for parts in zip(*found, strict=True)]
 
     def _passes(
-        self, which: int, edits: Sequence[Ablation | None], places: Sequence[str]
+        self, which: int, edits: Sequence[Condition], places: Sequence[str]
     ) -> Iterator[list[Snapshot]]:
         """Run normal (0) or test (1) images on, some at a time: one snapshot per edit."""
         tokens, ids = self._stored[which], self._ids[which]
@@ -266,8 +260,8 @@ class ForwardEngine(NetworkEngine):
         for start in range(0, len(tokens), step):
             rows = slice(start, min(start + step, len(tokens)))
             edited = tokens.all(self.point, rows).repeat(len(edits), 1, 1)
-            for one, edit in zip(edited.chunk(len(edits)), edits, strict=True):
-                if edit is not None:
+            for one, condition in zip(edited.chunk(len(edits)), edits, strict=True):
+                for edit in condition:
                     index = torch.tensor(edit.neurons)
                     values = self._replacement.values(ids[rows], edit.neurons, self._rows)
                     one[:, self._rows, index] = values.expand(len(one), -1, -1).to(one.dtype)

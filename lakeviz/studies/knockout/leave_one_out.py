@@ -5,18 +5,18 @@ Leaving channel ``c`` out of query ``q`` and gallery token ``g`` needs no new pr
 * Euclidean: ``d^2 - (q_c - g_c)^2``;
 * cosine: ``(q.g - q_c g_c) / sqrt((|q|^2 - q_c^2) (|g|^2 - g_c^2))``.
 
-Another token may now be the nearest, so the minimum is taken anew. That would touch every query,
-token and channel, were it not for a bound: of the tokens whose intact closeness is at most ``s``,
-none can come closer without channel ``c`` than ``s`` updated with a value ``g_c`` at one of the
-ends of the channel's range in the gallery. Tokens are tried from the closest on, until the best is
-past the bound; each tier of candidates serves only the (query, channel) pairs that the one before
-left open, and the last tier is the whole gallery. The result is that of a search, not near it.
+Another token may now be the nearest. A bound spares looking at every query, token and channel: of
+the tokens whose intact closeness is at most ``s``, none can come closer without channel ``c`` than
+``s`` updated with a value ``g_c`` at one of the ends of the channel's range in the gallery. Tokens
+are tried from the closest on, until the best is past the bound; each tier of candidates serves only
+the (query, channel) pairs that the one before left open, and the last tier is the whole gallery.
+The result is exactly that of a search.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -34,8 +34,8 @@ from lakeviz.studies.knockout.leave_one_out_bounds import (
     closest,
 )
 
-# A channel that holds more of a token's squared length than this is taken out by a new search: the
-# update would subtract nearly everything, and with it the digits.
+# A channel that holds more of a token's squared length than this is taken out by a new search, as
+# the update would subtract nearly everything, and with it the digits.
 _LARGEST_SHARE = 0.75
 _CANDIDATES, _STEP = 64, 16  # closest tokens of the first tier, and how many are tried at a time
 _FEW = 0.02  # pairs left open at which the first tier may end early
@@ -44,32 +44,6 @@ _IDLE = 0.5  # pairs left open by the first tier at which the second is not wort
 _LOST = 0.05  # of the channel's own term left over: subtracting it costs digits, add up the rest
 _BLOCK_BYTES, _CACHE_BYTES, _FEWEST_ROWS = 16 * 2**20, 4 * 2**20, 96
 _PAIR_ELEMENTS = 2**19  # (pair, token) elements held at a time in the last tier
-
-
-@dataclass
-class Effort:
-    """How many (query, channel) pairs each tier settled.
-
-    Attributes
-    ----------
-    pairs : int
-        All of them.
-    settled : dict of str to int
-        By ``"candidates"`` and ``"extremes"``: pairs that the bound made safe there;
-        ``"whole"``: pairs that looked at the whole gallery; ``"search"``: pairs that were searched
-        anew because the channel dominates.
-    """
-
-    pairs: int = 0
-    settled: dict[str, int] = field(
-        default_factory=lambda: dict.fromkeys(("candidates", "extremes", "whole", "search"), 0)
-    )
-
-    @property
-    def pruned(self) -> float:
-        """Share of pairs that never looked at the whole gallery."""
-        whole = self.settled["whole"] + self.settled["search"]
-        return 1 - whole / self.pairs if self.pairs else 1.0
 
 
 class SingleKnockouts:
@@ -84,14 +58,16 @@ class SingleKnockouts:
 
     Attributes
     ----------
-    effort : Effort
-        Of all queries so far.
+    settled : Counter
+        How many (query, channel) pairs of all queries so far each tier settled: by
+        ``"candidates"`` and ``"extremes"`` those that the bound made safe there; ``"whole"`` pairs
+        looked at the whole gallery; ``"search"`` were searched because the channel dominates.
 
     Raises
     ------
     ConfigError
-        If the gallery averages over several neighbours, a channel is out of range or there is no
-        channel left beside the one that is left out.
+        If the gallery averages over several neighbours, a channel is out of range, or the gallery
+        has one channel alone.
     """
 
     def __init__(self, gallery: Gallery, channels: Sequence[int] | None = None):
@@ -104,7 +80,8 @@ class SingleKnockouts:
         chosen = np.arange(gallery.k) if channels is None else np.asarray(channels, dtype=int)
         if chosen.size and (chosen.min() < 0 or chosen.max() >= gallery.k):
             raise ConfigError(f"channels are counted from 0 to {gallery.k - 1}")
-        self.gallery, self.channels, self.effort = gallery, chosen, Effort()
+        self.gallery, self.channels = gallery, chosen
+        self.settled, self._n_pairs = Counter[str](), 0
         self._tokens = gallery.prepared.cpu().numpy()
         self._zero = np.logical_not(self._tokens.any(axis=1))
         self._search = self._dominating()
@@ -113,6 +90,11 @@ class SingleKnockouts:
         rows = max(_BLOCK_BYTES // (4 * len(self._tokens)), _FEWEST_ROWS)
         self._products = torch.empty((rows, len(self._tokens)))
         self._seen = np.empty(self._products.numel(), dtype=np.int32)
+
+    @property
+    def pruned(self) -> float:
+        """Share of the pairs that never looked at the whole gallery."""
+        return 1 - (self.settled["whole"] + self.settled["search"]) / max(self._n_pairs, 1)
 
     def score(self, queries: Float[Tensor, "*query k"]) -> Float[Tensor, "*query channel"]:
         """Distance of each query to its nearest token, without each of the channels.
@@ -126,16 +108,16 @@ class SingleKnockouts:
         check_finite(flat, "queries")
         prepared = self.gallery.prepare(flat)
         found = np.empty((len(flat), len(self.channels)), dtype=np.float32)
+        self._n_pairs += found.size
         for start in range(0, len(flat), len(self._products)):
             block = prepared[start : start + len(self._products)]
             self._fill(block, found[start : start + len(block)])
-        self._search_anew(flat, prepared.numpy(), found)
+        self._search_without(flat, prepared.numpy(), found)
         return torch.from_numpy(found).reshape(*queries.shape[:-1], -1)
 
     def _fill(self, block: Float[Tensor, "query k"], found: Values) -> None:
         tokens = block.numpy()
         own = np.ascontiguousarray(tokens[:, self._updated])
-        self.effort.pairs += len(block) * len(self.channels)
         if own.size:
             products, candidates = self._search_intact(block)
             nearest = self._nearest(own, products, candidates)
@@ -144,10 +126,8 @@ class SingleKnockouts:
     def _search_intact(
         self, block: Float[Tensor, "query k"]
     ) -> tuple[Float[np.ndarray, "query token"], Candidates | None]:
-        """Closeness of all tokens to a block of queries, and which are closest.
-
-        A few queries at a time: what was just multiplied is still in the cache when it is searched.
-        """
+        """Closeness of all tokens to a block of queries, and which are closest."""
+        # A few queries at a time: what was just multiplied is still in the cache when searched.
         gallery, few = self.gallery, len(self._tokens) <= 2 * _CANDIDATES
         products = self._products[: len(block)]
         rows = max(_CACHE_BYTES // (4 * len(self._tokens)), _FEWEST_ROWS)
@@ -171,7 +151,7 @@ class SingleKnockouts:
         candidates: Candidates | None,
     ) -> Int[np.ndarray, "query channel"]:
         """Index of the token that is nearest without each channel."""
-        settled = self.effort.settled
+        settled = self.settled
         if candidates is None:  # so few tokens that all are looked at
             best = np.zeros(own.shape, dtype=np.intp)
             row, column = np.indices(own.shape).reshape(2, -1)
@@ -246,17 +226,14 @@ class SingleKnockouts:
             found.reshape(-1)[lost] = self._without(block, row[lost], token[lost], column[lost])
             return found
         # 1 - (1 - d^2/2 - ab) / sqrt(AB), where A = 1 - a^2 and B = 1 - b^2, without cancellation.
-        # (The limit is for pairs that are searched anew.)
+        # (The limit is for pairs that are searched.)
         length = np.sqrt(np.maximum((1 - own * own) * (1 - other * other), np.float32(1e-12)))
         found = (0.5 * apart * apart - gap / (length + 1 - own * other)) / length
         zero = self._zero[nearest] | (block == 0).all(axis=1, keepdims=True)
         return np.where(zero, 1, np.clip(found, 0, 2))
 
     def _apart(
-        self,
-        block: Float[np.ndarray, "query k"],
-        row: Int[np.ndarray, " pair"],
-        token: Int[np.ndarray, " pair"],
+        self, block: Float[np.ndarray, "query k"], row: np.ndarray, token: np.ndarray
     ) -> Float[np.ndarray, " pair"]:
         """Intact distance of each pair; a pair that several channels share is looked at once."""
         key = row * len(self._tokens) + token
@@ -286,13 +263,13 @@ class SingleKnockouts:
         length = (self._tokens**2).sum(1, keepdims=True)
         return (length - squared).max(0) < (1 - _LARGEST_SHARE) * length.max()
 
-    def _search_anew(self, queries: Tensor, prepared: np.ndarray, found: Values) -> None:
+    def _search_without(self, queries: Tensor, prepared: np.ndarray, found: Values) -> None:
         """Search without the channel where it holds most of the token or the query."""
         squared = prepared[:, self.channels] ** 2
         length = 1 if self.gallery.distance == "cosine" else (prepared**2).sum(1, keepdims=True)
-        anew = (squared > _LARGEST_SHARE * length) | self._search
-        for place in np.flatnonzero(anew.any(0)):
-            rows = torch.from_numpy(np.flatnonzero(anew[:, place]))
+        searched = (squared > _LARGEST_SHARE * length) | self._search
+        for place in np.flatnonzero(searched.any(0)):
+            rows = torch.from_numpy(np.flatnonzero(searched[:, place]))
             keep = [c for c in range(self.gallery.k) if c != self.channels[place]]
             without = Gallery(
                 self.gallery.tokens[:, keep].cpu(),
@@ -300,4 +277,4 @@ class SingleKnockouts:
                 memory_mb=self.gallery.memory_mb,
             )
             found[rows.numpy(), place] = without.score(queries[rows][:, keep]).numpy()
-            self.effort.settled["search"] += len(rows)
+            self.settled["search"] += len(rows)

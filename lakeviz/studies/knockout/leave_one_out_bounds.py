@@ -49,12 +49,12 @@ def closest(products: Float[np.ndarray, "query token"], n: int) -> Candidates:
             values = np.full((n_queries, counts.max()), -np.inf, dtype=products.dtype)
             tokens = np.zeros(values.shape, dtype=np.intp)
             values[at], tokens[at] = products.reshape(-1)[flat], flat - row * n_tokens
-            return _falling(tokens, values, n)
+            return _descending(tokens, values, n)
     tokens = np.argpartition(products, n_tokens - n, axis=1)[:, n_tokens - n :]
-    return _falling(tokens, np.take_along_axis(products, tokens, axis=1), n)
+    return _descending(tokens, np.take_along_axis(products, tokens, axis=1), n)
 
 
-def _falling(tokens: np.ndarray, values: np.ndarray, n: int) -> Candidates:
+def _descending(tokens: np.ndarray, values: np.ndarray, n: int) -> Candidates:
     order = np.argsort(values, axis=1)[:, : -n - 1 : -1]
     return Candidates(
         np.take_along_axis(tokens, order, axis=1), np.take_along_axis(values, order, axis=1)
@@ -182,7 +182,7 @@ class Closeness:
 
 
 def _weight(values: np.ndarray) -> np.ndarray:
-    # A channel that is (nearly) all there is of a token is searched anew, not updated.
+    # A channel that is (nearly) all there is of a token is searched, not updated.
     return 1 / np.sqrt(np.maximum(1 - values * values, np.float32(1e-6)))
 
 

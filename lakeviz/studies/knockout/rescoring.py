@@ -8,7 +8,8 @@ neuron carries.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from abc import abstractmethod
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -27,7 +28,7 @@ from lakeviz.lake.gallery import Gallery
 from lakeviz.lake.score_maps import join_layers
 from lakeviz.lake.visual import VisualBranch, fit_selections
 from lakeviz.studies.base.captured import StudyData
-from lakeviz.studies.knockout.ablation import Engine, Knocked
+from lakeviz.studies.knockout.ablation import Condition, Engine, Knocked
 
 if TYPE_CHECKING:
     from lakeviz.models import VisionModel
@@ -131,6 +132,26 @@ class NetworkEngine(Engine):
             if isinstance(selection, NeuronSelection):
                 return np.sort(selection.channels)
         return np.arange(self.n_channels(point))
+
+    def impossible(self, condition: Condition, branch: str) -> str:
+        """Say why a condition cannot change a branch by construction; empty where it can.
+
+        Whether a knock-out reaches what a branch reads is tried, on one image: a strong one is
+        made, and what stays bit-equal is out of its reach.
+        """
+        checked = self.check(condition)
+        if not checked:
+            return "no neuron is knocked out"
+        reached = {place for ablation in checked for place in self.reach(ablation.point)}
+        return "" if reached & set(self.places(branch)) else self._obstacle(checked, branch)
+
+    @abstractmethod
+    def reach(self, point: str) -> Collection[str]:
+        """What knock-outs at a point can change of what the branches read."""
+
+    @abstractmethod
+    def _obstacle(self, condition: Condition, branch: str) -> str:
+        """Why a condition does not reach a branch."""
 
     # --- what is read ---
 

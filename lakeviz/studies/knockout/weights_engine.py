@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import ExitStack
 from functools import cached_property
 
@@ -81,19 +81,12 @@ class WeightsEngine(NetworkEngine):
             found[()] = self._intact
         return [self.knocked(found[condition]) for condition in checked]
 
-    def impossible(self, condition: Condition, branch: str) -> str:
-        """Say why a condition cannot change a branch by construction; empty where it can.
+    def reach(self, point: str) -> Collection[str]:
+        """What the weights of a point can change of what the branches read."""
+        return self._reach[point]
 
-        Whether the weights of a point reach what a branch reads is tried, on one image: all of them
-        are removed, and what stays bit-equal is out of their reach.
-        """
-        checked = self.check(condition)
-        if not checked:
-            return "no neuron is knocked out"
-        places = self.places(branch)
-        if any(place in self._reach[a.point] for a in checked for place in places):
-            return ""
-        points = ", ".join(ablation.point for ablation in checked)
+    def _obstacle(self, condition: Condition, branch: str) -> str:
+        points = ", ".join(ablation.point for ablation in condition)
         return (
             f"what the {branch} branch reads is computed before the weights that write {points} "
             "have an effect"
@@ -116,7 +109,6 @@ class WeightsEngine(NetworkEngine):
 
     @cached_property
     def _reach(self) -> dict[str, set[str]]:
-        """What each point's weights can change of what the branches read."""
         image, found = self._normal[0][:1], {}
         with torch.inference_mode():
             before = self._snapshot(image, {})
