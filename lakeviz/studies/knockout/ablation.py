@@ -168,7 +168,8 @@ class Engine(ABC):
         Raises
         ------
         ConfigError
-            A condition cannot be carried out: see :meth:`check`.
+            A condition has another kind, a hook point at which this engine knocks nothing out, one
+            that is named twice, or a neuron that does not exist.
         """
 
     @abstractmethod
@@ -214,13 +215,7 @@ class Engine(ABC):
         return min(statistics.n_channels for statistics in self.ranked.values())
 
     def select(self, point: str, size: int, selector: str, seed: int = 0) -> NeuronSelection:
-        """Choose candidates of a hook point; channels count among the candidates.
-
-        Raises
-        ------
-        SelectionError
-            The selector chooses no neurons.
-        """
+        """Choose candidates of a hook point; channels count among the candidates."""
         found = select(self.ranked[point], size, selector, seed=seed)
         if not isinstance(found, NeuronSelection):
             raise SelectionError(f"{selector} chooses no neurons that could be knocked out")
@@ -253,14 +248,7 @@ class Engine(ABC):
         return tuple(found)
 
     def check(self, condition: Condition) -> Condition:
-        """Leave out ablations of no neuron.
-
-        Raises
-        ------
-        ConfigError
-            The condition has another kind, a hook point at which this engine knocks nothing out,
-            one that is named twice, or a neuron that does not exist.
-        """
+        """Refuse what this engine cannot carry out; leave out ablations of no neuron."""
         seen = [ablation.point for ablation in condition]
         for ablation in condition:
             point = ablation.point

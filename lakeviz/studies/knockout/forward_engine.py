@@ -124,13 +124,7 @@ class ForwardEngine(NetworkEngine):
         return ChannelStatistics(point).update(self._stored[0].patches(point))
 
     def check(self, condition: Condition) -> Condition:
-        """Leave out ablations of no neuron; see :meth:`.Engine.check`.
-
-        Raises
-        ------
-        ConfigError
-            Also if tokens or reference are others than the engine's.
-        """
+        """Refuse what this engine cannot carry out, other tokens and references among it."""
         edits = super().check(condition)
         for edit in edits:
             if (edit.tokens, edit.reference) != (self.tokens, self.reference):

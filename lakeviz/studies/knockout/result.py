@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 import pandas as pd
 
-from lakeviz.errors import ConfigError
+from lakeviz.errors import ConfigError, SelectionError
+from lakeviz.lake.selectors import get_selector
 from lakeviz.selector_names import selector_name, selector_order
 from lakeviz.studies.base import settings
 from lakeviz.studies.base.findings import HEADLINE_METRICS, Finding, finding
@@ -81,10 +82,13 @@ class Settings(settings.Settings):
     single: bool = option(True, "Knock out single neurons as well.")
 
     def check(self) -> None:
-        """Refuse an empty choice, and choices of the forward kind where it is not asked for."""
+        """Refuse empty choices, selectors that are no controls, and what only one kind has."""
         for name in ("kinds", "modes", "controls"):
             if not getattr(self, name):
                 raise ConfigError(f"{name} is empty; name at least one")
+        for name in self.controls:
+            if name == VARIANCE or not get_selector(name).uses_k:
+                raise SelectionError(f"{name} is no control of a knock-out of the same size")
         if "forward" in self.kinds:
             return
         if (self.tokens, self.reference, self.point) != ("all", None, None):
@@ -102,9 +106,9 @@ class KnockoutResult(StudyResult):
     ----------
     contrasts : DataFrame
         Knock-out by variance minus each control of the same size, per category, kind, mode,
-        branch, control, size and metric: ``value``, ``difference`` with interval,
-        ``control_mean`` with the quantiles in which another random set would be expected,
-        ``n_below`` (random sets strictly below the value).
+        branch, control, size and metric: ``value`` and ``difference`` with intervals,
+        ``control_mean`` with the range of its ``n_members`` and the quantiles in which another
+        random set would be expected, ``n_below`` (members strictly below the value).
     curves : DataFrame
         Each selector at every size, per category, kind, mode, branch and metric: ``value`` and
         ``change`` (from ``intact``) with intervals.
@@ -120,6 +124,7 @@ class KnockoutResult(StudyResult):
     title: ClassVar[str] = "Knock-out of neurons"
     renamed: ClassVar[Mapping[str, str]] = {
         "n_draws": "n_random_sets",
+        "contrasts.n_draws": "n_members",
         "order": "selector",
         "part": "branch",
         "control_low": "control_quantile_low",
@@ -201,7 +206,7 @@ class KnockoutResult(StudyResult):
             for control in controls:
                 rows = records(self.contrasts, **own, control=control)
                 if rows:
-                    n, name = rows[0]["n_random_sets"], f"{own['size']} {selector_name(control)}"
+                    n, name = rows[0]["n_members"], f"{own['size']} {selector_name(control)}"
                     of = {"control": f"{n} sets of {name}" if n > 1 else name}
                     yield finding(rows, metric, **said, **of, control_value="control_mean")
 
