@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -193,22 +194,19 @@ class KnockoutResult(StudyResult):
     def _findings(self, kind: str, mode: str, controls: Sequence[str]) -> Iterator[Finding]:
         own = self._declared(kind, mode)
         what = "without" if mode == "remove" else "with only"
-        said: dict[str, Any] = {
-            "subject": f"{kind} knock-out {what} the {own['size']} top-variance neurons",
-            "confidence": self.confidence,
-        }
+        subject = f"{kind} knock-out {what} the {own['size']} top-variance neurons"
+        read = partial(finding, subject=subject, confidence=self.confidence)
         for metric in HEADLINE_METRICS:
             own |= {"level": metric[0], "metric": metric[1]}
             curves = records(self.curves, **own, selector=VARIANCE)
             if curves:
-                of = {"control": "the intact detector", "difference": "change"}
-                yield finding(curves, metric, **said, **of)
+                yield read(curves, metric, control="the intact detector", difference="change")
             for control in controls:
                 rows = records(self.contrasts, **own, control=control)
                 if rows:
                     n, name = rows[0]["n_members"], f"{own['size']} {selector_name(control)}"
-                    of = {"control": f"{n} sets of {name}" if n > 1 else name}
-                    yield finding(rows, metric, **said, **of, control_value="control_mean")
+                    name = f"{n} sets of {name}" if n > 1 else name
+                    yield read(rows, metric, control=name, control_value="control_mean")
 
     def summary(self) -> str:
         """Say how much the top neurons matter, and more than random ones, at the declared size."""
@@ -221,7 +219,8 @@ class KnockoutResult(StudyResult):
         own = self._declared(kind, mode)
         points = self.settings[run_name(kind, mode)]["points"]
         at = f"at each of {len(points)} hook points" if len(points) > 1 else f"at {points[0]}"
-        found = [one.sentence() for one in self._findings(kind, mode, [control])]
+        sentences = [one.sentence() for one in self._findings(kind, mode, [control])]
+        found = [one.replace(f"{kind} knock-out ", "") for one in sentences]
         rows = records(self.curves, **own, selector=VARIANCE)
         rows += records(self.contrasts, **own, control=control)
         reasons = dict.fromkeys(row["reason"] for row in rows if row["reason"])

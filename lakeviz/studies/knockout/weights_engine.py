@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import ExitStack
 from functools import cached_property
+from pathlib import Path
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from lakeviz.activations import Images, Loading, select_tokens
+from lakeviz.activations import Loading, select_tokens
+from lakeviz.data import Dataset
 from lakeviz.data.loading import ImageBatches
 from lakeviz.errors import ConfigError
 from lakeviz.models.hooks.weight_removal import weights_removed
@@ -101,7 +103,7 @@ class WeightsEngine(NetworkEngine):
         """Normal images, preprocessed, in batches; there are few."""
         return [batch.images for batch in self._batches(list(self.data.normal_paths))]
 
-    def _batches(self, images: Images) -> ImageBatches:
+    def _batches(self, images: Dataset | Sequence[Path]) -> ImageBatches:
         loading = self.loading
         return ImageBatches(
             images, self.model.preprocess, loading.batch_size, workers=loading.workers
