@@ -132,7 +132,9 @@ class Engine(ABC):
     known: ClassVar[tuple[str, ...]]
     """Branches that knock-outs of the kind can score."""
 
-    def __init__(self, data: StudyData, base: str, branches: Sequence[str] | None) -> None:
+    def __init__(
+        self, data: StudyData, base: str = "all", branches: Sequence[str] | None = None
+    ) -> None:
         self.data, self.base = data, base
         if base not in BASES:
             raise ConfigError(f"base must be one of {', '.join(BASES)}, not {base!r}")
@@ -208,11 +210,6 @@ class Engine(ABC):
     def ranked(self) -> dict[str, ChannelStatistics]:
         """Statistics of the candidates of each hook point."""
         return {p: _some(self.statistics(p), self.candidates(p)) for p in self.points}
-
-    @property
-    def n_candidates(self) -> int:
-        """Fewest candidates of any hook point."""
-        return min(statistics.n_channels for statistics in self.ranked.values())
 
     def select(self, point: str, size: int, selector: str, seed: int = 0) -> NeuronSelection:
         """Choose candidates of a hook point; channels count among the candidates."""

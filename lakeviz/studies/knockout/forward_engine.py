@@ -24,7 +24,10 @@ from lakeviz.studies.knockout.rescoring import (
     NetworkEngine,
     Scores,
     Snapshot,
+    differing,
+    join,
     joined,
+    split,
     stored_at,
 )
 
@@ -176,11 +179,9 @@ class ForwardEngine(NetworkEngine):
     @cached_property
     def _replacement(self) -> Replacement:
         normal = self._stored[0]
-        replacement = Replacement(
+        return Replacement(
             self.reference, normal.all(self.point), normal.n_prefix, self._ids[0], self.seed
         )
-        replacement.check(self._rows)
-        return replacement
 
     @cached_property
     def _rows(self) -> slice:
@@ -209,7 +210,7 @@ class ForwardEngine(NetworkEngine):
             for strength in (0.1, 1.0):
                 edited = one.clone()
                 edited[:, self._rows] += (strength * noise)[:, self._rows].to(one.dtype)
-                found |= before.differing(self._run_on(edited, self._after))
+                found |= differing(before, self._run_on(edited, self._after))
         return tuple(place for place in self._after if place in found)
 
     # --- running ---
@@ -227,17 +228,17 @@ class ForwardEngine(NetworkEngine):
         data, parts = self.data, []
         normal = {p: data.normal.patches(p) for p in earlier if p in data.points}
         with torch.inference_mode():
-            fitted = self.fit(Snapshot(normal))
+            fitted = self.fit(normal)
             for start in range(0, len(data.test), self.batch):
                 rows = slice(start, start + self.batch)
                 patches = {p: data.test.patches(p, rows) for p in earlier}
-                parts.append(self.score(fitted, Snapshot(patches)))
+                parts.append(self.score(fitted, patches))
         return joined(parts) | after
 
     def _score(self, edits: Sequence[Condition], places: Sequence[str]) -> list[Scores]:
         """Scores under some edits at once, of what is read at ``places``."""
         with torch.inference_mode():
-            normal = [Snapshot.join(s) for s in zip(*self._passes(0, edits, places), strict=True)]
+            normal = [join(s) for s in zip(*self._passes(0, edits, places), strict=True)]
             fitted = [self.fit(snapshot) for snapshot in normal]
             found = [
                 [self.score(f, s) for f, s in zip(fitted, snapshots, strict=True)]
@@ -259,17 +260,17 @@ class ForwardEngine(NetworkEngine):
                     index = torch.tensor(edit.neurons)
                     values = self._replacement.values(ids[rows], edit.neurons, self._rows)
                     one[:, self._rows, index] = values.expand(len(one), -1, -1).to(one.dtype)
-            yield self._run_on(edited, places).split(len(edits))
+            yield split(self._run_on(edited, places), len(edits))
 
     def _run_on(
         self, tokens: Float[Tensor, "row token channel"], places: Sequence[str]
     ) -> Snapshot:
         """Resume the tower from the point, as far as ``places`` need it."""
-        patches: dict[str, Tensor] = {}
+        found: dict[str, Tensor] = {}
         if self.point in places:
-            patches[self.point] = tokens[:, self.tower.adapter.n_prefix_tokens :].float()
+            found[self.point] = tokens[:, self.tower.adapter.n_prefix_tokens :].float()
         deeper = [p for p in places if p not in (self.point, OUTPUT)]
-        output, to_the_end = None, OUTPUT in places
+        to_the_end = OUTPUT in places
         if deeper or to_the_end:
             output, cache = self.tower.run_from(
                 self.point,
@@ -277,6 +278,7 @@ class ForwardEngine(NetworkEngine):
                 names_filter=deeper or None,
                 stop_at=None if to_the_end else "auto",
             )
-            output = output[0] if isinstance(output, tuple) else output
-            patches |= {p: select_tokens(self.tower, p, cache[p]) for p in deeper}
-        return Snapshot(patches, output if to_the_end else None)
+            found |= {p: select_tokens(self.tower, p, cache[p]) for p in deeper}
+            if to_the_end:
+                found[OUTPUT] = output[0] if isinstance(output, tuple) else output
+        return found

@@ -20,7 +20,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from lakeviz.activations.statistics import check_finite
@@ -29,7 +29,10 @@ from lakeviz.lake import Gallery
 from lakeviz.studies.knockout.leave_one_out_bounds import (
     Candidates,
     Closeness,
+    Floor,
     Pairs,
+    Products,
+    Tokens,
     Values,
     closest,
 )
@@ -123,9 +126,7 @@ class SingleKnockouts:
             nearest = self._nearest(own, products, candidates)
             found[:, ~self._search] = self._exact(tokens, own, nearest)
 
-    def _search_intact(
-        self, block: Float[Tensor, "query k"]
-    ) -> tuple[Float[np.ndarray, "query token"], Candidates | None]:
+    def _search_intact(self, block: Tensor) -> tuple[Products, Candidates | None]:
         """Closeness of all tokens to a block of queries, and which are closest."""
         # A few queries at a time: what was just multiplied is still in the cache when searched.
         gallery, few = self.gallery, len(self._tokens) <= 2 * _CANDIDATES
@@ -144,12 +145,7 @@ class SingleKnockouts:
 
     # --- the nearest token ---
 
-    def _nearest(
-        self,
-        own: Values,
-        products: Float[np.ndarray, "query token"],
-        candidates: Candidates | None,
-    ) -> Int[np.ndarray, "query channel"]:
+    def _nearest(self, own: Values, products: Products, candidates: Candidates | None) -> Tokens:
         """Index of the token that is nearest without each channel."""
         settled = self.settled
         if candidates is None:  # so few tokens that all are looked at
@@ -171,7 +167,7 @@ class SingleKnockouts:
 
     def _candidates(
         self, own: Values, candidates: Candidates
-    ) -> tuple[np.ndarray, Values, Float[np.ndarray, " query"], Pairs]:
+    ) -> tuple[Tokens, Values, Floor, Pairs]:
         """Try the closest tokens, some at a time, until the bound settles most pairs."""
         value = np.full(own.shape, -np.inf, dtype=np.float32)
         slot = np.zeros(own.shape, dtype=np.int8)
@@ -190,11 +186,11 @@ class SingleKnockouts:
     def _extremes(
         self,
         own: Values,
-        products: Float[np.ndarray, "query token"],
+        products: Products,
         pairs: Pairs,
         value: Values,
-        best: Int[np.ndarray, "query channel"],
-        floor: Float[np.ndarray, " query"],
+        best: Tokens,
+        floor: Floor,
     ) -> Pairs:
         """Try the tokens at the ends of the channel, which narrows the bound; what is left."""
         row, column = pairs
@@ -210,9 +206,7 @@ class SingleKnockouts:
 
     # --- distances without loss of digits ---
 
-    def _exact(
-        self, block: Float[np.ndarray, "query k"], own: Values, nearest: np.ndarray
-    ) -> Values:
+    def _exact(self, block: np.ndarray, own: Values, nearest: Tokens) -> Values:
         """Distance to the nearest token without each channel, from the difference of the two."""
         row, column = np.indices(own.shape, dtype=np.int32).reshape(2, -1)
         token = nearest.reshape(-1)
@@ -232,9 +226,7 @@ class SingleKnockouts:
         zero = self._zero[nearest] | (block == 0).all(axis=1, keepdims=True)
         return np.where(zero, 1, np.clip(found, 0, 2))
 
-    def _apart(
-        self, block: Float[np.ndarray, "query k"], row: np.ndarray, token: np.ndarray
-    ) -> Float[np.ndarray, " pair"]:
+    def _apart(self, block: np.ndarray, row: np.ndarray, token: np.ndarray) -> np.ndarray:
         """Intact distance of each pair; a pair that several channels share is looked at once."""
         key = row * len(self._tokens) + token
         number = np.arange(key.size, dtype=np.int32)
@@ -248,7 +240,7 @@ class SingleKnockouts:
 
     def _without(
         self, block: np.ndarray, row: np.ndarray, token: np.ndarray, column: np.ndarray
-    ) -> Float[np.ndarray, " pair"]:
+    ) -> np.ndarray:
         difference = block[row] - self._tokens[token]
         difference[np.arange(row.size), self._updated[column]] = 0
         return np.linalg.norm(difference, axis=1)

@@ -14,6 +14,9 @@ from lakeviz.lake import Gallery
 _GROUP = 16  # tokens of which the closest is looked at first, in the search for candidates
 
 Values = Float[np.ndarray, "query channel"]
+Tokens = Int[np.ndarray, "query channel"]
+Products = Float[np.ndarray, "query token"]
+Floor = Float[np.ndarray, " query"]
 Pairs = tuple[Int[np.ndarray, " pair"], Int[np.ndarray, " pair"]]
 """Query and channel of each pair."""
 
@@ -32,7 +35,7 @@ class Candidates:
         return cls(np.concatenate(tokens), np.concatenate(closeness))
 
 
-def closest(products: Float[np.ndarray, "query token"], n: int) -> Candidates:
+def closest(products: Products, n: int) -> Candidates:
     """Find the ``n`` closest tokens of each query, closest first."""
     n_queries, n_tokens = products.shape
     width = n_tokens // _GROUP
@@ -115,12 +118,7 @@ class Closeness:
     # --- the update ---
 
     def improve(
-        self,
-        own: Values,
-        candidates: Candidates,
-        places: range,
-        value: Values,
-        slot: Int[np.ndarray, "query channel"],
+        self, own: Values, candidates: Candidates, places: range, value: Values, slot: Tokens
     ) -> None:
         """Try some candidates for all pairs: ``value`` and ``slot`` become those of the best."""
         one, two = np.empty_like(own), np.empty_like(own)

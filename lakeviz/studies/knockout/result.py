@@ -178,12 +178,8 @@ class KnockoutResult(StudyResult):
         return "visual" if "visual" in branches else str(branches[0])
 
     def _declared(self, kind: str, mode: str) -> dict[str, Any]:
-        return {
-            "kind": kind,
-            "mode": mode,
-            "branch": self.branch_of(kind),
-            "size": self.size_of(kind, mode),
-        }
+        branch, size = self.branch_of(kind), self.size_of(kind, mode)
+        return {"kind": kind, "mode": mode, "branch": branch, "size": size}
 
     def findings(self) -> Iterator[Finding]:
         """Yield what the top neurons do at the declared sizes, compared with each control."""

@@ -45,7 +45,9 @@ def measure(data: StudyData, settings: Settings, evaluator: PairedEvaluator) -> 
     notes: list[str] = []
     for kind in dict.fromkeys(settings.kinds):
         engine = make_engine(data, kind, settings)
-        sizes = check_sizes(settings.sizes, engine.n_candidates, k)
+        sizes = check_sizes(
+            settings.sizes, min(len(engine.candidates(p)) for p in engine.points), k
+        )
         for number, mode in enumerate(dict.fromkeys(settings.modes)):
             measurer, words = Measurer(engine, evaluator), {"kind": kind, "mode": mode}
             groups = measure_groups(measurer, sizes, mode, settings)
@@ -98,19 +100,11 @@ def check_sizes(sizes: Sequence[int] | None, n_candidates: int, k: int) -> tuple
 
 def make_engine(data: StudyData, kind: str, settings: Settings) -> Engine:
     """Make the engine of a kind."""
-    if kind == "score":
-        return ScoreEngine(data, settings.base, settings.branches)
-    if kind == "weights":
-        return WeightsEngine(data, base=settings.base, branches=settings.branches)
-    return ForwardEngine(
-        data,
-        base=settings.base,
-        branches=settings.branches,
-        tokens=settings.tokens,
-        reference=settings.reference or "mean",
-        point=settings.point,
-        seed=settings.seed,
-    )
+    shared: dict[str, Any] = {"base": settings.base, "branches": settings.branches}
+    if kind != "forward":
+        return (ScoreEngine if kind == "score" else WeightsEngine)(data, **shared)
+    shared |= {"tokens": settings.tokens, "reference": settings.reference or "mean"}
+    return ForwardEngine(data, **shared, point=settings.point, seed=settings.seed)
 
 
 class Knockout(Study):

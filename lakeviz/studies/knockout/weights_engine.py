@@ -19,7 +19,15 @@ from lakeviz.models.hooks.weight_removal import weights_removed
 from lakeviz.models.hooks.weight_rows import writers_of
 from lakeviz.studies.base.captured import StudyData
 from lakeviz.studies.knockout.ablation import Condition, Knocked
-from lakeviz.studies.knockout.rescoring import OUTPUT, NetworkEngine, Scores, Snapshot, joined
+from lakeviz.studies.knockout.rescoring import (
+    OUTPUT,
+    NetworkEngine,
+    Scores,
+    Snapshot,
+    differing,
+    join,
+    joined,
+)
 
 # Conditions that share one pass over the test images: the gallery of each is held until it ends.
 _TOGETHER = 32
@@ -116,7 +124,7 @@ class WeightsEngine(NetworkEngine):
             before = self._snapshot(image, {})
             for point in self.points:
                 everything = {point: range(self.n_channels(point))}
-                found[point] = before.differing(self._snapshot(image, everything))
+                found[point] = differing(before, self._snapshot(image, everything))
         return found
 
     def _score(self, conditions: Sequence[Condition]) -> list[Scores]:
@@ -125,8 +133,7 @@ class WeightsEngine(NetworkEngine):
         found: list[list[Scores]] = [[] for _ in removals]
         with torch.inference_mode():
             fitted = [
-                self.fit(Snapshot.join([self._snapshot(b, r) for b in self._normal]))
-                for r in removals
+                self.fit(join([self._snapshot(b, r) for b in self._normal])) for r in removals
             ]
             for batch in self._batches(self.dataset):
                 for removal, galleries, parts in zip(removals, fitted, found, strict=True):
@@ -147,4 +154,4 @@ class WeightsEngine(NetworkEngine):
             )
         output = output[0] if isinstance(output, tuple) else output
         patches = {p: select_tokens(self.tower, p, cache[p]) for p in points}
-        return Snapshot(patches, output if to_the_end else None)
+        return patches | ({OUTPUT: output} if to_the_end else {})
