@@ -80,7 +80,7 @@ def compare(gallery: Gallery, queries: Tensor, channels: list[int], repeats: int
         without = Gallery(gallery.tokens[:, keep], distance=gallery.distance)
         gap = (without.score(queries[:, keep]) - found[:, place]).abs().max()
         worst = max(worst, float(gap))
-    return f"{full:9.1f}{singles:10.1f}{ratio:8.2f}x{100 * made.effort.pruned:9.1f} %{worst:14.1e}"
+    return f"{full:9.1f}{singles:10.1f}{ratio:8.2f}x{100 * made.pruned:9.1f} %{worst:14.1e}"
 
 
 def main() -> None:

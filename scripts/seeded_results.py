@@ -46,6 +46,7 @@ _OVERLAP = {
 }
 _KNOCKOUT = {
     "n_draws": "n_random_sets",
+    "contrasts.parquet:n_draws": "n_members",
     "order": "selector",
     "part": "branch",
     "control_low": "control_quantile_low",

@@ -88,10 +88,11 @@ ELSEWHERE = {
     "n_draws=10": "n_draws=2",
     "n_jobs=8": "backend='sequential'",
     'compare_host("patchcore"': 'compare_host("pca_residual"',
-    "knockout(data)": "knockout(data, sizes=[5], n_draws=2)",
-    "knockout(data, n_draws": "knockout(data, sizes=[5], n_draws",
+    "n_random_sets=20": "n_random_sets=2",
+    "knockout(data)": "knockout(data, sizes=[5], n_random_sets=2)",
+    "knockout(data, n_random_sets": "knockout(data, sizes=[5], n_random_sets",
     'knockout(data, "score"': 'knockout(data, "score", sizes=[5]',
-    "knockout(data, kind=": "knockout(data, sizes=[5], n_draws=2, single=False, kind=",
+    "knockout(data, kind=": "knockout(data, sizes=[5], n_random_sets=2, single=False, kind=",
 }
 
 

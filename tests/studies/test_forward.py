@@ -262,9 +262,9 @@ def test_a_draw_is_another_normal_token_of_the_same_kind() -> None:
     many = [pool.values(["a"], [0], slice(2, 6)) for pool in pools]
     assert set((torch.stack(many) // 1000).flatten().tolist()) == {0.0, 1.0, 2.0}
     alone = Replacement("resample", normal[:1], 2, ["c"])
-    alone.check(slice(2, 6))
+    alone.values(["c"], [0], slice(2, 6))
     with pytest.raises(ConfigError, match="one normal image, so its class token has no other"):
-        alone.check(slice(0, 6))
+        alone.values(["c"], [0], slice(0, 6))
 
 
 def test_means_are_by_kind_of_token() -> None:

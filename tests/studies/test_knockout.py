@@ -196,7 +196,7 @@ def test_contrast_is_variance_minus_the_members(world):
     contrast = rows(found.contrasts, control="bottom_variance").iloc[0]
     curves = found.curves.set_index("selector")["value"]
     assert contrast["difference"] == curves["variance"] - curves["bottom_variance"]
-    assert contrast["n_random_sets"] == 1
+    assert contrast["n_members"] == 1
     order = np.argsort(-data.statistics[POINT].variance)
     (top,) = ScoreEngine(data).run([(Ablation(POINT, tuple(order[:4].tolist())),)])
     expected = top.measure(data.evaluator(AUROC, FEW))["visual"].values["image", "auroc"]
@@ -404,10 +404,10 @@ def result(made):
 
 def test_columns(result):
     assert list(result.contrasts) == [
-        *("category", "kind", "mode", "branch", "control", "size", "level", "metric", "value"),
-        *("difference", "difference_low", "difference_high"),
-        *("control_mean", "control_quantile_low", "control_quantile_high"),
-        *("n_below", "n_random_sets", "n_images", "reason"),
+        *("category", "kind", "mode", "branch", "size", "control", "level", "metric"),
+        *("value", "low", "high", "control_mean", "control_min", "control_max", "n_members"),
+        *("difference", "difference_low", "difference_high", "share_above_zero", "n_images"),
+        *("control_quantile_low", "control_quantile_high", "n_below", "reason"),
     ]
     assert list(result.curves) == [
         *("category", "kind", "mode", "branch", "selector", "size", "level", "metric"),
@@ -422,7 +422,7 @@ def test_columns(result):
 def test_tables_of_the_first_protocol_are_read(result, tmp_path):
     """Written with the names of then, they come back with those of today."""
     result.to_parquet(tmp_path)
-    old = {new: name for name, new in KnockoutResult.renamed.items()}
+    old = {new: name.split(".")[-1] for name, new in KnockoutResult.renamed.items()}
     for name, table in result.tables.items():
         table.rename(columns=old).to_parquet(tmp_path / f"{name}.parquet")
     described = json.loads((tmp_path / "study.json").read_text())
@@ -448,7 +448,7 @@ def headline_gap(result, category="category"):
 
 
 def test_findings_are_those_of_the_declared_size(result):
-    against_random, against_intact, *_ = result.findings()
+    against_intact, against_random, *_ = result.findings()
     row = headline_gap(result)
     (curve,) = records(result.curves, size=8, selector="variance", level="image", metric="auroc")
     assert against_random.difference == estimate(row, "difference")
@@ -457,11 +457,16 @@ def test_findings_are_those_of_the_declared_size(result):
     said = result.summary()
     assert "the network is untouched" in said
     assert "without the 8 top-variance neurons" in said
-    assert f"minus 3 random sets of 8 {against_random.difference.text(signed=True)}" in said
+    assert f"minus 3 sets of 8 random neurons {against_random.difference.text(signed=True)}" in said
     assert "95 % over 48 test images" in said
-    (first, _) = result.headline().to_dict("records")
-    assert first["minus random neurons"] == against_random.difference.text(signed=True)
-    assert first["change"] == against_intact.difference.text(signed=True)
+    shown = result.headline()
+    assert shown["difference"][1] == against_random.difference.text(signed=True)
+    assert list(shown["control"][:4]) == [
+        "the intact detector",
+        "3 sets of 8 random neurons",
+        "3 sets of 8 variance-matched random neurons",
+        "8 lowest-variance neurons",
+    ]
 
 
 def other_category(result: KnockoutResult, name: str, shift: float) -> KnockoutResult:
@@ -476,7 +481,7 @@ def test_categories_are_averaged(result):
         [result, other_category(result, "b", -10), other_category(result, "c", 10)]
     )
     assert made.categories == ["category", "b", "c"]
-    mean, *_ = made.findings()
+    _, mean, *_ = made.findings()
     own = estimate(headline_gap(result), "difference")
     assert mean.where == "Mean over 3 categories"
     assert mean.difference.value == pytest.approx(own.value)

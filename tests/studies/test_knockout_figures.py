@@ -81,15 +81,15 @@ def neurons() -> pd.DataFrame:
 def test_curves_are_sorted_and_have_bars_and_bands():
     fig = knockout_curves_figure(curves())
     band, random, top, intact = fig.data
-    assert random.name == "random neurons"
-    assert top.name == "top-variance neurons"
+    assert random.name == "random"
+    assert top.name == "top variance"
     assert list(top.x) == [1, 4]
     assert list(top.y) == pytest.approx([0.8, 0.7])
     assert top.error_y.array == pytest.approx([0.02, 0.02])
     assert top.error_y.arrayminus == pytest.approx([0.05, 0.05])
     assert list(random.y) == pytest.approx([0.85, 0.8])
     assert list(band.y) == pytest.approx([0.87, 0.82, 0.75, 0.8])
-    assert intact.name == "nothing knocked out"
+    assert intact.name == "intact"
     assert (list(intact.x), list(intact.y)) == ([1, 4], [0.9, 0.9])
     assert fig.layout.xaxis.type == "log"
     caption = fig.layout.meta["caption"]

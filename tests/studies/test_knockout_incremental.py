@@ -10,8 +10,7 @@ from hypothesis import strategies as st
 
 from lakeviz.errors import ActivationError, ConfigError
 from lakeviz.lake import Gallery
-from lakeviz.studies.knockout import leave_one_out as incremental
-from lakeviz.studies.knockout import leave_one_out_bounds as tiers
+from lakeviz.studies.knockout import leave_one_out, leave_one_out_bounds
 from lakeviz.studies.knockout.leave_one_out import SingleKnockouts
 
 DISTANCES = ("cosine", "euclidean")
@@ -49,22 +48,21 @@ def tokens(n: int, k: int, seed: int, spread: float = 1.0, mean: float = 1.0) ->
 def test_equal_to_the_naive_way(distance, n_tokens):
     gallery = Gallery(tokens(n_tokens, 24, 0), distance=distance)
     singles = assert_same(gallery, tokens(150, 24, 1))
-    assert singles.effort.pairs == 150 * 24
-    assert sum(singles.effort.settled.values()) == 150 * 24
+    assert singles.settled.total() == 150 * 24
 
 
 @pytest.mark.parametrize("distance", DISTANCES)
 def test_every_tier_is_used_and_agrees(distance, monkeypatch):
-    monkeypatch.setattr(incremental, "_CANDIDATES", 8)
-    monkeypatch.setattr(incremental, "_STEP", 4)
-    monkeypatch.setattr(incremental, "_EXTREMES", 4)
-    monkeypatch.setattr(incremental, "_IDLE", 1.0)
-    monkeypatch.setattr(incremental, "_PAIR_ELEMENTS", 5000)
+    monkeypatch.setattr(leave_one_out, "_CANDIDATES", 8)
+    monkeypatch.setattr(leave_one_out, "_STEP", 4)
+    monkeypatch.setattr(leave_one_out, "_EXTREMES", 4)
+    monkeypatch.setattr(leave_one_out, "_IDLE", 1.0)
+    monkeypatch.setattr(leave_one_out, "_PAIR_ELEMENTS", 5000)
     gallery = Gallery(tokens(400, 40, 2), distance=distance)
     singles = assert_same(gallery, tokens(120, 40, 3))
-    settled = singles.effort.settled
+    settled = singles.settled
     assert min(settled["candidates"], settled["extremes"], settled["whole"]) > 0
-    assert 0 < singles.effort.pruned < 1
+    assert 0 < singles.pruned < 1
 
 
 @settings(max_examples=60, deadline=None)
@@ -127,14 +125,14 @@ def test_a_dominating_channel_is_searched_anew():
     torch.testing.assert_close(
         singles.score(queries)[:, 3], naive(singles.gallery, queries)[:, 3], atol=0, rtol=0
     )
-    assert singles.effort.settled["search"] >= 30
+    assert singles.settled["search"] >= 30
 
 
 @pytest.mark.parametrize("n", [1, 5, 16])
 def test_closest_are_the_largest(n):
     products = np.random.default_rng(0).standard_normal((20, 1000)).astype(np.float32)
     for values in (products, products.round(), np.zeros_like(products)):
-        found = tiers.closest(values, n)
+        found = leave_one_out_bounds.closest(values, n)
         expected = -np.sort(-values, axis=1)[:, :n]
         np.testing.assert_array_equal(found.closeness, expected)
         np.testing.assert_array_equal(
@@ -148,7 +146,7 @@ def test_closest_are_the_largest(n):
 def test_the_bound_bounds(seed, distance, scale):
     normal, queries = tokens(80, 5, seed, scale, 0.0), tokens(10, 5, seed + 1, scale, 0.0)
     gallery = Gallery(normal, distance=distance)
-    rule = tiers.Closeness.of(gallery, range(5), 3)
+    rule = leave_one_out_bounds.Closeness.of(gallery, range(5), 3)
     own = gallery.prepare(queries).numpy()
     products = own @ gallery.prepared.numpy().T
     if gallery.offset is not None:

@@ -132,7 +132,9 @@ class Engine(ABC):
     known: ClassVar[tuple[str, ...]]
     """Branches that knock-outs of the kind can score."""
 
-    def __init__(self, data: StudyData, base: str, branches: Sequence[str] | None) -> None:
+    def __init__(
+        self, data: StudyData, base: str = "all", branches: Sequence[str] | None = None
+    ) -> None:
         self.data, self.base = data, base
         if base not in BASES:
             raise ConfigError(f"base must be one of {', '.join(BASES)}, not {base!r}")
@@ -168,7 +170,8 @@ class Engine(ABC):
         Raises
         ------
         ConfigError
-            A condition cannot be carried out: see :meth:`check`.
+            A condition has another kind, a hook point at which this engine knocks nothing out, one
+            that is named twice, or a neuron that does not exist.
         """
 
     @abstractmethod
@@ -208,19 +211,8 @@ class Engine(ABC):
         """Statistics of the candidates of each hook point."""
         return {p: _some(self.statistics(p), self.candidates(p)) for p in self.points}
 
-    @property
-    def n_candidates(self) -> int:
-        """Fewest candidates of any hook point."""
-        return min(statistics.n_channels for statistics in self.ranked.values())
-
     def select(self, point: str, size: int, selector: str, seed: int = 0) -> NeuronSelection:
-        """Choose candidates of a hook point; channels count among the candidates.
-
-        Raises
-        ------
-        SelectionError
-            The selector chooses no neurons.
-        """
+        """Choose candidates of a hook point; channels count among the candidates."""
         found = select(self.ranked[point], size, selector, seed=seed)
         if not isinstance(found, NeuronSelection):
             raise SelectionError(f"{selector} chooses no neurons that could be knocked out")
@@ -253,14 +245,7 @@ class Engine(ABC):
         return tuple(found)
 
     def check(self, condition: Condition) -> Condition:
-        """Leave out ablations of no neuron.
-
-        Raises
-        ------
-        ConfigError
-            The condition has another kind, a hook point at which this engine knocks nothing out,
-            one that is named twice, or a neuron that does not exist.
-        """
+        """Refuse what this engine cannot carry out; leave out ablations of no neuron."""
         seen = [ablation.point for ablation in condition]
         for ablation in condition:
             point = ablation.point

@@ -15,7 +15,7 @@ from lakeviz.plots.forest import forest_figure, forest_row
 from lakeviz.plots.line_panels import Line, line_figure, line_of
 from lakeviz.plots.panels import CHANCE, Look
 from lakeviz.plots.template import PALETTE, counted
-from lakeviz.selector_names import selector_name, selector_order
+from lakeviz.selector_names import selector_name, selector_order, selector_short
 from lakeviz.studies.base.findings import HEADLINE_METRICS
 from lakeviz.tables import numbers, rows, where
 
@@ -24,7 +24,7 @@ _GROUPS = {
     "selected": ("highest variance", Look.of(0)),
     "random": ("others at random", Look(PALETTE[1], "dash", "diamond-open")),
 }
-_INTACT = "nothing knocked out"
+_INTACT = "intact"
 Metrics = Sequence[tuple[str, str]]
 
 
@@ -187,7 +187,7 @@ def _curve(table: pd.DataFrame, name: str) -> Line:
     is_random = int(numbers(table, "n_random_sets").max()) > 1
     number = _ORDER.index(name) if name in _ORDER else len(_ORDER)
     interval = "own" if is_random or name == _ORDER[0] else ""
-    label = selector_name(name)
+    label = selector_short(name)
     return line_of(
         table, "size", "value", label, Look.of(number), interval=interval, bars=not is_random
     )

@@ -5,7 +5,7 @@ Only the blocks after the point run, from stored activations, and several condit
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from functools import cached_property
 
 import torch
@@ -17,14 +17,17 @@ from lakeviz.activations.token_subsets import CapturedTokens
 from lakeviz.activations.tokens import as_activation
 from lakeviz.errors import ConfigError, HookError
 from lakeviz.studies.base.captured import StudyData
-from lakeviz.studies.knockout.ablation import Ablation, Condition, Knocked
+from lakeviz.studies.knockout.ablation import Condition, Knocked
 from lakeviz.studies.knockout.replacement import Replacement, token_slice
 from lakeviz.studies.knockout.rescoring import (
     OUTPUT,
     NetworkEngine,
     Scores,
     Snapshot,
+    differing,
+    join,
     joined,
+    split,
     stored_at,
 )
 
@@ -123,52 +126,41 @@ class ForwardEngine(NetworkEngine):
         """Statistics of all channels over the normal patch tokens, by which neurons are ranked."""
         return ChannelStatistics(point).update(self._stored[0].patches(point))
 
-    def run(self, conditions: Sequence[Condition]) -> list[Knocked]:
-        """Score the test images under each condition; see :meth:`.Engine.run`.
-
-        Raises
-        ------
-        ConfigError
-            Also if tokens or reference are others than the engine's.
-        """
-        edits = [self._edit(condition) for condition in conditions]
-        found = [self._intact] * len(edits)
-        changing = [i for i, edit in enumerate(edits) if edit is not None and self.reached]
-        size = max(1, self.batch // len(self.data.normal))
-        for start in range(0, len(changing), size):
-            group = changing[start : start + size]
-            scores = self._score([edits[i] for i in group], self.reached)
-            for i, changed in zip(group, scores, strict=True):
-                found[i] = self._intact | changed
-        return [self.knocked(scores) for scores in found]
-
-    def impossible(self, condition: Condition, branch: str) -> str:
-        """Say why a condition cannot change a branch by construction; empty where it can.
-
-        Whether tokens reach what a branch reads is tried, on one image: they are edited strongly,
-        and what stays bit-equal is out of their reach.
-        """
-        if self._edit(condition) is None:
-            return "no neuron is knocked out"
-        places = self.places(branch)
-        if any(place in self.reached for place in places):
-            return ""
-        if not any(self._is_at_or_after(place) for place in places):
-            return f"{_READS[branch]} lie before {self.point}, where the neurons are knocked out"
-        return (
-            f"{_EDITS[self.tokens]} at {self.point} cannot reach {_READS[branch]}: nothing "
-            "computed after it carries them there"
-        )
-
-    def _edit(self, condition: Condition) -> Ablation | None:
-        edits = self.check(condition)
+    def check(self, condition: Condition) -> Condition:
+        """Refuse what this engine cannot carry out, other tokens and references among it."""
+        edits = super().check(condition)
         for edit in edits:
             if (edit.tokens, edit.reference) != (self.tokens, self.reference):
                 raise ConfigError(
                     f"this engine replaces {self.tokens} tokens by {self.reference}, the condition "
                     f"asks for {edit.tokens} tokens by {edit.reference}; make an engine for each"
                 )
-        return edits[0] if edits else None
+        return edits
+
+    def run(self, conditions: Sequence[Condition]) -> list[Knocked]:
+        """Score the test images under each condition; see :meth:`.Engine.run`."""
+        edits = [self.check(condition) for condition in conditions]
+        found = [self._intact] * len(edits)
+        changing = [i for i, edit in enumerate(edits) if edit and self._reached]
+        size = max(1, self.batch // len(self.data.normal))
+        for start in range(0, len(changing), size):
+            group = changing[start : start + size]
+            scores = self._score([edits[i] for i in group], self._reached)
+            for i, changed in zip(group, scores, strict=True):
+                found[i] = self._intact | changed
+        return [self.knocked(scores) for scores in found]
+
+    def reach(self, point: str) -> Collection[str]:
+        """What edits of the tokens at the point can change of what the branches read."""
+        return self._reached
+
+    def _obstacle(self, condition: Condition, branch: str) -> str:
+        if not any(self._is_at_or_after(place) for place in self.places(branch)):
+            return f"{_READS[branch]} lie before {self.point}, where the neurons are knocked out"
+        return (
+            f"{_EDITS[self.tokens]} at {self.point} cannot reach {_READS[branch]}: nothing "
+            "computed after it carries them there"
+        )
 
     # --- what is stored ---
 
@@ -187,11 +179,9 @@ class ForwardEngine(NetworkEngine):
     @cached_property
     def _replacement(self) -> Replacement:
         normal = self._stored[0]
-        replacement = Replacement(
+        return Replacement(
             self.reference, normal.all(self.point), normal.n_prefix, self._ids[0], self.seed
         )
-        replacement.check(self._rows)
-        return replacement
 
     @cached_property
     def _rows(self) -> slice:
@@ -209,8 +199,7 @@ class ForwardEngine(NetworkEngine):
         return tuple(place for place in self.read if self._is_at_or_after(place))
 
     @cached_property
-    def reached(self) -> tuple[str, ...]:
-        """What the branches read that edits of these tokens can change at all."""
+    def _reached(self) -> tuple[str, ...]:
         one = self._stored[0].all(self.point, slice(0, 1))
         random = torch.Generator().manual_seed(0)
         noise = torch.randn(one.shape, generator=random) * one.float().std()
@@ -221,7 +210,7 @@ class ForwardEngine(NetworkEngine):
             for strength in (0.1, 1.0):
                 edited = one.clone()
                 edited[:, self._rows] += (strength * noise)[:, self._rows].to(one.dtype)
-                found |= before.differing(self._run_on(edited, self._after))
+                found |= differing(before, self._run_on(edited, self._after))
         return tuple(place for place in self._after if place in found)
 
     # --- running ---
@@ -232,24 +221,24 @@ class ForwardEngine(NetworkEngine):
 
         What lies before the point is scored from the stored tokens.
         """
-        (after,) = self._score([None], self._after)
+        (after,) = self._score([()], self._after)
         earlier = [place for place in self.read if place not in self._after]
         if not earlier:
             return after
         data, parts = self.data, []
         normal = {p: data.normal.patches(p) for p in earlier if p in data.points}
         with torch.inference_mode():
-            fitted = self.fit(Snapshot(normal))
+            fitted = self.fit(normal)
             for start in range(0, len(data.test), self.batch):
                 rows = slice(start, start + self.batch)
                 patches = {p: data.test.patches(p, rows) for p in earlier}
-                parts.append(self.score(fitted, Snapshot(patches)))
+                parts.append(self.score(fitted, patches))
         return joined(parts) | after
 
-    def _score(self, edits: Sequence[Ablation | None], places: Sequence[str]) -> list[Scores]:
+    def _score(self, edits: Sequence[Condition], places: Sequence[str]) -> list[Scores]:
         """Scores under some edits at once, of what is read at ``places``."""
         with torch.inference_mode():
-            normal = [Snapshot.join(s) for s in zip(*self._passes(0, edits, places), strict=True)]
+            normal = [join(s) for s in zip(*self._passes(0, edits, places), strict=True)]
             fitted = [self.fit(snapshot) for snapshot in normal]
             found = [
                 [self.score(f, s) for f, s in zip(fitted, snapshots, strict=True)]
@@ -258,7 +247,7 @@ class ForwardEngine(NetworkEngine):
         return [joined(parts) for parts in zip(*found, strict=True)]
 
     def _passes(
-        self, which: int, edits: Sequence[Ablation | None], places: Sequence[str]
+        self, which: int, edits: Sequence[Condition], places: Sequence[str]
     ) -> Iterator[list[Snapshot]]:
         """Run normal (0) or test (1) images on, some at a time: one snapshot per edit."""
         tokens, ids = self._stored[which], self._ids[which]
@@ -266,22 +255,22 @@ class ForwardEngine(NetworkEngine):
         for start in range(0, len(tokens), step):
             rows = slice(start, min(start + step, len(tokens)))
             edited = tokens.all(self.point, rows).repeat(len(edits), 1, 1)
-            for one, edit in zip(edited.chunk(len(edits)), edits, strict=True):
-                if edit is not None:
+            for one, condition in zip(edited.chunk(len(edits)), edits, strict=True):
+                for edit in condition:
                     index = torch.tensor(edit.neurons)
                     values = self._replacement.values(ids[rows], edit.neurons, self._rows)
                     one[:, self._rows, index] = values.expand(len(one), -1, -1).to(one.dtype)
-            yield self._run_on(edited, places).split(len(edits))
+            yield split(self._run_on(edited, places), len(edits))
 
     def _run_on(
         self, tokens: Float[Tensor, "row token channel"], places: Sequence[str]
     ) -> Snapshot:
         """Resume the tower from the point, as far as ``places`` need it."""
-        patches: dict[str, Tensor] = {}
+        found: dict[str, Tensor] = {}
         if self.point in places:
-            patches[self.point] = tokens[:, self.tower.adapter.n_prefix_tokens :].float()
+            found[self.point] = tokens[:, self.tower.adapter.n_prefix_tokens :].float()
         deeper = [p for p in places if p not in (self.point, OUTPUT)]
-        output, to_the_end = None, OUTPUT in places
+        to_the_end = OUTPUT in places
         if deeper or to_the_end:
             output, cache = self.tower.run_from(
                 self.point,
@@ -289,6 +278,7 @@ class ForwardEngine(NetworkEngine):
                 names_filter=deeper or None,
                 stop_at=None if to_the_end else "auto",
             )
-            output = output[0] if isinstance(output, tuple) else output
-            patches |= {p: select_tokens(self.tower, p, cache[p]) for p in deeper}
-        return Snapshot(patches, output if to_the_end else None)
+            found |= {p: select_tokens(self.tower, p, cache[p]) for p in deeper}
+            if to_the_end:
+                found[OUTPUT] = output[0] if isinstance(output, tuple) else output
+        return found

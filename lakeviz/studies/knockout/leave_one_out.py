@@ -5,22 +5,22 @@ Leaving channel ``c`` out of query ``q`` and gallery token ``g`` needs no new pr
 * Euclidean: ``d^2 - (q_c - g_c)^2``;
 * cosine: ``(q.g - q_c g_c) / sqrt((|q|^2 - q_c^2) (|g|^2 - g_c^2))``.
 
-Another token may now be the nearest, so the minimum is taken anew. That would touch every query,
-token and channel, were it not for a bound: of the tokens whose intact closeness is at most ``s``,
-none can come closer without channel ``c`` than ``s`` updated with a value ``g_c`` at one of the
-ends of the channel's range in the gallery. Tokens are tried from the closest on, until the best is
-past the bound; each tier of candidates serves only the (query, channel) pairs that the one before
-left open, and the last tier is the whole gallery. The result is that of a search, not near it.
+Another token may now be the nearest. A bound spares looking at every query, token and channel: of
+the tokens whose intact closeness is at most ``s``, none can come closer without channel ``c`` than
+``s`` updated with a value ``g_c`` at one of the ends of the channel's range in the gallery. Tokens
+are tried from the closest on, until the best is past the bound; each tier of candidates serves only
+the (query, channel) pairs that the one before left open, and the last tier is the whole gallery.
+The result is exactly that of a search.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from lakeviz.activations.statistics import check_finite
@@ -29,13 +29,16 @@ from lakeviz.lake import Gallery
 from lakeviz.studies.knockout.leave_one_out_bounds import (
     Candidates,
     Closeness,
+    Floor,
     Pairs,
+    Products,
+    Tokens,
     Values,
     closest,
 )
 
-# A channel that holds more of a token's squared length than this is taken out by a new search: the
-# update would subtract nearly everything, and with it the digits.
+# A channel that holds more of a token's squared length than this is taken out by a new search, as
+# the update would subtract nearly everything, and with it the digits.
 _LARGEST_SHARE = 0.75
 _CANDIDATES, _STEP = 64, 16  # closest tokens of the first tier, and how many are tried at a time
 _FEW = 0.02  # pairs left open at which the first tier may end early
@@ -44,32 +47,6 @@ _IDLE = 0.5  # pairs left open by the first tier at which the second is not wort
 _LOST = 0.05  # of the channel's own term left over: subtracting it costs digits, add up the rest
 _BLOCK_BYTES, _CACHE_BYTES, _FEWEST_ROWS = 16 * 2**20, 4 * 2**20, 96
 _PAIR_ELEMENTS = 2**19  # (pair, token) elements held at a time in the last tier
-
-
-@dataclass
-class Effort:
-    """How many (query, channel) pairs each tier settled.
-
-    Attributes
-    ----------
-    pairs : int
-        All of them.
-    settled : dict of str to int
-        By ``"candidates"`` and ``"extremes"``: pairs that the bound made safe there;
-        ``"whole"``: pairs that looked at the whole gallery; ``"search"``: pairs that were searched
-        anew because the channel dominates.
-    """
-
-    pairs: int = 0
-    settled: dict[str, int] = field(
-        default_factory=lambda: dict.fromkeys(("candidates", "extremes", "whole", "search"), 0)
-    )
-
-    @property
-    def pruned(self) -> float:
-        """Share of pairs that never looked at the whole gallery."""
-        whole = self.settled["whole"] + self.settled["search"]
-        return 1 - whole / self.pairs if self.pairs else 1.0
 
 
 class SingleKnockouts:
@@ -84,14 +61,16 @@ class SingleKnockouts:
 
     Attributes
     ----------
-    effort : Effort
-        Of all queries so far.
+    settled : Counter
+        How many (query, channel) pairs of all queries so far each tier settled: by
+        ``"candidates"`` and ``"extremes"`` those that the bound made safe there; ``"whole"`` pairs
+        looked at the whole gallery; ``"search"`` were searched because the channel dominates.
 
     Raises
     ------
     ConfigError
-        If the gallery averages over several neighbours, a channel is out of range or there is no
-        channel left beside the one that is left out.
+        If the gallery averages over several neighbours, a channel is out of range, or the gallery
+        has one channel alone.
     """
 
     def __init__(self, gallery: Gallery, channels: Sequence[int] | None = None):
@@ -104,7 +83,8 @@ class SingleKnockouts:
         chosen = np.arange(gallery.k) if channels is None else np.asarray(channels, dtype=int)
         if chosen.size and (chosen.min() < 0 or chosen.max() >= gallery.k):
             raise ConfigError(f"channels are counted from 0 to {gallery.k - 1}")
-        self.gallery, self.channels, self.effort = gallery, chosen, Effort()
+        self.gallery, self.channels = gallery, chosen
+        self.settled, self._n_pairs = Counter[str](), 0
         self._tokens = gallery.prepared.cpu().numpy()
         self._zero = np.logical_not(self._tokens.any(axis=1))
         self._search = self._dominating()
@@ -113,6 +93,11 @@ class SingleKnockouts:
         rows = max(_BLOCK_BYTES // (4 * len(self._tokens)), _FEWEST_ROWS)
         self._products = torch.empty((rows, len(self._tokens)))
         self._seen = np.empty(self._products.numel(), dtype=np.int32)
+
+    @property
+    def pruned(self) -> float:
+        """Share of the pairs that never looked at the whole gallery."""
+        return 1 - (self.settled["whole"] + self.settled["search"]) / max(self._n_pairs, 1)
 
     def score(self, queries: Float[Tensor, "*query k"]) -> Float[Tensor, "*query channel"]:
         """Distance of each query to its nearest token, without each of the channels.
@@ -126,28 +111,24 @@ class SingleKnockouts:
         check_finite(flat, "queries")
         prepared = self.gallery.prepare(flat)
         found = np.empty((len(flat), len(self.channels)), dtype=np.float32)
+        self._n_pairs += found.size
         for start in range(0, len(flat), len(self._products)):
             block = prepared[start : start + len(self._products)]
             self._fill(block, found[start : start + len(block)])
-        self._search_anew(flat, prepared.numpy(), found)
+        self._search_without(flat, prepared.numpy(), found)
         return torch.from_numpy(found).reshape(*queries.shape[:-1], -1)
 
     def _fill(self, block: Float[Tensor, "query k"], found: Values) -> None:
         tokens = block.numpy()
         own = np.ascontiguousarray(tokens[:, self._updated])
-        self.effort.pairs += len(block) * len(self.channels)
         if own.size:
             products, candidates = self._search_intact(block)
             nearest = self._nearest(own, products, candidates)
             found[:, ~self._search] = self._exact(tokens, own, nearest)
 
-    def _search_intact(
-        self, block: Float[Tensor, "query k"]
-    ) -> tuple[Float[np.ndarray, "query token"], Candidates | None]:
-        """Closeness of all tokens to a block of queries, and which are closest.
-
-        A few queries at a time: what was just multiplied is still in the cache when it is searched.
-        """
+    def _search_intact(self, block: Tensor) -> tuple[Products, Candidates | None]:
+        """Closeness of all tokens to a block of queries, and which are closest."""
+        # A few queries at a time: what was just multiplied is still in the cache when searched.
         gallery, few = self.gallery, len(self._tokens) <= 2 * _CANDIDATES
         products = self._products[: len(block)]
         rows = max(_CACHE_BYTES // (4 * len(self._tokens)), _FEWEST_ROWS)
@@ -164,14 +145,9 @@ class SingleKnockouts:
 
     # --- the nearest token ---
 
-    def _nearest(
-        self,
-        own: Values,
-        products: Float[np.ndarray, "query token"],
-        candidates: Candidates | None,
-    ) -> Int[np.ndarray, "query channel"]:
+    def _nearest(self, own: Values, products: Products, candidates: Candidates | None) -> Tokens:
         """Index of the token that is nearest without each channel."""
-        settled = self.effort.settled
+        settled = self.settled
         if candidates is None:  # so few tokens that all are looked at
             best = np.zeros(own.shape, dtype=np.intp)
             row, column = np.indices(own.shape).reshape(2, -1)
@@ -191,7 +167,7 @@ class SingleKnockouts:
 
     def _candidates(
         self, own: Values, candidates: Candidates
-    ) -> tuple[np.ndarray, Values, Float[np.ndarray, " query"], Pairs]:
+    ) -> tuple[Tokens, Values, Floor, Pairs]:
         """Try the closest tokens, some at a time, until the bound settles most pairs."""
         value = np.full(own.shape, -np.inf, dtype=np.float32)
         slot = np.zeros(own.shape, dtype=np.int8)
@@ -210,11 +186,11 @@ class SingleKnockouts:
     def _extremes(
         self,
         own: Values,
-        products: Float[np.ndarray, "query token"],
+        products: Products,
         pairs: Pairs,
         value: Values,
-        best: Int[np.ndarray, "query channel"],
-        floor: Float[np.ndarray, " query"],
+        best: Tokens,
+        floor: Floor,
     ) -> Pairs:
         """Try the tokens at the ends of the channel, which narrows the bound; what is left."""
         row, column = pairs
@@ -230,9 +206,7 @@ class SingleKnockouts:
 
     # --- distances without loss of digits ---
 
-    def _exact(
-        self, block: Float[np.ndarray, "query k"], own: Values, nearest: np.ndarray
-    ) -> Values:
+    def _exact(self, block: np.ndarray, own: Values, nearest: Tokens) -> Values:
         """Distance to the nearest token without each channel, from the difference of the two."""
         row, column = np.indices(own.shape, dtype=np.int32).reshape(2, -1)
         token = nearest.reshape(-1)
@@ -246,18 +220,13 @@ class SingleKnockouts:
             found.reshape(-1)[lost] = self._without(block, row[lost], token[lost], column[lost])
             return found
         # 1 - (1 - d^2/2 - ab) / sqrt(AB), where A = 1 - a^2 and B = 1 - b^2, without cancellation.
-        # (The limit is for pairs that are searched anew.)
+        # (The limit is for pairs that are searched.)
         length = np.sqrt(np.maximum((1 - own * own) * (1 - other * other), np.float32(1e-12)))
         found = (0.5 * apart * apart - gap / (length + 1 - own * other)) / length
         zero = self._zero[nearest] | (block == 0).all(axis=1, keepdims=True)
         return np.where(zero, 1, np.clip(found, 0, 2))
 
-    def _apart(
-        self,
-        block: Float[np.ndarray, "query k"],
-        row: Int[np.ndarray, " pair"],
-        token: Int[np.ndarray, " pair"],
-    ) -> Float[np.ndarray, " pair"]:
+    def _apart(self, block: np.ndarray, row: np.ndarray, token: np.ndarray) -> np.ndarray:
         """Intact distance of each pair; a pair that several channels share is looked at once."""
         key = row * len(self._tokens) + token
         number = np.arange(key.size, dtype=np.int32)
@@ -271,7 +240,7 @@ class SingleKnockouts:
 
     def _without(
         self, block: np.ndarray, row: np.ndarray, token: np.ndarray, column: np.ndarray
-    ) -> Float[np.ndarray, " pair"]:
+    ) -> np.ndarray:
         difference = block[row] - self._tokens[token]
         difference[np.arange(row.size), self._updated[column]] = 0
         return np.linalg.norm(difference, axis=1)
@@ -286,13 +255,13 @@ class SingleKnockouts:
         length = (self._tokens**2).sum(1, keepdims=True)
         return (length - squared).max(0) < (1 - _LARGEST_SHARE) * length.max()
 
-    def _search_anew(self, queries: Tensor, prepared: np.ndarray, found: Values) -> None:
+    def _search_without(self, queries: Tensor, prepared: np.ndarray, found: Values) -> None:
         """Search without the channel where it holds most of the token or the query."""
         squared = prepared[:, self.channels] ** 2
         length = 1 if self.gallery.distance == "cosine" else (prepared**2).sum(1, keepdims=True)
-        anew = (squared > _LARGEST_SHARE * length) | self._search
-        for place in np.flatnonzero(anew.any(0)):
-            rows = torch.from_numpy(np.flatnonzero(anew[:, place]))
+        searched = (squared > _LARGEST_SHARE * length) | self._search
+        for place in np.flatnonzero(searched.any(0)):
+            rows = torch.from_numpy(np.flatnonzero(searched[:, place]))
             keep = [c for c in range(self.gallery.k) if c != self.channels[place]]
             without = Gallery(
                 self.gallery.tokens[:, keep].cpu(),
@@ -300,4 +269,4 @@ class SingleKnockouts:
                 memory_mb=self.gallery.memory_mb,
             )
             found[rows.numpy(), place] = without.score(queries[rows][:, keep]).numpy()
-            self.effort.settled["search"] += len(rows)
+            self.settled["search"] += len(rows)

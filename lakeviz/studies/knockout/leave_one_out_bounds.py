@@ -14,6 +14,9 @@ from lakeviz.lake import Gallery
 _GROUP = 16  # tokens of which the closest is looked at first, in the search for candidates
 
 Values = Float[np.ndarray, "query channel"]
+Tokens = Int[np.ndarray, "query channel"]
+Products = Float[np.ndarray, "query token"]
+Floor = Float[np.ndarray, " query"]
 Pairs = tuple[Int[np.ndarray, " pair"], Int[np.ndarray, " pair"]]
 """Query and channel of each pair."""
 
@@ -32,7 +35,7 @@ class Candidates:
         return cls(np.concatenate(tokens), np.concatenate(closeness))
 
 
-def closest(products: Float[np.ndarray, "query token"], n: int) -> Candidates:
+def closest(products: Products, n: int) -> Candidates:
     """Find the ``n`` closest tokens of each query, closest first."""
     n_queries, n_tokens = products.shape
     width = n_tokens // _GROUP
@@ -49,12 +52,12 @@ def closest(products: Float[np.ndarray, "query token"], n: int) -> Candidates:
             values = np.full((n_queries, counts.max()), -np.inf, dtype=products.dtype)
             tokens = np.zeros(values.shape, dtype=np.intp)
             values[at], tokens[at] = products.reshape(-1)[flat], flat - row * n_tokens
-            return _falling(tokens, values, n)
+            return _descending(tokens, values, n)
     tokens = np.argpartition(products, n_tokens - n, axis=1)[:, n_tokens - n :]
-    return _falling(tokens, np.take_along_axis(products, tokens, axis=1), n)
+    return _descending(tokens, np.take_along_axis(products, tokens, axis=1), n)
 
 
-def _falling(tokens: np.ndarray, values: np.ndarray, n: int) -> Candidates:
+def _descending(tokens: np.ndarray, values: np.ndarray, n: int) -> Candidates:
     order = np.argsort(values, axis=1)[:, : -n - 1 : -1]
     return Candidates(
         np.take_along_axis(tokens, order, axis=1), np.take_along_axis(values, order, axis=1)
@@ -115,12 +118,7 @@ class Closeness:
     # --- the update ---
 
     def improve(
-        self,
-        own: Values,
-        candidates: Candidates,
-        places: range,
-        value: Values,
-        slot: Int[np.ndarray, "query channel"],
+        self, own: Values, candidates: Candidates, places: range, value: Values, slot: Tokens
     ) -> None:
         """Try some candidates for all pairs: ``value`` and ``slot`` become those of the best."""
         one, two = np.empty_like(own), np.empty_like(own)
@@ -182,7 +180,7 @@ class Closeness:
 
 
 def _weight(values: np.ndarray) -> np.ndarray:
-    # A channel that is (nearly) all there is of a token is searched anew, not updated.
+    # A channel that is (nearly) all there is of a token is searched, not updated.
     return 1 / np.sqrt(np.maximum(1 - values * values, np.float32(1e-6)))
 
 

@@ -48,30 +48,27 @@ class Replacement:
     normal_ids: Sequence[str]
     seed: int = 0
 
-    def check(self, rows: slice) -> None:
-        """Refuse to draw where there is nothing else to draw from.
+    def values(
+        self, image_ids: Sequence[str], channels: Sequence[int], rows: slice
+    ) -> Float[Tensor, "#image token channels"]:
+        """Values of some channels for the tokens ``rows`` of some images.
 
         Raises
         ------
         ConfigError
             If prefix tokens are to be resampled and there is one normal image, which has no other.
         """
-        if self.reference == "resample" and rows.start < self.n_prefix and len(self.normal) < 2:
-            raise ConfigError(
-                "there is one normal image, so its class token has no other to resample from; fit "
-                'on 2 images or more, or use tokens="patch" or reference="mean"'
-            )
-
-    def values(
-        self, image_ids: Sequence[str], channels: Sequence[int], rows: slice
-    ) -> Float[Tensor, "#image token channels"]:
-        """Values of some channels for the tokens ``rows`` of some images."""
         index = torch.as_tensor(list(channels), dtype=torch.long)
         pool = self.normal[:, :, index]
         if self.reference == "zero":
             return pool.new_zeros((1, *pool.shape[1:]))[:, rows]
         if self.reference == "mean":
             return self._mean(pool)[:, rows]
+        if rows.start < self.n_prefix and len(self.normal) < 2:
+            raise ConfigError(
+                "there is one normal image, so its class token has no other to resample from; fit "
+                'on 2 images or more, or use tokens="patch" or reference="mean"'
+            )
         drawn = np.stack([self._draw(name) for name in image_ids])[:, rows]
         return pool.flatten(0, 1)[torch.from_numpy(drawn)]
 

@@ -8,11 +8,11 @@ neuron carries.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from abc import abstractmethod
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import torch
@@ -27,7 +27,7 @@ from lakeviz.lake.gallery import Gallery
 from lakeviz.lake.score_maps import join_layers
 from lakeviz.lake.visual import VisualBranch, fit_selections
 from lakeviz.studies.base.captured import StudyData
-from lakeviz.studies.knockout.ablation import Engine, Knocked
+from lakeviz.studies.knockout.ablation import Condition, Engine, Knocked
 
 if TYPE_CHECKING:
     from lakeviz.models import VisionModel
@@ -40,45 +40,27 @@ Scores = dict[str, np.ndarray]
 """Scores of images by what was scored: a hook point of the visual branch, or another branch."""
 
 
-@dataclass(frozen=True)
-class Snapshot:
-    """What a tower yields for some images.
-
-    Attributes
-    ----------
-    patches : mapping of hook point to Tensor [image, patch, channel]
-    output : Tensor [image, joint], optional
-        The image embeddings, where the tower ran to its end.
-    """
-
-    patches: Mapping[str, Float[Tensor, "image patch channel"]]
-    output: Float[Tensor, "image joint"] | None = None
-
-    @classmethod
-    def join(cls, parts: Sequence[Snapshot]) -> Snapshot:
-        """Join snapshots of successive images."""
-        outputs = [part.output for part in parts if part.output is not None]
-        return cls(
-            {p: torch.cat([part.patches[p] for part in parts]) for p in parts[0].patches},
-            torch.cat(outputs) if outputs else None,
-        )
-
-    def split(self, n: int) -> list[Snapshot]:
-        """Split into ``n`` snapshots of equally many images."""
-        outputs = [None] * n if self.output is None else list(self.output.chunk(n))
-        patches = {p: tokens.chunk(n) for p, tokens in self.patches.items()}
-        return [Snapshot({p: t[i] for p, t in patches.items()}, outputs[i]) for i in range(n)]
-
-    def differing(self, other: Snapshot) -> set[str]:
-        """Places at which another snapshot is not bit-equal."""
-        found = {p for p, t in self.patches.items() if not torch.equal(t, other.patches[p])}
-        if self.output is not None and other.output is not None:
-            found |= set() if torch.equal(self.output, other.output) else {OUTPUT}
-        return found
+Snapshot = Mapping[str, Float[Tensor, "image *place channel"]]
+"""What a tower yields for some images: patch tokens by hook point, embeddings by ``OUTPUT``."""
 
 
-@dataclass(frozen=True)
-class Fitted:
+def join(parts: Sequence[Snapshot]) -> Snapshot:
+    """Join snapshots of successive images."""
+    return {place: torch.cat([part[place] for part in parts]) for place in parts[0]}
+
+
+def split(snapshot: Snapshot, n: int) -> list[Snapshot]:
+    """Split into ``n`` snapshots of equally many images."""
+    parts = {place: found.chunk(n) for place, found in snapshot.items()}
+    return [{place: found[i] for place, found in parts.items()} for i in range(n)]
+
+
+def differing(one: Snapshot, other: Snapshot) -> set[str]:
+    """Places at which two snapshots are not bit-equal."""
+    return {place for place, found in one.items() if not torch.equal(found, other[place])}
+
+
+class Fitted(NamedTuple):
     """Galleries of the normal images under one condition."""
 
     visual: VisualBranch | None
@@ -132,6 +114,26 @@ class NetworkEngine(Engine):
                 return np.sort(selection.channels)
         return np.arange(self.n_channels(point))
 
+    def impossible(self, condition: Condition, branch: str) -> str:
+        """Say why a condition cannot change a branch by construction; empty where it can.
+
+        Whether a knock-out reaches what a branch reads is tried, on one image: a strong one is
+        made, and what stays bit-equal is out of its reach.
+        """
+        checked = self.check(condition)
+        if not checked:
+            return "no neuron is knocked out"
+        reached = {place for ablation in checked for place in self.reach(ablation.point)}
+        return "" if reached & set(self.places(branch)) else self._obstacle(checked, branch)
+
+    @abstractmethod
+    def reach(self, point: str) -> Collection[str]:
+        """What knock-outs at a point can change of what the branches read."""
+
+    @abstractmethod
+    def _obstacle(self, condition: Condition, branch: str) -> str:
+        """Why a condition does not reach a branch."""
+
     # --- what is read ---
 
     @cached_property
@@ -162,28 +164,27 @@ class NetworkEngine(Engine):
     def fit(self, normal: Snapshot) -> Fitted:
         """Fill galleries with normal images, in the channels that are kept."""
         visual = embeddings = None
-        points = [p for p in self.data.points if p in normal.patches]
+        points = [p for p in self.data.points if p in normal]
         if points and self._reads("visual"):
-            tokens = {p: normal.patches[p] for p in points}
+            tokens = {p: normal[p] for p in points}
             chosen = {p: self.selections[p] for p in points}
             statistics = {p: ChannelStatistics(p).update(t) for p, t in tokens.items()}
             (visual,) = fit_selections([tokens], statistics, [chosen], self.data.options.visual)
-        if "embedding" in self.branches and normal.output is not None:
-            embeddings = Gallery(normal.output.float())
+        if "embedding" in self.branches and OUTPUT in normal:
+            embeddings = Gallery(normal[OUTPUT].float())
         return Fitted(visual, embeddings)
 
     def score(self, fitted: Fitted, images: Snapshot) -> Scores:
         """Score whatever of the branches can be read from a snapshot."""
         found: dict[str, Tensor] = {}
         if fitted.visual is not None:
-            found.update(fitted.visual.score(images.patches))
-        if images.output is not None:
-            if fitted.embeddings is not None:
-                found["embedding"] = fitted.embeddings.score(images.output.float())
-            if "text_image" in self.branches:
-                found["text_image"] = self.text.probability(images.output)
-        if self._reads("text") and self.text.point in images.patches:
-            projected = self.model.project_patches(images.patches[self.text.point])
+            found.update(fitted.visual.score(images))
+        if OUTPUT in images and fitted.embeddings is not None:
+            found["embedding"] = fitted.embeddings.score(images[OUTPUT].float())
+        if OUTPUT in images and "text_image" in self.branches:
+            found["text_image"] = self.text.probability(images[OUTPUT])
+        if self._reads("text") and self.text.point in images:
+            projected = self.model.project_patches(images[self.text.point])
             found["text"] = self.text.probability(projected)
         return {name: scores.float().cpu().numpy() for name, scores in found.items()}
 

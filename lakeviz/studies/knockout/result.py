@@ -4,19 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import pandas as pd
 
-from lakeviz.errors import ConfigError
-from lakeviz.metrics.registry import metric_title
+from lakeviz.errors import ConfigError, SelectionError
+from lakeviz.lake.selectors import get_selector
 from lakeviz.selector_names import selector_name, selector_order
 from lakeviz.studies.base import settings
 from lakeviz.studies.base.findings import HEADLINE_METRICS, Finding, finding
 from lakeviz.studies.base.result import StudyResult
 from lakeviz.studies.base.settings import option
-from lakeviz.tables import Row, mean_of, records, where
+from lakeviz.tables import records, where
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
@@ -34,7 +35,7 @@ _KIND_WORDS = {
     "forward": "activations replaced at their hook point; the rest of the network runs on",
     "weights": "the weights that write the neurons removed",
 }
-_CATEGORIES, _ROWS = 3, 12  # categories whose curves are drawn; rows of the headline table
+_CATEGORIES = 3  # whose curves are drawn
 _SINGLE = (("image", "cohens_d"), ("pixel", "aupro"))  # metrics of single neurons that are drawn
 
 
@@ -82,10 +83,13 @@ class Settings(settings.Settings):
     single: bool = option(True, "Knock out single neurons as well.")
 
     def check(self) -> None:
-        """Refuse an empty choice, and choices of the forward kind where it is not asked for."""
+        """Refuse empty choices, selectors that are no controls, and what only one kind has."""
         for name in ("kinds", "modes", "controls"):
             if not getattr(self, name):
                 raise ConfigError(f"{name} is empty; name at least one")
+        for name in self.controls:
+            if name == VARIANCE or not get_selector(name).uses_k:
+                raise SelectionError(f"{name} is no control of a knock-out of the same size")
         if "forward" in self.kinds:
             return
         if (self.tokens, self.reference, self.point) != ("all", None, None):
@@ -103,9 +107,9 @@ class KnockoutResult(StudyResult):
     ----------
     contrasts : DataFrame
         Knock-out by variance minus each control of the same size, per category, kind, mode,
-        branch, control, size and metric: ``value``, ``difference`` with interval,
-        ``control_mean`` with the quantiles in which another random set would be expected,
-        ``n_below`` (random sets strictly below the value).
+        branch, control, size and metric: ``value`` and ``difference`` with intervals,
+        ``control_mean`` with the range of its ``n_members`` and the quantiles in which another
+        random set would be expected, ``n_below`` (members strictly below the value).
     curves : DataFrame
         Each selector at every size, per category, kind, mode, branch and metric: ``value`` and
         ``change`` (from ``intact``) with intervals.
@@ -121,6 +125,7 @@ class KnockoutResult(StudyResult):
     title: ClassVar[str] = "Knock-out of neurons"
     renamed: ClassVar[Mapping[str, str]] = {
         "n_draws": "n_random_sets",
+        "contrasts.n_draws": "n_members",
         "order": "selector",
         "part": "branch",
         "control_low": "control_quantile_low",
@@ -173,83 +178,51 @@ class KnockoutResult(StudyResult):
         return "visual" if "visual" in branches else str(branches[0])
 
     def _declared(self, kind: str, mode: str) -> dict[str, Any]:
-        return {
-            "kind": kind,
-            "mode": mode,
-            "branch": self.branch_of(kind),
-            "size": self.size_of(kind, mode),
-        }
-
-    @property
-    def _headline_control(self) -> str:
-        """Random sets of the same size, or the first other control where there are none."""
-        return min(dict.fromkeys(self.contrasts["control"]), key=lambda name: name != "random")
+        branch, size = self.branch_of(kind), self.size_of(kind, mode)
+        return {"kind": kind, "mode": mode, "branch": branch, "size": size}
 
     def findings(self) -> Iterator[Finding]:
-        """Yield, at the declared sizes, the top neurons minus random ones and minus nothing."""
+        """Yield what the top neurons do at the declared sizes, compared with each control."""
+        controls = selector_order(self.contrasts["control"])
         for kind, mode in self.runs:
-            yield from self._findings(kind, mode)
+            yield from self._findings(kind, mode, controls)
 
-    def _findings(self, kind: str, mode: str) -> Iterator[Finding]:
+    def _findings(self, kind: str, mode: str, controls: Sequence[str]) -> Iterator[Finding]:
         own = self._declared(kind, mode)
         what = "without" if mode == "remove" else "with only"
         subject = f"{kind} knock-out {what} the {own['size']} top-variance neurons"
-        control = self._headline_control
-        for level, metric in HEADLINE_METRICS:
-            own |= {"level": level, "metric": metric}
-            said: dict[str, Any] = {"metric": (level, metric), "subject": subject}
-            said["confidence"] = self.confidence
-            contrasts = records(self.contrasts, **own, control=control)
-            if contrasts:
-                n = contrasts[0]["n_random_sets"]
-                words = f"{n} random sets of {own['size']}" if n > 1 else selector_name(control)
-                yield finding(contrasts, **said, control=words, control_value="control_mean")
-                curves = records(self.curves, **own, selector=VARIANCE)
-                yield finding(curves, **said, control="the intact detector", difference="change")
+        read = partial(finding, subject=subject, confidence=self.confidence)
+        for metric in HEADLINE_METRICS:
+            own |= {"level": metric[0], "metric": metric[1]}
+            curves = records(self.curves, **own, selector=VARIANCE)
+            if curves:
+                yield read(curves, metric, control="the intact detector", difference="change")
+            for control in controls:
+                rows = records(self.contrasts, **own, control=control)
+                if rows:
+                    n, name = rows[0]["n_members"], f"{own['size']} {selector_name(control)}"
+                    name = f"{n} sets of {name}" if n > 1 else name
+                    yield read(rows, metric, control=name, control_value="control_mean")
 
     def summary(self) -> str:
-        """Say what the top neurons matter beyond random ones, at the detector's own ``k``."""
-        return " ".join(self._said(kind, mode) for kind, mode in self.runs)
+        """Say how much the top neurons matter, and more than random ones, at the declared size."""
+        controls = selector_order(self.contrasts["control"])
+        # Random sets of the same size, or the first other control where there are none.
+        control = "random" if "random" in controls else controls[0]
+        return " ".join(self._said(kind, mode, control) for kind, mode in self.runs)
 
-    def _said(self, kind: str, mode: str) -> str:
+    def _said(self, kind: str, mode: str, control: str) -> str:
         own = self._declared(kind, mode)
         points = self.settings[run_name(kind, mode)]["points"]
         at = f"at each of {len(points)} hook points" if len(points) > 1 else f"at {points[0]}"
-        found = [one.sentence() for one in self._findings(kind, mode)]
+        sentences = [one.sentence() for one in self._findings(kind, mode, [control])]
+        found = [one.replace(f"{kind} knock-out ", "") for one in sentences]
         rows = records(self.curves, **own, selector=VARIANCE)
-        rows += records(self.contrasts, **own, control=self._headline_control)
+        rows += records(self.contrasts, **own, control=control)
         reasons = dict.fromkeys(row["reason"] for row in rows if row["reason"])
         head = f"{kind.capitalize()} knock-out ({_KIND_WORDS[kind]}) {at}, {own['branch']} branch."
         notes = (f"Note: {reason}." for reason in reasons)
         return " ".join([head, *(found or ["No headline metric was measured."]), *notes])
-
-    def headline(self) -> pd.DataFrame:
-        """Change without the top neurons, and its difference to each control, at declared sizes."""
-        made = []
-        for kind, mode in self.runs:
-            own = self._declared(kind, mode)
-            for level, metric in HEADLINE_METRICS:
-                own |= {"level": level, "metric": metric}
-                curves = records(self.curves, **own, selector=VARIANCE)
-                if not curves:
-                    continue
-                row = {
-                    "knock-out": f"{kind}, {mode} {own['size']}",
-                    "metric": metric_title(level, metric),
-                    "intact": f"{mean_of(curves, 'intact'):.3f}",
-                    "change": self._text(curves, "change"),
-                }
-                for control in selector_order(self.contrasts["control"]):
-                    contrasts = records(self.contrasts, **own, control=control)
-                    if contrasts:
-                        row[f"minus {selector_name(control)}"] = self._text(contrasts, "difference")
-                made.append(row)
-        return pd.DataFrame(made[:_ROWS])
-
-    def _text(self, rows: Sequence[Row], name: str) -> str:
-        """One category's estimate, or the mean over categories."""
-        found = finding(rows, "", "", difference=name, value=None, confidence=self.confidence)
-        return found.difference.text(signed=True)
 
     def figures(self) -> list[go.Figure]:
         """Per kind and mode: contrasts at the declared size, then curves; then single neurons."""

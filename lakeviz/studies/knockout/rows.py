@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from scipy import stats
 
-from lakeviz.lake.paired_evaluator import PairedEvaluator
+from lakeviz.lake.paired_evaluator import PairedEvaluator, compare
 from lakeviz.lake.selectors import get_selector
 from lakeviz.metrics import Bootstrap
 from lakeviz.metrics.estimates import (
@@ -85,12 +85,12 @@ class Group:
 
 
 def measure_groups(
-    measurer: Measurer, sizes: Sequence[int], mode: str, controls: Sequence[str], settings: Settings
+    measurer: Measurer, sizes: Sequence[int], mode: str, settings: Settings
 ) -> list[Group]:
     """Measure the top neurons and every control, size by size."""
     found, engine = [], measurer.engine
     for size in sizes:
-        for name in (VARIANCE, *controls):
+        for name in dict.fromkeys((VARIANCE, *settings.controls)):
             seeds = _seeds(name, settings.n_random_sets, settings.seed)
             sets = [engine.sets(size, name, seed) for seed in seeds]
             conditions = [engine.condition(chosen, mode) for chosen in sets]
@@ -150,31 +150,27 @@ def curve_rows(measurer: Measurer, groups: Sequence[Group]) -> Rows:
 def contrast_rows(measurer: Measurer, groups: Sequence[Group]) -> Rows:
     """Knock-out by variance minus each control of the same size."""
     top = {group.size: group for group in groups if group.selector == VARIANCE}
-    bootstrap = measurer.evaluator.bootstrap
+    evaluator = measurer.evaluator
     for group in groups:
         own = top[group.size]
         if group is own:
             continue
         same = set(group.conditions) == set(own.conditions)
-        for branch, metric, columns in measurer.each_metric():
-            one, members = own.members[0][branch], [m[branch] for m in group.members]
-            control = mean_estimate(members, metric, bootstrap)
+        for branch, one in own.members[0].items():
+            members = [m[branch] for m in group.members]
             reason = _reason(measurer, own, branch) or group.note
-            yield {
-                "branch": branch,
-                "control": group.selector,
-                "size": group.size,
-                **columns,
-                "value": one.values[metric],
-                **difference_to(one, members, metric, bootstrap).columns("difference"),
-                "control_mean": control.value,
-                "control_quantile_low": control.low,
-                "control_quantile_high": control.high,
-                "n_below": n_below(one, members, metric),
-                "n_random_sets": len(members),
-                "n_images": measurer.evaluator.n_images,
-                "reason": "both knock out the same neurons" if same else reason,
-            }
+            for row in compare(one, {group.selector: members}, evaluator):
+                metric = row["level"], row["metric"]
+                band = mean_estimate(members, metric, evaluator.bootstrap)
+                yield {
+                    "branch": branch,
+                    "size": group.size,
+                    **row,
+                    "control_quantile_low": band.low,
+                    "control_quantile_high": band.high,
+                    "n_below": n_below(one, members, metric),
+                    "reason": "both knock out the same neurons" if same else reason,
+                }
 
 
 def _reason(measurer: Measurer, group: Group, branch: str) -> str:

@@ -15,7 +15,6 @@ from lakeviz.lake import Gallery, NeuronSelection
 from lakeviz.lake.normalisation import normalise
 from lakeviz.lake.score_maps import join_layers
 from lakeviz.lake.visual import VisualBranch
-from lakeviz.studies.base.captured import StudyData
 from lakeviz.studies.knockout.ablation import Condition, Engine, Knocked
 from lakeviz.studies.knockout.leave_one_out import SingleKnockouts
 
@@ -49,11 +48,6 @@ class ScoreEngine(Engine):
 
     kind = "score"
     known = ("visual", "lake")
-
-    def __init__(
-        self, data: StudyData, base: str = "all", branches: Sequence[str] | None = None
-    ) -> None:
-        super().__init__(data, base, branches)
 
     @cached_property
     def detector(self) -> VisualBranch:

@@ -10,14 +10,13 @@ import pandas as pd
 
 from lakeviz.errors import SelectionError
 from lakeviz.lake.paired_evaluator import PairedEvaluator
-from lakeviz.lake.selectors import get_selector
 from lakeviz.metrics.bootstrap import Bootstrap
 from lakeviz.studies.base.captured import StudyData
 from lakeviz.studies.base.settings import Settings as AnySettings
 from lakeviz.studies.base.study import DEFAULT_BOOTSTRAP, Measured, Study
 from lakeviz.studies.knockout.ablation import Engine
 from lakeviz.studies.knockout.forward_engine import ForwardEngine
-from lakeviz.studies.knockout.result import VARIANCE, KnockoutResult, Settings, run_name
+from lakeviz.studies.knockout.result import KnockoutResult, Settings, run_name
 from lakeviz.studies.knockout.rows import (
     Measurer,
     contrast_rows,
@@ -28,6 +27,8 @@ from lakeviz.studies.knockout.rows import (
 from lakeviz.studies.knockout.score_engine import ScoreEngine
 from lakeviz.studies.knockout.weights_engine import WeightsEngine
 
+_N_SIZES, _NEAR = 7, 1.4  # sizes by default; how near the detector's k one may be
+
 
 def measure(data: StudyData, settings: Settings, evaluator: PairedEvaluator) -> Measured:
     """Knock neurons out, by variance and in controls of the same size, and one at a time.
@@ -37,17 +38,19 @@ def measure(data: StudyData, settings: Settings, evaluator: PairedEvaluator) -> 
     ConfigError
         If an engine cannot be made from these data.
     SelectionError
-        If a size is 0 or above the number of neurons, or a control is no set of neurons.
+        If a size is above the number of neurons, or a control is no set of neurons.
     """
-    controls, k = check_controls(settings.controls), data.options.k
+    k = data.options.k
     rows: dict[str, list[dict[str, Any]]] = {name: [] for name in KnockoutResult.table_names()}
     notes: list[str] = []
     for kind in dict.fromkeys(settings.kinds):
         engine = make_engine(data, kind, settings)
-        sizes = check_sizes(settings.sizes, engine.n_candidates, k)
+        sizes = check_sizes(
+            settings.sizes, min(len(engine.candidates(p)) for p in engine.points), k
+        )
         for number, mode in enumerate(dict.fromkeys(settings.modes)):
             measurer, words = Measurer(engine, evaluator), {"kind": kind, "mode": mode}
-            groups = measure_groups(measurer, sizes, mode, controls, settings)
+            groups = measure_groups(measurer, sizes, mode, settings)
             rows["contrasts"] += [words | row for row in contrast_rows(measurer, groups)]
             rows["curves"] += [words | row for row in curve_rows(measurer, groups)]
             if settings.single and number == 0:  # they are the same whatever the mode
@@ -95,37 +98,13 @@ def check_sizes(sizes: Sequence[int] | None, n_candidates: int, k: int) -> tuple
     return tuple(sorted(set(sizes)))
 
 
-def check_controls(controls: Sequence[str]) -> tuple[str, ...]:
-    """Refuse controls that are no other neurons of the same size; each is returned once.
-
-    Raises
-    ------
-    SelectionError
-    """
-    for name in controls:
-        if name == VARIANCE or not get_selector(name).uses_k:
-            raise SelectionError(f"{name} is no control of a knock-out of the same size")
-    return tuple(dict.fromkeys(controls))
-
-
 def make_engine(data: StudyData, kind: str, settings: Settings) -> Engine:
     """Make the engine of a kind."""
-    if kind == "score":
-        return ScoreEngine(data, settings.base, settings.branches)
-    if kind == "weights":
-        return WeightsEngine(data, base=settings.base, branches=settings.branches)
-    return ForwardEngine(
-        data,
-        base=settings.base,
-        branches=settings.branches,
-        tokens=settings.tokens,
-        reference=settings.reference or "mean",
-        point=settings.point,
-        seed=settings.seed,
-    )
-
-
-_N_SIZES, _NEAR = 7, 1.4
+    shared: dict[str, Any] = {"base": settings.base, "branches": settings.branches}
+    if kind != "forward":
+        return (ScoreEngine if kind == "score" else WeightsEngine)(data, **shared)
+    shared |= {"tokens": settings.tokens, "reference": settings.reference or "mean"}
+    return ForwardEngine(data, **shared, point=settings.point, seed=settings.seed)
 
 
 class Knockout(Study):
@@ -141,26 +120,10 @@ class Knockout(Study):
         bootstrap: Bootstrap = DEFAULT_BOOTSTRAP,
         **changes: Any,
     ) -> KnockoutResult:
-        """Run the study on one category.
+        """Run the study on one category; see :meth:`.Study.__call__`.
 
-        Parameters
-        ----------
-        data : StudyData
-        settings : Settings or str, optional
-            A text is the ``kind``.
-        kind, mode : str, optional
-            One kind or mode, in place of ``kinds`` and ``modes``.
-        bootstrap : Bootstrap
-            Over test images.
-        **changes
-            Single settings by name.
-
-        Raises
-        ------
-        ConfigError, SelectionError
-            A setting is unknown or impossible.
-        MetricError
-            No metric is defined for the test images.
+        A text in place of the settings is the ``kind``; ``kind`` and ``mode`` name one each, in
+        place of ``kinds`` and ``modes``.
         """
         if isinstance(settings, str):
             settings, kind = None, settings

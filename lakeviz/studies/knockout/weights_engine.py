@@ -2,22 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import ExitStack
 from functools import cached_property
+from pathlib import Path
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from lakeviz.activations import Images, Loading, select_tokens
+from lakeviz.activations import Loading, select_tokens
+from lakeviz.data import Dataset
 from lakeviz.data.loading import ImageBatches
 from lakeviz.errors import ConfigError
 from lakeviz.models.hooks.weight_removal import weights_removed
 from lakeviz.models.hooks.weight_rows import writers_of
 from lakeviz.studies.base.captured import StudyData
 from lakeviz.studies.knockout.ablation import Condition, Knocked
-from lakeviz.studies.knockout.rescoring import OUTPUT, NetworkEngine, Scores, Snapshot, joined
+from lakeviz.studies.knockout.rescoring import (
+    OUTPUT,
+    NetworkEngine,
+    Scores,
+    Snapshot,
+    differing,
+    join,
+    joined,
+)
 
 # Conditions that share one pass over the test images: the gallery of each is held until it ends.
 _TOGETHER = 32
@@ -81,19 +91,12 @@ class WeightsEngine(NetworkEngine):
             found[()] = self._intact
         return [self.knocked(found[condition]) for condition in checked]
 
-    def impossible(self, condition: Condition, branch: str) -> str:
-        """Say why a condition cannot change a branch by construction; empty where it can.
+    def reach(self, point: str) -> Collection[str]:
+        """What the weights of a point can change of what the branches read."""
+        return self._reach[point]
 
-        Whether the weights of a point reach what a branch reads is tried, on one image: all of them
-        are removed, and what stays bit-equal is out of their reach.
-        """
-        checked = self.check(condition)
-        if not checked:
-            return "no neuron is knocked out"
-        places = self.places(branch)
-        if any(place in self._reach[a.point] for a in checked for place in places):
-            return ""
-        points = ", ".join(ablation.point for ablation in checked)
+    def _obstacle(self, condition: Condition, branch: str) -> str:
+        points = ", ".join(ablation.point for ablation in condition)
         return (
             f"what the {branch} branch reads is computed before the weights that write {points} "
             "have an effect"
@@ -108,7 +111,7 @@ class WeightsEngine(NetworkEngine):
         """Normal images, preprocessed, in batches; there are few."""
         return [batch.images for batch in self._batches(list(self.data.normal_paths))]
 
-    def _batches(self, images: Images) -> ImageBatches:
+    def _batches(self, images: Dataset | Sequence[Path]) -> ImageBatches:
         loading = self.loading
         return ImageBatches(
             images, self.model.preprocess, loading.batch_size, workers=loading.workers
@@ -116,13 +119,12 @@ class WeightsEngine(NetworkEngine):
 
     @cached_property
     def _reach(self) -> dict[str, set[str]]:
-        """What each point's weights can change of what the branches read."""
         image, found = self._normal[0][:1], {}
         with torch.inference_mode():
             before = self._snapshot(image, {})
             for point in self.points:
                 everything = {point: range(self.n_channels(point))}
-                found[point] = before.differing(self._snapshot(image, everything))
+                found[point] = differing(before, self._snapshot(image, everything))
         return found
 
     def _score(self, conditions: Sequence[Condition]) -> list[Scores]:
@@ -131,8 +133,7 @@ class WeightsEngine(NetworkEngine):
         found: list[list[Scores]] = [[] for _ in removals]
         with torch.inference_mode():
             fitted = [
-                self.fit(Snapshot.join([self._snapshot(b, r) for b in self._normal]))
-                for r in removals
+                self.fit(join([self._snapshot(b, r) for b in self._normal])) for r in removals
             ]
             for batch in self._batches(self.dataset):
                 for removal, galleries, parts in zip(removals, fitted, found, strict=True):
@@ -153,4 +154,4 @@ class WeightsEngine(NetworkEngine):
             )
         output = output[0] if isinstance(output, tuple) else output
         patches = {p: select_tokens(self.tower, p, cache[p]) for p in points}
-        return Snapshot(patches, output if to_the_end else None)
+        return patches | ({OUTPUT: output} if to_the_end else {})
