@@ -61,9 +61,10 @@ def problem(arguments: str) -> str | None:
                     return f"{name} cannot be {value!r}"
         # Capitals stand for a name that the reader fills in.
         elif isinstance(command, click.Group) and not word.isupper():
-            if word not in command.commands:
+            found = command.get_command(click.Context(command), word)
+            if found is None:
                 return f"{command.name} has no sub-command {word!r}"
-            command = command.commands[word]
+            command = found
     return None
 
 
