@@ -77,7 +77,7 @@ def test_a_world_without_signal_is_undecided():
 
 def test_the_score_knockout_is_the_engines(planted):
     data = PLANTED.data(k=3)
-    engine = ScoreEngine(data, base="all", parts=("visual",))
+    engine = ScoreEngine(data, base="all", branches=("visual",))
     evaluator = data.evaluator((("pixel", "aupro"),), FEW)
     intact, without = engine.run([(), (Ablation(POINT, (1,)),)])
     values = [
