@@ -61,14 +61,29 @@ _KNOCKOUT = {
     "provenance.bootstrap.level": "provenance.bootstrap.confidence",
     "provenance.bootstrap.n_draws": "provenance.bootstrap.n_resamples",
 }
+_DOSSIER = {
+    "n_draws": "n_random",
+    "control_low": "control_min",
+    "control_high": "control_max",
+    "labels.parquet:n_draws": "n_controls",
+    "labels.parquet:control_low": "control_quantile_low",
+    "labels.parquet:control_high": "control_quantile_high",
+    "provenance.bootstrap.level": "provenance.bootstrap.confidence",
+    "provenance.bootstrap.n_draws": "provenance.bootstrap.n_resamples",
+}
 _JACKKNIFE = "Student's interval of jackknife values in place of a bootstrap over categories"
 
-RENAMED: dict[str, dict[str, str]] = {"knockout": _KNOCKOUT, "overlap": _OVERLAP}
+RENAMED: dict[str, dict[str, str]] = {
+    "dossier": _DOSSIER,
+    "knockout": _KNOCKOUT,
+    "overlap": _OVERLAP,
+}
 """Per study (``run`` for tables of runs): old name to new one. A name is a file
 (``curves.parquet``; the new one lies relative to the old one's folder), a column or dotted JSON
 field (``n_draws``, ``provenance.settings``), or ``FILE:COLUMN``, meant in one file alone."""
 
 EXPECTED: dict[str, dict[str, str]] = {
+    "dossier": {"protocol": "version 2", "summary": "made of findings"},
     "knockout": {
         "protocol": "version 2",
         "summary": "made of findings",

@@ -11,7 +11,6 @@ import numpy as np
 import pandas as pd
 
 from lakeviz.errors import ConfigError, SelectionError
-from lakeviz.plots.names import measure_title
 from lakeviz.studies.base import settings
 from lakeviz.studies.base.findings import HEADLINE_METRICS, Finding, finding
 from lakeviz.studies.base.result import StudyResult
@@ -201,6 +200,8 @@ class DossierResult(StudyResult):
         return self._compared(MEASURES[:3])
 
     def _compared(self, measures: Iterable[str]) -> Iterator[Finding]:
+        from lakeviz.plots.names import measure_title
+
         table = self.overall()
         for measure in measures:
             found = records(table, measure=measure)
