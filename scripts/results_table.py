@@ -57,7 +57,7 @@ def difference(found: list[dict[str, Any]]) -> str:
     if not found:
         return "-"
     if len(found) == 1:
-        return estimate(found[0], "difference").text()
+        return estimate(found[0], "difference").text(signed=True)
     mean = sum(r["difference"] for r in found) / len(found)
     verdicts = [estimate(r, "difference").verdict for r in found]
     above, below = verdicts.count("higher"), verdicts.count("lower")

@@ -15,9 +15,9 @@ import pytest
 from lakeviz.cli import main
 from lakeviz.data.synthetic import write_benchmark
 from lakeviz.errors import ConfigError, DataError, OutputError, StoreError
+from lakeviz.lake.evaluation_files import TABLES
 from lakeviz.lake.provenance import versions
 from lakeviz.report.run_report import inputs_of
-from lakeviz.runs.names import TABLES
 from lakeviz.runs.run import execute, same_weights
 from lakeviz.runs.run_folder import RunFolder
 from lakeviz.runs.spec import RunSpec

@@ -180,6 +180,9 @@ def test_categories_without_an_effect_are_called_so_as_rarely_as_said(n_categori
 
 
 def test_p_values():
+    p_values = np.random.default_rng(0).random(40) ** 2
+    expected = stats.false_discovery_control(p_values)
+    np.testing.assert_array_equal(benjamini_hochberg(p_values), expected)
     # Hand-worked: p * n / rank, made monotone from the largest down.
     found = benjamini_hochberg(np.array([0.01, 0.04, np.nan, 0.03]))
     np.testing.assert_allclose(found, [0.03, 0.04, np.nan, 0.04])

@@ -181,6 +181,13 @@ def test_paired_pixel_difference_finds_the_better_maps(smooth_set, metric):
     assert result.difference.value > 0 and result.share_above_zero == 1.0
 
 
+def test_settings_are_read_from_results_of_both_protocols():
+    made = Bootstrap(0.9, 50, 3)
+    assert Bootstrap.from_plain({"confidence": 0.9, "n_resamples": 50, "seed": 3}) == made
+    assert Bootstrap.from_plain({"level": 0.9, "n_draws": 50, "seed": 3}) == made
+    assert Bootstrap.from_plain(None) == Bootstrap()
+
+
 def test_bad_options_and_undefined_cases(smooth_set):
     maps, masks = smooth_set(11)
     with pytest.raises(ConfigError, match="confidence"):
