@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
 import plotly.graph_objects as go
 
 from lakeviz.errors import ConfigError, DataError, nearest
-from lakeviz.metrics import Bootstrap, Conventions
+from lakeviz.metrics import Bootstrap
 from lakeviz.plots import (
     Scored,
     caption_of,
@@ -23,8 +24,9 @@ from lakeviz.plots import (
     score_figure,
     spectrum_figure,
 )
+from lakeviz.plots.curves import StoredCurves
 from lakeviz.plots.distributions import f1_max_threshold
-from lakeviz.report.curves import image_runs, measured
+from lakeviz.report.curves import conventions_of, image_runs, pixel_curves, pixel_run
 from lakeviz.report.figure_request import Made, Wanted, provenance_of
 from lakeviz.report.image_figures import activations, gallery, heatmap, layers
 from lakeviz.runs.run_folder import RunFolder
@@ -88,33 +90,19 @@ def _image_runs(run: RunFolder, category: str, metric: str) -> dict[str, Scored]
     return image_runs(run.table("scores", [category]), run.table("metrics", [category]), metric)
 
 
-def _pixel_run(run: RunFolder, category: str, metric: str) -> Scored:
-    evaluation = run.evaluation(category)
-    if not evaluation.dataset.has_masks:
-        raise DataError(f"{category} has no masks, so there is no curve of pixels")
-    maps = list(evaluation.maps.pixel_maps())
-    masks = [evaluation.mask(i) for i in range(len(evaluation.maps))]
-    return Scored(maps, masks, *measured(evaluation.metrics, "pixel", metric))
-
-
-def _roc(run: RunFolder, wanted: Wanted) -> Made:
-    return _curves("roc", run, wanted)
-
-
-def _pr(run: RunFolder, wanted: Wanted) -> Made:
-    return _curves("pr", run, wanted)
+def _pixel_run(run: RunFolder, category: str, metric: str) -> StoredCurves:
+    curves = run.table("curves", [category])
+    if curves.empty:
+        curves = pixel_curves(run.evaluation(category))
+    return pixel_run(curves, run.table("metrics", [category]), metric)
 
 
 def _pro(run: RunFolder, wanted: Wanted) -> Made:
     chosen = run.chosen(wanted.categories)
-    runs = {c: _pixel_run(run, c, "aupro") for c in chosen}
-    measured_with = run.provenance(chosen[0]).get("conventions", {})
-    known = {n: measured_with[n] for n in ("connectivity", "aupro_limit") if n in measured_with}
     figure = pro_figure(
-        runs,
+        {category: _pixel_run(run, category, "aupro") for category in chosen},
         bootstrap=_bootstrap(run, chosen),
-        conventions=Conventions(**known),
-        title="Per-region overlap",
+        conventions=conventions_of(run.provenance(chosen[0])),
     )
     return Made(figure, provenance=provenance_of(run, chosen))
 
@@ -184,8 +172,8 @@ def _level(run: RunFolder, chosen: list[str]) -> float:
 
 
 KINDS: dict[str, tuple[str, Callable[[RunFolder, Wanted], Made]]] = {
-    "roc": ("ROC curves of images or pixels (--level)", _roc),
-    "pr": ("precision and recall of images or pixels (--level)", _pr),
+    "roc": ("ROC curves of images or pixels (--level)", partial(_curves, "roc")),
+    "pr": ("precision and recall of images or pixels (--level)", partial(_curves, "pr")),
     "scores": ("distribution of image scores with the threshold; one category", _scores),
     "spectrum": ("variance of every neuron, the chosen ones marked; one category", _spectrum),
     "controls": ("LAKE beside its controls (--level, --metric)", _controls),
