@@ -48,7 +48,7 @@ def print_width(
 @click.option("--per-group", type=int, help="Images of each group of a gallery; 6 by default.")
 @click.option("--number", type=int, help="Which figure of a study, from 1.")
 @click.option("--title", help="Or a part of its title.")
-@click.option("--root", help="Where the data lie now (pixel curves and heat maps read them).")
+@click.option("--root", help="Where the data lie now (heat maps and galleries read them).")
 @click.option("--no-sidecar", is_flag=True, help="No JSON file beside the figure.")
 @click.option("--list", "listing", is_flag=True, help="List the figures there are (of RESULT).")
 def figure(

@@ -14,6 +14,7 @@ import pytest
 
 from lakeviz.errors import DataError, OutputError
 from lakeviz.report import SECTIONS, Section, write_report
+from lakeviz.report.curves import pixel_curves
 from lakeviz.report.numbers import Footnotes, show
 
 EVIL = "<img src=x onerror=alert(1)>"
@@ -267,6 +268,18 @@ def test_equal_runs_give_equal_files(make, tmp_path):
     evaluation = make(text=True)
     first = write_report([evaluation], MANIFEST, tmp_path / "a.html").read_bytes()
     assert first == write_report([evaluation], MANIFEST, tmp_path / "b.html").read_bytes()
+
+
+def test_stored_curves_are_those_that_are_made_of_the_maps(make, tmp_path):
+    evaluation = make()
+    made = write_report([evaluation], MANIFEST, tmp_path / "a.html").read_bytes()
+    assert b"Per-region overlap" in made
+    evaluation.curves = pixel_curves(evaluation)
+    evaluation.dataset.frame["mask_path"] = None  # the maps are not looked at again
+    stored = write_report([evaluation], MANIFEST, tmp_path / "b.html").read_text()
+    figures = re.findall(r'<div class="canvas".*?</div>', made.decode(), re.DOTALL)
+    assert len(figures) == 9
+    assert re.findall(r'<div class="canvas".*?</div>', stored, re.DOTALL) == figures
 
 
 def test_further_sections_join(make, page):
