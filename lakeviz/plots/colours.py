@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cache
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float, UInt8
@@ -60,6 +61,15 @@ class ColourRange:
         """Score at a place below 1 on the scale; the reverse of :meth:`place`."""
         z = 2 * place if place <= 0.5 else 1 / (2 * (1 - place))
         return self.low + z * (self.middle - self.low)
+
+    def bar(self, title: str) -> dict[str, Any]:
+        """Colour bar of places on the scale, labelled with their scores."""
+        return {
+            "title": {"text": title, "side": "right"},
+            "thickness": 12,
+            "tickvals": TICKS,
+            "ticktext": [f"{self.score(tick):.3g}" for tick in TICKS],
+        }
 
     @property
     def decimals(self) -> int:
