@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from lakeviz.errors import DataError, OutputError
+from lakeviz.metrics.estimates import NOT_MEASURED
 from lakeviz.report import SECTIONS, Section, write_report
 from lakeviz.report.curves import pixel_curves
 from lakeviz.report.numbers import Footnotes, show
@@ -78,12 +79,13 @@ def page(tmp_path):
 def test_numbers_of_the_tables_are_on_the_page(make, page):
     text = page(make()).text
     assert "LAKE on nut" in text
-    assert re.search(r"0\.900 0\.850–0\.950", text)  # image AUROC with its interval
-    assert re.search(r"0\.870 0\.820–0\.920", text)  # AUPRO
-    assert "+0.200 +0.100 to +0.300 LAKE better" in text
-    assert "−0.200 −0.300 to −0.100 LAKE worse" in text
-    assert "+0.000 −0.100 to +0.100 undecided" in text
-    assert "AUPRO: better than random neurons; worse than truncated PCA; undecided" in text
+    assert re.search(r"0\.900 \[0\.850, 0\.950\]", text)  # image AUROC with its interval
+    assert re.search(r"0\.870 \[0\.820, 0\.920\]", text)  # AUPRO
+    assert "+0.200 [+0.100, +0.300] higher" in text
+    assert "−0.200 [−0.300, −0.100] lower" in text
+    assert "+0.000 [−0.100, +0.100] cannot tell" in text
+    said = "AUPRO of LAKE's neurons: higher than random neurons; cannot tell for all neurons; lower"
+    assert said in text
     assert "nut: image AUROC 0.900 [0.850, 0.950]" in text  # the evaluation's own summary
     assert "abc123" in text
     assert "f1f1f1" in text
@@ -252,8 +254,8 @@ def test_parts_of_the_score(make, page):
 
 def test_controls_over_categories_count_verdicts(make, page):
     text = page(make(category="a"), make(category="b")).text
-    assert "better 2 · worse 0 of 2" in text
-    assert "against random neurons better in 2, worse in 0 of 2" in text
+    assert "higher in 2" in text
+    assert "random neurons (higher in 2)" in text
 
 
 def test_anchors_are_unique_and_reached(make, page):
@@ -307,7 +309,7 @@ def test_no_evaluation_and_no_folder(make, tmp_path):
 
 def test_footnotes_say_each_reason_once():
     notes = Footnotes()
-    marks = [show(float("nan"), notes=notes, reason=r).mark for r in ("x", "y", "x")]
+    marks = [show(NOT_MEASURED, notes=notes, reason=r).mark for r in ("x", "y", "x")]
     assert marks == ["a", "b", "a"]
     many = [notes.mark(str(number)) for number in range(60)]
     assert len(set(many)) == 60

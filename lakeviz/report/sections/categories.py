@@ -11,6 +11,7 @@ import numpy as np
 
 from lakeviz.errors import LakevizError
 from lakeviz.metrics import Bootstrap
+from lakeviz.metrics.registry import metric_title
 from lakeviz.plots import (
     colour_range,
     pr_figure,
@@ -31,16 +32,6 @@ from lakeviz.tables import numbers, where
 
 if TYPE_CHECKING:
     from lakeviz.lake.evaluation import Evaluation
-
-_HEADLINE = (
-    ("image", "auroc", "image AUROC"),
-    ("image", "average_precision", "image AP"),
-    ("image", "f1_max", "image F1-max"),
-    ("pixel", "auroc", "pixel AUROC"),
-    ("pixel", "average_precision", "pixel AP"),
-    ("pixel", "aupro", "AUPRO"),
-    ("pixel", "aupimo", "AUPIMO"),
-)
 
 
 def categories(page: Page) -> list[Section]:
@@ -63,8 +54,8 @@ def _context(page: Page, evaluation: Evaluation) -> dict[str, Any]:
     shown, digits = strips(evaluation, colours, threshold), colours.decimals
     return {
         "headline": [
-            (title, metric(evaluation.metrics, level, name, notes))
-            for level, name, title in _HEADLINE
+            (metric_title(level, name), metric(evaluation.metrics, level, name, notes))
+            for level, name in page.metrics
         ],
         "footnotes": notes,
         "n_normal": int((labels == 0).sum()),
