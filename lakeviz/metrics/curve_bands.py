@@ -157,12 +157,11 @@ def _bands(
         for kind, found in heights.items():
             found.append(_HEIGHTS[kind](counts, at[kind]))
     tail = (1 - bootstrap.confidence) / 2
-    return {
-        kind: Band(
-            at[kind], *np.quantile(np.concatenate(found), [tail, 1 - tail], axis=0), bootstrap
-        )
-        for kind, found in heights.items()
-    }
+    made = {}
+    for kind, found in heights.items():
+        low, high = np.quantile(np.concatenate(found), [tail, 1 - tail], axis=0)
+        made[kind] = Band(at[kind], low, high, bootstrap)
+    return made
 
 
 def _straight(

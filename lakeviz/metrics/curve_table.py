@@ -10,6 +10,7 @@ from lakeviz.metrics.conventions import DEFAULT
 from lakeviz.metrics.curve_bands import Band, pixel_bands
 from lakeviz.metrics.curves import Curve, pr_of, pro_of, roc_of
 from lakeviz.metrics.pixel_intervals import CountedPixels
+from lakeviz.tables import numbers, where
 
 COLUMNS = ("kind", "x", "y", "threshold", "low", "high", "n_normal", "n_defect")
 N_POINTS = 400
@@ -69,10 +70,9 @@ def read_curve(
     table: pd.DataFrame, kind: str, bootstrap: Bootstrap = DEFAULT_BOOTSTRAP
 ) -> tuple[Curve, Band]:
     """Curve and band of a kind from a table of :func:`curve_table` made with ``bootstrap``."""
-    own = table[table["kind"] == kind]
-    of_curve = own["y"].notna().to_numpy()
     x, y, thresholds, low, high = (
-        own[name].to_numpy(dtype=np.float64) for name in ("x", "y", "threshold", "low", "high")
+        numbers(where(table, kind=kind), name) for name in ("x", "y", "threshold", "low", "high")
     )
+    of_curve = np.isfinite(y)
     curve = Curve(x[of_curve], y[of_curve], thresholds[of_curve], *_AXES[kind], DEFAULT)
     return curve, Band(x[~of_curve], low[~of_curve], high[~of_curve], bootstrap)

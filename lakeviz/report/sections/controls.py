@@ -71,8 +71,8 @@ def control_finding(table: pd.DataFrame, control: str, metric: Metric) -> Findin
     if not rows:
         return None
     # Tables of protocol 1 have no interval of the value.
-    named = {"control": selector_name(control), "control_value": "control_mean"}
-    found = finding(rows, metric, "LAKE's neurons", **named)
+    subject, mean = "LAKE's neurons", "control_mean"
+    found = finding(rows, metric, subject, control=selector_name(control), control_value=mean)
     return None if found.verdict == "not measured" else found
 
 
@@ -94,9 +94,9 @@ def figures(table: pd.DataFrame, confidence: float) -> list[EmbeddedFigure]:
 
 
 def _lake_value(table: pd.DataFrame, metric: Metric) -> float:
-    found = where(table, level=metric[0], metric=metric[1])
-    own = found.drop_duplicates("category")  # the same for every control
-    return float(own["value"].mean())
+    # The same value in the row of every control.
+    rows = {row["category"]: row for row in records(table, level=metric[0], metric=metric[1])}
+    return mean_of(list(rows.values()), "value")
 
 
 def _row(table: pd.DataFrame, control: str, metrics: list[Metric], notes: Footnotes) -> ControlRow:
