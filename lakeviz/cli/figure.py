@@ -49,7 +49,7 @@ def print_width(
 @click.option("--number", type=int, help="Which figure of a study, from 1.")
 @click.option("--title", help="Or a part of its title.")
 @click.option("--root", help="Where the data lie now (heat maps and galleries read them).")
-@click.option("--no-sidecar", is_flag=True, help="No JSON file beside the figure.")
+@click.option("--no-sidecar", is_flag=True, help="Write no JSON file for the figure.")
 @click.option("--list", "listing", is_flag=True, help="List the figures there are (of RESULT).")
 def figure(
     kind: str | None, result: Path | None, out: Path | None, listing: bool, **given: Any

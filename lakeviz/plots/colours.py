@@ -27,7 +27,7 @@ class ColourRange:
     """Which score has which colour.
 
     The first half of the colour scale is linear from ``low`` to ``middle``, the range of normal
-    patches. The second half bends ever flatter, so that scores far above normal still differ:
+    patches. The second half becomes ever less steep, so that scores far above normal still differ:
     with z = (score - low) / (middle - low), a score lies at z / 2 up to the middle and at
     1 - 1 / (2 z) above it. Both branches meet with equal slope.
 
@@ -73,7 +73,7 @@ class ColourRange:
 
     @property
     def decimals(self) -> int:
-        """Decimals that tell scores apart: three digits of the range."""
+        """Decimals that distinguish scores: three digits of the range."""
         return int(np.clip(2 - np.floor(np.log10(self.middle - self.low)), 0, 9))
 
 

@@ -250,7 +250,7 @@ def _caption(
     if bootstrap is not None and len(runs) <= _MOST_BANDS:
         parts.append(
             f"{'Band' if len(runs) == 1 else 'Bands'}: {percent(bootstrap.confidence)} pointwise "
-            f"bootstrap over images, {bootstrap.n_resamples:,} draws."
+            f"bootstrap over images, {bootstrap.n_resamples:,} resamples."
         )
     elif bootstrap is not None:
         parts.append(f"No bands: those of {len(runs)} curves would hide each other.")
@@ -298,7 +298,7 @@ def _band_trace(band: Band, number: int, name: str) -> go.Scatter:
         mode="lines",
         fill="toself",
         fillcolor=faded(look.colour, 0.16),
-        # Edges in the dash of the curve tell bands apart without their colour.
+        # Edges in the dash of the curve distinguish bands without their colour.
         line={"width": 0.8, "color": faded(look.colour, 0.5), "dash": look.dash},
         hoverinfo="skip",
         showlegend=False,

@@ -38,7 +38,7 @@ _LINE = 34
 
 @dataclass(frozen=True)
 class ForestRow:
-    """One finding. Rows of one name share a line, beside each other in the order of their series.
+    """One finding. Rows of one name share a line, next to each other in the order of their series.
 
     Attributes
     ----------

@@ -176,7 +176,7 @@ KINDS: dict[str, tuple[str, Callable[[RunFolder, Wanted], Made]]] = {
     "pr": ("precision and recall of images or pixels (--level)", partial(_curves, "pr")),
     "scores": ("distribution of image scores with the threshold; one category", _scores),
     "spectrum": ("variance of every neuron, the chosen ones marked; one category", _spectrum),
-    "controls": ("LAKE beside its controls (--level, --metric)", _controls),
+    "controls": ("LAKE compared with its controls (--level, --metric)", _controls),
     "metrics": ("metrics of every category with intervals", _metrics),
     "pro": ("mean region overlap against false positives, with AUPRO", _pro),
     "matrix": ("variance rank of neurons in every category, the chosen ones marked", _matrix),

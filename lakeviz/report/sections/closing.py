@@ -116,7 +116,7 @@ def conventions(page: Page) -> list[tuple[str, str]]:
         (
             "Intervals",
             f"{given.get('interval')}; {100 * bootstrap.confidence:g} %, "
-            f"{bootstrap.n_resamples} draws, seed {bootstrap.seed}",
+            f"{bootstrap.n_resamples} resamples, seed {bootstrap.seed}",
         ),
     ]
 
@@ -162,7 +162,7 @@ def _comparisons(page: Page) -> Iterator[str]:
 def _limits(page: Page) -> Iterator[str]:
     """What a reader should not conclude, as far as the run itself tells."""
     yield (
-        "Intervals are over test images (and over draws of random controls). They do not hold the "
+        "Intervals are over test images (and over random sets of controls). They do not include the "
         "spread between draws of the normal images: that takes runs with other seeds."
     )
     yield (

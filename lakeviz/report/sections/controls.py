@@ -26,7 +26,7 @@ class Comparison:
     Attributes
     ----------
     value : Number
-        The control's, with its lowest and highest draw.
+        The control's, with its lowest and highest set.
     difference : Number
         LAKE minus control, with its interval.
     verdict : str
@@ -43,7 +43,7 @@ class ControlRow:
     """One control; a cell is None where the metric was not measured for it."""
 
     name: str
-    draws: str
+    n_sets: str
     cells: list[Comparison | None]
 
 
@@ -101,9 +101,9 @@ def _lake_value(table: pd.DataFrame, metric: Metric) -> float:
 
 def _row(table: pd.DataFrame, control: str, metrics: list[Metric], notes: Footnotes) -> ControlRow:
     members = sorted({int(n) for n in where(table, control=control)["n_members"]})
-    draws = " to ".join(str(n) for n in dict.fromkeys(members[:1] + members[-1:]))
+    n_sets = " to ".join(str(n) for n in dict.fromkeys(members[:1] + members[-1:]))
     cells = [_comparison(table, control, metric, notes) for metric in metrics]
-    return ControlRow(selector_name(control), draws, cells)
+    return ControlRow(selector_name(control), n_sets, cells)
 
 
 def _comparison(

@@ -66,7 +66,7 @@ def _figure(page: Page) -> EmbeddedFigure | None:
 
 
 def _parts(page: Page) -> dict[str, object]:
-    """Fused score beside its parts, or a sentence where there is only one."""
+    """Fused score and its branches, or a sentence where there is only one."""
     measured = set(page.table("metrics")["branch"])
     if not measured & {"text", "text_image"}:
         return {"part_bodies": None}
