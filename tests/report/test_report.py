@@ -219,7 +219,7 @@ def test_groups_are_reported_apart_with_means(make, page):
     categories[1].metrics.loc[0, ["value", "reason"]] = [np.nan, "because"]
     manifest = {"groups": {"held-out": ["c", "d"], "trained": ["a", "b"]}}
     text = page(*categories, manifest=manifest).text
-    overview = text[text.index("Overview LAKE's fused") : text.index("The parts of the score")]
+    overview = text[text.index("Overview LAKE's fused") : text.index("The branches of the score")]
     assert overview.index("held-out") < overview.index("trained")
     held_out = overview[overview.index("held-out") : overview.index("trained")]
     assert "mean of 2 12 0.925" in held_out  # images, then the mean of 0.92 and 0.93
@@ -245,7 +245,7 @@ def test_a_category_of_two_groups_is_shown_once(make, page):
 
 def test_parts_of_the_score(make, page):
     text = page(make(text=True)).text
-    parts = text[text.index("The parts of the score") : text.index("Controls The visual")]
+    parts = text[text.index("The branches of the score") : text.index("Controls The visual")]
     assert "text weight 0.3" in parts
     for number in ("0.900", "0.800", "0.700", "0.600"):
         assert number in parts
