@@ -93,8 +93,8 @@ def list_figures(run: RunFolder | None) -> None:
     from lakeviz.report.figures import KINDS, titles
 
     if run is None or run.categories:
-        for name, (said, _) in KINDS.items():
-            click.echo(f"{name:12} {said}")
+        for name, kind in KINDS.items():
+            click.echo(f"{name:12} {kind.words}{'; one category' if kind.one_category else ''}")
     if run is None:
         click.echo("\nand every study of a run, by its name: lakeviz figure --list RUN")
         return
@@ -108,7 +108,7 @@ def list_figures(run: RunFolder | None) -> None:
 
 
 def _wanted(given: dict[str, Any], out: Path) -> Any:
-    from lakeviz.report.figures import Wanted
+    from lakeviz.report.figure_request import Wanted
 
     width = given["width"]
     names = ("categories", "level", "metric", "image", "point", "number", "title")

@@ -123,7 +123,7 @@ def picture(evaluation: Evaluation, index: int, colours: ColourRange, threshold:
         defect=str(row["defect_type"]),
         score=score,
         score_text=f"{score:.{colours.decimals}f}",
-        verdict=_verdict(int(row["label"]), score, threshold),
+        verdict=verdict(int(row["label"]), score, threshold),
         width=width,
         height=height,
         photo=photo,
@@ -147,7 +147,8 @@ def colour_bar() -> str:
     return f"linear-gradient(90deg, {', '.join(COLOUR_SCALE)})"
 
 
-def _verdict(label: int, score: float, threshold: float) -> str:
+def verdict(label: int, score: float, threshold: float) -> str:
+    """Say "missed" or "false alarm" of an image at a threshold; empty where it is right."""
     if not np.isfinite(threshold) or (score >= threshold) == bool(label):
         return ""
     return "missed" if label else "false alarm"

@@ -162,8 +162,8 @@ def _comparisons(page: Page) -> Iterator[str]:
 def _limits(page: Page) -> Iterator[str]:
     """What a reader should not conclude, as far as the run itself tells."""
     yield (
-        "Intervals are over test images (and over random sets of controls). They do not include the "
-        "spread between draws of the normal images: that takes runs with other seeds."
+        "Intervals are over test images (and over random sets of controls). They do not include "
+        "the spread between draws of the normal images: that takes runs with other seeds."
     )
     yield (
         "The threshold of F1-max is chosen on the test images themselves. It bounds what a "
