@@ -48,8 +48,8 @@ def print_width(
 @click.option("--per-group", type=int, help="Images of each group of a gallery; 6 by default.")
 @click.option("--number", type=int, help="Which figure of a study, from 1.")
 @click.option("--title", help="Or a part of its title.")
-@click.option("--root", help="Where the data lie now (pixel curves and heat maps read them).")
-@click.option("--no-sidecar", is_flag=True, help="No JSON file beside the figure.")
+@click.option("--root", help="Where the data lie now (heat maps and galleries read them).")
+@click.option("--no-sidecar", is_flag=True, help="Write no JSON file for the figure.")
 @click.option("--list", "listing", is_flag=True, help="List the figures there are (of RESULT).")
 def figure(
     kind: str | None, result: Path | None, out: Path | None, listing: bool, **given: Any
@@ -93,8 +93,8 @@ def list_figures(run: RunFolder | None) -> None:
     from lakeviz.report.figures import KINDS, titles
 
     if run is None or run.categories:
-        for name, (said, _) in KINDS.items():
-            click.echo(f"{name:12} {said}")
+        for name, kind in KINDS.items():
+            click.echo(f"{name:12} {kind.words}{'; one category' if kind.one_category else ''}")
     if run is None:
         click.echo("\nand every study of a run, by its name: lakeviz figure --list RUN")
         return
@@ -108,7 +108,7 @@ def list_figures(run: RunFolder | None) -> None:
 
 
 def _wanted(given: dict[str, Any], out: Path) -> Any:
-    from lakeviz.report.figures import Wanted
+    from lakeviz.report.figure_request import Wanted
 
     width = given["width"]
     names = ("categories", "level", "metric", "image", "point", "number", "title")

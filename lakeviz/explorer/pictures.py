@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import io
 from functools import lru_cache
 from pathlib import Path
 
@@ -17,17 +15,10 @@ from lakeviz.explorer.fitted import Fitted
 from lakeviz.explorer.views import Place
 from lakeviz.lake.score_maps import upsample
 from lakeviz.plots import heat_layer, mask_outlines
-from lakeviz.plots.heatmap import fit_within
+from lakeviz.plots.heatmap import data_uri, fit_within
 
 _LONGEST, _LONGEST_HEAT, _CROP = 640, 224, 96
 _HELD = 64  # decoded photographs kept
-
-
-def data_uri(image: Image.Image, quality: int = 85) -> str:
-    """Encode an image as a JPEG data URI."""
-    buffer = io.BytesIO()
-    image.save(buffer, format="JPEG", quality=quality)
-    return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")
 
 
 class Pictures:
@@ -72,7 +63,7 @@ class Pictures:
         """A test image in grey, so that colour means score; empty where there is none."""
         if self.problem("test", index):
             return ""
-        return data_uri(self._photo("test", index).convert("L"), 88)
+        return data_uri(self._photo("test", index).convert("L"), quality=88)
 
     def heat(self, index: int, patch_map: Float[np.ndarray, "row column"]) -> str:
         """A map in the colours of the category."""

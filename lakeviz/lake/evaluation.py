@@ -20,7 +20,7 @@ from lakeviz.lake.controls import CONTROL_METRICS, CONTROL_PREFIX, compare_contr
 from lakeviz.lake.evaluation_files import EVALUATION, MAPS, TABLES, read_description, read_table
 from lakeviz.lake.fitted import PROTOCOL, FittedLake
 from lakeviz.lake.ground_truth import Truth, mask_at
-from lakeviz.lake.metric_rows import image_rows, pixel_rows
+from lakeviz.lake.metric_rows import image_rows, pixel_tables
 from lakeviz.lake.paired_evaluator import PairedEvaluator
 from lakeviz.lake.provenance import as_plain, versions
 from lakeviz.lake.score_maps import PixelMaps, ScoreMaps
@@ -57,6 +57,9 @@ class Evaluation(NotebookView):
         The selected neurons: point, rank, channel, variance.
     spectrum : DataFrame
         Mean and variance of every channel of every point, and whether it is selected.
+    curves : DataFrame
+        Curves of the pixels of the fused map with their bands, see
+        :func:`lakeviz.metrics.curve_table.curve_table`; empty where there are none.
     maps : ScoreMaps
     dataset : Dataset
         The images evaluated, in the order of ``maps``.
@@ -70,6 +73,7 @@ class Evaluation(NotebookView):
     controls: pd.DataFrame
     neurons: pd.DataFrame
     spectrum: pd.DataFrame
+    curves: pd.DataFrame
     maps: ScoreMaps
     dataset: Dataset
     provenance: dict[str, Any]
@@ -223,11 +227,9 @@ def evaluate(
     if "text" in maps.parts:
         image |= {name: maps.image_parts[name] for name in ("visual", "text", "text_image")}
         pixel |= {name: PixelMaps(maps, name) for name in ("visual", "text")}
-    measured = [
-        *image_rows(image, truth.labels, conventions, bootstrap),
-        *pixel_rows(pixel, truth, conventions, bootstrap),
-    ]
-    metrics = pd.DataFrame(measured)
+    of_pixels, curves = pixel_tables(pixel, truth, conventions, bootstrap)
+    of_images = image_rows(image, truth.labels, conventions, bootstrap)
+    metrics = pd.DataFrame([*of_images, *of_pixels])
     evaluator = PairedEvaluator(
         truth=truth if truth.fits_in_memory else Truth(truth.labels, reason="maps are too large"),
         map_size=maps.map_size,
@@ -240,7 +242,7 @@ def evaluate(
     )
     controls = compare_controls(maps, evaluator)
     category = test.categories[0]
-    for table in (metrics, controls):
+    for table in (metrics, controls, curves):
         table.insert(0, "category", category)
     maps.parts = {n: p for n, p in maps.parts.items() if not n.startswith(CONTROL_PREFIX)}
     scores = _scores(test, maps)
@@ -252,6 +254,7 @@ def evaluate(
         controls=controls,
         neurons=_neurons(lake),
         spectrum=_spectrum(lake),
+        curves=curves,
         maps=maps,
         dataset=test,
         provenance=provenance,

@@ -11,7 +11,7 @@ from lakeviz.errors import StoreError
 from lakeviz.files import read_json, read_parquet
 
 EVALUATION, MAPS = "evaluation.json", "maps.safetensors"
-TABLES = ("metrics", "scores", "controls", "neurons", "spectrum")
+TABLES = ("metrics", "scores", "controls", "neurons", "spectrum", "curves")
 
 _RENAMED = {
     "metrics": {"part": "branch", "interval_level": "confidence"},
@@ -28,7 +28,10 @@ def read_table(folder: Path, name: str) -> pd.DataFrame:
     StoreError
         If it is missing or damaged.
     """
-    table = read_parquet(folder / f"{name}.parquet")
+    path = folder / f"{name}.parquet"
+    if name == "curves" and not path.is_file():  # of a run of protocol 1
+        return pd.DataFrame()
+    table = read_parquet(path)
     # A table of today has the new name, and may use the old one for something else.
     old = {was: now for was, now in _RENAMED.get(name, {}).items() if now not in table}
     return table.rename(columns=old)

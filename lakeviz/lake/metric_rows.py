@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from jaxtyping import Float, Int
 
 from lakeviz.lake.ground_truth import Truth
@@ -19,9 +20,11 @@ from lakeviz.metrics import (
     PixelMetrics,
     image_intervals,
     image_metrics,
-    pixel_intervals,
-    pixel_metrics,
 )
+from lakeviz.metrics.curve_table import COLUMNS, curve_table
+from lakeviz.metrics.estimates import estimate_of
+from lakeviz.metrics.pixel import summarise
+from lakeviz.metrics.pixel_intervals import CountedPixels
 from lakeviz.metrics.streaming import PixelScorer
 
 
@@ -39,47 +42,49 @@ def image_rows(
             yield _row(branch, "image", metric, result, intervals, bootstrap)
 
 
-def pixel_rows(
+def pixel_tables(
     branches: Mapping[str, Sequence[np.ndarray]],
     truth: Truth,
     conventions: Conventions,
     bootstrap: Bootstrap,
-) -> Iterator[dict[str, Any]]:
-    """Yield a row per branch and pixel metric.
+    *,
+    curves_too: bool = True,
+) -> tuple[list[dict[str, Any]], pd.DataFrame]:
+    """A row per branch and pixel metric, and the curves of the first branch (empty if not wanted).
 
     Maps are read one after the other; they are held at once only where they fit in memory, which
-    their intervals need. Where the truth has a reason why there is nothing to measure, so have the
-    rows, of the first branch alone.
+    intervals and curves need. Where the truth has a reason why there is nothing to measure, so have
+    the rows, of the first branch alone.
     """
+    rows, curves = [], pd.DataFrame(columns=pd.Index(COLUMNS))
     if truth.reason:
         for metric in PIXEL_METRICS:
-            yield {
-                "branch": next(iter(branches)),
-                "level": "pixel",
-                "metric": metric,
-                "value": np.nan,
-                "n_images": len(truth.labels),
-                "reason": truth.reason,
-            }
-        return
+            row = {"branch": next(iter(branches)), "level": "pixel", "metric": metric}
+            row |= {"value": np.nan, "n_images": len(truth.labels), "reason": truth.reason}
+            rows.append(row)
+        return rows, curves
     for branch, maps in branches.items():
+        intervals: Mapping[str, Estimate] = {}
         if truth.fits_in_memory:
-            held = list(maps)
-            result = pixel_metrics(held, truth.masks, conventions)
-            intervals = pixel_intervals(held, truth.masks, None, bootstrap, conventions)
+            counted = CountedPixels.of(list(maps), truth.masks, conventions)
+            result = summarise(counted.counts, counted.conventions, PIXEL_METRICS)
+            measured = counted.measure(None, bootstrap)
+            intervals = {m[1]: estimate_of(measured, m, bootstrap) for m in measured.values}
+            if curves_too and intervals and not rows:
+                curves = curve_table(counted, bootstrap)
         else:
             with PixelScorer(conventions) as scorer:
                 for one, mask in zip(maps, truth.masks, strict=True):
                     scorer.update([one], [mask])
                 result = scorer.compute()
-            intervals = {}
         for metric in PIXEL_METRICS:
             row = _row(branch, "pixel", metric, result, intervals, bootstrap)
             if not truth.fits_in_memory:
                 row["reason"] = row["reason"] or (
                     f"no interval: the maps take {truth.megabytes:.0f} MiB; set a map size"
                 )
-            yield row
+            rows.append(row)
+    return rows, curves
 
 
 def _row(

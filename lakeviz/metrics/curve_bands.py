@@ -6,20 +6,19 @@ images, and curves of pixels have the same grid of thresholds.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float
 
-from lakeviz.errors import MetricError
 from lakeviz.metrics.bootstrap import DEFAULT_BOOTSTRAP, Bootstrap
 from lakeviz.metrics.conventions import DEFAULT, Conventions
 from lakeviz.metrics.image import both_classes
 from lakeviz.metrics.image_intervals import ImageCounts, ImageResamples
-from lakeviz.metrics.inputs import ArrayLike, is_flat, scored_images
-from lakeviz.metrics.pixel import one_kind
-from lakeviz.metrics.pixel_intervals import CountsPerImage, PixelResamples
+from lakeviz.metrics.inputs import ArrayLike, is_flat
+from lakeviz.metrics.pixel_intervals import CountedPixels, PixelResamples
 
 Heights = Float[np.ndarray, "resample point"]
 _N_POINTS = 201
@@ -60,12 +59,7 @@ def roc_band(
     MetricError
         Bad input, or only one class is present.
     """
-    at = np.linspace(0, 1, n_points)
-    heights = [
-        _straight(c, c.tp / c.n_positive[:, None], at)
-        for c in _resampled(scores, labels, bootstrap)
-    ]
-    return _band(at, heights, bootstrap)
+    return _bands(_resampled(scores, labels, bootstrap), {"roc": 1.0}, bootstrap, n_points)["roc"]
 
 
 def pr_band(
@@ -79,9 +73,7 @@ def pr_band(
     The precision at a recall is that at the highest threshold that reaches it; at recall 0 that at
     the first defect found. Takes and raises what :func:`roc_band` does.
     """
-    at = np.linspace(0, 1, n_points)
-    heights = [_steps(c, at) for c in _resampled(scores, labels, bootstrap)]
-    return _band(at, heights, bootstrap)
+    return _bands(_resampled(scores, labels, bootstrap), {"pr": 1.0}, bootstrap, n_points)["pr"]
 
 
 def pro_band(
@@ -107,10 +99,30 @@ def pro_band(
     MetricError
         Bad input, no defect pixel, or no other.
     """
-    at = np.linspace(0, conventions.aupro_limit, n_points)
-    resampled = _resampled_pixels(maps, masks, bootstrap, conventions)
-    heights = [_straight(c, c.overlap, at) for c in resampled]
-    return _band(at, heights, bootstrap)
+    resampled = _resampled_pixels(CountedPixels.of(maps, masks, conventions), bootstrap)
+    return _bands(resampled, {"pro": conventions.aupro_limit}, bootstrap, n_points)["pro"]
+
+
+def pixel_bands(
+    counted: CountedPixels,
+    bootstrap: Bootstrap = DEFAULT_BOOTSTRAP,
+    n_points: int = _N_POINTS,
+    kinds: Sequence[str] = ("roc", "pr", "pro"),
+) -> dict[str, Band]:
+    """The bands of :func:`roc_band`, :func:`pr_band` and :func:`pro_band` from the same resamples.
+
+    Returns
+    -------
+    dict
+        Of each kind.
+
+    Raises
+    ------
+    MetricError
+        No defect pixel, or no other.
+    """
+    ends = {kind: counted.conventions.aupro_limit if kind == "pro" else 1.0 for kind in kinds}
+    return _bands(_resampled_pixels(counted, bootstrap), ends, bootstrap, n_points)
 
 
 def _resampled(
@@ -118,29 +130,38 @@ def _resampled(
 ) -> Iterator[ImageResamples | PixelResamples]:
     """Counts of all resamples, some at a time."""
     if not is_flat(scores):
-        yield from _resampled_pixels(scores, labels, bootstrap, DEFAULT)
+        yield from _resampled_pixels(CountedPixels.of(scores, labels), bootstrap)
         return
     images = ImageCounts.of(*both_classes(scores, labels))
     for _, weights in bootstrap.blocks(images.anomalous, images.scores.size):
         yield images.resampled(weights)
 
 
-def _resampled_pixels(
-    maps: ArrayLike, masks: ArrayLike, bootstrap: Bootstrap, conventions: Conventions
-) -> Iterator[PixelResamples]:
-    images = scored_images(maps, masks)
-    table = CountsPerImage.build(images, conventions)
-    reason = one_kind(table.n_defect.sum(), table.n_background.sum(), len(images))
-    if reason:
-        raise MetricError(reason)
+def _resampled_pixels(counted: CountedPixels, bootstrap: Bootstrap) -> Iterator[PixelResamples]:
+    counted.require_both_kinds()
+    table = counted.per_image
     for _, weights in bootstrap.blocks(table.anomalous, table.n_thresholds):
         yield table.resampled(weights)
 
 
-def _band(at: Float[np.ndarray, " point"], heights: list[Heights], bootstrap: Bootstrap) -> Band:
+def _bands(
+    resampled: Iterable[ImageResamples | PixelResamples],
+    ends: Mapping[str, float],
+    bootstrap: Bootstrap,
+    n_points: int,
+) -> dict[str, Band]:
+    """Bands of curves by their kind, from 0 to their ends."""
+    at = {kind: np.linspace(0, end, n_points) for kind, end in ends.items()}
+    heights: dict[str, list[Heights]] = {kind: [] for kind in ends}
+    for counts in resampled:
+        for kind, found in heights.items():
+            found.append(_HEIGHTS[kind](counts, at[kind]))
     tail = (1 - bootstrap.confidence) / 2
-    low, high = np.quantile(np.concatenate(heights), [tail, 1 - tail], axis=0)
-    return Band(at, low, high, bootstrap)
+    made = {}
+    for kind, found in heights.items():
+        low, high = np.quantile(np.concatenate(found), [tail, 1 - tail], axis=0)
+        made[kind] = Band(at[kind], low, high, bootstrap)
+    return made
 
 
 def _straight(
@@ -148,27 +169,32 @@ def _straight(
     height: Float[np.ndarray, "resample threshold"],
     at: Float[np.ndarray, " point"],
 ) -> Heights:
-    """Heights of curves through the points just before and at each threshold, and (1, 1)."""
-    n = len(height)
-    ends = [np.zeros((n, 1)), np.ones((n, 1))]
-    x = np.stack([counts.fp_above, counts.fp], axis=2).reshape(n, -1) / counts.n_negative[:, None]
-    before = np.concatenate([ends[0], height[:, :-1]], axis=1)
-    y = np.stack([before, height], axis=2).reshape(n, -1)
-    x, y = (np.concatenate([ends[0], values, ends[1]], axis=1) for values in (x, y))
-    return np.stack([_height(*curve, at) for curve in zip(x, y)])
+    """Heights of curves through the points just before and at each threshold, and (1, 1).
 
-
-def _height(
-    x: Float[np.ndarray, " corner"],
-    y: Float[np.ndarray, " corner"],
-    at: Float[np.ndarray, " point"],
-) -> Float[np.ndarray, " point"]:
-    """Height of a curve; where it rises straight up, the top (at 1: one)."""
-    last = np.searchsorted(x, at, side="right") - 1
-    after = np.minimum(last + 1, x.size - 1)
-    run = x[after] - x[last]
-    share = np.divide(at - x[last], run, out=np.zeros_like(at), where=run > 0)
-    return y[last] + share * (y[after] - y[last])
+    Where a curve rises straight up, the top counts (at 1: one).
+    """
+    total = counts.n_negative[:, None]
+    before, reached = counts.fp_above / total, counts.fp / total
+    made = np.empty((len(height), at.size))
+    for row, x0, x1, y in zip(made, before, reached, height):
+        # Thresholds whose point just before lies at or left of a place, and that are passed there.
+        begun = np.searchsorted(x0, at, side="right")
+        passed = np.searchsorted(x1, at, side="right")
+        row[:] = np.where(passed > 0, y[passed - 1], 0.0)
+        # Ties are crossed in a straight line.
+        within = np.flatnonzero(begun > passed)
+        if within.size:
+            n = passed[within]
+            share = (at[within] - x0[n]) / (x1[n] - x0[n])
+            row[within] += share * (y[n] - row[within])
+        # Beyond the last threshold a straight line leads to (1, 1).
+        beyond = np.flatnonzero(passed == y.size)
+        if beyond.size:
+            start, rise = (x1[-1], y[-1]) if y.size else (0.0, 0.0)
+            share = (at[beyond] - start) / (1 - start) if start < 1 else np.ones(beyond.size)
+            row[beyond] = rise + share * (1 - rise)
+    made[:, at == 1] = 1
+    return made
 
 
 def _steps(counts: ImageResamples | PixelResamples, at: Float[np.ndarray, " point"]) -> Heights:
@@ -181,3 +207,10 @@ def _steps(counts: ImageResamples | PixelResamples, at: Float[np.ndarray, " poin
         wanted = np.maximum(at * total * (1 - 1e-12), 1e-12)
         row[:] = own[np.searchsorted(tp, wanted).clip(max=tp.size - 1)]
     return made
+
+
+_HEIGHTS: dict[str, Callable[[Any, Float[np.ndarray, " point"]], Heights]] = {
+    "roc": lambda counts, at: _straight(counts, counts.tp / counts.n_positive[:, None], at),
+    "pr": _steps,
+    "pro": lambda counts, at: _straight(counts, counts.overlap, at),
+}

@@ -39,6 +39,19 @@ class Curve:
     y_name: str
     conventions: Conventions
 
+    def up_to(self, limit: float) -> Curve:
+        """Cut at an ``x``; the cut lies on the curve's straight line."""
+        n = int(np.searchsorted(self.x, limit, side="right"))
+        if n == self.x.size:
+            return self
+        end = np.interp(limit, self.x[n - 1 : n + 1], self.y[n - 1 : n + 1])
+        return replace(
+            self,
+            x=np.append(self.x[:n], limit),
+            y=np.append(self.y[:n], end),
+            thresholds=np.append(self.thresholds[:n], self.thresholds[n]),
+        )
+
     def thin(self, n_points: int) -> Curve:
         """Keep at most ``n_points`` of the points, evenly along the curve, both ends included.
 
@@ -75,10 +88,7 @@ def roc_curve(scores: ArrayLike, labels: ArrayLike, n_points: int | None = None)
     MetricError
         Bad input, or only one class is present.
     """
-    counts, conventions = _counts(scores, labels)
-    x, y, thresholds = _crossings(counts, counts.tp / counts.n_positive)
-    names = ("false-positive rate", "true-positive rate")
-    return _thinned(Curve(x, y, thresholds, *names, conventions), n_points)
+    return _thinned(roc_of(*_counts(scores, labels)), n_points)
 
 
 def pr_curve(scores: ArrayLike, labels: ArrayLike, n_points: int | None = None) -> Curve:
@@ -92,12 +102,7 @@ def pr_curve(scores: ArrayLike, labels: ArrayLike, n_points: int | None = None) 
     MetricError
         Bad input, or only one class is present.
     """
-    counts, conventions = _counts(scores, labels)
-    recall = np.concatenate([[0.0], counts.tp / counts.n_positive])
-    precision = np.concatenate([[1.0], counts.tp / (counts.tp + counts.fp)])
-    thresholds = np.concatenate([[np.inf], counts.thresholds.astype(np.float64)])
-    curve = Curve(recall, precision, thresholds, "recall", "precision", conventions)
-    return _thinned(curve, n_points)
+    return _thinned(pr_of(*_counts(scores, labels)), n_points)
 
 
 def pro_curve(
@@ -113,10 +118,29 @@ def pro_curve(
     MetricError
         Bad input, no defect pixel, or no other.
     """
-    pixels, conventions = _pixel_counts(maps, masks, conventions, regions=True)
-    x, y, thresholds = _crossings(pixels, pixels.overlap)
+    return _thinned(pro_of(*_pixel_counts(maps, masks, conventions, regions=True)), n_points)
+
+
+def roc_of(counts: RankCounts, conventions: Conventions) -> Curve:
+    """ROC curve of counts."""
+    x, y, thresholds = _crossings(counts, counts.tp / counts.n_positive)
+    names = ("false-positive rate", "true-positive rate")
+    return Curve(x, y, thresholds, *names, conventions)
+
+
+def pr_of(counts: RankCounts, conventions: Conventions) -> Curve:
+    """Precision-recall curve of counts."""
+    recall = np.concatenate([[0.0], counts.tp / counts.n_positive])
+    precision = np.concatenate([[1.0], counts.tp / (counts.tp + counts.fp)])
+    thresholds = np.concatenate([[np.inf], counts.thresholds.astype(np.float64)])
+    return Curve(recall, precision, thresholds, "recall", "precision", conventions)
+
+
+def pro_of(counts: PixelCounts, conventions: Conventions) -> Curve:
+    """PRO curve of counts with regions."""
+    x, y, thresholds = _crossings(counts, counts.overlap)
     names = ("false-positive rate", "mean per-region overlap")
-    return _thinned(Curve(x, y, thresholds, *names, conventions), n_points)
+    return Curve(x, y, thresholds, *names, conventions)
 
 
 def _crossings(

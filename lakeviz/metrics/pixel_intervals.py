@@ -17,8 +17,13 @@ from lakeviz.metrics.estimates import Estimate, estimate_of
 from lakeviz.metrics.formulas import log_share
 from lakeviz.metrics.inputs import ArrayLike, ScoredImage, scored_images
 from lakeviz.metrics.measurement import Measurement
-from lakeviz.metrics.pixel import exact_values, undefined, with_resolution
-from lakeviz.metrics.pixel_counts import DefectPixels, count_images, sorted_background
+from lakeviz.metrics.pixel import exact_values, one_kind, undefined, with_resolution
+from lakeviz.metrics.pixel_counts import (
+    DefectPixels,
+    PixelCounts,
+    count_images,
+    sorted_background,
+)
 from lakeviz.metrics.registry import get_metric
 from lakeviz.metrics.results import PIXEL_METRICS
 
@@ -49,11 +54,22 @@ class CountsPerImage:
     n_regions: Float[np.ndarray, " image"]
 
     @classmethod
-    def build(cls, images: Sequence[ScoredImage], conventions: Conventions) -> CountsPerImage:
-        """Count at the thresholds of the grid, image by image."""
+    def build(
+        cls,
+        images: Sequence[ScoredImage],
+        conventions: Conventions,
+        counts: PixelCounts | None = None,
+    ) -> CountsPerImage:
+        """Count at the thresholds of the grid, image by image.
+
+        ``counts`` of the same images, with their regions, spare collecting the defects again.
+        """
         n = len(images)
-        defects = DefectPixels.collect(images, conventions.connectivity)
-        grouping = Thresholds.of(defects.scores)
+        if counts is None:
+            defects = DefectPixels.collect(images, conventions.connectivity)
+            grouping = Thresholds.of(defects.scores)
+        else:
+            defects, grouping = counts.defects, counts.grouping
         grid = _grid(grouping, conventions.interval_grid)
         values = grouping.values[grid]
         fp, fp_above = np.empty((n, grid.size)), np.empty((n, grid.size))
@@ -142,6 +158,76 @@ class PixelResamples:
         return (gained * share).sum(axis=1) / w[:, ~normal].sum(axis=1)
 
 
+@dataclass(frozen=True)
+class CountedPixels:
+    """Pixels of maps and masks, counted once for metrics, intervals, curves and bands.
+
+    Attributes
+    ----------
+    images
+        Maps and masks; they must fit in memory.
+    counts
+        Over all images, with regions.
+    conventions
+        With the resolution filled in; ``interval_grid`` bounds the thresholds of resamples.
+    """
+
+    images: Sequence[ScoredImage]
+    counts: PixelCounts
+    conventions: Conventions
+
+    @classmethod
+    def of(
+        cls, maps: ArrayLike, masks: ArrayLike, conventions: Conventions = DEFAULT
+    ) -> CountedPixels:
+        """Count maps and masks as :func:`pixel_metrics` takes them.
+
+        Raises
+        ------
+        MetricError
+            As :func:`pixel_metrics`.
+        """
+        images = scored_images(maps, masks)
+        conventions = with_resolution(conventions, {image.scores.shape for image in images})
+        return cls(images, count_images(images, conventions.connectivity), conventions)
+
+    @cached_property
+    def per_image(self) -> CountsPerImage:
+        """Counts of each image, of which resamples are made."""
+        return CountsPerImage.build(self.images, self.conventions, self.counts)
+
+    def require_both_kinds(self) -> None:
+        """Raise a MetricError where there is no defect pixel, or no other."""
+        reason = one_kind(self.counts.n_positive, self.counts.n_negative, len(self.images))
+        if reason:
+            raise MetricError(reason)
+
+    def measure(
+        self, metrics: Sequence[str] | None = None, bootstrap: Bootstrap = DEFAULT_BOOTSTRAP
+    ) -> Measurement:
+        """Metrics, exact and on resamples of the images; see :func:`measure_pixels`."""
+        found = {name: get_metric("pixel", name) for name in metrics or PIXEL_METRICS}
+        reasons = undefined(self.counts, self.conventions, list(found))
+        if metrics is not None and reasons:
+            name = next(iter(reasons))
+            raise MetricError(f"{name} is undefined: {reasons[name]}")
+        names = [name for name in found if name not in reasons]
+        if not names:
+            return Measurement({}, {})
+        table = self.per_image
+        draws = bootstrap.draw(
+            [found[name].evaluator("pixel", self.conventions) for name in names],
+            table.anomalous,
+            table.n_thresholds,
+            table.resampled,
+        )
+        exact = exact_values(self.counts, self.conventions, names)
+        return Measurement(
+            {("pixel", name): value for name, value in exact.items()},
+            {("pixel", name): row for name, row in zip(names, draws)},
+        )
+
+
 def measure_pixels(
     maps: ArrayLike,
     masks: ArrayLike,
@@ -170,29 +256,7 @@ def measure_pixels(
     ConfigError
         Unknown metric.
     """
-    found = {name: get_metric("pixel", name) for name in metrics or PIXEL_METRICS}
-    images = scored_images(maps, masks)
-    conventions = with_resolution(conventions, {image.scores.shape for image in images})
-    counts = count_images(images, conventions.connectivity)
-    reasons = undefined(counts, conventions, list(found))
-    if metrics is not None and reasons:
-        name = next(iter(reasons))
-        raise MetricError(f"{name} is undefined: {reasons[name]}")
-    names = [name for name in found if name not in reasons]
-    if not names:
-        return Measurement({}, {})
-    exact = exact_values(counts, conventions, names)
-    table = CountsPerImage.build(images, conventions)
-    draws = bootstrap.draw(
-        [found[name].evaluator("pixel", conventions) for name in names],
-        table.anomalous,
-        table.n_thresholds,
-        table.resampled,
-    )
-    return Measurement(
-        {("pixel", name): value for name, value in exact.items()},
-        {("pixel", name): row for name, row in zip(names, draws)},
-    )
+    return CountedPixels.of(maps, masks, conventions).measure(metrics, bootstrap)
 
 
 def pixel_intervals(

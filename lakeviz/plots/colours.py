@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cache
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float, UInt8
@@ -26,7 +27,7 @@ class ColourRange:
     """Which score has which colour.
 
     The first half of the colour scale is linear from ``low`` to ``middle``, the range of normal
-    patches. The second half bends ever flatter, so that scores far above normal still differ:
+    patches. The second half becomes ever less steep, so that scores far above normal still differ:
     with z = (score - low) / (middle - low), a score lies at z / 2 up to the middle and at
     1 - 1 / (2 z) above it. Both branches meet with equal slope.
 
@@ -61,9 +62,18 @@ class ColourRange:
         z = 2 * place if place <= 0.5 else 1 / (2 * (1 - place))
         return self.low + z * (self.middle - self.low)
 
+    def bar(self, title: str) -> dict[str, Any]:
+        """Colour bar of places on the scale, labelled with their scores."""
+        return {
+            "title": {"text": title, "side": "right"},
+            "thickness": 12,
+            "tickvals": TICKS,
+            "ticktext": [f"{self.score(tick):.3g}" for tick in TICKS],
+        }
+
     @property
     def decimals(self) -> int:
-        """Decimals that tell scores apart: three digits of the range."""
+        """Decimals that distinguish scores: three digits of the range."""
         return int(np.clip(2 - np.floor(np.log10(self.middle - self.low)), 0, 9))
 
 

@@ -2,36 +2,47 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
+import pandas as pd
 import plotly.graph_objects as go
-from jaxtyping import Float
 
 from lakeviz.errors import ConfigError
-from lakeviz.metrics import (
-    Band,
-    Bootstrap,
-    Conventions,
-    Curve,
-    pr_band,
-    pr_curve,
-    pro_band,
-    pro_curve,
-    roc_band,
-    roc_curve,
-)
+from lakeviz.metrics import Band, Bootstrap, Conventions, Curve
 from lakeviz.metrics.conventions import DEFAULT
+from lakeviz.metrics.curve_bands import pixel_bands, pr_band, roc_band
+from lakeviz.metrics.curve_table import N_POINTS, pixel_curve, read_curve
+from lakeviz.metrics.curves import pr_curve, roc_curve
+from lakeviz.metrics.estimates import Estimate
+from lakeviz.metrics.pixel_intervals import CountedPixels
 from lakeviz.metrics.registry import metric_label
-from lakeviz.plots.template import DASHES, MARKERS, PALETTE, counted, faded, new_figure, plain
+from lakeviz.plots.captions import percent
+from lakeviz.plots.panels import Look
+from lakeviz.plots.template import counted, faded, new_figure, plain
+from lakeviz.tables import numbers
 
 Kind = Literal["roc", "pr", "pro"]
 _METRICS = {"roc": "auroc", "pr": "average_precision", "pro": "aupro"}
-_N_POINTS = 400
+_HOVER = {"roc": ("FPR", "TPR"), "pr": ("recall", "precision"), "pro": ("FPR", "overlap")}
 _MOST_BANDS = 3
 _MARKS = 6
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """A curve as it is drawn: with its band, and the numbers of images (or maps) and of cases.
+
+    Cases are images, or pixels.
+    """
+
+    curve: Curve
+    band: Band | None
+    n_images: int
+    n_normal: int
+    n_anomalous: int
 
 
 @dataclass(frozen=True)
@@ -45,38 +56,77 @@ class Scored:
     value : float, optional
         The metric to show in the legend (AUROC, AP or AUPRO), with its interval if there is one.
     low, high : float, optional
-    level : float
+    confidence : float
         Of the interval.
     """
 
     scores: Any
     labels: Any
-    value: float | None = None
-    low: float | None = None
-    high: float | None = None
-    level: float = 0.95
+    value: float = np.nan
+    low: float = np.nan
+    high: float = np.nan
+    confidence: float = 0.95
 
     @property
     def of_images(self) -> bool:
         """Whether these are image scores, rather than maps."""
         return np.ndim(self.labels[0]) == 0
 
-    @property
-    def has_interval(self) -> bool:
-        """Whether there is an interval to show."""
-        ends = (self.low, self.high)
-        return all(end is not None and np.isfinite(end) for end in ends)
+    def drawn(self, kind: Kind, bootstrap: Bootstrap | None, conventions: Conventions) -> Drawn:
+        """Compute the curve, and its band where there is a bootstrap."""
+        band = None
+        if self.of_images:
+            make, make_band = (roc_curve, roc_band) if kind == "roc" else (pr_curve, pr_band)
+            curve = make(self.scores, self.labels, n_points=N_POINTS)
+            if bootstrap is not None:
+                band = make_band(self.scores, self.labels, bootstrap)
+        else:
+            pixels = CountedPixels.of(self.scores, self.labels, conventions)
+            curve = pixel_curve(pixels, kind)
+            if bootstrap is not None:
+                band = pixel_bands(pixels, bootstrap, kinds=(kind,))[kind]
+        n_anomalous = sum(int(np.count_nonzero(label)) for label in self.labels)
+        n_normal = sum(int(np.size(label)) for label in self.labels) - n_anomalous
+        return Drawn(curve, band, len(self.labels), n_normal, n_anomalous)
 
 
-def roc_figure(
-    runs: Mapping[str, Scored], *, bootstrap: Bootstrap | None = None, title: str = "ROC"
-) -> go.Figure:
+@dataclass(frozen=True)
+class StoredCurves:
+    """Curves of pixels from a table of :func:`lakeviz.metrics.curve_table.curve_table`.
+
+    Attributes
+    ----------
+    table : DataFrame
+    n_images : int
+    value, low, high, confidence
+        As in :class:`Scored`.
+    """
+
+    table: pd.DataFrame
+    n_images: int
+    value: float = np.nan
+    low: float = np.nan
+    high: float = np.nan
+    confidence: float = 0.95
+    of_images = False
+
+    def drawn(self, kind: Kind, bootstrap: Bootstrap | None, conventions: Conventions) -> Drawn:
+        """Read the curve, and its band where there is a bootstrap: the one that made it."""
+        curve, band = read_curve(self.table, kind, bootstrap or Bootstrap())
+        n_normal, n_defect = (int(numbers(self.table, n)[0]) for n in ("n_normal", "n_defect"))
+        return Drawn(curve, band if bootstrap else None, self.n_images, n_normal, n_defect)
+
+
+Runs = Mapping[str, Scored] | Mapping[str, StoredCurves] | Mapping[str, Scored | StoredCurves]
+
+
+def roc_figure(runs: Runs, *, bootstrap: Bootstrap | None = None, title: str = "ROC") -> go.Figure:
     """ROC curves, AUROC in the legend.
 
     Parameters
     ----------
-    runs : mapping of name to Scored
-        One curve each: runs, categories or parts.
+    runs : mapping of name to Scored or StoredCurves
+        One curve each: runs, categories or branches.
     bootstrap : Bootstrap, optional
         Draw a pointwise band over images around each curve. Bands of more than three curves would
         hide each other: there the caption says that there is none. A band of pixels costs what the
@@ -94,10 +144,7 @@ def roc_figure(
 
 
 def pr_figure(
-    runs: Mapping[str, Scored],
-    *,
-    bootstrap: Bootstrap | None = None,
-    title: str = "Precision and recall",
+    runs: Runs, *, bootstrap: Bootstrap | None = None, title: str = "Precision and recall"
 ) -> go.Figure:
     """Precision against recall, average precision in the legend, the level of chance dotted.
 
@@ -107,7 +154,7 @@ def pr_figure(
 
 
 def pro_figure(
-    runs: Mapping[str, Scored],
+    runs: Runs,
     *,
     bootstrap: Bootstrap | None = None,
     conventions: Conventions = DEFAULT,
@@ -120,8 +167,8 @@ def pro_figure(
 
     Parameters
     ----------
-    runs : mapping of name to Scored
-        Maps and masks.
+    runs : mapping of name to Scored or StoredCurves
+        Of maps and masks.
     bootstrap, title
         As for :func:`roc_figure`.
     conventions : Conventions
@@ -140,7 +187,7 @@ def pro_figure(
 
 
 def _curves(
-    runs: Mapping[str, Scored],
+    runs: Runs,
     kind: Kind,
     title: str,
     bootstrap: Bootstrap | None,
@@ -152,52 +199,17 @@ def _curves(
     if len(levels) > 1:
         raise ConfigError("image and pixel curves do not share one figure: draw one for each")
     of_images = levels.pop()
-    fig = new_figure(
-        title, _caption(runs, kind, of_images, bootstrap), legend_above=True, height=400
-    )
-    if kind != "pro":
-        _chance(fig, runs, kind)
-    for number, (name, run) in enumerate(runs.items()):
-        if bootstrap is not None and len(runs) <= _MOST_BANDS:
-            band = _band(run, kind, bootstrap, conventions)
-            fig.add_trace(_band_trace(band, number, name))
-        curve = _curve(run, kind, conventions)
-        fig.add_trace(_curve_trace(curve, _label(name, run, kind), number, kind))
+    banded = bootstrap if len(runs) <= _MOST_BANDS else None
+    drawn = {name: run.drawn(kind, banded, conventions) for name, run in runs.items()}
+    said = _caption(runs, list(drawn.values()), kind, of_images, bootstrap)
+    fig = new_figure(title, said, legend_above=True, height=400, showlegend=True)
+    _add_chance(fig, list(drawn.values()), kind)
+    for number, (name, one) in enumerate(drawn.items()):
+        if one.band is not None:
+            fig.add_trace(_band_trace(one.band, number, name))
+        fig.add_trace(_curve_trace(one.curve, _label(name, runs[name], kind), number, kind))
     _title_axes(fig, kind, of_images, conventions.aupro_limit)
-    fig.update_layout(showlegend=True)
     return fig
-
-
-def _curve(run: Scored, kind: Kind, conventions: Conventions) -> Curve:
-    if kind == "roc":
-        return roc_curve(run.scores, run.labels, n_points=_N_POINTS)
-    if kind == "pr":
-        return pr_curve(run.scores, run.labels, n_points=_N_POINTS)
-    whole = pro_curve(run.scores, run.labels, conventions=conventions)
-    return _up_to(whole, conventions.aupro_limit).thin(_N_POINTS)
-
-
-def _up_to(curve: Curve, limit: float) -> Curve:
-    """Cut a curve at a false-positive rate; the cut lies on its straight line."""
-    n = int(np.searchsorted(curve.x, limit, side="right"))
-    if n == curve.x.size:
-        return curve
-    x, y, thresholds = (values[:n] for values in (curve.x, curve.y, curve.thresholds))
-    end = np.interp(limit, curve.x[n - 1 : n + 1], curve.y[n - 1 : n + 1])
-    return Curve(
-        np.append(x, limit),
-        np.append(y, end),
-        np.append(thresholds, curve.thresholds[n]),
-        curve.x_name,
-        curve.y_name,
-        curve.conventions,
-    )
-
-
-def _band(run: Scored, kind: Kind, bootstrap: Bootstrap, conventions: Conventions) -> Band:
-    if kind == "pro":
-        return pro_band(run.scores, run.labels, bootstrap, conventions=conventions)
-    return (roc_band if kind == "roc" else pr_band)(run.scores, run.labels, bootstrap)
 
 
 def _title_axes(fig: go.Figure, kind: Kind, of_images: bool, limit: float) -> None:
@@ -215,32 +227,30 @@ def _title_axes(fig: go.Figure, kind: Kind, of_images: bool, limit: float) -> No
 
 
 def _caption(
-    runs: Mapping[str, Scored], kind: Kind, of_images: bool, bootstrap: Bootstrap | None
+    runs: Runs, drawn: list[Drawn], kind: Kind, of_images: bool, bootstrap: Bootstrap | None
 ) -> str:
-    counts = []
-    for run in runs.values():
-        anomalous = int(sum(np.count_nonzero(label) for label in run.labels))
-        total = sum(np.size(label) for label in run.labels)
-        counts.append((len(run.labels), total - anomalous, anomalous))
-    n_images, normal, anomalous = counts[0]
-    if len(set(counts)) > 1:
-        sizes = sorted({n for n, *_ in counts})
-        span = f"{sizes[0]:,}" + (f" to {sizes[-1]:,}" if len(sizes) > 1 else "")
+    first = drawn[0]
+    if len({(one.n_images, one.n_normal, one.n_anomalous) for one in drawn}) > 1:
+        sizes = sorted({one.n_images for one in drawn})
+        span = " to ".join(f"{n:,}" for n in dict.fromkeys((sizes[0], sizes[-1])))
         parts = [f"{len(runs)} sets of {span} {'images' if of_images else 'maps'} each."]
     elif of_images:
-        said = f"{counted(normal, 'normal image')}, {counted(anomalous, 'anomalous image')}"
-        parts = [f"{said}."]
+        normal = counted(first.n_normal, "normal image")
+        parts = [f"{normal}, {counted(first.n_anomalous, 'anomalous image')}."]
     else:
-        said = f"{counted(normal, 'normal pixel')}, {counted(anomalous, 'defect pixel')}"
-        parts = [f"{said} of {counted(n_images, 'image')}."]
-    levels = sorted({run.level for run in runs.values() if run.has_interval})
+        pixels = f"{counted(first.n_normal, 'normal pixel')}, "
+        pixels += counted(first.n_anomalous, "defect pixel")
+        parts = [f"{pixels} of {counted(first.n_images, 'image')}."]
+    given = [run for run in runs.values() if np.isfinite([run.low, run.high]).all()]
+    levels = sorted({run.confidence for run in given})
     if levels:
-        said = " or ".join(f"{100 * level:g} %" for level in levels)
-        parts.append(f"Brackets: {said} bootstrap interval over images.")
+        parts.append(
+            f"Brackets: {' or '.join(map(percent, levels))} bootstrap interval over images."
+        )
     if bootstrap is not None and len(runs) <= _MOST_BANDS:
         parts.append(
-            f"{'Band' if len(runs) == 1 else 'Bands'}: {100 * bootstrap.confidence:g} % pointwise "
-            f"bootstrap over images, {bootstrap.n_resamples:,} draws."
+            f"{'Band' if len(runs) == 1 else 'Bands'}: {percent(bootstrap.confidence)} pointwise "
+            f"bootstrap over images, {bootstrap.n_resamples:,} resamples."
         )
     elif bootstrap is not None:
         parts.append(f"No bands: those of {len(runs)} curves would hide each other.")
@@ -252,36 +262,27 @@ def _caption(
     return " ".join(parts)
 
 
-def _label(name: str, run: Scored, kind: Kind) -> str:
+def _label(name: str, run: Scored | StoredCurves, kind: Kind) -> str:
     if run.value is None or not np.isfinite(run.value):
         return plain(name)
-    said = f"{plain(name)}: {metric_label(_METRICS[kind])} {run.value:.3f}"
-    if run.has_interval:
-        said += f" [{run.low:.3f}, {run.high:.3f}]"
-    return said
+    return f"{plain(name)}: {metric_label(_METRICS[kind])} {Estimate(run.value, run.low, run.high)}"
 
 
 def _curve_trace(curve: Curve, label: str, number: int, kind: Kind) -> go.Scatter:
-    colour = PALETTE[number % len(PALETTE)]
-    x, y = {"roc": ("FPR", "TPR"), "pr": ("recall", "precision"), "pro": ("FPR", "overlap")}[kind]
-    finite = np.where(np.isfinite(curve.thresholds), curve.thresholds, np.nan)
+    look, (x, y) = Look.of(number), _HOVER[kind]
     return go.Scatter(
         x=curve.x,
         y=curve.y,
-        customdata=finite,
+        customdata=np.where(np.isfinite(curve.thresholds), curve.thresholds, np.nan),
         mode="lines+markers" if number else "lines",
         line={
-            "color": colour,
-            "dash": DASHES[number % len(DASHES)],
+            "color": look.colour,
+            "dash": look.dash,
             "width": 2,
             # The area under these steps is the average precision; straight lines would overstate.
             "shape": "vh" if kind == "pr" else "linear",
         },
-        marker={
-            "symbol": MARKERS[number % len(MARKERS)],
-            "size": 7,
-            "maxdisplayed": _MARKS,
-        },
+        marker={"symbol": look.marker, "size": 7, "maxdisplayed": _MARKS},
         name=label,
         legendrank=number,
         hovertemplate=f"{x} %{{x:.3f}}<br>{y} %{{y:.3f}}<br>threshold %{{customdata:.4g}}"
@@ -290,31 +291,26 @@ def _curve_trace(curve: Curve, label: str, number: int, kind: Kind) -> go.Scatte
 
 
 def _band_trace(band: Band, number: int, name: str) -> go.Scatter:
-    colour = PALETTE[number % len(PALETTE)]
+    look = Look.of(number)
     return go.Scatter(
         x=np.concatenate([band.x, band.x[::-1]]),
         y=np.concatenate([band.low, band.high[::-1]]),
         mode="lines",
         fill="toself",
-        fillcolor=faded(colour, 0.16),
-        # Edges in the dash of the curve tell bands apart without their colour.
-        line={"width": 0.8, "color": faded(colour, 0.5), "dash": DASHES[number % len(DASHES)]},
+        fillcolor=faded(look.colour, 0.16),
+        # Edges in the dash of the curve distinguish bands without their colour.
+        line={"width": 0.8, "color": faded(look.colour, 0.5), "dash": look.dash},
         hoverinfo="skip",
         showlegend=False,
         name=f"band of {plain(name)}",
     )
 
 
-def _chance(fig: go.Figure, runs: Mapping[str, Scored], kind: Kind) -> None:
-    if kind == "roc":
-        fig.add_shape(type="line", x0=0, y0=0, x1=1, y1=1, line={"dash": "dot"}, layer="below")
+def _add_chance(fig: go.Figure, drawn: list[Drawn], kind: Kind) -> None:
+    """The diagonal of ROC; the share of positives of precision."""
+    if kind == "pro":
         return
-    for share in sorted({_positive_share(run.labels) for run in runs.values()}):
-        fig.add_shape(
-            type="line", x0=0, y0=share, x1=1, y1=share, line={"dash": "dot"}, layer="below"
-        )
-
-
-def _positive_share(labels: Sequence[Any] | Float[np.ndarray, "..."]) -> float:
-    total = sum(np.size(label) for label in labels)
-    return float(sum(np.count_nonzero(label) for label in labels) / total)
+    shares = {one.n_anomalous / (one.n_normal + one.n_anomalous) for one in drawn}
+    for start, end in [(0.0, 1.0)] if kind == "roc" else [(s, s) for s in sorted(shares)]:
+        line = {"line": {"dash": "dot"}, "layer": "below"}
+        fig.add_shape(type="line", x0=0, y0=start, x1=1, y1=end, **line)

@@ -1,4 +1,4 @@
-"""LAKE beside its controls: the values, and the paired differences with their intervals."""
+"""LAKE compared with its controls: values, and paired differences with their intervals."""
 
 from __future__ import annotations
 
@@ -57,9 +57,9 @@ def controls_figure(
     value, what = float(numbers(table, "value")[0]), metric_title(level, metric)
     first, second = ("Above", "Below") if stacked else ("Left", "Right")
     caption = (
-        f"{tested(table)}, visual branch alone. {first}: dot = mean of the control's draws, line = "
-        f"lowest to highest draw. {second}: {percent(confidence)} paired bootstrap over images "
-        "and draws; right of zero, LAKE's neurons are better."
+        f"{tested(table)}, visual branch alone. {first}: dot = mean of the control's sets, line = "
+        f"lowest to highest set. {second}: {percent(confidence)} paired bootstrap over images and "
+        "random sets; right of zero, LAKE's neurons are better."
     )
     height = 190 + 60 * len(table) if stacked else 90 + 34 * len(table)
     fig = new_figure(
@@ -130,6 +130,6 @@ def _control_row(control: str, table: pd.DataFrame) -> ForestRow:
     """The mean of a control's members, from the lowest to the highest."""
     columns = ("control_mean", "control_min", "control_max")
     drawn = Estimate(*(float(numbers(table, column)[0]) for column in columns))
-    n = counted(int(numbers(table, "n_members")[0]), "draw")
+    n = counted(int(numbers(table, "n_members")[0]), "set")
     said = f"{selector_name(control)}<br>mean {drawn.value:.4f} of {n}"
     return ForestRow(selector_name(control), drawn, look=_CONTROL, hover=said)

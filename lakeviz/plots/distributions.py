@@ -97,7 +97,7 @@ def _bars(counts: np.ndarray, edges: np.ndarray, name: str, colour: str, row: in
         marker={
             "color": faded(colour, 0.42),
             "line": {"color": colour, "width": 1.2},
-            # Hatching tells the classes apart without their colour.
+            # Hatching distinguishes the classes without their colour.
             "pattern": {"shape": "/" if row else "", "fgcolor": colour, "size": 6},
         },
         name=f"{name} (n = {total:,})",

@@ -38,7 +38,7 @@ _LINE = 34
 
 @dataclass(frozen=True)
 class ForestRow:
-    """One finding. Rows of one name share a line, side by side in the order of their series.
+    """One finding. Rows of one name share a line, next to each other in the order of their series.
 
     Attributes
     ----------
@@ -171,7 +171,8 @@ def add_forest(
     """
     lines = list(lines) or list(dict.fromkeys(row.name for row in rows))
     series = list(dict.fromkeys(row.series for row in rows))
-    step = min(0.25, 0.7 / max(len(series), 1))
+    alone = len({row.name for row in rows}) == len(rows)
+    step = 0 if alone else min(0.25, 0.7 / len(series))
     known = set() if known is None else known
     aside = [step * (series.index(row.series) - (len(series) - 1) / 2) for row in rows]
     places = np.array([lines.index(row.name) for row in rows]) + aside

@@ -15,7 +15,7 @@ from jaxtyping import Bool, Float
 from PIL import Image
 
 from lakeviz.errors import ConfigError
-from lakeviz.plots.colours import COLOUR_SCALE, TICKS, ColourRange
+from lakeviz.plots.colours import COLOUR_SCALE, ColourRange
 from lakeviz.plots.heatmap import overlay
 from lakeviz.plots.template import counted, new_figure, plain
 from lakeviz.tables import numbers, rows
@@ -317,12 +317,6 @@ def _bar(colours: ColourRange) -> go.Heatmap:
         zmax=1,
         colorscale=COLOUR_SCALE,
         hoverinfo="skip",
-        colorbar={
-            "title": {"text": "score", "side": "right"},
-            "thickness": 12,
-            "len": 0.9,
-            "tickvals": TICKS,
-            "ticktext": [f"{colours.score(tick):.3g}" for tick in TICKS],
-        },
+        colorbar=colours.bar("score") | {"len": 0.9},
         name="scale",
     )

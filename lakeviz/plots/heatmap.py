@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -12,7 +13,7 @@ from jaxtyping import Bool, Float
 from PIL import Image, ImageDraw
 
 from lakeviz.errors import ConfigError
-from lakeviz.plots.colours import COLOUR_SCALE, TICKS, ColourRange, heat_layer
+from lakeviz.plots.colours import COLOUR_SCALE, ColourRange, heat_layer
 from lakeviz.plots.outlines import mask_outlines, shrink_mask
 from lakeviz.plots.template import new_figure, plain
 from lakeviz.tables import numbers
@@ -141,19 +142,7 @@ def heatmap_figure(
     )
     heat = _scores(patch_scores, colours, (width, height))
     fig.add_trace(heat.update({"opacity": opacity, **hover}))
-    fig.add_layout_image(
-        source=data_uri(fit_within(image, longest).convert("L")),
-        x=0,
-        y=0,
-        sizex=width,
-        sizey=height,
-        xref="x",
-        yref="y",
-        xanchor="left",
-        yanchor="top",
-        sizing="stretch",
-        layer="below",
-    )
+    fig.add_layout_image(on_axes(fit_within(image, longest).convert("L"), (width, height)))
     fig.add_trace(_grid(rows, columns, width, height))
     if mask is not None:
         fig.add_trace(outline_trace(mask, width, height))
@@ -184,21 +173,24 @@ def _scores(
         zmax=1,
         colorscale=COLOUR_SCALE,
         customdata=np.stack([*np.indices((rows, columns)), patch_scores], axis=-1),
-        colorbar={
-            "title": {"text": "patch score", "side": "right"},
-            "thickness": 12,
-            "tickvals": TICKS,
-            "ticktext": [f"{colours.score(tick):.3g}" for tick in TICKS],
-        },
+        colorbar=colours.bar("patch score"),
         name="score",
     )
 
 
-def data_uri(image: Image.Image, quality: int = 85) -> str:
-    """Encode an image as JPEG for a figure or page to hold."""
+def data_uri(image: Image.Image, kind: str = "jpeg", **options: Any) -> str:
+    """Encode an image (as a JPEG of quality 85 by default) for a figure or page to hold."""
     buffer = io.BytesIO()
-    image.save(buffer, format="JPEG", quality=quality)
-    return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")
+    image.save(buffer, format=kind, **({"quality": 85} if kind == "jpeg" else {}) | options)
+    return f"data:image/{kind};base64,{base64.b64encode(buffer.getvalue()).decode('ascii')}"
+
+
+def on_axes(image: Image.Image, size: tuple[int, int], number: int = 0) -> dict[str, Any]:
+    """Lay an image below the marks of the panel of a number; it takes up (width, height) there."""
+    axis = str(number + 1) if number else ""
+    place = {"x": 0, "y": 0, "sizex": size[0], "sizey": size[1], "sizing": "stretch"}
+    axes = {"xref": f"x{axis}", "yref": f"y{axis}", "layer": "below"}
+    return {"source": data_uri(image), **place, **axes}
 
 
 def _grid(rows: int, columns: int, width: int, height: int) -> go.Scatter:

@@ -12,9 +12,8 @@ from PIL import Image
 
 from lakeviz.errors import ConfigError
 from lakeviz.plots.colours import COLOUR_SCALE, ColourRange, colour_range
-from lakeviz.plots.heatmap import data_uri, fit_within, outline_trace
-from lakeviz.plots.names import short_point
-from lakeviz.plots.panels import Panel, panels
+from lakeviz.plots.heatmap import fit_within, on_axes, outline_trace
+from lakeviz.plots.panels import Panel, name_panel, panels
 from lakeviz.plots.template import counted, new_figure, plain
 
 LayerMaps = Mapping[str, Float[np.ndarray, "row column"]]
@@ -113,7 +112,8 @@ def layers_figure(
         if mask is not None:
             trace = outline_trace(mask, *size).update(showlegend=False, line_width=1.2)
             fig.add_trace(trace, row=panel.row, col=panel.column)
-        _label(fig, number, name)
+        said = name.removeprefix(f"{VISUAL}/").removesuffix(".hook_resid_post") or "image"
+        name_panel(fig, number, said, "above")
     fig.update_xaxes(range=[0, size[0]], visible=False, constrain="domain")
     fig.update_yaxes(range=[size[1], 0], visible=False, constrain="domain")
     for number in range(len(shown)):
@@ -186,20 +186,9 @@ def _add_panel(
     image: Image.Image | None,
     size: tuple[int, int],
 ) -> None:
-    axis = "" if number == 0 else str(number + 1)
     if not name:
         assert image is not None
-        fig.add_layout_image(
-            source=data_uri(fit_within(image, _LONGEST)),
-            x=0,
-            y=0,
-            sizex=size[0],
-            sizey=size[1],
-            xref=f"x{axis}",
-            yref=f"y{axis}",
-            sizing="stretch",
-            layer="below",
-        )
+        fig.add_layout_image(on_axes(fit_within(image, _LONGEST), size, number))
         # Axes without a trace are not drawn.
         corner = go.Scatter(x=[0], y=[0], opacity=0, hoverinfo="skip", showlegend=False)
         fig.add_trace(corner, row=panel.row, col=panel.column)
@@ -226,20 +215,6 @@ def _add_panel(
 def _axis_of(kind: str) -> str:
     number = list(_KINDS).index(kind)
     return "coloraxis" + (str(number + 1) if number else "")
-
-
-def _label(fig: go.Figure, number: int, name: str) -> None:
-    axis = "" if number == 0 else str(number + 1)
-    said = short_point(name.removeprefix(f"{VISUAL}/")) if name else "image"
-    fig.add_annotation(
-        text=said,
-        x=0,
-        y=1,
-        xref=f"x{axis} domain",
-        yref=f"y{axis} domain",
-        xanchor="left",
-        yanchor="bottom",
-    )
 
 
 def _add_bars(fig: go.Figure, shown: list[str], colours: Mapping[str, ColourRange]) -> None:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from typing import Any
+
 import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 from jaxtyping import Float, Int
-from scipy.cluster.hierarchy import leaves_list, linkage
 
 from lakeviz.errors import ConfigError
+from lakeviz.plots.forest import name_lines
 from lakeviz.plots.template import NEUTRAL, counted, new_figure, plain
 from lakeviz.tables import numbers, rows, where
 
@@ -17,6 +20,59 @@ _SCALE = "Cividis"
 
 _NARROWEST, _WIDEST = 2, 6
 _MOST_NAMES = 60
+
+
+def cells(
+    z: Float[np.ndarray, "row column"],
+    title: str,
+    hover: str,
+    *,
+    ends: tuple[float, float] | None = None,
+    scale: Any = _SCALE,
+    text: Sequence[Sequence[str]] | None = None,
+    ticks: Mapping[float, str] | None = None,
+    gap: int = 0,
+    **heatmap: Any,
+) -> go.Heatmap:
+    """Cells of a matrix with their colour bar.
+
+    Parameters
+    ----------
+    z : float array [row, column]
+    title : str
+        Of the colour bar.
+    hover : str
+        Template of what a cell says, such as ``"block %{y}: %{z:.3f}"``.
+    ends : pair of floats, optional
+        Values at the ends of the colour scale.
+    scale
+        A colour scale of plotly.
+    text : per cell, str, optional
+        Written into the cells.
+    ticks : mapping of value to label, optional
+        Of the colour bar.
+    gap : int
+        Between cells, in pixels.
+    **heatmap
+        Further attributes of the trace, such as ``x``, ``y`` and ``customdata``.
+    """
+    low, high = ends or (None, None)
+    bar: dict[str, Any] = {"title": {"text": title, "side": "right"}, "thickness": 12}
+    if ticks is not None:
+        bar |= {"tickvals": list(ticks), "ticktext": list(ticks.values())}
+    return go.Heatmap(
+        z=z,
+        zmin=low,
+        zmax=high,
+        colorscale=scale,
+        text=text,
+        texttemplate=None if text is None else "%{text}",
+        hovertemplate=f"{hover}<extra></extra>",
+        colorbar=bar,
+        xgap=gap,
+        ygap=gap,
+        **heatmap,
+    )
 
 
 def neuron_category_figure(
@@ -63,7 +119,19 @@ def neuron_category_figure(
     fig = new_figure(
         title or "Variance rank of neurons by category", caption, height=110 + 20 * len(names)
     )
-    fig.add_trace(_rank_cells(ranks, channels, names, len(set(table["channel"]))))
+    n = len(set(table["channel"]))
+    place = np.broadcast_to(channels, ranks.shape), ranks
+    said = np.broadcast_to(np.array([plain(name) for name in names])[:, None], ranks.shape)
+    rank = cells(
+        np.log10(ranks),
+        "variance rank",
+        "%{customdata[2]}, channel %{customdata[0]}<br>rank %{customdata[1]:.0f}",
+        ends=(0, float(np.log10(n))),
+        ticks={float(np.log10(t)): str(t) for t in (1, 3, 10, 30, 100, 300, 1000) if t <= n},
+        customdata=np.stack([*place, said.astype(object)], axis=-1),
+        name="rank",
+    )
+    fig.add_trace(rank)
     y, x = np.nonzero(selected)
     fig.add_trace(
         go.Scatter(
@@ -80,14 +148,18 @@ def neuron_category_figure(
             name="selected",
         )
     )
-    _label_columns(fig, channels, "neuron (channel), clustered")
-    fig.update_yaxes(
-        tickvals=list(range(len(names))),
-        ticktext=[plain(name) for name in names],
-        range=[len(names) - 0.5, -0.5],
+    labels = [str(channel) for channel in channels] if len(channels) <= _MOST_NAMES else []
+    fig.update_xaxes(
+        title_text="neuron (channel), clustered",
+        tickvals=list(range(len(labels))),
+        ticktext=labels,
         ticks="",
+        tickangle=-90,
+        range=[-0.5, len(channels) - 0.5],
         showgrid=False,
     )
+    name_lines(fig, names)
+    fig.update_yaxes(showgrid=False)
     fig.update_layout(showlegend=False)
     return fig
 
@@ -149,7 +221,17 @@ def neuron_patch_figure(
         n_defect = counted(int(defect.sum()), "patch", "patches")
         caption += f" Triangles above: the {n_defect} that the mask touches."
     fig = new_figure(title, caption, height=110 + 11 * len(z))
-    fig.add_trace(_z_cells(z, channels, grid, limit_z))
+    at = np.arange(z.shape[1])
+    place = (channels[:, None], at // grid[1], at % grid[1])
+    activation = cells(
+        z,
+        "activation (sd)",
+        "channel %{customdata[0]}<br>row %{customdata[1]}, column %{customdata[2]}<br>%{z:+.2f} sd",
+        ends=(-limit_z, limit_z),
+        customdata=np.stack([np.broadcast_to(one, z.shape) for one in place], axis=-1),
+        name="activation",
+    )
+    fig.add_trace(activation)
     if defect is not None:
         at = np.flatnonzero(defect.ravel())
         mark = {"symbol": "triangle-down", "size": 7, "color": NEUTRAL}
@@ -198,56 +280,9 @@ def _ranks(
 
 def _order(values: np.ndarray, metric: str) -> Int[np.ndarray, " item"]:
     """Order of the leaves of average linkage."""
+    from scipy.cluster.hierarchy import leaves_list, linkage
+
     if len(values) < 3:
         return np.arange(len(values))
     tree = linkage(values, "average", metric=metric, optimal_ordering=len(values) <= 200)
     return leaves_list(tree)
-
-
-def _rank_cells(ranks: np.ndarray, channels: np.ndarray, names: list[str], n: int) -> go.Heatmap:
-    ticks = [tick for tick in (1, 3, 10, 30, 100, 300, 1000) if tick <= n]
-    place = np.stack([np.broadcast_to(channels, ranks.shape), ranks], axis=-1)
-    return go.Heatmap(
-        z=np.log10(ranks),
-        zmin=0,
-        zmax=np.log10(n),
-        colorscale=_SCALE,
-        customdata=place,
-        text=[[plain(name)] * ranks.shape[1] for name in names],
-        hovertemplate="%{text}, channel %{customdata[0]}<br>rank %{customdata[1]:.0f}"
-        "<extra></extra>",
-        colorbar={
-            "title": {"text": "variance rank", "side": "right"},
-            "thickness": 12,
-            "tickvals": np.log10(ticks).tolist(),
-            "ticktext": [str(tick) for tick in ticks],
-        },
-        name="rank",
-    )
-
-
-def _z_cells(z: np.ndarray, channels: np.ndarray, grid: tuple[int, ...], limit: int) -> go.Heatmap:
-    patch = np.arange(z.shape[1])
-    place = [
-        np.broadcast_to(a, z.shape) for a in (channels[:, None], patch // grid[1], patch % grid[1])
-    ]
-    return go.Heatmap(
-        z=z,
-        zmin=-limit,
-        zmax=limit,
-        colorscale=_SCALE,
-        customdata=np.stack(place, axis=-1),
-        hovertemplate="channel %{customdata[0]}<br>row %{customdata[1]}, column %{customdata[2]}"
-        "<br>%{z:+.2f} sd<extra></extra>",
-        colorbar={"title": {"text": "activation (sd)", "side": "right"}, "thickness": 12},
-        name="activation",
-    )
-
-
-def _label_columns(fig: go.Figure, channels: np.ndarray, title: str) -> None:
-    few = len(channels) <= _MOST_NAMES
-    labels = [str(c) for c in channels] if few else []
-    ticks = {"tickvals": list(range(len(labels))), "ticktext": labels, "ticks": ""}
-    fig.update_xaxes(
-        **ticks, tickangle=-90, range=[-0.5, len(channels) - 0.5], showgrid=False, title_text=title
-    )

@@ -22,7 +22,7 @@ _NAME = 24
 
 @dataclass(frozen=True)
 class Look:
-    """How a series is told apart: by colour, dash and marker alike."""
+    """How a series is distinguished: by colour, dash and marker alike."""
 
     colour: str
     dash: str

@@ -1,21 +1,34 @@
-"""Curves of an evaluation: scores, labels, and the value with its interval for the legend."""
+"""Curves of an evaluation: scores and labels, or stored curves, with the value for the legend."""
 
 from __future__ import annotations
 
 import math
+from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from lakeviz.plots import Scored
+from lakeviz.errors import DataError
+from lakeviz.metrics import Bootstrap, Conventions
+from lakeviz.metrics.curve_table import curve_table
+from lakeviz.metrics.pixel_intervals import CountedPixels
+from lakeviz.plots.curves import Scored, StoredCurves
 from lakeviz.tables import numbers, where
 
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Any
+
+    from lakeviz.lake.evaluation import Evaluation
+
 BRANCHES = {"score": "LAKE", "visual": "visual only", "text": "text only"}
+# More pixels than this take longer to sort than a reader wants to wait for.
+_MOST_PIXELS = 2**26
 
 
 def measured(
     metrics: pd.DataFrame, level: str, name: str, branch: str = "lake"
 ) -> tuple[float, float, float, float]:
-    """Value, ends of its interval and the interval's level; NaN where it was not measured."""
+    """Value, ends of its interval and its confidence; NaN where it was not measured."""
     row = where(metrics, level=level, metric=name, branch=branch)
     if row.empty:
         return math.nan, math.nan, math.nan, math.nan
@@ -45,3 +58,45 @@ def image_runs(scores: pd.DataFrame, metrics: pd.DataFrame, name: str) -> dict[s
         value = measured(metrics, "image", name, branch)
         runs[BRANCHES[column]] = Scored(numbers(scores, column), labels, *value)
     return runs
+
+
+def pixel_run(curves: pd.DataFrame, metrics: pd.DataFrame, name: str) -> StoredCurves:
+    """Curves of the pixels of LAKE's maps in one category; ``name`` is the metric of the legend."""
+    n_images = int(numbers(where(metrics, level="pixel", metric=name), "n_images")[0])
+    return StoredCurves(curves, n_images, *measured(metrics, "pixel", name))
+
+
+def conventions_of(provenance: Mapping[str, Any]) -> Conventions:
+    """Conventions of the region overlap that an evaluation was measured with."""
+    given = provenance.get("conventions", {})
+    return Conventions(**{n: given[n] for n in ("connectivity", "aupro_limit") if n in given})
+
+
+def pixel_curves(evaluation: Evaluation) -> pd.DataFrame:
+    """The curves of an evaluation; those of a run of protocol 1, which has none, are made now.
+
+    Raises
+    ------
+    DataError
+        There are none, and why.
+    LakevizError
+        A mask cannot be read.
+    """
+    if len(evaluation.curves):
+        return evaluation.curves
+    test, maps = evaluation.dataset, evaluation.maps
+    if not test.labels.any():
+        raise DataError("there is no anomalous image")
+    if not test.has_masks:
+        raise DataError("the data set has no masks")
+    sizes = [maps.map_size] * len(maps) if maps.map_size else maps.sizes
+    pixels = sum(height * width for height, width in sizes)
+    if pixels > _MOST_PIXELS:
+        raise DataError(
+            f"{pixels:,} pixels are more than the {_MOST_PIXELS:,} that curves are made of; a "
+            "smaller map size has fewer"
+        )
+    masks = [evaluation.mask(i) for i in range(len(maps))]
+    conventions = conventions_of(evaluation.provenance)
+    counted = CountedPixels.of(list(maps.pixel_maps()), masks, conventions)
+    return curve_table(counted, Bootstrap.from_plain(evaluation.provenance.get("bootstrap")))

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import pandas as pd
 import plotly.graph_objects as go
-
-from lakeviz.runs.run_folder import RunFolder
 
 
 @dataclass(frozen=True)
@@ -34,6 +31,10 @@ class Wanted:
         Or a part of its title.
     narrow : bool
         Whether it is for a column.
+    hover : bool
+        Whether it can be pointed at.
+    per_group : int
+        Images of each group of a gallery.
     """
 
     categories: tuple[str, ...] = ()
@@ -48,15 +49,14 @@ class Wanted:
     per_group: int = 6
 
 
+Drawn = tuple[go.Figure, pd.DataFrame | None]
+"""A figure, and the table it was made from if there is one."""
+
+
 @dataclass(frozen=True)
 class Made:
     """A figure, the table it was made from (if one) and what made that."""
 
     figure: go.Figure
-    data: pd.DataFrame | dict[str, pd.DataFrame] | None = None
+    data: pd.DataFrame | None = None
     provenance: dict[str, Any] = field(default_factory=dict)
-
-
-def provenance_of(run: RunFolder, chosen: Sequence[str]) -> dict[str, Any]:
-    """What made the results that a figure shows."""
-    return {category: run.provenance(category) for category in chosen}

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from functools import partial
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
-import plotly.graph_objects as go
 
 from lakeviz.errors import ConfigError, DataError, nearest
-from lakeviz.metrics import Bootstrap, Conventions
+from lakeviz.metrics import Bootstrap
 from lakeviz.plots import (
     Scored,
     caption_of,
@@ -23,12 +23,16 @@ from lakeviz.plots import (
     score_figure,
     spectrum_figure,
 )
+from lakeviz.plots.curves import StoredCurves
 from lakeviz.plots.distributions import f1_max_threshold
-from lakeviz.report.curves import image_runs, measured
-from lakeviz.report.figure_request import Made, Wanted, provenance_of
+from lakeviz.report.curves import conventions_of, image_runs, pixel_curves, pixel_run
+from lakeviz.report.figure_request import Drawn, Made, Wanted
 from lakeviz.report.image_figures import activations, gallery, heatmap, layers
 from lakeviz.runs.run_folder import RunFolder
 from lakeviz.tables import numbers, where
+
+if TYPE_CHECKING:
+    from lakeviz.studies.base.result import StudyResult
 
 _METRIC = {"roc": "auroc", "pr": "average_precision"}
 
@@ -51,7 +55,10 @@ def make_figure(kind: str, run: RunFolder, wanted: Wanted) -> Made:
         The result lacks what the figure shows.
     """
     if kind in KINDS and run.categories:
-        return KINDS[kind][1](run, wanted)
+        own, named = KINDS[kind], wanted.categories
+        chosen = [run.one(named)] if own.one_category else run.chosen(named)
+        figure, data = own.draw(run, chosen, wanted)
+        return Made(figure, data, {category: run.provenance(category) for category in chosen})
     if kind in run.studies:
         return _of_study(kind, run, wanted)
     known = [*(KINDS if run.categories else ()), *run.studies]
@@ -62,83 +69,55 @@ def make_figure(kind: str, run: RunFolder, wanted: Wanted) -> Made:
 
 def titles(kind: str, run: RunFolder) -> list[str]:
     """Titles of the figures of a study, in their order."""
-    return [caption_of(fig)[0] for fig in _study_figures(kind, run)[0]]
+    return [caption_of(fig)[0] for fig in _study(kind, run).figures()]
 
 
 # --- of a run ---
 
 
-def _curves(kind: str, run: RunFolder, wanted: Wanted) -> Made:
-    level = wanted.level or "image"
-    chosen = run.chosen(wanted.categories)
-    provenance = provenance_of(run, chosen)
-    names = {"roc": "ROC", "pr": "Precision and recall"}
-    title = f"{names[kind]} of {level}s"
+def _curves(kind: str, run: RunFolder, chosen: list[str], wanted: Wanted) -> Drawn:
+    level, metric = wanted.level or "image", _METRIC[kind]
     if level == "pixel":
-        runs = {c: _pixel_run(run, c, _METRIC[kind]) for c in chosen}
+        runs = {c: _pixel_run(run, c, metric) for c in chosen}
     elif len(chosen) == 1:
-        runs = _image_runs(run, chosen[0], _METRIC[kind])
+        runs = _image_runs(run, chosen[0], metric)
     else:
-        runs = {c: _image_runs(run, c, _METRIC[kind])["LAKE"] for c in chosen}
-    draw = pr_figure if kind == "pr" else roc_figure
-    return Made(draw(runs, bootstrap=_bootstrap(run, chosen), title=title), provenance=provenance)
+        runs = {c: _image_runs(run, c, metric)["LAKE"] for c in chosen}
+    draw, name = (roc_figure, "ROC") if kind == "roc" else (pr_figure, "Precision and recall")
+    return draw(runs, bootstrap=_bootstrap(run, chosen), title=f"{name} of {level}s"), None
 
 
 def _image_runs(run: RunFolder, category: str, metric: str) -> dict[str, Scored]:
     return image_runs(run.table("scores", [category]), run.table("metrics", [category]), metric)
 
 
-def _pixel_run(run: RunFolder, category: str, metric: str) -> Scored:
-    evaluation = run.evaluation(category)
-    if not evaluation.dataset.has_masks:
-        raise DataError(f"{category} has no masks, so there is no curve of pixels")
-    maps = list(evaluation.maps.pixel_maps())
-    masks = [evaluation.mask(i) for i in range(len(evaluation.maps))]
-    return Scored(maps, masks, *measured(evaluation.metrics, "pixel", metric))
+def _pixel_run(run: RunFolder, category: str, metric: str) -> StoredCurves:
+    curves = run.table("curves", [category])
+    if curves.empty:
+        curves = pixel_curves(run.evaluation(category))
+    return pixel_run(curves, run.table("metrics", [category]), metric)
 
 
-def _roc(run: RunFolder, wanted: Wanted) -> Made:
-    return _curves("roc", run, wanted)
+def _pro(run: RunFolder, chosen: list[str], wanted: Wanted) -> Drawn:
+    runs = {category: _pixel_run(run, category, "aupro") for category in chosen}
+    conventions = conventions_of(run.provenance(chosen[0]))
+    return pro_figure(runs, bootstrap=_bootstrap(run, chosen), conventions=conventions), None
 
 
-def _pr(run: RunFolder, wanted: Wanted) -> Made:
-    return _curves("pr", run, wanted)
+def _scores(run: RunFolder, chosen: list[str], wanted: Wanted) -> Drawn:
+    scores = run.table("scores", chosen)
+    threshold = f1_max_threshold(run.table("metrics", chosen))
+    return score_figure(scores, threshold=threshold, title=f"Image scores: {chosen[0]}"), scores
 
 
-def _pro(run: RunFolder, wanted: Wanted) -> Made:
-    chosen = run.chosen(wanted.categories)
-    runs = {c: _pixel_run(run, c, "aupro") for c in chosen}
-    measured_with = run.provenance(chosen[0]).get("conventions", {})
-    known = {n: measured_with[n] for n in ("connectivity", "aupro_limit") if n in measured_with}
-    figure = pro_figure(
-        runs,
-        bootstrap=_bootstrap(run, chosen),
-        conventions=Conventions(**known),
-        title="Per-region overlap",
-    )
-    return Made(figure, provenance=provenance_of(run, chosen))
+def _spectrum(run: RunFolder, chosen: list[str], wanted: Wanted) -> Drawn:
+    spectrum = run.table("spectrum", chosen)
+    n_images = run.provenance(chosen[0]).get("fit", {}).get("n_images")
+    title = f"Variance spectrum: {chosen[0]}"
+    return spectrum_figure(spectrum, title=title, n_images=n_images), spectrum
 
 
-def _scores(run: RunFolder, wanted: Wanted) -> Made:
-    category = run.one(wanted.categories)
-    scores = run.table("scores", [category])
-    threshold = f1_max_threshold(run.table("metrics", [category]))
-    title = f"Image scores: {category}"
-    figure = score_figure(scores, threshold=threshold, title=title)
-    return Made(figure, scores, provenance_of(run, [category]))
-
-
-def _spectrum(run: RunFolder, wanted: Wanted) -> Made:
-    category = run.one(wanted.categories)
-    spectrum = run.table("spectrum", [category])
-    n_images = run.provenance(category).get("fit", {}).get("n_images")
-    title = f"Variance spectrum: {category}"
-    figure = spectrum_figure(spectrum, title=title, n_images=n_images)
-    return Made(figure, spectrum, provenance_of(run, [category]))
-
-
-def _controls(run: RunFolder, wanted: Wanted) -> Made:
-    chosen = run.chosen(wanted.categories)
+def _controls(run: RunFolder, chosen: list[str], wanted: Wanted) -> Drawn:
     table = run.table("controls", chosen)
     if table.empty:
         raise DataError(f"{run.folder} was made without controls")
@@ -146,67 +125,65 @@ def _controls(run: RunFolder, wanted: Wanted) -> Made:
     if level is None and metric is None:
         pixel = np.isfinite(numbers(where(table, metric="aupro"), "difference")).any()
         level, metric = ("pixel", "aupro") if pixel else ("image", "auroc")
-    level, metric = level or ("pixel" if metric == "aupro" else "image"), metric or "auroc"
-    rows = where(table, level=level, metric=metric)
-    provenance = provenance_of(run, chosen)
+    shown = {
+        "level": level or ("pixel" if metric == "aupro" else "image"),
+        "metric": metric or "auroc",
+    }
     if len(chosen) > 1:
-        return Made(controls_overview_figure(table, level=level, metric=metric), rows, provenance)
-    figure = controls_figure(
-        table,
-        level=level,
-        metric=metric,
-        confidence=_level(run, chosen),
-        stacked=wanted.narrow,
-    )
-    return Made(figure, rows, provenance)
+        return controls_overview_figure(table, **shown), where(table, **shown)
+    confidence = _bootstrap(run, chosen).confidence
+    figure = controls_figure(table, **shown, confidence=confidence, stacked=wanted.narrow)
+    return figure, where(table, **shown)
 
 
-def _metrics(run: RunFolder, wanted: Wanted) -> Made:
-    chosen = run.chosen(wanted.categories)
+def _metrics(run: RunFolder, chosen: list[str], wanted: Wanted) -> Drawn:
     table = run.table("metrics", chosen)
-    figure = metrics_figure(table, confidence=_level(run, chosen))
-    return Made(figure, table, provenance_of(run, chosen))
+    return metrics_figure(table, confidence=_bootstrap(run, chosen).confidence), table
 
 
-def _matrix(run: RunFolder, wanted: Wanted) -> Made:
-    chosen = run.chosen(wanted.categories)
+def _matrix(run: RunFolder, chosen: list[str], wanted: Wanted) -> Drawn:
     table = run.table("spectrum", chosen)
-    figure = neuron_category_figure(table, point=wanted.point)
-    return Made(figure, table, provenance_of(run, chosen))
+    return neuron_category_figure(table, point=wanted.point), table
 
 
 def _bootstrap(run: RunFolder, chosen: list[str]) -> Bootstrap:
     return Bootstrap.from_plain(run.provenance(chosen[0]).get("bootstrap"))
 
 
-def _level(run: RunFolder, chosen: list[str]) -> float:
-    return _bootstrap(run, chosen).confidence
+class Kind(NamedTuple):
+    """A kind of figure: what it shows, how it is drawn, and whether it is of one category."""
+
+    words: str
+    draw: Callable[[RunFolder, list[str], Wanted], Drawn]
+    one_category: bool = False
 
 
-KINDS: dict[str, tuple[str, Callable[[RunFolder, Wanted], Made]]] = {
-    "roc": ("ROC curves of images or pixels (--level)", _roc),
-    "pr": ("precision and recall of images or pixels (--level)", _pr),
-    "scores": ("distribution of image scores with the threshold; one category", _scores),
-    "spectrum": ("variance of every neuron, the chosen ones marked; one category", _spectrum),
-    "controls": ("LAKE beside its controls (--level, --metric)", _controls),
-    "metrics": ("metrics of every category with intervals", _metrics),
-    "pro": ("mean region overlap against false positives, with AUPRO", _pro),
-    "matrix": ("variance rank of neurons in every category, the chosen ones marked", _matrix),
-    "gallery": ("best, worst and typical images with their heat; one category", gallery),
-    "heatmap": ("patch scores over one image (--image); one category", heatmap),
-    "layers": ("the score map of one image (--image) by layers and text; one category", layers),
-    "activations": ("the chosen neurons in every patch of one image (--image)", activations),
+KINDS: dict[str, Kind] = {
+    "roc": Kind("ROC curves of images or pixels (--level)", partial(_curves, "roc")),
+    "pr": Kind("precision and recall of images or pixels (--level)", partial(_curves, "pr")),
+    "scores": Kind("distribution of image scores with the threshold", _scores, True),
+    "spectrum": Kind("variance of every neuron, the chosen ones marked", _spectrum, True),
+    "controls": Kind("LAKE compared with its controls (--level, --metric)", _controls),
+    "metrics": Kind("metrics of every category with intervals", _metrics),
+    "pro": Kind("mean region overlap against false positives, with AUPRO", _pro),
+    "matrix": Kind("variance rank of neurons in every category, the chosen ones marked", _matrix),
+    "gallery": Kind("best, worst and typical images with their heat", gallery, True),
+    "heatmap": Kind("patch scores over one image (--image)", heatmap, True),
+    "layers": Kind("the score map of one image (--image) by layers and text", layers, True),
+    "activations": Kind(
+        "the chosen neurons in every patch of one image (--image)", activations, True
+    ),
 }
-"""What there is to draw of a run, with a line that says it."""
+"""What there is to draw of a run."""
 
 
 # --- of a study ---
 
 
 def _of_study(name: str, run: RunFolder, wanted: Wanted) -> Made:
-    figures, result = _study_figures(name, run)
+    result = _study(name, run)
+    figures = result.figures()
     known = [caption_of(fig)[0] for fig in figures]
-    listed = "; ".join(f"{i} = {title}" for i, title in enumerate(known, start=1))
     if wanted.title is not None:
         found = [i for i, title in enumerate(known) if wanted.title.lower() in title.lower()]
     elif wanted.number is not None:
@@ -214,12 +191,12 @@ def _of_study(name: str, run: RunFolder, wanted: Wanted) -> Made:
     else:
         found = list(range(len(figures)))
     if len(found) != 1:
+        listed = "; ".join(f"{i} = {title}" for i, title in enumerate(known, start=1))
         raise ConfigError(f"choose one figure of {name} with --number or --title: {listed}")
     return Made(figures[found[0]], provenance=result.provenance)
 
 
-def _study_figures(name: str, run: RunFolder) -> tuple[list[go.Figure], Any]:
+def _study(name: str, run: RunFolder) -> StudyResult:
     from lakeviz.studies.base.registry import load_study
 
-    result = load_study(run.study(name))
-    return result.figures(), result
+    return load_study(run.study(name))

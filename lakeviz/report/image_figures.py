@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import logging
-import math
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
+from lakeviz.data import load_image
 from lakeviz.errors import ConfigError, LakevizError, StoreError
 from lakeviz.plots import (
     Tile,
@@ -24,8 +24,10 @@ from lakeviz.plots import (
 from lakeviz.plots.distributions import f1_max_threshold
 from lakeviz.plots.layers import FUSED
 from lakeviz.plots.outlines import shrink_mask
-from lakeviz.report.figure_request import Made, Wanted, provenance_of
+from lakeviz.report.figure_request import Drawn, Wanted
+from lakeviz.report.pictures import verdict
 from lakeviz.runs.run_folder import RunFolder
+from lakeviz.tables import records
 
 if TYPE_CHECKING:
     from lakeviz.lake.evaluation import Evaluation
@@ -36,11 +38,9 @@ _log = logging.getLogger(__name__)
 _NAMED_IMAGES = 3
 
 
-def heatmap(run: RunFolder, wanted: Wanted) -> Made:
+def heatmap(run: RunFolder, chosen: list[str], wanted: Wanted) -> Drawn:
     """Patch scores over one image; where it can be pointed at, with what makes them."""
-    from lakeviz.data import load_image
-
-    category, evaluation, index = _image(run, wanted)
+    category, evaluation, index = _image(run, chosen, wanted)
     facts = _facts(run, category, evaluation, index) if wanted.hover else None
     figure = heatmap_figure(
         load_image(evaluation.dataset.frame.iloc[index]["path"]),
@@ -50,14 +50,12 @@ def heatmap(run: RunFolder, wanted: Wanted) -> Made:
         patches=facts,
         title=f"Patch scores: {wanted.image}",
     )
-    return Made(figure, facts, provenance_of(run, [category]))
+    return figure, facts
 
 
-def layers(run: RunFolder, wanted: Wanted) -> Made:
+def layers(run: RunFolder, chosen: list[str], wanted: Wanted) -> Drawn:
     """Show the score map of one image by its parts."""
-    from lakeviz.data import load_image
-
-    category, evaluation, index = _image(run, wanted)
+    category, evaluation, index = _image(run, chosen, wanted)
     every = {FUSED: evaluation.maps.patch, **evaluation.maps.parts}
     figure = layers_figure(
         {name: maps[index] for name, maps in every.items()},
@@ -67,14 +65,14 @@ def layers(run: RunFolder, wanted: Wanted) -> Made:
         mask=_mask(evaluation, index),
         title=f"Score map by its parts: {wanted.image}",
     )
-    return Made(figure, provenance=provenance_of(run, [category]))
+    return figure, None
 
 
-def activations(run: RunFolder, wanted: Wanted) -> Made:
+def activations(run: RunFolder, chosen: list[str], wanted: Wanted) -> Drawn:
     """Show the chosen neurons in every patch of one image."""
     from lakeviz.explorer.one_image import patch_activations
 
-    category, evaluation, index = _image(run, wanted)
+    category, evaluation, index = _image(run, chosen, wanted)
     data = captured(run, category, index)
     table = patch_activations(data, 0)
     point = wanted.point or data.points[0]
@@ -87,30 +85,27 @@ def activations(run: RunFolder, wanted: Wanted) -> Made:
         defect=None if mask is None else shrink_mask(mask, data.grids[point]),
         title=f"Activation of the selected neurons: {wanted.image}",
     )
-    return Made(figure, table, provenance_of(run, [category]))
+    return figure, table
 
 
-def gallery(run: RunFolder, wanted: Wanted) -> Made:
+def gallery(run: RunFolder, chosen: list[str], wanted: Wanted) -> Drawn:
     """Show the best, worst and typical images of a category."""
-    from lakeviz.data import load_image
-
-    category = run.one(wanted.categories)
+    (category,) = chosen
     evaluation = run.evaluation(category)
     threshold = f1_max_threshold(evaluation.metrics)
-    chosen = choose_images(evaluation.scores, wanted.per_group)
+    images = choose_images(evaluation.scores, wanted.per_group)
     tiles = []
-    for row in chosen.to_dict("records"):
-        index, label = int(row["position"]), int(row["label"])
-        wrong = math.isfinite(threshold) and (row["score"] >= threshold) != bool(label)
+    for row in records(images):
+        index, score = int(row["position"]), float(row["score"])
         tiles.append(
             Tile(
                 load_image(evaluation.dataset.frame.iloc[index]["path"]),
                 evaluation.maps.pixel_map(index),
                 str(row["sample_id"]),
-                float(row["score"]),
+                score,
                 str(row["group"]),
                 str(row["defect_type"]),
-                ("missed" if label else "false alarm") if wrong else "",
+                verdict(int(row["label"]), score, threshold),
                 _mask(evaluation, index),
             )
         )
@@ -121,7 +116,7 @@ def gallery(run: RunFolder, wanted: Wanted) -> Made:
         title=f"Best, worst and typical images: {category}",
         rule=f"Chosen among {len(evaluation.scores):,} test images by their score alone.",
     )
-    return Made(figure, chosen, provenance_of(run, [category]))
+    return figure, images
 
 
 def captured(run: RunFolder, category: str, index: int) -> StudyData:
@@ -170,7 +165,7 @@ def _check_scores(scores: np.ndarray, evaluation: Evaluation, index: int) -> Non
         )
 
 
-def _image(run: RunFolder, wanted: Wanted) -> tuple[str, Evaluation, int]:
+def _image(run: RunFolder, chosen: list[str], wanted: Wanted) -> tuple[str, Evaluation, int]:
     """Find the image that is wanted.
 
     Raises
@@ -178,7 +173,7 @@ def _image(run: RunFolder, wanted: Wanted) -> tuple[str, Evaluation, int]:
     ConfigError
         None was named, or there is none of that name.
     """
-    category = run.one(wanted.categories)
+    (category,) = chosen
     scores: Any = run.table("scores", [category])
     if wanted.image is None or wanted.image not in list(scores["sample_id"]):
         highest = scores.sort_values("score", ascending=False)["sample_id"].head(_NAMED_IMAGES)

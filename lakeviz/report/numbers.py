@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 
 import pandas as pd
 
-from lakeviz.tables import numbers, where
+from lakeviz.metrics.estimates import NOT_MEASURED, Estimate, estimate
+from lakeviz.tables import numbers, records, where
 
 NO_REASON = "not measured in this run"
 
@@ -22,7 +23,7 @@ class Number:
     text : str
         The value, or an em dash.
     interval : str
-        "0.918–0.954", or empty.
+        "[0.918, 0.954]", or empty.
     mark : str
         Letter of the footnote that says why something is missing, or empty.
     """
@@ -58,37 +59,22 @@ class Footnotes:
         return len(self.marks)
 
 
-def show(
-    value: float,
-    low: float = math.nan,
-    high: float = math.nan,
-    *,
-    notes: Footnotes,
-    reason: str = "",
-    signed: bool = False,
-) -> Number:
-    """Format a value with its interval; a missing value becomes a dash and a footnote."""
-    sign = "+" if signed else ""
-    mark = notes.mark(reason) if reason else ""
-    if not math.isfinite(value):
-        return Number("—", mark=mark or notes.mark(NO_REASON))
-    interval = ""
-    if math.isfinite(low) and math.isfinite(high):
-        joint = " to " if signed else "–"
-        interval = f"{low:{sign}.3f}{joint}{high:{sign}.3f}".replace("-", "−")
-    return Number(f"{value:{sign}.3f}".replace("-", "−"), interval, mark)
+def show(estimate: Estimate, *, notes: Footnotes, reason: str = "", signed: bool = False) -> Number:
+    """Format an estimate; a missing value becomes a dash and a footnote."""
+    text, _, interval = estimate.text(signed=signed, style="html").partition(" ")
+    reason = reason or ("" if math.isfinite(estimate.value) else NO_REASON)
+    return Number(text, interval, notes.mark(reason) if reason else "")
 
 
 def metric(
     metrics: pd.DataFrame, level: str, name: str, notes: Footnotes, branch: str = "lake"
 ) -> Number:
     """Look a metric of one category up and format it."""
-    found = where(metrics, level=level, metric=name, branch=branch)
-    if found.empty:
-        return show(math.nan, notes=notes)
-    row = found.iloc[0]
-    reason = row["reason"] if isinstance(row["reason"], str) else ""
-    return show(row["value"], row["low"], row["high"], notes=notes, reason=reason)
+    found = records(metrics, level=level, metric=name, branch=branch)
+    if not found:
+        return show(NOT_MEASURED, notes=notes)
+    reason = found[0]["reason"]
+    return show(estimate(found[0]), notes=notes, reason=reason if isinstance(reason, str) else "")
 
 
 def mean_metric(
@@ -98,7 +84,7 @@ def mean_metric(
     found = [numbers(where(t, level=level, metric=name, branch=branch), "value") for t in tables]
     values = [float(v[0]) for v in found if v.size and math.isfinite(v[0])]
     if not values:
-        return show(math.nan, notes=notes, reason="no category has a value")
+        return show(NOT_MEASURED, notes=notes, reason="no category has a value")
     missing = len(tables) - len(values)
     reason = f"mean of the {len(values)} of {len(tables)} that have a value" if missing else ""
-    return show(sum(values) / len(values), notes=notes, reason=reason)
+    return show(Estimate(sum(values) / len(values)), notes=notes, reason=reason)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from lakeviz.metrics.bootstrap import Bootstrap
+from lakeviz.metrics.measurement import Metric
 
 if TYPE_CHECKING:
     from lakeviz.lake.evaluation import Evaluation
@@ -73,6 +74,12 @@ class Page:
         parts = [getattr(e, name) for e in self.ordered]
         filled = [part for part in parts if not part.empty]
         return pd.concat(filled, ignore_index=True) if filled else parts[0]
+
+    @property
+    def metrics(self) -> list[Metric]:
+        """Level and name of every metric that was measured, in the order of the tables."""
+        table = self.table("metrics")
+        return list(dict.fromkeys(zip(table["level"], table["metric"], strict=True)))
 
     @cached_property
     def settings(self) -> Mapping[str, Any]:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import io
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -14,7 +12,7 @@ from lakeviz.data import load_image
 from lakeviz.errors import LakevizError
 from lakeviz.plots import ColourRange, heat_layer, mask_outlines
 from lakeviz.plots.colours import COLOUR_SCALE
-from lakeviz.plots.heatmap import fit_within
+from lakeviz.plots.heatmap import data_uri, fit_within
 from lakeviz.plots.outlines import shrink_mask
 
 if TYPE_CHECKING:
@@ -115,8 +113,8 @@ def picture(evaluation: Evaluation, index: int, colours: ColourRange, threshold:
     try:
         image = fit_within(load_image(row["path"]), _LONGEST)
         width, height = image.size
-        photo = _data_uri(image, "JPEG", 80)
-        heat = _data_uri(_heat(maps.pixel_map(index), colours, image), "JPEG", 85)
+        photo = data_uri(image, quality=80, optimize=True)
+        heat = data_uri(_heat(maps.pixel_map(index), colours, image), optimize=True)
     except LakevizError as error:
         problem = str(error)
     outline, no_mask = _outline(evaluation, index, (height, width)) if photo else ("", "")
@@ -125,7 +123,7 @@ def picture(evaluation: Evaluation, index: int, colours: ColourRange, threshold:
         defect=str(row["defect_type"]),
         score=score,
         score_text=f"{score:.{colours.decimals}f}",
-        verdict=_verdict(int(row["label"]), score, threshold),
+        verdict=verdict(int(row["label"]), score, threshold),
         width=width,
         height=height,
         photo=photo,
@@ -149,7 +147,8 @@ def colour_bar() -> str:
     return f"linear-gradient(90deg, {', '.join(COLOUR_SCALE)})"
 
 
-def _verdict(label: int, score: float, threshold: float) -> str:
+def verdict(label: int, score: float, threshold: float) -> str:
+    """Say "missed" or "false alarm" of an image at a threshold; empty where it is right."""
     if not np.isfinite(threshold) or (score >= threshold) == bool(label):
         return ""
     return "missed" if label else "false alarm"
@@ -174,10 +173,3 @@ def _outline(evaluation: Evaluation, index: int, size: tuple[int, int]) -> tuple
         "M" + "L".join(f"{x:g} {y:g}" for x, y in corners) + "Z" for corners in mask_outlines(mask)
     )
     return path, ""
-
-
-def _data_uri(image: Image.Image, kind: str, quality: int) -> str:
-    buffer = io.BytesIO()
-    image.save(buffer, format=kind, quality=quality, optimize=True)
-    encoded = base64.b64encode(buffer.getvalue()).decode("ascii")
-    return f"data:image/{kind.lower()};base64,{encoded}"

@@ -149,7 +149,8 @@ class RunFolder(NotebookView):
         Parameters
         ----------
         name : str
-            ``"metrics"``, ``"scores"``, ``"controls"``, ``"neurons"`` or ``"spectrum"``.
+            ``"metrics"``, ``"scores"``, ``"controls"``, ``"neurons"``, ``"spectrum"`` or
+            ``"curves"`` (of pixels; runs of protocol 1 have none).
         categories : sequence of str, optional
             Only these, in this order.
 

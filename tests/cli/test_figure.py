@@ -140,10 +140,11 @@ def test_tables_need_no_images(run, tmp_path, capsys):
     data.rename(run.parent / "moved")
     try:
         out = tmp_path / "a.html"
-        call(capsys, "figure", "roc", run, "--out", out)
-        pixel = ("figure", "roc", run / "categories" / "tile", "--level", "pixel", "--out", out)
-        assert "data" in fail(capsys, *pixel)
-        call(capsys, *pixel, "--root", run.parent / "moved")
+        for level in ("image", "pixel"):
+            call(capsys, "figure", "roc", run, "--level", level, "--out", out)
+        gallery = ("figure", "gallery", run / "categories" / "tile", "--out", out)
+        assert "data" in fail(capsys, *gallery)
+        call(capsys, *gallery, "--root", run.parent / "moved")
     finally:
         (run.parent / "moved").rename(data)
 

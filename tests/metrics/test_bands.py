@@ -11,12 +11,16 @@ from lakeviz.metrics import (
     Bootstrap,
     Conventions,
     pixel_intervals,
+    pixel_metrics,
     pr_band,
+    pr_curve,
     pro_band,
     pro_curve,
     roc_band,
     roc_curve,
 )
+from lakeviz.metrics.curve_table import curve_table, read_curve
+from lakeviz.metrics.pixel_intervals import CountedPixels
 
 RNG = np.random.default_rng(3)
 LABELS = np.array([0, 1] * 20 + [1] * 7)
@@ -122,3 +126,28 @@ def test_bands_of_one_kind_alone_are_refused():
             make(np.zeros(3), np.zeros(3, dtype=int), BOOTSTRAP)
     with pytest.raises(MetricError, match="defect pixel"):
         pro_band(np.zeros((2, 3, 3)), np.zeros((2, 3, 3), dtype=bool), BOOTSTRAP)
+
+
+def test_the_table_of_curves_holds_every_curve_and_band_as_they_are_made_alone():
+    maps, masks = worlds()
+    table = curve_table(CountedPixels.of(maps, masks, EXACT), BOOTSTRAP)
+    assert (table["n_normal"] == (~masks).sum()).all()
+    assert (table["n_defect"] == masks.sum()).all()
+    bands = {
+        "roc": roc_band(maps, masks, BOOTSTRAP),
+        "pr": pr_band(maps, masks, BOOTSTRAP),
+        "pro": pro_band(maps, masks, BOOTSTRAP, conventions=EXACT),
+    }
+    alone = {"roc": roc_curve(maps, masks, 400), "pr": pr_curve(maps, masks, 400)}
+    for kind, made in bands.items():
+        curve, band = read_curve(table, kind, BOOTSTRAP)
+        for name in ("x", "low", "high"):
+            np.testing.assert_array_equal(getattr(band, name), getattr(made, name))
+        if kind in alone:
+            for name in ("x", "y", "thresholds"):
+                np.testing.assert_array_equal(getattr(curve, name), getattr(alone[kind], name))
+    # The area up to the limit, over the limit, is the AUPRO.
+    curve, _ = read_curve(table, "pro")
+    assert curve.x[-1] == 0.3
+    area = np.trapezoid(curve.y, curve.x) / 0.3
+    assert area == pytest.approx(pixel_metrics(maps, masks).aupro, abs=1e-12)

@@ -61,7 +61,7 @@ def test_caption_says_n_and_band():
     fig = roc_figure({"a": Scored(SCORES, LABELS)}, bootstrap=Bootstrap(0.9, 200))
     caption = fig.layout.meta["caption"]
     assert "20 normal images, 27 anomalous images" in caption
-    assert "Band: 90 % pointwise bootstrap over images, 200 draws" in caption
+    assert "Band: 90 % pointwise bootstrap over images, 200 resamples" in caption
     assert "Band" not in roc_figure({"a": Scored(SCORES, LABELS)}).layout.meta["caption"]
 
 
@@ -129,7 +129,7 @@ def test_overlap_figure_says_what_it_is():
     assert first.line.dash != second.line.dash
     caption = fig.layout.meta["caption"]
     assert "of 9 images" in caption
-    assert "Bands: 90 % pointwise bootstrap over images, 30 draws" in caption
+    assert "Bands: 90 % pointwise bootstrap over images, 30 resamples" in caption
     assert "every region counts the same" in caption
     with pytest.raises(ConfigError, match="not of image scores"):
         pro_figure({"a": Scored(SCORES, LABELS)})

@@ -169,6 +169,7 @@ def evaluation_of(made: Made, root: Path) -> Evaluation:
         controls=_controls(made),
         neurons=neurons,
         spectrum=spectrum,
+        curves=pd.DataFrame(),
         maps=maps,
         dataset=Dataset("folder", root, frame),
         provenance=provenance,

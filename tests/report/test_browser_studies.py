@@ -35,8 +35,8 @@ def made(run: StudyRun) -> list[StudyResult]:
     pools = [run.data(category, shots="all") for category in CATEGORIES]
     results = [
         [knockout(one, sizes=[5, 10], n_random_sets=2, **FEW) for one in data],
-        [pca(one, sizes=[2, 8], n_draws=2, **FEW) for one in data],
-        [contamination(p, shots=4, fractions=[0.25], n_draws=2, **FEW) for p in pools],
+        [pca(one, sizes=[2, 8], n_random_sets=2, **FEW) for one in data],
+        [contamination(p, shots=4, fractions=[0.25], n_repeats=2, **FEW) for p in pools],
         [neurons(one, k=4, n_top=2, **FEW) for one in data],
         [overlap(run_items(run, 10, pool=6), 10, n_random_sets=20, n_resamples=20)],
         [sweep(SweepSpec(run.spec, {"k": (5, 10)}, n_random_sets=2, **FEW), run.folder, **HERE)],

@@ -13,7 +13,9 @@ import numpy as np
 import pytest
 
 from lakeviz.errors import DataError, OutputError
+from lakeviz.metrics.estimates import NOT_MEASURED
 from lakeviz.report import SECTIONS, Section, write_report
+from lakeviz.report.curves import pixel_curves
 from lakeviz.report.numbers import Footnotes, show
 
 EVIL = "<img src=x onerror=alert(1)>"
@@ -77,12 +79,13 @@ def page(tmp_path):
 def test_numbers_of_the_tables_are_on_the_page(make, page):
     text = page(make()).text
     assert "LAKE on nut" in text
-    assert re.search(r"0\.900 0\.850–0\.950", text)  # image AUROC with its interval
-    assert re.search(r"0\.870 0\.820–0\.920", text)  # AUPRO
-    assert "+0.200 +0.100 to +0.300 LAKE better" in text
-    assert "−0.200 −0.300 to −0.100 LAKE worse" in text
-    assert "+0.000 −0.100 to +0.100 undecided" in text
-    assert "AUPRO: better than random neurons; worse than truncated PCA; undecided" in text
+    assert re.search(r"0\.900 \[0\.850, 0\.950\]", text)  # image AUROC with its interval
+    assert re.search(r"0\.870 \[0\.820, 0\.920\]", text)  # AUPRO
+    assert "+0.200 [+0.100, +0.300] higher" in text
+    assert "−0.200 [−0.300, −0.100] lower" in text
+    assert "+0.000 [−0.100, +0.100] cannot tell" in text
+    said = "AUPRO of LAKE's neurons: higher than random neurons; cannot tell for all neurons; lower"
+    assert said in text
     assert "nut: image AUROC 0.900 [0.850, 0.950]" in text  # the evaluation's own summary
     assert "abc123" in text
     assert "f1f1f1" in text
@@ -216,7 +219,7 @@ def test_groups_are_reported_apart_with_means(make, page):
     categories[1].metrics.loc[0, ["value", "reason"]] = [np.nan, "because"]
     manifest = {"groups": {"held-out": ["c", "d"], "trained": ["a", "b"]}}
     text = page(*categories, manifest=manifest).text
-    overview = text[text.index("Overview LAKE's fused") : text.index("The parts of the score")]
+    overview = text[text.index("Overview LAKE's fused") : text.index("The branches of the score")]
     assert overview.index("held-out") < overview.index("trained")
     held_out = overview[overview.index("held-out") : overview.index("trained")]
     assert "mean of 2 12 0.925" in held_out  # images, then the mean of 0.92 and 0.93
@@ -242,7 +245,7 @@ def test_a_category_of_two_groups_is_shown_once(make, page):
 
 def test_parts_of_the_score(make, page):
     text = page(make(text=True)).text
-    parts = text[text.index("The parts of the score") : text.index("Controls The visual")]
+    parts = text[text.index("The branches of the score") : text.index("Controls The visual")]
     assert "text weight 0.3" in parts
     for number in ("0.900", "0.800", "0.700", "0.600"):
         assert number in parts
@@ -251,8 +254,8 @@ def test_parts_of_the_score(make, page):
 
 def test_controls_over_categories_count_verdicts(make, page):
     text = page(make(category="a"), make(category="b")).text
-    assert "better 2 · worse 0 of 2" in text
-    assert "against random neurons better in 2, worse in 0 of 2" in text
+    assert "higher in 2" in text
+    assert "random neurons (higher in 2)" in text
 
 
 def test_anchors_are_unique_and_reached(make, page):
@@ -267,6 +270,18 @@ def test_equal_runs_give_equal_files(make, tmp_path):
     evaluation = make(text=True)
     first = write_report([evaluation], MANIFEST, tmp_path / "a.html").read_bytes()
     assert first == write_report([evaluation], MANIFEST, tmp_path / "b.html").read_bytes()
+
+
+def test_stored_curves_are_those_that_are_made_of_the_maps(make, tmp_path):
+    evaluation = make()
+    made = write_report([evaluation], MANIFEST, tmp_path / "a.html").read_bytes()
+    assert b"Per-region overlap" in made
+    evaluation.curves = pixel_curves(evaluation)
+    evaluation.dataset.frame["mask_path"] = None  # the maps are not looked at again
+    stored = write_report([evaluation], MANIFEST, tmp_path / "b.html").read_text()
+    figures = re.findall(r'<div class="canvas".*?</div>', made.decode(), re.DOTALL)
+    assert len(figures) == 9
+    assert re.findall(r'<div class="canvas".*?</div>', stored, re.DOTALL) == figures
 
 
 def test_further_sections_join(make, page):
@@ -294,7 +309,7 @@ def test_no_evaluation_and_no_folder(make, tmp_path):
 
 def test_footnotes_say_each_reason_once():
     notes = Footnotes()
-    marks = [show(float("nan"), notes=notes, reason=r).mark for r in ("x", "y", "x")]
+    marks = [show(NOT_MEASURED, notes=notes, reason=r).mark for r in ("x", "y", "x")]
     assert marks == ["a", "b", "a"]
     many = [notes.mark(str(number)) for number in range(60)]
     assert len(set(many)) == 60

@@ -1,1 +1,1 @@
-"""Figures for print: page layout, export by Chromium, and the metadata beside a file."""
+"""Figures for print: page layout, export by Chromium, and the metadata of a file."""

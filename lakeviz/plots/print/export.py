@@ -71,7 +71,7 @@ def save_figure(
         ``"paper"``, ``"lakeviz"`` or ``"lakeviz_dark"``. By default ``"paper"`` (no title and no
         caption in the picture: the sidecar has them), and ``"lakeviz"`` for HTML.
     sidecar : bool
-        Write ``x.json`` beside ``x.pdf``: title, caption, data, versions, command, provenance,
+        Write ``x.json`` next to ``x.pdf``: title, caption, data, versions, command, provenance,
         and the hash of each file.
     data : DataFrame or mapping of name to DataFrame, optional
         For the sidecar; the numbers of the traces by default.

@@ -1,4 +1,4 @@
-"""What an exported figure shows, in a JSON file beside it: data, versions, command, provenance."""
+"""What an exported figure shows, in a JSON file next to it: data, versions, command, provenance."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ def describe_figure(
 
 
 def sidecar_path(path: Path) -> Path:
-    """``x.json`` beside ``x.pdf``."""
+    """``x.json`` for ``x.pdf``."""
     return path.with_suffix(".json")
 
 

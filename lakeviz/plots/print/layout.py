@@ -229,7 +229,7 @@ def _explicit(spec: Json) -> bool:
 
 
 def _set_title(layout: Json, title: str, caption: str, width: float) -> float:
-    """Break title and caption anew for the width; return the height they take."""
+    """Break title and caption for the width; return the height they take."""
     if not title and not caption:
         return 24.0 if layout.get("title", {}).get("text") else 0.0
     space = width - 2 * _GAP

@@ -11,8 +11,8 @@ import numpy as np
 
 from lakeviz.errors import LakevizError
 from lakeviz.metrics import Bootstrap
+from lakeviz.metrics.registry import metric_title
 from lakeviz.plots import (
-    Scored,
     colour_range,
     pr_figure,
     pro_figure,
@@ -23,7 +23,7 @@ from lakeviz.plots import (
 from lakeviz.plots.colours import TICKS
 from lakeviz.plots.distributions import f1_max_threshold
 from lakeviz.plots.html import EmbeddedFigure, embed, without_figure
-from lakeviz.report.curves import image_runs, measured
+from lakeviz.report.curves import conventions_of, image_runs, pixel_curves, pixel_run
 from lakeviz.report.numbers import Footnotes, metric
 from lakeviz.report.page_model import Page, Section
 from lakeviz.report.pictures import colour_bar, frame, strips
@@ -32,18 +32,6 @@ from lakeviz.tables import numbers, where
 
 if TYPE_CHECKING:
     from lakeviz.lake.evaluation import Evaluation
-
-# More pixels than this take longer to sort than a reader wants to wait for a report.
-_MOST_PIXELS = 2**26
-_HEADLINE = (
-    ("image", "auroc", "image AUROC"),
-    ("image", "average_precision", "image AP"),
-    ("image", "f1_max", "image F1-max"),
-    ("pixel", "auroc", "pixel AUROC"),
-    ("pixel", "average_precision", "pixel AP"),
-    ("pixel", "aupro", "AUPRO"),
-    ("pixel", "aupimo", "AUPIMO"),
-)
 
 
 def categories(page: Page) -> list[Section]:
@@ -66,8 +54,8 @@ def _context(page: Page, evaluation: Evaluation) -> dict[str, Any]:
     shown, digits = strips(evaluation, colours, threshold), colours.decimals
     return {
         "headline": [
-            (title, metric(evaluation.metrics, level, name, notes))
-            for level, name, title in _HEADLINE
+            (metric_title(level, name), metric(evaluation.metrics, level, name, notes))
+            for level, name in page.metrics
         ],
         "footnotes": notes,
         "n_normal": int((labels == 0).sum()),
@@ -117,42 +105,23 @@ def _drawn(title: str, draw: Any) -> EmbeddedFigure:
 
 
 def _pixel_figures(evaluation: Evaluation, bootstrap: Bootstrap) -> Iterable[EmbeddedFigure]:
-    title = "ROC, precision, recall and region overlap of pixels"
-    reason = _no_pixel_curves(evaluation)
-    if reason:
-        yield without_figure(title, reason)
-        return
     try:
-        masks = [evaluation.mask(i) for i in range(len(evaluation.maps))]
+        curves = pixel_curves(evaluation)
     except LakevizError as error:
-        yield without_figure(title, str(error))
+        yield without_figure("ROC, precision, recall and region overlap of pixels", str(error))
         return
-    maps = list(evaluation.maps.pixel_maps())
     drawn = (
         ("ROC of pixels", "auroc", roc_figure),
         ("Precision and recall of pixels", "average_precision", pr_figure),
-        ("Per-region overlap", "aupro", pro_figure),
+        (
+            "Per-region overlap",
+            "aupro",
+            partial(pro_figure, conventions=conventions_of(evaluation.provenance)),
+        ),
     )
     for title, name, draw in drawn:
-        curve = {"LAKE": Scored(maps, masks, *measured(evaluation.metrics, "pixel", name))}
-        yield _drawn(title, partial(draw, curve, bootstrap=bootstrap, title=title))
-
-
-def _no_pixel_curves(evaluation: Evaluation) -> str:
-    """Say why there are no curves over pixels; empty where there are."""
-    if not evaluation.dataset.labels.any():
-        return "there is no anomalous image"
-    if not evaluation.dataset.has_masks:
-        return "the data set has no masks"
-    maps = evaluation.maps
-    sizes = [maps.map_size] * len(maps) if maps.map_size else maps.sizes
-    pixels = sum(height * width for height, width in sizes)
-    if pixels > _MOST_PIXELS:
-        return (
-            f"{pixels:,} pixels are more than the {_MOST_PIXELS:,} that a report draws curves of; "
-            "a smaller map size has fewer"
-        )
-    return ""
+        run = {"LAKE": pixel_run(curves, evaluation.metrics, name)}
+        yield _drawn(title, partial(draw, run, bootstrap=bootstrap, title=title))
 
 
 def _neurons(evaluation: Evaluation) -> list[dict[str, Any]]:

@@ -8,19 +8,18 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
 from lakeviz.metrics.bootstrap import Bootstrap
 from lakeviz.metrics.registry import metric_title
 from lakeviz.plots.captions import joined
+from lakeviz.plots.overview import DEFAULT_METRICS
 from lakeviz.plots.template import counted
 from lakeviz.report.page_model import Group, Page, Section
+from lakeviz.report.sections.controls import control_finding
 from lakeviz.report.sections.studies import anchor
-from lakeviz.selector_names import selector_name, selector_order
+from lakeviz.selector_names import selector_order
+from lakeviz.studies.base.findings import HEADLINE_METRICS
 from lakeviz.tables import numbers, where
-
-_COMPARED = (("image", "auroc"), ("pixel", "aupro"))
-_MEASURED = (("image", "auroc"), ("pixel", "auroc"), ("pixel", "aupro"))
 
 
 def closing(page: Page) -> list[Section]:
@@ -117,7 +116,7 @@ def conventions(page: Page) -> list[tuple[str, str]]:
         (
             "Intervals",
             f"{given.get('interval')}; {100 * bootstrap.confidence:g} %, "
-            f"{bootstrap.n_resamples} draws, seed {bootstrap.seed}",
+            f"{bootstrap.n_resamples} resamples, seed {bootstrap.seed}",
         ),
     ]
 
@@ -125,7 +124,7 @@ def conventions(page: Page) -> list[tuple[str, str]]:
 def _of_group(group: Group) -> str:
     """Mean metrics of a group of categories, and where it does worst."""
     said, worst = [], ""
-    for level, name in _MEASURED:
+    for level, name in DEFAULT_METRICS:
         tables = [
             where(e.metrics, branch="lake", level=level, metric=name) for e in group.evaluations
         ]
@@ -145,43 +144,26 @@ def _of_group(group: Group) -> str:
 
 
 def _comparisons(page: Page) -> Iterator[str]:
-    """One sentence per metric: LAKE's neurons against every control."""
+    """One sentence per metric: controls by what the interval of the difference says."""
     table = page.table("controls")
-    for level, name in _COMPARED:
-        found = where(table, level=level, metric=name)
-        if found.empty:
-            continue
-        rows = [(c, where(found, control=c)) for c in selector_order(found["control"])]
-        said = _of_one(rows) if len(set(found["category"])) == 1 else _of_many(rows)
-        yield f"{metric_title(level, name)}: {said}."
-
-
-def _of_one(rows: list[tuple[str, pd.DataFrame]]) -> str:
-    """Controls by what the interval of the difference says, in one category."""
-    verdicts: dict[str, list[str]] = {"better than": [], "worse than": [], "undecided against": []}
-    for control, table in rows:
-        low, high = numbers(table, "difference_low")[0], numbers(table, "difference_high")[0]
-        verdict = "better than" if low > 0 else "worse than" if high < 0 else "undecided against"
-        verdicts[verdict].append(selector_name(control))
-    return "; ".join(f"{verdict} {joined(names)}" for verdict, names in verdicts.items() if names)
-
-
-def _of_many(rows: list[tuple[str, pd.DataFrame]]) -> str:
-    """Number of categories in which the interval lies above or below zero, per control."""
-    said = []
-    for control, table in rows:
-        better = int(np.count_nonzero(numbers(table, "difference_low") > 0))
-        worse = int(np.count_nonzero(numbers(table, "difference_high") < 0))
-        name = selector_name(control)
-        said.append(f"against {name} better in {better}, worse in {worse} of {len(table)}")
-    return "; ".join(said)
+    for metric in HEADLINE_METRICS:
+        said: dict[str, list[str]] = {}
+        for control in selector_order(table["control"]):
+            found = control_finding(table, control, metric)
+            if found is not None:
+                link = "than" if found.verdict in ("higher", "lower") else "for"
+                counts = f" ({found.counts})" if found.counts else ""
+                said.setdefault(f"{found.short} {link}", []).append(f"{found.control}{counts}")
+        if said:
+            groups = "; ".join(f"{verdict} {joined(names)}" for verdict, names in said.items())
+            yield f"{metric_title(*metric)} of LAKE's neurons: {groups}."
 
 
 def _limits(page: Page) -> Iterator[str]:
     """What a reader should not conclude, as far as the run itself tells."""
     yield (
-        "Intervals are over test images (and over draws of random controls). They do not hold the "
-        "spread between draws of the normal images: that takes runs with other seeds."
+        "Intervals are over test images (and over random sets of controls). They do not include "
+        "the spread between draws of the normal images: that takes runs with other seeds."
     )
     yield (
         "The threshold of F1-max is chosen on the test images themselves. It bounds what a "

@@ -1,4 +1,4 @@
-"""Detection and localisation of every category, with means per group, and the parts apart."""
+"""Detection and localisation of every category, with means per group, and of the branches."""
 
 from __future__ import annotations
 
@@ -11,17 +11,7 @@ from lakeviz.plots.html import EmbeddedFigure, embed, without_figure
 from lakeviz.report.numbers import Footnotes, Number, mean_metric, metric
 from lakeviz.report.page_model import Group, Page, Section
 
-_COLUMNS = (
-    ("image", "auroc"),
-    ("image", "average_precision"),
-    ("image", "f1_max"),
-    ("pixel", "auroc"),
-    ("pixel", "average_precision"),
-    ("pixel", "f1_max"),
-    ("pixel", "aupro"),
-    ("pixel", "aupimo"),
-)
-_PART_NAMES = {
+_BRANCHES = {
     "lake": "LAKE",
     "visual": "visual only",
     "text": "text only, patches",
@@ -52,11 +42,12 @@ class Body:
 def overview(page: Page) -> list[Section]:
     """Make the overview: metrics of the fused score, the figure, and the parts apart."""
     notes = Footnotes()
-    columns = [(level, name, "lake") for level, name in _COLUMNS]
+    metrics = page.metrics
+    columns = [(level, name, "lake") for level, name in metrics]
     bodies = [_body(page, group, columns, notes) for group in page.groups]
     context = {
         "bodies": bodies,
-        "heads": [(level, metric_label(name)) for level, name in _COLUMNS],
+        "heads": [(level, metric_label(name)) for level, name in metrics],
         "notes": notes,
         "figure": _figure(page),
         **_parts(page),
@@ -75,16 +66,16 @@ def _figure(page: Page) -> EmbeddedFigure | None:
 
 
 def _parts(page: Page) -> dict[str, object]:
-    """Fused score beside its parts, or a sentence where there is only one."""
+    """Fused score and its branches, or a sentence where there is only one."""
     measured = set(page.table("metrics")["branch"])
     if not measured & {"text", "text_image"}:
         return {"part_bodies": None}
     notes = Footnotes()
-    columns = [("image", "auroc", p) for p in _PART_NAMES if p in measured]
-    columns += [("pixel", "auroc", p) for p in _PART_NAMES if p in measured and p != "text_image"]
+    columns = [("image", "auroc", p) for p in _BRANCHES if p in measured]
+    columns += [("pixel", "auroc", p) for p in _BRANCHES if p in measured and p != "text_image"]
     return {
         "part_bodies": [_body(page, group, columns, notes) for group in page.groups],
-        "part_heads": [(level, _PART_NAMES[part]) for level, _, part in columns],
+        "part_heads": [(level, _BRANCHES[part]) for level, _, part in columns],
         "part_notes": notes,
         "text_weight": page.provenance.get("text_weight"),
     }

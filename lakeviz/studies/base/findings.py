@@ -114,10 +114,18 @@ class Finding:
     def words(self) -> str:
         """The verdict in words."""
         said = self._say(self.verdict)
-        if not self.by_category:
-            return said
-        parts = [f"{self._say(one).split(':')[0]} in {n}" for one, n in self.by_category.items()]
-        return f"{said}; by category: {', '.join(parts)}"
+        return f"{said}; by category: {self.counts}" if self.counts else said
+
+    @property
+    def short(self) -> str:
+        """The verdict in few words."""
+        return self._say(self.verdict).split(":")[0]
+
+    @property
+    def counts(self) -> str:
+        """Verdicts of the single categories, as "higher in 3, lower in 1"."""
+        said = [f"{self._say(one).split(':')[0]} in {n}" for one, n in self.by_category.items()]
+        return ", ".join(said)
 
     def _say(self, verdict: str) -> str:
         return VERDICTS[verdict].format(smallest=self.smallest_effect)

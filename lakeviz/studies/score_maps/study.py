@@ -15,7 +15,7 @@ from lakeviz.data.files import file_sha256
 from lakeviz.errors import ConfigError, DataError, MaskError
 from lakeviz.lake import ImageScoreRule, upsample
 from lakeviz.lake.ground_truth import Truth
-from lakeviz.lake.metric_rows import image_rows, pixel_rows
+from lakeviz.lake.metric_rows import image_rows, pixel_tables
 from lakeviz.lake.provenance import as_plain, versions
 from lakeviz.metrics import Bootstrap, Conventions
 from lakeviz.studies.score_maps.matching import Pair, match, read_scores, resized
@@ -95,7 +95,7 @@ class ScoreStudy:
         truth = Truth.of_masks(labels, truths)
         rows = [
             *image_rows({"maps": image}, labels, conventions, bootstrap),
-            *pixel_rows({"maps": lazy}, truth, conventions, bootstrap),
+            *pixel_tables({"maps": lazy}, truth, conventions, bootstrap, curves_too=False)[0],
         ]
         name = chosen.name
         metrics = pd.DataFrame([{"category": name, **row} for row in rows])
