@@ -43,11 +43,12 @@ def claims(dataset: str | None, manifest: Path | None, out: Path, **given: Any) 
     from lakeviz.studies import StudyRun
     from lakeviz.studies.base.study import OnRun
     from lakeviz.studies.claims.result import ClaimSettings
-    from lakeviz.studies.claims.study import STUDY
+    from lakeviz.studies.claims.study import STUDY, check_host
 
     level, _, metric = given["metric"].partition(":")
     own = {name: given[name] for name, o in ClaimSettings.options().items() if o.command}
     settings = ClaimSettings(metric=(level, metric), seed=given["seed"], **own)
+    check_host(settings)
     loading = make_loading(given)
     execute(asked_spec(dataset, manifest, given), out, loading=loading, announce=announce)
     run = StudyRun.open(out, loading=loading)

@@ -10,7 +10,7 @@ from lakeviz.cli import main
 from lakeviz.data.synthetic import write_benchmark
 from lakeviz.studies.claims import ClaimsResult
 
-FEW = ["--k", "10", "--map-size", "24", "--no-controls", "--draws", "2", "--fits", "2"]
+FEW = ["--k", "10", "--map-size", "24", "--no-controls", "--random-sets", "2", "--fits", "2"]
 
 
 @pytest.fixture(scope="module")
@@ -56,11 +56,11 @@ def test_table_report_and_single_blocks(root, tmp_path, capsys):
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["--depth", "0"], "counts blocks from 1, not 0"),
+        (["--depth", "0"], "depth is 0; it must be at least 1"),
         (["--depth", "7"], "names no block: there are 6"),
-        (["--metric", "auroc"], "image:auroc, .* not by auroc"),
-        (["--metric", "image:cohens_d"], "not by image:cohens_d"),
-        (["--draws", "1"], "n_draws must be at least 2"),
+        (["--metric", "auroc"], "image:auroc, .* got auroc"),
+        (["--metric", "image:cohens_d"], "got image:cohens_d"),
+        (["--random-sets", "1"], "n_random_sets is 1; it must be at least 2"),
         (["--host", "patchcor"], "no host 'patchcor'"),
     ],
 )

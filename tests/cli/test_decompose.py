@@ -16,9 +16,11 @@ def test_a_run_decomposed(tmp_path, capsys):
         f"run mvtec --root {root} --out {out} --shots 2 --no-controls --map-size 16 --layer 1 "
         "--k 10 --text-weight 0".split()
     )
-    main(f"study decompose {out} --resamples 20 --map-size 16 --draws 2 --size 3 --top 4".split())
+    main(
+        f"study decompose {out} --resamples 20 --map-size 16 --random-sets 2 --size 3 --top 4".split()
+    )
     printed = capsys.readouterr().out
-    assert "against 2 random directions" in printed
+    assert "minus 2 random directions" in printed
     folder = out / "studies/decompose"
     table = pd.read_parquet(folder / "contributions.parquet")
     score = table.groupby(["image", "level"])["contribution"].sum().unstack()

@@ -183,7 +183,10 @@ def test_full_rotation_keeps_distances() -> None:
     subspace = select(correlated(channels=8), 8, "random_rotation")
     tokens = torch.randn(30, 8, dtype=torch.float64)
     torch.testing.assert_close(
-        torch.cdist(subspace.project(tokens), subspace.project(tokens)), torch.cdist(tokens, tokens)
+        torch.cdist(subspace.project(tokens), subspace.project(tokens)),
+        torch.cdist(tokens, tokens),
+        rtol=1e-6,
+        atol=1e-6,
     )
 
 

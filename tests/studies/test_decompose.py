@@ -16,8 +16,7 @@ from lakeviz.lake import PromptEnsemble
 from lakeviz.lake.ground_truth import Truth
 from lakeviz.lake.paired_evaluator import PairedEvaluator
 from lakeviz.metrics import Bootstrap
-from lakeviz.studies import DecomposeResult, decompose
-from lakeviz.studies.base.result import load_study
+from lakeviz.studies import DecomposeResult, decompose, load_study
 from lakeviz.studies.decompose import (
     class_mean_direction,
     given_direction,

@@ -23,14 +23,13 @@ from lakeviz.metrics import Bootstrap
 from lakeviz.studies.base.capture import capture_study
 from lakeviz.studies.base.captured import StudyData
 from lakeviz.studies.base.registry import load_study
-from lakeviz.studies.neurons import NeuronsResult, neurons
-from lakeviz.studies.neurons.group_comparison import mean_of_categories
+from lakeviz.studies.neurons import neurons
 from lakeviz.studies.neurons.measures import NeuronMeasures, image_aurocs, rank_correlation
 from lakeviz.studies.neurons.patch_labels import PatchTruth, cell_coverage
 from lakeviz.studies.neurons.patch_statistics import PatchSample, image_weights
 from lakeviz.studies.neurons.pictures import crop_patch
+from lakeviz.studies.neurons.result import NeuronsResult
 from lakeviz.studies.neurons.scan import image_scores
-from lakeviz.studies.neurons.section import figures, headline
 from lakeviz.studies.neurons.single_neuron_score import Deviation
 from lakeviz.studies.neurons.tested_neurons import choose
 
@@ -284,7 +283,7 @@ def test_all_selected_planted_beside_none_is_clear(world):
     assert groups.loc["image_auroc", "difference_low"] > 0.3
     assert groups.loc["share_q_value_below_0.05", ["value", "control_mean"]].tolist() == [1, 0]
     assert "lies above 0.5 for 8 of 8 selected" in result.summary()
-    assert "selected neurons detect better" in result.summary()
+    assert next(iter(result.findings())).verdict == "higher"
 
 
 def test_the_null_is_called_an_effect_as_rarely_as_stated(world):
@@ -335,7 +334,7 @@ def test_groups_differ_by_the_choice_of_neurons_too(world):
     row = result.groups.set_index("measure").loc["image_auroc"]
     assert row["difference"] > 0.03
     assert row["difference_low"] < 0.02
-    assert "undecided" in result.summary()
+    assert next(iter(result.findings())).verdict == "undecided"
 
 
 def test_images_may_come_in_any_order(world):
@@ -416,7 +415,7 @@ def test_no_random_neurons_left(world):
     row = result.groups.set_index("measure").loc["image_auroc"]
     assert np.isnan(row["difference"])
     assert "every channel is selected" in row["reason"]
-    assert "no difference to random" in result.summary()
+    assert next(iter(result.findings())).verdict == "not measured"
     assert len(choose(world(), 14, "variance", None, 0)[POINT].random) == 2
 
 
@@ -459,24 +458,17 @@ def test_nothing_to_measure(world):
 # --- results ---
 
 
-def test_few_categories_have_no_interval():
-    same = np.full(5, 0.1)
-    assert np.isnan(mean_of_categories(same, FEW).low)
-    assert mean_of_categories(np.full(6, 0.1), FEW).low == pytest.approx(0.1)
-    assert mean_of_categories(np.r_[same, np.nan], FEW).value == pytest.approx(0.1)
-
-
 def test_report_of_one_category(world):
     points = (POINT, "blocks.1.hook_resid_post")
     result = neurons(world(points=points, signal=range(4)), k=4, bootstrap=FEW)
-    table = headline(result)
-    assert table.loc[0, "measure"] == "mean image AUROC"
-    assert table.loc[0, "verdict"] == "selected higher"
+    table = result.headline()
+    assert table.loc[0, "measure"] == "mean image AUROC of single neurons"
+    assert table.loc[0, "reading"] == "higher"
     assert len(table) <= 12
-    assert len(figures(result)) == 5  # no pictures without files
+    assert len(result.figures()) == 5  # no pictures without files
     bare = neurons(world(masks=False), k=16, bootstrap=FEW)
-    assert set(headline(bare)["verdict"]) == {"no random neurons left"}
-    assert len(figures(bare)) == 4
+    assert set(bare.headline()["reading"]) == {"not measured"}
+    assert len(bare.figures()) == 4
 
 
 def test_round_trip_join_and_means(world, tmp_path):
@@ -495,10 +487,9 @@ def test_round_trip_join_and_means(world, tmp_path):
         table["category"] = "other"
     other.provenance["categories"] = {"other": {}}
     joined = NeuronsResult.join([result, other])
-    assert "2 categories, 96 images, too few for an interval" in joined.summary()
-    assert "undecided. In " in joined.summary()
-    assert headline(joined).loc[0, "verdict"] == "too few categories"
-    assert len(figures(joined)) == 5
+    assert "Mean over 2 categories" in joined.summary()
+    assert "95 % over 2 categories" in joined.summary()
+    assert len(joined.figures()) == 5
     assert "<table" in joined._repr_html_()
 
 
@@ -506,7 +497,7 @@ def test_several_metrics_become_columns(world):
     metrics = [("image", "average_precision"), ("pixel", "aupro")]
     result = neurons(world(), k=4, metrics=metrics, bootstrap=FEW)
     assert {"image_average_precision_low", "pixel_aupro_high"} <= set(result.neurons)
-    assert "Mean image average precision" in result.summary()
+    assert "mean image average precision" in result.summary()
 
 
 # --- pictures ---

@@ -11,8 +11,11 @@ import pyarrow.parquet as pq
 import pytest
 
 from lakeviz.errors import ConfigError, OutputError, StoreError
-from lakeviz.studies.base import result as result_module
-from lakeviz.studies.base.result import StudyResult, load_study
+from lakeviz.studies import load_study, register_study
+from lakeviz.studies.base import registry
+from lakeviz.studies.base.result import StudyResult
+from lakeviz.studies.base.settings import Settings
+from lakeviz.studies.base.study import Study
 
 
 @dataclass
@@ -26,11 +29,14 @@ class _Made(StudyResult):
     def summary(self) -> str:
         return f"{len(self.values)} rows of <i>nothing</i>"
 
+    def figures(self):
+        return []
+
 
 @pytest.fixture(autouse=True)
-def _forget():
-    yield
-    result_module.RESULTS.setdefault("made_up", _Made)
+def _registered(monkeypatch):
+    monkeypatch.setattr(registry, "_REGISTRY", dict(registry._REGISTRY))
+    register_study(Study(Settings, _Made))
 
 
 def made(category="wood", settings=None, notes=()) -> _Made:

@@ -62,8 +62,7 @@ class ClaimsStudy(Study):
 
     def on_run(self, on: OnRun, settings: Any) -> ClaimsResult:
         """Judge every category at the run's own hook points, then at single blocks."""
-        if settings.host is not None:
-            get_host(settings.host)  # unknown or not installed: said before anything is measured
+        check_host(settings)
         return ClaimsResult.join([_judge(cases) for cases in _cases(on, settings)])
 
 
@@ -90,8 +89,15 @@ def _cases(on: OnRun, settings: ClaimSettings) -> Iterator[list[Case]]:
         yield [one.at(one.data.points[number]) for one in deep]
 
 
+def check_host(settings: ClaimSettings) -> None:
+    """An unknown host, or one that is not installed, is told before anything is measured."""
+    if settings.host is not None:
+        get_host(settings.host)
+
+
 def _judge(cases: Sequence[Case]) -> ClaimsResult:
     _check(cases)
+    check_host(cases[0].settings)
     for case in cases:
         case.evaluator.require_some()
     first = cases[0]

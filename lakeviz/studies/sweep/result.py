@@ -90,7 +90,8 @@ class SweepResult(StudyResult):
     def failures(self) -> pd.DataFrame:
         """One row per cell that failed: its axes and ``error``."""
         failed = (self.cells["error"] != "").to_numpy()
-        return self.cells.loc[failed, [*AXIS_TITLES, "error"]].reset_index(drop=True)
+        axes = [axis for axis in AXIS_TITLES if axis in self.cells]
+        return self.cells.loc[failed, [*axes, "error"]].reset_index(drop=True)
 
     @property
     def main_metric(self) -> Metric | None:

@@ -171,13 +171,13 @@ def test_no_category_twice_or_of_other_settings():
 
 
 def test_settings_out_of_range():
-    with pytest.raises(ConfigError, match="n_draws must be at least 2, not 1"):
+    with pytest.raises(ConfigError, match="n_random_sets is 1; it must be at least 2"):
         ClaimSettings(n_random_sets=1)
-    with pytest.raises(ConfigError, match="fits must be at least 2"):
+    with pytest.raises(ConfigError, match="n_fits is 0; it must be at least 2"):
         ClaimSettings(n_fits=0)
-    with pytest.raises(ConfigError, match="confidence lies between 0 and 1"):
+    with pytest.raises(ConfigError, match="confidence is 1.0; it must lie between 0 and 1"):
         ClaimSettings(confidence=1.0)
-    with pytest.raises(ConfigError, match="not by image:cohens_d"):
+    with pytest.raises(ConfigError, match="got image:cohens_d"):
         ClaimSettings(metric=("image", "cohens_d"))
 
 
@@ -190,4 +190,4 @@ def test_an_unknown_host_is_named():
     from lakeviz.errors import HostError
 
     with pytest.raises(HostError, match="no host 'patchcor'"):
-        replace(QUICK, host="patchcor")
+        judge_claims([case(settings=replace(QUICK, host="patchcor"))])
