@@ -1,7 +1,7 @@
 """The look of every figure: templates for light, dark and printed pages, colours, dashes, markers.
 
-The colours are those of Okabe and Ito (2008), distinguishable with every common colour blindness; the
-two lightest are darkened so that each stands out from a white and from a near-black page. No
+The colours are those of Okabe and Ito (2008), distinguishable with every common colour blindness;
+the two lightest are darkened so that each stands out from a white and from a near-black page. No
 figure relies on colour alone: series also differ by dash, marker or position.
 """
 

@@ -112,8 +112,7 @@ def test_a_study_has_command_section_and_figures(run_block, tmp_path, capsys):
     assert "One hook point at a time" in Path(f"{out}/report.html").read_text()
     main(["figure", "--list", out])
     assert "One hook point at a time" in capsys.readouterr().out
-    with pytest.raises(SystemExit):
-        main(["study", "points", "--help"])
+    main(["study", "points", "--help"])
     said = " ".join(capsys.readouterr().out.split())
     assert "Random sets per hook point." in said
     with pytest.raises(SystemExit):

@@ -120,8 +120,8 @@ def _against_random(made: pd.DataFrame, null: np.ndarray, level: float) -> pd.Da
     p = [estimates.rank_p_value(s, np.abs(n)) for s, n in zip(size, null, strict=True)]
     return made.assign(
         control_mean=null.mean(1),
-        control_low=low,
-        control_high=high,
+        control_quantile_low=low,
+        control_quantile_high=high,
         p_control=p,
         n_random_sets=null.shape[1],
     )

@@ -175,7 +175,7 @@ def test_settings_out_of_range():
         ClaimSettings(n_random_sets=1)
     with pytest.raises(ConfigError, match="n_fits is 0; it must be at least 2"):
         ClaimSettings(n_fits=0)
-    with pytest.raises(ConfigError, match="confidence is 1.0; it must lie between 0 and 1"):
+    with pytest.raises(ConfigError, match=r"confidence is 1\.0; it must lie between 0 and 1"):
         ClaimSettings(confidence=1.0)
     with pytest.raises(ConfigError, match="got image:cohens_d"):
         ClaimSettings(metric=("image", "cohens_d"))
