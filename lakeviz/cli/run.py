@@ -112,7 +112,7 @@ def finish(run: RunFolder, **said: Any) -> None:
     report = write_run_report(run)
     overview = run.overview()
     for name, members in run.groups.items():
-        overview.loc[f"mean of {name}"] = overview.loc[overview.index.isin(members)].mean()
+        overview.loc[f"mean of {name}"] = overview.loc[overview.index.isin(list(members))].mean()
     columns = {
         "image auroc": "image AUROC",
         "image average_precision": "image AP",

@@ -16,9 +16,8 @@ def test_a_run_decomposed(tmp_path, capsys):
         f"run mvtec --root {root} --out {out} --shots 2 --no-controls --map-size 16 --layer 1 "
         "--k 10 --text-weight 0".split()
     )
-    main(
-        f"study decompose {out} --resamples 20 --map-size 16 --random-sets 2 --size 3 --top 4".split()
-    )
+    few = "--resamples 20 --map-size 16 --random-sets 2 --size 3 --top 4"
+    main(f"study decompose {out} {few}".split())
     printed = capsys.readouterr().out
     assert "minus 2 random directions" in printed
     folder = out / "studies/decompose"
@@ -29,6 +28,6 @@ def test_a_run_decomposed(tmp_path, capsys):
     assert len(pd.read_parquet(folder / "neurons.parquet")) == 4
     assert "study-decompose" in (out / "report.html").read_text()
     with pytest.raises(SystemExit) as stop:
-        main(f"study decompose {out} --draws 1".split())
+        main(f"study decompose {out} --random-sets 1".split())
     assert stop.value.code == 2
-    assert "at least 2 draws" in capsys.readouterr().err
+    assert "must be at least 2" in capsys.readouterr().err

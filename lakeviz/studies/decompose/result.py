@@ -118,7 +118,7 @@ class DecomposeResult(StudyResult):
         n = self.settings["n_random_sets"]
         size = self.declared_size
         ablated = records(self.ablation, level="neurons", size=size)
-        parts = (
+        parts: tuple[tuple[list[Row], Any, str, str, dict[str, Any]], ...] = (
             (
                 records(self.components, level="output"),
                 "AUROC of the image embedding",

@@ -41,7 +41,7 @@ from lakeviz.studies.decompose.result import DecomposeResult, Settings
 class DecomposeStudy(Study):
     """Runs the tower on the test images, once for all terms."""
 
-    def __call__(
+    def __call__(  # type: ignore[override]  # the direction may come second
         self,
         data: StudyData,
         direction: str | Float[Tensor, " out"] | Direction | Settings | None = None,

@@ -172,7 +172,7 @@ class HostResult(StudyResult):
             for mode in made["modes"]:
                 where = {"host": host, "mode": mode}
                 subject = f"{host} {_WORDS[mode]} {selector_name(reference)} (k = {made['k']})"
-                said = {"confidence": self.confidence}
+                said: dict[str, Any] = {"confidence": self.confidence}
                 yield from findings(
                     self.metrics,
                     subject,

@@ -119,7 +119,7 @@ def image_aurocs(
 
 
 def _auroc_on(images: ImageCounts, weights: Weights) -> Float[np.ndarray, " resample"]:
-    return formulas.auroc(images.resampled(weights))
+    return formulas.auroc(images.resampled(weights))  # type: ignore[arg-type]  # made on demand
 
 
 def rank_correlation(

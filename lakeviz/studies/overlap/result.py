@@ -15,7 +15,7 @@ from lakeviz.studies.base import settings
 from lakeviz.studies.base.findings import Finding
 from lakeviz.studies.base.result import StudyResult
 from lakeviz.studies.base.settings import option
-from lakeviz.tables import Row, is_measured, where
+from lakeviz.tables import Row, is_measured, records, where
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
@@ -180,7 +180,7 @@ class OverlapResult(StudyResult):
 
     def headline(self) -> pd.DataFrame:
         """Mean overlap, chance, the other comparisons and the ceiling."""
-        return pd.DataFrame([_row(row) for row in self.overview[:_ROWS].to_dict("records")])
+        return pd.DataFrame([_row(row) for row in records(self.overview)[:_ROWS]])
 
     def figures(self) -> list[go.Figure]:
         """Matrix, shared neurons and their sets of the first groups, then pairs and ceiling."""
@@ -189,7 +189,7 @@ class OverlapResult(StudyResult):
 
         of, made = SEVERAL[self.across], []
         columns = [name for name in FIELDS if name in self.shared]
-        groups = self.shared[columns].drop_duplicates().astype(object).to_dict("records")
+        groups = records(self.shared.filter(columns).drop_duplicates().astype(object))
         tables = (self.pairs, self.clusters, self.leaves, self.shared, self.selections)
         for fixed in ({str(n): v for n, v in group.items()} for group in groups[:_GROUPS]):
             pairs, clusters, leaves, shared, chosen = (
