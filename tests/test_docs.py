@@ -29,7 +29,7 @@ def test_every_error_has_its_entry():
 
 
 @pytest.mark.parametrize(
-    "name", ["metrics.image", "metrics.estimates", "analysis.overlap.measures", "report.latex"]
+    "name", ["metrics.image", "metrics.estimates", "studies.overlap.measures", "report.latex"]
 )
 def test_examples_of_docstrings(name):
     result = doctest.testmod(import_module(f"lakeviz.{name}"))
@@ -38,7 +38,7 @@ def test_examples_of_docstrings(name):
 
 
 @pytest.mark.parametrize(
-    "package", ["analysis", "plugins", "claims", "plots", "explorer", "report"]
+    "package", ["studies", "studies.hosts", "studies.claims", "plots", "explorer", "report"]
 )
 def test_public_names_are_in_the_reference(package):
     """Every class and function that a package exports is of a module that the reference lists."""
