@@ -89,7 +89,6 @@ ELSEWHERE = {
     "n_repeats=10": "n_repeats=2",
     "n_jobs=8": "backend='sequential'",
     'compare_host("patchcore"': 'compare_host("pca_residual"',
-    "n_random_sets=20": "n_random_sets=2",
     "knockout(data)": "knockout(data, sizes=[5], n_random_sets=2)",
     "knockout(data, n_random_sets": "knockout(data, sizes=[5], n_random_sets",
     'knockout(data, "score"': 'knockout(data, "score", sizes=[5]',

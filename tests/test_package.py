@@ -105,3 +105,94 @@ def test_imports_follow_the_flow(path: Path):
         stores = {name for name in names if name.split(".")[0] in ("pickle", "joblib", "dill")}
         allowed = JOBLIB if path == JOBLIB_FILE else set()
         assert stores <= allowed
+
+
+# --- circles, and imports that a string hides ---
+
+# Faces of packages load names on first use; old names lead to new ones.
+BY_NAME = {"lazy.py", "renamed.py", "studies/base/study.py"}
+FOREIGN = ("sklearn", "anomalib", "distributed", "ray", "torch", "open_clip", "timm")
+
+
+def _modules() -> dict[str, Path]:
+    return {
+        ".".join(("lakeviz", *p.relative_to(ROOT).with_suffix("").parts)).removesuffix(
+            ".__init__"
+        ): p
+        for p in ROOT.rglob("*.py")
+    }
+
+
+def _uses(path: Path, known: dict[str, Path]) -> set[str]:
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            found |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
+    return {name for name in found if name in known and known[name].stem != "__init__"}
+
+
+def test_there_is_no_import_circle():
+    known = _modules()
+    uses = {n: _uses(p, known) - {n} for n, p in known.items() if p.stem != "__init__"}
+    left = dict(uses)
+    while True:  # what imports nothing that is left cannot lie on a circle
+        free = [name for name, own in left.items() if not own & left.keys()]
+        if not free:
+            break
+        for name in free:
+            del left[name]
+    assert not left, f"these import each other: {sorted(left)}"
+
+
+def test_a_circle_would_be_found():
+    known = {"a": Path("a.py"), "b": Path("b.py")}
+    uses = {"a": {"b"}, "b": {"a"}}
+    assert not [name for name in known if not uses[name] & known.keys()]
+
+
+def test_no_import_of_this_package_hides_in_a_string():
+    for name, path in _modules().items():
+        where = path.relative_to(ROOT).as_posix()
+        if where in BY_NAME:
+            continue
+        for node in ast.walk(ast.parse(path.read_text())):
+            if not isinstance(node, ast.Call):
+                continue
+            called = getattr(node.func, "attr", getattr(node.func, "id", ""))
+            if called in ("import_module", "__import__", "find_spec"):
+                argument = node.args[0]
+                text = argument.value if isinstance(argument, ast.Constant) else ""
+                assert text.startswith(FOREIGN) or _is_foreign(argument, path), f"{name}: {called}"
+
+
+def _is_foreign(argument: ast.expr, path: Path) -> bool:
+    """A name that is a parameter or loop variable of modules outside this package."""
+    return not isinstance(argument, ast.Constant) and "lakeviz" not in ast.unparse(argument)
+
+
+TORCH = ("torch", "open_clip", "transformer_lens", "timm")
+
+
+@pytest.mark.parametrize("name", sorted(p.parent.name for p in ROOT.glob("studies/*/result.py")))
+def test_reading_and_drawing_a_result_loads_no_torch(name):
+    room = ROOT / "studies" / name
+    files = [p.stem for p in room.glob("*figures.py")] + ["result"]
+    if name == "base":
+        files = ["result", "registry", "findings", "study", "settings"]
+    lines = "; ".join(f"import lakeviz.studies.{name}.{file}" for file in sorted(files))
+    done = _python(f"import sys; {lines}; print([m for m in {TORCH!r} if m in sys.modules])")
+    assert done.stdout.strip() == "[]", done.stderr
+
+
+def test_reading_a_run_and_listing_figures_loads_no_torch(tmp_path):
+    run = Path(__file__).parent / "golden/run_v1"
+    code = (
+        "import sys\nfrom lakeviz.cli import main\n"
+        f"main(['figure', '--list', {str(run)!r}])\nmain(['table', {str(run)!r}, '--out', {str(tmp_path / 't.tex')!r}])\n"
+        f"print([m for m in {TORCH!r} if m in sys.modules])"
+    )
+    done = _python(code)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip().splitlines()[-1] == "[]"
