@@ -187,10 +187,11 @@ def test_reading_and_drawing_a_result_loads_no_torch(name):
 
 
 def test_reading_a_run_and_listing_figures_loads_no_torch(tmp_path):
-    run = Path(__file__).parent / "golden/run_v1"
+    run, out = Path(__file__).parent / "golden/run_v1", tmp_path / "t.tex"
     code = (
         "import sys\nfrom lakeviz.cli import main\n"
-        f"main(['figure', '--list', {str(run)!r}])\nmain(['table', {str(run)!r}, '--out', {str(tmp_path / 't.tex')!r}])\n"
+        f"main(['figure', '--list', {str(run)!r}])\n"
+        f"main(['table', {str(run)!r}, '--out', {str(out)!r}])\n"
         f"print([m for m in {TORCH!r} if m in sys.modules])"
     )
     done = _python(code)
