@@ -33,6 +33,7 @@ def run(*words: object) -> int:
     return 0
 
 
+@pytest.mark.slow
 def test_table_report_and_single_blocks(root, tmp_path, capsys):
     words = ["claims", "mvtec", "--root", root, *FEW, "--resamples", "20", "--depth", "4"]
     assert run(*words, "--out", tmp_path / "out") == 0
@@ -53,6 +54,7 @@ def test_table_report_and_single_blocks(root, tmp_path, capsys):
     assert again.provenance["settings"]["metric"] == ["pixel", "aupro"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("words", "message"),
     [

@@ -40,6 +40,7 @@ def succeed(*arguments: object) -> None:
     main([str(a) for a in arguments])
 
 
+@pytest.mark.slow
 def test_run_writes_everything_and_repeats(bench, tmp_path, capsys):
     out = tmp_path / "a"
     succeed("run", "mvtec", "--root", bench, "--out", out, *TINY_RUN)

@@ -67,6 +67,7 @@ def test_batches_come_in_order_with_sizes(paths, workers):
         assert not images[:, 1:].any()
 
 
+@pytest.mark.slow
 def test_spawned_workers_give_the_same(paths):
     # With a transform that a fresh interpreter can import by name.
     batches = ImageBatches(paths, pil_to_tensor, 1, workers=1, start_method="spawn")
@@ -158,6 +159,7 @@ def test_options_out_of_range(paths):
         ImageBatches(paths, to_tensor, workers=-1)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
 def test_interrupt_ends_the_process_and_its_workers(paths):
     script = textwrap.dedent(

@@ -35,6 +35,7 @@ def spec(root):
     )
 
 
+@pytest.mark.slow
 def test_a_run_writes_tables_and_repeats_from_its_manifest(spec, model, tmp_path):
     first = execute(spec, tmp_path / "a", model=model)
     for name in ("metrics", "scores", "controls", "neurons"):
@@ -53,6 +54,7 @@ def test_a_run_writes_tables_and_repeats_from_its_manifest(spec, model, tmp_path
     )
 
 
+@pytest.mark.slow
 def test_a_cut_run_goes_on_where_it_stopped(spec, model, tmp_path, monkeypatch):
     whole = execute(spec, tmp_path / "whole", model=model)
     evaluated = []

@@ -70,6 +70,7 @@ def test_nothing_to_choose_is_refused():
         gallery_figure([], UNIT)
 
 
+@pytest.mark.slow
 def test_two_hundred_photographs_of_noise_stay_below_10_mb(tmp_path, monkeypatch):
     """Nothing compresses worse than noise, and no outline is longer than that of a noisy mask.
 

@@ -251,6 +251,7 @@ def test_order_of_images_does_not_matter():
     np.testing.assert_allclose(first.stability["value"], second.stability["value"])
 
 
+@pytest.mark.slow
 def test_null_is_rarely_called_a_change():
     """Contaminants that are like the normal images change nothing: intervals hold zero."""
     called = 0

@@ -286,6 +286,7 @@ def test_all_selected_planted_beside_none_is_clear(world):
     assert next(iter(result.findings())).verdict == "higher"
 
 
+@pytest.mark.slow
 def test_the_null_is_called_an_effect_as_rarely_as_stated(world):
     """Percentile intervals of few images are a little too short, which the bounds allow for."""
     n, found = 20, []

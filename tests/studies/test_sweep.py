@@ -201,6 +201,7 @@ def test_each_image_passes_each_model_once(make, base, tmp_path, passed):
     assert sum(passed) == len(wider - union)
 
 
+@pytest.mark.slow
 def test_a_killed_sweep_goes_on_where_it_stopped(make, tmp_path, monkeypatch, measured):
     spec = make({"k": (5, 10), "selector": ("variance", "random")})
     whole = here(spec, tmp_path / "whole")
@@ -474,6 +475,7 @@ def sequential(base, tmp_path_factory):
     return spec, here(spec, tmp_path_factory.mktemp("sequential"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("backend", ["loky", "threading"])
 def test_two_jobs_give_the_same_tables(sequential, tmp_path, backend):
     spec, expected = sequential
@@ -483,6 +485,7 @@ def test_two_jobs_give_the_same_tables(sequential, tmp_path, backend):
     assert multiprocessing.active_children() == []
 
 
+@pytest.mark.slow
 def test_a_dask_cluster_of_two_workers_gives_the_same_tables(sequential, tmp_path, capsys):
     distributed = pytest.importorskip("distributed")
     spec, expected = sequential

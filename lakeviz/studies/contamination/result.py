@@ -152,10 +152,12 @@ class ContaminationResult(StudyResult):
     def _kept(self, n: int) -> str:
         keys = {"selector": "variance", "measure": "jaccard", "n_contaminated": n}
         dirty, swapped = (records(self.stability, what=w, **keys) for w in ("both", "swapped"))
-        control = f"{mean_of(swapped, 'value'):.2f} if swapped for normal images, "
+        control = ""
+        if swapped:
+            control = f"{mean_of(swapped, 'value'):.2f} if swapped for normal images, "
         return (
             f"With {n} of {self.shots} defective the selection keeps a Jaccard index of "
-            f"{mean_of(dirty, 'value'):.2f} with the clean one ({control if swapped else ''}"
+            f"{mean_of(dirty, 'value'):.2f} with the clean one ({control}"
             f"{mean_of(dirty, 'expected'):.2f} by chance)."
         )
 

@@ -71,6 +71,7 @@ def test_signal_in_the_lowest_neurons_contradicts(number):
     assert supported == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [1, 5, 6, 9])
 def test_without_any_signal_support_is_as_rare_as_stated(number):
     n = 40
@@ -79,6 +80,7 @@ def test_without_any_signal_support_is_as_rare_as_stated(number):
     assert supported <= binom.ppf(0.999, n, 0.025)
 
 
+@pytest.mark.slow
 def test_a_host_that_sees_nothing_gains():
     class Blind:
         """Scores every patch by chance."""
@@ -251,6 +253,7 @@ def test_without_text_nothing_is_said():
 # --- 8: contamination ---
 
 
+@pytest.mark.slow
 def test_defects_that_are_all_different_do_no_harm():
     def varied(seed):
         """Each defective image moves a channel of its own, so that no other resembles it."""

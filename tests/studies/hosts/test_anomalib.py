@@ -30,6 +30,7 @@ def pooled(tokens: torch.Tensor) -> np.ndarray:
     return torch.nn.functional.avg_pool2d(maps, 3, 1, 1).flatten(2).mT.numpy()
 
 
+@pytest.mark.slow
 def test_patchcore_of_all_patches_is_the_nearest_pooled_patch():
     normal, test = features(3), features(2, seed=1)
     found = PatchCoreHost(coreset=1, neighbours=1).fit(normal, GRID).score(test)
