@@ -17,7 +17,7 @@ def greedy_coreset(
 
     Each step takes the token farthest (Euclidean) from those taken, which bounds the covering
     radius by twice the best possible (Gonzalez, 1985, "Clustering to minimize the maximum
-    intercluster distance"). PatchCore (Roth et al., CVPR 2022) thins its memory the same way.
+    intercluster distance"). PatchCore (Roth et al., CVPR 2022) thins its memory bank the same way.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""The memory of normal patch tokens, and the exact nearest-neighbour distance to it."""
+"""The gallery of normal patch tokens, and the exact nearest-neighbour distance to it."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class Gallery:
     Raises
     ------
     ConfigError
-        On an unknown distance, ``neighbours`` out of range, or no memory.
+        On an unknown distance, ``neighbours`` out of range, or an empty gallery.
     NotFittedError
         If there is no token.
     ActivationError

@@ -84,7 +84,7 @@ class PatchCoreHost(_MapHost):
     Parameters
     ----------
     coreset : float
-        Share of the normal patches that the memory keeps, in (0, 1].
+        Share of the normal patches that the memory bank keeps, in (0, 1].
     neighbours : int
         Neighbours that weight the image score; 1 takes the largest patch score as it is.
     seed : int
