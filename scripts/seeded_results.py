@@ -27,6 +27,10 @@ import pandas as pd
 from PIL import Image
 from safetensors.numpy import load_file
 
+_BOOTSTRAP = {
+    "provenance.bootstrap.level": "provenance.bootstrap.confidence",
+    "provenance.bootstrap.n_draws": "provenance.bootstrap.n_resamples",
+}
 _OVERLAP = {
     "n_null": "n_random_sets",
     "level": "confidence",
@@ -40,12 +44,17 @@ _OVERLAP = {
     "stability.parquet:high": "jaccard_quantile_high",
     "provenance.settings.n_null": "provenance.settings.n_random_sets",
     "provenance.settings.level": "provenance.settings.confidence",
-    "provenance.bootstrap.level": "provenance.bootstrap.confidence",
-    "provenance.bootstrap.n_draws": "provenance.bootstrap.n_resamples",
+}
+_SWEEP = {
+    "n_draws": "n_random_sets",
+    "provenance.settings.random_draws": "provenance.settings.n_random_sets",
 }
 _JACKKNIFE = "Student's interval of jackknife values in place of a bootstrap over categories"
 
-RENAMED: dict[str, dict[str, str]] = {"overlap": _OVERLAP}
+RENAMED: dict[str, dict[str, str]] = {
+    "overlap": _OVERLAP | _BOOTSTRAP,
+    "sweep": _SWEEP | _BOOTSTRAP,
+}
 """Per study (``run`` for tables of runs): old name to new one. A name is a file
 (``curves.parquet``; the new one lies relative to the old one's folder), a column or dotted JSON
 field (``n_draws``, ``provenance.settings``), or ``FILE:COLUMN``, meant in one file alone."""
@@ -68,7 +77,14 @@ EXPECTED: dict[str, dict[str, str]] = {
         "protocol": "version 2",
         "summary": "made of findings",
         "notes": "other words",
-    }
+    },
+    "sweep": {
+        "metric": "margin is called cohens_d",
+        "provenance.settings.metrics": "margin is called cohens_d",
+        "provenance.digest": "of the new names",
+        "protocol": "version 2",
+        "summary": "made of findings",
+    },
 }
 """Per study: names as above that may differ or be gone, with the reason."""
 
@@ -233,8 +249,8 @@ def result_files(folder: Path, only: list[str]) -> Iterator[tuple[str, str]]:
         name = path.relative_to(folder)
         world, stage, *rest = name.parts
         if stage == "studies":
-            stage = rest[0]
-        if world not in WORLDS or stage not in WORLDS[world] or rest[0] in ("activations", "sweep"):
+            stage, *rest = rest
+        if stage not in WORLDS.get(world, ()) or {*rest[:1]} & {"activations", "sweep"}:
             continue
         known = path.suffix in (".parquet", ".csv", ".json", ".safetensors", ".txt")
         if known and path.is_file() and is_chosen(f"{world}/{stage}", only):

@@ -48,7 +48,7 @@ class Panel:
     column: int
 
     @property
-    def at(self) -> dict[str, int]:
+    def at(self) -> dict[str, Any]:
         """The panel as plotly's methods take it: ``fig.add_trace(trace, **panel.at)``."""
         return {"row": self.row, "col": self.column}
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, ClassVar
 
@@ -15,7 +15,7 @@ from lakeviz.studies.base import settings
 from lakeviz.studies.base.findings import Finding
 from lakeviz.studies.base.result import StudyResult
 from lakeviz.studies.base.settings import option
-from lakeviz.tables import Row, is_measured, where
+from lakeviz.tables import Row, is_measured, records, where
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
@@ -119,7 +119,7 @@ class OverlapResult(StudyResult):
 
     name: ClassVar[str] = "overlap"
     title: ClassVar[str] = "Overlap of selected neurons"
-    renamed: ClassVar[dict[str, str]] = {
+    renamed: ClassVar[Mapping[str, str]] = {
         "n_null": "n_random_sets",
         "level": "confidence",
         "matched_low": "matched_quantile_low",
@@ -148,7 +148,7 @@ class OverlapResult(StudyResult):
 
     def findings(self) -> Iterator[Finding]:
         """Yield the mean overlap of each hook point and number of shots, minus chance."""
-        for row in self.overview.to_dict("records"):
+        for row in records(self.overview):
             n, n_pairs = int(row["n_categories"]), int(row["n_pairs"])
             over = f"mean over {n_pairs} pairs" if n_pairs > 1 else "1 pair"
             yield Finding(
@@ -165,7 +165,7 @@ class OverlapResult(StudyResult):
 
     def summary(self) -> str:
         """Mean overlap minus chance, the other comparisons and the ceiling; for each layer."""
-        rows = self.overview.to_dict("records")
+        rows = records(self.overview)
         said = [
             f"{found.sentence()} {_facts(row)}"
             for found, row in zip(self.findings(), rows[:_SENTENCES])
@@ -180,7 +180,7 @@ class OverlapResult(StudyResult):
 
     def headline(self) -> pd.DataFrame:
         """Mean overlap, chance, the other comparisons and the ceiling."""
-        return pd.DataFrame([_row(row) for row in self.overview[:_ROWS].to_dict("records")])
+        return pd.DataFrame([_row(row) for row in records(self.overview)[:_ROWS]])
 
     def figures(self) -> list[go.Figure]:
         """Matrix, shared neurons and their sets of the first groups, then pairs and ceiling."""
@@ -189,7 +189,7 @@ class OverlapResult(StudyResult):
 
         of, made = SEVERAL[self.across], []
         columns = [name for name in FIELDS if name in self.shared]
-        groups = self.shared[columns].drop_duplicates().astype(object).to_dict("records")
+        groups = records(self.shared[columns].drop_duplicates().astype(object))
         tables = (self.pairs, self.clusters, self.leaves, self.shared, self.selections)
         for fixed in ({str(n): v for n, v in group.items()} for group in groups[:_GROUPS]):
             pairs, clusters, leaves, shared, chosen = (

@@ -77,9 +77,10 @@ def _layer(value: Any) -> str:
         return "+".join(_layer(part) for part in value)
     if isinstance(value, int) and not isinstance(value, bool):
         return str(_from_zero(value))
-    if not all(_text(value).split("+")):
+    text = _text(value)
+    if not all(text.split("+")):
         raise ConfigError(f"must be layers joined by +, such as 5+6, not {value!r}")
-    return value
+    return text
 
 
 def _normalisation(value: Any) -> str:

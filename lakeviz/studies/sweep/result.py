@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
@@ -85,7 +85,7 @@ class SweepResult(StudyResult):
 
     name: ClassVar[str] = "sweep"
     title: ClassVar[str] = "Sweeps"
-    renamed: ClassVar[dict[str, str]] = {
+    renamed: ClassVar[Mapping[str, str]] = {
         "random_draws": "n_random_sets",
         "n_draws": "n_random_sets",
     }
