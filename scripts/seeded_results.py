@@ -28,6 +28,10 @@ import pandas as pd
 from PIL import Image
 from safetensors.numpy import load_file
 
+_BOOTSTRAP = {
+    "provenance.bootstrap.level": "provenance.bootstrap.confidence",
+    "provenance.bootstrap.n_draws": "provenance.bootstrap.n_resamples",
+}
 _OVERLAP = {
     "n_null": "n_random_sets",
     "level": "confidence",
@@ -41,8 +45,10 @@ _OVERLAP = {
     "stability.parquet:high": "jaccard_quantile_high",
     "provenance.settings.n_null": "provenance.settings.n_random_sets",
     "provenance.settings.level": "provenance.settings.confidence",
-    "provenance.bootstrap.level": "provenance.bootstrap.confidence",
-    "provenance.bootstrap.n_draws": "provenance.bootstrap.n_resamples",
+}
+_SWEEP = {
+    "n_draws": "n_random_sets",
+    "provenance.settings.random_draws": "provenance.settings.n_random_sets",
 }
 _KNOCKOUT = {
     "n_draws": "n_random_sets",
@@ -76,7 +82,47 @@ _JACKKNIFE = "Student's interval of jackknife values in place of a bootstrap ove
 RENAMED: dict[str, dict[str, str]] = {
     "dossier": _DOSSIER,
     "knockout": _KNOCKOUT,
-    "overlap": _OVERLAP,
+    "overlap": _OVERLAP | _BOOTSTRAP,
+    "sweep": _SWEEP | _BOOTSTRAP,
+    "pca": {
+        "n_draws": "n_random_sets",
+        "covariance.parquet:n_draws": "n_permutations",
+        "control_low": "control_quantile_low",
+        "control_high": "control_quantile_high",
+        "provenance.settings.n_draws": "provenance.settings.n_random_sets",
+        "provenance.settings.permutations": "provenance.settings.n_permutations",
+    }
+    | _BOOTSTRAP,
+    "contamination": {
+        "n_draws": "n_repeats",
+        "provenance.settings.n_draws": "provenance.settings.n_repeats",
+    }
+    | _BOOTSTRAP,
+    "neurons": _BOOTSTRAP,
+    "decompose": {
+        "n_draws": "n_random_sets",
+        "control_low": "control_quantile_low",
+        "control_high": "control_quantile_high",
+        "provenance.settings.n_draws": "provenance.settings.n_random_sets",
+    }
+    | _BOOTSTRAP,
+    "hosts": {"n_draws": "n_random_sets"} | _BOOTSTRAP,
+    "claims": {
+        "n_draws": "n_random_sets",
+        "corrected_level": "corrected_confidence",
+        "provenance.settings.n_draws": "provenance.settings.n_random_sets",
+        "provenance.settings.fits": "provenance.settings.n_fits",
+        "provenance.settings.resamples": "provenance.settings.n_resamples",
+        "provenance.settings.corrected_level": "provenance.settings.corrected_confidence",
+    }
+    | _BOOTSTRAP,
+    "run": {
+        "part": "branch",
+        "interval_level": "confidence",
+        "low": "low",
+    }
+    | _BOOTSTRAP,
+    "score": {"part": "branch", "interval_level": "confidence"} | _BOOTSTRAP,
 }
 """Per study (``run`` for tables of runs): old name to new one. A name is a file
 (``curves.parquet``; the new one lies relative to the old one's folder), a column or dotted JSON
@@ -106,6 +152,13 @@ EXPECTED: dict[str, dict[str, str]] = {
         "protocol": "version 2",
         "summary": "made of findings",
         "notes": "other words",
+    },
+    "sweep": {
+        "metric": "margin is called cohens_d",
+        "provenance.settings.metrics": "margin is called cohens_d",
+        "provenance.digest": "of the new names",
+        "protocol": "version 2",
+        "summary": "made of findings",
     },
 }
 """Per study: names as above that may differ or be gone, with the reason."""
@@ -273,8 +326,8 @@ def result_files(folder: Path, only: list[str]) -> Iterator[tuple[str, str]]:
         name = path.relative_to(folder)
         world, stage, *rest = name.parts
         if stage == "studies":
-            stage = rest[0]
-        if world not in WORLDS or stage not in WORLDS[world] or rest[0] in ("activations", "sweep"):
+            stage, *rest = rest
+        if stage not in WORLDS.get(world, ()) or {*rest[:1]} & {"activations", "sweep"}:
             continue
         known = path.suffix in (".parquet", ".csv", ".json", ".safetensors", ".txt")
         if known and path.is_file() and is_chosen(f"{world}/{stage}", only):

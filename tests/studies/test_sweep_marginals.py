@@ -131,4 +131,4 @@ def test_findings_are_of_the_controls_in_units_and_of_the_ends_of_each_axis():
     expected = ttest_1samp([0.1, 0.3], 0).confidence_interval(0.95)
     assert (axis.difference.value, axis.difference.low) == pytest.approx((0.2, expected.low))
     assert (axis.subject, axis.control, axis.value.value) == ("k 9", "k 5", pytest.approx(0.8))
-    assert "from 0.600 (k 5) to 0.800 (k 9)" in result.summary()
+    assert axis.where == "Mean over all other axes, from 0.600 (k 5) to 0.800 (k 9)"

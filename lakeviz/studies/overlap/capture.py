@@ -101,16 +101,12 @@ def run_items(
 
     Parameters
     ----------
-    run : StudyRun
-    k : int
-    categories : sequence of str, optional
-        All of the run by default.
+    run, k, pool, name
+        See :func:`capture_items`.
+    categories, points : sequences, optional
+        Those of the run by default.
     shots, seeds : sequences
         Draws to make instead; where one of the two is empty, it is the run's own.
-    points : sequence of int or str, optional
-        The run's own by default.
-    pool, name
-        See :func:`capture_items`.
     announce : callable, optional
         Called with the name of each category as it begins.
     """
@@ -145,15 +141,7 @@ def capture_category(
     name: str,
     loading: Loading | None = None,
 ) -> list[OverlapItem]:
-    """Stream the images of one category once and make an item per draw and hook point.
-
-    Raises
-    ------
-    SelectionError
-        If ``k`` is out of range at a hook point.
-    DataError
-        If no image of a draw could be read.
-    """
+    """Stream the images of one category once and make an item per draw and hook point."""
     for point in points:
         check_k("variance", k, neurons_of(model.tower, point), point)
     paths = _images(own, draws, pool)

@@ -72,9 +72,8 @@ def overlap_matrix_figure(
     )
     height = side + 130 + (_TREE if tree else 0)
     fig = new_figure(title, caption, height=height, caption_width=min(96, side // 7 + 30))
-    above, n_shared = (_square(pairs, c, names) for c in ("above_chance", "n_shared"))
-    cells = _cells(above, n_shared, names, shown)
-    fig.add_trace(cells)
+    above, counts = (_square(pairs, column, names) for column in ("above_chance", "n_shared"))
+    fig.add_trace(_cells(above, counts, names, shown))
     ticks = {"tickvals": list(range(n)), "ticktext": [plain(name) for name in names], "ticks": ""}
     # Equal scales keep the cells square at every width of a page.
     square = {"showgrid": False, "constrain": "domain", **ticks}

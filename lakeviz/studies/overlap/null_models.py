@@ -28,17 +28,9 @@ FEWEST_OTHERS = 8
 
 @dataclass(frozen=True)
 class CountNull:
-    """Distribution of the number of shared neurons under a null.
+    """Distribution of the number of shared neurons of two sets of ``k`` under a null."""
 
-    Attributes
-    ----------
-    probability : float array [n_shared]
-        Of 0, 1, 2, ... shared neurons.
-    k : int
-        Size of the sets.
-    """
-
-    probability: Float[np.ndarray, " n_shared"]
+    probability: Float[np.ndarray, " n_shared"]  # of 0, 1, 2, ... shared neurons
     k: int
 
     @property
@@ -135,11 +127,11 @@ def expected_at_least(n_channels: int, k: int, n_items: int) -> Float[np.ndarray
 
 
 def random_at_least(
-    n_channels: int, k: int, n_items: int, n_draws: int, generator: np.random.Generator
+    n_channels: int, k: int, n_items: int, n_sets: int, generator: np.random.Generator
 ) -> Int[np.ndarray, "draw m"]:
     """Draws of :func:`at_least` for independent random sets of ``k``."""
     drawn = []
-    for _ in range(n_draws):
+    for _ in range(n_sets):
         keys = generator.random((n_items, n_channels))
         members = np.zeros(keys.shape, dtype=bool)
         np.put_along_axis(members, np.argpartition(keys, k - 1, axis=1)[:, :k], True, axis=1)

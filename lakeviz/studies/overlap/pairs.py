@@ -194,15 +194,8 @@ def pair_mean(
     all its pairs: Student's interval of the pseudo-values (Arvesen, "Jackknifing U-statistics",
     Annals of Mathematical Statistics 1969). Where each category is compared with itself alone, a
     pseudo-value is the mean of its pairs. There is no interval where a category is in all pairs,
-    as with two categories.
-
-    Parameters
-    ----------
-    values : float array [pair]
-        NaN where a pair was not measured; left out.
-    sides : int array [pair, 2]
-        The two categories of each pair, which may be one.
-    confidence : float
+    as with two categories. ``sides`` are the two categories of each pair, which may be one; pairs
+    that were not measured (NaN) are left out.
     """
     measured = np.isfinite(values)
     values, sides = values[measured], sides[measured]

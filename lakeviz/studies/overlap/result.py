@@ -148,7 +148,7 @@ class OverlapResult(StudyResult):
 
     def findings(self) -> Iterator[Finding]:
         """Yield the mean overlap of each hook point and number of shots, minus chance."""
-        for row in self.overview.to_dict("records"):
+        for row in records(self.overview):
             n, n_pairs = int(row["n_categories"]), int(row["n_pairs"])
             over = f"mean over {n_pairs} pairs" if n_pairs > 1 else "1 pair"
             yield Finding(
@@ -165,7 +165,7 @@ class OverlapResult(StudyResult):
 
     def summary(self) -> str:
         """Mean overlap minus chance, the other comparisons and the ceiling; for each layer."""
-        rows = self.overview.to_dict("records")
+        rows = records(self.overview)
         said = [
             f"{found.sentence()} {_facts(row)}"
             for found, row in zip(self.findings(), rows[:_SENTENCES])

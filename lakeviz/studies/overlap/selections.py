@@ -7,7 +7,7 @@ import zlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from itertools import combinations
+from itertools import combinations, pairwise
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
@@ -140,18 +140,9 @@ class OverlapItem:
 
 @dataclass(frozen=True)
 class Group:
-    """Items that are compared with each other, the same in all fields but the varied ones.
+    """Items that are compared with each other, the same in all fields but the varied ones."""
 
-    Attributes
-    ----------
-    items : tuple of OverlapItem
-        Sorted by the varied fields, so that the order they came in does not matter.
-    k : int
-        Neurons selected of each.
-    settings : PairSettings
-    """
-
-    items: tuple[OverlapItem, ...]
+    items: tuple[OverlapItem, ...]  # sorted, so that the order they came in does not matter
     k: int
     settings: PairSettings
 
@@ -246,16 +237,7 @@ class Group:
 
 
 def make_groups(items: Iterable[OverlapItem], k: int, settings: PairSettings) -> list[Group]:
-    """Sort items into groups to be compared.
-
-    Raises
-    ------
-    ConfigError
-        On items that are the same twice, items of different models or, in one group, of different
-        widths; or where no group has two items.
-    SelectionError
-        If ``k`` is out of range.
-    """
+    """Sort items into groups to be compared; refuses what cannot be, as ``overlap`` says."""
     items = sorted(items, key=lambda item: _natural(item.key))
     _check_items(items)
     varied = ACROSS[settings.across]
@@ -265,7 +247,13 @@ def make_groups(items: Iterable[OverlapItem], k: int, settings: PairSettings) ->
         found.setdefault(key, []).append(item)
     groups = [Group(tuple(found[key]), k, settings) for key in sorted(found, key=_natural)]
     for group in groups:
-        _check_widths(group)
+        widths = {item.pool.n_channels: item.point for item in group.items}
+        if len(widths) > 1:
+            said = " and ".join(f"{point} has {n}" for n, point in list(widths.items())[:2])
+            raise ConfigError(
+                f"channels can be compared only where there are equally many, and {said}; choose "
+                "blocks of one residual stream"
+            )
     comparable = [group for group in groups if group.pairs]
     if not comparable:
         raise ConfigError(_nothing_to_compare(items, settings.across))
@@ -275,10 +263,9 @@ def make_groups(items: Iterable[OverlapItem], k: int, settings: PairSettings) ->
 
 
 def _check_items(items: Sequence[OverlapItem]) -> None:
-    keys = [item.key for item in items]
-    for key in keys:
-        if keys.count(key) > 1:
-            said = ", ".join(f"{n} {v}" for n, v in zip(FIELDS, key))
+    for one, other in pairwise(items):  # they are sorted by their keys
+        if one.key == other.key:
+            said = ", ".join(f"{n} {v}" for n, v in zip(FIELDS, one.key))
             raise ConfigError(f"the same item is there twice ({said})")
     models = {item.weights_hash: item for item in items if item.weights_hash}
     if len(models) > 1:
@@ -286,16 +273,6 @@ def _check_items(items: Sequence[OverlapItem]) -> None:
         raise ConfigError(
             f"{said} were captured with different weights, whose channels are not the same "
             "neurons; compare items of one model"
-        )
-
-
-def _check_widths(group: Group) -> None:
-    widths = {item.pool.n_channels: item.point for item in group.items}
-    if len(widths) > 1:
-        said = " and ".join(f"{point} has {n}" for n, point in list(widths.items())[:2])
-        raise ConfigError(
-            f"channels can be compared only where there are equally many, and {said}; choose "
-            "blocks of one residual stream"
         )
 
 

@@ -117,10 +117,12 @@ def neuron_sets_figure(
     if selections.empty:
         raise ConfigError("there are no selections to draw")
     names = [str(n) for n in (order or dict.fromkeys(selections["name"]))]
-    holders: dict[int, frozenset[str]] = {
-        int(str(channel)): frozenset(map(str, own["name"]))
-        for channel, own in selections.groupby("channel", sort=True)
-    }
+    found: dict[int, set[str]] = {}
+    for channel, name in zip(
+        numbers(selections, "channel").astype(int).tolist(), selections["name"]
+    ):
+        found.setdefault(channel, set()).add(str(name))
+    holders = {channel: frozenset(own) for channel, own in sorted(found.items())}
     few = len(names) <= _MOST_SETS
     columns = _intersections(holders) if few else _neurons(holders)
     shown, n_names = columns[:limit], len(names)

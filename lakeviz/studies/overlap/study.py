@@ -170,20 +170,18 @@ def _notes(groups: Sequence[Group], overview: pd.DataFrame) -> list[str]:
 
 
 def _check_runs(runs: Sequence[StudyRun]) -> None:
-    """Refuse runs of other weights, whose channels are not the same neurons, and one root."""
-    first, *others = runs
-    described = first.manifest["model"]
-    for run in runs:
-        if others and run.spec.root != run.manifest["spec"]["root"]:
-            raise ConfigError("--root moves the data of one run; name it with one run only")
-    for run in others:
-        own = run.manifest["model"]
-        if own["weights_hash"] != described["weights_hash"]:
-            raise ConfigError(
-                f"{first.folder} is a run of {described['name']} "
-                f"({described['weights_hash'][:12]}) and {run.folder} one of {own['name']} "
-                f"({own['weights_hash'][:12]}): neurons can be compared within one model only"
-            )
+    """Refuse one root for several runs, and other weights: their channels are other neurons."""
+    models = {run.manifest["model"]["weights_hash"]: run for run in runs}
+    if len(models) > 1:
+        said = [
+            f"{run.folder} is a run of {run.manifest['model']['name']} ({weights[:12]})"
+            for weights, run in models.items()
+        ]
+        raise ConfigError(
+            f"{' and '.join(said[:2])}: neurons can be compared within one model only"
+        )
+    if len(runs) > 1 and any(run.spec.root != run.manifest["spec"]["root"] for run in runs):
+        raise ConfigError("--root moves the data of one run; name it with one run only")
 
 
 def _chosen(run: StudyRun, on: OnRun) -> list[str]:

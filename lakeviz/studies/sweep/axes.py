@@ -11,7 +11,7 @@ from lakeviz.errors import ConfigError, nearest
 from lakeviz.lake import get_selector
 from lakeviz.lake.options import DISTANCES, KINDS, STAGES
 from lakeviz.runs.spec import RunSpec
-from lakeviz.studies.sweep.marginals import AXIS_TITLES
+from lakeviz.studies.sweep.result import AXIS_TITLES
 
 Value = str | int | float
 """A value on an axis: plain, so that it can stand in a table."""
@@ -19,24 +19,16 @@ Value = str | int | float
 
 @dataclass(frozen=True)
 class Axis:
-    """One setting that a grid can vary.
-
-    Attributes
-    ----------
-    check : callable
-        From what was given to the value itself; raises ConfigError on one of the wrong kind.
-    put : callable
-        The settings of a run with a value of this axis in them.
-    get : callable
-        The value that settings have already.
-    read : callable
-        From text, as on the command line.
-    """
+    """One setting that a grid can vary."""
 
     check: Callable[[Any], Value]
+    """From what was given to the value itself; raises ConfigError on one of the wrong kind."""
     put: Callable[[RunSpec, Any], RunSpec]
+    """The settings of a run with a value of this axis in them."""
     get: Callable[[RunSpec], Value | None]
+    """The value that settings have already."""
     read: Callable[[str], Any] = str
+    """From text, as on the command line."""
 
 
 def _typed(said: str, *types: type) -> Callable[[Any], Any]:
@@ -49,11 +41,11 @@ def _typed(said: str, *types: type) -> Callable[[Any], Any]:
     return check
 
 
-_whole, _number, _text = (
-    _typed("a whole number", int),
-    _typed("a number", int, float),
-    _typed("a name", str),
-)
+_whole, _text = _typed("a whole number", int), _typed("a name", str)
+
+
+def _number(value: Any) -> float:
+    return float(_typed("a number", int, float)(value))
 
 
 def _from_zero(value: Any) -> int:
@@ -77,9 +69,10 @@ def _layer(value: Any) -> str:
         return "+".join(_layer(part) for part in value)
     if isinstance(value, int) and not isinstance(value, bool):
         return str(_from_zero(value))
-    if not all(_text(value).split("+")):
+    text = _text(value)
+    if not all(text.split("+")):
         raise ConfigError(f"must be layers joined by +, such as 5+6, not {value!r}")
-    return str(value)
+    return text
 
 
 def _normalisation(value: Any) -> str:
@@ -150,8 +143,8 @@ _KNOWN = {
     "normalisation": Axis(_normalisation, _put_normalisation, _get_normalisation),
     "distance": _setting("options.visual.distance", _one_of(DISTANCES)),
     "neighbours": _setting("options.visual.neighbours", _whole, int),
-    "coreset": _setting("options.visual.coreset", lambda v: float(_number(v)), float),
-    "text_weight": _setting("options.text_weight", lambda v: float(_number(v)), float),
+    "coreset": _setting("options.visual.coreset", _number, float),
+    "text_weight": _setting("options.text_weight", _number, float),
     "image_score": _setting("options.image_score.name", _one_of(("max", "top_mean"))),
     "selector": _setting("options.selector", lambda value: get_selector(_text(value)).name),
 }

@@ -26,17 +26,10 @@ _CONNECT_SECONDS = 20
 
 @dataclass(frozen=True)
 class Engine:
-    """A backend that is ready.
-
-    Attributes
-    ----------
-    backend : str
-    n_jobs : int
-        Tasks at a time; a cluster has its own number.
-    """
+    """A backend that is ready."""
 
     backend: str
-    n_jobs: int
+    n_jobs: int  # tasks at a time; a cluster has its own number
 
     def map(
         self, function: Callable[[Task], Result], tasks: Sequence[Task]

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from lakeviz.models import VisionModel
 
 Layers = tuple[int | str, ...] | None
+Key = tuple[str, str]
+"""Model and category, as the grid names them."""
 
 
 def failure(error: Exception) -> str:
@@ -30,56 +32,26 @@ def failure(error: Exception) -> str:
 
 @dataclass(frozen=True)
 class CaptureJob:
-    """What is captured of one category by one model: the union of what the cells need.
+    """What is captured of one category by one model: the union of what the cells need."""
 
-    Attributes
-    ----------
-    key : (model, category)
-        As the grid names them.
-    spec : RunSpec
-        Of any of the cells: all have its model, map size and text branch.
-    dataset : Dataset
-        The category.
-    normal : FewShotDraw
-        The normal images of all cells.
-    layers : tuple
-        The layers of all cells.
-    with_text : bool
-        Whether a cell may have a text branch.
-    cache : Path
-        Folder of the activation stores.
-    loading : Loading
-    """
-
-    key: tuple[str, str]
-    spec: RunSpec
-    dataset: Dataset = field(repr=False)
-    normal: FewShotDraw = field(repr=False)
+    key: Key
+    spec: RunSpec  # of any of the cells: all have its model, map size and text branch
+    dataset: Dataset = field(repr=False)  # of the category
+    normal: FewShotDraw = field(repr=False)  # of all cells
     layers: tuple[Layers, ...]
-    with_text: bool
-    cache: Path
+    with_text: bool  # whether a cell may have a text branch
+    cache: Path  # folder of the activation stores
     loading: Loading
 
 
 @dataclass(frozen=True)
 class Captured:
-    """What came of a :class:`CaptureJob`.
+    """What came of a :class:`CaptureJob`: data, or the reason why there are none."""
 
-    Attributes
-    ----------
-    key : (model, category)
-    data : StudyData or str
-        Without its model: cells need none. The reason where nothing could be captured.
-    points : dict of layers to hook points
-        The reason where this model does not have the layers.
-    no_text : str
-        Why there is no text branch, where one was asked for.
-    """
-
-    key: tuple[str, str]
-    data: StudyData | str
+    key: Key
+    data: StudyData | str  # without its model: cells need none
     points: dict[Layers, tuple[str, ...] | str] = field(default_factory=dict)
-    no_text: str = ""
+    no_text: str = ""  # why there is no text branch, where one was asked for
 
     def view(self, cell: Cell, draw: FewShotDraw) -> StudyData | str:
         """What a cell reads of this, or why it cannot be measured."""
@@ -120,7 +92,7 @@ def capture_jobs(
     cells: Sequence[Cell], draws: Draws, dataset: Dataset, cache: Path, loading: Loading
 ) -> list[CaptureJob]:
     """One job per model and category: all normal images and layers of their cells."""
-    by_key: dict[tuple[str, str], list[Cell]] = {}
+    by_key: dict[Key, list[Cell]] = {}
     for cell in cells:
         by_key.setdefault(key_of(cell), []).append(cell)
     jobs = []
@@ -146,7 +118,7 @@ def capture_jobs(
     return jobs
 
 
-def key_of(cell: Cell) -> tuple[str, str]:
+def key_of(cell: Cell) -> Key:
     """Model and category of a cell, as the grid names them."""
     return str(cell.values["model"]), cell.category
 

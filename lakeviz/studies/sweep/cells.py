@@ -23,6 +23,7 @@ from lakeviz.metrics.measurement import Measurement, Metric, metric_columns
 from lakeviz.studies.base.captured import StudyData
 from lakeviz.studies.sweep.capture import failure, forget_models
 from lakeviz.studies.sweep.grid import Cell, SweepSpec
+from lakeviz.tables import Row
 
 PROTOCOL = "lakeviz-sweep-cell/1"
 # Seeds of the further random sets of a cell: apart from those that a grid names, and from those of
@@ -33,46 +34,23 @@ _OLD_METRICS = {"cohens_d": "margin"}  # as cells of this protocol call them
 
 @dataclass(frozen=True)
 class Group:
-    """Cells that differ in their selector alone, so that they are compared image by image.
-
-    Attributes
-    ----------
-    spec : SweepSpec
-    data : StudyData
-        Normal images, points and options of the cells.
-    digests : dict of selector to digest
-        The cells that are still to be measured.
-    folder : Path
-        Where finished cells are written.
-    """
+    """Cells that differ in their selector alone, so that they are compared image by image."""
 
     spec: SweepSpec
-    data: StudyData = field(repr=False)
-    digests: dict[str, str]
-    folder: Path
+    data: StudyData = field(repr=False)  # normal images, points and options of the cells
+    digests: dict[str, str]  # by selector, of the cells that are still to be measured
+    folder: Path  # of finished cells
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What came of one cell.
-
-    Attributes
-    ----------
-    digest : str
-    rows : list of dict
-        Level, metric, value, low, high, n_images and reason of each metric.
-    contrasts : list of dict
-        Where it is a control: how much higher the reference is.
-    seconds : float
-    error : str
-        Why there are no rows.
-    """
+    """What came of one cell: a row per metric, and by how much the reference is higher."""
 
     digest: str
-    rows: list[dict[str, Any]] = field(default_factory=list)
-    contrasts: list[dict[str, Any]] = field(default_factory=list)
+    rows: list[Row] = field(default_factory=list)
+    contrasts: list[Row] = field(default_factory=list)
     seconds: float = math.nan
-    error: str = ""
+    error: str = ""  # why there are no rows
 
 
 def cell_digest(cell: Cell, data: StudyData, spec: SweepSpec) -> str:
@@ -120,7 +98,7 @@ def read_outcome(folder: Path, digest: str) -> Outcome | None:
         return None
 
 
-def _of_today(row: Mapping[str, Any]) -> dict[str, Any]:
+def _of_today(row: Mapping[str, Any]) -> Row:
     """A row as this version names it; the version before had other names for two things."""
     made = {"n_random_sets" if name == "n_draws" else name: value for name, value in row.items()}
     today = {old: new for new, old in _OLD_METRICS.items()}
@@ -191,7 +169,7 @@ class _Bench:
         maps = data.visual_maps(data.branches(chosen))
         return [self.evaluator.measure(data.fuse(one)) for one in maps]
 
-    def _rows(self, members: Sequence[Measurement]) -> list[dict[str, Any]]:
+    def _rows(self, members: Sequence[Measurement]) -> list[Row]:
         rows = []
         for metric, named in metric_columns(self.spec.metrics):
             found = NOT_MEASURED
@@ -202,7 +180,7 @@ class _Bench:
 
     def _contrasts(
         self, reference: list[Measurement] | Exception, members: Sequence[Measurement]
-    ) -> list[dict[str, Any]]:
+    ) -> list[Row]:
         rows = []
         for metric, named in metric_columns(self.spec.metrics):
             counted = self._counted(metric) | {"n_random_sets": len(members)}
@@ -218,7 +196,7 @@ class _Bench:
             rows.append(named | _plain(compared) | counted)
         return rows
 
-    def _counted(self, metric: Metric) -> dict[str, Any]:
+    def _counted(self, metric: Metric) -> Row:
         reasons = self.evaluator.reasons
         return {"n_images": self.evaluator.n_images, "reason": reasons.get(metric[0], "")}
 

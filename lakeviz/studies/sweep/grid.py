@@ -27,18 +27,10 @@ REFERENCE = "variance"
 
 @dataclass(frozen=True)
 class Cell:
-    """One point of a grid.
+    """One point of a grid: the values of all axes, and the settings that it stands for."""
 
-    Attributes
-    ----------
-    values : dict of axis to value
-        All axes, also those that the grid leaves as the base has them.
-    spec : RunSpec
-        The settings it stands for, of one category.
-    """
-
-    values: Mapping[str, Value | None]
-    spec: RunSpec
+    values: Mapping[str, Value | None]  # also of axes that the grid leaves as the base has them
+    spec: RunSpec  # of one category
 
     @property
     def category(self) -> str:

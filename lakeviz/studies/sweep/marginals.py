@@ -50,22 +50,10 @@ def marginal_means(
     a unit (a category and a seed) the settings are averaged; the interval is Student's, over the
     units. The differences are to the first value of the axis, paired unit by unit.
 
-    Parameters
-    ----------
-    cells : DataFrame
-        The table of a sweep.
-    varied : sequence of str
-        Axes with several values.
-    axes : sequence of str
-        All axes.
-    confidence : float
-
-    Returns
-    -------
-    DataFrame
-        ``category`` (``"all"`` for several), ``axis``, ``at`` (its value), ``level``, ``metric``,
-        mean with interval, ``reference`` (the first value) and the difference to it, ``n_cells``
-        per value, ``n_units``, ``n_left_out`` (settings), ``reason`` (for a missing number).
+    Columns: ``category`` (``"all"`` for several), ``axis``, ``at`` (its value), ``level``,
+    ``metric``, mean with interval, ``reference`` (the first value) and the difference to it,
+    ``n_cells`` per value, ``n_units``, ``n_left_out`` (settings), ``reason`` (for a missing
+    number).
     """
     names = list(dict.fromkeys(cells["category"]))
     category = names[0] if len(names) == 1 else "all"

@@ -35,15 +35,9 @@ def make_result(
     outcomes: Sequence[Outcome],
     views: Mapping[int, StudyData],
 ) -> SweepResult:
-    """Put the outcomes of the cells into tables.
+    """Put the outcomes of the cells (in their order) into tables.
 
-    Parameters
-    ----------
-    spec : SweepSpec
-    cells, outcomes : sequences
-        In the same order.
-    views : mapping of the position of a cell to StudyData
-        What it was measured from.
+    ``views`` is what each cell was measured from, by its position.
     """
     rows, contrasts = [], []
     for axes, outcome in zip(_axis_columns(cells, views), outcomes, strict=True):
