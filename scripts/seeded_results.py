@@ -128,7 +128,44 @@ RENAMED: dict[str, dict[str, str]] = {
 (``curves.parquet``; the new one lies relative to the old one's folder), a column or dotted JSON
 field (``n_draws``, ``provenance.settings``), or ``FILE:COLUMN``, meant in one file alone."""
 
+_WORDS = {
+    "protocol": "version 2",
+    "summary": "made of findings",
+    "provenance.settings.metrics": "margin is called cohens_d",
+}
+_ONE_RULE = "one random set per resample instead of their resampled mean; low, high of the value"
+
 EXPECTED: dict[str, dict[str, str]] = {
+    "run": {
+        "protocol": "version 2",
+        **{
+            f"controls.{suffix}:{column}": _ONE_RULE
+            for suffix in ("csv", "parquet")
+            for column in ("low", "high", "share_above_zero")
+        },
+    },
+    "pca": _WORDS,
+    "contamination": _WORDS
+    | {
+        "what": "memory is called gallery",
+        "provenance.settings.what": "memory is called gallery",
+        "provenance.settings.selectors": "controls have a setting of their own",
+    },
+    "neurons": _WORDS,
+    "decompose": _WORDS,
+    "hosts": _WORDS
+    | {
+        f"provenance.settings.hosts.{host}.{name}": "called n_random_sets and n_repeats"
+        for host in ("patch_nn", "pca_residual", "zero_shot", "lof")
+        for name in ("n_draws", "repeats")
+    },
+    "claims": _WORDS
+    | {
+        **dict.fromkeys(("low", "high", "corrected_low", "corrected_high"), _JACKKNIFE),
+        **dict.fromkeys(("verdict", "finding"), f"claim 4: {_JACKKNIFE}"),
+        **dict.fromkeys(("effect", "statement"), "memory is called gallery"),
+    },
+    "score": _WORDS,
     "dossier": {"protocol": "version 2", "summary": "made of findings"},
     "knockout": {
         "protocol": "version 2",
@@ -345,7 +382,7 @@ def read(path: Path) -> dict[str, np.ndarray]:
         found = {"lines": np.array(path.read_text(encoding="utf-8").splitlines(), dtype=object)}
     else:
         is_csv = path.suffix == ".csv"
-        table = pd.read_csv(path, float_precision="round_trip") if is_csv else pd.read_parquet(path)
+        table = pd.read_csv(path) if is_csv else pd.read_parquet(path)
         if "metric" in table:
             table["metric"] = table["metric"].replace("margin", "cohens_d")  # its name of before
         found = {str(name): table[name].to_numpy() for name in table.columns}
