@@ -8,7 +8,6 @@ from functools import partial
 
 import numpy as np
 from jaxtyping import Float, Int
-from scipy.stats import rankdata
 
 from lakeviz.metrics import Bootstrap, formulas
 from lakeviz.metrics.bootstrap import Weights
@@ -110,6 +109,8 @@ def image_aurocs(
     bootstrap: Bootstrap,
 ) -> NeuronMeasures:
     """Image AUROC of every channel, on the resamples of the evaluator."""
+    from scipy.stats import rankdata  # a second to import; reading a result needs none
+
     anomalous = labels.astype(bool)
     n1, n0 = int(anomalous.sum()), int((~anomalous).sum())
     ranks = rankdata(scores, axis=1)[:, anomalous].sum(axis=1)
@@ -133,6 +134,8 @@ def rank_correlation(
     n = len(x)
     generator = np.random.default_rng([bootstrap.seed, n])
     picks = generator.multinomial(n, np.full(n, 1 / n), size=bootstrap.n_resamples)
+    from scipy.stats import rankdata
+
     ranked = rankdata(x)[None]
     value = _correlation(ranked, rankdata(measures.values)[None], np.ones((1, n)))
     draws = _correlation(ranked, rankdata(measures.draws.T, axis=1), picks.astype(float))
