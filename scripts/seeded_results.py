@@ -144,7 +144,7 @@ EXPECTED: dict[str, dict[str, str]] = {
             for column in ("low", "high", "share_above_zero")
         },
     },
-    "pca": _WORDS,
+    "pca": _WORDS | {"provenance.settings.selectors": "as they were named"},
     "contamination": _WORDS
     | {
         "what": "memory is called gallery",

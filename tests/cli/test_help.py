@@ -28,7 +28,8 @@ def commands(command: click.Command, context: click.Context) -> Iterator[str]:
 
 
 def test_help_of_every_command():
-    root = click.Context(lakeviz, info_name="lakeviz", max_content_width=100, terminal_width=100)
+    given = lakeviz.context_settings | {"terminal_width": 100}
+    root = click.Context(lakeviz, info_name="lakeviz", **given)
     said = "\n".join(commands(lakeviz, root))
     if os.environ.get("LAKEVIZ_WRITE_SNAPSHOTS"):
         SNAPSHOT.write_text(said)
