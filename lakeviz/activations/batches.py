@@ -1,4 +1,4 @@
-"""Patch tokens of many images, batch by batch: the one way from images to activations."""
+"""Patch tokens of many images, batch by batch."""
 
 from __future__ import annotations
 
@@ -129,7 +129,7 @@ class TokenBatches:
                     stop_at=None if self.run_on else "auto",
                 )
                 tokens = {p: select_tokens(tower, p, cache[p], self.tokens) for p in self.points}
-            if isinstance(output, tuple):  # some towers hand out their tokens beside the embedding
+            if isinstance(output, tuple):  # some towers return their tokens with the embedding
                 output = output[0]
             _check_finite(tokens if output is None else tokens | {"output": output}, batch)
             yield TokenBatch(tokens, batch.sample_ids, batch.sizes, batch.images, output)

@@ -1,4 +1,4 @@
-"""What a store was made from, and the manifest that says so."""
+"""Key and manifest of a store: the model, the hook points and the images it was made from."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Streaming statistics of each image apart, so that any set of the images is merged without tokens.
+"""Streaming statistics image by image, to be merged for any set of images without their tokens.
 
 Counts, means and centred second moments of images add up to those of any subset, resample or
 few-shot draw of them (Chan, Golub and LeVeque 1983, "Algorithms for computing the sample

@@ -2,7 +2,7 @@
 
 Batches are merged by the pairwise update of Chan, Golub and LeVeque (1983), "Algorithms for
 computing the sample variance": counts, means and centred second moments of two parts give those of
-the whole without a second look at the data. Memory does not depend on the number of tokens, unless
+the whole in one pass over the data. Memory does not depend on the number of tokens, unless
 the tokens themselves are asked for, as order statistics (a median) need them.
 """
 
@@ -30,7 +30,7 @@ def is_finite(values: Float[Tensor, "*any"]) -> bool:
     """Whether no value is NaN or infinite."""
     if values.numel() == 0:
         return True
-    # NaN and infinity both survive a minimum and a maximum, so the range alone tells.
+    # NaN and infinity both survive a minimum and a maximum, so checking the range is enough.
     return bool(torch.isfinite(torch.stack((values.amin(), values.amax()))).all())
 
 

@@ -59,7 +59,7 @@ class GatheredTokens:
     ----------
     sources : tuple of TokenSource
     places : tuple of (source, row)
-        Where each image lies.
+        Source and row of each image.
     sample_ids : list of str
         Names of the images.
     """
@@ -117,7 +117,7 @@ class GatheredTokens:
 
 
 def stored_images(cache: Path, key: StoreKey) -> dict[str, tuple[ActivationStore, int]]:
-    """Find where the images of a key lie in a folder of stores, by the content of the images.
+    """Find the images of a key in a folder of stores, by the content of the images.
 
     Only stores of the same model, preprocessing, number type and tokens count, which hold all the
     points of the key. Images that none of them holds are left out.
@@ -148,7 +148,7 @@ def stored_images(cache: Path, key: StoreKey) -> dict[str, tuple[ActivationStore
 def gather(
     key: StoreKey, lying: Mapping[str, tuple[ActivationStore, int]]
 ) -> ActivationStore | GatheredTokens:
-    """Put the images of a key together from where they lie: a whole store as it is, or a choice."""
+    """Collect the images of a key from their stores; a whole store is returned as it is."""
     stores = list({id(store): store for store, _ in lying.values()}.values())
     numbers = {id(store): number for number, store in enumerate(stores)}
     places = [lying[fingerprint] for _, fingerprint in key.images]
@@ -235,7 +235,7 @@ def capture_tokens(
     model, images, points, loading
         See :class:`lakeviz.activations.TokenBatches`.
     cache : path, optional
-        Folder of stores. Images that lie in stores of the same model and preprocessing there, with
+        Folder of stores. Images found in stores of the same model and preprocessing there, with
         all the points, are read instead of captured, whatever else those stores hold; for the
         others one store is made (or gone on with). Without it the tokens are held in memory.
 

@@ -1,4 +1,4 @@
-"""Few-shot draws: which normal images the detector sees, seeded, recorded, and as a text file.
+"""Few-shot draws: the normal images that a detector is fitted on, seeded and kept as a text file.
 
 A manifest is UTF-8 text with one image a line, relative to the root of the data set with ``/`` (or
 absolute). Empty lines and lines that begin with ``#`` are comments; ``# key: value`` lines of the

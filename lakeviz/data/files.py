@@ -1,4 +1,4 @@
-"""Looking at folders: which images and sub-folders are there, and which mask belongs to an image.
+"""Listing of folders: their images and sub-folders, and the mask that belongs to an image.
 
 Everything returns sorted results, so that no table depends on the order in which a file system
 happens to list its entries.
@@ -57,7 +57,7 @@ def child_folder(folder: Path, *names: str) -> Path | None:
 
 
 def describe(folder: Path, limit: int = 8) -> str:
-    """Return what lies in ``folder``, in words, for the end of a layout error."""
+    """Describe the content of ``folder`` in words, for the end of a layout error."""
     if not folder.exists():
         return f"{folder} does not exist"
     if not folder.is_dir():

@@ -169,7 +169,7 @@ class ImageBatches:
         )
         try:
             with warnings.catch_warnings():
-                # Python 3.12 warns of any fork beside threads; our workers take no lock of theirs.
+                # Python 3.12 warns of forks of threaded processes; our workers take no lock.
                 warnings.filterwarnings("ignore", ".*use of fork.*", DeprecationWarning)
                 parts = iter(loader)
             yield from parts

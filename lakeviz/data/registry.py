@@ -1,4 +1,4 @@
-"""The known layouts by name, and the one way in: :func:`read_dataset`."""
+"""Registry of the known layouts, and :func:`read_dataset`."""
 
 from __future__ import annotations
 

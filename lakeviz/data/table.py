@@ -1,4 +1,4 @@
-"""The one table that every reader fills: a row per image, the same columns for every data set.
+"""The table that every reader fills: a row per image, the same columns for every data set.
 
 ======================  ==========================================================================
 ``path``                absolute path of the image

@@ -1,4 +1,4 @@
-"""What switching neurons off does to the metrics of the test set, compared with random neurons."""
+"""Metrics of the test set without some neurons, compared with as many random ones."""
 
 from __future__ import annotations
 

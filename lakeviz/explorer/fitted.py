@@ -1,4 +1,4 @@
-"""One category as the explorer holds it: a fitted visual branch, opened, and its intact maps."""
+"""One category in the explorer: its visual branch neuron by neuron, and its intact maps."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class Intact:
 
 
 class Fitted:
-    """The detector of one category's study data, open to questions about single neurons.
+    """The detector of one category's study data, by single neurons.
 
     Parameters
     ----------

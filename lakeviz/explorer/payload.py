@@ -154,7 +154,7 @@ def _place(place: Place) -> Payload:
 
 
 def decimals(colours: ColourRange) -> int:
-    """Decimals that tell scores of a category apart: three digits of the colour range."""
+    """Decimals at which scores of a category differ: three digits of the colour range."""
     return int(np.clip(2 - np.floor(np.log10(colours.middle - colours.low)), 0, 9))
 
 

@@ -1,4 +1,4 @@
-"""What can be explored: study data, an evaluation with its detector, or the folder of a run."""
+"""``explore``: from study data, an evaluation with its detector, or the folder of a run."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def explore(
     n_controls: int = 5,
     seed: int = 0,
 ) -> ExplorerWidget:
-    """Look into a detector in a notebook: images, patches, their nearest normal patches, neurons.
+    """Inspect a detector in a notebook: images, patches, their nearest normal patches, neurons.
 
     Parameters
     ----------

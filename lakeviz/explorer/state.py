@@ -1,4 +1,4 @@
-"""``Explorer``: every question the widget asks, answered in plain data, without a widget."""
+"""``Explorer``: what the widget shows, as plain data and without a widget."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ N_CONTROLS = 5
 
 
 class Explorer:
-    """The detectors of one or more categories, open to questions about images and neurons.
+    """The detectors of one or more categories, by image, patch and neuron.
 
     Neurons that are off are dropped from gallery and query alone: the network, the selection and
     the tokens of the gallery stay as they are, so nothing passes through the tower again.

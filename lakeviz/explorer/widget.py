@@ -218,7 +218,7 @@ class ExplorerWidget(anywidget.AnyWidget):
 
 
 def still_view(widget: ExplorerWidget) -> str:
-    """HTML of what the widget shows now; nothing in it reacts."""
+    """Static HTML of what the widget shows now."""
     listing, picture, patch = widget.listing, widget.picture, widget.patch
     knocked = widget.knocked
     shown = knocked or picture

@@ -55,7 +55,7 @@ class NeuronGallery:
     def of_point(
         cls, point: VisualPoint, normal: Float[Tensor, "image patch channel"]
     ) -> NeuronGallery:
-        """Open a fitted point, given the normal tokens it was fitted on.
+        """Take a fitted point and the normal tokens it was fitted on.
 
         Raises
         ------

@@ -40,7 +40,12 @@ _KEEP_BYTES = 2**30
 
 
 class Lake:
-    """LAKE on a model: high-variance neurons, a gallery of their normal values, a text check.
+    """LAKE on a model: patch distances in high-variance neurons, optionally fused with text scores.
+
+    Keeps the neurons of highest variance over normal patches at each hook point, stores the normal
+    patch tokens in them as a gallery, and scores a test patch by its distance to the nearest
+    gallery tokens (fused with a text-prompt score where the model has text). The image score is the
+    maximum over patches.
 
     Parameters
     ----------
@@ -146,7 +151,7 @@ class Lake:
         controls: Sequence[tuple[str, int]] = (),
         loading: Loading | None = None,
     ) -> Lake:
-        """Select neurons and remember their normal values.
+        """Select neurons and store the normal patch tokens in them as galleries.
 
         Parameters
         ----------
@@ -156,8 +161,8 @@ class Lake:
             What the prompts call the thing; the category of the draw or data set, or "object", by
             default.
         controls : sequence of (selector, seed)
-            Further selections of the same size, fitted in the same pass and scored beside the
-            detector's own by :meth:`score`.
+            Further selections of the same size, fitted in the same pass and scored by
+            :meth:`score` along with the detector's own.
         loading : Loading, optional
 
         Returns

@@ -1,4 +1,4 @@
-"""Evaluation of a fitted detector on labelled images: tidy tables, maps, and what made them."""
+"""Evaluation of a fitted detector on labelled images: tidy tables, maps and provenance."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ _log = logging.getLogger(__name__)
 
 @dataclass
 class Evaluation(NotebookView):
-    """What one detector did on one category.
+    """Scores and metrics of one detector on one category.
 
     Attributes
     ----------
@@ -84,7 +84,7 @@ class Evaluation(NotebookView):
 
     @renamed.parameters(part="branch")
     def value(self, metric: str, level: str = "image", branch: str = "lake") -> float:
-        """Look one number up.
+        """Value of one metric.
 
         Raises
         ------
@@ -145,7 +145,7 @@ class Evaluation(NotebookView):
         return cls(described["category"], **tables, maps=maps, dataset=test, provenance=provenance)
 
     def summary(self) -> str:
-        """Say in one sentence what was measured, on how many images, with which interval."""
+        """One sentence: the main metrics with intervals, and the number of images."""
         rows = self.metrics[self.metrics["branch"] == "lake"].set_index(["level", "metric"])
         bootstrap = Bootstrap.from_plain(self.provenance.get("bootstrap"))
         n, shots = len(self.scores), self.provenance["fit"]["n_images"]

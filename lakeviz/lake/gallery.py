@@ -116,7 +116,7 @@ class Gallery:
         Returns
         -------
         Neighbours
-            Distances are computed anew from the differences of the pairs found, so a query that
+            Distances are recomputed from the differences of the pairs found, so a query that
             lies in the gallery has distance 0.
 
         Raises

@@ -1,4 +1,4 @@
-"""Ground truth of some images, at the size of their pixel maps, or the reason why there is none."""
+"""Labels and masks of images, at the size of their pixel maps, or the reason why there are none."""
 
 from __future__ import annotations
 

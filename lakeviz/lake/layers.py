@@ -1,4 +1,4 @@
-"""Which layers the visual branch reads: names, block numbers, or the measured default."""
+"""Hook points of the visual branch: from names, block numbers, or the measured default."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Normalisations of patch tokens before they are compared; the paper does not say which."""
+"""Normalisations of patch tokens before they are compared (the paper does not specify one)."""
 
 from __future__ import annotations
 

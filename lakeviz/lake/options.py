@@ -1,4 +1,4 @@
-"""Settings of a detector: plain data, so that a result can say what made it."""
+"""Settings of a detector, as plain data that is saved with every result."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def check_search(distance: str, neighbours: int, memory_mb: float) -> None:
 
 @dataclass(frozen=True)
 class VisualOptions:
-    """How normal patch tokens are remembered and compared.
+    """How normal patch tokens are stored and compared.
 
     Parameters
     ----------
@@ -96,7 +96,7 @@ class VisualOptions:
 
 @dataclass(frozen=True)
 class TextOptions:
-    """What the text branch reads and asks.
+    """Prompts, layer and attention of the text branch.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Prompt ensembles: state words x templates, with the class name put in, as WinCLIP composes them.
+"""Prompt ensembles: state words x templates with the class name filled in, as in WinCLIP.
 
 Source of the scheme: Jeong et al., "WinCLIP: Zero-/Few-Shot Anomaly Classification and
 Segmentation", CVPR 2023.

@@ -1,4 +1,4 @@
-"""What a selector gives: some channels of a hook point, or a subspace of them."""
+"""Selections: some channels of a hook point, or a subspace of them."""
 
 from __future__ import annotations
 

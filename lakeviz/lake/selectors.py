@@ -1,4 +1,4 @@
-"""Selectors: which neurons of a hook point are kept. LAKE's is :func:`variance`, others control it.
+"""Selectors of the neurons of a hook point. LAKE's is :func:`variance`; the others are controls.
 
 Each is a function ``(statistics, k, generator) -> Selection``. :func:`register_selector` adds one,
 with the names that figures, tables and reports show for it.

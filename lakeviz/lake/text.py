@@ -1,4 +1,4 @@
-"""The text branch: how much more a patch resembles the anomalous prompts than the normal ones."""
+"""The text branch: probability that a patch matches the anomalous prompts, not the normal ones."""
 
 from __future__ import annotations
 

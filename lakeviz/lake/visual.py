@@ -117,7 +117,7 @@ def fit_branches(
     specs: Sequence[BranchSpec],
     options: VisualOptions | None = None,
 ) -> list[VisualBranch]:
-    """Select at each point and remember the normal patch tokens, for several branches in one pass.
+    """Select at each point and store the normal patch tokens, for several branches in one pass.
 
     Parameters
     ----------
@@ -146,7 +146,7 @@ def fit_selections(
     options: VisualOptions | None = None,
     names: Sequence[tuple[str, int]] | None = None,
 ) -> list[VisualBranch]:
-    """Remember the normal patch tokens in channels (or subspaces) that are chosen already.
+    """Store the normal patch tokens in channels (or subspaces) that are chosen already.
 
     Parameters
     ----------
@@ -177,7 +177,7 @@ def fit_selections(
                 parts.append(restriction[point](tokens[point]).flatten(0, 1))
     return [
         VisualBranch(
-            {p: VisualPoint(r[p], _remember(torch.cat(kept[p]), options, seed)) for p in kept},
+            {p: VisualPoint(r[p], _gallery(torch.cat(kept[p]), options, seed)) for p in kept},
             selector,
             seed,
         )
@@ -195,7 +195,7 @@ def _restriction(
     return Restriction(selection, normalisation, _standard(selection, normalisation, statistics))
 
 
-def _remember(features: Float[Tensor, "token k"], options: VisualOptions, seed: int) -> Gallery:
+def _gallery(features: Float[Tensor, "token k"], options: VisualOptions, seed: int) -> Gallery:
     if options.coreset < 1:
         size = min(len(features), max(options.neighbours, round(options.coreset * len(features))))
         # Cover the tokens in the distance they will be compared by.

@@ -1,4 +1,4 @@
-"""Models and hooks: load a vision(-language) model, reach every tensor in its image tower."""
+"""Models and hooks: load a vision(-language) model, read and edit tensors in its image tower."""
 
 from __future__ import annotations
 

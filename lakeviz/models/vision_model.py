@@ -1,4 +1,4 @@
-"""``VisionModel``: one object that knows everything about a loaded model."""
+"""``VisionModel``: a loaded model with hooked tower, preprocessing, text encoder and identity."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ class VisionModel:
 
     @property
     def weights_hash(self) -> str:
-        """SHA-256 of all weights, computed anew at each access (about a second per GB)."""
+        """SHA-256 of all weights, computed at each access (about a second per GB)."""
         return weights_hash(self.module)
 
     @torch.no_grad()

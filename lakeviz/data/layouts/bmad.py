@@ -1,4 +1,4 @@
-"""BMAD: Brain-AD and its sisters of medical images, with a labelled validation split.
+"""BMAD: Brain-AD and the other medical data sets, with a labelled validation split.
 
 The six sets are not laid out alike: some nest ``img`` and ``label`` folders inside the state,
 some the other way round, some have no masks, and the case of the names varies. All of it is read.

@@ -62,7 +62,7 @@ def read_mtd(
 
 
 def _pairs(kind: Path) -> list[tuple[Path, Path | None]]:
-    """Images of ``kind/Imgs`` with their masks: the .png files beside them."""
+    """Images of ``kind/Imgs`` with their masks: the .png files next to them."""
     files = list_images(kind / "Imgs")
     masks = {p.stem: p for p in files if p.suffix.lower() == ".png"}
     return [(p, masks.get(p.stem)) for p in files if p.suffix.lower() != ".png"]

@@ -1,4 +1,4 @@
-"""VisA as published (a split file beside the images) and as converted to folders like MVTec AD."""
+"""VisA as published (a split file next to the images) and as converted to folders like MVTec AD."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def read_visa(
     """Read VisA; the split file ``split_csv/PROTOCOL.csv`` is preferred where it is there.
 
     The kind of defect is ``"anomaly"`` (published form) or ``"bad"`` (converted form): VisA's
-    splits do not tell kinds apart.
+    splits do not distinguish kinds.
 
     Raises
     ------

@@ -1,1 +1,1 @@
-"""Hooks on an unmodified tower: hook points, capture, edits, and runs from a point on."""
+"""Hooks on an unmodified tower: hook points, capture, edits, and resuming at a point."""

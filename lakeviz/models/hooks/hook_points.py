@@ -1,7 +1,7 @@
 """Hook points and taps: where in an unmodified tower a named tensor is read and written.
 
 A :class:`Point` is a name with its meaning; its :class:`Tap` knows the real module. A tap is put
-on for one forward pass and taken off after it, so a tower at rest carries nothing of ours.
+on for one forward pass and taken off after it, so nothing stays on the tower between passes.
 :func:`resolve_names` is strict: a filter that matches no name is an error.
 """
 
@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from lakeviz.errors import UnknownHookPointError, nearest
 
 Fire = Callable[[Tensor], Tensor]
-"""Shows a tensor to the hooks of a point; gives the same object back, or the edited tensor."""
+"""Shows a tensor to the hooks of a point; returns the same object, or the edited tensor."""
 
 NamesFilter = str | Iterable[str] | Callable[[str], bool]
 """A name, a glob such as ``blocks.*.hook_resid_post``, a collection of them, or a predicate."""
@@ -90,10 +90,10 @@ class ResidMidTap(Tap):
     module: nn.Module
 
     def attach(self, fire: Fire) -> Sequence[Handle]:
-        """Remember the block's input, add ``attn_out`` as the block will, and turn an edit back."""
+        """Keep the block's input, add ``attn_out`` as the block will, and turn an edit back."""
         resid_pre: list[Tensor] = []
 
-        def remember(_block: nn.Module, args: tuple[Any, ...]) -> None:
+        def keep_input(_block: nn.Module, args: tuple[Any, ...]) -> None:
             resid_pre[:] = [args[0]]
 
         def hook(_module: nn.Module, _args: tuple[Any, ...], attn_out: Tensor) -> Tensor:
@@ -103,7 +103,7 @@ class ResidMidTap(Tap):
             return attn_out if edited is mid else edited - before
 
         return [
-            self.block.register_forward_pre_hook(remember),
+            self.block.register_forward_pre_hook(keep_input),
             self.module.register_forward_hook(hook),
         ]
 

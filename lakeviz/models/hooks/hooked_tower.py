@@ -1,8 +1,8 @@
 """``HookedTower``: TransformerLens hooks on an unmodified image tower.
 
-The wrapper keeps one ``HookPoint`` per named tensor. The tower itself carries nothing; only during
+The wrapper keeps one ``HookPoint`` per named tensor. The tower itself is not changed; only during
 a forward pass, and only for points that have hooks, taps are put on its modules, and taken off
-again whatever happens. At rest the output is therefore bit-equal to the bare tower's.
+again also after an error. Without hooks the output is therefore bit-equal to the bare tower's.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ class HookedTower(HookedRootModule):
         self.setup()
 
     def setup(self) -> None:
-        """Build the hook points beside the tower; TransformerLens' own writes on its modules."""
+        """Build the hook points outside the tower; TransformerLens' own writes on its modules."""
         self.hook_dict = {}
         for name in self.points:
             self.hook_dict[name] = HookPoint()
@@ -84,7 +84,7 @@ class HookedTower(HookedRootModule):
         """Precision the images are given to the tower in: that of its patch embedding.
 
         With half precision open_clip keeps norms and position embeddings in fp32, so the first
-        parameter does not tell; the first one with the most axes is the convolution over pixels.
+        parameter may differ; the first one with the most axes is the convolution over pixels.
         """
         return max(self.tower.parameters(), key=lambda p: p.ndim).dtype
 

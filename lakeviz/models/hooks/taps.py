@@ -17,11 +17,11 @@ Hook = Callable[..., Tensor | None]
 
 
 class StopForward(Exception):  # noqa: N818 - control flow, not an error
-    """Leaves the tower's forward pass once nothing deeper is wanted."""
+    """Leaves the tower's forward pass once nothing deeper is needed."""
 
 
 def read_only(fn: Hook) -> Hook:
-    """Mark a hook that only looks, so that it is shown the tensor itself and not a copy.
+    """Mark a hook that only reads, so that it gets the tensor itself and not a copy.
 
     The mark is a promise not to write into the tensor; a value the hook returns is dropped.
     """

@@ -1,4 +1,4 @@
-"""Remove the weights that write a channel, for the time of a ``with`` block."""
+"""Remove the weights that write a channel, within a ``with`` block."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which weights write a channel: the rows of parameters that decide its value at a hook point."""
+"""Weights that write a channel: the rows of parameters that decide its value at a hook point."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""Load a model: what was asked for, where its weights lie, and which library builds it."""
+"""Loading of models: the request, the weights, and the library that builds the model."""

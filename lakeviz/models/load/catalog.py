@@ -1,4 +1,4 @@
-"""Which models there are, which weights they have, and whether weights and architecture agree."""
+"""Known models and their weights, and checks that weights and architecture agree."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ def check_quick_gelu(name: str, quick: bool, weights: str, weights_quick: bool |
 
 
 def quick_gelu_of_file(name: str, path: Path) -> bool | None:
-    """Whether a local checkpoint was trained with QuickGELU, as far as its name tells.
+    """Whether a local checkpoint was trained with QuickGELU, judged by its name.
 
     A file kept under its published name, or in a folder named after its hub repository, is matched
     with open_clip's list of tags; anything with ``openai`` as a word in its name is OpenAI's.

@@ -1,4 +1,4 @@
-"""Read checkpoint files safely, and say clearly why one does not fit."""
+"""Reading of checkpoint files without running code in them; errors say why one does not fit."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``load_model``: every way to a :class:`VisionModel`, and one clear error for each wrong turn."""
+"""``load_model``: a model from open_clip, timm, a folder, the hub, or the package itself."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a caller of ``load_model`` asked for, and the checks every kind of model shares."""
+"""Arguments of ``load_model``, and the checks that all kinds of models share."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from lakeviz.errors import ConfigError, ModelError
 
 @dataclass(frozen=True)
 class Request:
-    """The arguments of :func:`.loading.load_model`, checked and in one form."""
+    """The arguments of :func:`.load_model.load_model`, checked and in one form."""
 
     name: str
     pretrained: str | bool | None

@@ -1,1 +1,1 @@
-"""Towers: how each architecture names its parts, behind one interface."""
+"""Towers: the parts of each architecture under one interface."""

@@ -1,4 +1,4 @@
-"""What a tower has to tell so that it can be hooked: its points, blocks, grid and projection.
+"""Tower adapters: hook points, blocks, patch grid and projection of a tower under common names.
 
 One subclass per architecture (``open_clip_vit``, ``timm_vit``, ``resnet``). An adapter only points
 at the tower's own modules; it computes nothing the tower computes.
