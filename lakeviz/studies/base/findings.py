@@ -27,7 +27,7 @@ VERDICTS = {
     "lower": "lower",
     "equivalent": "equivalent to within {smallest:g}",
     "undecided": "cannot tell: the interval includes zero",
-    "ceiling": "both are at the best value, so these images cannot tell",
+    "ceiling": "both at the best value: these images cannot tell",
     "no interval": "no interval from a single category or image",
     "not measured": "not measured",
 }
