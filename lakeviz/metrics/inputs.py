@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Bool, Float
 
 from lakeviz.errors import MetricError
 
+if TYPE_CHECKING:
+    from lakeviz.metrics.regions import RegionMask
+
 ArrayLike = Any
 """A numpy array, a torch tensor on any device, or anything ``numpy.asarray`` takes."""
 
 
 class ScoredImage(NamedTuple):
-    """One image's map and, if it has a defect, its mask."""
+    """One image's map and, if it has a defect, its mask, and its regions if they came labelled."""
 
     scores: Float[np.ndarray, "height width"]
     defect: Bool[np.ndarray, "height width"] | None
+    regions: RegionMask | None = None
 
 
 def to_numpy(values: ArrayLike) -> np.ndarray:
@@ -71,7 +75,8 @@ def to_binary(values: ArrayLike, what: str) -> np.ndarray:
     if nonzero.size and not nonzero.min() == nonzero.max() > 0:
         raise MetricError(
             f"{what} is not binary: besides 0 it holds values from {nonzero.min()} to "
-            f"{nonzero.max()}; threshold it first (resize masks with nearest neighbour)"
+            f"{nonzero.max()}; threshold it first (resize masks with nearest neighbour), or give "
+            "labelled regions as RegionMask.of_labels(mask)"
         )
     return binary
 
@@ -98,7 +103,8 @@ def scored_images(maps: ArrayLike, masks: ArrayLike, first: int = 0) -> list[Sco
     ----------
     maps, masks
         ``[image, height, width]``, ``[image, 1, height, width]``, or a sequence of
-        ``[height, width]`` (or ``[1, height, width]``) whose sizes may differ.
+        ``[height, width]`` (or ``[1, height, width]``) whose sizes may differ. A sequence of
+        masks may hold :class:`~lakeviz.metrics.RegionMask` too.
     first
         Number of the first image, for messages.
 
@@ -127,13 +133,15 @@ def is_flat(scores: ArrayLike) -> bool:
 
 
 def _scored_image(score_map: ArrayLike, mask: ArrayLike, number: int) -> ScoredImage:
-    scores = _plane(to_scores(score_map, f"the scores of map {number}"))
-    defect = _plane(to_binary(mask, f"mask {number}"))
+    scores = plane(to_scores(score_map, f"the scores of map {number}"))
+    # A RegionMask is told by its attribute: its module imports this one.
+    regions: RegionMask | None = mask if hasattr(mask, "n_regions") else None
+    defect = plane(to_binary(mask, f"mask {number}")) if regions is None else regions.defect
     if scores.shape != defect.shape:
         raise MetricError(f"map {number} has shape {scores.shape}, its mask {defect.shape}")
     if scores.ndim != 2 or not scores.size:
         raise MetricError(f"map {number} has shape {scores.shape}; need height x width pixels")
-    return ScoredImage(scores, defect if defect.any() else None)
+    return ScoredImage(scores, defect if defect.any() else None, regions)
 
 
 def _planes(stack: ArrayLike, what: str) -> Sequence[ArrayLike]:
@@ -149,6 +157,6 @@ def _planes(stack: ArrayLike, what: str) -> Sequence[ArrayLike]:
     return list(array)
 
 
-def _plane(array: np.ndarray) -> np.ndarray:
+def plane(array: np.ndarray) -> np.ndarray:
     """Drop the channel axis of one."""
     return array[0] if array.ndim == 3 and array.shape[0] == 1 else array
