@@ -15,7 +15,8 @@ _COLUMNS = pd.Index(
     [
         *("control", "level", "metric", "value", "low", "high"),
         *("control_mean", "control_min", "control_max", "n_members"),
-        *("difference", "difference_low", "difference_high", "share_above_zero", "n_images"),
+        *("difference", "difference_low", "difference_high", "share_above_zero"),
+        *("n_images", "n_regions"),
     ]
 )
 

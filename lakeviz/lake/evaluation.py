@@ -19,15 +19,16 @@ from lakeviz.files import read_arrays, remove, write_arrays, write_json, write_p
 from lakeviz.lake.controls import CONTROL_METRICS, CONTROL_PREFIX, compare_controls
 from lakeviz.lake.evaluation_files import EVALUATION, MAPS, TABLES, read_description, read_table
 from lakeviz.lake.fitted import PROTOCOL, FittedLake
-from lakeviz.lake.ground_truth import Truth, mask_at
+from lakeviz.lake.ground_truth import Truth, region_mask_at
 from lakeviz.lake.metric_rows import image_rows, pixel_tables
 from lakeviz.lake.paired_evaluator import PairedEvaluator
 from lakeviz.lake.provenance import as_plain, versions
 from lakeviz.lake.score_maps import PixelMaps, ScoreMaps
 from lakeviz.lake.selection import NeuronSelection
-from lakeviz.metrics import Bootstrap, Conventions, metric_title
+from lakeviz.metrics import Bootstrap, Conventions, RegionMask, metric_title
 from lakeviz.metrics.estimates import estimate
 from lakeviz.notebook import NotebookView, table_html
+from lakeviz.tables import over_regions
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
@@ -45,9 +46,10 @@ class Evaluation(NotebookView):
     ----------
     category : str
     metrics : DataFrame
-        One row per branch, level and metric: value, interval (low, high, confidence), number of
-        images, and a reason where it is missing. Branches: ``lake`` (fused) and, with text,
-        ``visual``, ``text`` and ``text_image``; without one, ``lake`` is the visual branch.
+        One row per branch, level and metric: value, interval (low, high, confidence), numbers of
+        images and of regions (AUPRO), and a reason where it is missing. Branches: ``lake`` (fused)
+        and, with text, ``visual``, ``text`` and ``text_image``; without one, ``lake`` is the visual
+        branch.
     scores : DataFrame
         One row per image: sample id, label, defect type, image scores of every branch.
     controls : DataFrame
@@ -80,7 +82,12 @@ class Evaluation(NotebookView):
 
     def mask(self, index: int) -> Bool[np.ndarray, "height width"]:
         """Ground-truth mask of one image, at the size of its pixel map."""
-        return pixel_mask(self.dataset, self.maps, index)
+        return self.regions(index).defect
+
+    def regions(self, index: int) -> RegionMask:
+        """The mask of one image with its regions, labelled before it was resized."""
+        maps = self.maps
+        return region_mask_at(self.dataset, index, maps.sizes[index], maps.map_size)
 
     @renamed.parameters(part="branch")
     def value(self, metric: str, level: str = "image", branch: str = "lake") -> float:
@@ -152,7 +159,9 @@ class Evaluation(NotebookView):
         said = []
         for level, metric in CONTROL_METRICS:
             if (level, metric) in rows.index and np.isfinite(rows.loc[(level, metric), "value"]):
-                said.append(f"{metric_title(level, metric)} {estimate(rows.loc[(level, metric)])}")
+                row = rows.loc[(level, metric)]
+                over = over_regions(row, metric)
+                said.append(f"{metric_title(level, metric)} {estimate(row)}{over and f' ({over})'}")
         return (
             f"{self.category}: {', '.join(said) or 'no metric is defined'} on {n} test images, "
             f"fitted on {shots}; intervals are "
@@ -173,11 +182,6 @@ class Evaluation(NotebookView):
 
 
 save_evaluation, load_evaluation = Evaluation.save, Evaluation.load
-
-
-def pixel_mask(dataset: Dataset, maps: ScoreMaps, index: int) -> Bool[np.ndarray, "height width"]:
-    """Mask of an image at the size of its pixel map; resized by nearest neighbour if need be."""
-    return mask_at(dataset, index, maps.sizes[index], maps.map_size)
 
 
 def evaluate(
@@ -229,7 +233,7 @@ def evaluate(
         pixel |= {name: PixelMaps(maps, name) for name in ("visual", "text")}
     of_pixels, curves = pixel_tables(pixel, truth, conventions, bootstrap)
     of_images = image_rows(image, truth.labels, conventions, bootstrap)
-    metrics = pd.DataFrame([*of_images, *of_pixels])
+    metrics = pd.DataFrame([*of_images, *of_pixels]).assign(n_regions=truth.n_regions)
     evaluator = PairedEvaluator(
         truth=truth if truth.fits_in_memory else Truth(truth.labels, reason="maps are too large"),
         map_size=maps.map_size,

@@ -66,7 +66,7 @@ def pixel_tables(
     for branch, maps in branches.items():
         intervals: Mapping[str, Estimate] = {}
         if truth.fits_in_memory:
-            counted = CountedPixels.of(list(maps), truth.masks, conventions)
+            counted = CountedPixels.of(list(maps), truth.regions, conventions)
             result = summarise(counted.counts, counted.conventions, PIXEL_METRICS)
             measured = counted.measure(None, bootstrap)
             intervals = {m[1]: estimate_of(measured, m, bootstrap) for m in measured.values}
@@ -74,7 +74,7 @@ def pixel_tables(
                 curves = curve_table(counted, bootstrap)
         else:
             with PixelScorer(conventions) as scorer:
-                for one, mask in zip(maps, truth.masks, strict=True):
+                for one, mask in zip(maps, truth.regions, strict=True):
                     scorer.update([one], [mask])
                 result = scorer.compute()
         for metric in PIXEL_METRICS:

@@ -14,7 +14,7 @@ from PIL import Image
 from scipy import ndimage
 
 from lakeviz.errors import MetricError
-from lakeviz.metrics.inputs import ArrayLike, plane, to_binary, to_numpy
+from lakeviz.metrics.arrays import ArrayLike, plane, to_binary, to_numpy
 
 Mask = Bool[np.ndarray, "height width"]
 Size = tuple[int, int]

@@ -94,7 +94,7 @@ def _rows_of(
                 **difference.columns("difference"),
                 **excess.columns("change_difference"),
                 "n_repeats": len(own),
-                "n_images": evaluator.n_images,
+                **evaluator.counts,
                 "reason": "; ".join(reasons),
             }
         )
