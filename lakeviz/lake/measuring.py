@@ -102,7 +102,7 @@ def evaluate(
     )
     visual = [one.parts["visual"] for one in draws]
     tables = {
-        "metrics": pd.DataFrame([*of_images, *of_pixels]),
+        "metrics": pd.DataFrame([*of_images, *of_pixels]).assign(n_regions=truth.n_regions),
         "draws": draw_table([*of_image_draws, *of_pixel_draws]),
         "controls": compare_controls(visual, controls, lake.missing_controls, evaluator),
         "curves": curves,
