@@ -74,7 +74,7 @@ detector_options = stack(
             "--control",
             "controls",
             multiple=True,
-            default=("random", "bottom_variance", "variance_matched", "pca", "all"),
+            default=("all", "random", "bottom_variance", "next_variance", "pca"),
             show_default=True,
             help="Selector to compare with at the same size; repeatable.",
         ),

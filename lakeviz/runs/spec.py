@@ -65,7 +65,7 @@ class RunSpec:
     few_shot_lists: dict[str, tuple[str, ...]] = field(default_factory=dict)
     options: LakeOptions = field(default_factory=LakeOptions)
     random_controls: int = 5
-    controls: tuple[str, ...] = ("random", "bottom_variance", "variance_matched", "pca", "all")
+    controls: tuple[str, ...] = ("all", "random", "bottom_variance", "next_variance", "pca")
     reader_options: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:

@@ -108,13 +108,13 @@ def _seeds(selector: str, n_random_sets: int, seed: int) -> list[int]:
 
 
 def _overlap(selector: str, sets: Sequence[Sets], size: int) -> str:
-    """Say where a variance-matched control had to take some of the top neurons themselves."""
-    if selector != "variance_matched":
+    """Say where a control next in variance had to take some of the top neurons themselves."""
+    if selector != "next_variance":
         return ""
     shared = max(int(s.provenance["overlap_with_top_k"]) for own in sets for s in own.values())
     said = (
         f"{shared} of the {size} neurons of this control are among the top {size} themselves: too "
-        "few others are left to match with"
+        "few others are left"
     )
     return said if shared else ""
 
