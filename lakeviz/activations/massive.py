@@ -1,9 +1,9 @@
 """Massive activations: single channels of single tokens far above all others of their token.
 
 Sun et al., "Massive Activations in Large Language Models" (COLM 2024), call an activation massive
-if its magnitude is above 100 and about 1000 times the median magnitude of its hidden state. Darcet et
-al., "Vision Transformers Need Registers" (ICLR 2024), find tokens of high norm in the background of
-ViTs. In small ViTs they are smaller, so the rule here has no absolute number and compares within
+if its magnitude is above 100 and about 1000 times the median magnitude of its hidden state. Darcet
+et al., "Vision Transformers Need Registers" (ICLR 2024), find tokens of high norm in the background
+of ViTs. In small ViTs they are smaller, so the rule here has no absolute number and compares within
 the token: magnitude above :data:`MASSIVE_RATIO` times the median magnitude of the token's channels.
 The rule needs no other token, so it can be applied as tokens stream by.
 """

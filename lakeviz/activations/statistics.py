@@ -16,6 +16,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from lakeviz.activations.massive import ordinary_tokens
 from lakeviz.errors import ActivationError
 
 Vector = Float[np.ndarray, " channel"]
@@ -310,19 +311,31 @@ class RunningStatistics(dict[str, ChannelStatistics]):
         Hook points.
     with_covariance, with_tokens : bool
         Passed on to each.
+    ordinary : bool
+        Leave out tokens with a massive activation; see :mod:`lakeviz.activations.massive`.
     """
 
     def __init__(
-        self, points: Iterable[str], *, with_covariance: bool = False, with_tokens: bool = False
+        self,
+        points: Iterable[str],
+        *,
+        with_covariance: bool = False,
+        with_tokens: bool = False,
+        ordinary: bool = False,
     ):
+        self.ordinary = ordinary
         super().__init__(
             (p, ChannelStatistics(p, with_covariance, with_tokens=with_tokens)) for p in points
         )
 
     def update_tokens(self, tokens: Mapping[str, Float[Tensor, "*token channel"]]) -> None:
         """Update every point from a mapping of its tokens."""
-        for point, statistics in self.items():
-            statistics.update(tokens[point])
+        for point in self:
+            self.update_point(point, tokens[point])
+
+    def update_point(self, point: str, tokens: Float[Tensor, "*token channel"]) -> None:
+        """Update one point."""
+        self[point].update(ordinary_tokens(tokens) if self.ordinary else tokens)
 
     def merge(self, other: Mapping[str, ChannelStatistics]) -> RunningStatistics:
         """Take in the statistics of other images; returns ``self``.

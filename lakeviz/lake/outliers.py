@@ -20,9 +20,7 @@ from torch import Tensor
 from lakeviz.activations.massive import massive_activations
 from lakeviz.activations.statistics import ChannelStatistics
 from lakeviz.errors import ConfigError
-
-WARN_SHARE = 0.5
-"""Share of the variance above which one channel decides what is selected and compared."""
+from lakeviz.lake.dropping import WARN_SHARE
 
 Batch = Mapping[str, Float[Tensor, "image token channel"]]
 
@@ -87,8 +85,8 @@ class PointOutliers:
         """Say the report in words."""
         said = (
             f"{self.point}: channel {self.channel} holds {_percent(self.share)} of the variance "
-            f"(sd {self.sd:.3g}; next {self.second_channel}, sd {self.second_sd:.3g}; participation "
-            f"ratio {self.participation_ratio:.3g} of {self.n_channels})"
+            f"(sd {self.sd:.3g}; next {self.second_channel}, sd {self.second_sd:.3g}; "
+            f"participation ratio {self.participation_ratio:.3g} of {self.n_channels})"
         )
         if not math.isnan(self.kurtosis):
             said += f", excess kurtosis {self.kurtosis:.3g}"
@@ -231,21 +229,6 @@ def outlier_report(
     watch = OutlierWatch(statistics, grids)
     watch.update(tokens)
     return watch.report()
-
-
-def massive_channels(statistics: ChannelStatistics, share: float = WARN_SHARE) -> tuple[int, ...]:
-    """Channels that hold more than a share of the variance, the first one first.
-
-    The first channel is taken out as long as it holds more than ``share`` of the variance of those
-    that are left; the last channel is always left.
-    """
-    order = np.argsort(-statistics.variance, kind="stable")
-    variance = statistics.variance[order]
-    left = np.cumsum(variance[::-1])[::-1]
-    found = 0
-    while found < len(order) - 1 and variance[found] > share * left[found]:
-        found += 1
-    return tuple(int(channel) for channel in order[:found])
 
 
 def _order(statistics: ChannelStatistics) -> Int[np.ndarray, " channel"]:

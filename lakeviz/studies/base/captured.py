@@ -13,7 +13,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from lakeviz.activations import ChannelStatistics
+from lakeviz.activations import ChannelStatistics, RunningStatistics
 from lakeviz.activations.token_subsets import CapturedTokens
 from lakeviz.data import Dataset
 from lakeviz.errors import ConfigError, DataError, SelectionError
@@ -24,8 +24,10 @@ from lakeviz.lake import (
     get_selector,
     select,
 )
+from lakeviz.lake.dropping import drop_channels, gallery_tokens
 from lakeviz.lake.ground_truth import Size, Truth
 from lakeviz.lake.options import DEFAULT_TEXT_WEIGHT
+from lakeviz.lake.outliers import Outliers, outlier_report
 from lakeviz.lake.paired_evaluator import DEFAULT_BOOTSTRAP, DEFAULT_METRICS, PairedEvaluator
 from lakeviz.lake.provenance import as_plain, versions
 from lakeviz.lake.score_maps import join_layers
@@ -205,14 +207,28 @@ class StudyData:
     ) -> dict[str, ChannelStatistics]:
         """Statistics, with covariance, of some of the normal images (all: None).
 
-        ``with_tokens`` keeps the tokens too, for selectors that need them.
+        ``with_tokens`` keeps the tokens too, for selectors that need them. Massive tokens and
+        channels are dropped as the options say.
         """
-        return {
-            p: ChannelStatistics(p, with_covariance=True, with_tokens=with_tokens).update(
-                self.normal.patches(p, images)
-            )
+        found = RunningStatistics(
+            self.points,
+            with_covariance=True,
+            with_tokens=with_tokens,
+            ordinary=self.options.drops_from_selection,
+        )
+        for point in self.points:  # one at a time, so that only one is read into memory
+            found.update_point(point, self.normal.patches(point, images))
+        drop_channels(found, self.options)
+        return found
+
+    def outliers(self, images: Sequence[int] | None = None) -> Outliers:
+        """Report on massive channels and tokens among the normal images (all: None)."""
+        statistics = self.statistics if images is None else self.statistics_of(images)
+        reports = [
+            outlier_report({p: statistics[p]}, {p: self.normal.patches(p, images)}, self.grids)
             for p in self.points
-        }
+        ]
+        return Outliers(tuple(one for report in reports for one in report.points))
 
     def select(
         self,
@@ -248,7 +264,11 @@ class StudyData:
         # As in a detector, the seed of the options is that of the coresets too.
         names = [(next(iter(s.values())).selector, self.options.seed) for s in selections]
         return fit_selections(
-            [tokens], statistics or self.statistics, selections, self.options.visual, names
+            gallery_tokens([tokens], self.options),
+            statistics or self.statistics,
+            selections,
+            self.options.visual,
+            names,
         )
 
     def batches(self) -> Iterator[tuple[slice, dict[str, Float[Tensor, "image patch channel"]]]]:
