@@ -22,6 +22,8 @@ from lakeviz.activations.statistics import ChannelStatistics
 from lakeviz.errors import ConfigError
 from lakeviz.lake.dropping import WARN_SHARE
 
+_POSITIONS = 8  # named at most
+
 Batch = Mapping[str, Float[Tensor, "image token channel"]]
 
 
@@ -42,7 +44,8 @@ class PointOutliers:
         ``(sum v)^2 / sum v^2`` of the variances v: how many channels share the variance, between 1
         and their number.
     kurtosis : float
-        Excess kurtosis of the first channel, 0 for a normal distribution; NaN where it is constant.
+        Excess kurtosis of the first channel over the same tokens, 0 for a normal distribution; NaN
+        where it is constant.
     massive_share : float
         Share of tokens with a massive activation.
     massive_channel, massive_value
@@ -54,6 +57,8 @@ class PointOutliers:
         Share of the massive tokens at grid positions that are massive in every image.
     row, column : float
         Their mean position, 0 at the top left and 1 at the bottom right.
+    positions : str
+        The (row, column) of those that are massive in every image, the first few of them.
     """
 
     point: str
@@ -75,6 +80,7 @@ class PointOutliers:
     fixed_share: float = math.nan
     row: float = math.nan
     column: float = math.nan
+    positions: str = ""
 
     @property
     def dominated(self) -> bool:
@@ -94,12 +100,13 @@ class PointOutliers:
             return said + "."
         if self.massive_share == 0:
             return said + "; no massive token."
+        held = f" ({self.positions})" if self.positions else ""
         return said + (
             f"; {_percent(self.massive_share)} of the tokens are massive (channel "
             f"{self.massive_channel}, median {self.massive_value:.3g}), "
             f"{_percent(self.border_share)} of them on the border of the grid, which is "
             f"{_percent(self.grid_border_share)} of it, and {_percent(self.fixed_share)} at "
-            "positions that are massive in every image."
+            f"positions{held} that are massive in every image."
         )
 
 
@@ -191,6 +198,8 @@ class OutlierWatch:
         statistics, order = self._statistics[point], self._order[point]
         massive, values = np.concatenate(self._massive[point]), np.concatenate(self._found[point])
         first = np.concatenate(self._first[point])
+        if statistics.count < massive.size:  # the statistics left the massive tokens out
+            first = first[~massive]
         return PointOutliers(
             **_of_variance(statistics, order),
             kurtosis=_excess_kurtosis(first.ravel()),
@@ -262,18 +271,23 @@ def _excess_kurtosis(values: Float[np.ndarray, " token"]) -> float:
     return float((deviation**4).mean()) / variance**2 - 3 if variance > 0 else math.nan
 
 
-def _place(massive: Bool[np.ndarray, "image token"], grid: tuple[int, int]) -> dict[str, float]:
+def _place(
+    massive: Bool[np.ndarray, "image token"], grid: tuple[int, int]
+) -> dict[str, float | str]:
     """Where the massive tokens lie on the grid."""
     rows, columns = grid
     row, column = np.divmod(np.arange(rows * columns), columns)
     border = (row == 0) | (row == rows - 1) | (column == 0) | (column == columns - 1)
-    found = {"grid_border_share": float(border.mean())}
+    found: dict[str, float | str] = {"grid_border_share": float(border.mean())}
     n = massive.sum(axis=0)  # of each position, over images
     if not n.any():
         return found
+    fixed = np.flatnonzero(n == len(massive))
+    named = [f"{at // columns},{at % columns}" for at in fixed[:_POSITIONS].tolist()]
     return found | {
+        "positions": " ".join(named) + (" ..." if len(fixed) > _POSITIONS else ""),
         "border_share": float(n[border].sum() / n.sum()),
-        "fixed_share": float(n[n == len(massive)].sum() / n.sum()),
+        "fixed_share": float(n[fixed].sum() / n.sum()),
         "row": float((n * row).sum() / n.sum() / max(rows - 1, 1)),
         "column": float((n * column).sum() / n.sum() / max(columns - 1, 1)),
     }
