@@ -13,8 +13,6 @@ if TYPE_CHECKING:
 
 SELECTOR_NAMES: dict[str, tuple[str, str]] = {}
 """Label and short label of each registered selector, in the order in which they are shown."""
-
-
 RENAMED: Mapping[str, str] = {"variance_matched": "next_variance"}
 """Today's names of selectors by those of the version before, which stored results have."""
 

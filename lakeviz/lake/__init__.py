@@ -10,9 +10,10 @@ if TYPE_CHECKING:
     from lakeviz.lake.coreset import greedy_coreset
     from lakeviz.lake.detector import Lake
     from lakeviz.lake.dropping import drop_channels, gallery_tokens, massive_channels
-    from lakeviz.lake.evaluation import Evaluation, evaluate
+    from lakeviz.lake.evaluation import Evaluation
     from lakeviz.lake.gallery import Gallery, Neighbours
     from lakeviz.lake.layers import default_layers, layer_points
+    from lakeviz.lake.measuring import evaluate
     from lakeviz.lake.normalisation import normalise
     from lakeviz.lake.options import (
         ImageScoreRule,
@@ -110,7 +111,7 @@ __getattr__, __dir__ = lazy_face(
         "VisualOptions": "options",
         "default_layers": "layers",
         "drop_channels": "dropping",
-        "evaluate": "evaluation",
+        "evaluate": "measuring",
         "exchange": "selectors",
         "expand_selectors": "selectors",
         "fit_branches": "visual",
