@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -119,6 +120,11 @@ class Outliers:
     def frame(self) -> pd.DataFrame:
         """One row per hook point, one column per attribute of :class:`PointOutliers`."""
         return pd.DataFrame([asdict(one) for one in self.points])
+
+    def to_plain(self) -> list[dict[str, Any]]:
+        """Return the rows of :meth:`frame` as JSON types; None where a number is NaN."""
+        rows = [asdict(one) for one in self.points]
+        return [{n: None if v != v else v for n, v in row.items()} for row in rows]
 
     def sentence(self) -> str:
         """Say all reports."""

@@ -230,11 +230,11 @@ def test_studies_follow_the_options():
     world = World(scales=(100.0, *np.linspace(2, 0.5, 23)), n_fit=8)
     point = world.points[0]
     assert 0 in world.data(k=3).select(3)[point].channels
-    assert "One channel, 0," in world.data(k=3).outliers().warning()
+    assert "One channel, 0," in world.data(k=3).outliers.warning()
     data = world.data(k=3, drop_channels="massive")
     assert 0 not in data.select(3)[point].channels
     assert data.select(3, "all")[point].channels.tolist() == list(range(1, 24))
-    assert data.outliers().warning() == ""
+    assert data.outliers.warning() == ""
     normal, test, labels, masks = (world := World(scales=[1.0] * 24, n_fit=8)).arrays()
     normal[point][:, 0, 5] = 4000
     made = type(data).of_arrays(

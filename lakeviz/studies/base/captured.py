@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -221,11 +221,11 @@ class StudyData:
         drop_channels(found, self.options)
         return found
 
-    def outliers(self, images: Sequence[int] | None = None) -> Outliers:
-        """Report on massive channels and tokens among the normal images (all: None)."""
-        statistics = self.statistics if images is None else self.statistics_of(images)
+    @cached_property
+    def outliers(self) -> Outliers:
+        """Report on massive channels and tokens among the normal images."""
         reports = [
-            outlier_report({p: statistics[p]}, {p: self.normal.patches(p, images)}, self.grids)
+            outlier_report({p: self.statistics[p]}, {p: self.normal.patches(p)}, self.grids)
             for p in self.points
         ]
         return Outliers(tuple(one for report in reports for one in report.points))
@@ -250,6 +250,25 @@ class StudyData:
             statistics = self._statistics_with_tokens
         found = statistics or self.statistics
         return {p: select(found[p], k, selector, seed=seed) for p in self.points}
+
+    def servable(self, names: Iterable[str], k: int) -> tuple[list[str], list[str]]:
+        """Selectors that can select ``k`` neurons here, and notes on those that cannot.
+
+        Raises
+        ------
+        SelectionError
+            If a selector is unknown.
+        """
+        kept, notes = [], []
+        for name in names:
+            label = get_selector(name).label
+            try:
+                self.select(k, name)
+            except SelectionError as error:
+                notes.append(f"{self.category}: no {label}: {error}")
+            else:
+                kept.append(name)
+        return kept, notes
 
     def branches(
         self,
@@ -343,7 +362,7 @@ class StudyData:
             "points": list(self.points),
             "text_weight": self.text_weight,
             **as_plain(shared),
-            "categories": {self.category: as_plain(own)},
+            "categories": {self.category: as_plain(own) | {"outliers": self.outliers.to_plain()}},
         }
         if evaluator is not None:
             made["bootstrap"] = as_plain(evaluator.bootstrap)
@@ -351,11 +370,13 @@ class StudyData:
         return made
 
     def absences(self, evaluator: PairedEvaluator) -> list[str]:
-        """Notes on what cannot be measured here, for a result to show."""
-        return [
+        """Notes for a result to show: what cannot be measured here, and a channel that dominates."""
+        notes = [
             f"{self.category}: no {level}-level metrics, because {reason}"
             for level, reason in evaluator.reasons.items()
         ]
+        warning = self.outliers.warning()
+        return notes + ([f"{self.category}: {warning}"] if warning else [])
 
 
 def weight_of(options: LakeOptions) -> float:
