@@ -30,6 +30,20 @@ def image_size(
     return int(parts[0]), int(parts[-1])
 
 
+def drop_channels(
+    context: click.Context, parameter: click.Parameter, value: str | None
+) -> str | float | tuple[int, ...] | None:
+    """Read ``massive``, a share such as 0.3, or channels such as 41,12."""
+    if value is None or value == "massive":
+        return value
+    try:
+        return float(value) if "." in value else tuple(int(part) for part in value.split(","))
+    except ValueError as error:
+        raise click.BadParameter(
+            f"{value!r} is neither massive nor a share such as 0.3 nor channels such as 41,12"
+        ) from error
+
+
 detector_options = stack(
     [
         click.option("--k", default=100, show_default=True, help="Neurons per hook point."),
@@ -61,6 +75,17 @@ detector_options = stack(
         ),
         click.option(
             "--coreset", default=1.0, show_default=True, help="Share of normal tokens kept."
+        ),
+        click.option(
+            "--drop-channels",
+            callback=drop_channels,
+            help="Channels no selection takes: massive, a share of the variance (0.3), or 41,12.",
+        ),
+        click.option(
+            "--drop-tokens",
+            default="none",
+            show_default=True,
+            help="Leave massive tokens out of: none, selection, gallery or both.",
         ),
         click.option("--image-score", default="max", show_default=True, help="max or top_mean."),
         click.option("--smoothing", default=0.0, show_default=True, help="Sigma in pixels."),
@@ -182,6 +207,8 @@ def make_options(given: dict[str, Any]) -> LakeOptions:
         smoothing=given["smoothing"],
         map_size=given["map_size"],
         seed=given["set_seed"],
+        drop_channels=given["drop_channels"],
+        drop_tokens=given["drop_tokens"],
     )
 
 

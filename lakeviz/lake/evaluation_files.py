@@ -9,6 +9,7 @@ import pandas as pd
 
 from lakeviz.errors import StoreError
 from lakeviz.files import read_json, read_parquet
+from lakeviz.selector_names import todays_selectors
 
 EVALUATION, MAPS = "evaluation.json", "maps.safetensors"
 TABLES = ("metrics", "draws", "scores", "controls", "neurons", "spectrum", "curves")
@@ -36,7 +37,7 @@ def read_table(folder: Path, name: str) -> pd.DataFrame:
     table = read_parquet(path)
     # A table of today has the new name, and may use the old one for something else.
     old = {was: now for was, now in _RENAMED.get(name, {}).items() if now not in table}
-    return table.rename(columns=old)
+    return todays_selectors(table.rename(columns=old))
 
 
 def read_description(folder: Path) -> dict[str, Any]:

@@ -58,7 +58,10 @@ def _selection_arrays(selection: Selection) -> tuple[dict[str, Any], dict[str, n
         "provenance": dict(selection.provenance),
     }
     if isinstance(selection, NeuronSelection):
-        return plain, {"channels": selection.channels, "scores": selection.scores}
+        arrays = {"channels": selection.channels, "scores": selection.scores}
+        if selection.scale is not None:
+            arrays["scale"] = selection.scale
+        return plain, arrays
     return plain, {"basis": selection.basis, "scores": selection.scores}
 
 
@@ -71,6 +74,7 @@ def _selection(point: str, plain: Mapping[str, Any], arrays: Mapping[str, Any]) 
             plain["n_channels"],
             plain["selector"],
             plain["provenance"],
+            arrays.get("scale"),
         )
     return SubspaceSelection(
         point, arrays["basis"], arrays["scores"], plain["selector"], plain["provenance"]

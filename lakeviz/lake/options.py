@@ -17,6 +17,9 @@ DISTANCES: tuple[str, ...] = ("cosine", "euclidean")
 KINDS: tuple[str, ...] = ("none", "layernorm", "l2", "zscore")
 STAGES: tuple[str, ...] = ("before", "after")
 ATTENTIONS: tuple[str, ...] = ("plain", "value_value")
+DROP_TOKENS: tuple[str, ...] = ("none", "selection", "gallery", "both")
+
+DropChannels = str | float | tuple[int, ...] | None
 
 
 @dataclass(frozen=True)
@@ -189,6 +192,14 @@ class LakeOptions:
         Size of pixel maps; the image's own by default.
     seed : int
         Seed of random selectors and of the coreset, 0 or more.
+    drop_channels : "massive", float or tuple of int, optional
+        Channels that no selection takes, of the detector or of a control: at each hook point those
+        that hold more than half of the variance (``"massive"``) or more than a share of it, one
+        after the other; or the channels named. Normalisations of whole tokens still see them.
+    drop_tokens : str
+        Where normal tokens with a massive activation are left out
+        (:mod:`lakeviz.activations.massive`): ``"none"``, ``"selection"`` (of the statistics that
+        channels are selected by), ``"gallery"`` or ``"both"``. Test tokens are always scored.
 
     Raises
     ------
@@ -206,8 +217,11 @@ class LakeOptions:
     smoothing: float = 0.0
     map_size: tuple[int, int] | None = None
     seed: int = 0
+    drop_channels: DropChannels = None
+    drop_tokens: str = "none"
 
     def __post_init__(self) -> None:
+        _check_drops(self.drop_channels, self.drop_tokens)
         if self.text_weight is not None and not 0 <= self.text_weight <= 1:
             raise ConfigError(f"the text weight must be between 0 and 1, not {self.text_weight}")
         if self.smoothing < 0:
@@ -216,6 +230,16 @@ class LakeOptions:
             raise ConfigError(f"the seed must be 0 or more, not {self.seed}")
         if self.map_size is not None and (len(self.map_size) != 2 or min(self.map_size) < 1):
             raise ConfigError(f"the map size must be (height, width), not {self.map_size}")
+
+    @property
+    def drops_from_selection(self) -> bool:
+        """Whether massive tokens are left out of the statistics."""
+        return self.drop_tokens in ("selection", "both")
+
+    @property
+    def drops_from_gallery(self) -> bool:
+        """Whether massive tokens are left out of the gallery."""
+        return self.drop_tokens in ("gallery", "both")
 
     @classmethod
     def from_plain(cls, data: Mapping[str, Any]) -> LakeOptions:
@@ -228,4 +252,19 @@ class LakeOptions:
         data["image_score"] = ImageScoreRule(**data["image_score"])
         for name in ("layers", "map_size"):
             data[name] = None if data[name] is None else tuple(data[name])
+        if isinstance(data.get("drop_channels"), list):
+            data["drop_channels"] = tuple(data["drop_channels"])
         return cls(**data)
+
+
+def _check_drops(channels: DropChannels, tokens: str) -> None:
+    if tokens not in DROP_TOKENS:
+        raise ConfigError(f"drop_tokens must be one of {', '.join(DROP_TOKENS)}, not {tokens!r}")
+    if channels is None or channels == "massive":
+        return
+    indices = isinstance(channels, tuple) and all(type(channel) is int for channel in channels)
+    if not indices and not (isinstance(channels, float) and 0 < channels < 1):
+        raise ConfigError(
+            'drop_channels must be "massive", a share of the variance between 0 and 1, or a tuple '
+            f"of channels, not {channels!r}"
+        )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -13,7 +13,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from lakeviz.activations import ChannelStatistics
+from lakeviz.activations import ChannelStatistics, RunningStatistics
 from lakeviz.activations.token_subsets import CapturedTokens
 from lakeviz.data import Dataset
 from lakeviz.errors import ConfigError, DataError, SelectionError
@@ -24,8 +24,10 @@ from lakeviz.lake import (
     get_selector,
     select,
 )
+from lakeviz.lake.dropping import drop_channels, gallery_tokens
 from lakeviz.lake.ground_truth import Size, Truth
 from lakeviz.lake.options import DEFAULT_TEXT_WEIGHT
+from lakeviz.lake.outliers import Outliers, outlier_report
 from lakeviz.lake.paired_evaluator import DEFAULT_BOOTSTRAP, DEFAULT_METRICS, PairedEvaluator
 from lakeviz.lake.provenance import as_plain, versions
 from lakeviz.lake.score_maps import join_layers
@@ -205,14 +207,28 @@ class StudyData:
     ) -> dict[str, ChannelStatistics]:
         """Statistics, with covariance, of some of the normal images (all: None).
 
-        ``with_tokens`` keeps the tokens too, for selectors that need them.
+        ``with_tokens`` keeps the tokens too, for selectors that need them. Massive tokens and
+        channels are dropped as the options say.
         """
-        return {
-            p: ChannelStatistics(p, with_covariance=True, with_tokens=with_tokens).update(
-                self.normal.patches(p, images)
-            )
+        found = RunningStatistics(
+            self.points,
+            with_covariance=True,
+            with_tokens=with_tokens,
+            ordinary=self.options.drops_from_selection,
+        )
+        for point in self.points:  # one at a time, so that only one is read into memory
+            found.update_point(point, self.normal.patches(point, images))
+        drop_channels(found, self.options)
+        return found
+
+    @cached_property
+    def outliers(self) -> Outliers:
+        """Report on massive channels and tokens among the normal images."""
+        reports = [
+            outlier_report({p: self.statistics[p]}, {p: self.normal.patches(p)}, self.grids)
             for p in self.points
-        }
+        ]
+        return Outliers(tuple(one for report in reports for one in report.points))
 
     def select(
         self,
@@ -235,6 +251,25 @@ class StudyData:
         found = statistics or self.statistics
         return {p: select(found[p], k, selector, seed=seed) for p in self.points}
 
+    def servable(self, names: Iterable[str], k: int) -> tuple[list[str], list[str]]:
+        """Selectors that can select ``k`` neurons here, and notes on those that cannot.
+
+        Raises
+        ------
+        SelectionError
+            If a selector is unknown.
+        """
+        kept, notes = [], []
+        for name in names:
+            label = get_selector(name).label
+            try:
+                self.select(k, name)
+            except SelectionError as error:
+                notes.append(f"{self.category}: no {label}: {error}")
+            else:
+                kept.append(name)
+        return kept, notes
+
     def branches(
         self,
         selections: Sequence[Mapping[str, Selection]],
@@ -248,7 +283,11 @@ class StudyData:
         # As in a detector, the seed of the options is that of the coresets too.
         names = [(next(iter(s.values())).selector, self.options.seed) for s in selections]
         return fit_selections(
-            [tokens], statistics or self.statistics, selections, self.options.visual, names
+            gallery_tokens([tokens], self.options),
+            statistics or self.statistics,
+            selections,
+            self.options.visual,
+            names,
         )
 
     def batches(self) -> Iterator[tuple[slice, dict[str, Float[Tensor, "image patch channel"]]]]:
@@ -323,7 +362,7 @@ class StudyData:
             "points": list(self.points),
             "text_weight": self.text_weight,
             **as_plain(shared),
-            "categories": {self.category: as_plain(own)},
+            "categories": {self.category: as_plain(own) | {"outliers": self.outliers.to_plain()}},
         }
         if evaluator is not None:
             made["bootstrap"] = as_plain(evaluator.bootstrap)
@@ -331,11 +370,13 @@ class StudyData:
         return made
 
     def absences(self, evaluator: PairedEvaluator) -> list[str]:
-        """Notes on what cannot be measured here, for a result to show."""
-        return [
+        """Notes for a result to show: what cannot be measured here, and a channel that dominates."""
+        notes = [
             f"{self.category}: no {level}-level metrics, because {reason}"
             for level, reason in evaluator.reasons.items()
         ]
+        warning = self.outliers.warning()
+        return notes + ([f"{self.category}: {warning}"] if warning else [])
 
 
 def weight_of(options: LakeOptions) -> float:
