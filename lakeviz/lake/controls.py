@@ -15,7 +15,9 @@ _COLUMNS = pd.Index(
     [
         *("control", "level", "metric", "value", "low", "high"),
         *("control_mean", "control_min", "control_max", "n_members"),
-        *("difference", "difference_low", "difference_high", "share_above_zero", "n_images"),
+        *("difference", "difference_low", "difference_high", "estimand"),
+        *("difference_to_mean_low", "difference_to_mean_high", "p_value", "n_draws"),
+        *("share_images", "share_draws", "share_sets", "n_images"),
     ]
 )
 

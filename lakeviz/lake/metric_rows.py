@@ -21,8 +21,8 @@ from lakeviz.metrics import (
     image_intervals,
     image_metrics,
 )
+from lakeviz.metrics.contrasts import estimate_of
 from lakeviz.metrics.curve_table import COLUMNS, curve_table
-from lakeviz.metrics.estimates import estimate_of
 from lakeviz.metrics.pixel import summarise
 from lakeviz.metrics.pixel_intervals import CountedPixels
 from lakeviz.metrics.streaming import PixelScorer

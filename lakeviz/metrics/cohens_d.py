@@ -57,5 +57,6 @@ register_metric(
         "Cohen's d",
         image=lambda c, _: weighted_cohens_d(c.scores, c.anomalous, c.weights),
         best=np.inf,
+        bounds=(-np.inf, np.inf),
     )
 )

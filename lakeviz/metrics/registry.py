@@ -60,6 +60,8 @@ class MetricDefinition:
     higher_is_better : bool
     best : float
         Value of a perfect detector; infinite where there is no bound.
+    bounds : (float, float)
+        Least and largest value there can be; intervals stay inside.
     """
 
     name: str
@@ -68,6 +70,7 @@ class MetricDefinition:
     pixel: Formula | None = None
     higher_is_better: bool = True
     best: float = 1.0
+    bounds: tuple[float, float] = (0.0, 1.0)
 
     @property
     def levels(self) -> tuple[str, ...]:

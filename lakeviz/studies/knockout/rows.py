@@ -13,16 +13,8 @@ from scipy import stats
 from lakeviz.lake.paired_evaluator import PairedEvaluator, compare
 from lakeviz.lake.selectors import get_selector
 from lakeviz.metrics import Bootstrap
-from lakeviz.metrics.estimates import (
-    NOT_MEASURED,
-    Estimate,
-    difference,
-    difference_to,
-    estimate_of,
-    mean_estimate,
-    n_below,
-    quantile_interval,
-)
+from lakeviz.metrics.contrasts import difference, difference_to, mean_estimate, n_below
+from lakeviz.metrics.estimates import NOT_MEASURED, Estimate, quantile_interval
 from lakeviz.metrics.measurement import Measurement, Metric, metric_columns
 from lakeviz.studies.knockout.ablation import Condition, Engine, Sets
 from lakeviz.studies.knockout.result import VARIANCE, Settings
@@ -126,20 +118,13 @@ def curve_rows(measurer: Measurer, groups: Sequence[Group]) -> Rows:
         for branch, metric, columns in measurer.each_metric():
             members = [m[branch] for m in group.members]
             intact = measurer.intact[branch]
-            if len(members) == 1:
-                value = estimate_of(members[0], metric, bootstrap)
-                change = difference(members[0], intact, metric, bootstrap)
-            else:
-                value = mean_estimate(members, metric, bootstrap)
-                higher = difference_to(intact, members, metric, bootstrap)
-                change = Estimate(0.0 - higher.value, 0.0 - higher.high, 0.0 - higher.low)
             yield {
                 "branch": branch,
                 "selector": group.selector,
                 "size": group.size,
                 **columns,
-                **value.columns(),
-                **change.columns("change"),
+                **mean_estimate(members, metric, bootstrap).columns(),
+                **difference_to(members, intact, metric, bootstrap).columns("change"),
                 "intact": intact.values[metric],
                 "n_random_sets": len(members),
                 "n_images": measurer.evaluator.n_images,

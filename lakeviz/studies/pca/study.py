@@ -21,7 +21,7 @@ from lakeviz.lake import (
 )
 from lakeviz.lake.paired_evaluator import PairedEvaluator
 from lakeviz.lake.score_maps import join_layers
-from lakeviz.metrics import estimates
+from lakeviz.metrics import contrasts, estimates
 from lakeviz.metrics.measurement import Measurement, metric_columns
 from lakeviz.studies.base.captured import StudyData
 from lakeviz.studies.base.study import Study
@@ -160,10 +160,10 @@ def _metric_rows(k: int, found: Mapping[str, Scored], evaluator: PairedEvaluator
     rows = []
     for name, scored in found.items():
         for metric, columns in metric_columns(evaluator.measured):
-            value = estimates.mean_estimate(scored.members, metric, bootstrap)
+            value = contrasts.mean_estimate(scored.members, metric, bootstrap)
             gap, reason = estimates.NOT_MEASURED, "the others are compared with it"
             if name != REFERENCE:
-                gap = estimates.difference_to(reference, scored.members, metric, bootstrap)
+                gap = contrasts.difference_to(reference, scored.members, metric, bootstrap)
                 reason = ""
             rows.append(
                 {
