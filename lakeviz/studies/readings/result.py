@@ -29,6 +29,7 @@ PAPER: dict[Metric, tuple[float, float]] = {
     ("pixel", "aupro"): (0.889, 0.458),
 }
 """Top 100 and 100 random neurons in the paper, as third parties report it."""
+NO_CHANNEL = "none of those exchanged"
 
 
 @dataclass(frozen=True)
@@ -154,7 +155,12 @@ class ReadingsResult(StudyResult):
         if not carriers:
             return {"channel": "", **Estimate(np.nan).columns("gap_without"), "survives": False}
         left = self._mean([estimate(row, "gap_without") for row in carriers])
-        names = [f"{row['channel']} of {_layer(row['point'])}" for row in carriers]
+        metric = (carriers[0]["level"], carriers[0]["metric"])
+        names = [
+            f"{row['channel']} of {_layer(row['point'])}"
+            for row in carriers
+            if better(metric, row["change"]) < 0
+        ] or [NO_CHANNEL]
         return {
             "channel": max(dict.fromkeys(names), key=names.count),
             **left.columns("gap_without"),
@@ -230,7 +236,7 @@ def _sentence(table: pd.DataFrame, metric: Metric) -> str:
         f"the largest gap is {_estimate(best, 'gap').text(signed=True)} (p = {best['p_value']:.3f}"
         f" among random sets), {best['reading']}"
     )
-    if best["channel"]:
+    if best["channel"] not in ("", NO_CHANNEL):
         left = _estimate(best, "gap_without").text(signed=True)
         said += f"; without channel {best['channel']} it is {left}"
     return said + "." + (f" {absent} readings were not measured." if absent else "")
