@@ -5,10 +5,13 @@ The registry is empty here: ``lakeviz.lake.selectors`` fills it, one entry per r
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 SELECTOR_NAMES: dict[str, tuple[str, str]] = {}
 """Label and short label of each registered selector, in the order in which they are shown."""
+
+RENAMED: Mapping[str, str] = {"variance_matched": "next_variance"}
+"""Today's names of selectors by those of the version before, which stored results have."""
 
 
 def selector_name(name: str) -> str:

@@ -10,6 +10,7 @@ import click
 
 from lakeviz.activations.loading import Loading
 from lakeviz.cli.settings import settings_options, stack
+from lakeviz.runs.spec import DEFAULT_CONTROLS
 
 if TYPE_CHECKING:
     from lakeviz.lake import LakeOptions
@@ -93,13 +94,19 @@ detector_options = stack(
             "--control",
             "controls",
             multiple=True,
-            default=("random", "bottom_variance", "variance_matched", "pca", "all"),
+            default=DEFAULT_CONTROLS,
             show_default=True,
-            help="Selector to compare with at the same size; repeatable.",
+            help='Selector to compare with at the same size, or "other_category"; repeatable.',
         ),
         click.option("--no-controls", is_flag=True, help="Leave the controls out."),
         click.option(
-            "--random-controls", default=5, show_default=True, help="Draws of a random control."
+            "--random-controls", default=5, show_default=True, help="Sets of a random control."
+        ),
+        click.option(
+            "--untrained",
+            default=0,
+            show_default=True,
+            help="Untrained towers to compare with; each costs one more pass.",
         ),
     ]
 )
@@ -124,14 +131,27 @@ _DATA = stack(
         click.option("--device", default="cpu", show_default=True, help="cpu or cuda."),
         click.option("--shots", default="4", show_default=True, help='Normal images, or "all".'),
         click.option(
-            "--seed", default=0, show_default=True, help="Seed of the draw and of selectors."
+            "--draws",
+            type=click.IntRange(1),
+            help="Draws of the normal images that results are over; by default 5, or as many as "
+            "share no image.",
+        ),
+        click.option(
+            "--seed", default=0, show_default=True, help="Seed of the draws of normal images."
+        ),
+        click.option(
+            "--set-seed", default=0, show_default=True, help="Seed of random sets and coresets."
+        ),
+        click.option(
+            "--bootstrap-seed", default=0, show_default=True, help="Seed of resamples of images."
         ),
         click.option(
             "--few-shot-list",
             "lists",
             multiple=True,
             type=click.Path(path_type=Path),
-            help="Text file with the normal images of a category, one path a line; repeatable.",
+            help="Text file with the normal images of a category, one path a line; repeatable, "
+            "several of a category are several draws.",
         ),
         click.option(
             "--split-seed", type=int, help="Seed of the split, for data sets without one."
@@ -182,7 +202,7 @@ def make_options(given: dict[str, Any]) -> LakeOptions:
         image_score=ImageScoreRule(given["image_score"]),
         smoothing=given["smoothing"],
         map_size=given["map_size"],
-        seed=given["seed"],
+        seed=given["set_seed"],
         selection_scope=given["selection_scope"],
     )
 

@@ -9,9 +9,10 @@ from lakeviz.lazy import lazy_face
 if TYPE_CHECKING:
     from lakeviz.lake.coreset import greedy_coreset
     from lakeviz.lake.detector import Lake
-    from lakeviz.lake.evaluation import Evaluation, evaluate
+    from lakeviz.lake.evaluation import Evaluation
     from lakeviz.lake.gallery import Gallery, Neighbours
     from lakeviz.lake.layers import default_layers, layer_points
+    from lakeviz.lake.measuring import evaluate
     from lakeviz.lake.normalisation import normalise
     from lakeviz.lake.options import (
         ImageScoreRule,
@@ -93,7 +94,7 @@ __getattr__, __dir__ = lazy_face(
         "VisualBranch": "visual",
         "VisualOptions": "options",
         "default_layers": "layers",
-        "evaluate": "evaluation",
+        "evaluate": "measuring",
         "fit_branches": "visual",
         "fit_text": "text",
         "get_selector": "selectors",

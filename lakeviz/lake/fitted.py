@@ -9,13 +9,12 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 import numpy as np
 import torch
 
-from lakeviz.activations import ChannelStatistics, Images, Loading, RunningStatistics
+from lakeviz.activations import ChannelStatistics, RunningStatistics
 from lakeviz.errors import StoreError
 from lakeviz.files import read_arrays, read_json, remove, write_arrays, write_json
 from lakeviz.lake.gallery import Gallery
 from lakeviz.lake.options import LakeOptions
 from lakeviz.lake.provenance import as_plain
-from lakeviz.lake.score_maps import ScoreMaps
 from lakeviz.lake.selection import NeuronSelection, Selection, SubspaceSelection
 from lakeviz.lake.text import TextBranch
 from lakeviz.lake.visual import Restriction, VisualBranch, VisualPoint
@@ -36,15 +35,12 @@ class FittedLake(Protocol):
     statistics: RunningStatistics | None
     normal_ids: list[str]
     branches: dict[str, VisualBranch]
+    missing_controls: dict[str, str]
     text: TextBranch | None
 
     @property
     def visual(self) -> VisualBranch:
         """The detector's own visual branch."""
-        ...
-
-    def score(self, images: Images, *, loading: Loading | None = None) -> ScoreMaps:
-        """Score images."""
         ...
 
     def describe_model(self) -> dict[str, Any]:

@@ -146,7 +146,7 @@ def fit_branches(
     list of VisualBranch
         In the order of ``specs``.
     """
-    chosen = [_select(statistics, spec) for spec in specs]
+    chosen = [select_branch(statistics, spec) for spec in specs]
     names = [(spec.selector, spec.seed) for spec in specs]
     return fit_selections(normal, statistics, chosen, options, names)
 
@@ -200,7 +200,10 @@ def fit_selections(
     ]
 
 
-def _select(statistics: Mapping[str, ChannelStatistics], spec: BranchSpec) -> dict[str, Selection]:
+def select_branch(
+    statistics: Mapping[str, ChannelStatistics], spec: BranchSpec
+) -> dict[str, Selection]:
+    """Select at each hook point."""
     return select_points(statistics, spec.k, spec.selector, seed=spec.seed, scope=spec.scope)
 
 

@@ -152,7 +152,7 @@ def contrast(
     if len(terms) == 1 and terms[0][0] == 1:
         least, most = get_metric(*metric).bounds
         low, high = max(low, min(least, value)), min(high, max(most, value))
-    return Estimate(value, low, high, variances)
+    return Estimate(value, low, high, variances=variances)
 
 
 def p_value_among(own: Group, members: Group, metric: Metric) -> float:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -30,11 +30,13 @@ class Estimate:
     value: float
     low: float = math.nan
     high: float = math.nan
-    variances: Mapping[str, float] = field(default_factory=dict, compare=False, repr=False)
+    variances: Mapping[str, float] = field(
+        default_factory=dict, compare=False, repr=False, kw_only=True
+    )
 
     def __neg__(self) -> Estimate:
         """The same difference, the other way round."""
-        return Estimate(0.0 - self.value, 0.0 - self.high, 0.0 - self.low, self.variances)
+        return replace(self, value=0.0 - self.value, low=0.0 - self.high, high=0.0 - self.low)
 
     @property
     def verdict(self) -> str:
