@@ -39,10 +39,10 @@ class Evaluation(NotebookView):
     category : str
     metrics : DataFrame
         One row per branch, level and metric: value, interval (low, high, confidence), numbers of
-        images, of regions (AUPRO) and of draws of the normal images, the share of each source in the variance, and a
-        reason where it is missing. The value is the mean over draws. Branches: ``lake`` (fused)
-        and, with text, ``visual``, ``text`` and ``text_image``; without one, ``lake`` is the visual
-        branch.
+        images, of regions (AUPRO) and of draws of the normal images, the share of each source in
+        the variance, and a reason where it is missing. The value is the mean over draws. Branches:
+        ``lake`` (fused) and, with text, ``visual``, ``text`` and ``text_image``; without one,
+        ``lake`` is the visual branch.
     draws : DataFrame
         The same metrics on each draw of the normal images; maps and scores are of draw 0.
     scores : DataFrame

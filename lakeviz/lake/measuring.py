@@ -195,7 +195,7 @@ def _spectrum(lake: FittedLake) -> pd.DataFrame:
     assert lake.statistics is not None
     parts = []
     for point, statistics in lake.statistics.items():
-        selection = lake.visual.selections[point]
+        selection = lake.visual.selections.get(point)  # none where joint selection chose none
         selected = np.zeros(statistics.n_channels, dtype=bool)
         if isinstance(selection, NeuronSelection):
             selected[selection.channels] = True
