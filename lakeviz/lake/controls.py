@@ -73,5 +73,4 @@ def compare_controls(
     for name, reason in missing.items():
         for level, metric in CONTROL_METRICS:
             rows.append({"control": name, "level": level, "metric": metric, "reason": reason})
-    table = pd.DataFrame(rows, columns=COLUMNS)
-    return table.assign(reason=table["reason"].fillna(""))
+    return pd.DataFrame([{"reason": "", **row} for row in rows], columns=COLUMNS)
