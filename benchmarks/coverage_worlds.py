@@ -1,7 +1,7 @@
 """Simulated worlds of known truth for ``coverage.py``: scores of images, and maps with masks.
 
-Every world holds two detectors, a and b, that see the same images: part of what makes an image or a
-defect hard is shared. A *family* says how scores are distributed:
+Every world holds two detectors, a and b, that see the same images: a share of the variance of the
+noise is common to both. A *family* says how scores are distributed:
 
 * ``normal``: two normal distributions of equal spread;
 * ``wide``: defects vary three times as much as normal images;
@@ -11,6 +11,9 @@ defect hard is shared. A *family* says how scores are distributed:
 
 True values are those of a population with the class ratio of the cell: by integration for image
 scores, from a set of thousands of images for maps.
+
+FPR95 stands for a metric that a user registers (docs/metrics.md): all that is known of it is that
+it lies between 0 and 1.
 """
 
 from __future__ import annotations
@@ -23,12 +26,23 @@ import numpy as np
 from scipy.optimize import brentq
 from scipy.stats import norm
 
-from lakeviz.metrics import Conventions, pixel_metrics
+from lakeviz.metrics import Conventions, MetricDefinition, pixel_metrics, register_metric
 
 SIDE = 16
 WIDE_SD = 3.0
+IMAGE = ("auroc", "average_precision", "f1_max", "cohens_d", "fpr95")
 PIXEL = ("auroc", "average_precision", "f1_max", "aupro", "aupimo")
 CONVENTIONS = Conventions(interval_grid=256, aupimo_bounds=(1e-3, 0.1))
+
+
+def fpr95(counts, conventions):
+    """False-positive rate at the highest threshold that 95 % of the positives reach."""
+    total = np.asarray(counts.n_positive)[..., None]
+    first = (counts.tp >= 0.95 * total - 1e-9).argmax(axis=-1)[..., None]
+    return np.take_along_axis(counts.fp, first, axis=-1)[..., 0] / counts.n_negative
+
+
+register_metric(MetricDefinition("fpr95", "FPR95", image=fpr95, higher_is_better=False, best=0.0))
 
 
 @dataclass(frozen=True)
@@ -75,6 +89,7 @@ class Family:
             "average_precision": float(np.trapezoid(precision, tpr)),
             "f1_max": float(np.max(2 * share * tpr / (share + reached))),
             "cohens_d": mean / float(np.sqrt(pooled)),
+            "fpr95": float(fpr[np.searchsorted(tpr, 0.95)]),
         }
 
 

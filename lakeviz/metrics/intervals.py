@@ -27,14 +27,16 @@ import numpy as np
 from jaxtyping import Float
 from scipy.special import ndtri, stdtrit
 
+from lakeviz.errors import ConfigError
 from lakeviz.metrics.measurement import Metric
 from lakeviz.metrics.registry import MetricDefinition, get_metric
 
 Draws = Float[np.ndarray, " resample"]
 
 _PRIOR_IMAGES = 3.0  # so many images with a loss weigh as much as the variance expected beforehand
-_PRIOR_DIFFERING = 2.0  # the same for images on which two conditions differ
-_HALVINGS = 60
+_PRIOR_DIFFERING = 4.0  # the same for images on which two conditions differ
+_HALVINGS = 40
+_ROUNDING = 1e-9
 
 
 @dataclass(frozen=True)
@@ -97,6 +99,11 @@ def interval(
         It contains the value, lies inside the bounds of the metric, and has a width if there are
         such bounds, or theory knows the variance. NaN where the value is not finite, or where
         neither bounds nor theory nor the resamples give a spread.
+
+    Raises
+    ------
+    ConfigError
+        Unknown metric, or a value outside its bounds.
     """
     definition = get_metric(*metric)
     if not math.isfinite(value):
@@ -107,6 +114,11 @@ def interval(
     low, high = definition.range
     if not math.isfinite(high - low):
         return _unbounded(value, spread, variance, clusters, confidence, (low, high))
+    if not low - _ROUNDING <= value <= high + _ROUNDING:
+        raise ConfigError(
+            f"{metric[0]} {metric[1]} is {value}, outside its bounds {low} and {high}; register it "
+            "with MetricDefinition(bounds=...)"
+        )
     value = min(max(value, low), high)
     assert variance is not None
     expected = variance(value)
@@ -218,7 +230,8 @@ def _unbounded(
     """Interval of a metric that has no ceiling: symmetrical, with the variance at the value."""
     student = clusters.quantile(confidence) ** 2 * spread
     if variance is not None:
-        weight = clusters.least / (clusters.least + _PRIOR_IMAGES) if clusters.least > 1 else 0.0
+        known = spread > 0 and clusters.least > 1
+        weight = clusters.least / (clusters.least + _PRIOR_IMAGES) if known else 0.0
         normal = float(ndtri((1 + confidence) / 2)) ** 2
         student = weight * student + (1 - weight) * normal * variance(value)
     if student == 0:
