@@ -13,7 +13,7 @@ from scipy.optimize import brentq
 
 from lakeviz.errors import ConfigError
 from lakeviz.metrics import MetricDefinition, register_metric, registry
-from lakeviz.metrics.intervals import interval, paired_difference_interval
+from lakeviz.metrics.intervals import coverage_note, interval, paired_difference_interval
 
 AUROC, AP, D = ("image", "auroc"), ("image", "average_precision"), ("image", "cohens_d")
 PIXEL_AP = ("pixel", "average_precision")
@@ -40,8 +40,9 @@ def newcombe_5(auroc, m, n):
         variance = true * (1 - true) + (size - 1) * (q1 + q2 - 2 * true**2)
         return (auroc - true) ** 2 - Z**2 * variance / (m * n)
 
-    low = brentq(far, 1e-12, auroc - 1e-9)
-    return low, (brentq(far, auroc + 1e-9, 1 - 1e-12) if auroc < 1 else 1.0)
+    ends = (1e-12, auroc - 1e-9), (auroc + 1e-9, 1 - 1e-12)
+    low, high = (brentq(far, *end) if end[1] > end[0] else 1.0 for end in ends)
+    return low, high
 
 
 def test_newcombe_at_the_ceiling():
@@ -101,11 +102,11 @@ cases = {
 @given(**cases, confidence=st.floats(0.5, 0.98))
 def test_a_bounded_metric_has_a_proper_interval(metric, value, sd, n, confidence):
     draws = np.clip(spread(value, sd, 50), 0, 1)
-    low, high = interval(metric, value, draws, *n, confidence)
+    low, high = interval(metric, value, draws, *n, confidence=confidence)
     assert 0 <= low <= value <= high <= 1 and high - low > 1e-6
-    wider = interval(metric, value, draws, *n, confidence + 0.01)
+    wider = interval(metric, value, draws, *n, confidence=confidence + 0.01)
     assert wider[0] <= low and high <= wider[1]
-    mirrored = interval(metric, 1 - value, 1 - draws, *n, confidence)
+    mirrored = interval(metric, 1 - value, 1 - draws, *n, confidence=confidence)
     assert mirrored == pytest.approx((1 - high, 1 - low), abs=1e-6)
 
 
@@ -113,8 +114,8 @@ def test_a_bounded_metric_has_a_proper_interval(metric, value, sd, n, confidence
 @given(value=cases["value"], sd=cases["sd"], n=cases["n"])
 def test_the_image_auroc_does_not_care_which_class_is_which(value, sd, n):
     draws = np.clip(spread(value, sd, 50), 0, 1)
-    low, high = interval(AUROC, value, draws, *n, 0.95)
-    swapped = interval(AUROC, 1 - value, 1 - draws, *n[::-1], 0.95)
+    low, high = interval(AUROC, value, draws, *n, confidence=0.95)
+    swapped = interval(AUROC, 1 - value, 1 - draws, *n[::-1], confidence=0.95)
     assert swapped == pytest.approx((1 - high, 1 - low), abs=1e-6)
 
 
@@ -123,11 +124,11 @@ def test_the_image_auroc_does_not_care_which_class_is_which(value, sd, n):
 def test_a_difference_has_a_proper_interval(a, b, sd, share, n):
     draws_a = np.clip(spread(a, sd, 60), 0, 1)
     draws_b = np.clip(share * (draws_a - a) + (1 - share) * spread(0, sd, 60, 1) + b, 0, 1)
-    low, high = paired_difference_interval(AUROC, a, draws_a, b, draws_b, *n, 0.95)
+    low, high = paired_difference_interval(AUROC, a, draws_a, b, draws_b, *n, confidence=0.95)
     assert -1 <= low <= a - b <= high <= 1 and high - low > 1e-6
-    reverse = paired_difference_interval(AUROC, b, draws_b, a, draws_a, *n, 0.95)
+    reverse = paired_difference_interval(AUROC, b, draws_b, a, draws_a, *n, confidence=0.95)
     assert reverse == pytest.approx((-high, -low), abs=1e-6)
-    wider = paired_difference_interval(AUROC, a, draws_a, b, draws_b, *n, 0.99)
+    wider = paired_difference_interval(AUROC, a, draws_a, b, draws_b, *n, confidence=0.99)
     assert wider[0] <= low + 1e-9 and high <= wider[1] + 1e-9
 
 
@@ -161,7 +162,7 @@ def test_a_difference_in_many_images_is_students_of_the_resamples():
     common, own = spread(0.0, 0.02), spread(0.0, 0.005, seed=1)
     a, b = 0.8 + common + own, 0.75 + common
     found = paired_difference_interval(AP, 0.8, a, 0.75, b, 200, 200, 0.95)
-    reach = stats.t.ppf(0.975, 201) * np.std(a - b, ddof=1) * math.sqrt(200 / 199)
+    reach = stats.t.ppf(0.975, 200) * np.std(a - b, ddof=1) * math.sqrt(200 / 199)
     assert found == pytest.approx((0.05 - reach, 0.05 + reach), rel=0.01)
 
 
@@ -185,7 +186,7 @@ def test_a_metric_of_a_user_is_kept_inside_its_bounds(registered):
     assert 0 < low < 0.1 < high < 1
     scaled = interval(("image", "youden"), 2 * 0.1 - 1, 2 * draws - 1, 20, 20, 0.95)
     assert scaled == pytest.approx((2 * low - 1, 2 * high - 1))
-    reach = stats.t.ppf(0.975, 21) * 0.05 * math.sqrt(20 / 19)
+    reach = stats.t.ppf(0.975, 20) * 0.05 * math.sqrt(20 / 19)
     expected = (0.1 - reach, 0.1 + reach)
     assert interval(("image", "gap"), 0.1, draws, 20, 20, 0.95) == pytest.approx(expected)
     found = interval(("image", "cost"), 0.1, spread(0.1, 0.1), 20, 20, 0.95)
@@ -193,3 +194,14 @@ def test_a_metric_of_a_user_is_kept_inside_its_bounds(registered):
     assert math.isnan(interval(("image", "gap"), 0.1, np.full(9, 0.1), 20, 20, 0.95)[0])
     with pytest.raises(ConfigError, match=r"fpr95 is 4\.0, outside its bounds 0\.0 and 1\.0"):
         interval(("image", "fpr95"), 4.0, draws, 20, 20, 0.95)
+
+
+def test_an_interval_says_where_its_coverage_falls_short():
+    for metric in (AUROC, AP, D, PIXEL_AP):
+        assert coverage_note(metric, 3, 17) == coverage_note(metric, 300, 300) == ""
+        assert "1 image of one class" in coverage_note(metric, 17, 1)
+    assert coverage_note(AUROC, 2, 17) == ""
+    assert "2 images of one class" in coverage_note(PIXEL_AP, 2, 17)
+    assert "2 images of one class" in coverage_note(AP, 17, 2)
+    assert "best F1" in coverage_note(("image", "f1_max"), 300, 300)
+    assert coverage_note(("image", "fpr95"), 300, 300) == "coverage not measured for this metric"
