@@ -45,6 +45,7 @@ CONFIDENCE, AIM = 0.95, 0.93
 SIZES = ((2, 17), (17, 2), (6, 17), (17, 6), (10, 10), (20, 20), (50, 50), (300, 300))
 EQUAL = ((0.7, 0.7), (0.9, 0.9), (0.95, 0.95), (0.99, 0.99))
 UNEQUAL = ((0.99, 0.95), (0.9, 0.8))
+LARGE = ((50, 50), (300, 300))
 SHARED, CLOSE = 0.6, 0.98
 CLOSE_PAIRS = ((0.9, 0.9), (0.95, 0.94))
 
@@ -147,28 +148,30 @@ def rows_of(cell: Cell, image_runs: tuple[int, int], pixel_runs: tuple[int, int]
 
 def table(rows: pd.DataFrame) -> str:
     """Markdown: the lowest coverage over families and true values, per metric and size."""
-    rows = rows.assign(size=[f"{a}+{n}" for a, n in zip(rows.n_anomalous, rows.n_normal)])
-    sizes = [f"{a}+{n}" for a, n in SIZES if f"{a}+{n}" in set(rows["size"])]
-    lines = [
-        "| interval | " + " | ".join(sizes) + " | width |",
-        "|---|" + "---|" * (len(sizes) + 1),
-    ]
-    for of in ("value", "difference"):
-        for (level, name), own in rows[rows["of"] == of].groupby(["level", "metric"], sort=False):
-            shown = []
-            for size in sizes:
-                worst, old = (
-                    100 * own.loc[own["size"] == size, column].min()
-                    for column in ("coverage", "percentile_coverage")
-                )
-                text = f"{worst:.0f} ({old:.0f})"
-                shown.append(f"**{text}**" if round(worst) < 100 * AIM else text)
-            large = own[own.n_anomalous >= 50]
-            ratio = (large.width / large.percentile_width).groupby(large.n_anomalous).median()
-            widths = ", ".join(f"{value:.2f}" for value in ratio)
-            title = metric_title(str(level), str(name))
-            title = title if of == "value" else f"difference of {title}"
-            lines.append(f"| {title} | " + " | ".join(shown) + f" | {widths} |")
+    found: dict[str, dict[tuple[int, int], list[dict]]] = {}
+    for row in sorted(rows.to_dict("records"), key=lambda row: row["of"] == "difference"):
+        title = metric_title(row["level"], row["metric"])
+        title = title if row["of"] == "value" else f"difference of {title}"
+        size = row["n_anomalous"], row["n_normal"]
+        found.setdefault(title, {}).setdefault(size, []).append(row)
+    names = [f"{anomalous}+{normal}" for anomalous, normal in SIZES]
+    lines = ["| interval | " + " | ".join(names) + " | width |", "|---" * (len(SIZES) + 2) + "|"]
+    for title, cells_of in found.items():
+        shown, widths = [], []
+        for size in SIZES:
+            own = cells_of.get(size, [])
+            if not own:
+                shown.append("")
+                continue
+            new, old = (
+                round(100 * min(row[column] for row in own))
+                for column in ("coverage", "percentile_coverage")
+            )
+            shown.append(f"**{new}** ({old})" if new < 100 * AIM else f"{new} ({old})")
+            if size in LARGE:
+                ratios = [row["width"] / max(row["percentile_width"], 1e-12) for row in own]
+                widths.append(f"{np.median(ratios):.2f}")
+        lines.append(f"| {title} | " + " | ".join(shown) + f" | {', '.join(widths)} |")
     return "\n".join(lines) + "\n"
 
 
@@ -194,7 +197,7 @@ def main() -> None:
             )
         )
         names = list(Cell.__dataclass_fields__)
-        seen = {tuple(row) for row in done[names].itertuples(index=False)} if len(done) else set()
+        seen = set(done[names].itertuples(index=False, name=None)) if len(done) else set()
         todo = [cell for cell in cells(args.quick) if tuple(vars(cell).values()) not in seen]
         with ProcessPoolExecutor(args.jobs) as pool:
             running = {pool.submit(rows_of, cell, *runs): cell for cell in todo}

@@ -10,7 +10,7 @@ noise is common to both. A *family* says how scores are distributed:
   and defects differ in size, so pixels of one image are far from independent.
 
 True values are those of a population with the class ratio of the cell: by integration for image
-scores, from a set of thousands of images for maps.
+scores, from a set of 6,000 images or more for maps.
 
 FPR95 stands for a metric that a user registers (docs/metrics.md): all that is known of it is that
 it lies between 0 and 1.
@@ -23,7 +23,6 @@ from dataclasses import dataclass
 from functools import cache
 
 import numpy as np
-from scipy.optimize import brentq
 from scipy.stats import norm
 
 from lakeviz.metrics import Conventions, MetricDefinition, pixel_metrics, register_metric
@@ -157,11 +156,12 @@ def pixel_worlds(
         both_see = _noise(rng, len(masks))
         both = []
         for strength in strengths:
-            mixed = (
-                np.sqrt(shared) * common + np.sqrt(1 - shared) * own
-                for common, own in zip(both_see, _noise(rng, len(masks)), strict=True)
+            own = _noise(rng, len(masks))
+            noise, hardness = (
+                np.sqrt(shared) * both_see[part] + np.sqrt(1 - shared) * own[part]
+                for part in (0, 1)
             )
-            both.append(_maps(*mixed, masks, strength))
+            both.append(_maps(noise, hardness, masks, strength))
         yield both[0], both[1], masks
 
 
@@ -181,12 +181,17 @@ def strength_of(auroc: float) -> float:
         maps, masks = _maps(*population[:2], population[2], strength), population[2]
         return pixel_metrics(maps, masks, metrics=("auroc",)).auroc - auroc
 
-    return float(brentq(gap, 0.0, 20.0, xtol=1e-3))
+    low, high = 0.0, 20.0
+    while high - low > 1e-3:
+        middle = (low + high) / 2
+        low, high = (middle, high) if gap(middle) < 0 else (low, middle)
+    return low
 
 
 @cache
 def _pixel_truth(auroc: float, n_anomalous: int, n_normal: int) -> dict[str, float]:
-    factor = 6000 / (n_anomalous + n_normal)
+    # So many that their own error is small against that of the cell.
+    factor = max(6000 / (n_anomalous + n_normal), 50)
     population = _population(round(factor * n_anomalous), round(factor * n_normal))
     maps = _maps(*population[:2], population[2], strength_of(auroc))
     found = pixel_metrics(maps, population[2], conventions=CONVENTIONS, metrics=PIXEL)

@@ -178,14 +178,14 @@ def test_a_difference_in_one_image_is_wider_than_its_resamples_say():
 def test_a_metric_of_a_user_is_kept_inside_its_bounds(registered):
     formula = lambda counts, conventions: np.zeros(1)  # noqa: E731
     registered(MetricDefinition("fpr95", "FPR95", image=formula, higher_is_better=False, best=0.0))
-    registered(MetricDefinition("youden", "Youden", image=formula, bounds=(-1.0, 1.0)))
+    registered(MetricDefinition("percent", "Percent", image=formula, bounds=(0.0, 100.0)))
     registered(MetricDefinition("gap", "Gap", image=formula, best=math.inf))
     registered(MetricDefinition("cost", "Cost", image=formula, best=0.0, bounds=(0.0, math.inf)))
     draws = spread(0.1, 0.05)
     low, high = interval(("image", "fpr95"), 0.1, draws, 20, 20, 0.95)
     assert 0 < low < 0.1 < high < 1
-    scaled = interval(("image", "youden"), 2 * 0.1 - 1, 2 * draws - 1, 20, 20, 0.95)
-    assert scaled == pytest.approx((2 * low - 1, 2 * high - 1))
+    scaled = interval(("image", "percent"), 10.0, 100 * draws, 20, 20, 0.95)
+    assert scaled == pytest.approx((100 * low, 100 * high))
     reach = stats.t.ppf(0.975, 20) * 0.05 * math.sqrt(20 / 19)
     expected = (0.1 - reach, 0.1 + reach)
     assert interval(("image", "gap"), 0.1, draws, 20, 20, 0.95) == pytest.approx(expected)
