@@ -58,6 +58,7 @@ register_metric(
         "Cohen's d",
         image=lambda c, _: weighted_cohens_d(c.scores, c.anomalous, c.weights),
         best=np.inf,
+        bounds=(-np.inf, np.inf),
         image_variance=cohens_d_variance,
     )
 )

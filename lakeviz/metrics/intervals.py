@@ -49,7 +49,8 @@ class _Clusters:
     @classmethod
     def of(cls, metric: Metric, n_anomalous: int, n_normal: int) -> _Clusters:
         """Every image has pixels without defect, so all of them hold negatives of pixel metrics."""
-        return cls(n_anomalous, n_normal + (n_anomalous if metric[0] == "pixel" else 0))
+        n_negative = n_normal + (n_anomalous if metric[0] == "pixel" else 0)
+        return cls(max(n_anomalous, 1), max(n_negative, 1))
 
     @property
     def least(self) -> int:
@@ -89,7 +90,7 @@ def interval(
     draws
         Its values on resamples of the images; those that are not finite are left out.
     n_anomalous, n_normal
-        Images with and without a defect.
+        Images with and without a defect; 0 is taken as 1, from which nothing can be learned.
     confidence
         Nominal coverage, in (0, 1).
 
@@ -110,8 +111,8 @@ def interval(
         return math.nan, math.nan
     clusters = _Clusters.of(metric, n_anomalous, n_normal)
     spread = _variance(draws) * clusters.inflation
-    variance = _expected(definition, metric[0], clusters, n_anomalous, n_normal)
-    low, high = definition.range
+    variance = _expected(definition, metric[0], clusters)
+    low, high = definition.bounds
     if not math.isfinite(high - low):
         return _unbounded(value, spread, variance, clusters, confidence, (low, high))
     if not low - _ROUNDING <= value <= high + _ROUNDING:
@@ -198,22 +199,18 @@ def paired_difference_interval(
         difference + sign * math.sqrt(weight * student + (1 - weight) * recovered)
         for sign, recovered in ((-1, below), (1, above))
     )
-    least, greatest = get_metric(*metric).range
+    least, greatest = get_metric(*metric).bounds
     return max(low, least - greatest), min(high, greatest - least)
 
 
 def _expected(
-    definition: MetricDefinition,
-    level: str,
-    clusters: _Clusters,
-    n_anomalous: int,
-    n_normal: int,
+    definition: MetricDefinition, level: str, clusters: _Clusters
 ) -> Callable[[float], float] | None:
     """Sampling variance at a true value, from the numbers of images; None where it has no scale."""
     theory = definition.image_variance
     if level == "image" and theory is not None:
-        return lambda true: theory(true, n_anomalous, n_normal)
-    low, high = definition.range
+        return lambda true: theory(true, clusters.n_positive, clusters.n_negative)
+    low, high = definition.bounds
     if not math.isfinite(high - low):
         return None
     return lambda true: (true - low) * (high - true) / clusters.harmonic

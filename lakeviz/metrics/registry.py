@@ -62,9 +62,9 @@ class MetricDefinition:
     higher_is_better : bool
     best : float
         Value of a perfect detector; infinite where there is no bound.
-    bounds : tuple of float, optional
-        Least and greatest value; intervals stay inside. None for 0 and 1 where ``best`` is one of
-        them, and for no bounds otherwise.
+    bounds : (float, float)
+        Least and greatest value there can be, infinite where there is no bound; intervals stay
+        inside. Where ``best`` lies outside them there are none.
     image_variance : Variance, optional
         Sampling variance of the image-level metric where theory knows it; intervals rest on it
         where the resamples hold few errors (:func:`~lakeviz.metrics.intervals.interval`).
@@ -76,15 +76,12 @@ class MetricDefinition:
     pixel: Formula | None = None
     higher_is_better: bool = True
     best: float = 1.0
-    bounds: tuple[float, float] | None = None
+    bounds: tuple[float, float] = (0.0, 1.0)
     image_variance: Variance | None = None
 
-    @property
-    def range(self) -> tuple[float, float]:
-        """Least and greatest value, infinite where there is no bound."""
-        if self.bounds is not None:
-            return self.bounds
-        return (0.0, 1.0) if self.best in (0.0, 1.0) else (-math.inf, math.inf)
+    def __post_init__(self) -> None:
+        if not self.bounds[0] <= self.best <= self.bounds[1]:
+            object.__setattr__(self, "bounds", (-math.inf, math.inf))
 
     @property
     def levels(self) -> tuple[str, ...]:
