@@ -14,23 +14,13 @@ from lakeviz.data.registry import reader_defaults
 from lakeviz.errors import ConfigError
 from lakeviz.lake.options import LakeOptions, VisualOptions
 from lakeviz.lake.provenance import as_plain
+from lakeviz.runs.names import DEFAULT_CONTROLS, OTHER_CATEGORY
 from lakeviz.selector_names import RENAMED
 
 if TYPE_CHECKING:
     from lakeviz.models import VisionModel
 
-OTHER_CATEGORY, UNTRAINED = "other_category", "untrained"
-"""Controls that are no selectors: neurons selected on another category, and untrained towers."""
-DEFAULT_CONTROLS = (
-    "all",
-    "random",
-    "next_variance",
-    "bottom_variance",
-    "variance_without_first",
-    "pca",
-)
-"""What a detector is compared with; all channels first: it is what a user would do otherwise."""
-_LATER = {"center", "reference", "selection_scope"}
+_LATER = {"center", "reference", "selection_scope", "drop_channels", "drop_tokens"}
 """Options that came later; the digest leaves them out at their defaults."""
 
 
