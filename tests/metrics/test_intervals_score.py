@@ -198,9 +198,12 @@ def test_a_metric_of_a_user_is_kept_inside_its_bounds(registered):
 
 def test_an_interval_says_where_its_coverage_falls_short():
     for metric in (AUROC, AP, D, PIXEL_AP):
-        assert coverage_note(metric, 3, 17) == coverage_note(metric, 300, 300) == ""
+        assert coverage_note(metric, 300, 300) == ""
         assert "1 image of one class" in coverage_note(metric, 17, 1)
-    assert coverage_note(AUROC, 2, 17) == ""
+    for metric in (AP, D):
+        assert coverage_note(metric, 3, 17) == ""
+    assert "fewer than 20 images" in coverage_note(AUROC, 2, 17)
+    assert "fewer than 20 images" in coverage_note(PIXEL_AP, 19, 300)
     assert "2 images of one class" in coverage_note(PIXEL_AP, 2, 17)
     assert "2 images of one class" in coverage_note(AP, 17, 2)
     assert "best F1" in coverage_note(("image", "f1_max"), 300, 300)
