@@ -15,7 +15,7 @@ import pandas as pd
 
 from lakeviz.data import read_dataset
 from lakeviz.lake import Lake
-from lakeviz.lake.evaluation import pixel_mask
+from lakeviz.lake.ground_truth import Truth
 from lakeviz.metrics import auroc, pixel_metrics
 from lakeviz.models import load_model
 
@@ -44,7 +44,7 @@ def main() -> None:
                 layers = tuple(range(model.n_blocks))
                 lake = Lake(model, k=k, layers=layers, map_size=size, seed=seed)
                 maps = lake.fit(own.few_shot(args.shots, seed)).score(test)
-                masks = [pixel_mask(test, maps, i) for i in range(len(maps))]
+                masks = Truth.of_dataset(test, maps.sizes, maps.map_size).regions
                 wanted = ("auroc", "aupro")
                 for part in maps.parts:
                     pixel = pixel_metrics(list(maps.pixel_maps(part)), masks, metrics=wanted)
