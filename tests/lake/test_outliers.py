@@ -257,3 +257,37 @@ def test_studies_follow_the_options():
         )
         == 8 * 16
     )
+
+
+# --- a real tower ---
+
+
+def test_vit_tiny_has_one_massive_channel(real_data):
+    from lakeviz.data import read_dataset
+    from lakeviz.models import load_model
+    from lakeviz.studies import capture_study
+
+    weights = real_data / "vit_tiny_patch16_224.safetensors"
+    model = load_model("timm/vit_tiny_patch16_224", weights)
+    dataset = read_dataset("mvtec", real_data / "hazelnut_toy")
+    own = dataset.category(dataset.categories[0])
+    some = own.where(np.isin(own.sample_ids, own.split("test").sample_ids[:2]))
+    data = capture_study(
+        model,
+        own.few_shot(4, 0),
+        some,
+        points=[5, 8],
+        options=LakeOptions(k=20, map_size=(32, 32)),
+    )
+    five, eight = data.outliers.points
+    assert not five.dominated
+    assert five.massive_share == 0
+    assert eight.channel == eight.massive_channel == 41
+    assert eight.share > 0.9
+    assert eight.massive_share == pytest.approx(0.02, abs=0.003)
+    assert eight.massive_value == pytest.approx(-540, abs=40)
+    assert "One channel, 41, holds" in data.outliers.warning()
+    assert "blocks.8" in data.outliers.warning()
+    without = data.view(options=LakeOptions(k=20, map_size=(32, 32), drop_channels="massive"))
+    assert 41 not in without.select(20)["blocks.8.hook_resid_post"].channels
+    assert 41 in data.select(20, "mad")["blocks.8.hook_resid_post"].channels[:1]

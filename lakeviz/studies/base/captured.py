@@ -370,7 +370,7 @@ class StudyData:
         return made
 
     def absences(self, evaluator: PairedEvaluator) -> list[str]:
-        """Notes for a result to show: what cannot be measured here, and a channel that dominates."""
+        """Notes for a result: what cannot be measured here, and a channel that dominates."""
         notes = [
             f"{self.category}: no {level}-level metrics, because {reason}"
             for level, reason in evaluator.reasons.items()
