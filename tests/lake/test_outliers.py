@@ -262,6 +262,7 @@ def test_studies_follow_the_options():
 # --- a real tower ---
 
 
+@pytest.mark.real_data
 def test_vit_tiny_has_one_massive_channel(real_data):
     from lakeviz.data import read_dataset
     from lakeviz.models import load_model
