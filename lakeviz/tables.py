@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
 import numpy as np
@@ -39,6 +39,12 @@ def records(table: pd.DataFrame, **values: Any) -> list[Row]:
 def numbers(table: pd.DataFrame, column: str) -> Float[np.ndarray, " row"]:
     """Read a column as floats."""
     return table[column].to_numpy(dtype=float)
+
+
+def over_regions(row: Mapping[Any, Any], metric: str) -> str:
+    """Return "53 regions" for the AUPRO of a row; empty for others, and in older tables."""
+    n = row.get("n_regions", 0) if metric == "aupro" else 0
+    return f"{int(n):,} region{'s' if n != 1 else ''}" if n else ""
 
 
 def is_measured(table: pd.DataFrame, column: str) -> bool:

@@ -46,7 +46,17 @@ def drop_channels(
 
 detector_options = stack(
     [
-        click.option("--k", default=100, show_default=True, help="Neurons per hook point."),
+        click.option(
+            "--k",
+            type=int,
+            help="Neurons per hook point; 100 by default, at most an eighth of the channels.",
+        ),
+        click.option(
+            "--selection-scope",
+            default="layer",
+            show_default=True,
+            help="layer: k at each hook point; joint: k of all together, by raw variance.",
+        ),
         click.option(
             "--layer",
             "layers",
@@ -60,6 +70,15 @@ detector_options = stack(
             "--text-attention", default="plain", show_default=True, help="plain or value_value."
         ),
         click.option("--distance", default="cosine", show_default=True, help="or euclidean."),
+        click.option(
+            "--center", is_flag=True, help="Subtract the mean of the normal tokens first."
+        ),
+        click.option(
+            "--reference",
+            default="gallery",
+            show_default=True,
+            help="gallery: nearest normal tokens; prototype: their mean.",
+        ),
         click.option("--neighbours", default=1, show_default=True),
         click.option(
             "--normalisation",
@@ -201,6 +220,8 @@ def make_options(given: dict[str, Any]) -> LakeOptions:
             neighbours=given["neighbours"],
             normalisation=Normalisation(given["normalisation"], given["normalisation_stage"]),
             coreset=given["coreset"],
+            center=given["center"],
+            reference=given["reference"],
         ),
         text=TextOptions(layer=given["text_layer"], attention=given["text_attention"]),
         image_score=ImageScoreRule(given["image_score"]),
@@ -209,6 +230,7 @@ def make_options(given: dict[str, Any]) -> LakeOptions:
         seed=given["set_seed"],
         drop_channels=given["drop_channels"],
         drop_tokens=given["drop_tokens"],
+        selection_scope=given["selection_scope"],
     )
 
 

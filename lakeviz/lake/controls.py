@@ -22,7 +22,7 @@ COLUMNS = pd.Index(
         *("control_mean", "control_min", "control_max", "n_members"),
         *("difference", "difference_low", "difference_high", "estimand"),
         *("difference_to_mean_low", "difference_to_mean_high", "p_value", "n_draws"),
-        *("share_images", "share_draws", "share_sets", "n_images", "reason"),
+        *("share_images", "share_draws", "share_sets", "n_images", "n_regions", "reason"),
     ]
 )
 
@@ -73,5 +73,4 @@ def compare_controls(
     for name, reason in missing.items():
         for level, metric in CONTROL_METRICS:
             rows.append({"control": name, "level": level, "metric": metric, "reason": reason})
-    table = pd.DataFrame(rows, columns=COLUMNS)
-    return table.assign(reason=table["reason"].fillna(""))
+    return pd.DataFrame([{"reason": "", **row} for row in rows], columns=COLUMNS)

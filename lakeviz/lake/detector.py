@@ -20,13 +20,14 @@ from lakeviz.data import Dataset, FewShotDraw
 from lakeviz.errors import DataError, NotFittedError, SelectionError, TextBranchError
 from lakeviz.lake.evaluation import Evaluation
 from lakeviz.lake.fitted import load_fitted, save_fitted
-from lakeviz.lake.layers import layer_points
+from lakeviz.lake.joint_selection import check_points_k
+from lakeviz.lake.layers import layer_points, with_k
 from lakeviz.lake.measuring import evaluate
 from lakeviz.lake.options import DEFAULT_TEXT_WEIGHT, LakeOptions
 from lakeviz.lake.score_maps import ScoreMaps
 from lakeviz.lake.scoring import fuse, score_together
 from lakeviz.lake.selection import Selection
-from lakeviz.lake.selectors import check_k, get_selector
+from lakeviz.lake.selectors import get_selector
 from lakeviz.lake.text import TextBranch, fit_text, text_obstacle
 from lakeviz.lake.visual import BranchSpec, VisualBranch, fit_selections, select_branch
 
@@ -91,8 +92,9 @@ class Lake:
 
     def __init__(self, model: VisionModel, **options: object):
         self.model = model
-        self.options = LakeOptions(**options)  # type: ignore[arg-type]
-        self.points = layer_points(model, self.options.layers)
+        asked = LakeOptions(**options)  # type: ignore[arg-type]
+        self.points = layer_points(model, asked.layers)
+        self.options = with_k(asked, [neurons_of(model.tower, p) for p in self.points])
         self._check_k(self.options.selector)
         self.text_weight = self._resolve_text_weight()
         self.statistics: RunningStatistics | None = None
@@ -123,8 +125,8 @@ class Lake:
         )
 
     def _check_k(self, selector: str) -> None:
-        for point in self.points:
-            check_k(selector, self.options.k, neurons_of(self.model.tower, point), point)
+        widths = {p: neurons_of(self.model.tower, p) for p in self.points}
+        check_points_k(selector, self.options.k, widths, self.options.selection_scope)
 
     def _chosen(
         self, statistics: RunningStatistics, specs: Mapping[str, BranchSpec]
@@ -143,9 +145,9 @@ class Lake:
 
     def _specs(self, controls: Sequence[tuple[str, int]]) -> dict[str, BranchSpec]:
         o = self.options
-        specs = {"lake": BranchSpec(o.selector, o.k, o.seed)}
+        specs = {"lake": BranchSpec(o.selector, o.k, o.seed, o.selection_scope)}
         for name, seed in controls:
-            specs[f"{name}#{seed}"] = BranchSpec(name, o.k, seed)
+            specs[f"{name}#{seed}"] = BranchSpec(name, o.k, seed, o.selection_scope)
         return specs
 
     @property

@@ -17,11 +17,12 @@ from lakeviz.files import read_arrays, remove, write_arrays, write_json, write_p
 from lakeviz.lake.controls import CONTROL_METRICS
 from lakeviz.lake.evaluation_files import EVALUATION, MAPS, TABLES, read_description, read_table
 from lakeviz.lake.fitted import PROTOCOL
-from lakeviz.lake.ground_truth import mask_at
+from lakeviz.lake.ground_truth import region_mask_at
 from lakeviz.lake.score_maps import ScoreMaps
-from lakeviz.metrics import Bootstrap, metric_title
+from lakeviz.metrics import Bootstrap, RegionMask, metric_title
 from lakeviz.metrics.estimates import estimate
 from lakeviz.notebook import NotebookView, table_html
+from lakeviz.tables import over_regions
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
@@ -37,11 +38,11 @@ class Evaluation(NotebookView):
     ----------
     category : str
     metrics : DataFrame
-        One row per branch, level and metric: value, interval (low, high, confidence), number of
-        images and of draws of the normal images, the share of each source in the variance, and a
-        reason where it is missing. The value is the mean over draws. Branches: ``lake`` (fused)
-        and, with text, ``visual``, ``text`` and ``text_image``; without one, ``lake`` is the visual
-        branch.
+        One row per branch, level and metric: value, interval (low, high, confidence), numbers of
+        images, of regions (AUPRO) and of draws of the normal images, the share of each source in
+        the variance, and a reason where it is missing. The value is the mean over draws. Branches:
+        ``lake`` (fused) and, with text, ``visual``, ``text`` and ``text_image``; without one,
+        ``lake`` is the visual branch.
     draws : DataFrame
         The same metrics on each draw of the normal images; maps and scores are of draw 0.
     scores : DataFrame
@@ -78,7 +79,12 @@ class Evaluation(NotebookView):
 
     def mask(self, index: int) -> Bool[np.ndarray, "height width"]:
         """Ground-truth mask of one image, at the size of its pixel map."""
-        return pixel_mask(self.dataset, self.maps, index)
+        return self.regions(index).defect
+
+    def regions(self, index: int) -> RegionMask:
+        """The mask of one image with its regions, labelled before it was resized."""
+        maps = self.maps
+        return region_mask_at(self.dataset, index, maps.sizes[index], maps.map_size)
 
     @renamed.parameters(part="branch")
     def value(self, metric: str, level: str = "image", branch: str = "lake") -> float:
@@ -150,7 +156,9 @@ class Evaluation(NotebookView):
         said = []
         for level, metric in CONTROL_METRICS:
             if (level, metric) in rows.index and np.isfinite(rows.loc[(level, metric), "value"]):
-                said.append(f"{metric_title(level, metric)} {estimate(rows.loc[(level, metric)])}")
+                row = rows.loc[(level, metric)]
+                over = over_regions(row, metric)
+                said.append(f"{metric_title(level, metric)} {estimate(row)}{over and f' ({over})'}")
         return (
             f"{self.category}: {', '.join(said) or 'no metric is defined'} on {n} test images, "
             f"fitted on {shots}; intervals are "
@@ -171,8 +179,3 @@ class Evaluation(NotebookView):
 
 
 save_evaluation, load_evaluation = Evaluation.save, Evaluation.load
-
-
-def pixel_mask(dataset: Dataset, maps: ScoreMaps, index: int) -> Bool[np.ndarray, "height width"]:
-    """Mask of an image at the size of its pixel map; resized by nearest neighbour if need be."""
-    return mask_at(dataset, index, maps.sizes[index], maps.map_size)

@@ -100,6 +100,8 @@ def save_fitted(lake: FittedLake, folder: str | Path) -> Path:
         if fitted.restriction.standard is not None:
             mean, deviation = fitted.restriction.standard
             found |= {"standard_mean": mean.numpy(), "standard_deviation": deviation.numpy()}
+        if fitted.restriction.centre is not None:
+            found |= {"centre": fitted.restriction.centre.numpy()}
         assert lake.statistics is not None
         found |= {f"statistics/{n}": a for n, a in lake.statistics[point].arrays().items()}
         arrays |= {f"{point}|{name}": a for name, a in found.items()}
@@ -183,4 +185,6 @@ def _visual_point(
         memory_mb=o.memory_mb,
     )
     selection = _selection(point, plain, arrays)
-    return VisualPoint(Restriction(selection, o.normalisation, standard), gallery)
+    centre = torch.from_numpy(arrays["centre"]) if "centre" in arrays else None
+    restriction = Restriction(selection, o.normalisation, standard, centre)
+    return VisualPoint(restriction, gallery, o.reference)

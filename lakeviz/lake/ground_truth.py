@@ -1,14 +1,19 @@
-"""Labels and masks of images, at the size of their pixel maps, or the reason why there are none."""
+"""Labels and masks of images, at the size of their pixel maps, or the reason why there are none.
+
+Regions of AUPRO are labelled on the masks at image size, before anything is resized.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
 from jaxtyping import Bool, Int
-from PIL import Image
+
+from lakeviz.metrics.regions import RegionMask
 
 if TYPE_CHECKING:
     from lakeviz.data import Dataset
@@ -28,14 +33,15 @@ class Truth:
     ----------
     labels : int array [image]
         0 normal, 1 anomalous.
-    masks : list of bool arrays [height, width]
-        At the size of the pixel maps; empty where there is a ``reason``.
+    regions : list of RegionMask
+        Masks at the size of the pixel maps, with the regions of the masks at their own size; empty
+        where there is a ``reason``.
     reason : str
         Why nothing can be measured at the pixel level; empty where it can.
     """
 
     labels: Int[np.ndarray, " image"]
-    masks: list[Mask] = field(default_factory=list, repr=False)
+    regions: list[RegionMask] = field(default_factory=list, repr=False)
     reason: str = ""
 
     @classmethod
@@ -51,25 +57,41 @@ class Truth:
             return cls(dataset.labels, reason="there is no anomalous image")
         if not dataset.has_masks:
             return cls(dataset.labels, reason="the data set has no masks")
-        masks = [mask_at(dataset, i, size, map_size) for i, size in enumerate(sizes)]
+        masks = [region_mask_at(dataset, i, size, map_size) for i, size in enumerate(sizes)]
         return cls.of_masks(dataset.labels, masks)
 
     @classmethod
-    def of_masks(cls, labels: np.ndarray, masks: Sequence[Mask] | None) -> Truth:
-        """Take labels and masks that are at hand."""
+    def of_masks(
+        cls, labels: np.ndarray, masks: Sequence[RegionMask | Mask] | None, connectivity: int = 8
+    ) -> Truth:
+        """Take labels and masks that are at hand, at the size of the pixel maps."""
         labels = np.asarray(labels, dtype=np.int64)
         if masks is None:
             return cls(labels, reason="there are no masks")
-        if not any(mask.any() for mask in masks):
-            return cls(labels, reason="every mask is empty at this map size")
-        return cls(labels, list(masks))
+        regions = [
+            m if isinstance(m, RegionMask) else RegionMask.of_mask(m, None, connectivity)
+            for m in masks
+        ]
+        if not any(mask.n_regions for mask in regions):
+            return cls(labels, reason="every mask is empty")
+        return cls(labels, regions)
 
     def where(self, keep: np.ndarray) -> Truth:
         """Truth of some of the images."""
         rows = np.flatnonzero(np.asarray(keep, dtype=bool))
         if self.reason:
             return Truth(self.labels[rows], reason=self.reason)
-        return Truth.of_masks(self.labels[rows], [self.masks[i] for i in rows])
+        return Truth.of_masks(self.labels[rows], [self.regions[i] for i in rows])
+
+    @cached_property
+    def masks(self) -> list[Mask]:
+        """Defect pixels of each image, at the size of the pixel maps."""
+        return [mask.defect for mask in self.regions]
+
+    @property
+    def n_regions(self) -> int:
+        """Number of regions that AUPRO averages over; 0 where there is a ``reason``."""
+        return sum(mask.n_regions for mask in self.regions)
 
     @property
     def megabytes(self) -> float:
@@ -82,11 +104,12 @@ class Truth:
         return self.megabytes * 2**20 <= _MAPS_IN_MEMORY
 
 
-def mask_at(dataset: Dataset, index: int, size: Size, map_size: Size | None) -> Mask:
-    """Mask of an image of ``size``, at ``map_size``; resized by nearest neighbour if need be."""
-    mask = dataset.mask(index, size)
-    if map_size is None or mask.shape == tuple(map_size):
-        return mask
-    height, width = map_size
-    resized = Image.fromarray(mask).resize((width, height), Image.Resampling.NEAREST)
-    return np.asarray(resized, dtype=bool)
+def region_mask_at(dataset: Dataset, index: int, size: Size, map_size: Size | None) -> RegionMask:
+    """Mask of an image of ``size``, at ``map_size``, with its regions.
+
+    Raises
+    ------
+    MaskError
+        It is missing or unreadable, or of another size than the image.
+    """
+    return RegionMask.of_mask(dataset.mask(index, size), map_size)

@@ -102,7 +102,7 @@ def evaluate(
     )
     visual = [one.parts["visual"] for one in draws]
     tables = {
-        "metrics": pd.DataFrame([*of_images, *of_pixels]),
+        "metrics": pd.DataFrame([*of_images, *of_pixels]).assign(n_regions=truth.n_regions),
         "draws": draw_table([*of_image_draws, *of_pixel_draws]),
         "controls": compare_controls(visual, controls, lake.missing_controls, evaluator),
         "curves": curves,
@@ -195,7 +195,7 @@ def _spectrum(lake: FittedLake) -> pd.DataFrame:
     assert lake.statistics is not None
     parts = []
     for point, statistics in lake.statistics.items():
-        selection = lake.visual.selections[point]
+        selection = lake.visual.selections.get(point)  # none where joint selection chose none
         selected = np.zeros(statistics.n_channels, dtype=bool)
         if isinstance(selection, NeuronSelection):
             selected[selection.channels] = True

@@ -80,18 +80,18 @@ def pixel_tables(
     for branch, of_draws in branches.items():
         measured = []
         if truth.fits_in_memory:
-            first = CountedPixels.of(list(of_draws[0]), truth.masks, conventions)
+            first = CountedPixels.of(list(of_draws[0]), truth.regions, conventions)
             result = summarise(first.counts, first.conventions, PIXEL_METRICS)
             measured = [first.measure(None, bootstrap)]
             if curves_too and measured[0].values and not rows:
                 curves = curve_table(first, bootstrap)
             for maps in of_draws[1:]:
                 measured.append(
-                    measure_pixels(list(maps), truth.masks, None, bootstrap, conventions)
+                    measure_pixels(list(maps), truth.regions, None, bootstrap, conventions)
                 )
         else:
             with PixelScorer(conventions) as scorer:
-                for one, mask in zip(of_draws[0], truth.masks, strict=True):
+                for one, mask in zip(of_draws[0], truth.regions, strict=True):
                     scorer.update([one], [mask])
                 result = scorer.compute()
         found = _rows(branch, "pixel", PIXEL_METRICS, result, measured, bootstrap)

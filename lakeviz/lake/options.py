@@ -16,6 +16,8 @@ DEFAULT_TEXT_WEIGHT = 0.3
 DISTANCES: tuple[str, ...] = ("cosine", "euclidean")
 KINDS: tuple[str, ...] = ("none", "layernorm", "l2", "zscore")
 STAGES: tuple[str, ...] = ("before", "after")
+REFERENCES: tuple[str, ...] = ("gallery", "prototype")
+SCOPES: tuple[str, ...] = ("layer", "joint")
 ATTENTIONS: tuple[str, ...] = ("plain", "value_value")
 DROP_TOKENS: tuple[str, ...] = ("none", "selection", "gallery", "both")
 
@@ -78,11 +80,19 @@ class VisualOptions:
         Share of the normal tokens kept, in (0, 1]; below 1 by greedy coreset.
     memory_mb : float
         Block size of the search.
+    center : bool
+        Subtract from every token, at each hook point, the mean of the normal patch tokens of the
+        fit, before any normalisation and selection. The cosine distance is then that of deviations
+        from the mean: centred cosine. Euclidean distances to a gallery do not change by it.
+    reference : str
+        ``"gallery"``: the nearest normal tokens. ``"prototype"``: the mean of the normal tokens, as
+        they are compared (normalised and selected); it has no neighbours and no coreset.
 
     Raises
     ------
     ConfigError
-        If one of them is out of range.
+        If one of them is out of range, or a prototype is asked for with more than one neighbour, a
+        coreset, or a cosine distance of centred tokens, whose mean is zero.
     """
 
     distance: str = "cosine"
@@ -90,11 +100,32 @@ class VisualOptions:
     normalisation: Normalisation = field(default_factory=Normalisation)
     coreset: float = 1.0
     memory_mb: float = 32.0
+    center: bool = False
+    reference: str = "gallery"
 
     def __post_init__(self) -> None:
+        if self.reference not in REFERENCES:
+            known = " or ".join(REFERENCES)
+            raise ConfigError(f"the reference must be {known}, not {self.reference!r}")
+        if self.reference == "prototype":
+            self._check_prototype()
         if not 0 < self.coreset <= 1:
             raise ConfigError(f"the coreset share must be in (0, 1], not {self.coreset}")
         check_search(self.distance, self.neighbours, self.memory_mb)
+
+    def _check_prototype(self) -> None:
+        if self.neighbours != 1 or self.coreset != 1:
+            raise ConfigError(
+                "a prototype is a single token: it takes neighbours=1 and coreset=1, not "
+                f"{self.neighbours} and {self.coreset}"
+            )
+        kind = self.normalisation.kind
+        centred = kind == "zscore" or (self.center and kind == "none")
+        if self.distance == "cosine" and centred:
+            raise ConfigError(
+                "the mean of centred tokens is zero, and no cosine to it is defined; use "
+                "distance='euclidean' or reference='gallery'"
+            )
 
 
 @dataclass(frozen=True)
@@ -172,8 +203,10 @@ class LakeOptions:
 
     Parameters
     ----------
-    k : int
-        Neurons selected per hook point.
+    k : int, optional
+        Neurons selected: per hook point, or of all hook points together where ``selection_scope``
+        is ``"joint"``. By default 100 per hook point, but at most an eighth of the channels of the
+        narrowest one: see :func:`lakeviz.lake.layers.default_k`.
     layers : tuple of int or str, optional
         Blocks (their ``hook_resid_post``) or hook points; by default those measured best for the
         architecture, see :func:`lakeviz.lake.layers.default_layers`.
@@ -200,6 +233,11 @@ class LakeOptions:
         Where normal tokens with a massive activation are left out
         (:mod:`lakeviz.activations.massive`): ``"none"``, ``"selection"`` (of the statistics that
         channels are selected by), ``"gallery"`` or ``"both"``. Test tokens are always scored.
+    selection_scope : str
+        ``"layer"`` selects ``k`` channels at each hook point. ``"joint"`` selects ``k`` in total,
+        those that the selector ranks highest among the channels of all hook points (by raw
+        variance: a hook point of larger activations gets more). Hook points without a channel take
+        no part.
 
     Raises
     ------
@@ -207,7 +245,8 @@ class LakeOptions:
         If one of them is out of range.
     """
 
-    k: int = 100
+    # None until the width of the tower is known; detectors and study data always hold a number.
+    k: int = None  # type: ignore[assignment]
     layers: tuple[int | str, ...] | None = None
     selector: str = "variance"
     text_weight: float | None = None
@@ -220,8 +259,13 @@ class LakeOptions:
     drop_channels: DropChannels = None
     drop_tokens: str = "none"
 
+    selection_scope: str = "layer"
+
     def __post_init__(self) -> None:
         _check_drops(self.drop_channels, self.drop_tokens)
+        if self.selection_scope not in SCOPES:
+            known = " or ".join(SCOPES)
+            raise ConfigError(f"selection_scope must be {known}, not {self.selection_scope!r}")
         if self.text_weight is not None and not 0 <= self.text_weight <= 1:
             raise ConfigError(f"the text weight must be between 0 and 1, not {self.text_weight}")
         if self.smoothing < 0:

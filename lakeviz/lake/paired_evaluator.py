@@ -78,6 +78,11 @@ class PairedEvaluator:
         return len(self.truth.labels)
 
     @property
+    def counts(self) -> dict[str, int]:
+        """Columns of a table: on how many images, and regions of AUPRO, its numbers rest."""
+        return {"n_images": self.n_images, "n_regions": self.truth.n_regions}
+
+    @property
     def reasons(self) -> dict[str, str]:
         """Why a level cannot be measured here; empty where both can."""
         found = {}
@@ -124,7 +129,7 @@ class PairedEvaluator:
             upsample(one, size, self.smoothing) for one, size in zip(maps, sizes, strict=True)
         ]
         return found | measure_pixels(
-            pixel_maps, self.truth.masks, names, self.bootstrap, self.conventions
+            pixel_maps, self.truth.regions, names, self.bootstrap, self.conventions
         )
 
     def measure_scores(self, scores: Float[np.ndarray, " image"]) -> Measurement:
@@ -157,6 +162,6 @@ def compare(
     own = Replicates.of(own)
     metrics = [metric for metric in evaluator.measured if metric in own.first.values]
     return [
-        found.columns() | {"n_images": evaluator.n_images}
+        found.columns() | evaluator.counts
         for found in compare_measurements(own, controls, metrics, evaluator.bootstrap)
     ]

@@ -28,6 +28,7 @@ from lakeviz.metrics.pixel import (
     pixel_metrics,
 )
 from lakeviz.metrics.pixel_intervals import pixel_intervals
+from lakeviz.metrics.regions import RegionMask
 from lakeviz.metrics.registry import (
     MetricDefinition,
     get_metric,
@@ -63,6 +64,7 @@ __all__ = [
     "MetricDefinition",
     "PixelMetrics",
     "PixelScorer",
+    "RegionMask",
     "aupimo",
     "aupro",
     "auroc",

@@ -6,7 +6,7 @@ itself random, with several *sets* of neurons (:class:`Replicates`). An estimate
 all of them. Its interval adds up what each source contributes:
 
 * the test images, by the interval of the metric (:mod:`lakeviz.metrics.intervals`); of a difference
-  by MOVER, which keeps the two ends of each interval and the correlation of the resamples;
+  by the ends of the single intervals and what pairing saves on the resamples;
 * the draws, by Student's interval of their mean;
 * the sets, in one of two ways. The difference *to the mean of random sets* asks how good random
   sets are on average. The difference *to one more random set* asks whether this set is something
@@ -176,8 +176,14 @@ def n_below(one: Measurement, members: Sequence[Measurement], metric: Metric) ->
 def _over_images(
     groups: Sequence[tuple[int, Replicates]], metric: Metric, confidence: float
 ) -> tuple[float, float]:
-    """How far the interval over images reaches below and above the value (MOVER)."""
+    """How far the interval over images reaches below and above the value.
+
+    The ends of the single intervals are added in squares, as if the terms were independent, and
+    shrunk by what pairing saves on the resamples. So terms that move together keep the
+    skewness of their intervals, and two that agree on every resample leave next to nothing.
+    """
     draws, below, above = [], [], []
+    least = 0.0
     for sign, group in groups:
         value, resampled = float(group.values(metric).mean()), group.mean_draws(metric)
         n_anomalous, n_normal = group.first.n_images.get(metric[0], (0, 0))
@@ -186,24 +192,19 @@ def _over_images(
         below.append(abs(sign) * reach[0])
         above.append(abs(sign) * reach[1])
         draws.append(sign * resampled)
-    correlation = _correlation(np.stack(draws))
-    return _length(np.array(below), correlation), _length(np.array(above), correlation)
+        least = 1 / max(1, n_anomalous * n_normal)
+    if len(groups) == 1:
+        return below[0], above[0]
+    saved = _saved_by_pairing(np.stack(draws))
+    # Two detectors that rank a few images alike may still differ on the next: never less than one
+    # pair of images put in the other order.
+    return tuple(max(least, saved * math.hypot(*ends)) for ends in (below, above))  # type: ignore
 
 
-def _correlation(
-    draws: Float[np.ndarray, "term resample"],
-) -> Float[np.ndarray, "term term"]:
-    """Correlations of the terms over the resamples; 0 with a term that does not vary."""
+def _saved_by_pairing(draws: Float[np.ndarray, "term resample"]) -> float:
+    """Deviation of the sum of paired terms, as a share of that of independent ones; 1 without."""
     if draws.shape[1] < 2:
-        return np.eye(len(draws))
-    centred = draws - draws.mean(axis=1, keepdims=True)
-    length = np.sqrt((centred**2).sum(axis=1))
-    varies = length > 1e-12 * np.maximum(1, np.abs(draws).max(axis=1)) * draws.shape[1] ** 0.5
-    unit = np.divide(centred, length[:, None], out=np.zeros_like(centred), where=varies[:, None])
-    found = (unit @ unit.T).clip(-1, 1)
-    np.fill_diagonal(found, 1.0)
-    return found
-
-
-def _length(reach: Float[np.ndarray, " term"], correlation: np.ndarray) -> float:
-    return math.sqrt(max(float(reach @ correlation @ reach), 0.0))
+        return 1.0
+    apart = float(draws.var(axis=1).sum())
+    together = float(draws.sum(axis=0).var())
+    return math.sqrt(together / apart) if apart > 1e-24 else 1.0

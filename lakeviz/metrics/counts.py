@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 
 
 @dataclass(frozen=True)
@@ -115,14 +115,27 @@ class RankCounts:
     n_negative: int
 
     @classmethod
-    def build(cls, thresholds: Thresholds, reached: Reached, n_negative: int) -> RankCounts:
-        """Turn ascending counts into a descending curve."""
+    def build(
+        cls,
+        thresholds: Thresholds,
+        reached: Reached,
+        n_negative: int,
+        counted: Bool[np.ndarray, " positive"] | None = None,
+    ) -> RankCounts:
+        """Turn ascending counts into a descending curve.
+
+        ``counted`` says which of those standing at the thresholds are positives; all by default.
+        """
+        tp, n_positive = thresholds.at_least[::-1], thresholds.order.size
+        if counted is not None and not counted.all():
+            tp = np.cumsum(thresholds.sums(counted.astype(np.int64))[::-1])
+            n_positive = int(np.count_nonzero(counted))
         return cls(
             thresholds.values[::-1],
-            thresholds.at_least[::-1],
+            tp,
             reached.reach[::-1],
             reached.exceed[::-1],
-            thresholds.order.size,
+            n_positive,
             n_negative,
         )
 

@@ -130,9 +130,12 @@ def roc_of(counts: RankCounts, conventions: Conventions) -> Curve:
 
 def pr_of(counts: RankCounts, conventions: Conventions) -> Curve:
     """Precision-recall curve of counts."""
-    recall = np.concatenate([[0.0], counts.tp / counts.n_positive])
-    precision = np.concatenate([[1.0], counts.tp / (counts.tp + counts.fp)])
-    thresholds = np.concatenate([[np.inf], counts.thresholds.astype(np.float64)])
+    # Scores at which a region, but no defect pixel, is reached are no points of this curve.
+    new = np.diff(counts.tp, prepend=0) > 0
+    tp, fp = counts.tp[new], counts.fp[new]
+    recall = np.concatenate([[0.0], tp / counts.n_positive])
+    precision = np.concatenate([[1.0], tp / (tp + fp)])
+    thresholds = np.concatenate([[np.inf], counts.thresholds[new].astype(np.float64)])
     return Curve(recall, precision, thresholds, "recall", "precision", conventions)
 
 

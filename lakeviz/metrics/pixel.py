@@ -30,7 +30,8 @@ def pixel_metrics(
         or a sequence of maps whose sizes may differ.
     masks
         Ground truth of the same shapes; 0 normal, one other value defect. An image whose mask is
-        empty is a normal image.
+        empty is a normal image. Regions are labelled at this size; where masks were larger, a
+        sequence of :class:`RegionMask` keeps those of the masks at their own size.
     conventions
         Used, and carried by the result with the resolution filled in.
     metrics

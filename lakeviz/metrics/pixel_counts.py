@@ -12,11 +12,11 @@ from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
-from scipy import ndimage
 
 from lakeviz.metrics.counts import RankCounts, Reached, Thresholds, concatenate, count_reached
 from lakeviz.metrics.formulas import log_share
 from lakeviz.metrics.inputs import ScoredImage
+from lakeviz.metrics.regions import region_labels
 
 ANOMALOUS = 0
 """Pool of the background pixels of anomalous images; normal images pool by their pixel count,
@@ -38,7 +38,10 @@ class Chunk(NamedTuple):
 
 @dataclass(frozen=True)
 class DefectPixels:
-    """All defect pixels of a set of images.
+    """All defect pixels of a set of images, and all others that hold part of a region.
+
+    Pixels that hold part of a region without being a defect are those of a
+    :class:`~lakeviz.metrics.RegionMask` that was resized; they count in AUPRO alone.
 
     Attributes
     ----------
@@ -47,7 +50,10 @@ class DefectPixels:
     image
         Number of the image each lies in.
     share
-        1 / size of the region each lies in; zeros when regions were not asked for.
+        How much of its region each holds: 1 / size of the region, unless the mask was resized;
+        zeros when regions were not asked for.
+    is_defect
+        Which of them are defect pixels.
     n_regions
         Number of regions, None when not asked for.
     """
@@ -55,21 +61,36 @@ class DefectPixels:
     scores: Float[np.ndarray, " defect_pixel"]
     image: Int[np.ndarray, " defect_pixel"]
     share: Float[np.ndarray, " defect_pixel"]
+    is_defect: Bool[np.ndarray, " defect_pixel"]
     n_regions: int | None
 
     @classmethod
     def collect(
         cls, images: Sequence[ScoredImage], connectivity: int | None, first: int = 0
     ) -> DefectPixels:
-        """Gather the defect pixels; ``connectivity`` None leaves regions out."""
-        scores, numbers, shares = [], [], []
+        """Gather the pixels; ``connectivity`` None leaves regions out.
+
+        Raises
+        ------
+        MetricError
+            The regions of a mask were labelled by another connectivity.
+        """
+        scores, numbers, shares, kinds = [], [], [], []
         n_regions = 0
-        for number, (score_map, defect) in enumerate(images, start=first):
+        for number, (score_map, defect, regions) in enumerate(images, start=first):
             if defect is None:
                 continue
-            scores.append(score_map[defect])
+            if regions is None or connectivity is None:
+                scores.append(score_map[defect])
+                kinds.append(np.ones(scores[-1].size, dtype=bool))
+            else:
+                regions.require(connectivity, number)
+                scores.append(score_map.take(regions.pixels))
+                kinds.append(defect.take(regions.pixels))
+                shares.append(regions.share)
+                n_regions += regions.n_regions
             numbers.append(np.full(scores[-1].size, number, dtype=np.int32))
-            if connectivity is not None:
+            if regions is None and connectivity is not None:
                 labels, n = region_labels(defect, connectivity)
                 shares.append((1.0 / np.bincount(labels, minlength=n))[labels])
                 n_regions += n
@@ -78,6 +99,7 @@ class DefectPixels:
             flat,
             np.concatenate(numbers) if numbers else np.empty(0, dtype=np.int32),
             np.concatenate(shares) if shares else np.zeros(flat.size),
+            np.concatenate(kinds) if kinds else np.empty(0, dtype=bool),
             None if connectivity is None else n_regions,
         )
 
@@ -89,6 +111,7 @@ class DefectPixels:
             np.concatenate([part.scores for part in parts]),
             np.concatenate([part.image for part in parts]),
             np.concatenate([part.share for part in parts]),
+            np.concatenate([part.is_defect for part in parts]),
             None if None in regions else sum(n for n in regions if n is not None),
         )
 
@@ -124,41 +147,16 @@ class PixelCounts(RankCounts):
         assert self.normal_rate is not None
         share = log_share(self.normal_rate[::-1], bounds)
         image = self.defects.image
-        total = np.bincount(image, weights=self.grouping.spread(share), minlength=self.n_images)
-        size = np.bincount(image, minlength=self.n_images)
+        counted = self.defects.is_defect
+        weights = self.grouping.spread(share) * counted
+        total = np.bincount(image, weights=weights, minlength=self.n_images)
+        size = np.bincount(image, weights=counted, minlength=self.n_images)
         per_image = np.full(self.n_images, np.nan)
         return np.divide(total, size, out=per_image, where=size > 0)
 
     def aupimo(self, bounds: tuple[float, float]) -> np.floating:
         """Mean of :meth:`aupimo_per_image` over the anomalous images."""
         return np.nanmean(self.aupimo_per_image(bounds))
-
-
-def region_labels(
-    defect: Bool[np.ndarray, "height width"], connectivity: int = 8
-) -> tuple[Int[np.ndarray, " defect_pixel"], int]:
-    """Number the connected regions of a mask.
-
-    Parameters
-    ----------
-    defect
-        Mask with at least one defect pixel.
-    connectivity
-        8: pixels touching at a corner are connected. 4: they must share an edge.
-
-    Returns
-    -------
-    tuple
-        Region number, from 0, of each defect pixel in row-major order; number of regions.
-    """
-    # Only the bounding box is labelled: defects are small and labelling costs per pixel.
-    rows = np.flatnonzero(defect.any(axis=1))
-    strip = defect[rows[0] : rows[-1] + 1]
-    columns = np.flatnonzero(strip.any(axis=0))
-    box = strip[:, columns[0] : columns[-1] + 1]
-    structure = ndimage.generate_binary_structure(2, 2 if connectivity == 8 else 1)
-    labels, n_regions = ndimage.label(box, structure)  # pyright: ignore[reportGeneralTypeIssues]
-    return labels[box] - 1, int(n_regions)
 
 
 def pool_of(image: ScoredImage) -> Pool:
@@ -168,7 +166,7 @@ def pool_of(image: ScoredImage) -> Pool:
 
 def background(image: ScoredImage) -> Float[np.ndarray, " negative"]:
     """Return the scores of the pixels without defect, a view where possible."""
-    scores, defect = image
+    scores, defect = image.scores, image.defect
     return scores.ravel() if defect is None else scores[~defect]
 
 
@@ -229,7 +227,7 @@ def count_chunks(
         overlap = np.cumsum(grouping.sums(defects.share)[::-1])
         overlap /= overlap[-1]
     return PixelCounts(
-        **vars(RankCounts.build(grouping, total, n_negative)),
+        **vars(RankCounts.build(grouping, total, n_negative, defects.is_defect)),
         n_images=n_images,
         defects=defects,
         grouping=grouping,

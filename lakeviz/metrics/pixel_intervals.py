@@ -83,8 +83,9 @@ class CountsPerImage:
         tp, overlap = np.zeros((n, grid.size)), np.zeros((n, grid.size))
         for i in np.unique(defects.image):
             own = defects.image == i
-            tp[i], overlap[i] = _reached_weight(defects.scores[own], defects.share[own], values)
-        n_defect = np.bincount(defects.image, minlength=n).astype(float)
+            weights = np.stack([defects.is_defect[own], defects.share[own]])
+            tp[i], overlap[i] = _reached_weights(defects.scores[own], weights, values)
+        n_defect = np.bincount(defects.image, weights=defects.is_defect, minlength=n)
         # Shares of a region add up to 1, so their sum over an image counts its regions.
         n_regions = np.bincount(defects.image, weights=defects.share, minlength=n).round()
         # Copies in the right order: a matrix product is slow on a reversed view.
@@ -295,13 +296,13 @@ def _on_grid(reached: Reached, *, complete: bool) -> tuple[np.ndarray, np.ndarra
     return reached.reach, np.append(reached.reach[1:], reached.exceed[-1])
 
 
-def _reached_weight(
+def _reached_weights(
     scores: Float[np.ndarray, " defect_pixel"],
-    share: Float[np.ndarray, " defect_pixel"],
+    weights: Float[np.ndarray, "kind defect_pixel"],
     values: Float[np.ndarray, " threshold"],
-) -> tuple[np.ndarray, np.ndarray]:
-    """Count the pixels of one image at or above each ascending value, and sum their shares."""
+) -> Float[np.ndarray, "kind threshold"]:
+    """Sum weights over the pixels of one image at or above each ascending value."""
     order = np.argsort(scores)
     below = np.searchsorted(scores[order], values, side="left")
-    summed = np.append(np.cumsum(share[order][::-1])[::-1], 0.0)
-    return scores.size - below, summed[below]
+    summed = np.cumsum(weights[:, order[::-1]], axis=1)[:, ::-1]
+    return np.pad(summed, ((0, 0), (0, 1)))[:, below]

@@ -18,6 +18,7 @@ from lakeviz.metrics.curve_table import N_POINTS, pixel_curve, read_curve
 from lakeviz.metrics.curves import pr_curve, roc_curve
 from lakeviz.metrics.estimates import Estimate
 from lakeviz.metrics.pixel_intervals import CountedPixels
+from lakeviz.metrics.regions import RegionMask
 from lakeviz.metrics.registry import metric_label
 from lakeviz.plots.captions import percent
 from lakeviz.plots.panels import Look
@@ -43,6 +44,7 @@ class Drawn:
     n_images: int
     n_normal: int
     n_anomalous: int
+    n_regions: int | None = None
 
 
 @dataclass(frozen=True)
@@ -70,7 +72,7 @@ class Scored:
     @property
     def of_images(self) -> bool:
         """Whether these are image scores, rather than maps."""
-        return np.ndim(self.labels[0]) == 0
+        return np.ndim(self.labels[0]) == 0 and not isinstance(self.labels[0], RegionMask)
 
     def drawn(self, kind: Kind, bootstrap: Bootstrap | None, conventions: Conventions) -> Drawn:
         """Compute the curve, and its band where there is a bootstrap."""
@@ -80,14 +82,14 @@ class Scored:
             curve = make(self.scores, self.labels, n_points=N_POINTS)
             if bootstrap is not None:
                 band = make_band(self.scores, self.labels, bootstrap)
-        else:
-            pixels = CountedPixels.of(self.scores, self.labels, conventions)
-            curve = pixel_curve(pixels, kind)
-            if bootstrap is not None:
-                band = pixel_bands(pixels, bootstrap, kinds=(kind,))[kind]
-        n_anomalous = sum(int(np.count_nonzero(label)) for label in self.labels)
-        n_normal = sum(int(np.size(label)) for label in self.labels) - n_anomalous
-        return Drawn(curve, band, len(self.labels), n_normal, n_anomalous)
+            n_anomalous = int(np.count_nonzero(self.labels))
+            return Drawn(curve, band, len(self.labels), len(self.labels) - n_anomalous, n_anomalous)
+        pixels = CountedPixels.of(self.scores, self.labels, conventions)
+        curve, n = pixel_curve(pixels, kind), pixels.counts
+        if bootstrap is not None:
+            band = pixel_bands(pixels, bootstrap, kinds=(kind,))[kind]
+        n_regions = n.defects.n_regions
+        return Drawn(curve, band, len(self.labels), n.n_negative, n.n_positive, n_regions)
 
 
 @dataclass(frozen=True)
@@ -100,6 +102,8 @@ class StoredCurves:
     n_images : int
     value, low, high, confidence
         As in :class:`Scored`.
+    n_regions : int, optional
+        For the caption of region overlap.
     """
 
     table: pd.DataFrame
@@ -108,13 +112,15 @@ class StoredCurves:
     low: float = np.nan
     high: float = np.nan
     confidence: float = 0.95
+    n_regions: int | None = None
     of_images = False
 
     def drawn(self, kind: Kind, bootstrap: Bootstrap | None, conventions: Conventions) -> Drawn:
         """Read the curve, and its band where there is a bootstrap: the one that made it."""
         curve, band = read_curve(self.table, kind, bootstrap or Bootstrap())
         n_normal, n_defect = (int(numbers(self.table, n)[0]) for n in ("n_normal", "n_defect"))
-        return Drawn(curve, band if bootstrap else None, self.n_images, n_normal, n_defect)
+        shown = band if bootstrap else None
+        return Drawn(curve, shown, self.n_images, n_normal, n_defect, self.n_regions)
 
 
 Runs = Mapping[str, Scored] | Mapping[str, StoredCurves] | Mapping[str, Scored | StoredCurves]
@@ -240,7 +246,10 @@ def _caption(
     else:
         pixels = f"{counted(first.n_normal, 'normal pixel')}, "
         pixels += counted(first.n_anomalous, "defect pixel")
-        parts = [f"{pixels} of {counted(first.n_images, 'image')}."]
+        pixels += f" of {counted(first.n_images, 'image')}"
+        if kind == "pro" and first.n_regions:
+            pixels += f", {counted(first.n_regions, 'region')}"
+        parts = [f"{pixels}."]
     given = [run for run in runs.values() if np.isfinite([run.low, run.high]).all()]
     levels = sorted({run.confidence for run in given})
     if levels:

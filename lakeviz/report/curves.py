@@ -12,7 +12,7 @@ from lakeviz.metrics import Bootstrap, Conventions
 from lakeviz.metrics.curve_table import curve_table
 from lakeviz.metrics.pixel_intervals import CountedPixels
 from lakeviz.plots.curves import Scored, StoredCurves
-from lakeviz.tables import numbers, where
+from lakeviz.tables import numbers, records, where
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -62,8 +62,9 @@ def image_runs(scores: pd.DataFrame, metrics: pd.DataFrame, name: str) -> dict[s
 
 def pixel_run(curves: pd.DataFrame, metrics: pd.DataFrame, name: str) -> StoredCurves:
     """Curves of the pixels of LAKE's maps in one category; ``name`` is the metric of the legend."""
-    n_images = int(numbers(where(metrics, level="pixel", metric=name), "n_images")[0])
-    return StoredCurves(curves, n_images, *measured(metrics, "pixel", name))
+    row = records(metrics, level="pixel", metric=name)[0]
+    value = measured(metrics, "pixel", name)
+    return StoredCurves(curves, int(row["n_images"]), *value, n_regions=row.get("n_regions"))
 
 
 def conventions_of(provenance: Mapping[str, Any]) -> Conventions:
@@ -96,7 +97,7 @@ def pixel_curves(evaluation: Evaluation) -> pd.DataFrame:
             f"{pixels:,} pixels are more than the {_MOST_PIXELS:,} that curves are made of; a "
             "smaller map size has fewer"
         )
-    masks = [evaluation.mask(i) for i in range(len(maps))]
+    masks = [evaluation.regions(i) for i in range(len(maps))]
     conventions = conventions_of(evaluation.provenance)
     counted = CountedPixels.of(list(maps.pixel_maps()), masks, conventions)
     return curve_table(counted, Bootstrap.from_plain(evaluation.provenance.get("bootstrap")))

@@ -291,7 +291,8 @@ def _caption(content: _Content, rows: list[_Row], bold: str) -> str:
     n = len(content.categories)
     said = [
         f"{listed[0].upper()}{listed[1:]} of {BRANCHES.get(content.branch, content.branch)} on "
-        f"{counted(n, 'category', 'categories')} ({span} test images{' each' if n > 1 else ''}).",
+        f"{counted(n, 'category', 'categories')} ({span} test images{' each' if n > 1 else ''}"
+        f"{_regions(content)}).",
         _of_intervals(content, rows),
     ]
     if content.several and bold != "none":
@@ -306,6 +307,16 @@ def _caption(content: _Content, rows: list[_Row], bold: str) -> str:
     if reasons:
         said.append(f"A dash: {'; '.join(reasons)}.")
     return " ".join(said)
+
+
+def _regions(content: _Content) -> str:
+    """Say over how many regions AUPRO is: ", 12 to 53 regions"."""
+    tables = [table for table in content.runs.values() if "n_regions" in table]
+    if ("pixel", "aupro") not in content.metrics or not tables:
+        return ""
+    found = [int(n) for table in tables for n in table["n_regions"] if n]
+    ends = dict.fromkeys((min(found), max(found))) if found else ()
+    return f"; AUPRO over {' to '.join(f'{n:,}' for n in ends)} regions" if ends else ""
 
 
 def _of_intervals(content: _Content, rows: list[_Row]) -> str:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import math
 import string
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import pandas as pd
 
 from lakeviz.metrics.estimates import NOT_MEASURED, Estimate, estimate
-from lakeviz.tables import numbers, records, where
+from lakeviz.tables import numbers, over_regions, records, where
 
 NO_REASON = "not measured in this run"
 
@@ -26,11 +26,14 @@ class Number:
         "[0.918, 0.954]", or empty.
     mark : str
         Letter of the footnote that says why something is missing, or empty.
+    remark : str
+        Small print below, or empty.
     """
 
     text: str
     interval: str = ""
     mark: str = ""
+    remark: str = ""
 
     @property
     def missing(self) -> bool:
@@ -74,7 +77,9 @@ def metric(
     if not found:
         return show(NOT_MEASURED, notes=notes)
     reason = found[0]["reason"]
-    return show(estimate(found[0]), notes=notes, reason=reason if isinstance(reason, str) else "")
+    reason = reason if isinstance(reason, str) else ""
+    number = show(estimate(found[0]), notes=notes, reason=reason)
+    return number if number.missing else replace(number, remark=over_regions(found[0], name))
 
 
 def mean_metric(

@@ -12,6 +12,7 @@ from lakeviz.data import Dataset, FewShotDraw
 from lakeviz.errors import DataError, LakevizError, ModelError
 from lakeviz.lake.detector import Lake
 from lakeviz.lake.evaluation import Evaluation
+from lakeviz.lake.measuring import evaluate
 from lakeviz.lake.selection import Selection
 from lakeviz.metrics import Bootstrap
 from lakeviz.runs.images import normal_contents
@@ -60,7 +61,8 @@ class CategoryRun:
             lakes.append(lake)
         towers, why = self._towers(category)
         lakes[0].missing_controls |= why
-        evaluation = lakes[0].evaluate(
+        evaluation = evaluate(
+            lakes[0],
             own,
             further=lakes[1:],
             towers=towers,

@@ -153,14 +153,15 @@ def _claim(
     """Check the settings and the weights, and mark the folder as this run's."""
     from lakeviz.lake.detector import Lake
 
-    Lake.from_options(model, spec.options)  # settings that do not fit the model end the run here
+    # Settings that do not fit the model end the run here.
+    k = Lake.from_options(model, spec.options).options.k
     described = model.describe()
     if manifest and manifest["model"]["weights_hash"] != described["weights_hash"]:
         raise _other(out)
     if not manifest:
         manifest = {"protocol": PROTOCOL, "digest": spec.digest, "spec": spec.to_plain()}
         manifest |= {"model": described, "versions": versions()}
-    manifest |= {"weights_file": _weights_file(spec)}
+    manifest |= {"weights_file": _weights_file(spec), "k": k}
     write_json(out / MANIFEST, manifest)
     return manifest
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from lakeviz.data import Dataset, FewShotDraw, read_dataset
 from lakeviz.data.registry import reader_defaults
 from lakeviz.errors import ConfigError
-from lakeviz.lake.options import LakeOptions
+from lakeviz.lake.options import LakeOptions, VisualOptions
 from lakeviz.lake.provenance import as_plain
 from lakeviz.selector_names import RENAMED
 
@@ -30,6 +30,8 @@ DEFAULT_CONTROLS = (
     "pca",
 )
 """What a detector is compared with; all channels first: it is what a user would do otherwise."""
+_LATER = {"center", "reference", "selection_scope"}
+"""Options that came later; the digest leaves them out at their defaults."""
 
 
 @dataclass(frozen=True)
@@ -142,6 +144,11 @@ class RunSpec:
             fit = entry["few_shot"]
             # A run of protocol 1 or 2 has one draw.
             lists[category] = tuple(tuple(d) for d in fit.get("draws") or [fit["sample_ids"]])
+        lists = {
+            c: tuple(d["few_shot"]["sample_ids"]) for c, d in manifest.get("categories", {}).items()
+        }
+        if spec.options.k is None:  # decided by the width of the tower, when the run was made
+            spec = replace(spec, options=replace(spec.options, k=manifest.get("k")))
         return replace(spec, few_shot_lists=lists, categories=tuple(lists) or spec.categories)
 
     def control_specs(self) -> list[tuple[str, int]]:
@@ -166,6 +173,14 @@ class RunSpec:
         plain = self.to_plain()
         for name in ("root", "categories", "device"):
             plain.pop(name)
+        # Settings that came later are left out at their defaults, so that older runs go on.
+        for part, of in (
+            (VisualOptions, plain["options"]["visual"]),
+            (LakeOptions, plain["options"]),
+        ):
+            for name in _LATER & of.keys():
+                if of[name] == part.__dataclass_fields__[name].default:
+                    del of[name]
         return hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()
 
     def read_data(self) -> Dataset:

@@ -13,7 +13,7 @@ MASKS = [np.zeros((2, 2), bool), np.array([[True, False], [False, False]])]
 def test_masks_or_a_reason():
     assert Truth.of_masks(np.array([0, 1]), MASKS).reason == ""
     assert "no masks" in Truth.of_masks(np.array([0, 1]), None).reason
-    assert "empty at this map size" in Truth.of_masks(np.array([0, 1]), MASKS[:1] * 2).reason
+    assert "every mask is empty" in Truth.of_masks(np.array([0, 1]), MASKS[:1] * 2).reason
 
 
 def test_some_of_the_images():

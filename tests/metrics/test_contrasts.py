@@ -46,10 +46,11 @@ def test_a_difference_of_independent_conditions_adds_the_ends_in_squares():
     one, other = noisy(0.9, generator), noisy(0.7, generator)
     found = difference(one, other, METRIC, BOOTSTRAP)
     (l1, u1), (l2, u2) = own_interval(one), own_interval(other)
-    r = np.corrcoef(one.draws[METRIC], other.draws[METRIC])[0, 1]
+    a, b = one.draws[METRIC], other.draws[METRIC]
+    saved = math.sqrt(np.var(a - b) / (np.var(a) + np.var(b)))
     below, above = (0.9 - l1, u2 - 0.7), (u1 - 0.9, 0.7 - l2)
     for (a, b), reach in ((below, found.value - found.low), (above, found.high - found.value)):
-        assert reach == pytest.approx(math.sqrt(a * a + b * b - 2 * r * a * b))
+        assert reach == pytest.approx(saved * math.hypot(a, b))
     assert found.value == pytest.approx(0.2)
 
 
@@ -58,6 +59,16 @@ def test_paired_conditions_are_told_apart_more_sharply():
     one, other = measurement(0.80, 0.80 + shared), measurement(0.79, 0.79 + shared)
     found = difference(one, other, METRIC, BOOTSTRAP)
     assert found.high - found.low < 0.2 * (own_interval(one)[1] - own_interval(one)[0])
+
+
+def test_conditions_that_agree_on_every_resample_leave_one_pair_of_images():
+    draws = 0.9 + 0.02 * np.random.default_rng(0).standard_normal(1000)
+    found = difference(measurement(0.9, draws), measurement(0.9, draws), METRIC, BOOTSTRAP)
+    assert (found.value, found.high, found.low) == (0, 1 / 1600, -1 / 1600)
+    # At the best value all resamples agree too, but say nothing.
+    best = measurement(1.0, np.ones(1000))
+    found = difference(best, best, METRIC, BOOTSTRAP)
+    assert found.high == pytest.approx(math.sqrt(2) * (1 - own_interval(best)[0]) / math.sqrt(2))
 
 
 def test_one_member_is_a_paired_difference():

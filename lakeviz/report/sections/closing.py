@@ -103,6 +103,9 @@ def conventions(page: Page) -> list[tuple[str, str]]:
     bounds = given.get("aupimo_bounds", ("?", "?"))
     resolutions = sorted({str(r) for r in page.table("metrics")["resolution"].dropna()})
     size = f"{', '.join(resolutions)} (height x width)" if resolutions else "not scored"
+    # Runs of before have no such column.
+    full_size = "n_regions" in page.table("metrics")
+    labelled = "labelled on the masks at " + ("image size" if full_size else "the size of the maps")
     maps = page.evaluations[0].maps
     smoothing = f"Gaussian of {maps.smoothing:g} pixels" if maps.smoothing else "none"
     return [
@@ -110,7 +113,7 @@ def conventions(page: Page) -> list[tuple[str, str]]:
         ("Pixel maps", f"{size}; smoothing: {smoothing}"),
         ("Average precision", f"{given.get('ap_rule')} rule"),
         ("Ties", f"count {given.get('ties')}"),
-        ("Regions (AUPRO)", f"{given.get('connectivity')}-connected"),
+        ("Regions (AUPRO)", f"{given.get('connectivity')}-connected, {labelled}"),
         ("AUPRO limit", f"false-positive rate {given.get('aupro_limit')}, normalised by it"),
         ("AUPIMO bounds", f"false-positive rate {bounds[0]} to {bounds[1]} on normal images"),
         (

@@ -22,10 +22,11 @@ from lakeviz.lake import (
     Selection,
     VisualBranch,
     get_selector,
-    select,
 )
 from lakeviz.lake.dropping import drop_channels, gallery_tokens
 from lakeviz.lake.ground_truth import Size, Truth
+from lakeviz.lake.joint_selection import select_points
+from lakeviz.lake.layers import with_k
 from lakeviz.lake.options import DEFAULT_TEXT_WEIGHT
 from lakeviz.lake.outliers import Outliers, outlier_report
 from lakeviz.lake.paired_evaluator import DEFAULT_BOOTSTRAP, DEFAULT_METRICS, PairedEvaluator
@@ -112,12 +113,12 @@ class StudyData:
     ) -> StudyData:
         """Take patch tokens that are at hand, with labels and masks of the test images.
 
-        ``masks`` are at the size of the pixel maps. ``options.k`` is cut to the channels there are.
+        ``masks`` are at the size of the pixel maps.
         """
         n_normal, n_test = (len(next(iter(t.values()))) for t in (normal, test))
         sizes: list[Size] = [(m.shape[0], m.shape[1]) for m in masks] if masks is not None else []
-        channels = min(t.shape[-1] for t in normal.values())
-        options = options or LakeOptions(k=min(100, channels), text_weight=0)
+        options = options or LakeOptions(text_weight=0)
+        options = with_k(options, [t.shape[-1] for t in normal.values()])
         ids = [
             [f"{what} {i}" for i in range(n)]
             for what, n in zip(("normal", "test"), (n_normal, n_test))
@@ -239,6 +240,9 @@ class StudyData:
     ) -> dict[str, Selection]:
         """Select ``k`` neurons (or dimensions) at each point, from the normal images.
 
+        Where the detector selects jointly, ``k`` of all points together; a point that gets none is
+        left out, and asking the selections for it is an error.
+
         Raises
         ------
         SelectionError
@@ -249,7 +253,13 @@ class StudyData:
         if statistics is None and get_selector(selector).needs_tokens:
             statistics = self._statistics_with_tokens
         found = statistics or self.statistics
-        return {p: select(found[p], k, selector, seed=seed) for p in self.points}
+        return select_points(
+            {p: found[p] for p in self.points},
+            k,
+            selector,
+            seed=seed,
+            scope=self.options.selection_scope,
+        )
 
     def servable(self, names: Iterable[str], k: int) -> tuple[list[str], list[str]]:
         """Selectors that can select ``k`` neurons here, and notes on those that cannot.

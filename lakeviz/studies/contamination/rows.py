@@ -80,7 +80,7 @@ def _rows_of(
                 **difference.columns("difference"),
                 **excess.columns("change_difference"),
                 "n_repeats": own.n_draws,
-                "n_images": evaluator.n_images,
+                **evaluator.counts,
                 "reason": "; ".join(reasons),
             }
         )

@@ -215,7 +215,7 @@ def location_rows(found: Gathered, comparison: Comparison) -> pd.DataFrame:
                 **mean.columns("control_mean"),
                 **gap.columns("difference"),
                 "n_random_sets": len(random),
-                "n_images": evaluator.n_images,
+                **evaluator.counts,
             }
         )
     return pd.DataFrame(rows)
@@ -227,5 +227,5 @@ LOCATION_COLUMNS = (
     *("value", "low", "high"),
     *("control_mean", "control_mean_low", "control_mean_high"),
     *("difference", "difference_low", "difference_high"),
-    *("n_random_sets", "n_images"),
+    *("n_random_sets", "n_images", "n_regions"),
 )

@@ -133,6 +133,6 @@ def _row(
         "control_mean": control.value,
         **gap.columns("difference"),
         "n_random_sets": len(others),
-        "n_images": evaluator.n_images,
+        **evaluator.counts,
         "reason": "" if others else "the only one of its kind",
     }

@@ -185,6 +185,6 @@ def _columns(run: Knocked, number: int, metric: Metric) -> dict[str, Any]:
         **control_columns(changes),
         **gap.columns("difference"),
         "n_as_low": int((changes <= change.value).sum()),
-        "n_images": evaluator.n_images,
+        **evaluator.counts,
         "reason": reason,
     }

@@ -34,7 +34,7 @@ def metric_rows(members: Members, evaluator: PairedEvaluator) -> list[dict[str, 
                     **value.columns(),
                     **gain.columns("difference"),
                     "n_random_sets": len(group),
-                    "n_images": evaluator.n_images,
+                    **evaluator.counts,
                     "reason": reason,
                 }
             )
@@ -66,7 +66,7 @@ def contrast_rows(
                         **gap.columns("difference"),
                         "n_random_sets": len(others),
                         "n_below": sum(m.values[metric] < _mean(own, metric) for m in others),
-                        "n_images": evaluator.n_images,
+                        **evaluator.counts,
                     }
                 )
     return rows

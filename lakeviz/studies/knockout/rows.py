@@ -154,7 +154,7 @@ def curve_rows(measurer: Measurer, groups: Sequence[Group]) -> Rows:
                 **difference_to(members, intact, metric, bootstrap).columns("change"),
                 "intact": intact.values[metric],
                 "n_random_sets": len(members),
-                "n_images": measurer.evaluator.n_images,
+                **measurer.evaluator.counts,
                 "reason": _reason(measurer, group, branch),
             }
 
@@ -243,7 +243,7 @@ def _single_rows(measurer: Measurer, single: Single, found: Measured) -> Rows:
             "value": value,
             **difference(found[branch], intact, metric, bootstrap).columns("change"),
             "importance": intact.values[metric] - value,
-            "n_images": measurer.evaluator.n_images,
+            **measurer.evaluator.counts,
             "reason": engine.impossible(condition, branch),
         }
 
@@ -272,7 +272,7 @@ def _correlation_rows(
                 **rho.columns(),
                 "p_value": p_value,
                 "n_neurons": int(keep.sum()),
-                "n_images": measurer.evaluator.n_images,
+                **measurer.evaluator.counts,
                 "reason": reason,
             }
 

@@ -177,7 +177,7 @@ def _metric_rows(k: int, found: Mapping[str, Scored], evaluator: PairedEvaluator
                     "retained_variance": float(np.mean(scored.retained)),
                     **gap.columns("difference"),
                     "n_random_sets": len(scored.members),
-                    "n_images": evaluator.n_images,
+                    **evaluator.counts,
                     "gallery_bytes": scored.gallery_bytes,
                     "seconds": scored.seconds,
                     "reason": reason,

@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from jaxtyping import Bool, Float
-from PIL import Image
 
 from lakeviz.data.files import IMAGE_SUFFIXES
 from lakeviz.data.images import image_size, load_mask
@@ -123,14 +122,6 @@ def read_scores(path: str | Path, keys: Sequence[str]) -> Float[np.ndarray, " im
     if foreign:
         raise DataError(f"{path}: {_some(foreign, 'score')} of images without a map")
     return np.array([by_name[key] for key in keys])
-
-
-def resized(mask: Bool[np.ndarray, "height width"], size: tuple[int, int]) -> np.ndarray:
-    """Bring a mask to a size by nearest neighbour, as lakeviz does for its own maps."""
-    if mask.shape == size:
-        return mask
-    made = Image.fromarray(mask).resize((size[1], size[0]), Image.Resampling.NEAREST)
-    return np.asarray(made, dtype=bool)
 
 
 def _find_masks(root: Path) -> dict[str, Path]:

@@ -13,7 +13,7 @@ from lakeviz.metrics.registry import metric_title
 from lakeviz.settings import Settings as Base
 from lakeviz.settings import option
 from lakeviz.studies.base.result import StudyResult
-from lakeviz.tables import numbers, records, where
+from lakeviz.tables import numbers, over_regions, records, where
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
@@ -79,7 +79,8 @@ class ScoredMaps(StudyResult):
         for level, metric in _SAID:
             for row in records(self.metrics, category=category, level=level, metric=metric):
                 if row["value"] == row["value"]:
-                    yield f"{metric_title(level, metric)} {estimate(row)}"
+                    over = over_regions(row, metric)
+                    yield f"{metric_title(level, metric)} {estimate(row)}{over and f' ({over})'}"
 
     def headline(self) -> pd.DataFrame:
         """Every metric with its interval, or why there is none."""

@@ -17,8 +17,8 @@ from lakeviz.lake import ImageScoreRule, upsample
 from lakeviz.lake.ground_truth import Truth
 from lakeviz.lake.metric_rows import image_rows, pixel_tables
 from lakeviz.lake.provenance import as_plain, versions
-from lakeviz.metrics import Bootstrap, Conventions
-from lakeviz.studies.score_maps.matching import Pair, match, read_scores, resized
+from lakeviz.metrics import Bootstrap, Conventions, RegionMask
+from lakeviz.studies.score_maps.matching import Pair, match, read_scores
 from lakeviz.studies.score_maps.reading import LazyMaps, find_maps
 from lakeviz.studies.score_maps.result import ScoredMaps, Settings
 
@@ -60,8 +60,9 @@ class ScoreStudy:
         scores : path, optional
             CSV file with ``sample_id`` and ``score`` of every image; by default a rule on the map.
         map_size : (height, width) or "mask", optional
-            Measure at this size: maps are brought to it by bilinear interpolation, masks by nearest
-            neighbour. ``"mask"``: at each mask's own size. By default maps and masks must agree.
+            Measure at this size: maps are brought to it by bilinear interpolation, masks as
+            :class:`~lakeviz.metrics.RegionMask` does. ``"mask"``: at each mask's own size. By
+            default maps and masks must agree.
         image_score : ImageScoreRule, optional
             From map to image score: the maximum by default, of the map as it was given.
         bootstrap : Bootstrap, optional
@@ -82,7 +83,7 @@ class ScoreStudy:
         keys = list(found)
         given = None if scores is None else read_scores(scores, keys)
         sizes, truths, of_images = _read_all(pairs, map_size, rule)
-        labels = np.array([mask.any() for mask in truths], dtype=np.int64)
+        labels = np.array([mask.n_regions > 0 for mask in truths], dtype=np.int64)
         image = of_images if given is None else given
         conventions = Conventions(image_score=rule.describe() if given is None else OWN)
 
@@ -99,6 +100,7 @@ class ScoreStudy:
         ]
         name = chosen.name
         metrics = pd.DataFrame([{"category": name, **row} for row in rows])
+        metrics["n_regions"] = truth.n_regions
         kinds = [
             Path(key).parent.name or ("good", "defect")[label] for key, label in zip(keys, labels)
         ]
@@ -132,7 +134,7 @@ STUDY = ScoreStudy(Settings, ScoredMaps)
 
 def _read_all(
     pairs: Sequence[Pair], map_size: Size | Literal["mask"] | None, rule: ImageScoreRule
-) -> tuple[list[Size], list[np.ndarray], np.ndarray]:
+) -> tuple[list[Size], list[RegionMask], np.ndarray]:
     """Read everything once: final sizes, masks at them, and image scores of the maps as given."""
     sizes, masks, scores = [], [], []
     for pair in pairs:
@@ -141,9 +143,7 @@ def _read_all(
             raise MaskError(f"the mask {pair.mask} has shape {mask.shape}, not [height, width]")
         size = _size(pair, one, mask, map_size)
         sizes.append(size)
-        masks.append(np.zeros(size, dtype=bool) if mask is None else resized(mask, size))
-        if mask is not None and mask.any() and not masks[-1].any():
-            raise MaskError(f"the defect of {pair.mask} vanishes at {size[0]} x {size[1]} pixels")
+        masks.append(RegionMask.of_mask(np.zeros(size, bool) if mask is None else mask, size))
         scores.append(float(rule(one[None].astype(np.float64))[0]))
     return sizes, masks, np.array(scores)
 

@@ -199,7 +199,7 @@ class _Bench:
 
     def _counted(self, metric: Metric) -> Row:
         reasons = self.evaluator.reasons
-        return {"n_images": self.evaluator.n_images, "reason": reasons.get(metric[0], "")}
+        return self.evaluator.counts | {"reason": reasons.get(metric[0], "")}
 
 
 def _plain(numbers: Mapping[str, float]) -> dict[str, float | None]:

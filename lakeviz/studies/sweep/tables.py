@@ -16,16 +16,19 @@ from lakeviz.studies.sweep.marginals import marginal_means
 from lakeviz.studies.sweep.result import SweepResult
 
 _SHOWN_REASONS = 5
-_CELL = ("level", "metric", "value", "low", "high", "n_images", "seconds", "reason", "error")
+_CELL = (
+    *("level", "metric", "value", "low", "high", "n_images", "n_regions"),
+    *("seconds", "reason", "error"),
+)
 _CONTRAST = (
     *("control", "level", "metric", "value", "control_mean", "difference", "difference_low"),
-    *("difference_high", "n_random_sets", "n_images", "reason"),
+    *("difference_high", "n_random_sets", "n_images", "n_regions", "reason"),
 )
 _NUMBERS = (
     *("value", "low", "high", "seconds", "control_mean", "text_weight", "coreset"),
     *("difference", "difference_low", "difference_high"),
 )
-_COUNTS = ("n_images", "n_random_sets")
+_COUNTS = ("n_images", "n_regions", "n_random_sets")
 _EMPTY = {"level": "", "metric": "", "reason": ""}
 
 

@@ -99,18 +99,19 @@ def test_a_saved_evaluation_exported_and_scored_is_the_same(tile, tiny_model, tm
     (tmp_path / "masks").mkdir()
     for index, key in enumerate(keys):
         np.save(tmp_path / "maps" / key, evaluation.maps.pixel_map(index))
-        np.save(tmp_path / "masks" / key, evaluation.mask(index))
+        mask = evaluation.dataset.mask(index, evaluation.maps.sizes[index])
+        np.save(tmp_path / "masks" / key, mask)
     scores = pd.DataFrame({"sample_id": keys, "score": evaluation.maps.image_scores})
     scores.to_csv(tmp_path / "scores.csv", index=False)
     main(
         [
             *("score", "--maps", str(tmp_path / "maps"), "--masks", str(tmp_path / "masks")),
             *("--scores", str(tmp_path / "scores.csv"), "--out", str(tmp_path / "out")),
-            *("--resamples", "50"),
+            *("--resamples", "50", "--map-size", "24"),
         ]
     )
     assert "image AUROC" in capsys.readouterr().out
-    columns = ["level", "metric", "value", "low", "high", "n_images", "reason"]
+    columns = ["level", "metric", "value", "low", "high", "n_images", "n_regions", "reason"]
     own = evaluation.metrics[evaluation.metrics["branch"] == "lake"][columns]
     found = ScoredMaps.from_parquet(tmp_path / "out").metrics[columns]
     pd.testing.assert_frame_equal(
@@ -130,8 +131,9 @@ def test_sizes_are_brought_together_only_when_asked(folders):
         assert (
             value(score_maps(root / "maps", root / "masks", map_size=size), "pixel", "auroc") > 0.5
         )
-    with pytest.raises(MaskError, match="vanishes at 1 x 1"):
-        score_maps(root / "maps", root / "masks", map_size=(1, 1))
+    n_regions = score_maps(root / "maps", root / "masks", map_size="mask").metrics["n_regions"]
+    tiny = score_maps(root / "maps", root / "masks", map_size=(1, 1))
+    assert list(tiny.metrics["n_regions"]) == list(n_regions)  # no defect is lost
     with pytest.raises(ConfigError, match="map size is"):
         score_maps(root / "maps", root / "masks", map_size=(0, 3))
     with pytest.raises(ConfigError, match="smoothing is -1"):
