@@ -16,6 +16,7 @@ from lakeviz.activations.massive import massive_activations, without_massive_tok
 from lakeviz.errors import ConfigError, SelectionError
 from lakeviz.lake import LakeOptions, OutlierWatch, massive_channels, outlier_report, select
 from lakeviz.lake.dropping import channels_to_drop
+from lakeviz.lake.joint_selection import select_points
 from lakeviz.lake.provenance import as_plain
 
 POINT, GRID = "blocks.0.hook_resid_post", (6, 5)
@@ -192,6 +193,23 @@ def test_a_selection_with_dropped_channels_is_that_of_the_rest():
     assert select(statistics, 5).channels.tolist() == rest[own.channels].tolist()
     back = ChannelStatistics.from_arrays(POINT, statistics.arrays())
     assert back.dropped == (CHANNEL,)
+
+
+def test_joint_selection_honours_dropped_channels_and_scales():
+    two = {p: ChannelStatistics(p, True).update(planted(seed=s)) for s, p in enumerate("ab")}
+    for one in two.values():
+        one.dropped = (CHANNEL,)
+    for selector in ("variance", "random", "pca", "rescaled_random"):
+        found = select_points(two, 10, selector, scope="joint")
+        assert sum(own.k for own in found.values()) == 10
+        for own in found.values():
+            moved = planted().clone()
+            moved[..., CHANNEL] += 9
+            assert torch.equal(own.project(moved), own.project(planted()))
+    rest = np.sort(np.concatenate([np.delete(s.variance, CHANNEL) for s in two.values()]))[::-1]
+    scores = np.concatenate([s.scores for s in select_points(two, 10, scope="joint").values()])
+    np.testing.assert_allclose(np.sort(scores)[::-1], rest[:10])
+    assert sum(s.k for s in select_points(two, 46, scope="joint").values()) == 46
 
 
 def test_statistics_of_ordinary_tokens():

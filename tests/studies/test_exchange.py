@@ -51,7 +51,7 @@ def test_the_first_channel_out_is_the_selector(effects):
 
 def test_a_channel_must_be_in_the_selection():
     data = world().data(k=4)
-    with pytest.raises(SelectionError, match="channel 19 is nowhere among the top 4"):
+    with pytest.raises(SelectionError, match="channel 19 is not in the selection"):
         exchange_rows(data, data.evaluator(AUROC, SMALL), channels=[19])
 
 

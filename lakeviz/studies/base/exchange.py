@@ -57,7 +57,7 @@ def exchange_rows(
     top = data.select(k)
     found: dict[int, Mapping[str, Selection]] = {NOTHING: top}
     for channel in sorted(_channels(top)) if channels is None else channels:
-        found[channel] = _without(data, top, k, channel)
+        found[channel] = _without(data, top, channel)
     n = n_random_sets if get_selector(control).is_random else 1
     controls = [data.select(k, control, seed + draw) for draw in range(n)]
     maps = data.visual_maps(data.branches([*found.values(), *controls]))
@@ -78,13 +78,11 @@ def _of(selection: Selection) -> list[int]:
     return selection.channels.tolist()
 
 
-def _without(
-    data: StudyData, top: Mapping[str, Selection], k: int, channel: int
-) -> dict[str, Selection]:
+def _without(data: StudyData, top: Mapping[str, Selection], channel: int) -> dict[str, Selection]:
     """The selection with a channel exchanged wherever it is."""
     if channel not in _channels(top):
-        raise SelectionError(f"{data.category}: channel {channel} is nowhere among the top {k}")
+        raise SelectionError(f"{data.category}: channel {channel} is not in the selection")
     return {
-        point: exchange(data.statistics[point], k, channel) if channel in _of(own) else own
+        point: exchange(data.statistics[point], own.k, channel) if channel in _of(own) else own
         for point, own in top.items()
     }
