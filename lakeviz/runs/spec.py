@@ -144,9 +144,6 @@ class RunSpec:
             fit = entry["few_shot"]
             # A run of protocol 1 or 2 has one draw.
             lists[category] = tuple(tuple(d) for d in fit.get("draws") or [fit["sample_ids"]])
-        lists = {
-            c: tuple(d["few_shot"]["sample_ids"]) for c, d in manifest.get("categories", {}).items()
-        }
         if spec.options.k is None:  # decided by the width of the tower, when the run was made
             spec = replace(spec, options=replace(spec.options, k=manifest.get("k")))
         return replace(spec, few_shot_lists=lists, categories=tuple(lists) or spec.categories)
