@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -131,6 +131,9 @@ def _by_point(
         n_channels = statistics[point].n_channels
         here = (pooled.channels >= start) & (pooled.channels < start + n_channels)
         if here.any():
+            provenance: dict[str, Any] = {"n_tokens": statistics[point].count, "joint_k": pooled.k}
+            if statistics[point].dropped:
+                provenance["dropped_channels"] = list(statistics[point].dropped)
             found[point] = replace(
                 pooled,
                 point=point,
@@ -138,7 +141,7 @@ def _by_point(
                 scores=pooled.scores[here],
                 scale=None if pooled.scale is None else pooled.scale[here],
                 n_channels=n_channels,
-                provenance={"n_tokens": statistics[point].count, "joint_k": pooled.k},
+                provenance=provenance,
             )
     return found
 
