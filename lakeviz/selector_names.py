@@ -5,20 +5,34 @@ The registry is empty here: ``lakeviz.lake.selectors`` fills it, one entry per r
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 SELECTOR_NAMES: dict[str, tuple[str, str]] = {}
 """Label and short label of each registered selector, in the order in which they are shown."""
+RENAMED: Mapping[str, str] = {"variance_matched": "next_variance"}
+"""Today's names of selectors by those of the version before, which stored results have."""
 
 
 def selector_name(name: str) -> str:
-    """Label of a selector, such as "variance-matched random neurons"; an unknown name stays."""
-    return SELECTOR_NAMES.get(name, (name, name))[0]
+    """Label of a selector, such as "lowest-variance neurons"; an unknown name stays."""
+    return SELECTOR_NAMES.get(RENAMED.get(name, name), (name, name))[0]
 
 
 def selector_short(name: str) -> str:
-    """Short label of a selector, such as "variance-matched"; an unknown name stays."""
-    return SELECTOR_NAMES.get(name, (name, name))[1]
+    """Short label of a selector, such as "lowest variance"; an unknown name stays."""
+    return SELECTOR_NAMES.get(RENAMED.get(name, name), (name, name))[1]
+
+
+def todays_selectors(table: pd.DataFrame) -> pd.DataFrame:
+    """Table with today's names in its columns ``selector`` and ``control``, where it has them."""
+    for column in ("selector", "control"):
+        if column in table and table[column].isin(list(RENAMED)).any():
+            table = table.assign(**{column: table[column].replace(dict(RENAMED))})
+    return table
 
 
 def selector_order(names: Iterable[str]) -> list[str]:

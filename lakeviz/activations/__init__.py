@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     )
     from lakeviz.activations.loading import Loading
     from lakeviz.activations.manifest import StoreKey
+    from lakeviz.activations.massive import massive_activations, massive_tokens
     from lakeviz.activations.per_image import ImageStatistics, stream_image_statistics
     from lakeviz.activations.statistics import ChannelStatistics, RunningStatistics
     from lakeviz.activations.store import ActivationStore
@@ -35,6 +36,8 @@ __all__ = [
     "TokenBatches",
     "capture_activations",
     "capture_to_store",
+    "massive_activations",
+    "massive_tokens",
     "neurons_of",
     "select_tokens",
     "store_key",
@@ -58,6 +61,8 @@ __getattr__, __dir__ = lazy_face(
         "TokenBatches": "batches",
         "capture_activations": "capture",
         "capture_to_store": "capture",
+        "massive_activations": "massive",
+        "massive_tokens": "massive",
         "neurons_of": "tokens",
         "select_tokens": "tokens",
         "store_key": "capture",

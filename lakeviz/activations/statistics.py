@@ -9,16 +9,18 @@ the tokens themselves are asked for, as order statistics (a median) need them.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
+from lakeviz.activations.massive import ordinary_tokens
 from lakeviz.errors import ActivationError
 
 Vector = Float[np.ndarray, " channel"]
+_VECTORS = ("mean", "m2", "minimum", "maximum")
 
 # Tokens are taken in blocks of so many elements that their double-precision copy stays in the cache
 # and PyTorch works on one thread: waking the others for so little costs more than it saves, most of
@@ -81,6 +83,9 @@ class ChannelStatistics:
         Whether to stream the covariance matrix.
     with_tokens : bool
         Whether to keep the tokens.
+    dropped : tuple of int
+        Channels that no selection takes (see :func:`lakeviz.lake.select`); they are counted and
+        measured as all others.
     """
 
     point: str
@@ -93,6 +98,7 @@ class ChannelStatistics:
     comoment: Float[np.ndarray, "channel channel"] | None = None
     with_tokens: bool = False
     kept: list[Float[np.ndarray, "token channel"]] | None = field(default=None, repr=False)
+    dropped: tuple[int, ...] = ()
 
     @property
     def n_channels(self) -> int:
@@ -139,6 +145,25 @@ class ChannelStatistics:
         if len(self.kept) > 1:
             self.kept = [np.concatenate(self.kept)]
         return self.kept[0]
+
+    @property
+    def kept_channels(self) -> Int[np.ndarray, " kept"]:
+        """Channels that were not dropped, ascending."""
+        return np.setdiff1d(np.arange(self.n_channels), self.dropped)
+
+    def some(self, channels: Int[np.ndarray, " kept"]) -> ChannelStatistics:
+        """Statistics of some of the channels, in the order given."""
+        channels = np.asarray(channels, dtype=np.int64)
+        place = {channel: at for at, channel in enumerate(channels.tolist())}
+        vectors = {name: getattr(self, name)[channels] for name in _VECTORS}
+        square = None if self.comoment is None else self.comoment[np.ix_(channels, channels)]
+        return replace(
+            self,
+            **vectors,
+            comoment=square,
+            kept=None if self.kept is None else [part[:, channels] for part in self.kept],
+            dropped=tuple(place[c] for c in self.dropped if c in place),
+        )
 
     def _need_data(self) -> None:
         if self.count == 0:
@@ -256,6 +281,8 @@ class ChannelStatistics:
         }
         if self.comoment is not None:
             state["comoment"] = self.comoment
+        if self.dropped:
+            state["dropped"] = np.array(self.dropped, dtype=np.int64)
         return state
 
     @classmethod
@@ -271,6 +298,7 @@ class ChannelStatistics:
             state["minimum"],
             state["maximum"],
             comoment,
+            dropped=tuple(int(c) for c in state.get("dropped", ())),
         )
 
 
@@ -283,19 +311,31 @@ class RunningStatistics(dict[str, ChannelStatistics]):
         Hook points.
     with_covariance, with_tokens : bool
         Passed on to each.
+    ordinary : bool
+        Leave out tokens with a massive activation; see :mod:`lakeviz.activations.massive`.
     """
 
     def __init__(
-        self, points: Iterable[str], *, with_covariance: bool = False, with_tokens: bool = False
+        self,
+        points: Iterable[str],
+        *,
+        with_covariance: bool = False,
+        with_tokens: bool = False,
+        ordinary: bool = False,
     ):
+        self.ordinary = ordinary
         super().__init__(
             (p, ChannelStatistics(p, with_covariance, with_tokens=with_tokens)) for p in points
         )
 
     def update_tokens(self, tokens: Mapping[str, Float[Tensor, "*token channel"]]) -> None:
         """Update every point from a mapping of its tokens."""
-        for point, statistics in self.items():
-            statistics.update(tokens[point])
+        for point in self:
+            self.update_point(point, tokens[point])
+
+    def update_point(self, point: str, tokens: Float[Tensor, "*token channel"]) -> None:
+        """Update one point."""
+        self[point].update(ordinary_tokens(tokens) if self.ordinary else tokens)
 
     def merge(self, other: Mapping[str, ChannelStatistics]) -> RunningStatistics:
         """Take in the statistics of other images; returns ``self``.

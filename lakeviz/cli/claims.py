@@ -9,21 +9,17 @@ import click
 
 from lakeviz.cli.options import make_loading, run_options
 from lakeviz.cli.run import announce, asked_spec
-from lakeviz.cli.settings import settings_options
+from lakeviz.cli.settings import with_settings
 from lakeviz.cli.study import conclude
 
 
-class _Claims(click.Command):
-    """Its own options are made from the settings of the claims when it is used, not before."""
+def _settings() -> Any:
+    from lakeviz.studies.claims.result import ClaimSettings
 
-    def get_params(self, ctx: click.Context) -> list[click.Parameter]:
-        from lakeviz.studies.claims.result import ClaimSettings
-
-        own = click.command()(settings_options(ClaimSettings)(lambda: None)).params
-        return [*own, *super().get_params(ctx)]
+    return ClaimSettings
 
 
-@click.command(cls=_Claims)
+@click.command(cls=with_settings(_settings))
 @click.option(
     "--metric",
     default="image:auroc",

@@ -10,6 +10,7 @@ import click
 
 from lakeviz.activations.loading import Loading
 from lakeviz.cli.settings import settings_options, stack
+from lakeviz.runs.names import DEFAULT_CONTROLS
 
 if TYPE_CHECKING:
     from lakeviz.lake import LakeOptions
@@ -29,9 +30,33 @@ def image_size(
     return int(parts[0]), int(parts[-1])
 
 
+def drop_channels(
+    context: click.Context, parameter: click.Parameter, value: str | None
+) -> str | float | tuple[int, ...] | None:
+    """Read ``massive``, a share such as 0.3, or channels such as 41,12."""
+    if value is None or value == "massive":
+        return value
+    try:
+        return float(value) if "." in value else tuple(int(part) for part in value.split(","))
+    except ValueError as error:
+        raise click.BadParameter(
+            f"{value!r} is neither massive nor a share such as 0.3 nor channels such as 41,12"
+        ) from error
+
+
 detector_options = stack(
     [
-        click.option("--k", default=100, show_default=True, help="Neurons per hook point."),
+        click.option(
+            "--k",
+            type=int,
+            help="Neurons per hook point; 100 by default, at most an eighth of the channels.",
+        ),
+        click.option(
+            "--selection-scope",
+            default="layer",
+            show_default=True,
+            help="layer: k at each hook point; joint: k of all together, by raw variance.",
+        ),
         click.option(
             "--layer",
             "layers",
@@ -45,6 +70,15 @@ detector_options = stack(
             "--text-attention", default="plain", show_default=True, help="plain or value_value."
         ),
         click.option("--distance", default="cosine", show_default=True, help="or euclidean."),
+        click.option(
+            "--center", is_flag=True, help="Subtract the mean of the normal tokens first."
+        ),
+        click.option(
+            "--reference",
+            default="gallery",
+            show_default=True,
+            help="gallery: nearest normal tokens; prototype: their mean.",
+        ),
         click.option("--neighbours", default=1, show_default=True),
         click.option(
             "--normalisation",
@@ -61,6 +95,17 @@ detector_options = stack(
         click.option(
             "--coreset", default=1.0, show_default=True, help="Share of normal tokens kept."
         ),
+        click.option(
+            "--drop-channels",
+            callback=drop_channels,
+            help="Channels no selection takes: massive, a share of the variance (0.3), or 41,12.",
+        ),
+        click.option(
+            "--drop-tokens",
+            default="none",
+            show_default=True,
+            help="Leave massive tokens out of: none, selection, gallery or both.",
+        ),
         click.option("--image-score", default="max", show_default=True, help="max or top_mean."),
         click.option("--smoothing", default=0.0, show_default=True, help="Sigma in pixels."),
         click.option(
@@ -74,13 +119,19 @@ detector_options = stack(
             "--control",
             "controls",
             multiple=True,
-            default=("random", "bottom_variance", "variance_matched", "pca", "all"),
+            default=DEFAULT_CONTROLS,
             show_default=True,
-            help="Selector to compare with at the same size; repeatable.",
+            help='Selector to compare with at the same size, or "other_category"; repeatable.',
         ),
         click.option("--no-controls", is_flag=True, help="Leave the controls out."),
         click.option(
-            "--random-controls", default=5, show_default=True, help="Draws of a random control."
+            "--random-controls", default=5, show_default=True, help="Sets of a random control."
+        ),
+        click.option(
+            "--untrained",
+            default=0,
+            show_default=True,
+            help="Untrained towers to compare with; each costs one more pass.",
         ),
     ]
 )
@@ -105,14 +156,27 @@ _DATA = stack(
         click.option("--device", default="cpu", show_default=True, help="cpu or cuda."),
         click.option("--shots", default="4", show_default=True, help='Normal images, or "all".'),
         click.option(
-            "--seed", default=0, show_default=True, help="Seed of the draw and of selectors."
+            "--draws",
+            type=click.IntRange(1),
+            help="Draws of the normal images that results are over; by default 5, or as many as "
+            "share no image.",
+        ),
+        click.option(
+            "--seed", default=0, show_default=True, help="Seed of the draws of normal images."
+        ),
+        click.option(
+            "--set-seed", default=0, show_default=True, help="Seed of random sets and coresets."
+        ),
+        click.option(
+            "--bootstrap-seed", default=0, show_default=True, help="Seed of resamples of images."
         ),
         click.option(
             "--few-shot-list",
             "lists",
             multiple=True,
             type=click.Path(path_type=Path),
-            help="Text file with the normal images of a category, one path a line; repeatable.",
+            help="Text file with the normal images of a category, one path a line; repeatable, "
+            "several of a category are several draws.",
         ),
         click.option(
             "--split-seed", type=int, help="Seed of the split, for data sets without one."
@@ -156,12 +220,17 @@ def make_options(given: dict[str, Any]) -> LakeOptions:
             neighbours=given["neighbours"],
             normalisation=Normalisation(given["normalisation"], given["normalisation_stage"]),
             coreset=given["coreset"],
+            center=given["center"],
+            reference=given["reference"],
         ),
         text=TextOptions(layer=given["text_layer"], attention=given["text_attention"]),
         image_score=ImageScoreRule(given["image_score"]),
         smoothing=given["smoothing"],
         map_size=given["map_size"],
-        seed=given["seed"],
+        seed=given["set_seed"],
+        drop_channels=given["drop_channels"],
+        drop_tokens=given["drop_tokens"],
+        selection_scope=given["selection_scope"],
     )
 
 

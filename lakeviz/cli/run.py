@@ -38,12 +38,17 @@ def asked_spec(dataset: str | None, manifest: Path | None, given: dict[str, Any]
     """
     from dataclasses import replace
 
+    from lakeviz.runs.images import require_images_of
     from lakeviz.runs.run_folder import read_manifest
     from lakeviz.runs.spec import RunSpec
 
     if manifest is not None:
-        spec = RunSpec.from_manifest(read_manifest(manifest))
-        return spec if given["root"] is None else replace(spec, root=str(given["root"]))
+        made = read_manifest(manifest)
+        spec = RunSpec.from_manifest(made)
+        if given["root"] is not None:
+            spec = replace(spec, root=str(given["root"]))
+        require_images_of(made, spec)
+        return spec
     if dataset is None or given["root"] is None:
         raise ConfigError("name a data set and its --root, or a manifest with --from")
     return make_spec(dataset, given)
@@ -57,12 +62,12 @@ def make_spec(dataset: str, given: dict[str, Any]) -> RunSpec:
     reader_options = {}
     if given["split_seed"] is not None:
         reader_options["split_seed"] = given["split_seed"]
-    lists = {}
+    lists: dict[str, list[tuple[str, ...]]] = {}
     if given["lists"]:
         data = read_dataset(dataset, given["root"], **reader_options)
         for path in given["lists"]:
             draw = FewShotDraw.from_manifest(path, data)
-            lists[draw.category] = draw.sample_ids
+            lists.setdefault(draw.category, []).append(draw.sample_ids)
     shots = given["shots"]
     if shots != "all" and not shots.isdecimal():
         raise ConfigError(f'--shots must be a number or "all", not {shots!r}')
@@ -77,11 +82,14 @@ def make_spec(dataset: str, given: dict[str, Any]) -> RunSpec:
         device=given["device"],
         categories=given["categories"] or None,
         shots=shots if shots == "all" else int(shots),
+        draws=given["draws"],
         seed=given["seed"],
-        few_shot_lists=lists,
+        few_shot_lists={category: tuple(found) for category, found in lists.items()},
         options=make_options(given),
         random_controls=given["random_controls"],
         controls=() if given["no_controls"] else given["controls"],
+        bootstrap_seed=given["bootstrap_seed"],
+        untrained=given["untrained"],
         reader_options=reader_options,
     )
 

@@ -32,6 +32,17 @@ def settings_options(settings: type[Settings]) -> Callable[[Command], Command]:
     )
 
 
+def with_settings(load: Callable[[], type[Settings]]) -> type[click.Command]:
+    """Make a class of commands that have the options of some settings, loaded when it is used."""
+
+    class Command(click.Command):
+        def get_params(self, ctx: click.Context) -> list[click.Parameter]:
+            own = click.command()(settings_options(load())(lambda: None)).params
+            return [*own, *super().get_params(ctx)]
+
+    return Command
+
+
 def flag_of(name: str, option: Option) -> str:
     """Name of a field's option, such as ``--random-sets`` of ``n_random_sets``."""
     return option.flag or "--" + name.removeprefix("n_").replace("_", "-")

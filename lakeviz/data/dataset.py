@@ -14,7 +14,7 @@ import pandas as pd
 from jaxtyping import Bool, Int
 from numpy.typing import ArrayLike
 
-from lakeviz.data.fewshot import FewShotDraw, draw
+from lakeviz.data.fewshot import DEFAULT_DRAWS, FewShotDraw, draw, n_draws_possible
 from lakeviz.data.files import file_sha256
 from lakeviz.data.images import load_mask
 from lakeviz.data.table import SPLITS
@@ -142,9 +142,29 @@ class Dataset:
             raise MaskError(f"{row['path']} is anomalous and has no mask")
         return load_mask(row["mask_path"], image_size, image_path=row["path"])
 
-    def few_shot(self, shots: int | str | None, seed: int = 0) -> FewShotDraw:
+    def few_shot(self, shots: int | str | None, seed: int = 0, number: int = 0) -> FewShotDraw:
         """Draw normal images of the training split; see :func:`lakeviz.data.fewshot.draw`."""
-        return draw(self, shots, seed)
+        return draw(self, shots, seed, number)
+
+    def few_shot_draws(
+        self, shots: int | str | None, seed: int = 0, draws: int | None = None
+    ) -> list[FewShotDraw]:
+        """Draw normal images several times; no two draws share an image.
+
+        Parameters
+        ----------
+        shots, seed
+            As for :meth:`few_shot`, which is the first of them.
+        draws
+            How many; by default 5, or as many as the normal images allow.
+
+        Raises
+        ------
+        FewShotError
+            The normal images do not allow as many.
+        """
+        n = min(DEFAULT_DRAWS, n_draws_possible(self, shots)) if draws is None else draws
+        return [draw(self, shots, seed, number) for number in range(n)]
 
     def summary(self) -> pd.DataFrame:
         """Number of normal and anomalous images by category and split."""

@@ -14,10 +14,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 
 from lakeviz.data.table import ImageTable, sample_id
 from lakeviz.errors import FewShotError, OutputError
 from lakeviz.files import write_text
+
+DEFAULT_DRAWS = 5
+"""Draws of the normal images in a run, where the images allow as many."""
 
 _TITLE = "# lakeviz few-shot manifest: normal images, one a line, relative to the root"
 _HEADER = re.compile(r"#\s*(\w+):\s*(.*)")
@@ -161,12 +165,27 @@ def _listed(dataset: ImageTable, entries: Sequence[tuple[int, str]], source: str
     return _Listed(paths, categories)
 
 
-def draw(dataset: ImageTable, shots: int | str | None, seed: int = 0) -> FewShotDraw:
+def n_draws_possible(dataset: ImageTable, shots: int | str | None) -> int:
+    """Number of draws of ``shots`` normal images that share no image; 1 for the whole pool."""
+    if shots in (None, "all"):
+        return 1
+    return max(1, len(_pool(dataset)) // max(1, int(shots)))
+
+
+def _pool(dataset: ImageTable) -> pd.DataFrame:
+    normal = (dataset.frame["split"] == "train") & (dataset.frame["label"] == 0)
+    return dataset.frame.loc[normal].sort_values("sample_id")
+
+
+def draw(
+    dataset: ImageTable, shots: int | str | None, seed: int = 0, number: int = 0
+) -> FewShotDraw:
     """Draw ``shots`` normal images of the training split of a data set of one category.
 
     The pool is sorted by sample id and permuted by ``numpy.random.default_rng(seed)``; the draw is
     the first ``shots`` of it. So for one seed the draw of 1 is the start of the draw of 4, and
-    neither other categories nor the order of the file system matter.
+    neither other categories nor the order of the file system matter. Further draws of the same seed
+    (``number`` 1, 2, ...) take the images that follow, so that no two draws share one.
 
     Parameters
     ----------
@@ -176,6 +195,8 @@ def draw(dataset: ImageTable, shots: int | str | None, seed: int = 0) -> FewShot
         Number of images; ``"all"`` or None takes the whole pool, in the same permuted order.
     seed
         Seed of the permutation, a non-negative integer.
+    number
+        Which draw of this seed, from 0.
 
     Raises
     ------
@@ -188,8 +209,7 @@ def draw(dataset: ImageTable, shots: int | str | None, seed: int = 0) -> FewShot
             "choose one with .category(name)"
         )
     category = dataset.categories[0]
-    normal = (dataset.frame["split"] == "train") & (dataset.frame["label"] == 0)
-    pool = dataset.frame.loc[normal].sort_values("sample_id")
+    pool = _pool(dataset)
     if len(pool) == 0:
         raise FewShotError(f"{dataset.name}/{category} has no normal image in its train split")
     count = len(pool) if shots in (None, "all") else shots
@@ -200,7 +220,14 @@ def draw(dataset: ImageTable, shots: int | str | None, seed: int = 0) -> FewShot
             f"{count} shots asked of {dataset.name}/{category}, which has {len(pool)} normal "
             "training images; ask for fewer or for 'all'"
         )
-    chosen = pool.iloc[np.random.default_rng(seed).permutation(len(pool))[:count]]
+    possible = len(pool) // count
+    if not 0 <= number < possible:
+        raise FewShotError(
+            f"draw {number} of {count} images was asked of {dataset.name}/{category}, whose "
+            f"{len(pool)} normal training images allow {possible} draws that share no image"
+        )
+    order = np.random.default_rng(seed).permutation(len(pool))
+    chosen = pool.iloc[order[number * count : (number + 1) * count]]
     return FewShotDraw(
         dataset=dataset.name,
         category=category,

@@ -167,6 +167,18 @@ def get_layout(name: str) -> Layout:
     return _LAYOUTS[key]
 
 
+def reader_defaults(name: str) -> dict[str, Any]:
+    """Options of a layout that have a default, such as ``split_seed``.
+
+    Raises
+    ------
+    DataError
+        No such layout.
+    """
+    parameters = inspect.signature(get_layout(name).read).parameters.values()
+    return {p.name: p.default for p in parameters if p.kind is p.KEYWORD_ONLY}
+
+
 def detect_layout(root: str | Path) -> Layout:
     """Find the one layout that a folder can have.
 

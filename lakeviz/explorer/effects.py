@@ -11,7 +11,7 @@ from lakeviz.explorer.fitted import Fitted, Stopped
 from lakeviz.explorer.views import Dropped
 from lakeviz.lake.paired_evaluator import PairedEvaluator
 from lakeviz.metrics import Bootstrap
-from lakeviz.metrics.estimates import difference, difference_to
+from lakeviz.metrics.contrasts import difference, difference_to
 from lakeviz.metrics.measurement import Measurement, Metric
 from lakeviz.studies.base.captured import StudyData
 

@@ -9,9 +9,11 @@ from lakeviz.lazy import lazy_face
 if TYPE_CHECKING:
     from lakeviz.lake.coreset import greedy_coreset
     from lakeviz.lake.detector import Lake
-    from lakeviz.lake.evaluation import Evaluation, evaluate
+    from lakeviz.lake.dropping import drop_channels, gallery_tokens, massive_channels
+    from lakeviz.lake.evaluation import Evaluation
     from lakeviz.lake.gallery import Gallery, Neighbours
     from lakeviz.lake.layers import default_layers, layer_points
+    from lakeviz.lake.measuring import evaluate
     from lakeviz.lake.normalisation import normalise
     from lakeviz.lake.options import (
         ImageScoreRule,
@@ -20,12 +22,15 @@ if TYPE_CHECKING:
         TextOptions,
         VisualOptions,
     )
+    from lakeviz.lake.outliers import Outliers, OutlierWatch, PointOutliers, outlier_report
     from lakeviz.lake.prompts import PromptEnsemble
     from lakeviz.lake.score_maps import ScoreMaps, upsample
     from lakeviz.lake.selection import NeuronSelection, Selection, SubspaceSelection
     from lakeviz.lake.selectors import (
         SELECTORS,
         Selector,
+        exchange,
+        expand_selectors,
         get_selector,
         mad,
         register_selector,
@@ -46,6 +51,9 @@ __all__ = [
     "Neighbours",
     "NeuronSelection",
     "Normalisation",
+    "OutlierWatch",
+    "Outliers",
+    "PointOutliers",
     "PromptEnsemble",
     "ScoreMaps",
     "Selection",
@@ -56,14 +64,20 @@ __all__ = [
     "VisualBranch",
     "VisualOptions",
     "default_layers",
+    "drop_channels",
     "evaluate",
+    "exchange",
+    "expand_selectors",
     "fit_branches",
     "fit_text",
+    "gallery_tokens",
     "get_selector",
     "greedy_coreset",
     "layer_points",
     "mad",
+    "massive_channels",
     "normalise",
+    "outlier_report",
     "register_selector",
     "select",
     "trimmed_variance",
@@ -82,6 +96,9 @@ __getattr__, __dir__ = lazy_face(
         "Neighbours": "gallery",
         "NeuronSelection": "selection",
         "Normalisation": "options",
+        "OutlierWatch": "outliers",
+        "Outliers": "outliers",
+        "PointOutliers": "outliers",
         "PromptEnsemble": "prompts",
         "SELECTORS": "selectors",
         "ScoreMaps": "score_maps",
@@ -93,14 +110,20 @@ __getattr__, __dir__ = lazy_face(
         "VisualBranch": "visual",
         "VisualOptions": "options",
         "default_layers": "layers",
-        "evaluate": "evaluation",
+        "drop_channels": "dropping",
+        "evaluate": "measuring",
+        "exchange": "selectors",
+        "expand_selectors": "selectors",
         "fit_branches": "visual",
         "fit_text": "text",
+        "gallery_tokens": "dropping",
         "get_selector": "selectors",
         "greedy_coreset": "coreset",
         "layer_points": "layers",
         "mad": "selectors",
+        "massive_channels": "dropping",
         "normalise": "normalisation",
+        "outlier_report": "outliers",
         "register_selector": "selectors",
         "select": "selectors",
         "trimmed_variance": "selectors",

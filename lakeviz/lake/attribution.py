@@ -60,9 +60,14 @@ class NeuronGallery:
         Raises
         ------
         SelectionError
-            If the selection is a subspace, which has no neurons.
+            If the selection is a subspace, which has no neurons, or the reference a prototype.
         """
         selection = point.selection
+        if point.reference == "prototype":
+            raise SelectionError(
+                f"{selection.point}: a prototype is the mean of the normal patches, so there is no "
+                "nearest one to compare neurons with; use reference='gallery'"
+            )
         if not isinstance(selection, NeuronSelection):
             raise SelectionError(
                 f"{selection.point}: {selection.selector} selects a subspace, and shares are shown "
@@ -126,11 +131,7 @@ class NeuronGallery:
 
     def chosen(self, tokens: Float[Tensor, "*token channel"]) -> Float[Tensor, "*token k"]:
         """Tokens in all selected neurons, normalised if that comes before the selection."""
-        r = self.restriction
-        tokens = tokens.float()
-        if r.normalisation.stage == "before":
-            tokens = normalise(tokens, r.normalisation.kind, r.standard)
-        return self.selection.project(tokens)
+        return self.restriction.selected(tokens)
 
     def compared(self, chosen: Float[Tensor, "*token k"]) -> Float[Tensor, "*token kept"]:
         """Tokens as they are compared: in the kept neurons, normalised if that comes after."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,21 +13,23 @@ from lakeviz.activations import (
     Images,
     Loading,
     RunningStatistics,
-    TokenBatch,
     TokenBatches,
     neurons_of,
-    token_grid,
 )
 from lakeviz.data import Dataset, FewShotDraw
-from lakeviz.errors import DataError, NotFittedError, TextBranchError
-from lakeviz.lake.evaluation import Evaluation, evaluate
+from lakeviz.errors import DataError, NotFittedError, SelectionError, TextBranchError
+from lakeviz.lake.evaluation import Evaluation
 from lakeviz.lake.fitted import load_fitted, save_fitted
-from lakeviz.lake.layers import layer_points
+from lakeviz.lake.joint_selection import check_points_k
+from lakeviz.lake.layers import layer_points, with_k
+from lakeviz.lake.measuring import evaluate
 from lakeviz.lake.options import DEFAULT_TEXT_WEIGHT, LakeOptions
-from lakeviz.lake.score_maps import ScoreMaps, join_layers, stack_parts, to_grid
-from lakeviz.lake.selectors import check_k, get_selector
+from lakeviz.lake.score_maps import ScoreMaps
+from lakeviz.lake.scoring import fuse, score_together
+from lakeviz.lake.selection import Selection
+from lakeviz.lake.selectors import get_selector
 from lakeviz.lake.text import TextBranch, fit_text, text_obstacle
-from lakeviz.lake.visual import BranchSpec, VisualBranch, fit_branches
+from lakeviz.lake.visual import BranchSpec, VisualBranch, fit_selections, select_branch
 
 if TYPE_CHECKING:
     from lakeviz.models import VisionModel
@@ -67,6 +69,8 @@ class Lake:
         Images that could not be read in :meth:`fit`, where that was allowed.
     branches : dict of VisualBranch
         ``"lake"``, and the controls as ``"<selector>#<seed>"``.
+    missing_controls : dict of str
+        Why a control could not be made.
     text : TextBranch, optional
         None where the text weight is 0.
 
@@ -88,14 +92,16 @@ class Lake:
 
     def __init__(self, model: VisionModel, **options: object):
         self.model = model
-        self.options = LakeOptions(**options)  # type: ignore[arg-type]
-        self.points = layer_points(model, self.options.layers)
+        asked = LakeOptions(**options)  # type: ignore[arg-type]
+        self.points = layer_points(model, asked.layers)
+        self.options = with_k(asked, [neurons_of(model.tower, p) for p in self.points])
         self._check_k(self.options.selector)
         self.text_weight = self._resolve_text_weight()
         self.statistics: RunningStatistics | None = None
         self.normal_ids: list[str] = []
         self.skipped: list[tuple[str, str]] = []
         self.branches: dict[str, VisualBranch] = {}
+        self.missing_controls: dict[str, str] = {}
         self.text: TextBranch | None = None
         self._description: dict[str, Any] | None = None
 
@@ -119,15 +125,29 @@ class Lake:
         )
 
     def _check_k(self, selector: str) -> None:
-        for point in self.points:
-            check_k(selector, self.options.k, neurons_of(self.model.tower, point), point)
+        widths = {p: neurons_of(self.model.tower, p) for p in self.points}
+        check_points_k(selector, self.options.k, widths, self.options.selection_scope)
+
+    def _chosen(
+        self, statistics: RunningStatistics, specs: Mapping[str, BranchSpec]
+    ) -> dict[str, Mapping[str, Selection]]:
+        """Select for the detector and each control, without those that cannot be made."""
+        chosen: dict[str, Mapping[str, Selection]] = {}
+        self.missing_controls = {}
+        for name, spec in specs.items():
+            try:
+                chosen[name] = select_branch(statistics, spec)
+            except SelectionError as error:
+                if name == "lake":
+                    raise
+                self.missing_controls[name.split("#")[0]] = str(error)
+        return chosen
 
     def _specs(self, controls: Sequence[tuple[str, int]]) -> dict[str, BranchSpec]:
         o = self.options
-        specs = {"lake": BranchSpec(o.selector, o.k, o.seed)}
+        specs = {"lake": BranchSpec(o.selector, o.k, o.seed, o.selection_scope)}
         for name, seed in controls:
-            self._check_k(name)
-            specs[f"{name}#{seed}"] = BranchSpec(name, o.k, seed)
+            specs[f"{name}#{seed}"] = BranchSpec(name, o.k, seed, o.selection_scope)
         return specs
 
     @property
@@ -149,6 +169,7 @@ class Lake:
         class_name: str | None = None,
         *,
         controls: Sequence[tuple[str, int]] = (),
+        borrowed: Mapping[str, Mapping[str, Selection]] | None = None,
         loading: Loading | None = None,
     ) -> Lake:
         """Select neurons and store the normal patch tokens in them as galleries.
@@ -162,7 +183,11 @@ class Lake:
             default.
         controls : sequence of (selector, seed)
             Further selections of the same size, fitted in the same pass and scored by
-            :meth:`score` along with the detector's own.
+            :meth:`score` along with the detector's own. One that cannot be made on this tower is
+            left out; :attr:`missing_controls` says why.
+        borrowed : mapping of name to selections by hook point, optional
+            Controls whose neurons were selected elsewhere, such as in another category:
+            ``"other_category#wood"``.
         loading : Loading, optional
 
         Returns
@@ -177,7 +202,7 @@ class Lake:
         ActivationError
             On NaN or infinite activations.
         SelectionError
-            If a control is unknown.
+            If the detector's own selection cannot be made, or a control is unknown.
         """
         images, category = _normal_images(images)
         o = self.options
@@ -200,8 +225,13 @@ class Lake:
             if keep:
                 kept.append(batch.tokens)
         normal = kept if keep else (batch.tokens for batch in batches)
-        fitted = fit_branches(normal, statistics, list(specs.values()), o.visual)
-        self.branches = dict(zip(specs, fitted, strict=True))
+        chosen = self._chosen(statistics, specs) | dict(borrowed or {})
+        names = [
+            (specs[n].selector, specs[n].seed) if n in specs else (n.split("#")[0], o.seed)
+            for n in chosen
+        ]
+        fitted = fit_selections(normal, statistics, list(chosen.values()), o.visual, names)
+        self.branches = dict(zip(chosen, fitted, strict=True))
         self.statistics, self.text = statistics, text
         self.normal_ids, self.skipped = normal_ids, batches.skipped
         return self
@@ -227,68 +257,11 @@ class Lake:
         ActivationError
             On NaN or infinite activations.
         """
-        self.visual  # noqa: B018 - raises if not fitted
-        points = list(self.points)
-        if self.text is not None and self.text.point not in points:
-            points.append(self.text.point)
-        batches = TokenBatches(
-            self.model,
-            images,
-            points,
-            loading=loading,
-            run_on=self.text is not None,
-            label="score",
-        )
-        maps, image_text = [], []
-        ids: list[str] = []
-        sizes: list[tuple[int, int]] = []
-        for batch in batches:
-            maps.append(self._score_batch(batch))
-            ids.extend(batch.sample_ids)
-            sizes.extend(batch.sizes)
-            if self.text is not None and batch.output is not None:
-                image_text.append(self.text.probability(batch.output).cpu().numpy())
-        parts = stack_parts(maps)
-        fused = self.fuse(parts["visual"], parts.get("text"))
-        rule = self.options.image_score
-        image_parts = {name: rule(part) for name, part in parts.items()}
-        if image_text:
-            image_parts["text_image"] = np.concatenate(image_text)
-        return ScoreMaps(
-            patch=fused,
-            parts=parts,
-            image_scores=rule(fused),
-            image_parts=image_parts,
-            sample_ids=ids,
-            sizes=sizes,
-            smoothing=self.options.smoothing,
-            map_size=self.options.map_size,
-            skipped=batches.skipped,
-        )
+        return score_together([self], images, loading=loading)[0]
 
     def fuse(self, visual: np.ndarray, text: np.ndarray | None) -> np.ndarray:
         """``(1 - w) visual + w text``, the method's fusion."""
-        if text is None or self.text_weight == 0:
-            return visual
-        return (1 - self.text_weight) * visual + self.text_weight * text
-
-    def _score_batch(self, batch: TokenBatch) -> dict[str, np.ndarray]:
-        """Maps of one batch: the visual branch and its layers, the text branch, the controls."""
-        maps: dict[str, np.ndarray] = {}
-        grids = {p: token_grid(self.model.tower, p) for p in self.points}
-        for name, branch in self.branches.items():
-            mean, layers = join_layers(branch.score(batch.tokens), grids)
-            if name == "lake":
-                maps["visual"] = mean.cpu().numpy()
-                maps |= {f"visual/{p}": layer.cpu().numpy() for p, layer in layers.items()}
-            else:
-                maps[f"control/{name}"] = mean.cpu().numpy()
-        if self.text is not None:
-            point = self.text.point
-            scores = self.text.score_patches(self.model, batch.tokens[point], batch.images)
-            text = scores.reshape(len(scores), *token_grid(self.model.tower, point))
-            maps["text"] = to_grid(text, maps["visual"].shape[-2:]).cpu().numpy()
-        return maps
+        return fuse(self, visual, text)
 
     def describe_model(self) -> dict[str, Any]:
         """Describe the model once; hashing the weights of a large model takes seconds."""
@@ -326,12 +299,19 @@ class Lake:
         """
         return load_fitted(folder, lambda options: cls.from_options(model, options))
 
-    def evaluate(self, dataset: Dataset, *, loading: Loading | None = None) -> Evaluation:
+    def evaluate(
+        self,
+        dataset: Dataset,
+        *,
+        further: Sequence[Lake] = (),
+        loading: Loading | None = None,
+    ) -> Evaluation:
         """Score a labelled data set and measure detection and localisation.
 
-        See :func:`lakeviz.lake.evaluation.evaluate`.
+        ``further`` are detectors fitted on other draws of the normal images; see
+        :func:`lakeviz.lake.measuring.evaluate`.
         """
-        return evaluate(self, dataset, loading=loading)
+        return evaluate(self, dataset, further=further, loading=loading)
 
 
 save_lake, load_lake = Lake.save, Lake.load

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import html
-import logging
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,19 +12,14 @@ import pandas as pd
 from jaxtyping import Bool
 
 from lakeviz import renamed
-from lakeviz.activations import Loading
 from lakeviz.errors import DataError, StoreError
 from lakeviz.files import read_arrays, remove, write_arrays, write_json, write_parquet
-from lakeviz.lake.controls import CONTROL_METRICS, CONTROL_PREFIX, compare_controls
+from lakeviz.lake.controls import CONTROL_METRICS
 from lakeviz.lake.evaluation_files import EVALUATION, MAPS, TABLES, read_description, read_table
-from lakeviz.lake.fitted import PROTOCOL, FittedLake
-from lakeviz.lake.ground_truth import Truth, region_mask_at
-from lakeviz.lake.metric_rows import image_rows, pixel_tables
-from lakeviz.lake.paired_evaluator import PairedEvaluator
-from lakeviz.lake.provenance import as_plain, versions
-from lakeviz.lake.score_maps import PixelMaps, ScoreMaps
-from lakeviz.lake.selection import NeuronSelection
-from lakeviz.metrics import Bootstrap, Conventions, RegionMask, metric_title
+from lakeviz.lake.fitted import PROTOCOL
+from lakeviz.lake.ground_truth import region_mask_at
+from lakeviz.lake.score_maps import ScoreMaps
+from lakeviz.metrics import Bootstrap, RegionMask, metric_title
 from lakeviz.metrics.estimates import estimate
 from lakeviz.notebook import NotebookView, table_html
 from lakeviz.tables import over_regions
@@ -34,8 +28,6 @@ if TYPE_CHECKING:
     import plotly.graph_objects as go
 
     from lakeviz.data import Dataset
-
-_log = logging.getLogger(__name__)
 
 
 @dataclass
@@ -47,14 +39,18 @@ class Evaluation(NotebookView):
     category : str
     metrics : DataFrame
         One row per branch, level and metric: value, interval (low, high, confidence), numbers of
-        images and of regions (AUPRO), and a reason where it is missing. Branches: ``lake`` (fused)
-        and, with text, ``visual``, ``text`` and ``text_image``; without one, ``lake`` is the visual
-        branch.
+        images, of regions (AUPRO) and of draws of the normal images, the share of each source in
+        the variance, and a reason where it is missing. The value is the mean over draws. Branches:
+        ``lake`` (fused) and, with text, ``visual``, ``text`` and ``text_image``; without one,
+        ``lake`` is the visual branch.
+    draws : DataFrame
+        The same metrics on each draw of the normal images; maps and scores are of draw 0.
     scores : DataFrame
         One row per image: sample id, label, defect type, image scores of every branch.
     controls : DataFrame
-        The visual branch compared with controls of the same size: value with its interval, mean and
-        range of the control's members, and the difference with its interval.
+        The visual branch compared with controls: value with its interval, mean and range of the
+        control's members, and the difference with its interval
+        (:class:`lakeviz.metrics.comparison.Comparison`); a reason where one could not be made.
     neurons : DataFrame
         The selected neurons: point, rank, channel, variance.
     spectrum : DataFrame
@@ -71,6 +67,7 @@ class Evaluation(NotebookView):
 
     category: str
     metrics: pd.DataFrame
+    draws: pd.DataFrame
     scores: pd.DataFrame
     controls: pd.DataFrame
     neurons: pd.DataFrame
@@ -182,141 +179,3 @@ class Evaluation(NotebookView):
 
 
 save_evaluation, load_evaluation = Evaluation.save, Evaluation.load
-
-
-def evaluate(
-    lake: FittedLake,
-    dataset: Dataset,
-    *,
-    loading: Loading | None = None,
-    bootstrap: Bootstrap | None = None,
-) -> Evaluation:
-    """Score a labelled data set and measure detection and localisation, with controls.
-
-    Parameters
-    ----------
-    lake : Lake
-        Fitted, with controls if they are wanted.
-    dataset : Dataset
-        Images of one category; its test split if it has splits, else all of it.
-    loading : Loading, optional
-    bootstrap : Bootstrap, optional
-        Confidence, number of resamples and seed of all intervals.
-
-    Returns
-    -------
-    Evaluation
-
-    Raises
-    ------
-    DataError
-        If there is no image, or more than one category.
-    """
-    test = dataset.split("test") if "test" in set(dataset.frame["split"]) else dataset
-    if len(test) == 0:
-        raise DataError(f"{dataset.name} has no test image")
-    if len(test.categories) != 1:
-        raise DataError(
-            f"an evaluation is of one category; {dataset.name} has {len(test.categories)}: choose "
-            "one with .category(name)"
-        )
-    bootstrap = bootstrap or Bootstrap(seed=lake.options.seed)
-    maps = lake.score(test, loading=loading)
-    if maps.skipped:
-        test = test.where(np.isin(test.sample_ids, maps.sample_ids))
-    conventions = Conventions(image_score=lake.options.image_score.describe())
-    truth = Truth.of_dataset(test, maps.sizes, maps.map_size)
-    image: dict[str, Any] = {"lake": maps.image_scores}
-    pixel: dict[str, Any] = {"lake": PixelMaps(maps, None)}
-    if "text" in maps.parts:
-        image |= {name: maps.image_parts[name] for name in ("visual", "text", "text_image")}
-        pixel |= {name: PixelMaps(maps, name) for name in ("visual", "text")}
-    of_pixels, curves = pixel_tables(pixel, truth, conventions, bootstrap)
-    of_images = image_rows(image, truth.labels, conventions, bootstrap)
-    metrics = pd.DataFrame([*of_images, *of_pixels]).assign(n_regions=truth.n_regions)
-    evaluator = PairedEvaluator(
-        truth=truth if truth.fits_in_memory else Truth(truth.labels, reason="maps are too large"),
-        map_size=maps.map_size,
-        sizes=maps.sizes,
-        metrics=CONTROL_METRICS,
-        bootstrap=bootstrap,
-        image_score=lake.options.image_score,
-        smoothing=maps.smoothing,
-        conventions=conventions,
-    )
-    controls = compare_controls(maps, evaluator)
-    category = test.categories[0]
-    for table in (metrics, controls, curves):
-        table.insert(0, "category", category)
-    maps.parts = {n: p for n, p in maps.parts.items() if not n.startswith(CONTROL_PREFIX)}
-    scores = _scores(test, maps)
-    provenance = _provenance(lake, test, conventions, bootstrap)
-    return Evaluation(
-        category=category,
-        metrics=metrics,
-        scores=scores,
-        controls=controls,
-        neurons=_neurons(lake),
-        spectrum=_spectrum(lake),
-        curves=curves,
-        maps=maps,
-        dataset=test,
-        provenance=provenance,
-    )
-
-
-def _provenance(
-    lake: FittedLake, test: Dataset, conventions: Conventions, bootstrap: Bootstrap
-) -> dict[str, Any]:
-    """Everything needed to make an evaluation again."""
-    return {
-        "versions": versions(),
-        "model": lake.describe_model(),
-        "options": as_plain(lake.options),
-        "points": list(lake.points),
-        "text_weight": lake.text_weight,
-        "class_name": lake.text.class_name if lake.text else None,
-        "fit": {"n_images": len(lake.normal_ids), "sample_ids": lake.normal_ids},
-        "test": {"name": test.name, "n_images": len(test), "fingerprint": test.fingerprint},
-        "conventions": conventions.to_dict(),
-        "bootstrap": asdict(bootstrap),
-        "notes": list(test.notes),
-        "controls": [name for name in lake.branches if name != "lake"],
-    }
-
-
-def _scores(test: Dataset, maps: ScoreMaps) -> pd.DataFrame:
-    frame = test.frame.loc[:, ["category", "sample_id", "label", "defect_type"]].copy()
-    frame["score"] = maps.image_scores
-    for name, values in maps.image_parts.items():
-        if not name.startswith(CONTROL_PREFIX):
-            frame[name] = values
-    return frame.reset_index(drop=True)
-
-
-def _neurons(lake: FittedLake) -> pd.DataFrame:
-    neurons = [s.frame() for s in lake.visual.selections.values() if isinstance(s, NeuronSelection)]
-    columns = pd.Index(["point", "rank", "channel", "score", "selector"])
-    return pd.concat(neurons, ignore_index=True) if neurons else pd.DataFrame(columns=columns)
-
-
-def _spectrum(lake: FittedLake) -> pd.DataFrame:
-    assert lake.statistics is not None
-    parts = []
-    for point, statistics in lake.statistics.items():
-        selection = lake.visual.selections[point]
-        selected = np.zeros(statistics.n_channels, dtype=bool)
-        if isinstance(selection, NeuronSelection):
-            selected[selection.channels] = True
-        parts.append(
-            pd.DataFrame(
-                {
-                    "point": point,
-                    "channel": np.arange(statistics.n_channels),
-                    "mean": statistics.mean,
-                    "variance": statistics.variance,
-                    "selected": selected,
-                }
-            )
-        )
-    return pd.concat(parts, ignore_index=True)

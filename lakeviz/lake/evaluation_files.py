@@ -9,15 +9,18 @@ import pandas as pd
 
 from lakeviz.errors import StoreError
 from lakeviz.files import read_json, read_parquet
+from lakeviz.selector_names import todays_selectors
 
 EVALUATION, MAPS = "evaluation.json", "maps.safetensors"
-TABLES = ("metrics", "scores", "controls", "neurons", "spectrum", "curves")
+TABLES = ("metrics", "draws", "scores", "controls", "neurons", "spectrum", "curves")
 
 _RENAMED = {
     "metrics": {"part": "branch", "interval_level": "confidence"},
     "controls": {"low": "difference_low", "high": "difference_high"},
 }
 """Columns of protocol 1, by table."""
+_LATER = ("curves", "draws")
+"""Tables that runs of earlier versions do not have."""
 
 
 def read_table(folder: Path, name: str) -> pd.DataFrame:
@@ -29,12 +32,12 @@ def read_table(folder: Path, name: str) -> pd.DataFrame:
         If it is missing or damaged.
     """
     path = folder / f"{name}.parquet"
-    if name == "curves" and not path.is_file():  # of a run of protocol 1
+    if name in _LATER and not path.is_file():
         return pd.DataFrame()
     table = read_parquet(path)
     # A table of today has the new name, and may use the old one for something else.
     old = {was: now for was, now in _RENAMED.get(name, {}).items() if now not in table}
-    return table.rename(columns=old)
+    return todays_selectors(table.rename(columns=old))
 
 
 def read_description(folder: Path) -> dict[str, Any]:

@@ -9,13 +9,12 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 import numpy as np
 import torch
 
-from lakeviz.activations import ChannelStatistics, Images, Loading, RunningStatistics
+from lakeviz.activations import ChannelStatistics, RunningStatistics
 from lakeviz.errors import StoreError
 from lakeviz.files import read_arrays, read_json, remove, write_arrays, write_json
 from lakeviz.lake.gallery import Gallery
 from lakeviz.lake.options import LakeOptions
 from lakeviz.lake.provenance import as_plain
-from lakeviz.lake.score_maps import ScoreMaps
 from lakeviz.lake.selection import NeuronSelection, Selection, SubspaceSelection
 from lakeviz.lake.text import TextBranch
 from lakeviz.lake.visual import Restriction, VisualBranch, VisualPoint
@@ -36,15 +35,12 @@ class FittedLake(Protocol):
     statistics: RunningStatistics | None
     normal_ids: list[str]
     branches: dict[str, VisualBranch]
+    missing_controls: dict[str, str]
     text: TextBranch | None
 
     @property
     def visual(self) -> VisualBranch:
         """The detector's own visual branch."""
-        ...
-
-    def score(self, images: Images, *, loading: Loading | None = None) -> ScoreMaps:
-        """Score images."""
         ...
 
     def describe_model(self) -> dict[str, Any]:
@@ -62,7 +58,10 @@ def _selection_arrays(selection: Selection) -> tuple[dict[str, Any], dict[str, n
         "provenance": dict(selection.provenance),
     }
     if isinstance(selection, NeuronSelection):
-        return plain, {"channels": selection.channels, "scores": selection.scores}
+        arrays = {"channels": selection.channels, "scores": selection.scores}
+        if selection.scale is not None:
+            arrays["scale"] = selection.scale
+        return plain, arrays
     return plain, {"basis": selection.basis, "scores": selection.scores}
 
 
@@ -75,6 +74,7 @@ def _selection(point: str, plain: Mapping[str, Any], arrays: Mapping[str, Any]) 
             plain["n_channels"],
             plain["selector"],
             plain["provenance"],
+            arrays.get("scale"),
         )
     return SubspaceSelection(
         point, arrays["basis"], arrays["scores"], plain["selector"], plain["provenance"]
@@ -100,6 +100,8 @@ def save_fitted(lake: FittedLake, folder: str | Path) -> Path:
         if fitted.restriction.standard is not None:
             mean, deviation = fitted.restriction.standard
             found |= {"standard_mean": mean.numpy(), "standard_deviation": deviation.numpy()}
+        if fitted.restriction.centre is not None:
+            found |= {"centre": fitted.restriction.centre.numpy()}
         assert lake.statistics is not None
         found |= {f"statistics/{n}": a for n, a in lake.statistics[point].arrays().items()}
         arrays |= {f"{point}|{name}": a for name, a in found.items()}
@@ -183,4 +185,6 @@ def _visual_point(
         memory_mb=o.memory_mb,
     )
     selection = _selection(point, plain, arrays)
-    return VisualPoint(Restriction(selection, o.normalisation, standard), gallery)
+    centre = torch.from_numpy(arrays["centre"]) if "centre" in arrays else None
+    restriction = Restriction(selection, o.normalisation, standard, centre)
+    return VisualPoint(restriction, gallery, o.reference)

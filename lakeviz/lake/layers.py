@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from lakeviz.activations import neurons_of
 from lakeviz.errors import ConfigError
+from lakeviz.lake.options import LakeOptions
 
 if TYPE_CHECKING:
     from lakeviz.models import VisionModel
@@ -14,6 +16,33 @@ if TYPE_CHECKING:
 
 # Depths, as shares of the blocks, that served best: see benchmarks/layers.py and docs/method.md.
 _DEEP, _SHALLOW, _DEEP_FROM = (1 / 2, 7 / 12), (1 / 3, 1 / 2), 12
+_MOST, _SHARE = 100, 8  # the paper's k, and the least number of channels for each neuron selected
+
+
+def default_k(widths: Collection[int], scope: str = "layer") -> int:
+    """Neurons selected where no number was named.
+
+    The paper's 100, but at most an eighth of the channels of the narrowest hook point: of 192
+    channels 100 are more than half, so that a random set shares half of its members with the
+    top ones, and the question "top against random" loses its sense. For joint selection it is that
+    number times the hook points, so that as many neurons are selected in total.
+
+    Parameters
+    ----------
+    widths : collection of int
+        Number of channels of each hook point.
+    scope : str
+        ``"layer"`` or ``"joint"``; see :class:`~lakeviz.lake.options.LakeOptions`.
+    """
+    each = max(1, min(_MOST, min(widths) // _SHARE))
+    return each * len(widths) if scope == "joint" else each
+
+
+def with_k(options: LakeOptions, widths: Collection[int]) -> LakeOptions:
+    """Settings whose number of neurons is decided: their own, or :func:`default_k`."""
+    if options.k is not None:
+        return options
+    return replace(options, k=default_k(widths, options.selection_scope))
 
 
 def default_layers(model: VisionModel) -> tuple[str, ...]:

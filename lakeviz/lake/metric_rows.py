@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -18,92 +18,136 @@ from lakeviz.metrics import (
     Estimate,
     ImageMetrics,
     PixelMetrics,
-    image_intervals,
     image_metrics,
 )
+from lakeviz.metrics.contrasts import Replicates, estimate_of
 from lakeviz.metrics.curve_table import COLUMNS, curve_table
-from lakeviz.metrics.estimates import estimate_of
+from lakeviz.metrics.image_intervals import measure_images
+from lakeviz.metrics.measurement import Measurement
 from lakeviz.metrics.pixel import summarise
-from lakeviz.metrics.pixel_intervals import CountedPixels
+from lakeviz.metrics.pixel_intervals import CountedPixels, measure_pixels
 from lakeviz.metrics.streaming import PixelScorer
+
+Row = dict[str, Any]
 
 
 def image_rows(
-    branches: Mapping[str, Float[np.ndarray, " image"]],
+    branches: Mapping[str, Sequence[Float[np.ndarray, " image"]]],
     labels: Int[np.ndarray, " image"],
     conventions: Conventions,
     bootstrap: Bootstrap,
-) -> Iterator[dict[str, Any]]:
-    """Yield a row per branch and image metric."""
+) -> tuple[list[Row], list[Row]]:
+    """A row per branch and image metric, and one for each of its draws of the normal images.
+
+    Parameters
+    ----------
+    branches
+        Image scores of each branch, draw by draw.
+    """
+    rows, draws = [], []
     for branch, scores in branches.items():
-        result = image_metrics(scores, labels, conventions)
-        intervals = {} if result.reasons else image_intervals(scores, labels, bootstrap=bootstrap)
-        for metric in IMAGE_METRICS:
-            yield _row(branch, "image", metric, result, intervals, bootstrap)
+        result = image_metrics(scores[0], labels, conventions)
+        measured = []
+        if not result.reasons:
+            measured = [measure_images(s, labels, bootstrap=bootstrap) for s in scores]
+        rows += _rows(branch, "image", IMAGE_METRICS, result, measured, bootstrap)
+        draws += _draw_rows(branch, measured)
+    return rows, draws
 
 
 def pixel_tables(
-    branches: Mapping[str, Sequence[np.ndarray]],
+    branches: Mapping[str, Sequence[Sequence[np.ndarray]]],
     truth: Truth,
     conventions: Conventions,
     bootstrap: Bootstrap,
     *,
     curves_too: bool = True,
-) -> tuple[list[dict[str, Any]], pd.DataFrame]:
-    """A row per branch and pixel metric, and the curves of the first branch (empty if not wanted).
+) -> tuple[list[Row], list[Row], pd.DataFrame]:
+    """As :func:`image_rows` of pixel maps, and the curves of the first branch and draw.
 
     Maps are read one after the other; they are held at once only where they fit in memory, which
     intervals and curves need. Where the truth has a reason why there is nothing to measure, so have
     the rows, of the first branch alone.
     """
-    rows, curves = [], pd.DataFrame(columns=pd.Index(COLUMNS))
+    rows, draws = [], []
+    curves = pd.DataFrame(columns=pd.Index(COLUMNS))
     if truth.reason:
         for metric in PIXEL_METRICS:
             row = {"branch": next(iter(branches)), "level": "pixel", "metric": metric}
             row |= {"value": np.nan, "n_images": len(truth.labels), "reason": truth.reason}
             rows.append(row)
-        return rows, curves
-    for branch, maps in branches.items():
-        intervals: Mapping[str, Estimate] = {}
+        return rows, draws, curves
+    for branch, of_draws in branches.items():
+        measured = []
         if truth.fits_in_memory:
-            counted = CountedPixels.of(list(maps), truth.regions, conventions)
-            result = summarise(counted.counts, counted.conventions, PIXEL_METRICS)
-            measured = counted.measure(None, bootstrap)
-            intervals = {m[1]: estimate_of(measured, m, bootstrap) for m in measured.values}
-            if curves_too and intervals and not rows:
-                curves = curve_table(counted, bootstrap)
+            first = CountedPixels.of(list(of_draws[0]), truth.regions, conventions)
+            result = summarise(first.counts, first.conventions, PIXEL_METRICS)
+            measured = [first.measure(None, bootstrap)]
+            if curves_too and measured[0].values and not rows:
+                curves = curve_table(first, bootstrap)
+            for maps in of_draws[1:]:
+                measured.append(
+                    measure_pixels(list(maps), truth.regions, None, bootstrap, conventions)
+                )
         else:
             with PixelScorer(conventions) as scorer:
-                for one, mask in zip(maps, truth.regions, strict=True):
+                for one, mask in zip(of_draws[0], truth.regions, strict=True):
                     scorer.update([one], [mask])
                 result = scorer.compute()
-        for metric in PIXEL_METRICS:
-            row = _row(branch, "pixel", metric, result, intervals, bootstrap)
-            if not truth.fits_in_memory:
+        found = _rows(branch, "pixel", PIXEL_METRICS, result, measured, bootstrap)
+        if not truth.fits_in_memory:
+            for row in found:
                 row["reason"] = row["reason"] or (
-                    f"no interval: the maps take {truth.megabytes:.0f} MiB; set a map size"
+                    f"no interval, and draw 0 alone: the maps take {truth.megabytes:.0f} MiB; set "
+                    "a map size"
                 )
-            rows.append(row)
-    return rows, curves
+        rows += found
+        draws += _draw_rows(branch, measured)
+    return rows, draws, curves
 
 
-def _row(
+def draw_table(rows: Sequence[Row]) -> pd.DataFrame:
+    """Value of every branch and metric on each draw of the normal images."""
+    return pd.DataFrame(rows, columns=pd.Index(["branch", "level", "metric", "draw", "value"]))
+
+
+def _draw_rows(branch: str, measured: Sequence[Measurement]) -> list[Row]:
+    return [
+        {"branch": branch, "level": level, "metric": metric, "draw": number, "value": value}
+        for number, one in enumerate(measured)
+        for (level, metric), value in one.values.items()
+    ]
+
+
+def _rows(
     branch: str,
     level: str,
-    metric: str,
+    metrics: Sequence[str],
     result: ImageMetrics | PixelMetrics,
-    intervals: Mapping[str, Estimate],
+    measured: Sequence[Measurement],
     bootstrap: Bootstrap,
-) -> dict[str, Any]:
-    return {
-        "branch": branch,
-        "level": level,
-        "metric": metric,
-        **intervals.get(metric, Estimate(getattr(result, metric))).columns(),
-        "confidence": bootstrap.confidence if metric in intervals else np.nan,
-        "threshold": result.f1_threshold if metric == "f1_max" else np.nan,
-        "n_images": result.n_images,
-        "n_anomalous": result.n_anomalous,
-        "resolution": result.conventions.resolution if level == "pixel" else None,
-        "reason": result.reasons.get(metric, ""),
-    }
+) -> list[Row]:
+    """Rows of a branch: means over its draws where they were measured, else the first's values."""
+    draws = Replicates.over_draws(measured) if measured else None
+    rows = []
+    for metric in metrics:
+        found = Estimate(getattr(result, metric))
+        if draws is not None and (level, metric) in draws.first.values:
+            found = estimate_of(draws, (level, metric), bootstrap)
+        rows.append(
+            {
+                "branch": branch,
+                "level": level,
+                "metric": metric,
+                **found.columns(),
+                "confidence": bootstrap.confidence if np.isfinite(found.low) else np.nan,
+                "threshold": result.f1_threshold if metric == "f1_max" else np.nan,
+                "n_images": result.n_images,
+                "n_anomalous": result.n_anomalous,
+                "n_draws": max(1, len(measured)),
+                **found.share_columns(),
+                "resolution": result.conventions.resolution if level == "pixel" else None,
+                "reason": result.reasons.get(metric, ""),
+            }
+        )
+    return rows

@@ -16,7 +16,12 @@ DEFAULT_TEXT_WEIGHT = 0.3
 DISTANCES: tuple[str, ...] = ("cosine", "euclidean")
 KINDS: tuple[str, ...] = ("none", "layernorm", "l2", "zscore")
 STAGES: tuple[str, ...] = ("before", "after")
+REFERENCES: tuple[str, ...] = ("gallery", "prototype")
+SCOPES: tuple[str, ...] = ("layer", "joint")
 ATTENTIONS: tuple[str, ...] = ("plain", "value_value")
+DROP_TOKENS: tuple[str, ...] = ("none", "selection", "gallery", "both")
+
+DropChannels = str | float | tuple[int, ...] | None
 
 
 @dataclass(frozen=True)
@@ -75,11 +80,19 @@ class VisualOptions:
         Share of the normal tokens kept, in (0, 1]; below 1 by greedy coreset.
     memory_mb : float
         Block size of the search.
+    center : bool
+        Subtract from every token, at each hook point, the mean of the normal patch tokens of the
+        fit, before any normalisation and selection. The cosine distance is then that of deviations
+        from the mean: centred cosine. Euclidean distances to a gallery do not change by it.
+    reference : str
+        ``"gallery"``: the nearest normal tokens. ``"prototype"``: the mean of the normal tokens, as
+        they are compared (normalised and selected); it has no neighbours and no coreset.
 
     Raises
     ------
     ConfigError
-        If one of them is out of range.
+        If one of them is out of range, or a prototype is asked for with more than one neighbour, a
+        coreset, or a cosine distance of centred tokens, whose mean is zero.
     """
 
     distance: str = "cosine"
@@ -87,11 +100,32 @@ class VisualOptions:
     normalisation: Normalisation = field(default_factory=Normalisation)
     coreset: float = 1.0
     memory_mb: float = 32.0
+    center: bool = False
+    reference: str = "gallery"
 
     def __post_init__(self) -> None:
+        if self.reference not in REFERENCES:
+            known = " or ".join(REFERENCES)
+            raise ConfigError(f"the reference must be {known}, not {self.reference!r}")
+        if self.reference == "prototype":
+            self._check_prototype()
         if not 0 < self.coreset <= 1:
             raise ConfigError(f"the coreset share must be in (0, 1], not {self.coreset}")
         check_search(self.distance, self.neighbours, self.memory_mb)
+
+    def _check_prototype(self) -> None:
+        if self.neighbours != 1 or self.coreset != 1:
+            raise ConfigError(
+                "a prototype is a single token: it takes neighbours=1 and coreset=1, not "
+                f"{self.neighbours} and {self.coreset}"
+            )
+        kind = self.normalisation.kind
+        centred = kind == "zscore" or (self.center and kind == "none")
+        if self.distance == "cosine" and centred:
+            raise ConfigError(
+                "the mean of centred tokens is zero, and no cosine to it is defined; use "
+                "distance='euclidean' or reference='gallery'"
+            )
 
 
 @dataclass(frozen=True)
@@ -169,8 +203,10 @@ class LakeOptions:
 
     Parameters
     ----------
-    k : int
-        Neurons selected per hook point.
+    k : int, optional
+        Neurons selected: per hook point, or of all hook points together where ``selection_scope``
+        is ``"joint"``. By default 100 per hook point, but at most an eighth of the channels of the
+        narrowest one: see :func:`lakeviz.lake.layers.default_k`.
     layers : tuple of int or str, optional
         Blocks (their ``hook_resid_post``) or hook points; by default those measured best for the
         architecture, see :func:`lakeviz.lake.layers.default_layers`.
@@ -189,6 +225,19 @@ class LakeOptions:
         Size of pixel maps; the image's own by default.
     seed : int
         Seed of random selectors and of the coreset, 0 or more.
+    drop_channels : "massive", float or tuple of int, optional
+        Channels that no selection takes, of the detector or of a control: at each hook point those
+        that hold more than half of the variance (``"massive"``) or more than a share of it, one
+        after the other; or the channels named. Normalisations of whole tokens still see them.
+    drop_tokens : str
+        Where normal tokens with a massive activation are left out
+        (:mod:`lakeviz.activations.massive`): ``"none"``, ``"selection"`` (of the statistics that
+        channels are selected by), ``"gallery"`` or ``"both"``. Test tokens are always scored.
+    selection_scope : str
+        ``"layer"`` selects ``k`` channels at each hook point. ``"joint"`` selects ``k`` in total,
+        those that the selector ranks highest among the channels of all hook points (by raw
+        variance: a hook point of larger activations gets more). Hook points without a channel take
+        no part.
 
     Raises
     ------
@@ -196,7 +245,8 @@ class LakeOptions:
         If one of them is out of range.
     """
 
-    k: int = 100
+    # None until the width of the tower is known; detectors and study data always hold a number.
+    k: int = None  # type: ignore[assignment]
     layers: tuple[int | str, ...] | None = None
     selector: str = "variance"
     text_weight: float | None = None
@@ -206,8 +256,16 @@ class LakeOptions:
     smoothing: float = 0.0
     map_size: tuple[int, int] | None = None
     seed: int = 0
+    drop_channels: DropChannels = None
+    drop_tokens: str = "none"
+
+    selection_scope: str = "layer"
 
     def __post_init__(self) -> None:
+        _check_drops(self.drop_channels, self.drop_tokens)
+        if self.selection_scope not in SCOPES:
+            known = " or ".join(SCOPES)
+            raise ConfigError(f"selection_scope must be {known}, not {self.selection_scope!r}")
         if self.text_weight is not None and not 0 <= self.text_weight <= 1:
             raise ConfigError(f"the text weight must be between 0 and 1, not {self.text_weight}")
         if self.smoothing < 0:
@@ -216,6 +274,16 @@ class LakeOptions:
             raise ConfigError(f"the seed must be 0 or more, not {self.seed}")
         if self.map_size is not None and (len(self.map_size) != 2 or min(self.map_size) < 1):
             raise ConfigError(f"the map size must be (height, width), not {self.map_size}")
+
+    @property
+    def drops_from_selection(self) -> bool:
+        """Whether massive tokens are left out of the statistics."""
+        return self.drop_tokens in ("selection", "both")
+
+    @property
+    def drops_from_gallery(self) -> bool:
+        """Whether massive tokens are left out of the gallery."""
+        return self.drop_tokens in ("gallery", "both")
 
     @classmethod
     def from_plain(cls, data: Mapping[str, Any]) -> LakeOptions:
@@ -228,4 +296,19 @@ class LakeOptions:
         data["image_score"] = ImageScoreRule(**data["image_score"])
         for name in ("layers", "map_size"):
             data[name] = None if data[name] is None else tuple(data[name])
+        if isinstance(data.get("drop_channels"), list):
+            data["drop_channels"] = tuple(data["drop_channels"])
         return cls(**data)
+
+
+def _check_drops(channels: DropChannels, tokens: str) -> None:
+    if tokens not in DROP_TOKENS:
+        raise ConfigError(f"drop_tokens must be one of {', '.join(DROP_TOKENS)}, not {tokens!r}")
+    if channels is None or channels == "massive":
+        return
+    indices = isinstance(channels, tuple) and all(type(channel) is int for channel in channels)
+    if not indices and not (isinstance(channels, float) and 0 < channels < 1):
+        raise ConfigError(
+            'drop_channels must be "massive", a share of the variance between 0 and 1, or a tuple '
+            f"of channels, not {channels!r}"
+        )

@@ -19,6 +19,7 @@ from lakeviz.lake.options import ImageScoreRule
 from lakeviz.lake.score_maps import upsample
 from lakeviz.metrics import Bootstrap, Conventions, get_metric
 from lakeviz.metrics.comparison import compare_measurements
+from lakeviz.metrics.contrasts import Group, Replicates
 from lakeviz.metrics.image import one_class
 from lakeviz.metrics.image_intervals import measure_images
 from lakeviz.metrics.measurement import DEFAULT_METRICS, Measurement, Metric
@@ -143,26 +144,24 @@ class PairedEvaluator:
 
 
 def compare(
-    own: Measurement | Sequence[Measurement],
-    controls: Mapping[str, Sequence[Measurement]],
-    evaluator: PairedEvaluator,
+    own: Group, controls: Mapping[str, Group], evaluator: PairedEvaluator
 ) -> list[dict[str, Any]]:
     """Rows of a condition compared with controls: value, control, and paired difference.
 
-    The only maker of such rows. ``low`` and ``high`` belong to the value, ``control_min`` and
-    ``control_max`` are the range of the control's members, and the interval of the difference is
-    that to one member at random (:func:`~lakeviz.metrics.estimates.difference_to`).
+    The only maker of such rows; for their columns see
+    :meth:`lakeviz.metrics.comparison.Comparison.columns`. ``low`` and ``high`` belong to the value,
+    ``control_min`` and ``control_max`` are the range of the control's members.
 
     Parameters
     ----------
     own
-        The condition in question, or its members where it is itself random.
+        The condition in question.
     controls
-        Name of each control to its members, measured by the same evaluator.
+        Name of each control to its measurement, random sets or replicates, by the same evaluator.
     """
-    members = [own] if isinstance(own, Measurement) else own
-    metrics = [metric for metric in evaluator.measured if metric in members[0].values]
+    own = Replicates.of(own)
+    metrics = [metric for metric in evaluator.measured if metric in own.first.values]
     return [
         found.columns() | evaluator.counts
-        for found in compare_measurements(members, controls, metrics, evaluator.bootstrap)
+        for found in compare_measurements(own, controls, metrics, evaluator.bootstrap)
     ]

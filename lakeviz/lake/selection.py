@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import html
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -37,6 +37,8 @@ class NeuronSelection(NotebookView):
         Name of the selector.
     provenance : dict
         What the selection was made from: tokens, seed, options.
+    scale : float array [k], optional
+        Factor by which each channel is multiplied in :meth:`project`; none by default.
     """
 
     point: str
@@ -45,6 +47,7 @@ class NeuronSelection(NotebookView):
     n_channels: int
     selector: str
     provenance: Mapping[str, Any] = field(default_factory=dict)
+    scale: Float[np.ndarray, " k"] | None = None
 
     def __post_init__(self) -> None:
         channels = np.asarray(self.channels)
@@ -63,12 +66,19 @@ class NeuronSelection(NotebookView):
         return len(self.channels)
 
     def project(self, tokens: Float[Tensor, "*token channel"]) -> Float[Tensor, "*token k"]:
-        """Keep the selected channels of tokens."""
+        """Keep the selected channels of tokens, rescaled where the selection has a scale."""
         import torch
 
         # A copy: a single channel taken from behind has a negative stride, which torch refuses.
         index = torch.as_tensor(self.channels.copy(), device=tokens.device)
-        return tokens.index_select(-1, index)
+        found = tokens.index_select(-1, index)
+        if self.scale is None:
+            return found
+        return found * torch.as_tensor(self.scale, dtype=tokens.dtype, device=tokens.device)
+
+    def within(self, kept: Int[np.ndarray, " channel"], n_channels: int) -> NeuronSelection:
+        """Selection among all channels, where this one is of some: ``kept`` are their indices."""
+        return replace(self, channels=kept[self.channels], n_channels=n_channels)
 
     def frame(self) -> pd.DataFrame:
         """One row per neuron: point, rank, channel, score, selector."""
@@ -134,6 +144,12 @@ class SubspaceSelection:
 
         basis = torch.as_tensor(self.basis, dtype=tokens.dtype, device=tokens.device)
         return tokens @ basis
+
+    def within(self, kept: Int[np.ndarray, " channel"], n_channels: int) -> SubspaceSelection:
+        """Subspace of all channels, where this one is of some: ``kept`` are their indices."""
+        basis = np.zeros((n_channels, self.k))
+        basis[kept] = self.basis
+        return replace(self, basis=basis)
 
 
 Selection = NeuronSelection | SubspaceSelection

@@ -12,10 +12,10 @@ from torch import Tensor
 from lakeviz.activations.statistics import ChannelStatistics
 from lakeviz.lake.coreset import greedy_coreset
 from lakeviz.lake.gallery import Gallery
+from lakeviz.lake.joint_selection import select_points
 from lakeviz.lake.normalisation import normalise, standardiser
 from lakeviz.lake.options import Normalisation, VisualOptions
 from lakeviz.lake.selection import Selection, SubspaceSelection
-from lakeviz.lake.selectors import select
 
 Tokens = Mapping[str, Float[Tensor, "image patch channel"]]
 
@@ -31,20 +31,30 @@ class Restriction:
     standard : (mean, deviation), optional
         Of the normal tokens, for z-scores: over all channels if the normalisation comes before the
         selection, over the selected ones if after.
+    centre : Tensor [channel], optional
+        Mean of the normal tokens, subtracted first of all.
     """
 
     selection: Selection
     normalisation: Normalisation
     standard: tuple[Tensor, Tensor] | None = None
+    centre: Float[Tensor, " channel"] | None = None
 
     def __call__(self, tokens: Float[Tensor, "*token channel"]) -> Float[Tensor, "*token k"]:
-        """Normalise and restrict tokens."""
-        before = self.normalisation.stage == "before"
+        """Centre, normalise and restrict tokens."""
+        chosen = self.selected(tokens)
+        if self.normalisation.stage == "before":
+            return chosen
+        return normalise(chosen, self.normalisation.kind, self.standard)
+
+    def selected(self, tokens: Float[Tensor, "*token channel"]) -> Float[Tensor, "*token k"]:
+        """Restrict tokens, without a normalisation that comes after the selection."""
         tokens = tokens.float()
-        if before:
+        if self.centre is not None:
+            tokens = tokens - self.centre.to(tokens.device)
+        if self.normalisation.stage == "before":
             tokens = normalise(tokens, self.normalisation.kind, self.standard)
-        tokens = self.selection.project(tokens)
-        return tokens if before else normalise(tokens, self.normalisation.kind, self.standard)
+        return self.selection.project(tokens)
 
 
 @dataclass(frozen=True)
@@ -53,6 +63,7 @@ class VisualPoint:
 
     restriction: Restriction
     gallery: Gallery
+    reference: str = "gallery"
 
     @property
     def selection(self) -> Selection:
@@ -109,6 +120,7 @@ class BranchSpec:
     selector: str = "variance"
     k: int = 100
     seed: int = 0
+    scope: str = "layer"
 
 
 def fit_branches(
@@ -134,7 +146,7 @@ def fit_branches(
     list of VisualBranch
         In the order of ``specs``.
     """
-    chosen = [_select(statistics, spec) for spec in specs]
+    chosen = [select_branch(statistics, spec) for spec in specs]
     names = [(spec.selector, spec.seed) for spec in specs]
     return fit_selections(normal, statistics, chosen, options, names)
 
@@ -167,7 +179,7 @@ def fit_selections(
     if names is None:
         names = [(next(iter(chosen.values())).selector, 0) for chosen in selections]
     restrictions = [
-        {p: _restriction(s, options.normalisation, statistics[p]) for p, s in chosen.items()}
+        {p: _restriction(s, options, statistics[p]) for p, s in chosen.items()}
         for chosen in selections
     ]
     features: list[dict[str, list[Tensor]]] = [{p: [] for p in r} for r in restrictions]
@@ -177,7 +189,10 @@ def fit_selections(
                 parts.append(restriction[point](tokens[point]).flatten(0, 1))
     return [
         VisualBranch(
-            {p: VisualPoint(r[p], _gallery(torch.cat(kept[p]), options, seed)) for p in kept},
+            {
+                p: VisualPoint(r[p], _gallery(torch.cat(kept[p]), options, seed), options.reference)
+                for p in kept
+            },
             selector,
             seed,
         )
@@ -185,17 +200,26 @@ def fit_selections(
     ]
 
 
-def _select(statistics: Mapping[str, ChannelStatistics], spec: BranchSpec) -> dict[str, Selection]:
-    return {p: select(s, spec.k, spec.selector, seed=spec.seed) for p, s in statistics.items()}
+def select_branch(
+    statistics: Mapping[str, ChannelStatistics], spec: BranchSpec
+) -> dict[str, Selection]:
+    """Select at each hook point."""
+    return select_points(statistics, spec.k, spec.selector, seed=spec.seed, scope=spec.scope)
 
 
 def _restriction(
-    selection: Selection, normalisation: Normalisation, statistics: ChannelStatistics
+    selection: Selection, options: VisualOptions, statistics: ChannelStatistics
 ) -> Restriction:
-    return Restriction(selection, normalisation, _standard(selection, normalisation, statistics))
+    normalisation, centre = options.normalisation, None
+    if options.center and normalisation.kind != "zscore":  # which subtracts the same mean itself
+        centre = torch.from_numpy(statistics.mean).float()
+    standard = _standard(selection, normalisation, statistics)
+    return Restriction(selection, normalisation, standard, centre)
 
 
 def _gallery(features: Float[Tensor, "token k"], options: VisualOptions, seed: int) -> Gallery:
+    if options.reference == "prototype":
+        features = features.double().mean(0, keepdim=True).float()
     if options.coreset < 1:
         size = min(len(features), max(options.neighbours, round(options.coreset * len(features))))
         # Cover the tokens in the distance they will be compared by.

@@ -8,13 +8,24 @@ from dataclasses import dataclass
 import numpy as np
 
 from lakeviz.metrics.bootstrap import DEFAULT_BOOTSTRAP, Bootstrap
+from lakeviz.metrics.contrasts import (
+    Group,
+    Replicates,
+    difference,
+    difference_to,
+    mean_estimate,
+    p_value_among,
+)
 from lakeviz.metrics.conventions import DEFAULT, Conventions
-from lakeviz.metrics.estimates import Estimate, difference_draws, difference_to, mean_estimate
+from lakeviz.metrics.estimates import Estimate
 from lakeviz.metrics.image_intervals import measure_images
 from lakeviz.metrics.inputs import ArrayLike
 from lakeviz.metrics.measurement import Measurement, Metric
 from lakeviz.metrics.pixel_intervals import measure_pixels
 from lakeviz.metrics.results import IMAGE_METRICS
+
+ONE_MORE = "minus one more random set"
+PAIRED = "paired over images"
 
 
 @dataclass(frozen=True)
@@ -30,12 +41,16 @@ class Comparison:
     value
         Of the condition.
     control_values
-        Of each member of the control.
+        Of each member of the control, as means over the draws of the normal images.
     difference
-        Condition minus the mean of the control's members; the interval is of the difference to one
-        member at random (:func:`~lakeviz.metrics.estimates.difference_to`).
-    share_above_zero
-        Share of the resamples in which the difference is positive.
+        Condition minus the mean of the control's members. Where the control is random, its interval
+        is the prediction interval of the difference to *one more* random set.
+    to_mean
+        The same difference with the interval of that to the *mean* of random sets.
+    p_value
+        Rank of the condition among the members of a random control, as a p-value.
+    n_draws
+        Draws of the normal images that values and differences are means over.
     """
 
     control: str
@@ -43,12 +58,19 @@ class Comparison:
     value: Estimate
     control_values: tuple[float, ...]
     difference: Estimate
-    share_above_zero: float
+    to_mean: Estimate
+    p_value: float
+    n_draws: int = 1
 
     @property
     def control_mean(self) -> float:
         """Mean of the control's members."""
         return float(np.mean(self.control_values))
+
+    @property
+    def estimand(self) -> str:
+        """What the interval of the difference is of."""
+        return ONE_MORE if len(self.control_values) > 1 else PAIRED
 
     def columns(self) -> dict[str, str | float]:
         """Columns of a tidy table."""
@@ -63,13 +85,18 @@ class Comparison:
             "control_max": max(self.control_values),
             "n_members": len(self.control_values),
             **self.difference.columns("difference"),
-            "share_above_zero": self.share_above_zero,
+            "estimand": self.estimand,
+            "difference_to_mean_low": self.to_mean.low,
+            "difference_to_mean_high": self.to_mean.high,
+            "p_value": self.p_value,
+            "n_draws": self.n_draws,
+            **self.difference.share_columns(),
         }
 
 
 def compare_measurements(
-    own: Sequence[Measurement],
-    controls: Mapping[str, Sequence[Measurement]],
+    own: Group,
+    controls: Mapping[str, Group],
     metrics: Iterable[Metric],
     bootstrap: Bootstrap,
 ) -> Iterator[Comparison]:
@@ -78,20 +105,23 @@ def compare_measurements(
     Parameters
     ----------
     own
-        Members of the condition in question: one, or several random ones.
+        The condition in question.
     controls
-        Name of each control to its members.
+        Name of each control to its measurement, its random sets, or its replicates.
     """
+    own = Replicates.of(own)
     for metric in metrics:
         for name, members in controls.items():
-            gap = difference_draws(own, members, metric, bootstrap)
+            members = Replicates.of(members)
             yield Comparison(
                 name,
                 metric,
                 mean_estimate(own, metric, bootstrap),
-                tuple(m.values[metric] for m in members),
+                tuple(members.values(metric).mean(axis=0).tolist()),
                 difference_to(own, members, metric, bootstrap),
-                float(np.mean(gap > 0)),
+                difference(own, members, metric, bootstrap),
+                p_value_among(own, members, metric),
+                max(own.n_draws, members.n_draws),
             )
 
 
@@ -125,9 +155,11 @@ def compare_images(
     def measured(one: ArrayLike) -> Measurement:
         return measure_images(one, labels, metrics, bootstrap, conventions)
 
-    own = [measured(scores)]
-    found = {name: [measured(one) for one in members] for name, members in controls.items()}
-    return list(compare_measurements(own, found, list(own[0].values), bootstrap))
+    own = measured(scores)
+    found: dict[str, Group] = {
+        name: [measured(one) for one in members] for name, members in controls.items()
+    }
+    return list(compare_measurements(own, found, list(own.values), bootstrap))
 
 
 def compare_pixels(
@@ -152,9 +184,11 @@ def compare_pixels(
     def measured(one: ArrayLike) -> Measurement:
         return measure_pixels(one, masks, metrics, bootstrap, conventions)
 
-    own = [measured(maps)]
-    found = {name: [measured(one) for one in members] for name, members in controls.items()}
-    return list(compare_measurements(own, found, list(own[0].values), bootstrap))
+    own = measured(maps)
+    found: dict[str, Group] = {
+        name: [measured(one) for one in members] for name, members in controls.items()
+    }
+    return list(compare_measurements(own, found, list(own.values), bootstrap))
 
 
 def paired_difference(

@@ -1,44 +1,42 @@
-"""Numbers with intervals: of one condition, of differences to controls, and of means.
+"""Numbers with intervals, means of them over categories, and p-values.
 
-Measurements of one bootstrap have the same resamples of the images, so any two can be subtracted
-resample by resample: intervals of differences are always paired.
-
-A control may have several members, such as random sets of neurons. The interval of a difference to
-it answers "by how much does this set differ from *one more* random set of the same size": every
-resample takes one member of the control at random (:func:`difference_to`). It covers the choice of
-the images and that of the random set, so a set that is itself random is called different about as
-rarely as the confidence says. With M members no quantile reaches beyond the outermost member, which
-a further random set exceeds with probability 1 / (M + 1) at either end.
+How an :class:`Estimate` is made from measurements stands in :mod:`lakeviz.metrics.contrasts`.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import numpy as np
 from jaxtyping import Float
 from scipy.special import stdtrit
 
-from lakeviz.metrics.bootstrap import Bootstrap
-from lakeviz.metrics.measurement import Measurement, Metric
+SOURCES = ("images", "draws", "sets")
+"""What an interval may be over: test images, draws of the normal images, random sets of neurons."""
 
 _MINUS_AND_DASH = {"plain": ("-", "–"), "html": ("−", "—"), "latex": ("$-$", "--")}
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """A number with its interval; ``low`` and ``high`` are NaN where there is none."""
+    """A number with its interval; ``low`` and ``high`` are NaN where there is none.
+
+    ``variances`` holds the variance of the number by its sources (:data:`SOURCES`), where known.
+    """
 
     value: float
     low: float = math.nan
     high: float = math.nan
+    variances: Mapping[str, float] = field(
+        default_factory=dict, compare=False, repr=False, kw_only=True
+    )
 
     def __neg__(self) -> Estimate:
         """The same difference, the other way round."""
-        return Estimate(0.0 - self.value, 0.0 - self.high, 0.0 - self.low)
+        return replace(self, value=0.0 - self.value, low=0.0 - self.high, high=0.0 - self.low)
 
     @property
     def verdict(self) -> str:
@@ -52,6 +50,16 @@ class Estimate:
         if not name:
             return {"value": self.value, "low": self.low, "high": self.high}
         return {name: self.value, f"{name}_low": self.low, f"{name}_high": self.high}
+
+    def share_columns(self) -> dict[str, float]:
+        """Share of each source in the variance, as columns; NaN for one that was not varied."""
+        total = sum(self.variances.values())
+        return {
+            f"share_{source}": self.variances[source] / total
+            if source in self.variances and total > 0
+            else math.nan
+            for source in SOURCES
+        }
 
     def text(
         self,
@@ -82,6 +90,13 @@ class Estimate:
 NOT_MEASURED = Estimate(math.nan)
 
 
+def estimate(row: Any, name: str = "value") -> Estimate:
+    """Read an estimate from a row (mapping or Series); the inverse of :meth:`Estimate.columns`."""
+    low, high = ("low", "high") if name in ("", "value") else (f"{name}_low", f"{name}_high")
+    value, low, high = (float(row[column]) for column in (name or "value", low, high))
+    return Estimate(value, low, high)
+
+
 def quantile_interval(
     draws: Float[np.ndarray, " resample"], confidence: float
 ) -> tuple[float, float]:
@@ -91,97 +106,50 @@ def quantile_interval(
     return float(low), float(high)
 
 
-def estimate(row: Any, name: str = "value") -> Estimate:
-    """Read an estimate from a row (mapping or Series); the inverse of :meth:`Estimate.columns`."""
-    low, high = ("low", "high") if name in ("", "value") else (f"{name}_low", f"{name}_high")
-    return Estimate(*(float(row[column]) for column in (name or "value", low, high)))
+def student_reach(
+    values: Float[np.ndarray, " unit"], confidence: float, *, one_more: bool = False
+) -> float:
+    """Half width of Student's interval of the mean of independent units, or of one more unit.
 
-
-def estimate_of(one: Measurement, metric: Metric, bootstrap: Bootstrap) -> Estimate:
-    """A metric of one condition, with its interval over images."""
-    return Estimate(one.values[metric], *quantile_interval(one.draws[metric], bootstrap.confidence))
-
-
-def mean_estimate(members: Sequence[Measurement], metric: Metric, bootstrap: Bootstrap) -> Estimate:
-    """Mean over the members of a group; its interval is that of one member, drawn at random.
-
-    So it holds the spread between members as well as that over images: it is the band in which
-    another random set would be expected.
+    The standard error of the mean of ``n`` units is ``s / sqrt(n)``; one more unit lies around that
+    mean with ``s sqrt(1 + 1/n)``.
     """
-    draws = random_member(members, metric, bootstrap)
-    return Estimate(_mean(members, metric), *quantile_interval(draws, bootstrap.confidence))
+    values = np.asarray(values, dtype=np.float64)
+    t = float(stdtrit(len(values) - 1, (1 + confidence) / 2))
+    return t * math.sqrt(variance_of_mean(values, one_more=one_more))
 
 
-def difference(
-    one: Measurement, other: Measurement, metric: Metric, bootstrap: Bootstrap
+def variance_of_mean(values: Float[np.ndarray, " unit"], *, one_more: bool = False) -> float:
+    """Squared standard error of the mean of independent units, or of one more around it."""
+    return float(values.var(ddof=1)) * (one_more + 1 / len(values))
+
+
+def mean_over_categories(
+    parts: Iterable[float] | Iterable[Estimate], confidence: float
 ) -> Estimate:
-    """How much higher ``one`` is than ``other``, paired over images."""
-    return difference_to(one, [other], metric, bootstrap)
-
-
-def difference_to(
-    own: Measurement | Sequence[Measurement],
-    members: Sequence[Measurement],
-    metric: Metric,
-    bootstrap: Bootstrap,
-) -> Estimate:
-    """How much higher a condition is than a control.
-
-    Both may have several members. The value is the difference of their means; the interval is
-    paired over images and takes one member at random in each resample (see the module).
-    """
-    own = [own] if isinstance(own, Measurement) else own
-    value = _mean(own, metric) - _mean(members, metric)
-    gap = difference_draws(own, members, metric, bootstrap)
-    return Estimate(value, *quantile_interval(gap, bootstrap.confidence))
-
-
-def difference_draws(
-    own: Sequence[Measurement],
-    members: Sequence[Measurement],
-    metric: Metric,
-    bootstrap: Bootstrap,
-) -> Float[np.ndarray, " resample"]:
-    """Differences on resamples, of which :func:`difference_to` takes the quantiles."""
-    return random_member(own, metric, bootstrap) - random_member(members, metric, bootstrap)
-
-
-def random_member(
-    members: Sequence[Measurement], metric: Metric, bootstrap: Bootstrap
-) -> Float[np.ndarray, " resample"]:
-    """Values of a group on resamples: of one member in each, all of them equally often."""
-    draws = np.stack([m.draws[metric] for m in members])
-    if len(members) == 1:
-        return draws[0]
-    # A stream of its own, so that members and images are drawn independently. Equal shares instead
-    # of independent picks: the members' part of the interval then has no noise of its own.
-    generator = np.random.default_rng([bootstrap.seed, len(members)])
-    picks = generator.permutation(np.arange(draws.shape[1]) % len(members))
-    return np.take_along_axis(draws, picks[None], axis=0)[0]
-
-
-def n_below(one: Measurement, members: Sequence[Measurement], metric: Metric) -> int:
-    """Number of members that lie strictly below ``one``."""
-    return sum(m.values[metric] < one.values[metric] for m in members)
-
-
-def _mean(members: Sequence[Measurement], metric: Metric) -> float:
-    return float(np.mean([m.values[metric] for m in members]))
-
-
-def mean_over_categories(values: Float[np.ndarray, " category"], confidence: float) -> Estimate:
     """Mean over categories (or other independent units) with Student's interval over them.
 
     There are few categories as a rule, and a percentile bootstrap of few is far too narrow: of two,
     it excludes zero in half of all cases in which there is no effect. A single category has no
     interval: it is NaN.
+
+    Where the parts are estimates with intervals of their own, the result is never narrower than
+    these alone make it: categories that agree by chance, as all do at the best value, do not make
+    the mean certain.
     """
-    values = np.asarray(values, dtype=np.float64)
+    given = [p if isinstance(p, Estimate) else Estimate(float(p)) for p in parts]
+    values = np.array([p.value for p in given], dtype=np.float64)
     if len(values) < 2:
         return Estimate(float(values.mean())) if len(values) else NOT_MEASURED
-    mean, error = float(values.mean()), float(values.std(ddof=1) / np.sqrt(len(values)))
-    reach = float(stdtrit(len(values) - 1, (1 + confidence) / 2)) * error
-    return Estimate(mean, mean - reach, mean + reach)
+    mean, reach = float(values.mean()), student_reach(values, confidence)
+    below, above = (
+        math.sqrt(sum(side**2 for side in sides)) / len(given)
+        for sides in ([p.value - p.low for p in given], [p.high - p.value for p in given])
+    )
+    if math.isnan(below + above):
+        # Equal values without intervals of their own would make an interval of no width.
+        return Estimate(mean, mean - reach, mean + reach) if reach > 0 else Estimate(mean)
+    return Estimate(mean, mean - max(reach, below), mean + max(reach, above))
 
 
 def benjamini_hochberg(p_values: Float[np.ndarray, " test"]) -> Float[np.ndarray, " test"]:

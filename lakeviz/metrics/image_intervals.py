@@ -10,9 +10,10 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from lakeviz.metrics.bootstrap import DEFAULT_BOOTSTRAP, Bootstrap, Weights
+from lakeviz.metrics.contrasts import estimate_of
 from lakeviz.metrics.conventions import DEFAULT, Conventions
 from lakeviz.metrics.counts import RankCounts, rank_counts
-from lakeviz.metrics.estimates import Estimate, estimate_of
+from lakeviz.metrics.estimates import Estimate
 from lakeviz.metrics.image import both_classes
 from lakeviz.metrics.inputs import ArrayLike
 from lakeviz.metrics.measurement import Measurement
@@ -138,6 +139,7 @@ def measure_images(
     return Measurement(
         {("image", m): np.asarray(e(images)).item() for m, e in zip(metrics, evaluators)},
         {("image", m): row for m, row in zip(metrics, draws)},
+        {"image": (images.positives.size, images.negatives.size)},
     )
 
 

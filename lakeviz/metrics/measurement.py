@@ -32,14 +32,21 @@ class Measurement:
     draws : mapping of metric to float array [resample]
         On each resample of the images. Equal positions are equal images in every measurement of
         one bootstrap, so that any two can be subtracted resample by resample.
+    n_images : mapping of level to (int, int)
+        Images with and without a defect, the units that intervals are over.
     """
 
     values: Mapping[Metric, float]
     draws: Mapping[Metric, Float[np.ndarray, " resample"]] = field(repr=False)
+    n_images: Mapping[str, tuple[int, int]] = field(default_factory=dict)
 
     def __or__(self, other: Measurement) -> Measurement:
         """Both together."""
-        return Measurement({**self.values, **other.values}, {**self.draws, **other.draws})
+        return Measurement(
+            {**self.values, **other.values},
+            {**self.draws, **other.draws},
+            {**self.n_images, **other.n_images},
+        )
 
 
 def metric_columns(metrics: Sequence[Metric]) -> Iterator[tuple[Metric, dict[str, str]]]:

@@ -11,9 +11,10 @@ from jaxtyping import Bool, Float, Int
 
 from lakeviz.errors import MetricError
 from lakeviz.metrics.bootstrap import DEFAULT_BOOTSTRAP, Bootstrap, Weights
+from lakeviz.metrics.contrasts import estimate_of
 from lakeviz.metrics.conventions import DEFAULT, Conventions
 from lakeviz.metrics.counts import Reached, Thresholds, count_reached
-from lakeviz.metrics.estimates import Estimate, estimate_of
+from lakeviz.metrics.estimates import Estimate
 from lakeviz.metrics.formulas import log_share
 from lakeviz.metrics.inputs import ArrayLike, ScoredImage, scored_images
 from lakeviz.metrics.measurement import Measurement
@@ -226,6 +227,7 @@ class CountedPixels:
         return Measurement(
             {("pixel", name): value for name, value in exact.items()},
             {("pixel", name): row for name, row in zip(names, draws)},
+            {"pixel": (int(table.anomalous.sum()), int((~table.anomalous).sum()))},
         )
 
 

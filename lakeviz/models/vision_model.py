@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -14,6 +15,7 @@ from torch import Tensor, nn
 from lakeviz.models.hooks.hooked_tower import HookedTower
 from lakeviz.models.preprocess import Preprocess
 from lakeviz.models.text import TextEncoder
+from lakeviz.models.untrained import untrained_tower
 
 
 @dataclass
@@ -37,6 +39,8 @@ class VisionModel:
         where it has none.
     precision
         ``fp32``, ``bf16`` or ``fp16``.
+    build_tower
+        Builds the bare image tower with random weights from a seed; None where that is not known.
     """
 
     name: str
@@ -48,6 +52,7 @@ class VisionModel:
     logit_scale: float | None = None
     logit_bias: float | None = None
     precision: str = "fp32"
+    build_tower: Callable[[int], nn.Module] | None = field(default=None, repr=False)
 
     @property
     def architecture(self) -> str:
@@ -129,6 +134,37 @@ class VisionModel:
             If the tower pools by attention or its head is not linear; the message says which.
         """
         return self.tower.adapter.project_tokens(resid.to(self.device, self.dtype))
+
+    def untrained(self, seed: int = 0) -> VisionModel:
+        """Make the same image tower with random weights, as its library initialises it.
+
+        What an untrained tower detects owes nothing to pre-training. It has the preprocessing of
+        this model and no text encoder, as a random tower shares no space with text. This model is
+        not changed.
+
+        Parameters
+        ----------
+        seed
+            Of the random weights.
+
+        Raises
+        ------
+        ModelError
+            If the tower cannot be built again, or some of its parameters have no initialiser; they
+            are named.
+        """
+        built = untrained_tower(self.name, self.tower.tower, self.build_tower, seed)
+        tower = HookedTower(built)
+        tower.eval()
+        return replace(
+            self,
+            pretrained=f"untrained, seed {seed}",
+            module=built,
+            tower=tower,
+            text=None,
+            logit_scale=None,
+            logit_bias=None,
+        )
 
     def split_tokens(
         self, tokens: Float[Tensor, "batch token channel"]

@@ -100,6 +100,7 @@ def forest_figure(
     columns: int = 3,
     form: str = "+.4f",
     line_height: float = _LINE,
+    levels: Mapping[str, float] | None = None,
 ) -> go.Figure:
     """Draw rows in panels side by side; the names of the lines stand at the left.
 
@@ -120,6 +121,8 @@ def forest_figure(
         How hover texts format a value.
     line_height : float
         In pixels.
+    levels : mapping of panel name to float, optional
+        Published or expected values, each a dashed line across its panel.
 
     Raises
     ------
@@ -139,6 +142,8 @@ def forest_figure(
     known: set[str] = set()
     for number, (panel, (name, rows)) in enumerate(zip(made, shown.items(), strict=True)):
         add_forest(fig, panel, rows, zero=zero, form=form, lines=lines, known=known)
+        if levels and name in levels:
+            add_level(fig, panel, levels[name], axis="x", dash="dash")
         if len(shown) > 1:
             name_panel(fig, number, name, "above")
     if len(shown) > 1:

@@ -84,8 +84,9 @@ class Page:
     @cached_property
     def settings(self) -> Mapping[str, Any]:
         """Options of the run: the manifest's own, or those of the first evaluation."""
-        spec = self.manifest.get("spec") or {}
-        return {**self.evaluations[0].provenance.get("options", {}), **spec.get("options", {})}
+        asked = (self.manifest.get("spec") or {}).get("options", {})
+        made = self.evaluations[0].provenance.get("options", {})
+        return {**made, **{name: value for name, value in asked.items() if value is not None}}
 
     @property
     def confidence(self) -> float:

@@ -6,24 +6,22 @@ import hashlib
 import json
 import logging
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-
-import numpy as np
 
 from lakeviz.data import Dataset, FewShotDraw, file_sha256
 from lakeviz.errors import OutputError
 from lakeviz.files import read_json, write_csv, write_json, write_parquet
 from lakeviz.lake.evaluation_files import EVALUATION, TABLES, read_description
 from lakeviz.lake.provenance import versions
+from lakeviz.runs.images import require_same_images
 from lakeviz.runs.names import CATEGORIES, MANIFEST, PROTOCOL
 from lakeviz.runs.run_folder import RunFolder, read_manifest
 from lakeviz.runs.spec import RunSpec
 
 if TYPE_CHECKING:
     from lakeviz.activations import Loading
-    from lakeviz.lake.evaluation import Evaluation
     from lakeviz.models import VisionModel
 
 _log = logging.getLogger(__name__)
@@ -61,8 +59,9 @@ def execute(
     Raises
     ------
     OutputError
-        If ``out`` holds a run of other settings or weights, or other files, or if images of a
-        finished category have changed.
+        If ``out`` holds a run of other settings or weights, or other files.
+    DataError
+        If normal or test images of a finished category have changed; it names them.
     """
     out = Path(out)
     dataset = spec.read_data()
@@ -75,16 +74,24 @@ def execute(
         model = model or spec.load_model()
         manifest = _claim(out, spec, model, manifest)
     entries = {}
+    category_run = None
     for category in categories:
         if announce:
             announce(category)
         own = dataset.category(category)
         if category in missing:
             assert model is not None
-            evaluation = _evaluate(spec, model, own, draws[category], loading)
+            if category_run is None:
+                from lakeviz.runs.category import CategoryRun  # loads torch
+
+                category_run = CategoryRun(spec, model, dataset, draws, loading)
+            evaluation = category_run.evaluate(category)
             evaluation.save(folders[category])
-            draws[category].to_manifest(folders[category] / "few_shot.txt")
-        entries[category] = _entry(folders[category], own, check=category not in missing)
+            for number, draw in enumerate(draws[category]):
+                name = f"few_shot_{number}.txt" if number else "few_shot.txt"
+                draw.to_manifest(folders[category] / name)
+        check = None if category in missing else draws[category]
+        entries[category] = _entry(folders[category], own, check)
     _write(out, manifest | {"protocol": PROTOCOL, "spec": spec.to_plain(), "categories": entries})
     run = RunFolder.open(out)
     run.dataset = dataset
@@ -146,46 +153,26 @@ def _claim(
     """Check the settings and the weights, and mark the folder as this run's."""
     from lakeviz.lake.detector import Lake
 
-    Lake.from_options(model, spec.options)  # settings that do not fit the model end the run here
+    # Settings that do not fit the model end the run here.
+    k = Lake.from_options(model, spec.options).options.k
     described = model.describe()
     if manifest and manifest["model"]["weights_hash"] != described["weights_hash"]:
         raise _other(out)
     if not manifest:
         manifest = {"protocol": PROTOCOL, "digest": spec.digest, "spec": spec.to_plain()}
         manifest |= {"model": described, "versions": versions()}
-    manifest |= {"weights_file": _weights_file(spec)}
+    manifest |= {"weights_file": _weights_file(spec), "k": k}
     write_json(out / MANIFEST, manifest)
     return manifest
 
 
-def _evaluate(
-    spec: RunSpec, model: VisionModel, own: Dataset, draw: FewShotDraw, loading: Loading | None
-) -> Evaluation:
-    from lakeviz.lake.detector import Lake
-
-    lake = Lake.from_options(model, spec.options)
-    lake.fit(draw, controls=spec.control_specs(), loading=loading)
-    evaluation = lake.evaluate(own, loading=loading)
-    used = set(lake.normal_ids)
-    pairs = zip(draw.sample_ids, draw.paths, strict=True)
-    evaluation.provenance["fit"] |= {
-        "seed": draw.seed,
-        "pool_size": draw.pool_size,
-        "sample_ids": [name for name, path in pairs if path.as_posix() in used],
-        "skipped": [list(entry) for entry in lake.skipped],
-    }
-    return evaluation
-
-
-def _entry(folder: Path, own: Dataset, *, check: bool) -> dict[str, Any]:
-    """What the manifest says of a finished category; refused if its images have changed since."""
+def _entry(folder: Path, own: Dataset, check: Sequence[FewShotDraw] | None) -> dict[str, Any]:
+    """What the manifest says of a category; one that was finished before is checked for changes."""
     described = read_description(folder)
     provenance, maps = described["provenance"], described["maps"]
-    if check:
+    if check is not None:
         _log.info("%s is finished", folder)
-        test = own.where(np.isin(own.sample_ids, maps["sample_ids"]))
-        if test.fingerprint != provenance["test"]["fingerprint"]:
-            raise OutputError(f"the images of {folder} have changed since; choose another folder")
+        require_same_images(provenance, own, maps["sample_ids"], check)
     return {
         "folder": f"{CATEGORIES}/{folder.name}",
         "few_shot": provenance["fit"],

@@ -212,9 +212,13 @@ class RunFolder(NotebookView):
         """The data of the run."""
         return self.spec.read_data()
 
-    def draw(self, category: str) -> FewShotDraw:
-        """Normal images of a category, those the run was fitted on."""
+    def draws(self, category: str) -> list[FewShotDraw]:
+        """Normal images of a category that the run was fitted on, draw by draw."""
         return self.spec.draw_normals(self.dataset, category)
+
+    def draw(self, category: str) -> FewShotDraw:
+        """Normal images of the first draw."""
+        return self.draws(category)[0]
 
     @cached_property
     def model(self) -> VisionModel:

@@ -4,18 +4,24 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lakeviz.data import Dataset, FewShotDraw, read_dataset
+from lakeviz.data.registry import reader_defaults
 from lakeviz.errors import ConfigError
-from lakeviz.lake.options import LakeOptions
+from lakeviz.lake.options import LakeOptions, VisualOptions
 from lakeviz.lake.provenance import as_plain
+from lakeviz.runs.names import DEFAULT_CONTROLS, OTHER_CATEGORY
+from lakeviz.selector_names import RENAMED
 
 if TYPE_CHECKING:
     from lakeviz.models import VisionModel
+
+_LATER = {"center", "reference", "selection_scope", "drop_channels", "drop_tokens"}
+"""Options that came later; the digest leaves them out at their defaults."""
 
 
 @dataclass(frozen=True)
@@ -39,15 +45,23 @@ class RunSpec:
         All by default.
     shots : int or "all"
         Normal images per category.
+    draws : int, optional
+        Draws of the normal images that results are over; they share no image. By default 5, or as
+        many as the normal images of a category allow.
     seed : int
-        Seed of the few-shot draw; also of selectors unless the options say otherwise.
-    few_shot_lists : dict of category to tuple of str
-        Images given by hand instead of drawn.
+        Of the draws of normal images.
+    few_shot_lists : dict of category to tuple of tuples of str
+        Images given by hand instead of drawn, one tuple per draw.
     options : LakeOptions
     random_controls : int
-        Draws of each random control.
+        Sets of each random control; ``options.seed`` is the seed of the first.
+    bootstrap_seed : int
+        Of the resamples of the test images.
+    untrained : int
+        Untrained towers (the same architecture with random weights) to compare with.
     controls : tuple of str
-        Selectors the detector's own neurons are compared with, at the same size.
+        What the detector is compared with: selectors, of the same size where they have one, and
+        ``"other_category"``, the neurons selected on another category.
     reader_options : dict
         Further options of the reader.
     """
@@ -61,16 +75,26 @@ class RunSpec:
     device: str = "cpu"
     categories: tuple[str, ...] | None = None
     shots: int | str = 4
+    draws: int | None = None
     seed: int = 0
-    few_shot_lists: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    few_shot_lists: dict[str, tuple[tuple[str, ...], ...]] = field(default_factory=dict)
     options: LakeOptions = field(default_factory=LakeOptions)
     random_controls: int = 5
-    controls: tuple[str, ...] = ("random", "bottom_variance", "variance_matched", "pca", "all")
+    controls: tuple[str, ...] = DEFAULT_CONTROLS
+    bootstrap_seed: int = 0
+    untrained: int = 0
     reader_options: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        # A Path is taken too; a manifest holds text.
+        # A Path is taken too; a manifest holds text. Images of a single draw need no inner tuple.
         object.__setattr__(self, "root", str(self.root))
+        lists = {c: _draws(listed) for c, listed in self.few_shot_lists.items()}
+        object.__setattr__(self, "few_shot_lists", lists)
+        for name in ("seed", "bootstrap_seed", "untrained"):
+            if getattr(self, name) < 0:
+                raise ConfigError(f"{name} must be 0 or more, not {getattr(self, name)}")
+        if self.draws is not None and self.draws < 1:
+            raise ConfigError(f"draws must be 1 or more, not {self.draws}")
 
     def to_plain(self) -> dict[str, Any]:
         """Return the spec as JSON types."""
@@ -90,7 +114,7 @@ class RunSpec:
             data["options"] = LakeOptions.from_plain(data["options"])
             for name in ("image_size", "categories", "controls"):
                 data[name] = None if data[name] is None else tuple(data[name])
-            data["few_shot_lists"] = {c: tuple(p) for c, p in data["few_shot_lists"].items()}
+            data["controls"] = tuple(RENAMED.get(c, c) for c in data["controls"])
             return cls(**data)
         except (KeyError, TypeError) as error:
             raise ConfigError(f"this manifest's settings cannot be read: {error}") from error
@@ -105,9 +129,13 @@ class RunSpec:
             If a setting is unknown or missing.
         """
         spec = cls.from_plain(manifest["spec"])
-        lists = {
-            c: tuple(d["few_shot"]["sample_ids"]) for c, d in manifest.get("categories", {}).items()
-        }
+        lists = {}
+        for category, entry in manifest.get("categories", {}).items():
+            fit = entry["few_shot"]
+            # A run of protocol 1 or 2 has one draw.
+            lists[category] = tuple(tuple(d) for d in fit.get("draws") or [fit["sample_ids"]])
+        if spec.options.k is None:  # decided by the width of the tower, when the run was made
+            spec = replace(spec, options=replace(spec.options, k=manifest.get("k")))
         return replace(spec, few_shot_lists=lists, categories=tuple(lists) or spec.categories)
 
     def control_specs(self) -> list[tuple[str, int]]:
@@ -116,9 +144,15 @@ class RunSpec:
 
         specs = []
         for name in self.controls:
-            draws = self.random_controls if get_selector(name).is_random else 1
-            specs += [(name, self.seed + i) for i in range(draws)]
+            if name == OTHER_CATEGORY:
+                continue
+            sets = self.random_controls if get_selector(name).is_random else 1
+            specs += [(name, self.options.seed + i) for i in range(sets)]
         return specs
+
+    def split_seed(self, dataset: Dataset) -> int | None:
+        """Seed of the split that was used; None where the data set brings its own split."""
+        return (reader_defaults(dataset.name) | self.reader_options).get("split_seed")
 
     @property
     def digest(self) -> str:
@@ -126,19 +160,27 @@ class RunSpec:
         plain = self.to_plain()
         for name in ("root", "categories", "device"):
             plain.pop(name)
+        # Settings that came later are left out at their defaults, so that older runs go on.
+        for part, of in (
+            (VisualOptions, plain["options"]["visual"]),
+            (LakeOptions, plain["options"]),
+        ):
+            for name in _LATER & of.keys():
+                if of[name] == part.__dataclass_fields__[name].default:
+                    del of[name]
         return hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()
 
     def read_data(self) -> Dataset:
         """Read the data set."""
         return read_dataset(self.dataset, self.root, **self.reader_options)
 
-    def draw_normals(self, dataset: Dataset, category: str) -> FewShotDraw:
-        """Draw the normal images of one category, or take the ones listed."""
+    def draw_normals(self, dataset: Dataset, category: str) -> list[FewShotDraw]:
+        """Draw the normal images of one category, once or several times, or take those listed."""
         own = dataset.category(category)
         listed = self.few_shot_lists.get(category)
         if listed is None:
-            return own.few_shot(self.shots, self.seed)
-        return FewShotDraw.from_listed(listed, own)
+            return own.few_shot_draws(self.shots, self.seed, self.draws)
+        return [FewShotDraw.from_listed(names, own) for names in listed]
 
     def load_model(self) -> VisionModel:
         """Load the model."""
@@ -151,3 +193,10 @@ class RunSpec:
             precision=self.precision,
             image_size=self.image_size,
         )
+
+
+def _draws(listed: Sequence[Any]) -> tuple[tuple[str, ...], ...]:
+    """Lists of images, one per draw; a flat list is one draw."""
+    if listed and isinstance(listed[0], str):
+        return (tuple(listed),)
+    return tuple(tuple(names) for names in listed)

@@ -24,6 +24,7 @@ from lakeviz.studies.knockout import knockout
 from lakeviz.studies.neurons import neurons
 from lakeviz.studies.overlap import overlap
 from lakeviz.studies.pca import pca
+from lakeviz.studies.readings import readings
 from lakeviz.studies.score_maps import score_maps
 from lakeviz.studies.sweep import sweep
 
@@ -54,6 +55,7 @@ if TYPE_CHECKING:
     from lakeviz.studies.overlap.result import OverlapResult
     from lakeviz.studies.overlap.selections import OverlapItem
     from lakeviz.studies.pca.result import PCAResult
+    from lakeviz.studies.readings.result import ReadingsResult
     from lakeviz.studies.score_maps.anomalib_predictions import save_predictions
     from lakeviz.studies.score_maps.result import ScoredMaps
     from lakeviz.studies.sweep.grid import SweepSpec
@@ -81,6 +83,7 @@ __all__ = [
     "PCAResult",
     "Part",
     "PatchFeatureDetector",
+    "ReadingsResult",
     "ScoredMaps",
     "StudyData",
     "StudyResult",
@@ -101,6 +104,7 @@ __all__ = [
     "neurons",
     "overlap",
     "pca",
+    "readings",
     "register_study",
     "save_predictions",
     "score_maps",
@@ -118,6 +122,7 @@ for _study in (
     neurons,
     overlap,
     pca,
+    readings,
     score_maps,
     sweep,
 ):
@@ -147,6 +152,7 @@ __getattr__, __dir__ = lazy_face(
         "PCAResult": "pca.result",
         "Part": "claims.claim",
         "PatchFeatureDetector": "hosts.detectors",
+        "ReadingsResult": "readings.result",
         "ScoredMaps": "score_maps.result",
         "StudyData": "base.captured",
         "StudyResult": "base.result",

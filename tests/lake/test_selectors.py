@@ -78,7 +78,7 @@ def test_k_out_of_range(selector: str, k: int) -> None:
         select(with_variances([1, 9, 4, 0, 16, 25]), k, selector)
 
 
-@pytest.mark.parametrize("selector", ["random", "variance_matched", "random_rotation"])
+@pytest.mark.parametrize("selector", ["random", "next_variance", "random_rotation"])
 def test_random_selectors_are_seeded(selector: str) -> None:
     def drawn(seed: int) -> np.ndarray:
         selection = select(correlated(), 5, selector, seed=seed)
@@ -108,30 +108,30 @@ def test_random_draws_every_channel_equally_often() -> None:
     assert np.abs(counts - 120).max() < 5 * 9.2
 
 
-def test_variance_matched_does_not_overlap_while_it_can() -> None:
+def test_next_variance_does_not_overlap_while_it_can() -> None:
     statistics = correlated(channels=20)
     top = set(select(statistics, 10).channels.tolist())
-    matched = select(statistics, 10, "variance_matched", seed=1)
+    matched = select(statistics, 10, "next_variance", seed=1)
     assert not top & set(matched.channels.tolist())
     assert matched.provenance["overlap_with_top_k"] == 0
 
 
-def test_variance_matched_says_how_far_off_it_is() -> None:
+def test_next_variance_says_how_far_off_it_is() -> None:
     # Top two: 16 and 8. Outside: 4 and 2, so every pairing is off by log 4 on average.
-    matched = select(with_variances([16, 8, 4, 2]), 2, "variance_matched")
+    matched = select(with_variances([16, 8, 4, 2]), 2, "next_variance")
     assert sorted(matched.channels.tolist()) == [2, 3]
     assert matched.provenance["mean_log_variance_gap"] == pytest.approx(-np.log(4))
 
 
-def test_variance_matched_takes_the_nearest() -> None:
+def test_next_variance_takes_the_nearest() -> None:
     variances = [100.0] + [10.0] * 5 + [1.0] * 20
     for seed in range(10):
-        matched = select(with_variances(variances), 1, "variance_matched", seed=seed)
+        matched = select(with_variances(variances), 1, "next_variance", seed=seed)
         assert matched.channels[0] in range(1, 6)
 
 
-def test_variance_matched_fills_up_where_it_must() -> None:
-    matched = select(with_variances([5, 4, 3, 2, 1]), 4, "variance_matched")
+def test_next_variance_fills_up_where_it_must() -> None:
+    matched = select(with_variances([5, 4, 3, 2, 1]), 4, "next_variance")
     assert matched.k == 4
     assert 4 in matched.channels  # the only one outside the top four
     assert matched.provenance["overlap_with_top_k"] == 3
@@ -246,12 +246,12 @@ def test_registering_names_a_selector_everywhere() -> None:
 
 def test_names_of_selectors() -> None:
     assert list(SELECTOR_NAMES) == list(SELECTORS)
-    assert selector_name("variance_matched") == "variance-matched random neurons"
-    assert selector_short("variance_matched") == "variance-matched"
+    assert selector_name("next_variance") == "neurons next in variance"
+    assert selector_short("next_variance") == "next variance"
     assert selector_name("random") == "random neurons"
     assert selector_name("never_registered") == selector_short("never_registered")
-    controls = ["all", "bottom_variance", "variance_matched", "random"]
-    assert selector_order(controls) == ["random", "variance_matched", "bottom_variance", "all"]
+    controls = ["bottom_variance", "next_variance", "random", "all"]
+    assert selector_order(controls) == ["all", "random", "next_variance", "bottom_variance"]
 
 
 def test_unknown_selector_and_negative_seed() -> None:

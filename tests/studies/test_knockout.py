@@ -262,7 +262,7 @@ def test_controls_have_the_same_size_at_every_point(world):
     data = world({"k": 4}, points=("a", "b"))
     engine = ScoreEngine(data)
     order = {p: np.argsort(-data.statistics[p].variance) for p in ("a", "b")}
-    for name in ("variance", "random", "bottom_variance", "variance_matched"):
+    for name in ("variance", "random", "bottom_variance", "next_variance"):
         condition = engine.condition(engine.sets(4, name, 7), "remove")
         assert [len(a.neurons) for a in condition] == [4, 4]
         top = {a.point: set(order[a.point][:4].tolist()) & set(a.neurons) for a in condition}
@@ -292,7 +292,7 @@ def test_a_control_that_overlaps_says_so(world):
     found = knockout(
         world(),
         sizes=[12],
-        controls=["variance_matched"],
+        controls=["next_variance"],
         n_random_sets=2,
         single=False,
         metrics=MARGIN,
@@ -465,7 +465,7 @@ def test_findings_are_those_of_the_declared_size(result):
     assert list(shown["control"][:4]) == [
         "the intact detector",
         "3 sets of 8 random neurons",
-        "3 sets of 8 variance-matched random neurons",
+        "3 sets of 8 neurons next in variance",
         "8 lowest-variance neurons",
     ]
 

@@ -233,7 +233,7 @@ def test_forced_matched_sets_are_left_out_with_its_reason():
     assert result.pairs["matched_mean"].isna().all()
     assert result.shared["matched_mean"].isna().all()
     assert result.pairs["reason"].str.contains("leaves 40 of 80").all()
-    assert any("no variance-matched sets" in note for note in result.notes)
+    assert any("no sets next in variance" in note for note in result.notes)
 
 
 # --- order, ways to compare, errors ---

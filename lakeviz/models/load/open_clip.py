@@ -74,7 +74,12 @@ def load_open_clip(request: Request) -> VisionModel:
             with fitting(request.name, source.weights, bare):
                 model = _create_with_file(source, source.weights, options, bare)
             _resize_same_count(model, request, source)
-    return _vision_model(model, request, source)
+
+    def build_tower(seed: int) -> Any:
+        with _library(source, request.name), own_generator(seed):
+            return bare().visual
+
+    return _vision_model(model, request, source, build_tower)
 
 
 def _source(request: Request) -> Source:
@@ -242,7 +247,9 @@ def _pair(value: int | tuple[int, int]) -> tuple[int, int]:
     return (value, value) if isinstance(value, int) else (value[0], value[1])
 
 
-def _vision_model(model: Any, request: Request, source: Source) -> VisionModel:
+def _vision_model(
+    model: Any, request: Request, source: Source, build_tower: Callable[[int], Any]
+) -> VisionModel:
     tower = HookedTower(model.visual)
     tower.eval()
 
@@ -264,6 +271,7 @@ def _vision_model(model: Any, request: Request, source: Source) -> VisionModel:
         logit_scale=None if scale is None else float(scale.detach().float().exp()),
         logit_bias=None if bias is None else float(bias.detach().float()),
         precision=request.precision,
+        build_tower=build_tower,
     )
 
 

@@ -38,16 +38,21 @@ def load_timm(request: Request) -> VisionModel:
         raise ConfigError("quick_gelu is for open_clip architectures, not for timm models")
     _check_name(known)
     path = _weights_file(name, pretrained)
-    with own_generator(request.seed):
-        try:
-            model = timm.create_model(
-                known,
-                pretrained=pretrained is True,
-                num_classes=0,
-                cache_dir=request.cache_dir,
+
+    def create(seed: int, trained: bool) -> Any:
+        with own_generator(seed):
+            return timm.create_model(
+                known, pretrained=trained, num_classes=0, cache_dir=request.cache_dir
             )
-        except Exception as e:  # the hub and each architecture raise their own
-            raise _creation_error(name, pretrained, e) from e
+
+    def place(model: Any) -> Any:
+        _set_size(model, request.size, name)
+        return model.to(device=request.device, dtype=_DTYPES[request.precision])
+
+    try:
+        model = create(request.seed, pretrained is True)
+    except Exception as e:  # the hub and each architecture raise their own
+        raise _creation_error(name, pretrained, e) from e
     if not is_timm_vit(model):
         raise ModelError(
             f"{name} is a {type(model).__name__}, not a vision transformer with blocks; "
@@ -56,8 +61,7 @@ def load_timm(request: Request) -> VisionModel:
     if path is not None:
         with fitting(name, path, lambda: model):
             _load_file(model, path, name)
-    _set_size(model, request.size, name)
-    model = model.to(device=request.device, dtype=_DTYPES[request.precision])
+    model = place(model)
     tower = HookedTower(model)
     tower.eval()
     config = resolve_model_data_config(model)
@@ -68,6 +72,7 @@ def load_timm(request: Request) -> VisionModel:
         tower=tower,
         preprocess=preprocess_of(config, tower.adapter.image_size),
         precision=request.precision,
+        build_tower=lambda seed: place(create(seed, trained=False)),
     )
 
 

@@ -7,13 +7,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lakeviz.activations import Loading, token_grid
+from lakeviz.activations import Loading, neurons_of, token_grid
 from lakeviz.activations.token_subsets import capture_tokens
 from lakeviz.data import Dataset, FewShotDraw
 from lakeviz.data.images import image_size
 from lakeviz.errors import DataError
 from lakeviz.lake import LakeOptions, fit_text, layer_points
 from lakeviz.lake.ground_truth import Truth
+from lakeviz.lake.layers import with_k
 from lakeviz.lake.text import text_obstacle
 from lakeviz.studies.base.captured import StudyData, weight_of
 from lakeviz.studies.base.text_maps import text_maps
@@ -73,6 +74,8 @@ def capture_study(
     _check(normal, test, dataset)
     category = test.categories[0]
     layers = layer_points(model, points if points is not None else options.layers)
+    own = layers if points is None else layer_points(model, options.layers)
+    options = with_k(options, [neurons_of(model.tower, point) for point in own])
     weight = _text_weight(model, options)
     wanted = list(layers)
     text = None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -13,7 +13,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from lakeviz.activations import ChannelStatistics
+from lakeviz.activations import ChannelStatistics, RunningStatistics
 from lakeviz.activations.token_subsets import CapturedTokens
 from lakeviz.data import Dataset
 from lakeviz.errors import ConfigError, DataError, SelectionError
@@ -22,10 +22,13 @@ from lakeviz.lake import (
     Selection,
     VisualBranch,
     get_selector,
-    select,
 )
+from lakeviz.lake.dropping import drop_channels, gallery_tokens
 from lakeviz.lake.ground_truth import Size, Truth
+from lakeviz.lake.joint_selection import select_points
+from lakeviz.lake.layers import with_k
 from lakeviz.lake.options import DEFAULT_TEXT_WEIGHT
+from lakeviz.lake.outliers import Outliers, outlier_report
 from lakeviz.lake.paired_evaluator import DEFAULT_BOOTSTRAP, DEFAULT_METRICS, PairedEvaluator
 from lakeviz.lake.provenance import as_plain, versions
 from lakeviz.lake.score_maps import join_layers
@@ -110,12 +113,12 @@ class StudyData:
     ) -> StudyData:
         """Take patch tokens that are at hand, with labels and masks of the test images.
 
-        ``masks`` are at the size of the pixel maps. ``options.k`` is cut to the channels there are.
+        ``masks`` are at the size of the pixel maps.
         """
         n_normal, n_test = (len(next(iter(t.values()))) for t in (normal, test))
         sizes: list[Size] = [(m.shape[0], m.shape[1]) for m in masks] if masks is not None else []
-        channels = min(t.shape[-1] for t in normal.values())
-        options = options or LakeOptions(k=min(100, channels), text_weight=0)
+        options = options or LakeOptions(text_weight=0)
+        options = with_k(options, [t.shape[-1] for t in normal.values()])
         ids = [
             [f"{what} {i}" for i in range(n)]
             for what, n in zip(("normal", "test"), (n_normal, n_test))
@@ -205,14 +208,28 @@ class StudyData:
     ) -> dict[str, ChannelStatistics]:
         """Statistics, with covariance, of some of the normal images (all: None).
 
-        ``with_tokens`` keeps the tokens too, for selectors that need them.
+        ``with_tokens`` keeps the tokens too, for selectors that need them. Massive tokens and
+        channels are dropped as the options say.
         """
-        return {
-            p: ChannelStatistics(p, with_covariance=True, with_tokens=with_tokens).update(
-                self.normal.patches(p, images)
-            )
+        found = RunningStatistics(
+            self.points,
+            with_covariance=True,
+            with_tokens=with_tokens,
+            ordinary=self.options.drops_from_selection,
+        )
+        for point in self.points:  # one at a time, so that only one is read into memory
+            found.update_point(point, self.normal.patches(point, images))
+        drop_channels(found, self.options)
+        return found
+
+    @cached_property
+    def outliers(self) -> Outliers:
+        """Report on massive channels and tokens among the normal images."""
+        reports = [
+            outlier_report({p: self.statistics[p]}, {p: self.normal.patches(p)}, self.grids)
             for p in self.points
-        }
+        ]
+        return Outliers(tuple(one for report in reports for one in report.points))
 
     def select(
         self,
@@ -222,6 +239,9 @@ class StudyData:
         statistics: Mapping[str, ChannelStatistics] | None = None,
     ) -> dict[str, Selection]:
         """Select ``k`` neurons (or dimensions) at each point, from the normal images.
+
+        Where the detector selects jointly, ``k`` of all points together; a point that gets none is
+        left out, and asking the selections for it is an error.
 
         Raises
         ------
@@ -233,7 +253,32 @@ class StudyData:
         if statistics is None and get_selector(selector).needs_tokens:
             statistics = self._statistics_with_tokens
         found = statistics or self.statistics
-        return {p: select(found[p], k, selector, seed=seed) for p in self.points}
+        return select_points(
+            {p: found[p] for p in self.points},
+            k,
+            selector,
+            seed=seed,
+            scope=self.options.selection_scope,
+        )
+
+    def servable(self, names: Iterable[str], k: int) -> tuple[list[str], list[str]]:
+        """Selectors that can select ``k`` neurons here, and notes on those that cannot.
+
+        Raises
+        ------
+        SelectionError
+            If a selector is unknown.
+        """
+        kept, notes = [], []
+        for name in names:
+            label = get_selector(name).label
+            try:
+                self.select(k, name)
+            except SelectionError as error:
+                notes.append(f"{self.category}: no {label}: {error}")
+            else:
+                kept.append(name)
+        return kept, notes
 
     def branches(
         self,
@@ -248,7 +293,11 @@ class StudyData:
         # As in a detector, the seed of the options is that of the coresets too.
         names = [(next(iter(s.values())).selector, self.options.seed) for s in selections]
         return fit_selections(
-            [tokens], statistics or self.statistics, selections, self.options.visual, names
+            gallery_tokens([tokens], self.options),
+            statistics or self.statistics,
+            selections,
+            self.options.visual,
+            names,
         )
 
     def batches(self) -> Iterator[tuple[slice, dict[str, Float[Tensor, "image patch channel"]]]]:
@@ -323,7 +372,7 @@ class StudyData:
             "points": list(self.points),
             "text_weight": self.text_weight,
             **as_plain(shared),
-            "categories": {self.category: as_plain(own)},
+            "categories": {self.category: as_plain(own) | {"outliers": self.outliers.to_plain()}},
         }
         if evaluator is not None:
             made["bootstrap"] = as_plain(evaluator.bootstrap)
@@ -331,11 +380,13 @@ class StudyData:
         return made
 
     def absences(self, evaluator: PairedEvaluator) -> list[str]:
-        """Notes on what cannot be measured here, for a result to show."""
-        return [
+        """Notes of a result: what cannot be measured here, and a channel that dominates."""
+        notes = [
             f"{self.category}: no {level}-level metrics, because {reason}"
             for level, reason in evaluator.reasons.items()
         ]
+        warning = self.outliers.warning()
+        return notes + ([f"{self.category}: {warning}"] if warning else [])
 
 
 def weight_of(options: LakeOptions) -> float:

@@ -240,7 +240,7 @@ def findings(
 
 
 def _signed(gap: Estimate, sign: int) -> Estimate:
-    return gap if sign > 0 else Estimate(-gap.value, -gap.high, -gap.low)
+    return gap if sign > 0 else -gap
 
 
 def _value(row: Row, gap: Estimate, value: str | None, control_value: str | None) -> Estimate:
@@ -250,4 +250,4 @@ def _value(row: Row, gap: Estimate, value: str | None, control_value: str | None
 
 
 def _mean(parts: Sequence[Estimate], confidence: float) -> Estimate:
-    return mean_over_categories(np.array([part.value for part in parts]), confidence)
+    return mean_over_categories(parts, confidence)

@@ -16,6 +16,7 @@ from lakeviz.errors import ConfigError, StoreError
 from lakeviz.files import read_json, read_parquet, remove, write_json, write_parquet
 from lakeviz.metrics.bootstrap import Bootstrap
 from lakeviz.notebook import NotebookView, table_html
+from lakeviz.selector_names import todays_selectors
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
@@ -186,6 +187,7 @@ class StudyResult(NotebookView):
         if described["protocol"] == _FIRST:
             tables = {name: cls._of_first(name, table) for name, table in tables.items()}
             made = {**made, "settings": _renamed(made.get("settings", {}), cls.renamed)}
+        tables = {name: todays_selectors(table) for name, table in tables.items()}
         return cls(**tables, provenance=made, notes=list(described["notes"]))
 
     @classmethod

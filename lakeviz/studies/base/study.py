@@ -104,6 +104,8 @@ class Study:
     result: type[StudyResult]
     measure: Measure | None = None
     on_runs: ClassVar[bool] = True
+    needs_a_metric: ClassVar[bool] = True
+    """Whether test images on which nothing can be measured are refused."""
 
     @property
     def name(self) -> str:
@@ -138,7 +140,8 @@ class Study:
         """
         chosen = self.settings.of(settings, changes)
         evaluator = data.evaluator(chosen.metrics, bootstrap)
-        evaluator.require_some()
+        if self.needs_a_metric:
+            evaluator.require_some()
         assert self.measure is not None
         found = self.measure(data, chosen, evaluator)
         if not isinstance(found, Measured):

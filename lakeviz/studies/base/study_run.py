@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Self
 
+import numpy as np
+
 from lakeviz.activations import Loading
+from lakeviz.data import FewShotDraw
 from lakeviz.errors import StoreError
+from lakeviz.lake.evaluation_files import read_description
 from lakeviz.lake.ground_truth import Size
+from lakeviz.runs.images import require_same_images
 from lakeviz.runs.names import MANIFEST
 from lakeviz.runs.run_folder import RunFolder
 from lakeviz.studies.base.capture import STUDY_MAP_SIZE, capture_study
@@ -93,9 +99,40 @@ class StudyRun(RunFolder):
             Hook points; the run's own by default.
         """
         own = self.dataset.category(category)
+        if shots is None:
+            return self.draws_of(category, points=points)[0]
+        return self._captured(category, own.few_shot(shots, self.spec.seed), points)
+
+    def draws_of(
+        self, category: str, *, points: Sequence[int | str] | None = None
+    ) -> list[StudyData]:
+        """Capture (or read back) one category on every draw of the run's normal images.
+
+        The images pass the tower once; the draws are views of one capture.
+
+        Raises
+        ------
+        DataError
+            If normal or test images have changed since the run; it names them.
+        """
+        draws = self.draws(category)
+        self._require_unchanged(category, draws)
+        whole = self._captured(category, joined(draws), points)
+        starts = np.cumsum([0, *(len(draw) for draw in draws)])
+        return [whole.view(images=range(start, stop)) for start, stop in itertools.pairwise(starts)]
+
+    def _require_unchanged(self, category: str, draws: Sequence[FewShotDraw]) -> None:
+        described = read_description(self.path(category))
+        own, ids = self.dataset.category(category), described["maps"]["sample_ids"]
+        require_same_images(described["provenance"], own, ids, draws)
+
+    def _captured(
+        self, category: str, normal: FewShotDraw, points: Sequence[int | str] | None
+    ) -> StudyData:
+        own = self.dataset.category(category)
         return capture_study(
             self.model,
-            self.draw(category) if shots is None else own.few_shot(shots, self.spec.seed),
+            normal,
             own,
             options=replace(self.spec.options, map_size=self.map_size),
             points=points,
@@ -107,3 +144,12 @@ class StudyRun(RunFolder):
     def save(self, result: StudyResult) -> Path:
         """Write a result into the run's folder, where its report finds it."""
         return result.to_parquet(self.folder / STUDIES / result.name)
+
+
+def joined(draws: Sequence[FewShotDraw]) -> FewShotDraw:
+    """All images of some draws, one after the other."""
+    return replace(
+        draws[0],
+        sample_ids=tuple(name for draw in draws for name in draw.sample_ids),
+        paths=tuple(path for draw in draws for path in draw.paths),
+    )

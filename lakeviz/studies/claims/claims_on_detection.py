@@ -25,8 +25,7 @@ def _beats_random(case: Case) -> Mapping[str, Effect]:
             _MINUS_RANDOM: Effect.absent(f"all {case.k} channels are selected: there are no others")
         }
     random = case.measure(case.score(case.select("random")))
-    metric, bootstrap = case.settings.metric, case.settings.bootstrap
-    return {_MINUS_RANDOM: over(case.top, random, metric, bootstrap, headroom=SMALLEST_EFFECT)}
+    return {_MINUS_RANDOM: over(case.top, random, case.settings.metric, headroom=SMALLEST_EFFECT)}
 
 
 BEATS_RANDOM = Claim(
@@ -68,8 +67,7 @@ def _sparse_suffices(case: Case) -> Mapping[str, Effect]:
     chosen = [case.select("variance", k)[0] for k in sizes]
     measured = case.measure(case.score(chosen))
     gaps = {
-        k: over(one, [everything], settings.metric, settings.bootstrap)
-        for k, one in zip(sizes, measured, strict=True)
+        k: over(one, everything, settings.metric) for k, one in zip(sizes, measured, strict=True)
     }
     return {_MINUS_ALL: gaps[case.k]} | {str(k): gap for k, gap in gaps.items()}
 
@@ -129,9 +127,7 @@ def _knockout_hurts(case: Case) -> Mapping[str, Effect]:
     chosen = [*case.select("variance"), *case.select("random")]
     knocked = engine.run([_ablations(selections) for selections in chosen])
     top, *random = (case.evaluator.measure(one.maps["visual"]) for one in knocked)
-    return {
-        _MINUS_RANDOM: over(top, random, case.settings.metric, case.settings.bootstrap).negated()
-    }
+    return {_MINUS_RANDOM: over(top, random, case.settings.metric).negated()}
 
 
 def _ablations(selections: Mapping[str, Selection]) -> Condition:
@@ -167,8 +163,7 @@ def _max_beats_mean(case: Case) -> Mapping[str, Effect]:
     """Image AUROC of the maximum over patches minus that of their mean, of the same maps."""
     flat = case.top_maps.reshape(len(case.top_maps), -1)
     highest, mean = (case.evaluator.measure_scores(s) for s in (flat.max(1), flat.mean(1)))
-    bootstrap = case.settings.bootstrap
-    return {_MINUS_MEAN: over(highest, [mean], IMAGE_AUROC, bootstrap, headroom=SMALLEST_EFFECT)}
+    return {_MINUS_MEAN: over(highest, mean, IMAGE_AUROC, headroom=SMALLEST_EFFECT)}
 
 
 MAX_BEATS_MEAN = Claim(
@@ -203,10 +198,10 @@ def _text_helps(case: Case) -> Mapping[str, Effect]:
     light, heavy = (
         case.evaluator.measure(case.data.fuse(case.top_maps, weight)) for weight in (WEIGHT, HEAVY)
     )
-    room, metric, bootstrap = SMALLEST_EFFECT, settings.metric, settings.bootstrap
+    room, metric = SMALLEST_EFFECT, settings.metric
     return {
-        _HELPS: over(light, [case.top], metric, bootstrap, headroom=room),
-        _HURTS: over(light, [heavy], metric, bootstrap, headroom=room),
+        _HELPS: over(light, case.top, metric, headroom=room),
+        _HURTS: over(light, heavy, metric, headroom=room),
     }
 
 

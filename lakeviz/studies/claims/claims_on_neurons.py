@@ -11,7 +11,8 @@ import numpy as np
 from lakeviz.activations import ChannelStatistics
 from lakeviz.errors import DataError, HostError
 from lakeviz.lake import NeuronSelection, select
-from lakeviz.metrics.estimates import NOT_MEASURED, Estimate, random_member
+from lakeviz.metrics.contrasts import Replicates
+from lakeviz.metrics.estimates import NOT_MEASURED, Estimate
 from lakeviz.metrics.registry import at_best
 from lakeviz.studies.base.captured import StudyData
 from lakeviz.studies.claims.case import Case
@@ -20,7 +21,6 @@ from lakeviz.studies.claims.effects import CATEGORIES, NOTHING, Effect, Pooled, 
 from lakeviz.studies.claims.rules import Equivalence, NonInferiority, Superiority
 from lakeviz.studies.contamination.fitting import Condition, DrawFits, kept_images
 from lakeviz.studies.contamination.plan import make_plan
-from lakeviz.studies.contamination.rows import gaps
 from lakeviz.studies.hosts.conditions import Plan, run_conditions
 from lakeviz.studies.hosts.detectors.registry import get_host
 from lakeviz.studies.hosts.result import ADD, ALONE, NO_SELECTOR
@@ -41,7 +41,7 @@ def _equals_pca(case: Case) -> Mapping[str, Effect]:
         return {_DETECTION: Effect.absent(reason), _SUBSPACE: Effect.absent(reason)}
     settings = case.settings
     pca = case.measure(case.score(case.select("pca")))
-    detection = over(case.top, pca, settings.metric, settings.bootstrap)
+    detection = over(case.top, pca, settings.metric)
     return {_DETECTION: detection, _SUBSPACE: _nearness(case)}
 
 
@@ -207,10 +207,11 @@ def _withstands_contamination(case: Case) -> Mapping[str, Effect]:
         at_best(settings.metric, m.values[settings.metric]) for one in found for m in one.values()
     ):
         return {_CHANGE: Effect.absent("all fits are at the ceiling of the metric on these images")}
-    changes = gaps([one[dirty] for one in found], [one[clean] for one in found])
-    value = float(np.mean([change.values[settings.metric] for change in changes]))
-    draws = random_member(changes, settings.metric, settings.bootstrap)
-    return {_CHANGE: Effect(value, draws, len(kept), len(changes))}
+    terms = [
+        (1, Replicates.over_draws([one[dirty] for one in found])),
+        (-1, Replicates.over_draws([one[clean] for one in found])),
+    ]
+    return {_CHANGE: Effect.of(terms, settings.metric, n_images=len(kept))}
 
 
 WITHSTANDS_CONTAMINATION = Claim(
@@ -248,12 +249,12 @@ def _plugs_into_hosts(case: Case) -> Mapping[str, Effect]:
     except HostError as error:
         return _no_host(str(error))
     (top,) = members[ADD, "variance"]
-    metric, bootstrap, room = settings.metric, settings.bootstrap, SMALLEST_EFFECT
+    metric, room = settings.metric, SMALLEST_EFFECT
     control = Effect.absent(f"all {case.k} channels are selected: there are no others")
     if case.k < case.n_channels:
-        control = over(top, members[ADD, "random"], metric, bootstrap, headroom=room)
+        control = over(top, members[ADD, "random"], metric, headroom=room)
     return {
-        _GAIN: over(top, members[ALONE, NO_SELECTOR], metric, bootstrap, headroom=room),
+        _GAIN: over(top, members[ALONE, NO_SELECTOR], metric, headroom=room),
         _CONTROL: control,
     }
 

@@ -6,21 +6,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
-from jaxtyping import Float
 
-from lakeviz.metrics import Bootstrap
-from lakeviz.metrics.estimates import (
-    NOT_MEASURED,
-    Estimate,
-    mean_over_categories,
-    quantile_interval,
-    random_member,
-)
-from lakeviz.metrics.measurement import Measurement, Metric
+from lakeviz.metrics.contrasts import Group, Replicates, contrast
+from lakeviz.metrics.estimates import NOT_MEASURED, Estimate, mean_over_categories
+from lakeviz.metrics.measurement import Metric
 from lakeviz.metrics.registry import at_best, better, room
 
 IMAGES, CATEGORIES, EXACT, NOTHING = "images", "categories", "exact", "nothing"
-_EXACT: Float[np.ndarray, " draw"] = np.empty(0)
 
 
 @dataclass(frozen=True)
@@ -31,20 +23,23 @@ class Effect:
     ----------
     value : float
         NaN where it could not be measured; ``reason`` says why.
-    draws : float array [draw]
-        On resamples of the images (and members of a random control, or draws of normal images);
-        empty for a number that the data fix exactly.
+    interval : callable, optional
+        Confidence to estimate, over images, draws of normal images and random sets; None for a
+        number that the data fix exactly.
     n_images : int
         Test images it rests on.
     n_random_sets : int
-        Members of the random control, or draws of normal images; 1 where nothing is random.
+        Members of the random control; 1 where nothing is random.
+    n_draws : int
+        Draws of the normal images.
     reason : str
     """
 
     value: float
-    draws: Float[np.ndarray, " draw"] = field(default_factory=lambda: _EXACT, repr=False)
+    interval: Callable[[float], Estimate] | None = field(default=None, repr=False)
     n_images: int = 0
     n_random_sets: int = 1
+    n_draws: int = 1
     reason: str = ""
 
     @classmethod
@@ -52,45 +47,72 @@ class Effect:
         """An effect that cannot be measured here, and why."""
         return cls(np.nan, reason=reason)
 
+    @classmethod
+    def of(
+        cls,
+        terms: Sequence[tuple[int, Group]],
+        metric: Metric,
+        *,
+        n_images: int = 0,
+        one_more: bool = True,
+    ) -> Effect:
+        """A contrast of conditions, see :func:`lakeviz.metrics.contrasts.contrast`."""
+        groups = [(sign, Replicates.of(group)) for sign, group in terms]
+
+        def at(confidence: float) -> Estimate:
+            return contrast(groups, metric, confidence, one_more=one_more)
+
+        return cls(
+            at(0.95).value,
+            at,
+            n_images,
+            max(group.n_members for _, group in groups),
+            max(group.n_draws for _, group in groups),
+        )
+
     def negated(self) -> Effect:
         """The same effect, counted the other way round."""
-        return replace(self, value=-self.value, draws=-self.draws)
+        own = self.interval
+        return replace(
+            self,
+            value=-self.value,
+            interval=None if own is None else lambda confidence: -own(confidence),
+        )
 
     def at(self, confidence: float) -> Estimate:
         """The effect with its interval."""
         if np.isnan(self.value):
             return NOT_MEASURED
-        if not self.draws.size:
+        if self.interval is None:
             return Estimate(self.value, self.value, self.value)
-        return Estimate(self.value, *quantile_interval(self.draws, confidence))
+        return self.interval(confidence)
 
 
 def over(
-    one: Measurement,
-    members: Sequence[Measurement],
+    one: Group,
+    members: Group,
     metric: Metric,
-    bootstrap: Bootstrap,
     *,
     headroom: float = 0.0,
 ) -> Effect:
-    """How much better ``one`` is than a control: draws take the images anew, and one member.
+    """How much better ``one`` is than a control; the interval is to one more random set.
 
     Where both are at the ceiling of the metric, or a control leaves less than ``headroom`` up to
-    it, the effect cannot be told: all resamples agree there, and an interval of no width would
-    pass for certainty.
+    it, the effect cannot be told.
     """
-    if metric not in one.values:
+    one, members = Replicates.of(one), Replicates.of(members)
+    if metric not in one.first.values:
         return Effect.absent(f"no {metric[0]} {metric[1]} is defined for these images")
-    control = float(np.mean([m.values[metric] for m in members]))
-    if all(at_best(metric, m.values[metric]) for m in (one, *members)):
+    control = float(members.values(metric).mean())
+    values = [*one.values(metric).ravel(), *members.values(metric).ravel()]
+    if all(at_best(metric, value) for value in values):
         return Effect.absent("both are at the ceiling of the metric on these images")
     if room(metric, control) < headroom:
         return Effect.absent(
             f"the control is at {control:.3f}: these images leave an effect of {headroom:g} no room"
         )
-    gap = one.draws[metric] - random_member(members, metric, bootstrap)
-    value = one.values[metric] - control
-    return Effect(better(metric, value), better(metric, gap), n_random_sets=len(members))
+    sign = 1 if better(metric, 1.0) > 0 else -1
+    return Effect.of([(sign, one), (-sign, members)], metric)
 
 
 @dataclass(frozen=True)
@@ -135,6 +157,10 @@ def pool(rows: Mapping[str, Effect], note: Callable[[float], str] | None = None)
         return Pooled(lambda level: NOT_MEASURED, NOTHING, rows, reasons or "nothing was measured")
     if len(found) == 1:
         (only,) = found.values()
-        return Pooled(only.at, IMAGES if only.draws.size else EXACT, rows, "", note)
-    values = np.array([e.value for e in found.values()])
-    return Pooled(lambda level: mean_over_categories(values, level), CATEGORIES, rows, "", note)
+        return Pooled(only.at, EXACT if only.interval is None else IMAGES, rows, "", note)
+    effects = list(found.values())
+
+    def mean(confidence: float) -> Estimate:
+        return mean_over_categories([e.at(confidence) for e in effects], confidence)
+
+    return Pooled(mean, CATEGORIES, rows, "", note)

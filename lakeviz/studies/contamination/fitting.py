@@ -13,6 +13,7 @@ from torch import Tensor
 
 from lakeviz.activations import ChannelStatistics, RunningStatistics
 from lakeviz.lake import Selection, get_selector
+from lakeviz.lake.dropping import drop_channels, gallery_tokens
 from lakeviz.lake.paired_evaluator import PairedEvaluator
 from lakeviz.lake.visual import fit_selections
 from lakeviz.metrics.measurement import Measurement
@@ -80,8 +81,12 @@ class DrawFits:
     def statistics(self, mixture: Mixture) -> Mapping[str, ChannelStatistics]:
         """Statistics of a mixture, as far as the selectors need them."""
         if mixture not in self._statistics:
-            made = RunningStatistics(self.data.points, **self._needs)
+            options = self.data.options
+            made = RunningStatistics(
+                self.data.points, ordinary=options.drops_from_selection, **self._needs
+            )
             made.update_tokens(self.tokens(mixture))
+            drop_channels(made, options)
             self._statistics[mixture] = made
         return self._statistics[mixture]
 
@@ -113,7 +118,7 @@ class DrawFits:
         found = {}
         for gallery, own in by_gallery.items():
             branches = fit_selections(
-                [self.tokens(gallery)],
+                gallery_tokens([self.tokens(gallery)], self.data.options),
                 self.statistics(gallery),
                 [self.selection_of(c) for c in own],
                 self.data.options.visual,

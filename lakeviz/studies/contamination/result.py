@@ -48,7 +48,9 @@ class Settings(settings.Settings):
         flag="--selector",
     )
     controls: tuple[str, ...] = option(
-        ("random", "pca", "all"), "Selectors they are compared with.", flag="--control"
+        ("variance_without_first", "random", "pca", "all"),
+        "Selectors they are compared with.",
+        flag="--control",
     )
     what: tuple[str, ...] = option(
         ("both", "swapped"),

@@ -9,7 +9,9 @@ import numpy as np
 
 from lakeviz.lake import NeuronSelection, Selection, get_selector
 from lakeviz.lake.paired_evaluator import PairedEvaluator
-from lakeviz.metrics import Bootstrap, estimates
+from lakeviz.metrics import Bootstrap, contrasts
+from lakeviz.metrics.contrasts import Replicates
+from lakeviz.metrics.estimates import NOT_MEASURED, mean_over_categories
 from lakeviz.metrics.measurement import Measurement, metric_columns
 from lakeviz.studies.contamination.fitting import Condition, DrawFits
 from lakeviz.studies.contamination.plan import Plan
@@ -19,19 +21,6 @@ from lakeviz.studies.overlap.null_models import hypergeometric
 REFERENCE = "variance"
 Measured = Mapping[Condition, Sequence[Measurement]]
 """Per condition, one measurement per repeat."""
-
-
-def gap(one: Measurement, other: Measurement) -> Measurement:
-    """How much higher one is than the other, in value and in every resample."""
-    return Measurement(
-        {m: one.values[m] - other.values[m] for m in one.values},
-        {m: one.draws[m] - other.draws[m] for m in one.draws},
-    )
-
-
-def gaps(ones: Sequence[Measurement], others: Sequence[Measurement]) -> list[Measurement]:
-    """Gaps repeat by repeat."""
-    return [gap(one, other) for one, other in zip(ones, others, strict=True)]
 
 
 def metric_rows(
@@ -50,34 +39,31 @@ def metric_rows(
     return rows
 
 
-def _clean(measured: Measured, selector: str) -> Sequence[Measurement]:
-    return measured[Condition(selector, "both", 0)]
-
-
-def _of(measured: Measured, selector: str, what: str, n: int) -> Sequence[Measurement]:
-    return measured[Condition(selector, what, n)] if n else _clean(measured, selector)
+def _of(measured: Measured, selector: str, what: str, n: int) -> Replicates:
+    condition = Condition(selector, what, n) if n else Condition(selector, "both", 0)
+    return Replicates.over_draws(measured[condition])
 
 
 def _rows_of(
     measured: Measured, name: str, what: str, n: int, plan: Plan, evaluator: PairedEvaluator
 ) -> list[dict[str, Any]]:
     own, reference = (_of(measured, s, what, n) for s in (name, REFERENCE))
-    changes = gaps(own, _clean(measured, name))
-    differences = gaps(reference, own)
-    of_changes = gaps(gaps(reference, _clean(measured, REFERENCE)), changes)
+    clean, reference_clean = (_of(measured, s, what, 0) for s in (name, REFERENCE))
     shots = len(plan.draws[0].fitted)
     rows = []
     for metric, columns in metric_columns(evaluator.measured):
-        change = difference = excess = estimates.NOT_MEASURED
-        reasons = []
+        change = difference = excess = NOT_MEASURED
+        lower, reasons = 0, []
         if n:
-            change = estimates.mean_estimate(changes, metric, evaluator.bootstrap)
+            change = contrasts.difference(own, clean, metric, evaluator.bootstrap)
+            lower = int((own.values(metric) < clean.values(metric)).sum())
         else:
             reasons.append("changes are taken from here")
         if name != REFERENCE:
-            difference = estimates.mean_estimate(differences, metric, evaluator.bootstrap)
+            difference = contrasts.difference(reference, own, metric, evaluator.bootstrap)
             if n:
-                excess = estimates.mean_estimate(of_changes, metric, evaluator.bootstrap)
+                terms = [(1, reference), (-1, reference_clean), (-1, own), (1, clean)]
+                excess = contrasts.contrast(terms, metric, evaluator.bootstrap.confidence)
         else:
             reasons.append("the others are compared with it")
         rows.append(
@@ -88,12 +74,12 @@ def _rows_of(
                 "n_contaminated": n,
                 "n_fit": shots - n if what == "fewer" else shots,
                 **columns,
-                **estimates.mean_estimate(own, metric, evaluator.bootstrap).columns(),
+                **contrasts.estimate_of(own, metric, evaluator.bootstrap).columns(),
                 **change.columns("change"),
-                "n_lower": sum(c.values[metric] < 0 for c in changes),
+                "n_lower": lower,
                 **difference.columns("difference"),
                 **excess.columns("change_difference"),
-                "n_repeats": len(own),
+                "n_repeats": own.n_draws,
                 **evaluator.counts,
                 "reason": "; ".join(reasons),
             }
@@ -158,7 +144,7 @@ def _stability(
 
 
 def _mean(measure: str, values: np.ndarray, chance: float, bootstrap: Bootstrap) -> dict[str, Any]:
-    estimate = estimates.mean_over_categories(values, bootstrap.confidence)
+    estimate = mean_over_categories(values, bootstrap.confidence)
     return {
         "measure": measure,
         **estimate.columns(),

@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from lakeviz.lake import get_selector
 from lakeviz.lake.paired_evaluator import PairedEvaluator
 from lakeviz.lake.provenance import as_plain
 from lakeviz.metrics.measurement import Measurement
@@ -53,8 +52,8 @@ def measure(data: StudyData, settings: Settings, evaluator: PairedEvaluator) -> 
             f"{data.category}: no control that swaps normal images, which needs "
             f"{shots + max(counts)} of them; {len(data.normal)} were captured"
         )
-    for name in names:
-        get_selector(name)
+    names, left_out = data.servable(names, data.options.k)
+    notes += left_out
     plan = make_plan(
         data.normal.sample_ids,
         data.test.sample_ids,

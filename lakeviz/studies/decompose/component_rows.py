@@ -11,7 +11,7 @@ import pandas as pd
 from jaxtyping import Float, Int
 
 from lakeviz.lake.paired_evaluator import PairedEvaluator
-from lakeviz.metrics import estimates
+from lakeviz.metrics import contrasts, estimates
 from lakeviz.metrics.estimates import NOT_MEASURED, Estimate
 from lakeviz.metrics.measurement import Measurement, metric_columns
 from lakeviz.studies.decompose.component_effects import (
@@ -130,7 +130,7 @@ def _against_random(made: pd.DataFrame, null: np.ndarray, level: float) -> pd.Da
 def _alone(measured: list[Measurement], evaluator: PairedEvaluator) -> pd.DataFrame:
     """AUROC of the contribution alone."""
     found = [
-        estimates.estimate_of(m, AUROC, evaluator.bootstrap).columns("auroc") for m in measured
+        contrasts.estimate_of(m, AUROC, evaluator.bootstrap).columns("auroc") for m in measured
     ]
     return pd.DataFrame(found).assign(n_images=evaluator.n_images)
 
@@ -153,8 +153,8 @@ def _of_kind(
         gap = mean = NOT_MEASURED
         reason = "the only one of its kind"
     else:
-        gap = estimates.difference_to(one, others, AUROC, evaluator.bootstrap)
-        mean = estimates.mean_estimate(others, AUROC, evaluator.bootstrap)
+        gap = contrasts.difference_to(one, others, AUROC, evaluator.bootstrap)
+        mean = contrasts.mean_estimate(others, AUROC, evaluator.bootstrap)
         reason = ""
     return {
         "random_auroc": mean.value,
@@ -206,12 +206,12 @@ def location_rows(found: Gathered, comparison: Comparison) -> pd.DataFrame:
     for metric, columns in metric_columns(evaluator.measured):
         if metric[0] != "pixel":
             continue
-        mean: Estimate = estimates.mean_estimate(random, metric, evaluator.bootstrap)
-        gap = estimates.difference_to(own, random, metric, evaluator.bootstrap)
+        mean: Estimate = contrasts.mean_estimate(random, metric, evaluator.bootstrap)
+        gap = contrasts.difference_to(own, random, metric, evaluator.bootstrap)
         rows.append(
             {
                 **columns,
-                **estimates.estimate_of(own, metric, evaluator.bootstrap).columns(),
+                **contrasts.estimate_of(own, metric, evaluator.bootstrap).columns(),
                 **mean.columns("control_mean"),
                 **gap.columns("difference"),
                 "n_random_sets": len(random),

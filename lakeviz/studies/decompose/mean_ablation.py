@@ -16,7 +16,7 @@ from jaxtyping import Float
 
 from lakeviz.lake.ground_truth import Truth
 from lakeviz.lake.paired_evaluator import PairedEvaluator
-from lakeviz.metrics import Bootstrap, estimates
+from lakeviz.metrics import Bootstrap, contrasts
 from lakeviz.metrics.estimates import NOT_MEASURED
 from lakeviz.metrics.measurement import Measurement
 from lakeviz.studies.decompose.component_effects import mean_difference
@@ -123,13 +123,13 @@ def _row(
     bootstrap: Bootstrap = evaluator.bootstrap
     gap = control = NOT_MEASURED
     if others:
-        gap = estimates.difference_to(one, others, AUROC, bootstrap)
-        control = estimates.mean_estimate(others, AUROC, bootstrap)
+        gap = contrasts.difference_to(one, others, AUROC, bootstrap)
+        control = contrasts.mean_estimate(others, AUROC, bootstrap)
     return {
         "metric": "auroc",
         "intact": intact.values[AUROC],
-        **estimates.estimate_of(one, AUROC, bootstrap).columns(),
-        **estimates.difference(one, intact, AUROC, bootstrap).columns("change"),
+        **contrasts.estimate_of(one, AUROC, bootstrap).columns(),
+        **contrasts.difference(one, intact, AUROC, bootstrap).columns("change"),
         "control_mean": control.value,
         **gap.columns("difference"),
         "n_random_sets": len(others),

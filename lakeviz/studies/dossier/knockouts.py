@@ -16,7 +16,8 @@ import pandas as pd
 
 from lakeviz.errors import LakevizError
 from lakeviz.lake.paired_evaluator import PairedEvaluator
-from lakeviz.metrics.estimates import NOT_MEASURED, difference, difference_to, estimate_of
+from lakeviz.metrics.contrasts import difference, difference_to, estimate_of
+from lakeviz.metrics.estimates import NOT_MEASURED
 from lakeviz.metrics.measurement import Measurement, Metric
 from lakeviz.studies.base.captured import StudyData
 from lakeviz.studies.dossier.result import Settings

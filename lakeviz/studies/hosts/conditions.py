@@ -109,8 +109,7 @@ def measured(scored: HostMaps, evaluator: PairedEvaluator) -> Measurement:
     made = evaluator.measure(scored.maps)
     if scored.images is None:
         return made
-    own = evaluator.measure_scores(scored.images)
-    return Measurement({**made.values, **own.values}, {**made.draws, **own.draws})
+    return made | evaluator.measure_scores(scored.images)
 
 
 def _restricted(data: StudyData, plan: Plan, evaluator: PairedEvaluator, found: Conditions) -> None:

@@ -50,7 +50,10 @@ class Settings(settings.Settings):
         choices=MODES,
     )
     selections: tuple[str, ...] = option(
-        ("variance", "random", "bottom_variance", "variance_matched", "pca"),
+        (
+            *("variance", "variance_without_first", "random", "bottom_variance"),
+            *("next_variance", "pca"),
+        ),
         "The selector in question, then its controls.",
         flag="--selection",
     )

@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from lakeviz.lake.paired_evaluator import PairedEvaluator
-from lakeviz.metrics import Bootstrap, estimates
-from lakeviz.metrics.estimates import Estimate
+from lakeviz.metrics.contrasts import difference_to, mean_estimate
+from lakeviz.metrics.estimates import NOT_MEASURED
 from lakeviz.metrics.measurement import Measurement, Metric, metric_columns
 from lakeviz.studies.hosts.conditions import Group
 from lakeviz.studies.hosts.result import ADD, ALONE, NO_SELECTOR, RESTRICT
@@ -22,10 +22,10 @@ def metric_rows(members: Members, evaluator: PairedEvaluator) -> list[dict[str, 
     rows = []
     for (mode, selector), group in members.items():
         for metric, columns in metric_columns(evaluator.measured):
-            value = estimates.mean_estimate(group, metric, bootstrap)
-            gain, reason = estimates.NOT_MEASURED, "the others are compared with it"
+            value = mean_estimate(group, metric, bootstrap)
+            gain, reason = NOT_MEASURED, "the others are compared with it"
             if mode != ALONE:
-                gain, reason = _gain(alone, group, metric, bootstrap), ""
+                gain, reason = -difference_to(alone, group, metric, bootstrap), ""
             rows.append(
                 {
                     "mode": mode,
@@ -54,7 +54,7 @@ def contrast_rows(
         for control in controls:
             others = members[mode, control]
             for metric, columns in metric_columns(evaluator.measured):
-                gap = _against(own, others, metric, evaluator.bootstrap)
+                gap = difference_to(own, others, metric, evaluator.bootstrap)
                 rows.append(
                     {
                         "mode": mode,
@@ -70,29 +70,6 @@ def contrast_rows(
                     }
                 )
     return rows
-
-
-def _gain(
-    alone: Measurement, group: Sequence[Measurement], metric: Metric, bootstrap: Bootstrap
-) -> Estimate:
-    gap = estimates.difference_to(alone, group, metric, bootstrap)
-    return Estimate(0.0 - gap.value, 0.0 - gap.high, 0.0 - gap.low)
-
-
-def _against(
-    own: Sequence[Measurement],
-    others: Sequence[Measurement],
-    metric: Metric,
-    bootstrap: Bootstrap,
-) -> Estimate:
-    if len(own) == 1:
-        return estimates.difference_to(own[0], others, metric, bootstrap)
-    # A random selection in question: one of its members and one of the control's in each draw.
-    gap = estimates.random_member(own, metric, bootstrap) - estimates.random_member(
-        others, metric, bootstrap
-    )
-    value = _mean(own, metric) - _mean(others, metric)
-    return Estimate(value, *estimates.quantile_interval(gap, bootstrap.confidence))
 
 
 def _mean(group: Sequence[Measurement], metric: Metric) -> float:

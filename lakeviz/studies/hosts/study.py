@@ -104,9 +104,12 @@ class HostStudy(Study):
 def _compare(
     host: Host, data: StudyData, settings: Settings, evaluator: PairedEvaluator
 ) -> HostResult:
-    names, name = tuple(dict.fromkeys(settings.selections)), name_of(host)
+    first, *controls = dict.fromkeys(settings.selections)
+    name = name_of(host)
     modes = settings.modes or ((ADD,) if isinstance(host, ImageDetector) else MODES)
     k = data.options.k if settings.k is None else settings.k
+    able, notes = data.servable(controls, k)
+    names = (first, *able)
     plan = Plan(host, names, k, settings.n_random_sets, settings.seed, settings.weight)
     found = run_conditions(data, plan, tuple(dict.fromkeys(modes)), evaluator)
     own = settings.to_plain() | {"k": k, "selections": list(names), "modes": list(modes)}
@@ -121,7 +124,7 @@ def _compare(
         costs=table(cost_rows(data, found, settings.n_repeats)),
         scales=table(found.scales),
         provenance=data.describe("hosts", {"hosts": {name: {**host.describe(), **own}}}, evaluator),
-        notes=data.absences(evaluator),
+        notes=[*notes, *data.absences(evaluator)],
     )
 
 

@@ -209,13 +209,15 @@ class Engine(ABC):
     @cached_property
     def ranked(self) -> dict[str, ChannelStatistics]:
         """Statistics of the candidates of each hook point."""
-        return {p: _some(self.statistics(p), self.candidates(p)) for p in self.points}
+        return {p: self.statistics(p).some(self.candidates(p)) for p in self.points}
 
     def select(self, point: str, size: int, selector: str, seed: int = 0) -> NeuronSelection:
         """Choose candidates of a hook point; channels count among the candidates."""
         found = select(self.ranked[point], size, selector, seed=seed)
         if not isinstance(found, NeuronSelection):
             raise SelectionError(f"{selector} chooses no neurons that could be knocked out")
+        if found.scale is not None:
+            raise SelectionError(f"{selector} rescales neurons, which a knock-out does not do")
         return found
 
     def sets(self, size: int, selector: str, seed: int) -> Sets:
@@ -225,7 +227,7 @@ class Engine(ABC):
     def by_variance(self, point: str) -> tuple[np.ndarray, np.ndarray]:
         """Candidates of a point by descending variance, and their variances."""
         statistics = self.ranked[point]
-        order = self.select(point, statistics.n_channels, VARIANCE).channels
+        order = self.select(point, len(statistics.kept_channels), VARIANCE).channels
         return self.candidates(point)[order], statistics.variance[order]
 
     def ablation(self, point: str, neurons: Sequence[int] | np.ndarray) -> Ablation:
@@ -264,9 +266,3 @@ class Engine(ABC):
             if ablation.neurons and ablation.neurons[-1] >= n:
                 raise ConfigError(f"{point} has neurons 0 to {n - 1}, not {ablation.neurons[-1]}")
         return tuple(ablation for ablation in condition if ablation.neurons)
-
-
-def _some(of: ChannelStatistics, channels: np.ndarray) -> ChannelStatistics:
-    """Statistics of some of the channels, in their order."""
-    own = {name: getattr(of, name)[channels] for name in ("mean", "m2", "minimum", "maximum")}
-    return ChannelStatistics(of.point, count=of.count, **own)

@@ -19,7 +19,7 @@ from lakeviz.selector_names import selector_name, selector_order, selector_short
 from lakeviz.studies.base.findings import HEADLINE_METRICS
 from lakeviz.tables import numbers, rows, where
 
-_ORDER = ("variance", "random", "bottom_variance", "variance_matched")
+_ORDER = ("variance", "random", "bottom_variance", "next_variance", "variance_without_first")
 _GROUPS = {
     "selected": ("highest variance", Look.of(0)),
     "random": ("others at random", Look(PALETTE[1], "dash", "diamond-open")),

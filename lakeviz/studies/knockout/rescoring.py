@@ -23,6 +23,7 @@ from lakeviz.activations import ActivationStore, ChannelStatistics, neurons_of
 from lakeviz.activations.token_subsets import CapturedTokens, capture_tokens
 from lakeviz.errors import ConfigError
 from lakeviz.lake import NeuronSelection, TextBranch, fit_text
+from lakeviz.lake.dropping import gallery_tokens
 from lakeviz.lake.gallery import Gallery
 from lakeviz.lake.score_maps import join_layers
 from lakeviz.lake.visual import VisualBranch, fit_selections
@@ -169,7 +170,12 @@ class NetworkEngine(Engine):
             tokens = {p: normal[p] for p in points}
             chosen = {p: self.selections[p] for p in points}
             statistics = {p: ChannelStatistics(p).update(t) for p, t in tokens.items()}
-            (visual,) = fit_selections([tokens], statistics, [chosen], self.data.options.visual)
+            (visual,) = fit_selections(
+                gallery_tokens([tokens], self.data.options),
+                statistics,
+                [chosen],
+                self.data.options.visual,
+            )
         if "embedding" in self.branches and OUTPUT in normal:
             embeddings = Gallery(normal[OUTPUT].float())
         return Fitted(visual, embeddings)

@@ -62,7 +62,7 @@ class Settings(settings.Settings):
         flag="--size",
     )
     controls: tuple[str, ...] = option(
-        ("random", "bottom_variance", "variance_matched"),
+        ("random", "bottom_variance", "next_variance", "variance_without_first"),
         "Selectors of other neurons, of the same size at each hook point.",
         flag="--control",
     )

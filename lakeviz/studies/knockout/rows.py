@@ -10,19 +10,12 @@ from typing import Any, NamedTuple
 import numpy as np
 from scipy import stats
 
+from lakeviz.errors import SelectionError
 from lakeviz.lake.paired_evaluator import PairedEvaluator, compare
 from lakeviz.lake.selectors import get_selector
 from lakeviz.metrics import Bootstrap
-from lakeviz.metrics.estimates import (
-    NOT_MEASURED,
-    Estimate,
-    difference,
-    difference_to,
-    estimate_of,
-    mean_estimate,
-    n_below,
-    quantile_interval,
-)
+from lakeviz.metrics.contrasts import difference, difference_to, mean_estimate, n_below
+from lakeviz.metrics.estimates import NOT_MEASURED, Estimate, quantile_interval
 from lakeviz.metrics.measurement import Measurement, Metric, metric_columns
 from lakeviz.studies.knockout.ablation import Condition, Engine, Sets
 from lakeviz.studies.knockout.result import VARIANCE, Settings
@@ -42,6 +35,7 @@ class Measurer:
     engine: Engine
     evaluator: PairedEvaluator
     found: dict[Condition, Measured] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
 
     def measure(self, conditions: Sequence[Condition]) -> list[Measured]:
         """Run and measure conditions, some at a time."""
@@ -87,15 +81,40 @@ class Group:
 def measure_groups(
     measurer: Measurer, sizes: Sequence[int], mode: str, settings: Settings
 ) -> list[Group]:
-    """Measure the top neurons and every control, size by size."""
+    """Measure the top neurons and every control, size by size, where it can be made.
+
+    Raises
+    ------
+    SelectionError
+        If a control is no set of neurons.
+    """
     found, engine = [], measurer.engine
+    names = tuple(dict.fromkeys((VARIANCE, *settings.controls)))
+    sets_of = {name: _sets(measurer, name, sizes, settings) for name in names}
     for size in sizes:
-        for name in dict.fromkeys((VARIANCE, *settings.controls)):
-            seeds = _seeds(name, settings.n_random_sets, settings.seed)
-            sets = [engine.sets(size, name, seed) for seed in seeds]
+        for name in names:
+            if size not in sets_of[name]:
+                continue
+            sets = sets_of[name][size]
             conditions = [engine.condition(chosen, mode) for chosen in sets]
             members = measurer.measure(conditions)
             found.append(Group(name, size, conditions, members, _overlap(name, sets, size)))
+    return found
+
+
+def _sets(
+    measurer: Measurer, name: str, sizes: Sequence[int], settings: Settings
+) -> dict[int, list[Sets]]:
+    """Sets of a selector by their size, without the sizes that it cannot serve."""
+    engine, found = measurer.engine, {}
+    seeds = _seeds(name, settings.n_random_sets, settings.seed)
+    engine.sets(1, name, seeds[0])  # what is no set of neurons at all is refused
+    for size in sizes:
+        try:
+            found[size] = [engine.sets(size, name, seed) for seed in seeds]
+        except SelectionError as error:
+            label = get_selector(name).label
+            measurer.notes.append(f"{engine.data.category}: no {size} {label}: {error}")
     return found
 
 
@@ -108,13 +127,13 @@ def _seeds(selector: str, n_random_sets: int, seed: int) -> list[int]:
 
 
 def _overlap(selector: str, sets: Sequence[Sets], size: int) -> str:
-    """Say where a variance-matched control had to take some of the top neurons themselves."""
-    if selector != "variance_matched":
+    """Say where a control next in variance had to take some of the top neurons themselves."""
+    if selector != "next_variance":
         return ""
     shared = max(int(s.provenance["overlap_with_top_k"]) for own in sets for s in own.values())
     said = (
         f"{shared} of the {size} neurons of this control are among the top {size} themselves: too "
-        "few others are left to match with"
+        "few others are left"
     )
     return said if shared else ""
 
@@ -126,20 +145,13 @@ def curve_rows(measurer: Measurer, groups: Sequence[Group]) -> Rows:
         for branch, metric, columns in measurer.each_metric():
             members = [m[branch] for m in group.members]
             intact = measurer.intact[branch]
-            if len(members) == 1:
-                value = estimate_of(members[0], metric, bootstrap)
-                change = difference(members[0], intact, metric, bootstrap)
-            else:
-                value = mean_estimate(members, metric, bootstrap)
-                higher = difference_to(intact, members, metric, bootstrap)
-                change = Estimate(0.0 - higher.value, 0.0 - higher.high, 0.0 - higher.low)
             yield {
                 "branch": branch,
                 "selector": group.selector,
                 "size": group.size,
                 **columns,
-                **value.columns(),
-                **change.columns("change"),
+                **mean_estimate(members, metric, bootstrap).columns(),
+                **difference_to(members, intact, metric, bootstrap).columns("change"),
                 "intact": intact.values[metric],
                 "n_random_sets": len(members),
                 **measurer.evaluator.counts,

@@ -51,6 +51,7 @@ def measure(data: StudyData, settings: Settings, evaluator: PairedEvaluator) -> 
         for number, mode in enumerate(dict.fromkeys(settings.modes)):
             measurer, words = Measurer(engine, evaluator), {"kind": kind, "mode": mode}
             groups = measure_groups(measurer, sizes, mode, settings)
+            notes += measurer.notes
             rows["contrasts"] += [words | row for row in contrast_rows(measurer, groups)]
             rows["curves"] += [words | row for row in curve_rows(measurer, groups)]
             if settings.single and number == 0:  # they are the same whatever the mode

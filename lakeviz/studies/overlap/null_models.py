@@ -91,10 +91,10 @@ def stratified(
 def matched_draws(
     statistics: ChannelStatistics, k: int, seeds: Int[np.ndarray, " draw"]
 ) -> Bool[np.ndarray, "draw channel"]:
-    """Membership of the ``variance_matched`` selector, one draw for each seed."""
+    """Membership of the ``next_variance`` selector, one draw for each seed."""
     members = np.zeros((len(seeds), statistics.n_channels), dtype=bool)
     for row, seed in zip(members, seeds, strict=True):
-        chosen = select(statistics, k, "variance_matched", seed=int(seed))
+        chosen = select(statistics, k, "next_variance", seed=int(seed))
         assert isinstance(chosen, NeuronSelection)
         row[chosen.channels] = True
     return members

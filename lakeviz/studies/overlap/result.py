@@ -68,7 +68,7 @@ class Settings(PairSettings):
     """Overlap of the neurons selected for different categories, data sets, layers, shots or seeds.
 
     Several runs of one model may be named, such as of several data sets; the result is saved with
-    the first. Pairs are compared with random sets of the same size, variance-matched sets, the
+    the first. Pairs are compared with random sets of the same size, sets next in variance, the
     other categories' common ranking, and the overlap of a category with itself.
     """
 

@@ -204,7 +204,7 @@ class Group:
 
     @property
     def obstacles(self) -> dict[str, str]:
-        """Why there are no variance-matched sets or no ``permutation`` null, where it is so."""
+        """Why there are no sets next in variance or no ``permutation`` null, where it is so."""
         others, found = len(self.items) - 2, {}
         if why := matched_obstacle(self.n_channels, self.k):
             found["matched"] = why
@@ -217,7 +217,7 @@ class Group:
 
     @cached_property
     def matched(self) -> Bool[np.ndarray, "item draw channel"] | None:
-        """Draws of variance-matched sets of each item; None where they would be forced."""
+        """Draws of sets next in variance of each item; None where they would be forced."""
         if "matched" in self.obstacles:
             return None
         n, found = self.settings.n_random_sets, []

@@ -70,7 +70,7 @@ def shared_neurons_figure(
     fig.add_trace(bars, **panel.at)
     nulls = [
         ("random sets", "expected", "random", Look(PALETTE[1], "dash", "circle")),
-        ("variance-matched sets", "matched_mean", "matched", Look(PALETTE[2], "dot", "circle")),
+        ("sets next in variance", "matched_mean", "matched", Look(PALETTE[2], "dot", "circle")),
     ]
     for name, mean, null, look in nulls:
         if is_measured(shared, mean):

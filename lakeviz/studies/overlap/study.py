@@ -153,7 +153,7 @@ STUDY = Overlap(PairSettings, OverlapResult)
 def _notes(groups: Sequence[Group], overview: pd.DataFrame) -> list[str]:
     """Visible absences: what could not be measured, and why."""
     notes = []
-    for null, name in (("matched", "variance-matched sets"), ("permutation", "permutation null")):
+    for null, name in (("matched", "sets next in variance"), ("permutation", "permutation null")):
         reasons = {group.obstacles[null] for group in groups if null in group.obstacles}
         notes += [f"no {name}: {reason}" for reason in sorted(reasons)]
     if all(len(group.items) < FEWEST_TO_CLUSTER for group in groups):

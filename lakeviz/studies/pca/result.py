@@ -40,7 +40,10 @@ class Settings(settings.Settings):
         10, "Random sets of each random selector and size.", least=2, was="n_draws"
     )
     selectors: tuple[str, ...] = option(
-        ("variance", "pca", "random_rotation", "random", "bottom_variance", "all"),
+        (
+            *("variance", "variance_without_first", "pca", "random_rotation", "rotated"),
+            *("random", "bottom_variance", "all"),
+        ),
         "Selectors compared with top variance.",
         flag="--selector",
     )

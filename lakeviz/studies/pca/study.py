@@ -21,10 +21,10 @@ from lakeviz.lake import (
 )
 from lakeviz.lake.paired_evaluator import PairedEvaluator
 from lakeviz.lake.score_maps import join_layers
-from lakeviz.metrics import estimates
+from lakeviz.metrics import contrasts, estimates
 from lakeviz.metrics.measurement import Measurement, metric_columns
 from lakeviz.studies.base.captured import StudyData
-from lakeviz.studies.base.study import Study
+from lakeviz.studies.base.study import Measured, Study
 from lakeviz.studies.pca.diagonality import diagonality_rows
 from lakeviz.studies.pca.result import REFERENCE, PCAResult, Settings
 from lakeviz.studies.pca.subspaces import nearness, nearness_of_many, retained_variance
@@ -32,13 +32,12 @@ from lakeviz.studies.pca.subspaces import nearness, nearness_of_many, retained_v
 Selections = Mapping[str, Selection]
 
 
-def measure(
-    data: StudyData, settings: Settings, evaluator: PairedEvaluator
-) -> dict[str, pd.DataFrame]:
+def measure(data: StudyData, settings: Settings, evaluator: PairedEvaluator) -> Measured:
     """Compare the channels of highest variance with truncated PCA and controls, size by size.
 
     At each size K every selector keeps K dimensions at each hook point, from the same normal
-    tokens, and scores the same test images with the visual branch alone.
+    tokens, and scores the same test images with the visual branch alone. A selector that cannot
+    serve a size is left out there, with a note.
 
     Raises
     ------
@@ -50,20 +49,24 @@ def measure(
     metrics: list[dict[str, Any]] = []
     geometry: list[dict[str, Any]] = []
     everything: dict[str, Scored] = {}
+    notes: list[str] = []
     for k in size_grid(data, settings.sizes):
+        able, why = data.servable(chosen, k)
+        notes += [f"K = {k}: {note}" for note in why]
         groups = {
-            name: _members(data, name, k, settings) for name in chosen if name not in everything
+            name: _members(data, name, k, settings) for name in able if name not in everything
         }
         found = _score(data, groups, evaluator) | everything
         everything = {n: s for n, s in found.items() if not get_selector(n).uses_k}
-        metrics += _metric_rows(k, {n: found[n] for n in chosen}, evaluator)
+        metrics += _metric_rows(k, {n: found[n] for n in able}, evaluator)
         geometry += _geometry_rows(data, k, settings, confidence)
-    return {
+    tables = {
         "metrics": pd.DataFrame(metrics),
         "geometry": pd.DataFrame(geometry),
         "covariance": pd.DataFrame(_covariance_rows(data, settings, confidence)),
         "spectrum": _spectrum(data),
     }
+    return Measured(tables, notes)
 
 
 STUDY = Study(Settings, PCAResult, measure)
@@ -160,10 +163,10 @@ def _metric_rows(k: int, found: Mapping[str, Scored], evaluator: PairedEvaluator
     rows = []
     for name, scored in found.items():
         for metric, columns in metric_columns(evaluator.measured):
-            value = estimates.mean_estimate(scored.members, metric, bootstrap)
+            value = contrasts.mean_estimate(scored.members, metric, bootstrap)
             gap, reason = estimates.NOT_MEASURED, "the others are compared with it"
             if name != REFERENCE:
-                gap = estimates.difference_to(reference, scored.members, metric, bootstrap)
+                gap = contrasts.difference_to(reference, scored.members, metric, bootstrap)
                 reason = ""
             rows.append(
                 {

@@ -95,8 +95,8 @@ class ScoreStudy:
         lazy = LazyMaps([pair.map for pair in pairs], at_size)
         truth = Truth.of_masks(labels, truths)
         rows = [
-            *image_rows({"maps": image}, labels, conventions, bootstrap),
-            *pixel_tables({"maps": lazy}, truth, conventions, bootstrap, curves_too=False)[0],
+            *image_rows({"maps": [image]}, labels, conventions, bootstrap)[0],
+            *pixel_tables({"maps": [lazy]}, truth, conventions, bootstrap, curves_too=False)[0],
         ]
         name = chosen.name
         metrics = pd.DataFrame([{"category": name, **row} for row in rows])

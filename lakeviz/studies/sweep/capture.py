@@ -82,7 +82,9 @@ class Draws:
         key = (cell.category, spec.shots, spec.seed, spec.few_shot_lists.get(cell.category))
         if key not in self._known:
             try:
-                self._known[key] = spec.draw_normals(self._dataset, cell.category)
+                self._known[key] = replace(spec, draws=1).draw_normals(
+                    self._dataset, cell.category
+                )[0]
             except Exception as error:
                 self._known[key] = failure(error)
         return self._known[key]

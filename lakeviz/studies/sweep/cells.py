@@ -18,7 +18,8 @@ from lakeviz.errors import StoreError
 from lakeviz.files import read_json, write_json
 from lakeviz.lake import get_selector
 from lakeviz.lake.paired_evaluator import PairedEvaluator
-from lakeviz.metrics.estimates import NOT_MEASURED, difference_to, estimate_of
+from lakeviz.metrics.contrasts import difference_to, estimate_of
+from lakeviz.metrics.estimates import NOT_MEASURED
 from lakeviz.metrics.measurement import Measurement, Metric, metric_columns
 from lakeviz.studies.base.captured import StudyData
 from lakeviz.studies.sweep.capture import failure, forget_models

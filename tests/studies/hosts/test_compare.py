@@ -55,7 +55,7 @@ def test_a_planted_signal_in_the_top_neurons_is_a_gain(planted, energy):
     result = compare_host(energy, planted(), **QUICK)
     gain = row(result.metrics, mode="restrict", selector="variance", level="pixel", metric="aupro")
     assert gain["difference_low"] > 0
-    for control in ("random", "bottom_variance", "variance_matched"):
+    for control in ("random", "bottom_variance", "next_variance"):
         found = row(
             result.contrasts, mode="restrict", control=control, level="pixel", metric="aupro"
         )

@@ -1,0 +1,213 @@
+"""``evaluate``: score a labelled data set with fitted detectors and measure what they find."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from lakeviz.activations import Loading
+from lakeviz.data.changes import contents
+from lakeviz.errors import DataError
+from lakeviz.lake.controls import CONTROL_METRICS, compare_controls, control_maps
+from lakeviz.lake.evaluation import Evaluation
+from lakeviz.lake.fitted import FittedLake
+from lakeviz.lake.ground_truth import Truth
+from lakeviz.lake.metric_rows import draw_table, image_rows, pixel_tables
+from lakeviz.lake.paired_evaluator import PairedEvaluator
+from lakeviz.lake.provenance import as_plain, environment, versions
+from lakeviz.lake.score_maps import PixelMaps, ScoreMaps
+from lakeviz.lake.scoring import CONTROL_PREFIX, score_together
+from lakeviz.lake.selection import NeuronSelection
+from lakeviz.metrics import Bootstrap, Conventions
+
+if TYPE_CHECKING:
+    from lakeviz.data import Dataset
+
+
+def evaluate(
+    lake: FittedLake,
+    dataset: Dataset,
+    *,
+    further: Sequence[FittedLake] = (),
+    towers: Mapping[str, Sequence[Sequence[FittedLake]]] | None = None,
+    loading: Loading | None = None,
+    bootstrap: Bootstrap | None = None,
+) -> Evaluation:
+    """Score a labelled data set and measure detection and localisation, with controls.
+
+    Parameters
+    ----------
+    lake : Lake
+        Fitted, with controls if they are wanted. Its maps and scores are those of the result.
+    dataset : Dataset
+        Images of one category; its test split if it has splits, else all of it.
+    further : sequence of Lake
+        Detectors of the same settings, fitted on other draws of the normal images. Metrics are then
+        means over all draws, with intervals that hold the draws as well; the images pass the tower
+        once.
+    towers : mapping of name to sequences of Lake, optional
+        Detectors on other towers that stand as controls, such as ``"untrained"``: for every tower
+        of the name, its detectors in the order of the draws.
+    loading : Loading, optional
+    bootstrap : Bootstrap, optional
+        Confidence, number of resamples and seed of all intervals.
+
+    Returns
+    -------
+    Evaluation
+
+    Raises
+    ------
+    DataError
+        If there is no image, or more than one category.
+    """
+    test = dataset.split("test") if "test" in set(dataset.frame["split"]) else dataset
+    if len(test) == 0:
+        raise DataError(f"{dataset.name} has no test image")
+    if len(test.categories) != 1:
+        raise DataError(
+            f"an evaluation is of one category; {dataset.name} has {len(test.categories)}: choose "
+            "one with .category(name)"
+        )
+    bootstrap = bootstrap or Bootstrap(seed=lake.options.seed)
+    lakes = [lake, *further]
+    draws = score_together(lakes, test, loading=loading)
+    controls = control_maps(draws)
+    for name, members in (towers or {}).items():
+        own = [score_together(member, test, loading=loading) for member in members]
+        # From [tower][draw] to [draw][tower].
+        controls[name] = [[one.parts["visual"] for one in row] for row in zip(*own, strict=True)]
+    maps = draws[0]
+    kept = np.isin(test.sample_ids, maps.sample_ids)
+    skipped = test.where(~kept).sample_ids
+    test = test.where(kept)
+    conventions = Conventions(image_score=lake.options.image_score.describe())
+    truth = Truth.of_dataset(test, maps.sizes, maps.map_size)
+    image, pixel = _branches(draws)
+    of_pixels, of_pixel_draws, curves = pixel_tables(pixel, truth, conventions, bootstrap)
+    of_images, of_image_draws = image_rows(image, truth.labels, conventions, bootstrap)
+    evaluator = PairedEvaluator(
+        truth=truth if truth.fits_in_memory else Truth(truth.labels, reason="maps are too large"),
+        map_size=maps.map_size,
+        sizes=maps.sizes,
+        metrics=CONTROL_METRICS,
+        bootstrap=bootstrap,
+        image_score=lake.options.image_score,
+        smoothing=maps.smoothing,
+        conventions=conventions,
+    )
+    visual = [one.parts["visual"] for one in draws]
+    tables = {
+        "metrics": pd.DataFrame([*of_images, *of_pixels]).assign(n_regions=truth.n_regions),
+        "draws": draw_table([*of_image_draws, *of_pixel_draws]),
+        "controls": compare_controls(visual, controls, lake.missing_controls, evaluator),
+        "curves": curves,
+    }
+    for table in tables.values():
+        table.insert(0, "category", test.categories[0])
+    for one in draws:
+        one.parts = {n: p for n, p in one.parts.items() if not n.startswith(CONTROL_PREFIX)}
+    return Evaluation(
+        category=test.categories[0],
+        **tables,
+        scores=_scores(test, maps),
+        neurons=_neurons(lake),
+        spectrum=_spectrum(lake),
+        maps=maps,
+        dataset=test,
+        provenance=_provenance(lakes, test, skipped, conventions, bootstrap),
+    )
+
+
+def _branches(
+    draws: Sequence[ScoreMaps],
+) -> tuple[dict[str, list[np.ndarray]], dict[str, list[PixelMaps]]]:
+    """Image scores and pixel maps of every branch, draw by draw.
+
+    The text branch knows nothing of the normal images: it has one draw.
+    """
+    image = {"lake": [one.image_scores for one in draws]}
+    pixel = {"lake": [PixelMaps(one, None) for one in draws]}
+    first = draws[0]
+    if "text" in first.parts:
+        image["visual"] = [one.image_parts["visual"] for one in draws]
+        pixel["visual"] = [PixelMaps(one, "visual") for one in draws]
+        image |= {name: [first.image_parts[name]] for name in ("text", "text_image")}
+        pixel["text"] = [PixelMaps(first, "text")]
+    return image, pixel
+
+
+def _provenance(
+    lakes: Sequence[FittedLake],
+    test: Dataset,
+    skipped: list[str],
+    conventions: Conventions,
+    bootstrap: Bootstrap,
+) -> dict[str, Any]:
+    """Everything needed to make an evaluation again."""
+    lake = lakes[0]
+    return {
+        "versions": versions(),
+        "environment": environment(),
+        "model": lake.describe_model(),
+        "options": as_plain(lake.options),
+        "points": list(lake.points),
+        "text_weight": lake.text_weight,
+        "class_name": lake.text.class_name if lake.text else None,
+        "fit": {
+            "n_images": len(lake.normal_ids),
+            "sample_ids": lake.normal_ids,
+            "draws": [one.normal_ids for one in lakes],
+        },
+        "test": {
+            "name": test.name,
+            "n_images": len(test),
+            "fingerprint": test.fingerprint,
+            "contents": contents(test),
+            "skipped": skipped,
+        },
+        "conventions": conventions.to_dict(),
+        "bootstrap": asdict(bootstrap),
+        "notes": list(test.notes),
+    }
+
+
+def _scores(test: Dataset, maps: ScoreMaps) -> pd.DataFrame:
+    frame = test.frame.loc[:, ["category", "sample_id", "label", "defect_type"]].copy()
+    frame["score"] = maps.image_scores
+    for name, values in maps.image_parts.items():
+        if not name.startswith(CONTROL_PREFIX):
+            frame[name] = values
+    return frame.reset_index(drop=True)
+
+
+def _neurons(lake: FittedLake) -> pd.DataFrame:
+    neurons = [s.frame() for s in lake.visual.selections.values() if isinstance(s, NeuronSelection)]
+    columns = pd.Index(["point", "rank", "channel", "score", "selector"])
+    return pd.concat(neurons, ignore_index=True) if neurons else pd.DataFrame(columns=columns)
+
+
+def _spectrum(lake: FittedLake) -> pd.DataFrame:
+    assert lake.statistics is not None
+    parts = []
+    for point, statistics in lake.statistics.items():
+        selection = lake.visual.selections.get(point)  # none where joint selection chose none
+        selected = np.zeros(statistics.n_channels, dtype=bool)
+        if isinstance(selection, NeuronSelection):
+            selected[selection.channels] = True
+        parts.append(
+            pd.DataFrame(
+                {
+                    "point": point,
+                    "channel": np.arange(statistics.n_channels),
+                    "mean": statistics.mean,
+                    "variance": statistics.variance,
+                    "selected": selected,
+                }
+            )
+        )
+    return pd.concat(parts, ignore_index=True)

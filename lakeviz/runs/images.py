@@ -1,0 +1,81 @@
+"""Whether the images of a run are still what they were, by their content."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from lakeviz.data import Dataset, FewShotDraw
+from lakeviz.data.changes import contents, contents_of, require_unchanged
+from lakeviz.errors import DataError
+from lakeviz.runs.spec import RunSpec
+
+
+def normal_contents(draws: Sequence[FewShotDraw]) -> dict[str, str]:
+    """Content of the normal images of all draws, by sample id."""
+    found: dict[str, str] = {}
+    for draw in draws:
+        found |= contents_of(draw.sample_ids, draw.paths)
+    return found
+
+
+def require_images_of(manifest: Mapping[str, Any], spec: RunSpec) -> None:
+    """Refuse to repeat a run on images that have changed since.
+
+    Raises
+    ------
+    DataError
+        Names the images that changed, are gone or are new.
+    """
+    dataset = spec.read_data()
+    for category, entry in manifest.get("categories", {}).items():
+        provenance = {"fit": entry["few_shot"], "test": entry["test"]}
+        own = dataset.category(category)
+        draws = spec.draw_normals(dataset, category)
+        test_ids = list(entry["test"].get("contents", {}))
+        require_same_images(provenance, own, test_ids, draws)
+
+
+def require_same_images(
+    provenance: Mapping[str, Any],
+    own: Dataset,
+    test_ids: Sequence[str],
+    draws: Sequence[FewShotDraw],
+) -> None:
+    """Refuse normal or test images that have changed since an evaluation was made.
+
+    Parameters
+    ----------
+    provenance
+        Of the evaluation.
+    own : Dataset
+        The category as it is now.
+    test_ids
+        Test images of the evaluation.
+    draws
+        Its normal images, as they are now.
+
+    Raises
+    ------
+    DataError
+        Names the images that changed, are gone or are new.
+    """
+    was = provenance.get("fit", {}).get("contents")
+    if was is not None:
+        require_unchanged(was, normal_contents(draws), "normal images")
+    recorded = provenance["test"]
+    now = own.split("test") if "test" in set(own.frame["split"]) else own
+    if "contents" in recorded:
+        skipped = set(recorded.get("skipped", ()))
+        kept = now.where([name not in skipped for name in now.sample_ids])
+        require_unchanged(recorded["contents"], contents(kept), "test images")
+    elif not test_ids:
+        return  # the manifest of an earlier version does not name them
+    elif now.where(np.isin(now.sample_ids, test_ids)).fingerprint != recorded["fingerprint"]:
+        # A run of an earlier version: which image it is was not recorded.
+        raise DataError(
+            f"the test images of {own.name} have changed since the run; run again into another "
+            "folder"
+        )

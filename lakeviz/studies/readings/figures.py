@@ -1,0 +1,70 @@
+"""The figure of the study ``readings``: the gap of every reading."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import plotly.graph_objects as go
+
+from lakeviz.metrics.estimates import estimate
+from lakeviz.metrics.registry import metric_title
+from lakeviz.plots.captions import percent
+from lakeviz.plots.forest import ForestRow, forest_figure
+from lakeviz.plots.panels import Look
+from lakeviz.tables import records
+
+if TYPE_CHECKING:
+    from lakeviz.studies.readings.result import ReadingsResult
+
+_LINE = 30
+_WITH, _WITHOUT = "top minus random", "without the channel that carries most"
+
+
+def gaps_figure(result: ReadingsResult) -> go.Figure:
+    """Top minus random under every reading, as it is and without its strongest channel.
+
+    Parameters
+    ----------
+    result : ReadingsResult
+
+    Raises
+    ------
+    ConfigError
+        Nothing was measured.
+    """
+    shown: dict[str, list[ForestRow]] = {}
+    paper: dict[str, float] = {}
+    for row in records(result.overview()):
+        if not row["n_categories"]:
+            continue
+        metric = metric_title(row["level"], row["metric"])
+        paper[metric] = row["paper"]
+        chosen = {name: row[name] for name in ("reading", "level", "metric")}
+        members = {
+            str(one["category"]): float(one["difference"])
+            for one in records(result.readings, **chosen)
+            if np.isfinite(one["difference"])
+        }
+        rows = shown.setdefault(metric, [])
+        dots = members if len(members) > 1 else {}
+        rows.append(ForestRow(row["reading"], estimate(row, "gap"), series=_WITH, members=dots))
+        if np.isfinite(row["gap_without"]):
+            left = estimate(row, "gap_without")
+            rows.append(ForestRow(row["reading"], left, series=_WITHOUT, look=Look.of(1)))
+    n = len(result.categories)
+    bars = (
+        f"{percent(result.confidence)} Student over {n} categories"
+        if n > 1
+        else f"{percent(result.confidence)} over images and random sets"
+    )
+    return forest_figure(
+        shown,
+        title="Readings of the paper",
+        caption=f"Top-variance minus random neurons of the same number; bars: {bars}; small dots: "
+        "single categories. Without: each category's channel that carries most of the gap is "
+        "exchanged for the next in variance. Dashed: the gap in the paper.",
+        x="difference",
+        line_height=_LINE,
+        levels={metric: gap for metric, gap in paper.items() if np.isfinite(gap)},
+    )
