@@ -406,13 +406,14 @@ def test_columns(result):
     assert list(result.contrasts) == [
         *("category", "kind", "mode", "branch", "size", "control", "level", "metric"),
         *("value", "low", "high", "control_mean", "control_min", "control_max", "n_members"),
-        *("difference", "difference_low", "difference_high", "share_above_zero", "n_images"),
+        *("difference", "difference_low", "difference_high", "share_above_zero"),
+        *("n_images", "n_regions"),
         *("control_quantile_low", "control_quantile_high", "n_below", "reason"),
     ]
     assert list(result.curves) == [
         *("category", "kind", "mode", "branch", "selector", "size", "level", "metric"),
         *("value", "low", "high", "change", "change_low", "change_high", "intact"),
-        *("n_random_sets", "n_images", "reason"),
+        *("n_random_sets", "n_images", "n_regions", "reason"),
     ]
     assert not result.curves.drop(columns="reason").isna().any().any()
     said = result.correlation[result.correlation["value"].isna()]["reason"]
