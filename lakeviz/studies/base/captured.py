@@ -74,6 +74,8 @@ class StudyData:
         The test images, where there are files.
     provenance : dict
         Model, images and fingerprint.
+    others : tuple of StudyData
+        Other categories, where selections on their normal images are a control.
     """
 
     category: str
@@ -90,6 +92,7 @@ class StudyData:
     dataset: Dataset | None = field(default=None, repr=False)
     normal_paths: tuple[Path, ...] = field(default=(), repr=False)
     provenance: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    others: tuple[StudyData, ...] = field(default=(), repr=False)
 
     def __post_init__(self) -> None:
         labels = len(self.truth.labels)

@@ -24,7 +24,7 @@ from lakeviz.studies.dossier.result import Settings
 from lakeviz.studies.dossier.rows import ONE_RANDOM, control_columns, tested_rows
 from lakeviz.studies.knockout.ablation import Engine
 from lakeviz.studies.knockout.forward_engine import ForwardEngine
-from lakeviz.studies.knockout.rows import Measurer
+from lakeviz.studies.knockout.groups import Measurer
 from lakeviz.studies.knockout.score_engine import ScoreEngine
 from lakeviz.studies.knockout.weights_engine import WeightsEngine
 from lakeviz.studies.neurons.tested_neurons import Choice
