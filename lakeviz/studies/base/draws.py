@@ -10,6 +10,10 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
+import numpy as np
+import pandas as pd
+from pandas.api.types import is_float_dtype
+
 from lakeviz.errors import ConfigError, SelectionError
 from lakeviz.lake.provenance import as_plain
 from lakeviz.lake.selectors import get_selector
@@ -106,7 +110,18 @@ def not_measured(reason: str, evaluator: PairedEvaluator, **said: Any) -> Iterat
     ``said`` is what names the condition.
     """
     for _, columns in metric_columns(evaluator.measured):
-        yield {**said, **columns, **evaluator.counts, "reason": f"not measured: {reason}"}
+        yield {**said, **columns, **evaluator.counts, "reason": reason}
+
+
+def mean_of_tables(tables: Sequence[pd.DataFrame]) -> pd.DataFrame:
+    """Mean over draws of tables with the same rows, with the number of draws.
+
+    Text and whole numbers, such as counts of channels, are those of the first draw.
+    """
+    first = tables[0]
+    shares = [name for name in first if is_float_dtype(first[name])]
+    means = {name: np.mean([table[name] for table in tables], axis=0) for name in shares}
+    return first.assign(**means, n_draws=len(tables))
 
 
 def describe_draws(

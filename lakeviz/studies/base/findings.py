@@ -174,7 +174,7 @@ class Finding:
             "control": self.control,
             "difference": self.difference.text(self.digits, signed=True),
             "n": f"{self.n:,} {self.over}" + (f", {self.n_draws} draws" * (self.n_draws > 1)),
-            "reading": self._say(self.verdict),
+            "reading": self._say(self.verdict) + (f": {self.reason}" if self.reason else ""),
         }
 
 
@@ -219,7 +219,7 @@ def finding(
             value=_value(row, gap, value, control_value),
             smallest_effect=smallest_effect,
             confidence=confidence,
-            reason=str(row.get("reason") or "").removeprefix("not measured: "),
+            reason=_reason_of_none(row, difference),
             n_draws=_whole(row.get("n_draws"), 1),
             estimand=str(row.get("estimand") or ""),
             p_value=float(row.get("p_value", np.nan)),
@@ -257,6 +257,11 @@ def findings(
         rows = records(table, level=level, metric=name, **(where or {}))
         if rows:
             yield finding(rows, (level, name), subject, **said)  # type: ignore[arg-type]
+
+
+def _reason_of_none(row: Row, difference: str) -> str:
+    """Why a difference was not measured; empty where it was."""
+    return "" if np.isfinite(row[difference]) else str(row.get("reason") or "")
 
 
 def _whole(number: float | None, default: int) -> int:

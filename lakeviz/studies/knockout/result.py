@@ -18,7 +18,7 @@ from lakeviz.studies.base import settings
 from lakeviz.studies.base.findings import HEADLINE_METRICS, Finding, finding
 from lakeviz.studies.base.result import StudyResult
 from lakeviz.studies.base.settings import option
-from lakeviz.tables import records, where
+from lakeviz.tables import is_measured, records, where
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
@@ -113,21 +113,22 @@ class Settings(settings.DrawSettings):
 
 @dataclass
 class KnockoutResult(StudyResult):
-    """Knock-out of neurons.
+    """Knock-out of neurons; values are means over ``n_draws`` draws of the normal images.
 
     Attributes
     ----------
     contrasts : DataFrame
         Knock-out by variance minus each control of the same size, per category, kind, mode,
-        branch, control, size and metric: ``value`` and ``difference`` with intervals,
-        ``control_mean`` with the range of its ``n_members`` and the quantiles in which another
-        random set would be expected, ``n_below`` (members strictly below the value).
+        branch, control, size and metric: the columns of
+        :meth:`~lakeviz.metrics.comparison.Comparison.columns`, ``control_quantile_low`` and
+        ``_high`` (where one more random set would be expected), ``n_below`` (members strictly
+        below the value), and a ``reason`` where a control could not be made.
     curves : DataFrame
         Each selector at every size, per category, kind, mode, branch and metric: ``value`` and
         ``change`` (from ``intact``) with intervals.
     neurons : DataFrame
-        Each neuron alone, per category, kind, branch, hook point and metric: its variance and rank,
-        ``change`` with interval, ``importance``.
+        Each neuron alone, per category, kind, branch, hook point and metric: its variance (mean
+        over draws) and rank, ``change`` with interval, ``importance``.
     correlation : DataFrame
         Spearman's rank correlation of variance and importance, per category, kind, branch, hook
         point, group of neurons and metric.
@@ -245,7 +246,8 @@ class KnockoutResult(StudyResult):
         for kind, mode in self.runs:
             own = self._declared(kind, mode)
             contrasts = where(self.contrasts, **own)
-            made.append(draw.knockout_contrasts_figure(contrasts, confidence=confidence))
+            if is_measured(contrasts, "difference"):
+                made.append(draw.knockout_contrasts_figure(contrasts, confidence=confidence))
             del own["size"]
             for category in shown:
                 curves = where(self.curves, **own, category=category)
