@@ -18,7 +18,7 @@ from lakeviz.metrics.contrasts import (
     p_value_among,
 )
 from lakeviz.metrics.conventions import DEFAULT, Conventions
-from lakeviz.metrics.estimates import Estimate
+from lakeviz.metrics.estimates import NOT_MEASURED, Estimate
 from lakeviz.metrics.image_intervals import measure_images
 from lakeviz.metrics.inputs import ArrayLike
 from lakeviz.metrics.measurement import Measurement, Metric
@@ -104,6 +104,16 @@ class Comparison:
         """The same of the control minus the condition, which has no rank among itself."""
         turned = replace(self, difference=-self.difference, to_mean=-self.to_mean, p_value=math.nan)
         return turned.difference_columns()
+
+
+def _no_comparison() -> dict[str, str | float]:
+    """Columns of a difference where there is none."""
+    nothing = Comparison("", ("", ""), NOT_MEASURED, (), NOT_MEASURED, NOT_MEASURED, math.nan)
+    return nothing.difference_columns() | {"estimand": ""}
+
+
+NO_COMPARISON: Mapping[str, str | float] = _no_comparison()
+"""The columns of :meth:`Comparison.difference_columns` where nothing was compared."""
 
 
 def compare_measurements(
