@@ -16,7 +16,7 @@ from lakeviz.data.synthetic import write_benchmark
 from lakeviz.errors import ConfigError, DataError, LakevizError, OutputError, SelectionError
 from lakeviz.lake import Lake, LakeOptions, VisualOptions
 from lakeviz.metrics import Bootstrap
-from lakeviz.metrics.estimates import difference
+from lakeviz.metrics.contrasts import difference
 from lakeviz.models import load_model
 from lakeviz.runs.spec import RunSpec
 from lakeviz.studies import SweepResult, SweepSpec, load_study, sweep

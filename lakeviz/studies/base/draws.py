@@ -17,6 +17,7 @@ from pandas.api.types import is_float_dtype
 from lakeviz.errors import ConfigError, SelectionError
 from lakeviz.lake.provenance import as_plain
 from lakeviz.lake.selectors import get_selector
+from lakeviz.metrics.comparison import NO_COMPARISON
 from lakeviz.metrics.contrasts import Replicates
 from lakeviz.metrics.measurement import Measurement, metric_columns
 
@@ -107,10 +108,10 @@ def absence(data: StudyData, name: str, reason: str) -> str:
 def not_measured(reason: str, evaluator: PairedEvaluator, **said: Any) -> Iterator[dict[str, Any]]:
     """Rows of a condition that was not measured, one per metric, with the reason.
 
-    ``said`` is what names the condition.
+    ``said`` is what names the condition, and columns that are not of a difference.
     """
     for _, columns in metric_columns(evaluator.measured):
-        yield {**said, **columns, **evaluator.counts, "reason": reason}
+        yield {**columns, **NO_COMPARISON, **said, **evaluator.counts, "reason": reason}
 
 
 def mean_of_tables(tables: Sequence[pd.DataFrame]) -> pd.DataFrame:

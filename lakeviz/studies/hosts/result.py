@@ -58,7 +58,13 @@ class Settings(settings.DrawSettings):
         flag="--selection",
     )
     k: int | None = option(None, "Neurons per hook point; the run's k by default.", least=1)
-    n_random_sets: int = option(5, "Random sets of each random selection.", least=1, was="n_draws")
+    n_random_sets: int = option(
+        20,
+        "Random sets of each random selection; with fewer than 19 the rank p-value cannot reach "
+        "0.05.",
+        least=1,
+        was="n_draws",
+    )
     weight: float = option(
         0.5, "Weight w of LAKE's score in (1 - w) host + w LAKE.", least=0, most=1
     )

@@ -81,6 +81,6 @@ def contrast_rows(
                 )
         for control, why in missing.items():
             said = said | {"control": control, "n_random_sets": 0, "n_below": 0}
-            said |= {"n_draws": own.n_draws, "estimand": ""}
+            said |= {"n_draws": own.n_draws}
             absent += not_measured(why, evaluator, **said)
     return rows + absent

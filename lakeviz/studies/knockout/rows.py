@@ -19,6 +19,13 @@ from lakeviz.studies.knockout.groups import DrawMeasurers, Group, OverDraws
 from lakeviz.studies.knockout.result import VARIANCE
 
 Rows = Iterator[dict[str, Any]]
+_NOTHING = dict.fromkeys(
+    (
+        *("value", "low", "high", "control_mean", "control_min", "control_max"),
+        *("control_quantile_low", "control_quantile_high"),
+    ),
+    np.nan,
+)
 
 
 def curve_rows(measurer: DrawMeasurers, groups: Sequence[Group]) -> Rows:
@@ -74,7 +81,7 @@ def contrast_rows(measurer: DrawMeasurers, groups: Sequence[Group]) -> Rows:
         for branch in top[group.size].members if group.missing else ():
             said = {"branch": branch, "size": group.size, "control": group.selector}
             said |= {"n_members": 0, "n_below": 0, "n_draws": len(measurer.of_draws)}
-            yield from not_measured(group.missing, evaluator, **said, estimand="")
+            yield from not_measured(group.missing, evaluator, **_NOTHING, **said)
 
 
 def _reason(measurer: DrawMeasurers, group: Group, branch: str) -> str:

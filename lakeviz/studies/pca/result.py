@@ -37,7 +37,7 @@ class Settings(settings.DrawSettings):
         flag="--size",
     )
     n_random_sets: int = option(
-        10, "Random sets of each random selector and size.", least=2, was="n_draws"
+        20, "Random sets of each random selector and size.", least=2, was="n_draws"
     )
     selectors: tuple[str, ...] = option(
         (

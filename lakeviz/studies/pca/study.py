@@ -72,7 +72,7 @@ def measure(
         metrics += _metric_rows(k, found, evaluator)
         for name, why in missing.items():
             said = {"selector": name, "k": k, "n_random_sets": 0, "n_draws": len(draws)}
-            absent += not_measured(why, evaluator, **said, estimand="")
+            absent += not_measured(why, evaluator, **said)
     tables = {
         "metrics": pd.DataFrame(metrics + absent),
         "geometry": mean_of_tables([_geometry(d, sizes, settings, confidence) for d in draws]),
