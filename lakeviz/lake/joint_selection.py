@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -86,6 +86,7 @@ def select_points(
                 scores=pooled.scores[here],
                 n_channels=own.n_channels,
                 provenance={**pooled.provenance, "joint_k": pooled.k},
+                scale=None if pooled.scale is None else pooled.scale[here],
             )
         start += own.n_channels
     return found
@@ -138,6 +139,15 @@ def _pool(statistics: Mapping[str, ChannelStatistics], selector: str) -> Channel
         maximum=np.concatenate([part.maximum for part in parts]),
         with_tokens=kept is not None,
         kept=kept,
+        dropped=_pooled_dropped(parts),
+    )
+
+
+def _pooled_dropped(parts: Sequence[ChannelStatistics]) -> tuple[int, ...]:
+    """Dropped channels of all hook points, as channels of the pool."""
+    starts = np.cumsum([0, *(part.n_channels for part in parts)])
+    return tuple(
+        int(start) + c for start, part in zip(starts, parts, strict=False) for c in part.dropped
     )
 
 
@@ -147,7 +157,7 @@ def _joint_directions(
     """Directions of single hook points, those of highest score over all of them."""
     whole: dict[str, SubspaceSelection] = {}
     for point, own in statistics.items():
-        every = select(own, own.n_channels, selector, seed=seed)
+        every = select(own, len(own.kept_channels), selector, seed=seed)
         if not isinstance(every, SubspaceSelection) or (np.diff(every.scores) > 0).any():
             raise SelectionError(
                 f"{selector} cannot select jointly: it does not rank its directions, so those of "

@@ -14,23 +14,13 @@ from lakeviz.data.registry import reader_defaults
 from lakeviz.errors import ConfigError
 from lakeviz.lake.options import LakeOptions, VisualOptions
 from lakeviz.lake.provenance import as_plain
+from lakeviz.runs.names import DEFAULT_CONTROLS, OTHER_CATEGORY
 from lakeviz.selector_names import RENAMED
 
 if TYPE_CHECKING:
     from lakeviz.models import VisionModel
 
-OTHER_CATEGORY, UNTRAINED = "other_category", "untrained"
-"""Controls that are no selectors: neurons selected on another category, and untrained towers."""
-DEFAULT_CONTROLS = (
-    "all",
-    "random",
-    "next_variance",
-    "bottom_variance",
-    "variance_without_first",
-    "pca",
-)
-"""What a detector is compared with; all channels first: it is what a user would do otherwise."""
-_LATER = {"center", "reference", "selection_scope"}
+_LATER = {"center", "reference", "selection_scope", "drop_channels", "drop_tokens"}
 """Options that came later; the digest leaves them out at their defaults."""
 
 
@@ -144,9 +134,6 @@ class RunSpec:
             fit = entry["few_shot"]
             # A run of protocol 1 or 2 has one draw.
             lists[category] = tuple(tuple(d) for d in fit.get("draws") or [fit["sample_ids"]])
-        lists = {
-            c: tuple(d["few_shot"]["sample_ids"]) for c, d in manifest.get("categories", {}).items()
-        }
         if spec.options.k is None:  # decided by the width of the tower, when the run was made
             spec = replace(spec, options=replace(spec.options, k=manifest.get("k")))
         return replace(spec, few_shot_lists=lists, categories=tuple(lists) or spec.categories)

@@ -183,3 +183,22 @@ def test_manifest_that_cannot_be_written_leaves_nothing(data, tmp_path):
     with pytest.raises(OutputError, match=r"cannot write .*k\.txt"):
         drawn.to_manifest(tmp_path / "k.txt")
     assert not list(tmp_path.glob("*.tmp"))
+
+
+@settings(deadline=None)
+@given(pool=st.integers(1, 40), shots=st.integers(1, 8), seed=st.integers(0, 99))
+def test_draws_of_one_seed_share_no_image(pool, shots, seed):
+    dataset = made(pool)
+    if shots > pool:
+        return
+    draws = dataset.few_shot_draws(shots, seed)
+    assert len(draws) == min(5, pool // shots)
+    assert draws[0] == dataset.few_shot(shots, seed)
+    names = [name for one in draws for name in one.sample_ids]
+    assert len(set(names)) == len(names) == shots * len(draws)
+
+
+def test_more_draws_than_the_images_allow():
+    with pytest.raises(FewShotError, match="9 normal training images allow 2 draws"):
+        made(9).few_shot_draws(4, 0, 3)
+    assert len(made(9).few_shot_draws("all")) == 1

@@ -5,12 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from lakeviz.lake.controls import CONTROL_METRICS, compare_controls
+from lakeviz.lake.controls import CONTROL_METRICS, compare_controls, control_maps
 from lakeviz.lake.ground_truth import Truth
 from lakeviz.lake.paired_evaluator import PairedEvaluator
 from lakeviz.lake.score_maps import ScoreMaps
 from lakeviz.metrics import Bootstrap
-from lakeviz.metrics.estimates import difference_to, estimate, estimate_of
+from lakeviz.metrics.contrasts import difference_to, estimate_of
+from lakeviz.metrics.estimates import estimate
 
 N, SIDE = 16, 8
 LABELS = np.repeat([0, 1], N // 2)
@@ -44,8 +45,12 @@ def evaluator(maps):
     return PairedEvaluator(truth, sizes=maps.sizes, metrics=CONTROL_METRICS, bootstrap=bootstrap)
 
 
+def compared(maps, evaluator, missing=None):
+    return compare_controls([maps.parts["visual"]], control_maps([maps]), missing or {}, evaluator)
+
+
 def test_a_row_per_control_and_metric(maps, evaluator):
-    table = compare_controls(maps, evaluator)
+    table = compared(maps, evaluator)
     assert list(table["control"]) == ["random", "all"] * 3
     assert list(zip(table["level"], table["metric"]))[::2] == list(CONTROL_METRICS)
     assert list(table["n_members"]) == [3, 1] * 3
@@ -65,14 +70,23 @@ def test_a_row_per_control_and_metric(maps, evaluator):
 
 def test_levels_that_cannot_be_measured_have_no_rows(maps, evaluator):
     no_masks = PairedEvaluator(Truth.of_masks(LABELS, None), metrics=CONTROL_METRICS)
-    assert set(compare_controls(maps, no_masks)["level"]) == {"image"}
+    assert set(compared(maps, no_masks)["level"]) == {"image"}
     normal = PairedEvaluator(Truth.of_masks(np.zeros(N, int), None), metrics=CONTROL_METRICS)
-    assert compare_controls(maps, normal).empty
+    assert compared(maps, normal).empty
 
 
 def test_without_controls_the_table_is_empty_and_has_its_columns(maps, evaluator):
-    whole = compare_controls(maps, evaluator)
+    whole = compared(maps, evaluator)
     maps.parts = {"visual": maps.parts["visual"]}
-    none = compare_controls(maps, evaluator)
+    none = compared(maps, evaluator)
     assert none.empty and list(none.columns) == list(whole.columns)
     assert {"difference_low", "difference_high", "control_min", "control_max"} < set(none.columns)
+
+
+def test_a_control_that_cannot_be_made_says_why(maps, evaluator):
+    table = compared(maps, evaluator, {"deciles": "a decile has too few channels"})
+    own = table[table["control"] == "deciles"]
+    assert len(own) == len(CONTROL_METRICS)
+    assert set(own["reason"]) == {"a decile has too few channels"}
+    assert own["difference"].isna().all()
+    assert set(table.loc[table["control"] != "deciles", "reason"]) == {""}

@@ -18,6 +18,7 @@ from lakeviz.metrics import (
     paired_pixel_difference,
     pixel_metrics,
 )
+from lakeviz.metrics.contrasts import difference, estimate_of
 
 N = 12
 
@@ -46,12 +47,10 @@ def test_values_and_intervals_are_those_of_the_metrics(truth, maps):
     scores = [m.reshape(N, -1).max(1) for m in maps]
     assert a.values["image", "auroc"] == auroc(scores[0], truth.labels)
     expected = image_intervals(scores[0], truth.labels, ("auroc",), bootstrap)["auroc"]
-    low, high = np.quantile(a.draws["image", "auroc"], [0.025, 0.975])
-    assert (low, high) == (expected.low, expected.high)
+    assert estimate_of(a, ("image", "auroc"), bootstrap) == expected
     # Differences of draws are the paired differences of the metrics floor, number for number.
     paired = paired_difference("auroc", *scores, truth.labels, bootstrap).difference
-    gap = a.draws["image", "auroc"] - b.draws["image", "auroc"]
-    assert tuple(np.quantile(gap, [0.025, 0.975])) == (paired.low, paired.high)
+    assert difference(a, b, ("image", "auroc"), bootstrap) == paired
     pixels = [[upsample(one, (16, 16)) for one in m] for m in maps]
     exact = pixel_metrics(pixels[0], truth.masks)
     assert a.values["pixel", "aupro"] == exact.aupro
@@ -59,8 +58,7 @@ def test_values_and_intervals_are_those_of_the_metrics(truth, maps):
     paired = paired_pixel_difference(
         "aupro", *pixels, truth.masks, bootstrap, evaluator.conventions
     ).difference
-    gap = a.draws["pixel", "aupro"] - b.draws["pixel", "aupro"]
-    np.testing.assert_allclose(np.quantile(gap, [0.025, 0.975]), (paired.low, paired.high))
+    assert difference(a, b, ("pixel", "aupro"), bootstrap) == paired
 
 
 def test_the_rule_of_image_scores_is_used_and_said(truth, maps):

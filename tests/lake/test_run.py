@@ -9,7 +9,7 @@ from lakeviz.data.synthetic import write_benchmark
 from lakeviz.errors import ConfigError, FewShotError, OutputError
 from lakeviz.lake import LakeOptions
 from lakeviz.models import load_model
-from lakeviz.runs import run as run_module
+from lakeviz.runs.category import CategoryRun
 from lakeviz.runs.run import execute, folder_name
 from lakeviz.runs.run_folder import read_manifest
 from lakeviz.runs.spec import RunSpec
@@ -58,24 +58,24 @@ def test_a_run_writes_tables_and_repeats_from_its_manifest(spec, model, tmp_path
 def test_a_cut_run_goes_on_where_it_stopped(spec, model, tmp_path, monkeypatch):
     whole = execute(spec, tmp_path / "whole", model=model)
     evaluated = []
-    real = run_module._evaluate
+    real = CategoryRun.evaluate
 
-    def cut(spec, model, own, draw, loading):
+    def cut(self, category):
         if evaluated:
             raise KeyboardInterrupt
-        evaluated.append(own.categories[0])
-        return real(spec, model, own, draw, loading)
+        evaluated.append(category)
+        return real(self, category)
 
-    monkeypatch.setattr(run_module, "_evaluate", cut)
+    monkeypatch.setattr(CategoryRun, "evaluate", cut)
     with pytest.raises(KeyboardInterrupt):
         execute(spec, tmp_path / "cut", model=model)
     assert evaluated == ["gear"]
 
-    def rest(spec, model, own, draw, loading):
-        evaluated.append(own.categories[0])
-        return real(spec, model, own, draw, loading)
+    def rest(self, category):
+        evaluated.append(category)
+        return real(self, category)
 
-    monkeypatch.setattr(run_module, "_evaluate", rest)
+    monkeypatch.setattr(CategoryRun, "evaluate", rest)
     resumed = execute(spec, tmp_path / "cut", model=model)
     assert evaluated == ["gear", "tile"]
     pd.testing.assert_frame_equal(resumed.table("metrics"), whole.table("metrics"))

@@ -14,7 +14,7 @@ import pytest
 
 from lakeviz.cli import main
 from lakeviz.data.synthetic import write_benchmark
-from lakeviz.errors import ConfigError, DataError, OutputError, StoreError
+from lakeviz.errors import ConfigError, DataError, StoreError
 from lakeviz.lake.evaluation_files import TABLES
 from lakeviz.lake.provenance import versions
 from lakeviz.report.run_report import inputs_of
@@ -67,7 +67,7 @@ def test_what_is_read(made):
     assert set(run.table("scores", ["tile"])["category"]) == {"tile"}
     assert list(run.overview().index) == ["gear", "tile", "mean"]
     assert run.provenance("tile")["fit"]["n_images"] == 2
-    assert run.spec.few_shot_lists["tile"] == run.draw("tile").sample_ids
+    assert run.spec.few_shot_lists["tile"] == tuple(d.sample_ids for d in run.draws("tile"))
     assert run.model.weights_hash == run.manifest["model"]["weights_hash"]
     assert [e.category for e in run.evaluations] == ["gear", "tile"]
     pd.testing.assert_frame_equal(run.evaluations[1].scores, run.table("scores", ["tile"]))
@@ -207,7 +207,9 @@ def test_changed_images_of_a_finished_category_are_refused(own):
     other = next((own / "data/gear/test/good").glob("*.png"))
     shutil.copy(other, image)
     spec = RunSpec(**{**vars(spec), "root": own / "data"})
-    with pytest.raises(OutputError, match=r"images of .*tile have changed"):
+    name = image.relative_to(own / "data").as_posix()
+    said = rf"1 of the test images are not those of the run: {name} \(changed\)"
+    with pytest.raises(DataError, match=said):
         execute(spec, own / "run")
 
 

@@ -337,4 +337,4 @@ def test_round_trip(rotated, tmp_path):
     for name, table in rotated.tables.items():
         pd.testing.assert_frame_equal(read.tables[name], table)
     assert read.summary() == rotated.summary()
-    assert read.provenance["settings"]["selectors"][0] == "variance"
+    assert read.provenance["settings"]["selectors"][:2] == ["variance", "variance_without_first"]

@@ -50,9 +50,16 @@ def overview(page: Page) -> list[Section]:
         "heads": [(level, metric_label(name)) for level, name in metrics],
         "notes": notes,
         "figure": _figure(page),
+        "n_draws": _n_draws(page),
         **_parts(page),
     }
     return [Section("overview", "Overview", "overview.html", context)]
+
+
+def _n_draws(page: Page) -> int:
+    """Most draws of the normal images that metrics are means over; 1 in older runs."""
+    table = page.table("metrics")
+    return int(table["n_draws"].max()) if "n_draws" in table else 1
 
 
 def _figure(page: Page) -> EmbeddedFigure | None:

@@ -12,7 +12,7 @@ import pandas as pd
 
 from lakeviz.errors import ConfigError, SelectionError
 from lakeviz.lake.selectors import GROUPS, get_selector
-from lakeviz.runs.spec import OTHER_CATEGORY, UNTRAINED
+from lakeviz.runs.names import OTHER_CATEGORY, UNTRAINED
 from lakeviz.selector_names import selector_name, selector_order
 from lakeviz.studies.base import settings
 from lakeviz.studies.base.findings import HEADLINE_METRICS, Finding, finding
