@@ -78,7 +78,7 @@ class RunSpec:
     draws: int | None = None
     seed: int = 0
     few_shot_lists: dict[str, tuple[tuple[str, ...], ...]] = field(default_factory=dict)
-    options: LakeOptions = field(default_factory=LakeOptions)
+    options: LakeOptions = field(default_factory=lambda: LakeOptions())
     random_controls: int = 5
     controls: tuple[str, ...] = DEFAULT_CONTROLS
     bootstrap_seed: int = 0
@@ -140,12 +140,11 @@ class RunSpec:
 
     def control_specs(self) -> list[tuple[str, int]]:
         """(selector, seed) of every control member."""
-        from lakeviz.lake.selectors import get_selector
+        from lakeviz.lake.selectors import expand_selectors, get_selector
 
         specs = []
-        for name in self.controls:
-            if name == OTHER_CATEGORY:
-                continue
+        named = [name for name in self.controls if name != OTHER_CATEGORY]
+        for name in expand_selectors(named):
             sets = self.random_controls if get_selector(name).is_random else 1
             specs += [(name, self.options.seed + i) for i in range(sets)]
         return specs
