@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import html
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -70,16 +70,16 @@ class Evaluation(NotebookView):
 
     category: str
     metrics: pd.DataFrame
-    draws: pd.DataFrame
     scores: pd.DataFrame
     controls: pd.DataFrame
     neurons: pd.DataFrame
     spectrum: pd.DataFrame
     curves: pd.DataFrame
-    outliers: pd.DataFrame
     maps: ScoreMaps
     dataset: Dataset
     provenance: dict[str, Any]
+    draws: pd.DataFrame = field(default_factory=pd.DataFrame)
+    outliers: pd.DataFrame = field(default_factory=pd.DataFrame)
 
     def mask(self, index: int) -> Bool[np.ndarray, "height width"]:
         """Ground-truth mask of one image, at the size of its pixel map."""

@@ -187,6 +187,10 @@ def _over_images(
     means = [(sign, float(g.values(metric).mean()), g.mean_draws(metric)) for sign, g in groups]
     images = groups[0][1].first.n_images.get(metric[0], (0, 0))
     if sorted(sign for sign, _ in groups) == [-1, 1]:
+        if _same_detector(groups[0][1], groups[1][1]):
+            # Equal on any images; what is left is a pair of images whose order rounding decides.
+            least = 1 / max(1, images[0] * images[1])
+            return least, least
         (_, a, draws_a), (_, b, draws_b) = sorted(means, key=lambda one: -one[0])
         ends = paired_difference_interval(metric, a, draws_a, b, draws_b, *images, confidence)
         return a - b - ends[0], ends[1] - (a - b)
@@ -198,6 +202,16 @@ def _over_images(
         above.append(abs(sign) * reach[1])
     saved = _saved_by_pairing(np.stack([sign * draws for sign, _, draws in means]))
     return saved * math.hypot(*below), saved * math.hypot(*above)
+
+
+def _same_detector(one: Replicates, other: Replicates) -> bool:
+    """Whether two conditions have the same image scores in every draw and member."""
+    cells = zip(one.cells, other.cells, strict=False)
+    return len(one.cells) == len(other.cells) and all(
+        len(row) == len(other_row)
+        and all(a.same_detector(b) for a, b in zip(row, other_row, strict=True))
+        for row, other_row in cells
+    )
 
 
 def _saved_by_pairing(draws: Float[np.ndarray, "term resample"]) -> float:

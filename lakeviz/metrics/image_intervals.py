@@ -140,6 +140,7 @@ def measure_images(
         {("image", m): np.asarray(e(images)).item() for m, e in zip(metrics, evaluators)},
         {("image", m): row for m, row in zip(metrics, draws)},
         {"image": (images.positives.size, images.negatives.size)},
+        images.scores,
     )
 
 

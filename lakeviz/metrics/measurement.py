@@ -20,6 +20,8 @@ DEFAULT_METRICS: tuple[Metric, ...] = (
 )
 """What studies measure where nothing else is asked for."""
 
+_ROUNDING = 1e-4  # of distances in single precision, computed in another order
+
 
 @dataclass(frozen=True)
 class Measurement:
@@ -34,11 +36,14 @@ class Measurement:
         one bootstrap, so that any two can be subtracted resample by resample.
     n_images : mapping of level to (int, int)
         Images with and without a defect, the units that intervals are over.
+    scores : float array [image], optional
+        Image scores, by which two conditions that are one and the same detector are recognised.
     """
 
     values: Mapping[Metric, float]
     draws: Mapping[Metric, Float[np.ndarray, " resample"]] = field(repr=False)
     n_images: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+    scores: Float[np.ndarray, " image"] | None = field(default=None, repr=False)
 
     def __or__(self, other: Measurement) -> Measurement:
         """Both together."""
@@ -46,7 +51,14 @@ class Measurement:
             {**self.values, **other.values},
             {**self.draws, **other.draws},
             {**self.n_images, **other.n_images},
+            self.scores if self.scores is not None else other.scores,
         )
+
+    def same_detector(self, other: Measurement) -> bool:
+        """Whether the image scores of both agree but for rounding."""
+        if self.scores is None or other.scores is None or len(self.scores) != len(other.scores):
+            return False
+        return bool(np.allclose(self.scores, other.scores, rtol=_ROUNDING, atol=0.0))
 
 
 def metric_columns(metrics: Sequence[Metric]) -> Iterator[tuple[Metric, dict[str, str]]]:

@@ -35,6 +35,12 @@ def over_draws(table: pd.DataFrame) -> str:
     return f", over {n} draws of the normal images" if n > 1 else ""
 
 
+def sampled(*tables: pd.DataFrame) -> str:
+    """Write what intervals are over: "images", or "images and draws of the normal images"."""
+    draws = any(over_draws(table) for table in tables)
+    return "images and draws of the normal images" if draws else "images"
+
+
 def difference_bars(table: pd.DataFrame, confidence: float) -> str:
     """Say what the intervals of a table's differences are of, as its ``estimand`` has it."""
     of = {str(one) for one in table["estimand"] if one} if "estimand" in table else {PAIRED}

@@ -253,9 +253,7 @@ def _caption(
     given = [run for run in runs.values() if np.isfinite([run.low, run.high]).all()]
     levels = sorted({run.confidence for run in given})
     if levels:
-        parts.append(
-            f"Brackets: {' or '.join(map(percent, levels))} bootstrap interval over images."
-        )
+        parts.append(f"Brackets: {' or '.join(map(percent, levels))} interval over images.")
     if bootstrap is not None and len(runs) <= _MOST_BANDS:
         parts.append(
             f"{'Band' if len(runs) == 1 else 'Bands'}: {percent(bootstrap.confidence)} pointwise "

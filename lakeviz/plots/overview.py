@@ -11,7 +11,7 @@ import plotly.graph_objects as go
 from lakeviz import renamed
 from lakeviz.errors import ConfigError
 from lakeviz.metrics.registry import metric_title
-from lakeviz.plots.captions import categories, percent, tested
+from lakeviz.plots.captions import categories, percent, sampled, tested
 from lakeviz.plots.forest import forest_figure, forest_row
 from lakeviz.plots.panels import Look
 from lakeviz.tables import numbers, rows, where
@@ -59,7 +59,7 @@ def metrics_figure(
         {"": shown},
         title=title,
         caption=f"{categories(metrics)} of {tested(table)}. Lines: {percent(confidence)} "
-        "bootstrap interval over images.",
+        f"intervals over {sampled(table)}.",
         x="value of the metric (1 = perfect)",
         zero=None,
         lines=list(dict.fromkeys(map(str, metrics["category"]))),

@@ -16,7 +16,7 @@ from lakeviz import renamed
 from lakeviz.errors import ConfigError, DataError, nearest
 from lakeviz.metrics.estimates import NOT_MEASURED, Estimate, estimate, mean_over_categories
 from lakeviz.metrics.registry import metric_title
-from lakeviz.plots.captions import joined
+from lakeviz.plots.captions import joined, sampled
 from lakeviz.plots.overview import DEFAULT_METRICS
 from lakeviz.plots.template import counted
 from lakeviz.tables import records, where
@@ -323,7 +323,8 @@ def _of_intervals(content: _Content, rows: list[_Row]) -> str:
     """Say what the brackets hold, and what means are over."""
     tables = content.runs.values()
     levels = sorted({100 * float(v) for t in tables for v in t["confidence"] if v == v})
-    images = f"{' or '.join(f'{v:g}' for v in levels) or '95'} % bootstrap interval over images"
+    confidence = " or ".join(f"{v:g}" for v in levels) or "95"
+    images = f"{confidence} % interval over {sampled(*tables)}"
     over = "Student's 95 % interval over categories"
     shared = {metric: len(content.shared(metric)) for metric in content.metrics}
     if len(content.categories) == 1:

@@ -21,6 +21,7 @@ from lakeviz.metrics.contrasts import (
     p_value_among,
 )
 from lakeviz.metrics.estimates import Estimate, quantile_interval
+from lakeviz.metrics.image_intervals import measure_images
 from lakeviz.metrics.intervals import interval, paired_difference_interval
 from lakeviz.metrics.measurement import Measurement
 
@@ -68,6 +69,20 @@ def test_equal_conditions_leave_a_little_room():
     assert 0 < found.high - found.low < (single[1] - single[0]) / 3
     best = measurement(1.0, np.ones(1000))
     assert difference(best, best, METRIC, BOOTSTRAP).low < -0.01
+
+
+def test_one_and_the_same_detector_is_told_by_its_scores():
+    """Scores equal but for rounding leave one pair of images; equal ranks alone do not."""
+    labels = np.repeat([0, 1], 12)
+    scores = np.random.default_rng(0).random(24) + 0.5 * labels
+    one, rounded, ranked = (
+        measure_images(s, labels, ("auroc",), BOOTSTRAP)
+        for s in (scores, scores * (1 + 1e-6), scores**2)
+    )
+    metric = ("image", "auroc")
+    found = difference(one, rounded, metric, BOOTSTRAP)
+    assert (found.low, found.high) == pytest.approx((-1 / 144, 1 / 144))
+    assert difference(one, ranked, metric, BOOTSTRAP).high > 2 / 144
 
 
 def test_one_member_is_a_paired_difference():

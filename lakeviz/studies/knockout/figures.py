@@ -16,6 +16,7 @@ from lakeviz.plots.captions import (
     n_categories,
     only,
     percent,
+    sampled,
     tested,
 )
 from lakeviz.plots.forest import forest_figure, forest_row
@@ -160,7 +161,7 @@ def neuron_importance_figure(
     category, kind, branch = only(found, "category", "kind", "branch")
     points = list(dict.fromkeys(found["point"]))
     n_top, n_others = (len(where(found, group=group)) // len(points) for group in _GROUPS)
-    bars = f" Bars: {percent(confidence)} bootstrap over images." if intervals else ""
+    bars = f" Bars: {percent(confidence)} interval over {sampled(found)}." if intervals else ""
     # A log axis has no place for a neuron that never varies.
     drawn = rows(found, numbers(found, "variance") > 0)
     fig = line_figure(

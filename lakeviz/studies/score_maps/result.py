@@ -72,7 +72,7 @@ class ScoredMaps(StudyResult):
         labels = numbers(where(self.scores, category=category), "label")
         return (
             f"{category}: {said} on {len(labels)} images, {int(labels.sum())} of them defective; "
-            f"intervals are {100 * self.confidence:g} % bootstrap over images."
+            f"intervals are {100 * self.confidence:g} % over images."
         )
 
     def _measured(self, category: str) -> Iterator[str]:
