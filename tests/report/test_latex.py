@@ -61,7 +61,7 @@ def test_one_run_has_intervals_a_mean_and_no_bold():
     ]
     assert "textbf" not in text
     assert "3 categories (10 to" in text
-    assert r"95 \% bootstrap interval over images; of the mean, Student's 95 \% interval" in text
+    assert r"95 \% interval over images; of the mean, Student's 95 \% interval" in text
     assert text.count(r"\label{tab:metrics}") == 1
 
 
@@ -140,7 +140,7 @@ def test_missing_values_are_dashes_with_their_reason():
     assert body(text)[0] == ["a", "--"]
     assert "A dash: only one class." in text
     assert body(text)[2] == ["mean", r"0.500 {\scriptsize [0.490, 0.510]}"]
-    assert r"With one category: 95 \% bootstrap interval over images." in text
+    assert r"With one category: 95 \% interval over images." in text
 
 
 def test_evaluations_are_taken(make):
