@@ -32,7 +32,13 @@ class ClaimSettings(Settings):
         IMAGE_AUROC, "Level and name of the metric that detection is judged by.", command=False
     )
     depth: int | None = option(None, "Every N-th block on its own as well; 1: each.", least=1)
-    n_random_sets: int = option(20, "Members of each random control.", least=2, was="n_draws")
+    n_random_sets: int = option(
+        40,
+        "Members of each random control; with 639 or more, ranks decide instead of Student's tail.",
+        least=2,
+        was="n_draws",
+    )
+    n_untrained: int = option(5, "Untrained towers to compare with.", least=0)
     n_fits: int = option(
         10,
         "Fits of the claim on contamination, each on normal images of its own.",
@@ -74,14 +80,15 @@ class ClaimsResult(StudyResult):
     Attributes
     ----------
     verdicts : DataFrame
-        One row per hook points and claim: ``statement``, ``verdict`` (supported, contradicted or
-        inconclusive), ``finding`` in words with the corrected intervals, and ``reason`` where
-        something could not be measured.
+        One row per hook points and claim: ``statement``, ``verdict`` (supported, contradicted,
+        inconclusive or not measured), ``finding`` in words with the corrected intervals, and
+        ``reason`` where something could not be measured.
     parts : DataFrame
         One row per hook points, claim and part: the ``effect`` in words, its ``control``, ``value``
         with the interval at the confidence of the settings (``low``, ``high``) and with the
-        corrected one (``corrected_low``, ``corrected_high``), by which it is judged; ``rule``,
-        ``smallest_effect``, ``verdict``; what the interval is over, and n.
+        corrected one (``corrected_low``, ``corrected_high``), by which it is judged; ``p_value``
+        against one more random set; ``rule``, ``smallest_effect``, ``verdict``; ``power``, how
+        often the effect ``power_for`` would be supported; what the interval is over, and n.
     effects : DataFrame
         One row per category, hook points, claim and part, with the interval over images.
     """
