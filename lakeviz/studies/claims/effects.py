@@ -25,12 +25,10 @@ class Spread:
 
     Attributes
     ----------
-    control : float
-        Value of the control; NaN where the effect is no difference of a metric.
+    own, control : float
+        Values of the two sides; NaN where the effect is no difference of a metric.
     n_anomalous, n_normal : int
         Test images.
-    correlation : float
-        Of the two sides over resamples of the images.
     images : float
         Standard deviation of the effect over resamples of the images.
     draws, sets : float
@@ -38,10 +36,10 @@ class Spread:
     n_draws, n_sets : int
     """
 
+    own: float = np.nan
     control: float = np.nan
     n_anomalous: int = 0
     n_normal: int = 0
-    correlation: float = 0.5
     images: float = 0.0
     draws: float = 0.0
     sets: float = 0.0
@@ -169,20 +167,18 @@ def at_ceiling(groups: Sequence[Group], metric: Metric, smallest: float) -> str:
 
 
 def _spread(groups: Sequence[tuple[float, Replicates]], metric: Metric) -> Spread:
-    first, rest = groups[0], groups[1:]
+    first = groups[0]
     values = [(w, g.values(metric)) for w, g in groups]
-    own = first[0] * first[1].mean_draws(metric)
-    others = np.asarray(sum(-w * g.mean_draws(metric) for w, g in rest))
+    resampled = np.asarray(sum(w * g.mean_draws(metric) for w, g in groups))
     n_anomalous, n_normal = first[1].first.n_images.get(metric[0], (0, 0))
     per_draw = np.asarray(sum(w * v.mean(axis=1) for w, v in values))
     sets = [float((w * v.mean(axis=0)).std(ddof=1)) for w, v in values if v.shape[1] > 1]
-    varied = own.size > 1 and own.std() > 1e-12 and others.std() > 1e-12
     return Spread(
+        float(abs(values[0][0] * values[0][1].mean())),
         float(abs(sum(w * v.mean() for w, v in values[1:]))),
         n_anomalous,
         n_normal,
-        float(np.corrcoef(own, others)[0, 1]) if varied else 0.5,
-        float((own - others).std(ddof=1)) if own.size > 1 else 0.0,
+        float(resampled.std(ddof=1)) if resampled.size > 1 else 0.0,
         float(per_draw.std(ddof=1)) if per_draw.size > 1 else 0.0,
         float(np.hypot.reduce(sets)) if sets else 0.0,
         per_draw.size,

@@ -2,8 +2,8 @@
 
 Worlds are simulated with the effect in question, the images, draws, random sets and categories of
 the data, and the spread that was measured between images, draws, sets and categories. Image AUROC
-is simulated from binormal scores (normal in both classes, correlated over images as the two
-conditions were); other metrics vary normally. Each world is judged by the rule of the part, at the
+is simulated from binormal scores (normal in both classes, correlated over images so that the
+difference varies as much as it did over resamples); other metrics vary normally. Each world is judged by the rule of the part, at the
 corrected confidence. The seed is fixed, so equal data have equal power.
 """
 
@@ -179,7 +179,7 @@ def _aurocs(
 ) -> tuple[Worlds, Worlds]:
     """AUROC of two detectors that see the same images."""
     n, m = spread.n_normal, spread.n_anomalous
-    shared = min(max(spread.correlation, 0.0), 0.99)
+    shared = _correlation(spread)
     common = generator.standard_normal((WORLDS, n + m))
     found = []
     for auroc in (own, control):
@@ -189,6 +189,23 @@ def _aurocs(
         ranks = rankdata(scores, axis=1)[:, n:].sum(axis=1)
         found.append((ranks - m * (m + 1) / 2) / (n * m))
     return found[0], found[1]
+
+
+def _correlation(spread: Spread) -> float:
+    """Correlation of scores with which the difference varies as it was measured to."""
+    apart = sum(
+        _hanley_mcneil(min(max(v, 0.01), _MOST), spread.n_anomalous, spread.n_normal)
+        for v in (spread.own, spread.control)
+    )
+    return min(max(1 - spread.images**2 / apart, 0.0), 0.99)
+
+
+def _hanley_mcneil(auroc: float, n_anomalous: int, n_normal: int) -> float:
+    """Variance of an AUROC (Hanley and McNeil, Radiology 1982)."""
+    q1, q2 = auroc / (2 - auroc), 2 * auroc**2 / (1 + auroc)
+    own = auroc * (1 - auroc)
+    own += (n_anomalous - 1) * (q1 - auroc**2) + (n_normal - 1) * (q2 - auroc**2)
+    return own / (n_anomalous * n_normal)
 
 
 def _ends(
@@ -234,7 +251,7 @@ def _pooled(
         np.sqrt(sum(side**2 for side in sides)) / len(made)
         for sides in ([one.below for one in made], [one.above for one in made])
     )
-    gaps = None
-    if all(one.gaps is not None and one.gaps.shape == made[0].gaps.shape for one in made):
-        gaps = np.mean([one.gaps for one in made], axis=0) + apart.mean(axis=0)[:, None]
+    gaps, found = None, [one.gaps for one in made if one.gaps is not None]
+    if len(found) == len(made) and len({one.shape for one in found}) == 1:
+        gaps = np.mean(found, axis=0) + apart.mean(axis=0)[:, None]
     return Simulated(values.mean(axis=0), np.maximum(reach, below), np.maximum(reach, above), gaps)

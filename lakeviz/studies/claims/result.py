@@ -118,7 +118,21 @@ class ClaimsResult(StudyResult):
 
     def summary(self) -> str:
         """Say how many claims came out how, at which hook points, judged by what."""
-        return " ".join([self._setting(), *(self._at(points) for points in self.points)])
+        said = [self._setting(), self._plan(), *(self._at(points) for points in self.points)]
+        return " ".join(part for part in said if part)
+
+    @property
+    def plan(self) -> Mapping[str, Any]:
+        """The frozen plan it was made under: ``sha256`` and what ``differs``; empty without."""
+        return self.provenance.get("plan") or {}
+
+    def _plan(self) -> str:
+        if not self.plan:
+            return ""
+        named = f"plan {self.plan['sha256'][:12]}"
+        if not self.plan["differs"]:
+            return f"As planned ({named})."
+        return f"Not as planned ({named}): {'; '.join(self.plan['differs'])}."
 
     def _setting(self) -> str:
         metric = metric_title(*self.settings["metric"])
@@ -149,7 +163,7 @@ class ClaimsResult(StudyResult):
                 own = where(self.verdicts, claim=told["claim"]).set_index("points")["verdict"]
                 row |= {short_points(points): str(own[points]) for points in self.points}
             else:
-                said = [str(told["finding"]), str(told["reason"])]
+                said = [str(told["finding"]), str(told["reason"])]  # why a part was not measured
                 row |= {"verdict": told["verdict"], "finding": "; ".join(s for s in said if s)}
             rows.append(row)
         return pd.DataFrame(rows)

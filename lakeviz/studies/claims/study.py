@@ -148,11 +148,6 @@ def _check(cases: Sequence[Case]) -> None:
     for case in cases[1:]:
         if case.settings != first.settings:
             raise ConfigError(f"{case.data.category} has other settings than {names[0]}")
-        if len(case.draws) != len(first.draws):
-            raise ConfigError(
-                f"{case.data.category} has {len(case.draws)} draws of the normal images, and "
-                f"{names[0]} has {len(first.draws)}"
-            )
         if case.data.points != first.data.points or case.k != first.k:
             raise ConfigError(
                 f"{case.data.category} was captured at other hook points or with another k than "
@@ -247,19 +242,31 @@ def _effect_rows(
     ]
 
 
-def _describe(cases: Sequence[Case], level: float) -> dict[str, Any]:
-    settings = cases[0].settings
-    rules = {
+def described_rules() -> dict[str, str]:
+    """Every rule in words, by number of the claim and name of the part."""
+    return {
         f"{claim.number} {part.name}": part.describe() for claim in CLAIMS for part in claim.parts
     }
+
+
+def plain_settings(settings: ClaimSettings) -> dict[str, Any]:
+    """Settings as JSON holds them; a host that is an object by its name."""
     host = settings.host
-    plain = settings.to_plain()
-    plain["host"] = host if host is None or isinstance(host, str) else name_of(host)
-    n_draws = len(cases[0].draws)
-    shown = {**plain, "k": cases[0].k, "n_draws": n_draws, "corrected_confidence": level}
-    shown["rules"] = rules
+    named = host if host is None or isinstance(host, str) else name_of(host)
+    return {**settings.to_plain(), "host": named}
+
+
+def _describe(cases: Sequence[Case], level: float) -> dict[str, Any]:
+    first = cases[0]
+    shown = plain_settings(first.settings) | {
+        "k": first.k,
+        "corrected_confidence": level,
+        "rules": described_rules(),
+    }
     described = [case.data.describe(ClaimsResult.name, shown, case.evaluator) for case in cases]
     categories = {c: made for one in described for c, made in one["categories"].items()}
+    for case in cases:
+        categories[case.data.category]["n_draws"] = len(case.draws)
     return {**described[0], "categories": categories}
 
 
