@@ -2,8 +2,8 @@
 
 Worlds are simulated with the effect in question, the images, draws, random sets and categories of
 the data, and the spread that was measured between images, draws, sets and categories. Image AUROC
-is simulated from binormal scores (normal in both classes, correlated over images so that the
-difference varies as much as it did over resamples); other metrics vary normally. Each world is judged by the rule of the part, at the
+is simulated from binormal scores, and the difference brought to the deviation that it had over
+resamples; other metrics vary normally. Each world is judged by the rule of the part, at the
 corrected confidence. The seed is fixed, so equal data have equal power.
 """
 
@@ -164,7 +164,9 @@ def _of_images(
     of_own, of_control = values
     value = of_own - of_control
     apart = float(of_own.var() + of_control.var())
-    saved = np.sqrt(value.var() / apart) if apart > 0 else 1.0
+    deviation = _deviation(spread, own, control)
+    value = value.mean() + (value - value.mean()) * deviation / max(float(value.std()), 1e-12)
+    saved = deviation / np.sqrt(apart) if apart > 0 else 1.0
     pair = 1 / (spread.n_anomalous * spread.n_normal)
     (own_low, own_high), (low, high) = (
         _ends(v, spread.n_anomalous, spread.n_normal, confidence) for v in values
@@ -179,25 +181,25 @@ def _aurocs(
 ) -> tuple[Worlds, Worlds]:
     """AUROC of two detectors that see the same images."""
     n, m = spread.n_normal, spread.n_anomalous
-    shared = _correlation(spread)
     common = generator.standard_normal((WORLDS, n + m))
     found = []
     for auroc in (own, control):
-        scores = np.sqrt(shared) * common
-        scores += np.sqrt(1 - shared) * generator.standard_normal((WORLDS, n + m))
+        scores = np.sqrt(0.5) * common
+        scores += np.sqrt(0.5) * generator.standard_normal((WORLDS, n + m))
         scores[:, n:] += np.sqrt(2) * ndtri(auroc)
         ranks = rankdata(scores, axis=1)[:, n:].sum(axis=1)
         found.append((ranks - m * (m + 1) / 2) / (n * m))
     return found[0], found[1]
 
 
-def _correlation(spread: Spread) -> float:
-    """Correlation of scores with which the difference varies as it was measured to."""
-    apart = sum(
-        _hanley_mcneil(min(max(v, 0.01), _MOST), spread.n_anomalous, spread.n_normal)
-        for v in (spread.own, spread.control)
-    )
-    return min(max(1 - spread.images**2 / apart, 0.0), 0.99)
+def _deviation(spread: Spread, own: float, control: float) -> float:
+    """Deviation of the difference over images at other AUROCs than those it was measured at."""
+
+    def apart(*aurocs: float) -> float:
+        inside = [min(max(v, 0.01), _MOST) for v in aurocs]
+        return sum(_hanley_mcneil(v, spread.n_anomalous, spread.n_normal) for v in inside)
+
+    return spread.images * float(np.sqrt(apart(own, control) / apart(spread.own, spread.control)))
 
 
 def _hanley_mcneil(auroc: float, n_anomalous: int, n_normal: int) -> float:
