@@ -1,7 +1,7 @@
 """All benchmarks, one after the other, each in a process of its own: ``python benchmarks``.
 
-Every number is a ratio of two sides measured side by side in one run. ``layers.py`` is not among
-them: it measures detection, not time, and needs a data set.
+Every number is a ratio of two sides measured side by side in one run. ``layers.py`` and
+``coverage.py`` are not among them: they measure detection and intervals, not time.
 """
 
 from __future__ import annotations

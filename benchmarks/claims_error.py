@@ -40,7 +40,7 @@ from lakeviz.studies.overlap.pairs import pair_mean
 METRIC = ("image", "auroc")
 PARTS: dict[tuple[int, str], Part] = {(c.number, p.name): p for c in CLAIMS for p in c.parts}
 CONFIDENCE = corrected_confidence(0.95, N_PARTS)
-N_SETS, N_DRAWS, N_TOWERS, RESAMPLED, RESAMPLES = 40, 5, 5, 16, 200
+N_SETS, N_DRAWS, N_TOWERS, RESAMPLED, RESAMPLES = 40, 5, 5, 16, 1000
 AUROC, FLOOR = 0.9, 0.7
 D = SMALLEST_EFFECT
 SPREADS = (0.0, 0.2, 0.5)

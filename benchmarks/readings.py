@@ -13,6 +13,7 @@ from pathlib import Path
 
 from lakeviz.data import read_dataset
 from lakeviz.lake import LakeOptions
+from lakeviz.metrics import Bootstrap
 from lakeviz.models import load_model
 from lakeviz.studies import capture_study, readings
 from lakeviz.studies.readings.depths import wanted_points
@@ -28,6 +29,7 @@ def main() -> None:
     parser.add_argument("--shots", type=int, default=4)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--random-sets", type=int, default=20)
+    parser.add_argument("--resamples", type=int, default=1000)
     parser.add_argument("--out", type=Path, required=True)
     args = parser.parse_args()
     model = load_model(args.model, args.pretrained)
@@ -47,7 +49,12 @@ def main() -> None:
                 points=wanted_points(model, None, depths),
                 cache=args.out / "activations",
             )
-            result = readings(captured, n_random_sets=args.random_sets, depths=depths)
+            result = readings(
+                captured,
+                bootstrap=Bootstrap(n_resamples=args.resamples),
+                n_random_sets=args.random_sets,
+                depths=depths,
+            )
             result.to_parquet(args.out / category)
             print(category, result.summary(), flush=True)
             found.append(result)

@@ -30,7 +30,7 @@ def selector_short(name: str) -> str:
 def todays_selectors(table: pd.DataFrame) -> pd.DataFrame:
     """Table with today's names in its columns ``selector`` and ``control``, where it has them."""
     for column in ("selector", "control"):
-        if column in table and table[column].isin(list(RENAMED)).any():
+        if column in table and set(table[column]) & RENAMED.keys():
             table = table.assign(**{column: table[column].replace(dict(RENAMED))})
     return table
 

@@ -59,10 +59,12 @@ OF_STUDIES = (
     "knockout",
     "knockout-forward",
     "neurons",
+    "outliers",
     "pca",
     "plugins",
 )
 BEFORE |= dict.fromkeys((f"docs/tasks/{name}.md" for name in OF_STUDIES), "")
+BEFORE["docs/outliers.md"] = BEFORE.pop("docs/tasks/outliers.md")
 BEFORE["docs/tasks/decompose.md"] = (
     "import torch\nimages = torch.zeros(1, 3, 96, 96)\n"
     "directions = torch.eye(2, model.encode_image(images).shape[-1])"

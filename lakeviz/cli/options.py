@@ -10,7 +10,7 @@ import click
 
 from lakeviz.activations.loading import Loading
 from lakeviz.cli.settings import settings_options, stack
-from lakeviz.runs.spec import DEFAULT_CONTROLS
+from lakeviz.runs.names import DEFAULT_CONTROLS
 
 if TYPE_CHECKING:
     from lakeviz.lake import LakeOptions

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -64,12 +65,7 @@ def variance_without_first(
 ) -> NeuronSelection:
     """The k channels of highest variance after the very first, which the (k + 1)-th replaces."""
     found = exchange(statistics, k, int(variance_order(statistics)[0]))
-    return neurons(statistics, found.channels, "variance_without_first", **_said(found))
-
-
-def _said(selection: NeuronSelection) -> dict[str, int]:
-    """What was exchanged."""
-    return {name: int(selection.provenance[name]) for name in ("left_out", "in_its_place")}
+    return replace(found, selector="variance_without_first")
 
 
 @register_selector(

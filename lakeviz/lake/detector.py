@@ -15,15 +15,18 @@ from lakeviz.activations import (
     RunningStatistics,
     TokenBatches,
     neurons_of,
+    token_grid,
 )
 from lakeviz.data import Dataset, FewShotDraw
 from lakeviz.errors import DataError, NotFittedError, SelectionError, TextBranchError
+from lakeviz.lake.dropping import drop_channels, gallery_tokens
 from lakeviz.lake.evaluation import Evaluation
 from lakeviz.lake.fitted import load_fitted, save_fitted
 from lakeviz.lake.joint_selection import check_points_k
 from lakeviz.lake.layers import layer_points, with_k
 from lakeviz.lake.measuring import evaluate
 from lakeviz.lake.options import DEFAULT_TEXT_WEIGHT, LakeOptions
+from lakeviz.lake.outliers import Outliers, OutlierWatch
 from lakeviz.lake.score_maps import ScoreMaps
 from lakeviz.lake.scoring import fuse, score_together
 from lakeviz.lake.selection import Selection
@@ -69,6 +72,8 @@ class Lake:
         Images that could not be read in :meth:`fit`, where that was allowed.
     branches : dict of VisualBranch
         ``"lake"``, and the controls as ``"<selector>#<seed>"``.
+    outliers : Outliers, optional
+        What dominates the variance of the normal patch tokens, after :meth:`fit`.
     missing_controls : dict of str
         Why a control could not be made.
     text : TextBranch, optional
@@ -102,6 +107,7 @@ class Lake:
         self.skipped: list[tuple[str, str]] = []
         self.branches: dict[str, VisualBranch] = {}
         self.missing_controls: dict[str, str] = {}
+        self.outliers: Outliers | None = None
         self.text: TextBranch | None = None
         self._description: dict[str, Any] | None = None
 
@@ -217,6 +223,7 @@ class Lake:
             batches.points,
             with_covariance=any(s.needs_covariance for s in selectors),
             with_tokens=any(s.needs_tokens for s in selectors),
+            ordinary=o.drops_from_selection,
         )
         kept, normal_ids = [], []
         for batch in batches:
@@ -225,14 +232,17 @@ class Lake:
             if keep:
                 kept.append(batch.tokens)
         normal = kept if keep else (batch.tokens for batch in batches)
+        drop_channels(statistics, o)
+        watch = OutlierWatch(statistics, {p: token_grid(self.model.tower, p) for p in statistics})
         chosen = self._chosen(statistics, specs) | dict(borrowed or {})
         names = [
             (specs[n].selector, specs[n].seed) if n in specs else (n.split("#")[0], o.seed)
             for n in chosen
         ]
-        fitted = fit_selections(normal, statistics, list(chosen.values()), o.visual, names)
+        gallery = gallery_tokens(watch.watch(normal), o)
+        fitted = fit_selections(gallery, statistics, list(chosen.values()), o.visual, names)
         self.branches = dict(zip(chosen, fitted, strict=True))
-        self.statistics, self.text = statistics, text
+        self.statistics, self.text, self.outliers = statistics, text, watch.report()
         self.normal_ids, self.skipped = normal_ids, batches.skipped
         return self
 

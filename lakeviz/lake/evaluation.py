@@ -58,6 +58,9 @@ class Evaluation(NotebookView):
     curves : DataFrame
         Curves of the pixels of the fused map with their bands, see
         :func:`lakeviz.metrics.curve_table.curve_table`; empty where there are none.
+    outliers : DataFrame
+        What dominates the variance of the normal patch tokens, by hook point
+        (:class:`lakeviz.lake.outliers.PointOutliers`).
     maps : ScoreMaps
     dataset : Dataset
         The images evaluated, in the order of ``maps``.
@@ -73,6 +76,7 @@ class Evaluation(NotebookView):
     neurons: pd.DataFrame
     spectrum: pd.DataFrame
     curves: pd.DataFrame
+    outliers: pd.DataFrame
     maps: ScoreMaps
     dataset: Dataset
     provenance: dict[str, Any]
@@ -149,7 +153,7 @@ class Evaluation(NotebookView):
         return cls(described["category"], **tables, maps=maps, dataset=test, provenance=provenance)
 
     def summary(self) -> str:
-        """One sentence: the main metrics with intervals, and the number of images."""
+        """The main metrics with intervals, what they are over, and what to know of them."""
         rows = self.metrics[self.metrics["branch"] == "lake"].set_index(["level", "metric"])
         bootstrap = Bootstrap.from_plain(self.provenance.get("bootstrap"))
         n, shots = len(self.scores), self.provenance["fit"]["n_images"]
@@ -159,11 +163,29 @@ class Evaluation(NotebookView):
                 row = rows.loc[(level, metric)]
                 over = over_regions(row, metric)
                 said.append(f"{metric_title(level, metric)} {estimate(row)}{over and f' ({over})'}")
-        return (
-            f"{self.category}: {', '.join(said) or 'no metric is defined'} on {n} test images, "
-            f"fitted on {shots}; intervals are "
-            f"{100 * bootstrap.confidence:g} % bootstrap over images."
+        draws = int(rows["n_draws"].max()) if "n_draws" in rows and len(rows) else 1
+        over = "images" if draws == 1 else "images and draws"
+        fitted = f"{shots} normal images" + (f", mean over {draws} draws" if draws > 1 else "")
+        return " ".join(
+            [
+                f"{self.category}: {', '.join(said) or 'no metric is defined'} on {n} test images, "
+                f"fitted on {fitted}; {100 * bootstrap.confidence:g} % intervals over {over}.",
+                *(f"{note[:1].upper()}{note[1:]}." for note in self.notes),
+            ]
         )
+
+    @property
+    def notes(self) -> list[str]:
+        """What a reader of the numbers has to know: intervals that may cover less, outliers."""
+        warning = self.provenance.get("outlier_warning") or ""
+        rows = self.metrics[self.metrics["branch"] == "lake"]
+        short: dict[str, list[str]] = {}
+        for row in rows.to_dict("records") if "note" in rows else ():
+            key = row["level"], row["metric"]
+            if row["note"] and key in CONTROL_METRICS and np.isfinite(row["low"]):
+                short.setdefault(row["note"], []).append(metric_title(*key))
+        said = [f"the interval of {' and '.join(names)} {note}" for note, names in short.items()]
+        return [*said, *([warning.rstrip(".")] if warning else [])]
 
     def _table_html(self) -> str:
         columns = ["branch", "level", "metric", "value", "low", "high", "n_images"]

@@ -12,14 +12,14 @@ from lakeviz.files import read_json, read_parquet
 from lakeviz.selector_names import todays_selectors
 
 EVALUATION, MAPS = "evaluation.json", "maps.safetensors"
-TABLES = ("metrics", "draws", "scores", "controls", "neurons", "spectrum", "curves")
+TABLES = ("metrics", "draws", "scores", "controls", "neurons", "spectrum", "curves", "outliers")
 
 _RENAMED = {
     "metrics": {"part": "branch", "interval_level": "confidence"},
     "controls": {"low": "difference_low", "high": "difference_high"},
 }
 """Columns of protocol 1, by table."""
-_LATER = ("curves", "draws")
+_LATER = ("curves", "draws", "outliers")
 """Tables that runs of earlier versions do not have."""
 
 

@@ -14,6 +14,7 @@ from lakeviz.errors import StoreError
 from lakeviz.files import read_arrays, read_json, remove, write_arrays, write_json
 from lakeviz.lake.gallery import Gallery
 from lakeviz.lake.options import LakeOptions
+from lakeviz.lake.outliers import Outliers
 from lakeviz.lake.provenance import as_plain
 from lakeviz.lake.selection import NeuronSelection, Selection, SubspaceSelection
 from lakeviz.lake.text import TextBranch
@@ -36,6 +37,7 @@ class FittedLake(Protocol):
     normal_ids: list[str]
     branches: dict[str, VisualBranch]
     missing_controls: dict[str, str]
+    outliers: Outliers | None
     text: TextBranch | None
 
     @property

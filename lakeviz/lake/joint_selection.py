@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -10,7 +10,7 @@ import numpy as np
 
 from lakeviz.errors import SelectionError
 from lakeviz.lake.selection import NeuronSelection, Selection, SubspaceSelection
-from lakeviz.lake.selectors import check_k, get_selector, select
+from lakeviz.lake.selectors import check_k, exchange, get_selector, select
 
 if TYPE_CHECKING:
     from lakeviz.activations.statistics import ChannelStatistics
@@ -75,19 +75,71 @@ def select_points(
             f"{selector} cannot select jointly: its directions mix the channels of "
             f"{', '.join(statistics)}, and each hook point is compared on its own"
         )
-    found, start = JointSelections(), 0
-    for point, own in statistics.items():
-        here = (pooled.channels >= start) & (pooled.channels < start + own.n_channels)
+    return _by_point(pooled, statistics)
+
+
+def exchange_point(
+    statistics: Mapping[str, ChannelStatistics],
+    k: int,
+    out: tuple[str, int],
+    scope: str = "layer",
+) -> tuple[dict[str, Selection], tuple[str, int]]:
+    """Take the top channels by variance, one of them exchanged for the next in variance.
+
+    Parameters
+    ----------
+    statistics, k, scope
+        As for :func:`select_points`.
+    out : (hook point, channel)
+        The one left out.
+
+    Returns
+    -------
+    selections : dict of hook point to Selection
+    taken : (hook point, channel)
+        The one in its place.
+
+    Raises
+    ------
+    SelectionError
+        If ``out`` is not selected, or there is no channel to put in its place.
+    """
+    point, channel = out
+    if scope == "layer":
+        found = select_points(statistics, k)
+        found[point] = exchange(statistics[point], k, channel)
+        return found, (point, int(found[point].provenance["in_its_place"]))
+    starts = _starts(statistics)
+    pooled = exchange(_pool(statistics, "variance"), k, starts[point] + channel)
+    place = int(pooled.provenance["in_its_place"])
+    owner = max((p for p in starts if starts[p] <= place), key=lambda p: starts[p])
+    return _by_point(pooled, statistics), (owner, place - starts[owner])
+
+
+def _starts(statistics: Mapping[str, ChannelStatistics]) -> dict[str, int]:
+    """First channel of each hook point among those of all."""
+    ends = np.cumsum([s.n_channels for s in statistics.values()]).tolist()
+    return dict(zip(statistics, [0, *ends[:-1]], strict=True))
+
+
+def _by_point(
+    pooled: NeuronSelection, statistics: Mapping[str, ChannelStatistics]
+) -> JointSelections:
+    """Divide a selection from the channels of all hook points."""
+    found = JointSelections()
+    for point, start in _starts(statistics).items():
+        n_channels = statistics[point].n_channels
+        here = (pooled.channels >= start) & (pooled.channels < start + n_channels)
         if here.any():
             found[point] = replace(
                 pooled,
                 point=point,
                 channels=pooled.channels[here] - start,
                 scores=pooled.scores[here],
-                n_channels=own.n_channels,
+                n_channels=n_channels,
                 provenance={**pooled.provenance, "joint_k": pooled.k},
+                scale=None if pooled.scale is None else pooled.scale[here],
             )
-        start += own.n_channels
     return found
 
 
@@ -138,6 +190,15 @@ def _pool(statistics: Mapping[str, ChannelStatistics], selector: str) -> Channel
         maximum=np.concatenate([part.maximum for part in parts]),
         with_tokens=kept is not None,
         kept=kept,
+        dropped=_pooled_dropped(parts),
+    )
+
+
+def _pooled_dropped(parts: Sequence[ChannelStatistics]) -> tuple[int, ...]:
+    """Dropped channels of all hook points, as channels of the pool."""
+    starts = np.cumsum([0, *(part.n_channels for part in parts)])
+    return tuple(
+        int(start) + c for start, part in zip(starts, parts, strict=False) for c in part.dropped
     )
 
 
@@ -147,7 +208,7 @@ def _joint_directions(
     """Directions of single hook points, those of highest score over all of them."""
     whole: dict[str, SubspaceSelection] = {}
     for point, own in statistics.items():
-        every = select(own, own.n_channels, selector, seed=seed)
+        every = select(own, len(own.kept_channels), selector, seed=seed)
         if not isinstance(every, SubspaceSelection) or (np.diff(every.scores) > 0).any():
             raise SelectionError(
                 f"{selector} cannot select jointly: it does not rank its directions, so those of "

@@ -106,6 +106,7 @@ def evaluate(
         "draws": draw_table([*of_image_draws, *of_pixel_draws]),
         "controls": compare_controls(visual, controls, lake.missing_controls, evaluator),
         "curves": curves,
+        "outliers": pd.DataFrame() if lake.outliers is None else lake.outliers.frame(),
     }
     for table in tables.values():
         table.insert(0, "category", test.categories[0])
@@ -173,6 +174,7 @@ def _provenance(
         "conventions": conventions.to_dict(),
         "bootstrap": asdict(bootstrap),
         "notes": list(test.notes),
+        "outlier_warning": "" if lake.outliers is None else lake.outliers.warning(),
     }
 
 

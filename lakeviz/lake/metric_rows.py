@@ -23,7 +23,8 @@ from lakeviz.metrics import (
 from lakeviz.metrics.contrasts import Replicates, estimate_of
 from lakeviz.metrics.curve_table import COLUMNS, curve_table
 from lakeviz.metrics.image_intervals import measure_images
-from lakeviz.metrics.measurement import Measurement
+from lakeviz.metrics.intervals import coverage_note
+from lakeviz.metrics.measurement import Measurement, Metric
 from lakeviz.metrics.pixel import summarise
 from lakeviz.metrics.pixel_intervals import CountedPixels, measure_pixels
 from lakeviz.metrics.streaming import PixelScorer
@@ -147,7 +148,13 @@ def _rows(
                 "n_draws": max(1, len(measured)),
                 **found.share_columns(),
                 "resolution": result.conventions.resolution if level == "pixel" else None,
+                "note": _note((level, metric), result) if np.isfinite(found.low) else "",
                 "reason": result.reasons.get(metric, ""),
             }
         )
     return rows
+
+
+def _note(metric: Metric, result: ImageMetrics | PixelMetrics) -> str:
+    """Where the interval was not measured to cover what it says."""
+    return coverage_note(metric, result.n_anomalous, result.n_images - result.n_anomalous)

@@ -258,7 +258,6 @@ class LakeOptions:
     seed: int = 0
     drop_channels: DropChannels = None
     drop_tokens: str = "none"
-
     selection_scope: str = "layer"
 
     def __post_init__(self) -> None:

@@ -251,7 +251,9 @@ def _order(statistics: ChannelStatistics) -> Int[np.ndarray, " channel"]:
     return kept[np.argsort(-statistics.variance[kept], kind="stable")]
 
 
-def _of_variance(statistics: ChannelStatistics, order: Int[np.ndarray, " channel"]) -> dict:
+def _of_variance(
+    statistics: ChannelStatistics, order: Int[np.ndarray, " channel"]
+) -> dict[str, Any]:
     variance = statistics.variance[order]
     total = float(variance.sum())
     share = variance / total if total > 0 else np.zeros_like(variance)
@@ -277,14 +279,12 @@ def _excess_kurtosis(values: Float[np.ndarray, " token"]) -> float:
     return float((deviation**4).mean()) / variance**2 - 3 if variance > 0 else math.nan
 
 
-def _place(
-    massive: Bool[np.ndarray, "image token"], grid: tuple[int, int]
-) -> dict[str, float | str]:
+def _place(massive: Bool[np.ndarray, "image token"], grid: tuple[int, int]) -> dict[str, Any]:
     """Where the massive tokens lie on the grid."""
     rows, columns = grid
     row, column = np.divmod(np.arange(rows * columns), columns)
     border = (row == 0) | (row == rows - 1) | (column == 0) | (column == columns - 1)
-    found: dict[str, float | str] = {"grid_border_share": float(border.mean())}
+    found: dict[str, Any] = {"grid_border_share": float(border.mean())}
     n = massive.sum(axis=0)  # of each position, over images
     if not n.any():
         return found
@@ -299,7 +299,7 @@ def _place(
     }
 
 
-def _of_values(values: Float[np.ndarray, "activation 2"]) -> dict[str, int | float]:
+def _of_values(values: Float[np.ndarray, "activation 2"]) -> dict[str, Any]:
     """Channel that most massive activations lie in, and their median value there."""
     if not len(values):
         return {}

@@ -8,6 +8,7 @@ from jaxtyping import Float, Int
 from lakeviz.metrics.image import both_classes
 from lakeviz.metrics.inputs import ArrayLike
 from lakeviz.metrics.registry import MetricDefinition, register_metric
+from lakeviz.metrics.variances import cohens_d_variance
 
 
 def cohens_d(scores: ArrayLike, labels: ArrayLike) -> float:
@@ -58,5 +59,6 @@ register_metric(
         image=lambda c, _: weighted_cohens_d(c.scores, c.anomalous, c.weights),
         best=np.inf,
         bounds=(-np.inf, np.inf),
+        image_variance=cohens_d_variance,
     )
 )

@@ -5,8 +5,8 @@ condition may be measured several times: with several *draws* of the normal imag
 itself random, with several *sets* of neurons (:class:`Replicates`). An estimate is the mean over
 all of them. Its interval adds up what each source contributes:
 
-* the test images, by the interval of the metric (:mod:`lakeviz.metrics.intervals`); of a difference
-  by the ends of the single intervals and what pairing saves on the resamples;
+* the test images, by the interval of the metric or of its paired difference
+  (:mod:`lakeviz.metrics.intervals`);
 * the draws, by Student's interval of their mean;
 * the sets, in one of two ways. The difference *to the mean of random sets* asks how good random
   sets are on average. The difference *to one more random set* asks whether this set is something
@@ -35,7 +35,7 @@ from lakeviz.metrics.estimates import (
     student_reach,
     variance_of_mean,
 )
-from lakeviz.metrics.intervals import interval
+from lakeviz.metrics.intervals import interval, paired_difference_interval
 from lakeviz.metrics.measurement import Measurement, Metric
 from lakeviz.metrics.registry import better, get_metric
 
@@ -199,32 +199,30 @@ def _over_images(
 ) -> tuple[float, float]:
     """How far the interval over images reaches below and above the value.
 
-    The ends of the single intervals are added in squares, as if the terms were independent, and
-    shrunk by what pairing saves on the resamples. So terms that move together keep the
-    skewness of their intervals, and two that agree on every resample leave next to nothing.
+    Of one condition and of a difference these are the measured ones of
+    :mod:`lakeviz.metrics.intervals`. Of a sum of more terms, the ends of the single intervals are
+    added in squares, as if they were independent, and shrunk by what pairing saves on the
+    resamples.
     """
-    draws, below, above = [], [], []
-    least = 0.0
-    for sign, group in groups:
-        value, resampled = float(group.values(metric).mean()), group.mean_draws(metric)
-        n_anomalous, n_normal = group.first.n_images.get(metric[0], (0, 0))
-        low, high = interval(metric, value, resampled, n_anomalous, n_normal, confidence)
+    means = [(sign, float(g.values(metric).mean()), g.mean_draws(metric)) for sign, g in groups]
+    images = groups[0][1].first.n_images.get(metric[0], (0, 0))
+    if sorted(sign for sign, _ in groups) == [-1, 1]:
+        (_, a, draws_a), (_, b, draws_b) = sorted(means, key=lambda one: -one[0])
+        ends = paired_difference_interval(metric, a, draws_a, b, draws_b, *images, confidence)
+        return a - b - ends[0], ends[1] - (a - b)
+    below, above = [], []
+    for sign, value, draws in means:
+        low, high = interval(metric, value, draws, *images, confidence)
         reach = (value - low, high - value) if sign > 0 else (high - value, value - low)
         below.append(abs(sign) * reach[0])
         above.append(abs(sign) * reach[1])
-        draws.append(sign * resampled)
-        least = 1 / max(1, n_anomalous * n_normal)
-    if len(groups) == 1:
-        return below[0], above[0]
-    saved = _saved_by_pairing(np.stack(draws))
-    # Two detectors that rank a few images alike may still differ on the next: never less than one
-    # pair of images put in the other order.
-    return tuple(max(least, saved * math.hypot(*ends)) for ends in (below, above))  # type: ignore
+    saved = _saved_by_pairing(np.stack([sign * draws for sign, _, draws in means]))
+    return saved * math.hypot(*below), saved * math.hypot(*above)
 
 
 def _saved_by_pairing(draws: Float[np.ndarray, "term resample"]) -> float:
     """Deviation of the sum of paired terms, as a share of that of independent ones; 1 without."""
-    if draws.shape[1] < 2:
+    if len(draws) == 1 or draws.shape[1] < 2:
         return 1.0
     apart = float(draws.var(axis=1).sum())
     together = float(draws.sum(axis=0).var())

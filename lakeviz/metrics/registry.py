@@ -9,6 +9,7 @@ figures ask this object, so that a new metric needs nothing but its own file::
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
@@ -20,6 +21,7 @@ from lakeviz.errors import ConfigError
 from lakeviz.metrics import formulas
 from lakeviz.metrics.conventions import Conventions
 from lakeviz.metrics.measurement import Metric
+from lakeviz.metrics.variances import Variance, auroc_variance
 
 
 class SupportsNeg(Protocol):
@@ -61,7 +63,11 @@ class MetricDefinition:
     best : float
         Value of a perfect detector; infinite where there is no bound.
     bounds : (float, float)
-        Least and largest value there can be; intervals stay inside.
+        Least and greatest value there can be, infinite where there is no bound; intervals stay
+        inside. Where ``best`` lies outside them there are none.
+    image_variance : Variance, optional
+        Sampling variance of the image-level metric where theory knows it; intervals rest on it
+        where the resamples hold few errors (:func:`~lakeviz.metrics.intervals.interval`).
     """
 
     name: str
@@ -71,6 +77,11 @@ class MetricDefinition:
     higher_is_better: bool = True
     best: float = 1.0
     bounds: tuple[float, float] = (0.0, 1.0)
+    image_variance: Variance | None = None
+
+    def __post_init__(self) -> None:
+        if not self.bounds[0] <= self.best <= self.bounds[1]:
+            object.__setattr__(self, "bounds", (-math.inf, math.inf))
 
     @property
     def levels(self) -> tuple[str, ...]:
@@ -156,11 +167,15 @@ def at_best(metric: Metric, value: float) -> bool:
 # --- the metrics that lakeviz brings ---
 
 
-def _of_both(name: str, label: str, formula: Formula) -> None:
-    register_metric(MetricDefinition(name, label, image=formula, pixel=formula))
+def _of_both(
+    name: str, label: str, formula: Formula, image_variance: Variance | None = None
+) -> None:
+    register_metric(
+        MetricDefinition(name, label, image=formula, pixel=formula, image_variance=image_variance)
+    )
 
 
-_of_both("auroc", "AUROC", lambda counts, _: formulas.auroc(counts))
+_of_both("auroc", "AUROC", lambda counts, _: formulas.auroc(counts), auroc_variance)
 _of_both("average_precision", "AP", lambda c, rules: formulas.average_precision(c, rules.ap_rule))
 _of_both("f1_max", "F1-max", lambda counts, _: formulas.f1_max(counts)[0])
 register_metric(

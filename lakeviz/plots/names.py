@@ -4,18 +4,22 @@ from __future__ import annotations
 
 from lakeviz.plots.template import plain
 
+UNMATCHED = "positions not matched"
+"""Marks what compares defect patches with normal patches of any position."""
+
 MEASURE_NAMES = {
     "image_auroc": "image AUROC",
     "pixel_auroc": "pixel AUROC",
-    "patch_auroc": "patch AUROC",
-    "cohens_d": "Cohen's d",
+    "matched_auroc": "patch AUROC at matched positions",
     "matched_d": "difference at matched positions (pooled sd)",
-    "rank_biserial": "rank-biserial correlation",
-    "abs_cohens_d": "|Cohen's d|",
+    "patch_auroc": f"patch AUROC ({UNMATCHED})",
+    "cohens_d": f"Cohen's d ({UNMATCHED})",
+    "rank_biserial": f"rank-biserial correlation ({UNMATCHED})",
+    "abs_cohens_d": f"|Cohen's d| ({UNMATCHED})",
     "abs_matched_d": "|difference at matched positions| (pooled sd)",
-    "deviation_d": "Cohen's d of the deviation",
+    "deviation_d": f"Cohen's d of the deviation ({UNMATCHED})",
     "deviation_matched_d": "deviation, matched positions (pooled sd)",
-    "deviation_auroc": "patch AUROC of the deviation",
+    "deviation_auroc": f"patch AUROC of the deviation ({UNMATCHED})",
     "cliffs_delta": "Cliff's delta",
     "abs_cliffs_delta": "|Cliff's delta|",
     "share_normal": "share of a normal patch's distance",

@@ -16,7 +16,8 @@ from lakeviz.lake.measuring import evaluate
 from lakeviz.lake.selection import Selection
 from lakeviz.metrics import Bootstrap
 from lakeviz.runs.images import normal_contents
-from lakeviz.runs.spec import OTHER_CATEGORY, UNTRAINED, RunSpec
+from lakeviz.runs.names import OTHER_CATEGORY, UNTRAINED
+from lakeviz.runs.spec import RunSpec
 
 if TYPE_CHECKING:
     from lakeviz.activations import Loading

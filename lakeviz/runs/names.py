@@ -1,4 +1,4 @@
-"""Files of a run's folder, and its protocol."""
+"""Files of a run's folder, its protocol, and the names of its controls."""
 
 from __future__ import annotations
 
@@ -7,3 +7,14 @@ PROTOCOLS = ("lakeviz-run/1", PROTOCOL)
 """Protocols of runs that can be read."""
 MANIFEST, STUDY = "manifest.json", "study.json"
 CATEGORIES, STUDIES = "categories", "studies"
+OTHER_CATEGORY, UNTRAINED = "other_category", "untrained"
+"""Controls that are no selectors: neurons selected on another category, and untrained towers."""
+DEFAULT_CONTROLS = (
+    "all",
+    "random",
+    "next_variance",
+    "bottom_variance",
+    "variance_without_first",
+    "pca",
+)
+"""What a detector is compared with; all channels first: it is what a user would do otherwise."""

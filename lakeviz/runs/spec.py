@@ -14,23 +14,13 @@ from lakeviz.data.registry import reader_defaults
 from lakeviz.errors import ConfigError
 from lakeviz.lake.options import LakeOptions, VisualOptions
 from lakeviz.lake.provenance import as_plain
+from lakeviz.runs.names import DEFAULT_CONTROLS, OTHER_CATEGORY
 from lakeviz.selector_names import RENAMED
 
 if TYPE_CHECKING:
     from lakeviz.models import VisionModel
 
-OTHER_CATEGORY, UNTRAINED = "other_category", "untrained"
-"""Controls that are no selectors: neurons selected on another category, and untrained towers."""
-DEFAULT_CONTROLS = (
-    "all",
-    "random",
-    "next_variance",
-    "bottom_variance",
-    "variance_without_first",
-    "pca",
-)
-"""What a detector is compared with; all channels first: it is what a user would do otherwise."""
-_LATER = {"center", "reference", "selection_scope"}
+_LATER = {"center", "reference", "selection_scope", "drop_channels", "drop_tokens"}
 """Options that came later; the digest leaves them out at their defaults."""
 
 
@@ -88,7 +78,7 @@ class RunSpec:
     draws: int | None = None
     seed: int = 0
     few_shot_lists: dict[str, tuple[tuple[str, ...], ...]] = field(default_factory=dict)
-    options: LakeOptions = field(default_factory=LakeOptions)
+    options: LakeOptions = field(default_factory=lambda: LakeOptions())
     random_controls: int = 5
     controls: tuple[str, ...] = DEFAULT_CONTROLS
     bootstrap_seed: int = 0
@@ -150,12 +140,11 @@ class RunSpec:
 
     def control_specs(self) -> list[tuple[str, int]]:
         """(selector, seed) of every control member."""
-        from lakeviz.lake.selectors import get_selector
+        from lakeviz.lake.selectors import expand_selectors, get_selector
 
         specs = []
-        for name in self.controls:
-            if name == OTHER_CATEGORY:
-                continue
+        named = [name for name in self.controls if name != OTHER_CATEGORY]
+        for name in expand_selectors(named):
             sets = self.random_controls if get_selector(name).is_random else 1
             specs += [(name, self.options.seed + i) for i in range(sets)]
         return specs

@@ -187,6 +187,6 @@ def test_an_interrupt_says_how_to_go_on(bench, tmp_path, capsys, monkeypatch):
     def interrupt(*args, **kwargs):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("lakeviz.runs.run._evaluate", interrupt)
+    monkeypatch.setattr("lakeviz.runs.category.CategoryRun.evaluate", interrupt)
     assert call("run", "mvtec", "--root", bench, "--out", tmp_path / "o", *TINY_RUN) == 130
     assert "goes on where it stopped" in capsys.readouterr().err

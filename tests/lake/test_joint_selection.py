@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -9,7 +11,7 @@ import torch
 from lakeviz.activations import ChannelStatistics
 from lakeviz.errors import SelectionError
 from lakeviz.lake import Lake, NeuronSelection, SubspaceSelection, select
-from lakeviz.lake.joint_selection import check_points_k, select_points
+from lakeviz.lake.joint_selection import check_points_k, exchange_point, select_points
 from lakeviz.models import load_model
 
 
@@ -106,6 +108,35 @@ def test_what_cannot_be_selected_jointly_says_why() -> None:
             select_points(TWO, k, scope="joint")
     with pytest.raises(SelectionError, match="a has 3 channels"):
         check_points_k("variance", 4, {"a": 3, "b": 4}, "layer")
+
+
+def test_exchanges_by_hand() -> None:
+    joint, taken = exchange_point(TWO, 3, ("b", 0), "joint")
+    assert (chosen(joint), taken) == ({"a": [1, 2], "b": [1]}, ("a", 2))
+    joint, taken = exchange_point(TWO, 3, ("a", 1), "joint")
+    assert (chosen(joint), taken) == ({"a": [2], "b": [0, 1]}, ("a", 2))
+    layer, taken = exchange_point(TWO, 1, ("b", 0))
+    assert (chosen(layer), taken) == ({"a": [1], "b": [1]}, ("b", 1))
+    with pytest.raises(SelectionError, match="is not among the top 3"):
+        exchange_point(TWO, 3, ("b", 3), "joint")
+    with pytest.raises(SelectionError, match=r"k \+ 1 are needed"):
+        exchange_point(TWO, 3, ("a", 0))
+
+
+def test_scales_and_dropped_channels_keep_their_place() -> None:
+    found = select_points(TWO, 5, "rescaled_random", seed=1, scope="joint")
+    variances: list[float] = []
+    for point, selection in found.items():
+        variances += (TWO[point].variance[selection.channels] * selection.scale**2).tolist()
+    assert sorted(variances, reverse=True) == pytest.approx([25, 16, 9, 4, 2])
+    without = {"a": TWO["a"], "b": replace(TWO["b"], dropped=(0,))}
+    assert chosen(select_points(without, 3, scope="joint")) == {"a": [1, 2], "b": [1]}
+    assert chosen(select_points(without, 1, "all", scope="joint")) == {
+        "a": [0, 1, 2],
+        "b": [1, 2, 3],
+    }
+    directions = select_points(without, 6, "pca", scope="joint")
+    assert np.abs(directions["b"].basis[0]).max() == 0
 
 
 def test_order_statistics_of_equal_numbers_of_tokens_are_ranked_together() -> None:

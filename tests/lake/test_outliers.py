@@ -16,6 +16,7 @@ from lakeviz.activations.massive import massive_activations, without_massive_tok
 from lakeviz.errors import ConfigError, SelectionError
 from lakeviz.lake import LakeOptions, OutlierWatch, massive_channels, outlier_report, select
 from lakeviz.lake.dropping import channels_to_drop
+from lakeviz.lake.joint_selection import select_points
 from lakeviz.lake.provenance import as_plain
 
 POINT, GRID = "blocks.0.hook_resid_post", (6, 5)
@@ -194,6 +195,23 @@ def test_a_selection_with_dropped_channels_is_that_of_the_rest():
     assert back.dropped == (CHANNEL,)
 
 
+def test_joint_selection_honours_dropped_channels_and_scales():
+    two = {p: ChannelStatistics(p, True).update(planted(seed=s)) for s, p in enumerate("ab")}
+    for one in two.values():
+        one.dropped = (CHANNEL,)
+    for selector in ("variance", "random", "pca", "rescaled_random"):
+        found = select_points(two, 10, selector, scope="joint")
+        assert sum(own.k for own in found.values()) == 10
+        for own in found.values():
+            moved = planted().clone()
+            moved[..., CHANNEL] += 9
+            assert torch.equal(own.project(moved), own.project(planted()))
+    rest = np.sort(np.concatenate([np.delete(s.variance, CHANNEL) for s in two.values()]))[::-1]
+    scores = np.concatenate([s.scores for s in select_points(two, 10, scope="joint").values()])
+    np.testing.assert_allclose(np.sort(scores)[::-1], rest[:10])
+    assert sum(s.k for s in select_points(two, 46, scope="joint").values()) == 46
+
+
 def test_statistics_of_ordinary_tokens():
     tokens = planted()
     found = statistics_of(tokens, ordinary=True)[POINT]
@@ -257,3 +275,38 @@ def test_studies_follow_the_options():
         )
         == 8 * 16
     )
+
+
+# --- a real tower ---
+
+
+@pytest.mark.real_data
+def test_vit_tiny_has_one_massive_channel(real_data):
+    from lakeviz.data import read_dataset
+    from lakeviz.models import load_model
+    from lakeviz.studies import capture_study
+
+    weights = real_data / "vit_tiny_patch16_224.safetensors"
+    model = load_model("timm/vit_tiny_patch16_224", weights)
+    dataset = read_dataset("mvtec", real_data / "hazelnut_toy")
+    own = dataset.category(dataset.categories[0])
+    some = own.where(np.isin(own.sample_ids, own.split("test").sample_ids[:2]))
+    data = capture_study(
+        model,
+        own.few_shot(4, 0),
+        some,
+        points=[5, 8],
+        options=LakeOptions(k=20, map_size=(32, 32)),
+    )
+    five, eight = data.outliers.points
+    assert not five.dominated
+    assert five.massive_share == 0
+    assert eight.channel == eight.massive_channel == 41
+    assert eight.share > 0.9
+    assert eight.massive_share == pytest.approx(0.02, abs=0.003)
+    assert eight.massive_value == pytest.approx(-540, abs=40)
+    assert "One channel, 41, holds" in data.outliers.warning()
+    assert "blocks.8" in data.outliers.warning()
+    without = data.view(options=LakeOptions(k=20, map_size=(32, 32), drop_channels="massive"))
+    assert 41 not in without.select(20)["blocks.8.hook_resid_post"].channels
+    assert 41 in data.select(20, "mad")["blocks.8.hook_resid_post"].channels[:1]

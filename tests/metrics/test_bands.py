@@ -10,7 +10,6 @@ from lakeviz.errors import MetricError
 from lakeviz.metrics import (
     Bootstrap,
     Conventions,
-    pixel_intervals,
     pixel_metrics,
     pr_band,
     pr_curve,
@@ -20,7 +19,7 @@ from lakeviz.metrics import (
     roc_curve,
 )
 from lakeviz.metrics.curve_table import curve_table, read_curve
-from lakeviz.metrics.pixel_intervals import CountedPixels
+from lakeviz.metrics.pixel_intervals import CountedPixels, measure_pixels
 
 RNG = np.random.default_rng(3)
 LABELS = np.array([0, 1] * 20 + [1] * 7)
@@ -102,8 +101,8 @@ def test_the_band_of_one_draw_has_the_aupro_of_that_draw():
     one = Bootstrap(confidence=0.5, n_resamples=1, seed=2)
     band = pro_band(maps, masks, one, 20001, EXACT)
     assert (band.low == band.high).all()
-    interval = pixel_intervals(maps, masks, ("aupro",), one, EXACT)["aupro"]
-    assert np.trapezoid(band.low, band.x) / 0.3 == pytest.approx(interval.low, abs=1e-4)
+    drawn = measure_pixels(maps, masks, ("aupro",), one, EXACT).draws["pixel", "aupro"]
+    assert np.trapezoid(band.low, band.x) / 0.3 == pytest.approx(drawn.item(), abs=1e-4)
 
 
 def test_pixel_band_on_a_grid_is_close_to_the_exact_one():

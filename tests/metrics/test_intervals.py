@@ -167,7 +167,7 @@ def test_paired_difference_is_tighter_than_two_intervals():
     assert result.value == a and result.control_values == (b.value,)
     assert result.difference.value == a.value - b.value
     assert result.difference.low > 0
-    assert result.difference.high - result.difference.low < (a.high - a.low) / 2
+    assert result.difference.high - result.difference.low < 0.55 * (a.high - a.low)
     mirrored = paired_difference("auroc", scores, better, labels)
     assert mirrored.difference.low == pytest.approx(-result.difference.high)
 

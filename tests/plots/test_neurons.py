@@ -149,7 +149,7 @@ def test_activation_has_both_densities_and_the_effect():
     assert list(normal.y) == [0, 0.75, 0.25, 0.25, 0]
     assert list(defect.y) == [0, 0, 1, 1, 0]
     assert normal.line.dash != defect.line.dash
-    assert fig.layout.xaxis.title.text == "blocks.1, channel 7<br>d −2.00, matched −1.00"
+    assert fig.layout.xaxis.title.text == "blocks.1, channel 7<br>matched d −1.00, unmatched −2.00"
     assert "40 normal patches and 4 defect patches" in fig.layout.meta["caption"]
     with pytest.raises(ConfigError, match="histogram"):
         activation_figure(HISTOGRAMS, neurons_table(), chosen=[(POINTS[1], 7)])

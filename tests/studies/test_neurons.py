@@ -72,6 +72,12 @@ def test_measures_equal_scikit_learn_scipy_and_formulas(world):
         of_class = np.r_[np.zeros(normal.size), np.ones(defect.size)]
         scores = np.r_[own[labels == 0].ravel(), own[truth.defect]]
         assert row["patch_auroc"] == pytest.approx(roc_auc_score(of_class, scores), abs=1e-6)
+        pairs = [
+            np.mean([np.mean([(a > b) + (a == b) / 2]) for a, b in zip(one[at], other[at])])
+            for one, at in zip(own[labels == 1], truth.defect[labels == 1])
+            for other in own[labels == 0]
+        ]
+        assert row["matched_auroc"] == pytest.approx(np.mean(pairs), abs=1e-6)
         # Cells and pixels are the same here, so the pixel AUROC is that of all patches.
         pixels = roc_auc_score(np.stack(data.truth.masks).ravel(), own.ravel())
         assert row["pixel_auroc"] == pytest.approx(pixels, abs=1e-6)
@@ -118,7 +124,7 @@ def test_draws_are_those_of_a_loop_over_resampled_images(world):
     sample = PatchSample.of(truth, Bootstrap(n_resamples=12))
     x = activations(data, 1).astype(float)
     cohens, matched, _ = sample.effects(x)
-    ranked = sample.auroc(x)
+    ranked, same_place = sample.auroc(x), sample.matched_auroc(x)
     for draw, weights in enumerate(sample.weights.astype(int)):
         drawn = np.repeat(np.arange(11), weights)
         again = StudyTruth(data.truth.labels[drawn], truth.defect[drawn])
@@ -127,6 +133,7 @@ def test_draws_are_those_of_a_loop_over_resampled_images(world):
         assert cohens.draws[draw] == pytest.approx(own_cohens.value)
         assert matched.draws[draw] == pytest.approx(own_matched.value)
         assert ranked.draws[draw] == pytest.approx(one.auroc(x[drawn]).value, abs=1e-6)
+        assert same_place.draws[draw] == pytest.approx(one.matched_auroc(x[drawn]).value)
 
 
 class StudyTruth:

@@ -121,7 +121,7 @@ def test_rotated_covariance_does_not(diagonal, rotated):
 def test_all_dimensions_are_all_the_same(rotated):
     full = rows(rotated.metrics, k=8, level="image", metric="auroc")
     assert set(full["selector"]) == {
-        *("variance", "pca", "random_rotation", "random", "bottom_variance", "all")
+        *("variance", "pca", "random_rotation", "rotated", "random", "bottom_variance", "all")
     }
     np.testing.assert_allclose(full["value"], full["value"].iloc[0], atol=1e-6)
     np.testing.assert_allclose(full["retained_variance"], 1)
@@ -328,4 +328,4 @@ def test_round_trip(rotated, tmp_path):
     for name, table in rotated.tables.items():
         pd.testing.assert_frame_equal(read.tables[name], table)
     assert read.summary() == rotated.summary()
-    assert read.provenance["settings"]["selectors"][:2] == ["variance", "pca"]
+    assert read.provenance["settings"]["selectors"][:2] == ["variance", "variance_without_first"]

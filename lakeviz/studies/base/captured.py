@@ -380,7 +380,7 @@ class StudyData:
         return made
 
     def absences(self, evaluator: PairedEvaluator) -> list[str]:
-        """Notes for a result to show: what cannot be measured here, and a channel that dominates."""
+        """Notes of a result: what cannot be measured here, and a channel that dominates."""
         notes = [
             f"{self.category}: no {level}-level metrics, because {reason}"
             for level, reason in evaluator.reasons.items()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 from collections.abc import Mapping, Sequence
-from dataclasses import astuple
 from typing import Any
 
 import numpy as np
@@ -228,7 +227,12 @@ def _forest(
         fig.update_xaxes(title_text=f"{title}: not measured", **panel.at)
         return
     add_forest(fig, panel, rows, zero=zero, form=".4g", known={""})
-    drawn = [end for row in rows for own in (row.estimate, row.control) for end in astuple(own)]
+    drawn = [
+        end
+        for row in rows
+        for own in (row.estimate, row.control)
+        for end in (own.value, own.low, own.high)
+    ]
     drawn += [] if zero is None else [zero]
     low, high = np.nanmin(drawn), np.nanmax(drawn)
     room = 0.06 * (high - low) or 0.1 * abs(high) or 0.01

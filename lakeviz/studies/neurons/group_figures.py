@@ -25,7 +25,10 @@ def neuron_groups_figure(
     neurons: pd.DataFrame,
     groups: pd.DataFrame,
     *,
-    measures: Sequence[str] = ("image_auroc", "pixel_auroc", "patch_auroc", "abs_matched_d"),
+    measures: Sequence[str] = (
+        *("image_auroc", "pixel_auroc"),
+        *("matched_auroc", "abs_matched_d"),
+    ),
     title: str = "Selected neurons beside random ones",
     confidence: float = 0.95,
 ) -> go.Figure:

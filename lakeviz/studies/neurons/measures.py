@@ -17,13 +17,10 @@ from lakeviz.metrics.measurement import Measurement
 from lakeviz.studies.neurons.patch_statistics import Drawn, PatchSample
 
 EFFECTS = (
-    "patch_auroc",
-    "cohens_d",
-    "matched_d",
-    "rank_biserial",
-    "deviation_d",
-    "deviation_matched_d",
+    *("matched_auroc", "matched_d", "deviation_matched_d"),
+    *("patch_auroc", "cohens_d", "rank_biserial", "deviation_d"),
 )
+"""Measures of patches: those of matched positions, then those that mix position and defect."""
 P_VALUES = {"p_value": "q_value", "deviation_p_value": "deviation_q_value"}
 REACH = 0.995  # quantile of the normal patches that a defective image must exceed somewhere
 
@@ -79,12 +76,13 @@ def of_patches(
     own_cohens, own_matched, own_p_value = sample.effects(deviation)
     ranked = sample.auroc(activation)
     effects = {
+        "matched_auroc": sample.matched_auroc(deviation),
+        "matched_d": matched,
+        "deviation_matched_d": own_matched,
         "patch_auroc": sample.auroc(deviation),
         "cohens_d": cohens,
-        "matched_d": matched,
         "rank_biserial": Drawn(2 * ranked.value - 1, 2 * ranked.draws - 1),
         "deviation_d": own_cohens,
-        "deviation_matched_d": own_matched,
     }
     return effects, {"p_value": p_value, "deviation_p_value": own_p_value}
 

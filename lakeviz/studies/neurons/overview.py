@@ -21,7 +21,10 @@ from lakeviz.studies.neurons.patch_figures import activation_figure, driving_pat
 from lakeviz.tables import numbers, rows, where
 
 _SHOWN = 4  # neurons with histogram and pictures
-_MEASURES = ("image_auroc", "pixel_auroc", "patch_auroc", "abs_matched_d", "deviation_matched_d")
+_MEASURES = (
+    *("image_auroc", "pixel_auroc"),
+    *("matched_auroc", "abs_matched_d", "deviation_matched_d"),
+)
 _PER_CATEGORY = 3  # categories whose patches are shown, of several
 
 

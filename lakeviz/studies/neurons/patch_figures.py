@@ -218,10 +218,10 @@ def density_trace(own: pd.DataFrame, label: str, *, shown: bool) -> go.Scatter:
 
 
 def _effect(row: pd.DataFrame) -> str:
-    if row.empty or not np.isfinite(numbers(row, "cohens_d")[0]):
+    if row.empty or not np.isfinite(numbers(row, "matched_d")[0]):
         return ""
-    d, matched = numbers(row, "cohens_d")[0], numbers(row, "matched_d")[0]
-    return f"<br>d {d:+.2f}, matched {matched:+.2f}".replace("-", "−")
+    matched, d = numbers(row, "matched_d")[0], numbers(row, "cohens_d")[0]
+    return f"<br>matched d {matched:+.2f}, unmatched {d:+.2f}".replace("-", "−")
 
 
 def _image(picture: Picture, column: int, row: int) -> dict[str, object]:

@@ -122,6 +122,26 @@ class PatchSample:
 
         return float(np.asarray(ttest_ind(defective, normal, equal_var=False))[1])
 
+    def matched_auroc(self, of_test: Float[np.ndarray, "test patch"]) -> Drawn:
+        """Probability that a defect patch lies above a normal patch of the same position.
+
+        Of every pair of a defective and a normal image the mean over the defect patches, ties
+        half; the mean of that over all pairs, so every image counts alike, as in the matched
+        difference. No pair compares two positions: where only the positions of defects are
+        special, it is 0.5.
+        """
+        x = of_test[self.images]
+        normal, places = x[self.normal], self._places()
+        wins = np.empty((len(places), len(normal)))
+        for own, value, place in zip(wins, x[~self.normal], places, strict=True):
+            at = place > 0
+            above = (value[at] > normal[:, at]) + 0.5 * (value[at] == normal[:, at])
+            own[:] = above @ place[at]
+        w_normal, w_defect = self.weights[:, self.normal], self.weights[:, ~self.normal]
+        pairs = w_normal.sum(axis=1) * w_defect.sum(axis=1)
+        draws = ((w_defect @ wins) * w_normal).sum(axis=1) / pairs
+        return Drawn(float(wins.mean()), draws)
+
     def auroc(self, of_test: Float[np.ndarray, "test patch"]) -> Drawn:
         """Probability that a defect patch lies above a normal patch; ties count half."""
         normal, defect = self.values(of_test)

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 import pandas as pd
 
-from lakeviz.plots.names import measure_title
+from lakeviz.plots.names import UNMATCHED, measure_title
 from lakeviz.selector_names import selector_name
 from lakeviz.studies.base import settings
 from lakeviz.studies.base.findings import Finding, finding
 from lakeviz.studies.base.result import StudyResult
 from lakeviz.studies.base.settings import option
-from lakeviz.studies.neurons.group_comparison import MEAN_POINT
+from lakeviz.studies.neurons.group_comparison import MEAN_POINT, NULL_RATES
 from lakeviz.tables import equals, numbers, records, rows, where
 
 if TYPE_CHECKING:
@@ -26,6 +26,8 @@ _SHARES = {
     "share_deviation_q_value_below_0.05": "share with q < 0.05 (deviation)",
     "share_image_auroc_above_chance": "share with image AUROC above 0.5",
 }
+_MATCHED = ("matched_auroc", "abs_matched_d")
+_UNMATCHED = ("patch_auroc", "abs_cohens_d", "deviation_d")
 
 
 @dataclass(frozen=True)
@@ -61,14 +63,16 @@ class NeuronsResult(StudyResult):
     neurons : DataFrame
         One row per neuron under test: ``category, point, channel, group`` (selected, random),
         ``variance, variance_rank, constant``; each with ``_low`` and ``_high``: the metrics of its
-        deviation (``image_auroc, pixel_auroc``), ``patch_auroc``, and the effect sizes of the
-        activation (``cohens_d, matched_d, rank_biserial``) and of the deviation (``deviation_d,
-        deviation_matched_d``); ``p_value, q_value`` and ``deviation_p_value, deviation_q_value``
-        of the matched differences; ``direction, reach, reach_normal``, the numbers of images and
-        patches, and ``reason`` where columns are empty.
+        deviation (``image_auroc, pixel_auroc``); at matched positions ``matched_auroc`` and
+        ``deviation_matched_d`` of the deviation and ``matched_d`` of the activation, with
+        ``p_value, q_value`` and ``deviation_p_value, deviation_q_value``; the same with positions
+        not matched, ``patch_auroc, deviation_d`` and ``cohens_d, rank_biserial``; ``direction,
+        reach, reach_normal``, the numbers of images and patches, and ``reason`` where columns are
+        empty.
     groups : DataFrame
         Per point (and their mean) and measure: mean over selected neurons with its interval,
-        ``control_mean`` over random ones, ``difference`` with interval.
+        ``control_mean`` over random ones, ``difference`` with interval; ``null_rate``, how often
+        that interval excluded zero where only the position of defects was special.
     channels : DataFrame
         Image AUROC of every channel of the points.
     trend : DataFrame
@@ -125,8 +129,13 @@ class NeuronsResult(StudyResult):
         return selected, n_selected, random, n_random
 
     def findings(self) -> Iterator[Finding]:
-        """Yield the mean of selected minus that of random neurons, then the trend over channels."""
+        """Yield selected minus random neurons, the trend over channels.
+
+        Of the measures of patches, those of matched positions only.
+        """
         yield self._finding(self.measure)
+        measured = set(self.groups["measure"])
+        yield from (self._finding(measure) for measure in _MATCHED if measure in measured)
         yield from self._trends()
 
     def _finding(self, measure: str) -> Finding:
@@ -181,9 +190,13 @@ class NeuronsResult(StudyResult):
         )
 
     def headline(self) -> pd.DataFrame:
-        """Selected and random neurons, measure by measure; of several categories their means."""
+        """Selected and random neurons, measure by measure; of several categories their means.
+
+        What does not match positions comes last, with the rate at which it differs by them alone.
+        """
         made = []
-        for measure in dict.fromkeys(self.groups["measure"]):
+        measures = dict.fromkeys(self.groups["measure"])
+        for measure in sorted(measures, key=lambda name: name in _UNMATCHED):
             found = self._finding(measure)
             control = found.value.value - found.difference.value
             made.append(
@@ -192,7 +205,7 @@ class NeuronsResult(StudyResult):
                     "selected neurons": f"{found.value.value:.3f}",
                     "random neurons": f"{control:.3f}" if control == control else "–",
                     "selected − random": found.difference.text(signed=True),
-                    "reading": found.verdict,
+                    "reading": found.verdict + _confounded(measure),
                 }
             )
         return pd.DataFrame(made)
@@ -210,6 +223,14 @@ class NeuronsResult(StudyResult):
             self.patches,
             confidence=self.confidence,
         )
+
+
+def _confounded(measure: str) -> str:
+    """Say of an unmatched measure how often it differs where only positions are special."""
+    if measure not in _UNMATCHED:
+        return ""
+    rate = f"{100 * NULL_RATES[measure]:.0f} %"
+    return f"; {UNMATCHED}: differs in {rate} of worlds without an effect"
 
 
 Result = NeuronsResult

@@ -122,21 +122,20 @@ class _Case:
             "channels": self._channel_rows(swaps, own, sets, without, maps[n:]),
         }
 
-    def _select(self, selector: str, seed: int = 0, more: int = 0) -> Selections:
-        return self.view.select(self.reading.asked + more, selector, seed)
+    def _select(self, selector: str, seed: int = 0) -> Selections:
+        return self.view.select(self.reading.asked, selector, seed)
 
     @property
     def _n_channels(self) -> int:
         return sum(self.view.n_channels(point) for point in self.reading.points)
 
     def _exchanges(self, top: Selections) -> list[Exchange]:
-        joint = self.reading.scope == "joint"
-        most = min(self.view.n_channels(point) for point in self.reading.points)
-        if self.reading.asked >= (self._n_channels if joint else most):
+        kept = [len(self.view.statistics[p].kept_channels) for p in self.reading.points]
+        scope, k = self.reading.scope, self.reading.asked
+        if k >= (sum(kept) if scope == "joint" else min(kept)):
             return []  # no channel is left to take a place
-        return list(
-            exchanges(top, self._select("variance", more=1), self.settings.n_exchanged, joint=joint)
-        )
+        statistics = {p: self.view.statistics[p] for p in self.reading.points}
+        return list(exchanges(top, statistics, k, self.settings.n_exchanged, scope))
 
     def _share(self, top: Selections) -> float:
         """Share of the variance that the top set holds, mean over its hook points."""
@@ -183,7 +182,8 @@ class _Case:
                         "channel": swap.channel,
                         "rank": swap.rank,
                         "variance_share": swap.variance / self._total(swap.point),
-                        "replaced_by": swap.replacement[1],
+                        "replaced_by": swap.replacement,
+                        "replaced_at": swap.replacement_point,
                         "value_without": float(values[number]),
                         "change": float(values[number] - own.values[metric]),
                         "gap_without": float(
