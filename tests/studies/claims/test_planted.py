@@ -384,8 +384,8 @@ def test_what_untrained_towers_miss_comes_from_training():
 
 
 def test_what_untrained_towers_see_as_well_does_not():
-    supported, _ = rates(11, lambda s: [_trained(s, FIRST, 1.0, 1.0)])
-    assert supported == 0
+    supported, _ = rates(11, lambda s: [_trained(s, FIRST, 1.0, 1.0)], 8)
+    assert supported <= binom.ppf(0.999, 8, 0.025)
 
 
 def test_few_neurons_hold_what_training_brings_or_not():
