@@ -159,11 +159,16 @@ def _needs_little_memory(case: Case) -> Mapping[str, Effect]:
 
 def _thinned(case: Case, data: StudyData) -> Measurement:
     """All channels, of a coreset that takes the bytes of the selection's gallery."""
-    visual = data.options.visual
-    share = visual.coreset * case.k / case.n_channels
-    view = data.view(options=replace(data.options, visual=replace(visual, coreset=share)))
+    view = with_coreset(case, data)
     (maps,) = view.visual_maps(view.branches(case.select(view, "all")))
     return case.evaluator.measure(maps)
+
+
+def with_coreset(case: Case, data: StudyData) -> StudyData:
+    """A draw whose gallery of all channels takes the bytes of that of the selection."""
+    visual = data.options.visual
+    share = visual.coreset * case.k / case.n_channels
+    return data.view(options=replace(data.options, visual=replace(visual, coreset=share)))
 
 
 NEEDS_LITTLE_MEMORY = Claim(

@@ -17,6 +17,7 @@ from lakeviz.lake import LakeOptions, VisualOptions
 from lakeviz.studies.base.captured import StudyData
 from lakeviz.studies.base.text_maps import TextMaps
 from lakeviz.studies.claims import CLAIMS, Case, ClaimSettings
+from lakeviz.studies.claims.claims_on_use import with_coreset
 from lakeviz.studies.claims.rules import CONTRADICTED, NOT_MEASURED, SUPPORTED, joint_verdict
 
 QUICK = ClaimSettings(n_random_sets=20, n_fits=4, n_resamples=300, host="patch_nn")
@@ -354,9 +355,7 @@ def test_they_do_worse_where_others_carry_it():
 
 def test_both_sides_of_claim_10_take_the_same_bytes():
     one = case(0)
-    thin = one.data.options.visual.coreset * one.k / one.n_channels
-    options = replace(one.data.options, visual=replace(one.data.options.visual, coreset=thin))
-    view = one.data.view(options=options)
+    view = with_coreset(one, one.data)
     (own,) = one.data.branches(one.select(one.data, "variance"))
     (coreset,) = view.branches(one.select(view, "all"))
     assert coreset.gallery_bytes == own.gallery_bytes
