@@ -22,7 +22,7 @@ from lakeviz.lake.score_maps import ScoreMaps
 from lakeviz.metrics import Bootstrap, RegionMask, metric_title
 from lakeviz.metrics.estimates import estimate
 from lakeviz.notebook import NotebookView, table_html
-from lakeviz.tables import over_regions
+from lakeviz.tables import over_regions, records
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
@@ -163,7 +163,7 @@ class Evaluation(NotebookView):
                 row = rows.loc[(level, metric)]
                 over = over_regions(row, metric)
                 said.append(f"{metric_title(level, metric)} {estimate(row)}{over and f' ({over})'}")
-        draws = int(rows["n_draws"].max()) if "n_draws" in rows and len(rows) else 1
+        draws = int(np.max(rows["n_draws"].to_numpy())) if "n_draws" in rows and len(rows) else 1
         over = "images" if draws == 1 else "images and draws"
         fitted = f"{shots} normal images" + (f", mean over {draws} draws" if draws > 1 else "")
         return " ".join(
@@ -178,11 +178,10 @@ class Evaluation(NotebookView):
     def notes(self) -> list[str]:
         """What a reader of the numbers has to know: intervals that may cover less, outliers."""
         warning = self.provenance.get("outlier_warning") or ""
-        rows = self.metrics[self.metrics["branch"] == "lake"]
         short: dict[str, list[str]] = {}
-        for row in rows.to_dict("records") if "note" in rows else ():
+        for row in records(self.metrics, branch="lake"):
             key = row["level"], row["metric"]
-            if row["note"] and key in CONTROL_METRICS and np.isfinite(row["low"]):
+            if row.get("note") and key in CONTROL_METRICS and np.isfinite(row["low"]):
                 short.setdefault(row["note"], []).append(metric_title(*key))
         said = [f"the interval of {' and '.join(names)} {note}" for note, names in short.items()]
         return [*said, *([warning.rstrip(".")] if warning else [])]

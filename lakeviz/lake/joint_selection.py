@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -131,14 +131,17 @@ def _by_point(
         n_channels = statistics[point].n_channels
         here = (pooled.channels >= start) & (pooled.channels < start + n_channels)
         if here.any():
+            provenance: dict[str, Any] = {"n_tokens": statistics[point].count, "joint_k": pooled.k}
+            if statistics[point].dropped:
+                provenance["dropped_channels"] = list(statistics[point].dropped)
             found[point] = replace(
                 pooled,
                 point=point,
                 channels=pooled.channels[here] - start,
                 scores=pooled.scores[here],
-                n_channels=n_channels,
-                provenance={**pooled.provenance, "joint_k": pooled.k},
                 scale=None if pooled.scale is None else pooled.scale[here],
+                n_channels=n_channels,
+                provenance=provenance,
             )
     return found
 
@@ -190,15 +193,11 @@ def _pool(statistics: Mapping[str, ChannelStatistics], selector: str) -> Channel
         maximum=np.concatenate([part.maximum for part in parts]),
         with_tokens=kept is not None,
         kept=kept,
-        dropped=_pooled_dropped(parts),
-    )
-
-
-def _pooled_dropped(parts: Sequence[ChannelStatistics]) -> tuple[int, ...]:
-    """Dropped channels of all hook points, as channels of the pool."""
-    starts = np.cumsum([0, *(part.n_channels for part in parts)])
-    return tuple(
-        int(start) + c for start, part in zip(starts, parts, strict=False) for c in part.dropped
+        dropped=tuple(
+            start + channel
+            for point, start in _starts(statistics).items()
+            for channel in statistics[point].dropped
+        ),
     )
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -17,7 +18,7 @@ from lakeviz.metrics.contrasts import (
     p_value_among,
 )
 from lakeviz.metrics.conventions import DEFAULT, Conventions
-from lakeviz.metrics.estimates import Estimate
+from lakeviz.metrics.estimates import NOT_MEASURED, Estimate
 from lakeviz.metrics.image_intervals import measure_images
 from lakeviz.metrics.inputs import ArrayLike
 from lakeviz.metrics.measurement import Measurement, Metric
@@ -84,6 +85,12 @@ class Comparison:
             "control_min": min(self.control_values),
             "control_max": max(self.control_values),
             "n_members": len(self.control_values),
+            **self.difference_columns(),
+        }
+
+    def difference_columns(self) -> dict[str, str | float]:
+        """Columns of the difference: what its interval is of, the rank, draws, and the shares."""
+        return {
             **self.difference.columns("difference"),
             "estimand": self.estimand,
             "difference_to_mean_low": self.to_mean.low,
@@ -92,6 +99,21 @@ class Comparison:
             "n_draws": self.n_draws,
             **self.difference.share_columns(),
         }
+
+    def gain_columns(self) -> dict[str, str | float]:
+        """The same of the control minus the condition, which has no rank among itself."""
+        turned = replace(self, difference=-self.difference, to_mean=-self.to_mean, p_value=math.nan)
+        return turned.difference_columns()
+
+
+def _no_comparison() -> dict[str, str | float]:
+    """Columns of a difference where there is none."""
+    nothing = Comparison("", ("", ""), NOT_MEASURED, (), NOT_MEASURED, NOT_MEASURED, math.nan)
+    return nothing.difference_columns() | {"estimand": ""}
+
+
+NO_COMPARISON: Mapping[str, str | float] = _no_comparison()
+"""The columns of :meth:`Comparison.difference_columns` where nothing was compared."""
 
 
 def compare_measurements(
@@ -109,20 +131,26 @@ def compare_measurements(
     controls
         Name of each control to its measurement, its random sets, or its replicates.
     """
-    own = Replicates.of(own)
     for metric in metrics:
         for name, members in controls.items():
-            members = Replicates.of(members)
-            yield Comparison(
-                name,
-                metric,
-                mean_estimate(own, metric, bootstrap),
-                tuple(members.values(metric).mean(axis=0).tolist()),
-                difference_to(own, members, metric, bootstrap),
-                difference(own, members, metric, bootstrap),
-                p_value_among(own, members, metric),
-                max(own.n_draws, members.n_draws),
-            )
+            yield compare_with(own, members, metric, bootstrap, name)
+
+
+def compare_with(
+    own: Group, control: Group, metric: Metric, bootstrap: Bootstrap, name: str = ""
+) -> Comparison:
+    """Compare a condition with one control by one metric; see :func:`compare_measurements`."""
+    own, control = Replicates.of(own), Replicates.of(control)
+    return Comparison(
+        name,
+        metric,
+        mean_estimate(own, metric, bootstrap),
+        tuple(control.values(metric).mean(axis=0).tolist()),
+        difference_to(own, control, metric, bootstrap),
+        difference(own, control, metric, bootstrap),
+        p_value_among(own, control, metric),
+        max(own.n_draws, control.n_draws),
+    )
 
 
 def compare_images(

@@ -189,9 +189,10 @@ def p_value_among(own: Group, members: Group, metric: Metric) -> float:
     return rank_p_value(sign * value, sign * sets)
 
 
-def n_below(one: Measurement, members: Sequence[Measurement], metric: Metric) -> int:
-    """Number of members that lie strictly below ``one``."""
-    return sum(m.values[metric] < one.values[metric] for m in members)
+def n_below(one: Group, members: Group, metric: Metric) -> int:
+    """Number of members that lie strictly below ``one``, both as means over the draws."""
+    value = float(Replicates.of(one).values(metric).mean())
+    return int(np.count_nonzero(Replicates.of(members).values(metric).mean(axis=0) < value))
 
 
 def _over_images(

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
 import pandas as pd
 
 from lakeviz.errors import ConfigError
+from lakeviz.metrics.comparison import ONE_MORE, PAIRED
 from lakeviz.plots.template import counted
 from lakeviz.tables import numbers
 
@@ -17,9 +19,33 @@ def percent(confidence: float) -> str:
 
 
 def tested(table: pd.DataFrame) -> str:
-    """Write "87 test images", or "23 to 117 test images" where ``n_images`` differs."""
+    """Write "87 test images", or "23 to 117 test images" where ``n_images`` differs.
+
+    Where the numbers are means over draws of the normal images, it says of how many.
+    """
     n = span(table, "n_images")
-    return f"{n} test image" + "s" * (n != "1")
+    return f"{n} test image" + "s" * (n != "1") + over_draws(table)
+
+
+def over_draws(table: pd.DataFrame) -> str:
+    """Write ", over 5 draws of the normal images"; empty where there is one."""
+    if "estimand" not in table and "share_draws" not in table:
+        return ""  # tables of before, in which n_draws is another thing
+    n = int(np.nanmax(numbers(table, "n_draws"), initial=1))
+    return f", over {n} draws of the normal images" if n > 1 else ""
+
+
+def difference_bars(table: pd.DataFrame, confidence: float) -> str:
+    """Say what the intervals of a table's differences are of, as its ``estimand`` has it."""
+    of = {str(one) for one in table["estimand"] if one} if "estimand" in table else {PAIRED}
+    said = {
+        frozenset({ONE_MORE}): f"prediction interval: {ONE_MORE}",
+        frozenset({PAIRED}): f"interval, {PAIRED}",
+        frozenset({ONE_MORE, PAIRED}): (
+            f"interval, {PAIRED}; of random controls the prediction interval: {ONE_MORE}"
+        ),
+    }
+    return f"{percent(confidence)} {said.get(frozenset(of), f'interval, {PAIRED}')}"
 
 
 def joined(names: Sequence[str]) -> str:

@@ -9,7 +9,7 @@ import plotly.graph_objects as go
 from lakeviz.errors import ConfigError
 from lakeviz.metrics.estimates import Estimate
 from lakeviz.metrics.registry import metric_title
-from lakeviz.plots.captions import categories, n_categories, percent, tested
+from lakeviz.plots.captions import categories, difference_bars, n_categories, tested
 from lakeviz.plots.forest import ForestRow, add_forest, forest_figure, forest_row
 from lakeviz.plots.panels import Look, add_level, panels
 from lakeviz.plots.template import PALETTE, counted, new_figure
@@ -58,8 +58,8 @@ def controls_figure(
     first, second = ("Above", "Below") if stacked else ("Left", "Right")
     caption = (
         f"{tested(table)}, visual branch alone. {first}: dot = mean of the control's sets, line = "
-        f"lowest to highest set. {second}: {percent(confidence)} paired bootstrap over images and "
-        "random sets; right of zero, LAKE's neurons are better."
+        f"lowest to highest set. {second}: {difference_bars(table, confidence)}; right of zero, "
+        "LAKE's neurons are better."
     )
     height = 190 + 60 * len(table) if stacked else 90 + 34 * len(table)
     fig = new_figure(

@@ -9,7 +9,7 @@ UNMATCHED = "positions not matched"
 
 MEASURE_NAMES = {
     "image_auroc": "image AUROC",
-    "pixel_auroc": "pixel AUROC",
+    "pixel_auroc": f"pixel AUROC ({UNMATCHED})",
     "matched_auroc": "patch AUROC at matched positions",
     "matched_d": "difference at matched positions (pooled sd)",
     "patch_auroc": f"patch AUROC ({UNMATCHED})",

@@ -25,7 +25,8 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
-_MOST_OTHERS = 5  # other categories whose selections stand as a control
+MOST_OTHERS = 5
+"""Other categories whose selections stand as a control."""
 
 
 @dataclass
@@ -79,7 +80,7 @@ class CategoryRun:
         """Selections of other categories, by the name of the control, or why there are none."""
         if OTHER_CATEGORY not in self.spec.controls:
             return {}, {}
-        others = [name for name in self.draws if name != category][:_MOST_OTHERS]
+        others = [name for name in self.draws if name != category][:MOST_OTHERS]
         if not others:
             return {}, {OTHER_CATEGORY: "there is no other category to select neurons on"}
         return {f"{OTHER_CATEGORY}#{name}": self._selected(name, number) for name in others}, {}

@@ -229,7 +229,7 @@ def test_the_draws_of_overlap_average_over_the_regions_that_were_drawn():
     flat = pixel_intervals(maps, laid, ["aupro"], Bootstrap(n_resamples=200))["aupro"]
     # All defects of the second image lie below every background pixel but its own.
     assert flat.value == pytest.approx(pixel_metrics(maps, laid).aupro)
-    assert flat.low < 0.01
+    assert 0 <= flat.low < 0.05
     assert flat.high > flat.value > 0
 
 

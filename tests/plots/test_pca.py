@@ -102,7 +102,7 @@ def test_differences_have_their_intervals_and_the_zone_that_does_not_matter():
     assert [(z.y0, z.y1) for z in zones] == [(-0.01, 0.01)] * 2
     caption = fig.layout.meta["caption"]
     assert "23 test images" in caption
-    assert "95 % paired bootstrap" in caption
+    assert "95 % interval, paired over images" in caption
     assert "within 0.01 of zero" in caption
 
 

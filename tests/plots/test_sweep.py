@@ -119,13 +119,13 @@ def test_contrasts_are_sorted_and_marked_where_clear_of_zero():
     ]
     rows.append({**rows[0], "difference": np.nan})
     fig = sweep_contrasts_figure(pd.DataFrame(rows), **SHOWN, varied=["k"])
-    clear, open_, every, open_every = fig.data
-    assert (list(open_.x), list(open_.y), open_.marker.symbol) == ([1], [-0.05], "circle-open")
-    assert (list(clear.x), list(clear.y), clear.marker.symbol) == ([2], [0.3], "circle")
+    every, open_every, clear, open_ = fig.data
+    assert (list(open_.x), list(open_.y), open_.marker.symbol) == ([1], [-0.05], "diamond-open")
+    assert (list(clear.x), list(clear.y), clear.marker.symbol) == ([2], [0.3], "diamond")
     assert clear.text == ("k 5<br>+0.3000 [+0.2000, +0.4000]",)
-    assert (every.marker.symbol, open_every.marker.symbol) == ("diamond", "diamond-open")
+    assert (every.marker.symbol, open_every.marker.symbol) == ("circle", "circle-open")
     np.testing.assert_allclose(clear.error_y.arrayminus, 0.1)
-    names = ["minus random neurons", "minus all neurons"]
+    names = ["minus all neurons", "minus random neurons"]
     assert [note.text for note in fig.layout.annotations] == names
     assert "top-variance neurons minus the control on the same 23 test images" in caption(fig)
 

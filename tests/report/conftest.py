@@ -170,6 +170,7 @@ def evaluation_of(made: Made, root: Path) -> Evaluation:
         neurons=neurons,
         spectrum=spectrum,
         curves=pd.DataFrame(),
+        draws=pd.DataFrame(),
         maps=maps,
         dataset=Dataset("folder", root, frame),
         provenance=provenance,

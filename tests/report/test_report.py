@@ -84,7 +84,7 @@ def test_numbers_of_the_tables_are_on_the_page(make, page):
     assert "+0.200 [+0.100, +0.300] higher" in text
     assert "−0.200 [−0.300, −0.100] lower" in text
     assert "+0.000 [−0.100, +0.100] cannot tell" in text
-    said = "AUPRO of LAKE's neurons: higher than random neurons; cannot tell for all neurons; lower"
+    said = "AUPRO of LAKE's neurons: cannot tell for all neurons; higher than random neurons; lower"
     assert said in text
     assert "nut: image AUROC 0.900 [0.850, 0.950]" in text  # the evaluation's own summary
     assert "abc123" in text

@@ -15,7 +15,7 @@ from scipy.stats import hypergeom
 from lakeviz.activations.token_subsets import CapturedTokens
 from lakeviz.errors import ConfigError, DataError, MetricError, SelectionError
 from lakeviz.lake import LakeOptions, VisualOptions
-from lakeviz.metrics import Bootstrap, estimates
+from lakeviz.metrics import Bootstrap, contrasts
 from lakeviz.metrics.measurement import metric_columns
 from lakeviz.studies.base.captured import StudyData
 from lakeviz.studies.contamination import contamination
@@ -131,7 +131,7 @@ def test_fraction_zero_is_the_plain_detector():
             (row,) = rows(
                 result.metrics, selector=name, n_contaminated=0, what="both", **columns
             ).to_dict("records")
-            own = estimates.estimate_of(plain, metric, FEW)
+            own = contrasts.estimate_of(plain, metric, FEW)
             found = (row["value"], row["low"], row["high"])
             assert found == pytest.approx((own.value, own.low, own.high), rel=1e-5)
     assert any("same 4 normal images" in note for note in result.notes)

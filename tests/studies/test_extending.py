@@ -14,7 +14,7 @@ import lakeviz
 from lakeviz import selector_names
 from lakeviz.cli import main
 from lakeviz.data.synthetic import write_benchmark
-from lakeviz.lake import selectors
+from lakeviz.lake import selector_registry
 from lakeviz.metrics import Bootstrap, registry
 from lakeviz.metrics.estimates import Estimate
 from lakeviz.studies import study_names
@@ -30,15 +30,15 @@ def run_block(monkeypatch):
     """Run a block of the page as a module; what it registers is forgotten after the test."""
     for home, name in (
         (registry, "_DEFINITIONS"),
-        (selectors, "SELECTORS"),
+        (selector_registry, "SELECTORS"),
         (selector_names, "SELECTOR_NAMES"),
         (studies, "_REGISTRY"),
     ):
         kept = dict(getattr(home, name))
         monkeypatch.setattr(home, name, kept)
         if home is selector_names:
-            monkeypatch.setattr(selectors, name, kept)
-        if home is selectors:
+            monkeypatch.setattr(selector_registry, name, kept)
+        if home is selector_registry and name == "SELECTORS":
             monkeypatch.setattr("lakeviz.lake.SELECTORS", kept, raising=False)
 
     def run(code: str) -> ModuleType:

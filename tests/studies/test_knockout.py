@@ -187,7 +187,13 @@ def test_only_the_carriers_are_enough(world):
     assert (rows(contrast, size=3)["difference"] > 0).all()
     whole = rows(found.curves, size=16)
     assert (whole["change"] == 0).all()
-    assert (rows(contrast, size=16)["reason"] == "both knock out the same neurons").all()
+    whole = rows(contrast, size=16)
+    without_first = whole["control"] == "variance_without_first"
+    assert (whole["reason"][~without_first] == "both knock out the same neurons").all()
+    # There is no seventeenth neuron to put in: a row with the reason, and no number.
+    (absent,) = whole[without_first].to_dict("records")
+    assert "k + 1 are needed" in absent["reason"]
+    assert np.isnan(absent["difference"])
 
 
 def test_contrast_is_variance_minus_the_members(world):
@@ -406,15 +412,19 @@ def test_columns(result):
     assert list(result.contrasts) == [
         *("category", "kind", "mode", "branch", "size", "control", "level", "metric"),
         *("value", "low", "high", "control_mean", "control_min", "control_max", "n_members"),
-        *("difference", "difference_low", "difference_high", "share_above_zero", "n_images"),
+        *("difference", "difference_low", "difference_high", "estimand"),
+        *("difference_to_mean_low", "difference_to_mean_high", "p_value", "n_draws"),
+        *("share_images", "share_draws", "share_sets", "n_images", "n_regions"),
         *("control_quantile_low", "control_quantile_high", "n_below", "reason"),
     ]
     assert list(result.curves) == [
         *("category", "kind", "mode", "branch", "selector", "size", "level", "metric"),
         *("value", "low", "high", "change", "change_low", "change_high", "intact"),
-        *("n_random_sets", "n_images", "reason"),
+        *("n_random_sets", "n_draws", "share_images", "share_draws", "share_sets"),
+        *("n_images", "n_regions", "reason"),
     ]
-    assert not result.curves.drop(columns="reason").isna().any().any()
+    shares = ["share_draws", "share_sets"]  # of what was not varied
+    assert not result.curves.drop(columns=["reason", *shares]).isna().any().any()
     said = result.correlation[result.correlation["value"].isna()]["reason"]
     assert (said != "").all()
 
@@ -423,7 +433,9 @@ def test_tables_of_the_first_protocol_are_read(result, tmp_path):
     """Written with the names of then, they come back with those of today."""
     result.to_parquet(tmp_path)
     old = {new: name.split(".")[-1] for name, new in KnockoutResult.renamed.items()}
-    for name, table in result.tables.items():
+    # There were no draws of the normal images then: n_draws were random sets.
+    tables = {name: table.drop(columns="n_draws") for name, table in result.tables.items()}
+    for name, table in tables.items():
         table.rename(columns=old).to_parquet(tmp_path / f"{name}.parquet")
     described = json.loads((tmp_path / "study.json").read_text())
     settings = described["provenance"]["settings"]["score, remove"]
@@ -432,7 +444,7 @@ def test_tables_of_the_first_protocol_are_read(result, tmp_path):
     (tmp_path / "study.json").write_text(json.dumps(described))
     again = load_study(tmp_path)
     assert isinstance(again, KnockoutResult)
-    for name, table in result.tables.items():
+    for name, table in tables.items():
         pd.testing.assert_frame_equal(again.tables[name], table)
     assert again.summary() == result.summary()
     assert again.settings == result.settings

@@ -89,8 +89,11 @@ def test_diagonal_covariance_makes_them_one_and_the_same(diagonal):
     variance, principal = (rows(diagonal.metrics, selector=s) for s in ("variance", "pca"))
     for column in ("value", "low", "high", "retained_variance"):
         np.testing.assert_allclose(variance[column], principal[column], rtol=1e-6)
-    for column in ("difference", "difference_low", "difference_high"):
-        np.testing.assert_allclose(principal[column], 0, atol=1e-6)
+    np.testing.assert_allclose(principal["difference"], 0, atol=1e-6)
+    # Equal on every resample: the interval is one pair of the 12 x 12 images wide on each side.
+    image = principal[(principal["level"] == "image") & (principal["metric"] != "cohens_d")]
+    np.testing.assert_allclose(image["difference_low"], -1 / 144, atol=1e-6)
+    np.testing.assert_allclose(image["difference_high"], 1 / 144, atol=1e-6)
     off = rows(diagonal.covariance, measure="off_diagonal_covariance")
     assert off["value"].tolist() == [0]
     np.testing.assert_allclose(diagonal.spectrum["eigenvalue"], diagonal.spectrum["variance"])
@@ -121,8 +124,14 @@ def test_rotated_covariance_does_not(diagonal, rotated):
 def test_all_dimensions_are_all_the_same(rotated):
     full = rows(rotated.metrics, k=8, level="image", metric="auroc")
     assert set(full["selector"]) == {
-        *("variance", "pca", "random_rotation", "rotated", "random", "bottom_variance", "all")
+        *("variance", "pca", "random_rotation", "random", "bottom_variance", "all"),
+        *("rotated", "variance_without_first"),
     }
+    # No channel is left to put in the place of the first: a reason, not a number.
+    absent = rows(full, selector="variance_without_first").iloc[0]
+    assert np.isnan([absent["value"], absent["difference"]]).all()
+    assert "k + 1 are needed" in absent["reason"]
+    full = full[full["selector"] != "variance_without_first"]
     np.testing.assert_allclose(full["value"], full["value"].iloc[0], atol=1e-6)
     np.testing.assert_allclose(full["retained_variance"], 1)
     last = rows(rotated.geometry, k=8).iloc[0]
@@ -133,7 +142,7 @@ def test_all_dimensions_are_all_the_same(rotated):
 def test_costs_grow_with_the_size(rotated):
     own = rows(rotated.metrics, selector="variance", level="image", metric="auroc")
     assert own["gallery_bytes"].tolist() == [4 * 64 * k for k in (1, 2, 3, 4, 8)]
-    assert (rotated.metrics["seconds"] > 0).all()
+    assert (rotated.metrics["seconds"].dropna() > 0).all()
 
 
 def test_retained_variance_is_that_of_scikit_learn():
@@ -161,7 +170,7 @@ def test_principal_angles_of_a_known_plane(degrees):
     subspace = SubspaceSelection(POINT, basis, np.ones(2), "pca")
     near = nearness(channels, subspace)
     assert near.largest == pytest.approx(degrees, abs=1e-9)
-    assert near.mean == pytest.approx(degrees / 2, abs=1e-9)
+    assert near.mean == pytest.approx(degrees / 2, abs=1e-5)  # the other is 0 to rounding
     assert near.kernel == pytest.approx((1 + np.cos(tilt) ** 2) / 2, abs=1e-12)
     (quick,) = nearness_of_many([channels], subspace)
     assert (quick.largest, quick.kernel) == pytest.approx((near.largest, near.kernel), abs=1e-5)

@@ -18,7 +18,7 @@ from lakeviz.studies.neurons.patch_statistics import PatchSample
 
 POINT = "blocks.0.hook_resid_post"
 GRID, CHANNELS, IMAGES = 5, 16, 20
-MATCHED = ("matched_auroc", "abs_matched_d", "deviation_matched_d")
+MATCHED = ("image_auroc", "matched_auroc", "abs_matched_d", "deviation_matched_d")
 
 
 def position_world(seed: int) -> StudyData:
@@ -59,7 +59,7 @@ def test_matched_rows_differ_as_rarely_as_stated_and_the_others_as_often_as_stat
         # Other worlds than those of the rates that are stated.
         bootstrap = Bootstrap(n_resamples=300, seed=seed)
         data = position_world(1000 + seed)
-        result = neurons(data, crops=False, metrics=[("image", "auroc")], bootstrap=bootstrap)
+        result = neurons(data, crops=False, bootstrap=bootstrap)
         table = result.groups.set_index("measure")
         groups.append({name: differs(table.loc[name]) for name in NULL_RATES})
         own = result.neurons
@@ -91,7 +91,7 @@ def test_unmatched_rows_stand_last_and_say_so():
     table = result.headline()
     marked = table["measure"].str.contains("positions not matched")
     assert list(marked) == sorted(marked)
-    assert marked.sum() == 3
+    assert marked.sum() == 4
     assert table["reading"][marked].str.contains(r"differs in \d+ % of worlds").all()
     assert not table["reading"][~marked].str.contains("worlds").any()
     said = " ".join(one.quantity for one in result.findings())
@@ -99,7 +99,7 @@ def test_unmatched_rows_stand_last_and_say_so():
     assert "not matched" not in said + result.summary()
     rates = result.groups.set_index("measure")["null_rate"]
     assert rates["patch_auroc"] == NULL_RATES["patch_auroc"]
-    assert np.isnan(rates["image_auroc"])
+    assert np.isnan(rates["share_q_value_below_0.05"])
 
 
 def test_matched_auroc_by_hand():

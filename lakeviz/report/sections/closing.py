@@ -15,7 +15,7 @@ from lakeviz.plots.captions import joined
 from lakeviz.plots.overview import DEFAULT_METRICS
 from lakeviz.plots.template import counted
 from lakeviz.report.page_model import Group, Page, Section
-from lakeviz.report.sections.controls import control_finding
+from lakeviz.report.sections.controls import control_finding, n_draws
 from lakeviz.report.sections.studies import anchor
 from lakeviz.selector_names import selector_order
 from lakeviz.studies.base.findings import HEADLINE_METRICS
@@ -164,10 +164,7 @@ def _comparisons(page: Page) -> Iterator[str]:
 
 def _limits(page: Page) -> Iterator[str]:
     """What a reader should not conclude, as far as the run itself tells."""
-    yield (
-        "Intervals are over test images (and over random sets of controls). They do not include "
-        "the spread between draws of the normal images: that takes runs with other seeds."
-    )
+    yield _sources(n_draws(page.table("controls")))
     yield (
         "The threshold of F1-max is chosen on the test images themselves. It bounds what a "
         "threshold fixed beforehand would reach."
@@ -176,7 +173,8 @@ def _limits(page: Page) -> Iterator[str]:
     if few:
         yield (
             f"{_listed([e.category for e in few])}: fewer than 20 test images of one class. "
-            "Percentile intervals are too narrow there, and an interval at 1.000 is no certainty."
+            "What intervals cover there is in the table of coverage in the docs; an interval that "
+            "ends at 1.000 is no certainty."
         )
     if page.table("controls").empty:
         yield (
@@ -197,6 +195,19 @@ def _limits(page: Page) -> Iterator[str]:
     if unmasked:
         names = _listed([e.category for e in unmasked])
         yield f"{names}: without masks, nothing is said about localisation."
+
+
+def _sources(draws: int) -> str:
+    """What the intervals of the controls are over."""
+    if draws > 1:
+        return (
+            f"Intervals of differences are over test images and {draws} draws of the normal images "
+            "(and one more random set of a control); another category is in none of them."
+        )
+    return (
+        "Intervals are over test images (and one more random set of a control). They do not "
+        "include the spread between draws of the normal images: that takes a run with --draws."
+    )
 
 
 def _fewest(evaluation: Any) -> int:

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
 import pandas as pd
 
 from lakeviz.errors import ConfigError
-from lakeviz.metrics.estimates import Estimate
+from lakeviz.metrics.estimates import NOT_MEASURED, Estimate
 from lakeviz.metrics.measurement import Metric
 from lakeviz.metrics.registry import metric_title
 from lakeviz.plots import controls_figure, controls_overview_figure
+from lakeviz.plots.captions import difference_bars
 from lakeviz.plots.html import EmbeddedFigure, embed
 from lakeviz.report.numbers import Footnotes, Number, show
 from lakeviz.report.page_model import Page, Section
 from lakeviz.selector_names import selector_name, selector_order
 from lakeviz.studies.base.findings import HEADLINE_METRICS, Finding, finding
-from lakeviz.tables import mean_of, records, where
+from lakeviz.tables import mean_of, numbers, records, rows, where
 
 
 @dataclass(frozen=True)
@@ -60,6 +62,8 @@ def controls(page: Page) -> list[Section]:
         "figures": figures(table, page.confidence),
         "n_categories": len(page.evaluations),
         "k": page.settings.get("k"),
+        "bars": difference_bars(measured_rows(table), page.confidence),
+        "n_draws": n_draws(table),
     }
     return [Section("controls", "Controls", "controls.html", context)]
 
@@ -93,14 +97,25 @@ def figures(table: pd.DataFrame, confidence: float) -> list[EmbeddedFigure]:
     return made
 
 
+def measured_rows(table: pd.DataFrame) -> pd.DataFrame:
+    """Rows of controls that could be made."""
+    return rows(table, np.isfinite(numbers(table, "difference")))
+
+
+def n_draws(table: pd.DataFrame) -> int:
+    """Most draws of the normal images that rows of controls are means over; 1 in older runs."""
+    measured = measured_rows(table)
+    return int(numbers(measured, "n_draws").max()) if len(measured) and "n_draws" in table else 1
+
+
 def _lake_value(table: pd.DataFrame, metric: Metric) -> float:
     # The same value in the row of every control.
-    rows = {row["category"]: row for row in records(table, level=metric[0], metric=metric[1])}
-    return mean_of(list(rows.values()), "value")
+    own = records(measured_rows(table), level=metric[0], metric=metric[1])
+    return mean_of(list({row["category"]: row for row in own}.values()), "value")
 
 
 def _row(table: pd.DataFrame, control: str, metrics: list[Metric], notes: Footnotes) -> ControlRow:
-    members = sorted({int(n) for n in where(table, control=control)["n_members"]})
+    members = sorted({int(n) for n in where(table, control=control)["n_members"].dropna()})
     n_sets = " to ".join(str(n) for n in dict.fromkeys(members[:1] + members[-1:]))
     cells = [_comparison(table, control, metric, notes) for metric in metrics]
     return ControlRow(selector_name(control), n_sets, cells)
@@ -110,11 +125,15 @@ def _comparison(
     table: pd.DataFrame, control: str, metric: Metric, notes: Footnotes
 ) -> Comparison | None:
     found = control_finding(table, control, metric)
+    own = records(table, control=control, level=metric[0], metric=metric[1])
     if found is None:
-        return None
-    rows = records(table, control=control, level=metric[0], metric=metric[1])
-    drawn = Estimate(mean_of(rows, "control_mean"))
-    if len(rows) == 1 and rows[0]["n_members"] > 1:
-        drawn = Estimate(drawn.value, rows[0]["control_min"], rows[0]["control_max"])
+        reasons = [str(row["reason"]) for row in own if row.get("reason")]
+        nothing = show(NOT_MEASURED, notes=notes, reason=reasons[0]) if reasons else None
+        return None if nothing is None else Comparison(nothing, nothing, "not measured")
+    own = records(measured_rows(table), control=control, level=metric[0], metric=metric[1])
+    drawn = Estimate(mean_of(own, "control_mean"))
+    if len(own) == 1 and own[0]["n_members"] > 1:
+        drawn = Estimate(drawn.value, own[0]["control_min"], own[0]["control_max"])
     gap = show(found.difference, notes=notes, signed=True)
-    return Comparison(show(drawn, notes=notes), gap, found.counts or found.short)
+    rank = f"; p = {found.p_value:.2g}" if np.isfinite(found.p_value) else ""
+    return Comparison(show(drawn, notes=notes), gap, found.counts or f"{found.short}{rank}")

@@ -10,6 +10,7 @@ from lakeviz.plots import metrics_figure
 from lakeviz.plots.html import EmbeddedFigure, embed, without_figure
 from lakeviz.report.numbers import Footnotes, Number, mean_metric, metric
 from lakeviz.report.page_model import Group, Page, Section
+from lakeviz.tables import numbers
 
 _BRANCHES = {
     "lake": "LAKE",
@@ -50,9 +51,16 @@ def overview(page: Page) -> list[Section]:
         "heads": [(level, metric_label(name)) for level, name in metrics],
         "notes": notes,
         "figure": _figure(page),
+        "n_draws": _n_draws(page),
         **_parts(page),
     }
     return [Section("overview", "Overview", "overview.html", context)]
+
+
+def _n_draws(page: Page) -> int:
+    """Most draws of the normal images that metrics are means over; 1 in older runs."""
+    table = page.table("metrics")
+    return int(numbers(table, "n_draws").max()) if "n_draws" in table else 1
 
 
 def _figure(page: Page) -> EmbeddedFigure | None:

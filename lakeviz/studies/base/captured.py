@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -74,6 +74,8 @@ class StudyData:
         The test images, where there are files.
     provenance : dict
         Model, images and fingerprint.
+    others : tuple of StudyData
+        Other categories, where selections on their normal images are a control.
     """
 
     category: str
@@ -90,6 +92,7 @@ class StudyData:
     dataset: Dataset | None = field(default=None, repr=False)
     normal_paths: tuple[Path, ...] = field(default=(), repr=False)
     provenance: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    others: tuple[StudyData, ...] = field(default=(), repr=False)
 
     def __post_init__(self) -> None:
         labels = len(self.truth.labels)
@@ -260,25 +263,6 @@ class StudyData:
             seed=seed,
             scope=self.options.selection_scope,
         )
-
-    def servable(self, names: Iterable[str], k: int) -> tuple[list[str], list[str]]:
-        """Selectors that can select ``k`` neurons here, and notes on those that cannot.
-
-        Raises
-        ------
-        SelectionError
-            If a selector is unknown.
-        """
-        kept, notes = [], []
-        for name in names:
-            label = get_selector(name).label
-            try:
-                self.select(k, name)
-            except SelectionError as error:
-                notes.append(f"{self.category}: no {label}: {error}")
-            else:
-                kept.append(name)
-        return kept, notes
 
     def branches(
         self,

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 import pandas as pd
 
+from lakeviz.metrics.comparison import ONE_MORE
 from lakeviz.metrics.estimates import NOT_MEASURED, Estimate, estimate, mean_over_categories
 from lakeviz.metrics.measurement import Metric
 from lakeviz.metrics.registry import at_best, metric_title
@@ -68,6 +69,12 @@ class Finding:
         Why it was not measured.
     digits : int
         After the point, in words.
+    n_draws : int
+        Draws of the normal images that value and difference are means over.
+    estimand : str
+        What the interval of the difference is of, as tables have it.
+    p_value : float
+        Rank of the subject among random sets; NaN where the control is not random.
     """
 
     subject: str
@@ -83,6 +90,9 @@ class Finding:
     confidence: float = 0.95
     reason: str = ""
     digits: int = 3
+    n_draws: int = 1
+    estimand: str = ""
+    p_value: float = np.nan
 
     @property
     def verdict(self) -> str:
@@ -145,8 +155,14 @@ class Finding:
 
     @property
     def interval(self) -> str:
-        """What the interval is: confidence, units and their number."""
-        return f"{100 * self.confidence:g} % over {self.n:,} {self.over}"
+        """What the interval is: confidence, of what, units and their number."""
+        said = f"{100 * self.confidence:g} %"
+        if self.estimand == ONE_MORE and self.over == "test images":
+            said += " prediction interval of one more random set"
+        said += f" over {self.n:,} {self.over}"
+        if self.n_draws > 1:
+            said += f" and {self.n_draws} draws of the normal images"
+        return said
 
     def row(self) -> dict[str, str]:
         """A row of a small table for people."""
@@ -157,8 +173,8 @@ class Finding:
             "value": self.value.text(self.digits) if np.isfinite(self.value.value) else "",
             "control": self.control,
             "difference": self.difference.text(self.digits, signed=True),
-            "n": f"{self.n:,} {self.over}",
-            "reading": self._say(self.verdict),
+            "n": f"{self.n:,} {self.over}" + (f", {self.n_draws} draws" * (self.n_draws > 1)),
+            "reading": self._say(self.verdict) + (f": {self.reason}" if self.reason else ""),
         }
 
 
@@ -203,7 +219,10 @@ def finding(
             value=_value(row, gap, value, control_value),
             smallest_effect=smallest_effect,
             confidence=confidence,
-            reason=str(row.get("reason") or ""),
+            reason=_reason_of_none(row, difference),
+            n_draws=_whole(row.get("n_draws"), 1),
+            estimand=str(row.get("estimand") or ""),
+            p_value=float(row.get("p_value", np.nan)),
         )
         for row in rows
     ]
@@ -217,6 +236,7 @@ def finding(
         n=len(measured),
         over="categories",
         value=_mean([one.value for one in measured], confidence),
+        p_value=np.nan,
         by_category=Counter(one.verdict for one in single),
     )
 
@@ -237,6 +257,15 @@ def findings(
         rows = records(table, level=level, metric=name, **(where or {}))
         if rows:
             yield finding(rows, (level, name), subject, **said)  # type: ignore[arg-type]
+
+
+def _reason_of_none(row: Row, difference: str) -> str:
+    """Why a difference was not measured; empty where it was."""
+    return "" if np.isfinite(row[difference]) else str(row.get("reason") or "")
+
+
+def _whole(number: float | None, default: int) -> int:
+    return default if number is None or not np.isfinite(number) else int(number)
 
 
 def _signed(gap: Estimate, sign: int) -> Estimate:

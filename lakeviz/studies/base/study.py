@@ -12,7 +12,9 @@ from dataclasses import dataclass, field, fields
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
+from lakeviz.errors import ConfigError
 from lakeviz.metrics.bootstrap import Bootstrap
+from lakeviz.studies.base.draws import as_draws, describe_draws
 from lakeviz.studies.base.result import StudyResult
 from lakeviz.studies.base.settings import Settings
 
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
 
     from lakeviz.lake.paired_evaluator import PairedEvaluator
     from lakeviz.studies.base.captured import StudyData
+    from lakeviz.studies.base.draws import Draws
     from lakeviz.studies.base.study_run import StudyRun
 
 DEFAULT_BOOTSTRAP = Bootstrap(n_resamples=1000)
@@ -30,9 +33,9 @@ class Measure(Protocol):
     """The science of a study: captured tokens of one category to the tables of the result."""
 
     def __call__(
-        self, data: StudyData, settings: Any, evaluator: PairedEvaluator, /
+        self, data: Any, settings: Any, evaluator: PairedEvaluator, /
     ) -> Mapping[str, pd.DataFrame] | Measured:
-        """Measure one category."""
+        """Measure one category: a ``StudyData``, or a tuple of them where it is over draws."""
         ...
 
 
@@ -98,11 +101,15 @@ class Study:
     measure : callable
         ``measure(data, settings, evaluator)`` returns the tables of the result by name; None where
         a subclass overrides :meth:`__call__`.
+    over_draws : bool
+        Whether ``measure`` takes every draw of the normal images, as a tuple of data. Its settings
+        are :class:`~lakeviz.studies.base.settings.DrawSettings` then.
     """
 
     settings: type[Settings]
     result: type[StudyResult]
     measure: Measure | None = None
+    over_draws: bool = False
     on_runs: ClassVar[bool] = True
     needs_a_metric: ClassVar[bool] = True
     """Whether test images on which nothing can be measured are refused."""
@@ -114,7 +121,7 @@ class Study:
 
     def __call__(
         self,
-        data: StudyData,
+        data: StudyData | Draws,
         settings: Settings | None = None,
         *,
         bootstrap: Bootstrap = DEFAULT_BOOTSTRAP,
@@ -124,7 +131,8 @@ class Study:
 
         Parameters
         ----------
-        data : StudyData
+        data : StudyData or sequence of StudyData
+            One draw of the normal images, or several where the study is over draws.
         settings : Settings, optional
         bootstrap : Bootstrap
             Over test images.
@@ -139,23 +147,42 @@ class Study:
             No metric is defined for the test images.
         """
         chosen = self.settings.of(settings, changes)
-        evaluator = data.evaluator(chosen.metrics, bootstrap)
+        draws = self.draws_of(data, chosen)
+        first = draws[0]
+        evaluator = first.evaluator(chosen.metrics, bootstrap)
         if self.needs_a_metric:
             evaluator.require_some()
         assert self.measure is not None
-        found = self.measure(data, chosen, evaluator)
+        found = self.measure(draws if self.over_draws else first, chosen, evaluator)
         if not isinstance(found, Measured):
             found = Measured(found)
         for table in found.tables.values():
             if "category" not in table:
-                table.insert(0, "category", data.category)
-        provenance = data.describe(self.name, self.provenance(chosen, data), evaluator)
-        provenance["categories"][data.category] |= found.made
+                table.insert(0, "category", first.category)
+        provenance = describe_draws(draws, self.name, self.provenance(chosen, first), evaluator)
+        provenance["categories"][first.category] |= found.made
         return self.result(
             **found.tables,
             provenance=provenance,
-            notes=[*found.notes, *data.absences(evaluator)],
+            notes=[*found.notes, *first.absences(evaluator)],
         )
+
+    def draws_of(self, data: StudyData | Draws, settings: Any) -> tuple[StudyData, ...]:
+        """Draws that are measured, at most as many as the settings say.
+
+        Raises
+        ------
+        ConfigError
+            There are several, and the study measures one.
+        """
+        draws = as_draws(data)
+        if self.over_draws:
+            return draws[: settings.draws]
+        if len(draws) > 1:
+            raise ConfigError(
+                f"{self.name} measures one draw of the normal images, got {len(draws)}; pass one"
+            )
+        return draws
 
     def load(self) -> Study:
         """Return itself, as :meth:`LazyStudy.load` returns the study it stands for."""
@@ -165,9 +192,9 @@ class Study:
         """Settings as a result carries them."""
         return settings.to_plain()
 
-    def data(self, run: StudyRun, category: str, settings: Any) -> StudyData:
+    def data(self, run: StudyRun, category: str, settings: Any) -> StudyData | Draws:
         """Capture (or read back) what the study needs of one category of a run."""
-        return run.data(category)
+        return run.draws_of(category) if self.over_draws else run.data(category)
 
     def on_run(self, on: OnRun, settings: Any) -> StudyResult:
         """Run the study on the chosen categories of a run's folder."""

@@ -15,6 +15,7 @@ from lakeviz.data import FewShotDraw
 from lakeviz.errors import StoreError
 from lakeviz.lake.evaluation_files import read_description
 from lakeviz.lake.ground_truth import Size
+from lakeviz.runs.category import MOST_OTHERS
 from lakeviz.runs.images import require_same_images
 from lakeviz.runs.names import MANIFEST
 from lakeviz.runs.run_folder import RunFolder
@@ -134,6 +135,19 @@ class StudyRun(RunFolder):
         whole = self._captured(category, joined(draws), points, model)
         starts = np.cumsum([0, *(len(draw) for draw in draws)])
         return [whole.view(images=range(start, stop)) for start, stop in itertools.pairwise(starts)]
+
+    def with_others(self, draws: Sequence[StudyData]) -> list[StudyData]:
+        """Give every draw of a category those of other categories, as a control to select on.
+
+        A category that has fewer draws gives its last one to the rest.
+        """
+        own = draws[0].category
+        names = [name for name in self.categories if name != own][:MOST_OTHERS]
+        others = [self.draws_of(name) for name in names]
+        return [
+            replace(draw, others=tuple(other[min(n, len(other) - 1)] for other in others))
+            for n, draw in enumerate(draws)
+        ]
 
     def _require_unchanged(self, category: str, draws: Sequence[FewShotDraw]) -> None:
         described = read_description(self.path(category))

@@ -13,6 +13,7 @@ from lakeviz.lake.paired_evaluator import PairedEvaluator
 from lakeviz.lake.provenance import as_plain
 from lakeviz.metrics.measurement import Measurement
 from lakeviz.studies.base.captured import StudyData
+from lakeviz.studies.base.draws import absence, servable
 from lakeviz.studies.base.study import Measured, Study
 from lakeviz.studies.base.study_run import StudyRun
 from lakeviz.studies.contamination.fitting import Condition, DrawFits, kept_images
@@ -52,8 +53,8 @@ def measure(data: StudyData, settings: Settings, evaluator: PairedEvaluator) -> 
             f"{data.category}: no control that swaps normal images, which needs "
             f"{shots + max(counts)} of them; {len(data.normal)} were captured"
         )
-    names, left_out = data.servable(names, data.options.k)
-    notes += left_out
+    names, missing = servable([data], names, data.options.k)
+    notes += [absence(data, name, why) for name, why in missing.items()]
     plan = make_plan(
         data.normal.sample_ids,
         data.test.sample_ids,

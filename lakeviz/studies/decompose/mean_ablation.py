@@ -17,6 +17,7 @@ from jaxtyping import Float
 from lakeviz.lake.ground_truth import Truth
 from lakeviz.lake.paired_evaluator import PairedEvaluator
 from lakeviz.metrics import Bootstrap, contrasts
+from lakeviz.metrics.comparison import NO_COMPARISON, compare_with
 from lakeviz.metrics.estimates import NOT_MEASURED
 from lakeviz.metrics.measurement import Measurement
 from lakeviz.studies.decompose.component_effects import mean_difference
@@ -121,9 +122,9 @@ def _row(
     intact: Measurement, one: Measurement, others: list[Measurement], evaluator: PairedEvaluator
 ) -> dict[str, Any]:
     bootstrap: Bootstrap = evaluator.bootstrap
-    gap = control = NOT_MEASURED
+    control, gap = NOT_MEASURED, dict(NO_COMPARISON)
     if others:
-        gap = contrasts.difference_to(one, others, AUROC, bootstrap)
+        gap = compare_with(one, others, AUROC, bootstrap).difference_columns()
         control = contrasts.mean_estimate(others, AUROC, bootstrap)
     return {
         "metric": "auroc",
@@ -131,7 +132,7 @@ def _row(
         **contrasts.estimate_of(one, AUROC, bootstrap).columns(),
         **contrasts.difference(one, intact, AUROC, bootstrap).columns("change"),
         "control_mean": control.value,
-        **gap.columns("difference"),
+        **gap,
         "n_random_sets": len(others),
         **evaluator.counts,
         "reason": "" if others else "the only one of its kind",

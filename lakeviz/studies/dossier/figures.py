@@ -227,12 +227,8 @@ def _forest(
         fig.update_xaxes(title_text=f"{title}: not measured", **panel.at)
         return
     add_forest(fig, panel, rows, zero=zero, form=".4g", known={""})
-    drawn = [
-        end
-        for row in rows
-        for own in (row.estimate, row.control)
-        for end in (own.value, own.low, own.high)
-    ]
+    shown = [own for row in rows for own in (row.estimate, row.control)]
+    drawn = [end for own in shown for end in own.columns().values()]
     drawn += [] if zero is None else [zero]
     low, high = np.nanmin(drawn), np.nanmax(drawn)
     room = 0.06 * (high - low) or 0.1 * abs(high) or 0.01

@@ -16,7 +16,8 @@ import pandas as pd
 
 from lakeviz.errors import LakevizError
 from lakeviz.lake.paired_evaluator import PairedEvaluator
-from lakeviz.metrics.contrasts import difference, difference_to, estimate_of
+from lakeviz.metrics.comparison import NO_COMPARISON, compare_with
+from lakeviz.metrics.contrasts import difference, estimate_of
 from lakeviz.metrics.estimates import NOT_MEASURED
 from lakeviz.metrics.measurement import Measurement, Metric
 from lakeviz.studies.base.captured import StudyData
@@ -24,7 +25,7 @@ from lakeviz.studies.dossier.result import Settings
 from lakeviz.studies.dossier.rows import ONE_RANDOM, control_columns, tested_rows
 from lakeviz.studies.knockout.ablation import Engine
 from lakeviz.studies.knockout.forward_engine import ForwardEngine
-from lakeviz.studies.knockout.rows import Measurer
+from lakeviz.studies.knockout.groups import Measurer
 from lakeviz.studies.knockout.score_engine import ScoreEngine
 from lakeviz.studies.knockout.weights_engine import WeightsEngine
 from lakeviz.studies.neurons.tested_neurons import Choice
@@ -167,7 +168,8 @@ def knockout_table(runs: Sequence[Knocked], metrics: Sequence[Metric]) -> pd.Dat
 def _columns(run: Knocked, number: int, metric: Metric) -> dict[str, Any]:
     """Value without the neuron, its change, and the changes of the (other) random neurons."""
     evaluator, bootstrap = run.evaluator, run.evaluator.bootstrap
-    value = change = gap = NOT_MEASURED
+    value = change = NOT_MEASURED
+    gap = dict(NO_COMPARISON)
     changes, one, intact = np.empty(0), run.found.get(number), run.intact
     reason = run.missing if one is None else evaluator.reasons.get(metric[0], "")
     if one is not None and intact is not None and metric in one.values:
@@ -177,13 +179,13 @@ def _columns(run: Knocked, number: int, metric: Metric) -> dict[str, Any]:
         others = [m for i, m in run.found.items() if i >= n_selected and i != number]
         changes = np.array([m.values[metric] - intact.values[metric] for m in others])
         if others:
-            gap = difference_to(one, others, metric, bootstrap)
+            gap = compare_with(one, others, metric, bootstrap).difference_columns()
         reason = run.reasons[number] or ("" if others else ONE_RANDOM)
     return {
         **value.columns(),
         **change.columns("change"),
         **control_columns(changes),
-        **gap.columns("difference"),
+        **gap,
         "n_as_low": int((changes <= change.value).sum()),
         **evaluator.counts,
         "reason": reason,

@@ -31,12 +31,12 @@ Group = tuple[str, str]
 
 @dataclass
 class Conditions:
-    """What was measured of one host on one category.
+    """What was measured of one host on one draw of the normal images of a category.
 
     Attributes
     ----------
     members : dict of (mode, selector) to list of Measurement
-        One measurement, or one per draw of a random selector.
+        One measurement, or one per random set.
     fitted : dict of (mode, selector) to detector
         One member of each group, for costs: the host, restricted or not, or LAKE's branch.
     scales : list of dict
@@ -166,11 +166,11 @@ def add(
     return HostMaps(maps, (1 - weight) * host.images + weight * image_score(lake.maps))
 
 
-def _scale_row(what: str, selector: str, draw: int, scale: Scale) -> dict[str, Any]:
+def _scale_row(what: str, selector: str, member: int, scale: Scale) -> dict[str, Any]:
     return {
         "score": what,
         "selector": selector,
-        "draw": draw,
+        "member": member,
         "mean": scale.mean,
         "deviation": scale.deviation,
         "n_patches": scale.n_patches,

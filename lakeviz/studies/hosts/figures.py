@@ -8,7 +8,7 @@ import plotly.graph_objects as go
 from lakeviz.errors import ConfigError
 from lakeviz.metrics.estimates import Estimate
 from lakeviz.metrics.registry import metric_title
-from lakeviz.plots.captions import mean_over, n_categories, percent, span, tested
+from lakeviz.plots.captions import difference_bars, mean_over, n_categories, span, tested
 from lakeviz.plots.forest import ForestRow, add_forest, forest_row
 from lakeviz.plots.panels import Look, panels
 from lakeviz.plots.template import new_figure
@@ -47,7 +47,7 @@ def host_gains_figure(metrics: pd.DataFrame, *, host: str, confidence: float = 0
         f"the host's. Random sets: {span(table, 'n_random_sets')}. Right of zero, the host is "
         "better with it."
     )
-    caption = f"{tested(table)}; bars: {percent(confidence)} bootstrap, paired over images. {what}"
+    caption = f"{tested(table)}; bars: {difference_bars(table, confidence)}. {what}"
     if n_categories(table) > 1:
         n = n_categories(table)
         caption = (

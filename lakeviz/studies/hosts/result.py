@@ -27,7 +27,7 @@ _HOSTS = ("patch_nn", "lof", "pca_residual", "patchcore", "padim", "winclip", "z
 
 
 @dataclass(frozen=True)
-class Settings(settings.Settings):
+class Settings(settings.DrawSettings):
     """Plug the neurons of RUN's detector into other detectors, and selections of the same size.
 
     Each host alone, with the neurons, and with the controls: metrics, memory, time per image.
@@ -58,7 +58,13 @@ class Settings(settings.Settings):
         flag="--selection",
     )
     k: int | None = option(None, "Neurons per hook point; the run's k by default.", least=1)
-    n_random_sets: int = option(5, "Random sets of each random selection.", least=1, was="n_draws")
+    n_random_sets: int = option(
+        20,
+        "Random sets of each random selection; with fewer than 19 the rank p-value cannot reach "
+        "0.05.",
+        least=1,
+        was="n_draws",
+    )
     weight: float = option(
         0.5, "Weight w of LAKE's score in (1 - w) host + w LAKE.", least=0, most=1
     )
@@ -110,28 +116,35 @@ class Settings(settings.Settings):
 class HostResult(StudyResult):
     """Hosts alone, with LAKE's neurons, and with controls of the same size.
 
+    Metrics are means over ``n_draws`` draws of the normal images; costs are of the first.
+
     Attributes
     ----------
     metrics : DataFrame
         One row per category, host, mode, selector and metric. Modes: ``alone``; ``restrict``, the
         host sees the selected channels; ``add``, LAKE's structural score in these channels is
         added; ``lake``, that score without a host. ``value`` (mean over the members of a random
-        selector) with interval, and ``difference``: this minus the host alone, paired over images,
-        and for random selectors over random sets.
+        selector) with interval, and ``difference``: this minus the host alone, with what its
+        interval is of (``estimand``).
     contrasts : DataFrame
         One row per category, host, mode, control and metric: the selection in question minus a
         control of the same size, with the host around both; ``n_below`` of ``n_random_sets``
-        members of the control lie below it.
+        members of the control lie below it. A control that could not be made has a ``reason``.
     costs : DataFrame
         ``bytes`` that the fitted detector keeps, and ``seconds_per_image`` (median of repeats
         measured in turn) for what ``timed`` says, on the machine at hand.
     scales : DataFrame
-        Mean and deviation of patch scores of normal images not fitted on: the units of ``add``.
+        Mean and deviation of patch scores of normal images not fitted on, for every draw of them
+        and every random set (``member``): the units of ``add``.
     """
 
     name: ClassVar[str] = "hosts"
     title: ClassVar[str] = "Plugged into other detectors"
-    renamed: ClassVar[Mapping[str, str]] = {"n_draws": "n_random_sets", "repeats": "n_repeats"}
+    renamed: ClassVar[Mapping[str, str]] = {
+        "n_draws": "n_random_sets",
+        "repeats": "n_repeats",
+        "scales.draw": "member",
+    }
 
     metrics: pd.DataFrame = field(repr=False)
     contrasts: pd.DataFrame = field(repr=False)

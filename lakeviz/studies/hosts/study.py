@@ -11,9 +11,17 @@ from lakeviz.data import Dataset
 from lakeviz.errors import ConfigError
 from lakeviz.lake import LakeOptions, get_selector
 from lakeviz.lake.paired_evaluator import PairedEvaluator
+from lakeviz.lake.selectors import expand_selectors
 from lakeviz.metrics import Bootstrap
 from lakeviz.studies.base.capture import capture_study
 from lakeviz.studies.base.captured import StudyData
+from lakeviz.studies.base.draws import (
+    Draws,
+    absence,
+    describe_draws,
+    replicates,
+    servable,
+)
 from lakeviz.studies.base.study import DEFAULT_BOOTSTRAP, OnRun, Study
 from lakeviz.studies.hosts.conditions import Plan, run_conditions
 from lakeviz.studies.hosts.costs import cost_rows
@@ -33,7 +41,7 @@ class HostStudy(Study):
     def __call__(  # type: ignore[override]  # the host comes first
         self,
         host: str | Host,
-        data: StudyData | Dataset,
+        data: StudyData | Draws | Dataset,
         settings: Settings | None = None,
         *,
         model: VisionModel | None = None,
@@ -51,8 +59,9 @@ class HostStudy(Study):
             methods of :class:`~lakeviz.studies.hosts.detectors.protocol.PatchFeatureDetector` or
             :class:`~lakeviz.studies.hosts.detectors.protocol.ImageDetector`. It is copied before
             each fit.
-        data : StudyData or Dataset
-            Captured tokens of one category; or its images, with ``model``.
+        data : StudyData, sequence of StudyData or Dataset
+            Captured tokens of one category, of one draw of the normal images or of several; or its
+            images, with ``model``.
         settings, bootstrap, changes
             As for every study; see :class:`~lakeviz.studies.hosts.result.Settings`.
         model, normal, options
@@ -83,9 +92,10 @@ class HostStudy(Study):
             raise ConfigError(
                 f"n_random_sets is {chosen.n_random_sets}; a random control needs at least 2"
             )
-        evaluator = data.evaluator(chosen.metrics, bootstrap)
+        draws = self.draws_of(data, chosen)
+        evaluator = draws[0].evaluator(chosen.metrics, bootstrap)
         evaluator.require_some()
-        return _compare(made, data, chosen, evaluator)
+        return _compare(made, draws, chosen, evaluator)
 
     def on_run(self, on: OnRun, settings: Any) -> HostResult:
         """Compare every host on every chosen category."""
@@ -95,23 +105,27 @@ class HostStudy(Study):
             [
                 self(host, data, settings, bootstrap=on.bootstrap)
                 for category in on.each_category()
-                for data in [on.run.data(category)]
+                for data in [self.data(on.run, category, settings)]
                 for host in hosts
             ]
         )
 
 
 def _compare(
-    host: Host, data: StudyData, settings: Settings, evaluator: PairedEvaluator
+    host: Host, draws: Draws, settings: Settings, evaluator: PairedEvaluator
 ) -> HostResult:
-    first, *controls = dict.fromkeys(settings.selections)
+    data = draws[0]
+    first, *controls = expand_selectors(settings.selections)
     name = name_of(host)
     modes = settings.modes or ((ADD,) if isinstance(host, ImageDetector) else MODES)
     k = data.options.k if settings.k is None else settings.k
-    able, notes = data.servable(controls, k)
+    able, missing = servable(draws, controls, k)
     names = (first, *able)
     plan = Plan(host, names, k, settings.n_random_sets, settings.seed, settings.weight)
-    found = run_conditions(data, plan, tuple(dict.fromkeys(modes)), evaluator)
+    modes = tuple(dict.fromkeys(modes))
+    found = [run_conditions(draw, plan, modes, evaluator) for draw in draws]
+    members = replicates([of_draw.members for of_draw in found])
+    notes = [absence(data, control, why) for control, why in missing.items()]
     own = settings.to_plain() | {"k": k, "selections": list(names), "modes": list(modes)}
     del own["hosts"], own["host_settings"]
 
@@ -119,13 +133,15 @@ def _compare(
         return pd.DataFrame([{"category": data.category, "host": name, **row} for row in rows])
 
     return HostResult(
-        metrics=table(metric_rows(found.members, evaluator)),
-        contrasts=table(contrast_rows(found.members, names, evaluator)),
-        costs=table(cost_rows(data, found, settings.n_repeats)),
-        scales=table(found.scales),
-        provenance=data.describe("hosts", {"hosts": {name: {**host.describe(), **own}}}, evaluator),
+        metrics=table(metric_rows(members, evaluator)),
+        contrasts=table(contrast_rows(members, names, missing, evaluator)),
+        costs=table(cost_rows(data, found[0], settings.n_repeats)),
+        scales=table([{"draw": n} | row for n, part in enumerate(found) for row in part.scales]),
+        provenance=describe_draws(
+            draws, "hosts", {"hosts": {name: {**host.describe(), **own}}}, evaluator
+        ),
         notes=[*notes, *data.absences(evaluator)],
     )
 
 
-STUDY = HostStudy(Settings, HostResult)
+STUDY = HostStudy(Settings, HostResult, over_draws=True)

@@ -13,7 +13,7 @@ from jaxtyping import Float
 
 from lakeviz.activations import ChannelStatistics
 from lakeviz.errors import ConfigError, SelectionError
-from lakeviz.lake import NeuronSelection, Selection, select
+from lakeviz.lake import NeuronSelection, Selection, get_selector, select
 from lakeviz.lake.paired_evaluator import PairedEvaluator
 from lakeviz.metrics.measurement import Measurement
 from lakeviz.studies.base.captured import StudyData
@@ -212,7 +212,15 @@ class Engine(ABC):
         return {p: self.statistics(p).some(self.candidates(p)) for p in self.points}
 
     def select(self, point: str, size: int, selector: str, seed: int = 0) -> NeuronSelection:
-        """Choose candidates of a hook point; channels count among the candidates."""
+        """Choose candidates of a hook point; channels count among the candidates.
+
+        Raises
+        ------
+        SelectionError
+            If the selector chooses directions, or neurons that would be rescaled.
+        """
+        if get_selector(selector).needs_covariance:
+            raise SelectionError(f"{selector} chooses no neurons that could be knocked out")
         found = select(self.ranked[point], size, selector, seed=seed)
         if not isinstance(found, NeuronSelection):
             raise SelectionError(f"{selector} chooses no neurons that could be knocked out")
@@ -223,6 +231,27 @@ class Engine(ABC):
     def sets(self, size: int, selector: str, seed: int) -> Sets:
         """Choose ``size`` candidates of each hook point."""
         return {point: self.select(point, size, selector, seed) for point in self.points}
+
+    def sets_of_others(self, size: int) -> list[Sets]:
+        """Choose the top candidates by variance over the normal images of each other category.
+
+        Raises
+        ------
+        SelectionError
+            If there is no other category, or a hook point was not captured of it.
+        """
+        if not self.data.others:
+            raise SelectionError("there is no other category to select neurons on")
+        return [
+            {p: self._select_on(other, p, size) for p in self.points} for other in self.data.others
+        ]
+
+    def _select_on(self, other: StudyData, point: str, size: int) -> NeuronSelection:
+        if point not in other.points:
+            raise SelectionError(f"{point} was not captured of {other.category}")
+        found = select(other.statistics[point].some(self.candidates(point)), size, VARIANCE)
+        assert isinstance(found, NeuronSelection)
+        return found
 
     def by_variance(self, point: str) -> tuple[np.ndarray, np.ndarray]:
         """Candidates of a point by descending variance, and their variances."""

@@ -10,7 +10,14 @@ import plotly.graph_objects as go
 
 from lakeviz.errors import ConfigError
 from lakeviz.metrics.registry import metric_title
-from lakeviz.plots.captions import categories, n_categories, only, percent, tested
+from lakeviz.plots.captions import (
+    categories,
+    difference_bars,
+    n_categories,
+    only,
+    percent,
+    tested,
+)
 from lakeviz.plots.forest import forest_figure, forest_row
 from lakeviz.plots.line_panels import Line, line_figure, line_of
 from lakeviz.plots.panels import CHANCE, Look
@@ -55,7 +62,7 @@ def knockout_curves_figure(
     drawn = sorted(names, key=lambda name: name == _ORDER[0])
     for level, metric in _metrics(curves, shown):
         table = where(curves, level=level, metric=metric)
-        lines = [_curve(where(table, selector=name), name) for name in drawn]
+        lines = [_curve(where(table, selector=name), name, names) for name in drawn]
         intact = np.full(2, numbers(table, "intact")[0])
         ends = np.array([sizes[0], sizes[-1]], dtype=float)
         lines.append(Line(_INTACT, ends, intact, CHANCE, mode="lines", width=1.4))
@@ -66,9 +73,9 @@ def knockout_curves_figure(
         panels,
         title=f"{kind.capitalize()} knock-out of {category}, {branch} branch",
         caption=f"{tested(curves)}; the same number of neurons {done} at every hook "
-        f"point. Bars: {percent(confidence)} bootstrap over images. Bands: {percent(confidence)} "
-        f"range in which another random set would be expected ({counted(sets, 'set')}, images "
-        f"and sets resampled); lines in them: mean of the sets.{left_out}{_impossible(curves)}",
+        f"point. Bars: {percent(confidence)} interval. Bands: {percent(confidence)} prediction "
+        f"interval of one more random set ({counted(sets, 'set')}); lines in them: mean of the "
+        f"sets.{left_out}{_impossible(curves)}",
         x=f"neurons {what} per hook point",
         names="above",
         sizes=sizes,
@@ -96,11 +103,11 @@ def knockout_contrasts_figure(
     kind, mode, branch, size = only(contrasts, "kind", "mode", "branch", "size")
     done = _done(mode)
     over = (
-        f"Bars: {percent(confidence)} paired bootstrap over images, and over the choice of one "
-        "random set where there are several."
+        f"Bars: {difference_bars(contrasts, confidence)}."
         if n_categories(contrasts) == 1
         else "Small dots: categories. Diamonds: their mean, with Student's interval over them."
     )
+    contrasts = rows(contrasts, np.isfinite(numbers(contrasts, "difference")))
     controls = selector_order(contrasts["control"])
     panels = {
         metric_title(level, metric): [
@@ -182,10 +189,10 @@ def neuron_importance_figure(
     return fig
 
 
-def _curve(table: pd.DataFrame, name: str) -> Line:
+def _curve(table: pd.DataFrame, name: str, names: Sequence[str]) -> Line:
     """A selector at every size: random ones as bands, the top neurons with bars."""
     is_random = int(numbers(table, "n_random_sets").max()) > 1
-    number = _ORDER.index(name) if name in _ORDER else len(_ORDER)
+    number = [*_ORDER, *(one for one in names if one not in _ORDER)].index(name)
     interval = "own" if is_random or name == _ORDER[0] else ""
     label = selector_short(name)
     return line_of(

@@ -11,13 +11,14 @@ import numpy as np
 import pandas as pd
 
 from lakeviz.errors import ConfigError, SelectionError
-from lakeviz.lake.selectors import get_selector
+from lakeviz.lake.selectors import GROUPS, get_selector
+from lakeviz.runs.names import OTHER_CATEGORY, UNTRAINED
 from lakeviz.selector_names import selector_name, selector_order
 from lakeviz.studies.base import settings
 from lakeviz.studies.base.findings import HEADLINE_METRICS, Finding, finding
 from lakeviz.studies.base.result import StudyResult
 from lakeviz.studies.base.settings import option
-from lakeviz.tables import records, where
+from lakeviz.tables import is_measured, records, where
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
@@ -29,6 +30,8 @@ REFERENCES: tuple[str, ...] = ("zero", "mean", "resample")
 BASES: tuple[str, ...] = ("all", "selected")
 VARIANCE = "variance"
 """Selector of the neurons that are compared with controls."""
+OTHER_CONTROLS = (OTHER_CATEGORY, UNTRAINED)
+"""Controls that are no selectors."""
 
 _KIND_WORDS = {
     "score": "neurons dropped from gallery and query alone; the network is untouched",
@@ -40,7 +43,7 @@ _SINGLE = (("image", "cohens_d"), ("pixel", "aupro"))  # metrics of single neuro
 
 
 @dataclass(frozen=True)
-class Settings(settings.Settings):
+class Settings(settings.DrawSettings):
     """Knock out the neurons of highest variance of RUN's detector, and controls of the same size.
 
     Single neurons are knocked out too, and their importance is compared with their variance.
@@ -63,7 +66,8 @@ class Settings(settings.Settings):
     )
     controls: tuple[str, ...] = option(
         ("random", "bottom_variance", "next_variance", "variance_without_first"),
-        "Selectors of other neurons, of the same size at each hook point.",
+        "Selectors of other neurons, of the same size at each hook point; deciles are all ten of "
+        "variance, other_category selects on the normal images of RUN's other categories.",
         flag="--control",
     )
     n_random_sets: int = option(20, "Random sets of each random control.", least=1, was="n_draws")
@@ -81,6 +85,12 @@ class Settings(settings.Settings):
         None, "Branches of the detector; all by default.", flag="--branch", was="parts"
     )
     single: bool = option(True, "Knock out single neurons as well.")
+    draws: int | None = option(
+        None,
+        "Draws of RUN's normal images that are measured; all by default. Time grows with their "
+        "number: a score knock-out reads one capture, the others run the network for each.",
+        least=1,
+    )
 
     def check(self) -> None:
         """Refuse empty choices, selectors that are no controls, and what only one kind has."""
@@ -88,6 +98,8 @@ class Settings(settings.Settings):
             if not getattr(self, name):
                 raise ConfigError(f"{name} is empty; name at least one")
         for name in self.controls:
+            if name in (*OTHER_CONTROLS, *GROUPS):
+                continue
             if name == VARIANCE or not get_selector(name).uses_k:
                 raise SelectionError(f"{name} is no control of a knock-out of the same size")
         if "forward" in self.kinds:
@@ -101,21 +113,22 @@ class Settings(settings.Settings):
 
 @dataclass
 class KnockoutResult(StudyResult):
-    """Knock-out of neurons.
+    """Knock-out of neurons; values are means over ``n_draws`` draws of the normal images.
 
     Attributes
     ----------
     contrasts : DataFrame
         Knock-out by variance minus each control of the same size, per category, kind, mode,
-        branch, control, size and metric: ``value`` and ``difference`` with intervals,
-        ``control_mean`` with the range of its ``n_members`` and the quantiles in which another
-        random set would be expected, ``n_below`` (members strictly below the value).
+        branch, control, size and metric: the columns of
+        :meth:`~lakeviz.metrics.comparison.Comparison.columns`, ``control_quantile_low`` and
+        ``_high`` (where one more random set would be expected), ``n_below`` (members strictly
+        below the value), and a ``reason`` where a control could not be made.
     curves : DataFrame
         Each selector at every size, per category, kind, mode, branch and metric: ``value`` and
         ``change`` (from ``intact``) with intervals.
     neurons : DataFrame
-        Each neuron alone, per category, kind, branch, hook point and metric: its variance and rank,
-        ``change`` with interval, ``importance``.
+        Each neuron alone, per category, kind, branch, hook point and metric: its variance (mean
+        over draws) and rank, ``change`` with interval, ``importance``.
     correlation : DataFrame
         Spearman's rank correlation of variance and importance, per category, kind, branch, hook
         point, group of neurons and metric.
@@ -233,7 +246,8 @@ class KnockoutResult(StudyResult):
         for kind, mode in self.runs:
             own = self._declared(kind, mode)
             contrasts = where(self.contrasts, **own)
-            made.append(draw.knockout_contrasts_figure(contrasts, confidence=confidence))
+            if is_measured(contrasts, "difference"):
+                made.append(draw.knockout_contrasts_figure(contrasts, confidence=confidence))
             del own["size"]
             for category in shown:
                 curves = where(self.curves, **own, category=category)

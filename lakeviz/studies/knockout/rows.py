@@ -3,173 +3,67 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 from scipy import stats
 
-from lakeviz.errors import SelectionError
-from lakeviz.lake.paired_evaluator import PairedEvaluator, compare
-from lakeviz.lake.selectors import get_selector
+from lakeviz.lake.paired_evaluator import compare
 from lakeviz.metrics import Bootstrap
 from lakeviz.metrics.contrasts import difference, difference_to, mean_estimate, n_below
 from lakeviz.metrics.estimates import NOT_MEASURED, Estimate, quantile_interval
-from lakeviz.metrics.measurement import Measurement, Metric, metric_columns
-from lakeviz.studies.knockout.ablation import Condition, Engine, Sets
-from lakeviz.studies.knockout.result import VARIANCE, Settings
-from lakeviz.studies.knockout.score_engine import ScoreEngine
+from lakeviz.studies.base.draws import not_measured
+from lakeviz.studies.knockout.ablation import Engine
+from lakeviz.studies.knockout.groups import DrawMeasurers, Group, OverDraws
+from lakeviz.studies.knockout.result import VARIANCE
 
-Measured = Mapping[str, Measurement]
-"""Measurement of each branch under one condition."""
 Rows = Iterator[dict[str, Any]]
-
-_AT_ONCE = 24  # conditions whose maps are held at a time
-
-
-@dataclass
-class Measurer:
-    """Measures conditions, each once however often it is asked for."""
-
-    engine: Engine
-    evaluator: PairedEvaluator
-    found: dict[Condition, Measured] = field(default_factory=dict)
-    notes: list[str] = field(default_factory=list)
-
-    def measure(self, conditions: Sequence[Condition]) -> list[Measured]:
-        """Run and measure conditions, some at a time."""
-        missing = [c for c in dict.fromkeys(conditions) if c not in self.found]
-        for start in range(0, len(missing), _AT_ONCE):
-            group = missing[start : start + _AT_ONCE]
-            for condition, knocked in zip(group, self.engine.run(group), strict=True):
-                self.found[condition] = knocked.measure(self.evaluator)
-        return [self.found[c] for c in conditions]
-
-    @property
-    def intact(self) -> Measured:
-        """Measurement of the intact detector."""
-        return self.measure([()])[0]
-
-    def singles(self, point: str, channels: Sequence[int]) -> list[Measured]:
-        """Measure the knock-out of each of some neurons alone."""
-        if isinstance(self.engine, ScoreEngine):
-            return [k.measure(self.evaluator) for k in self.engine.singles(point, channels)]
-        return self.measure([(self.engine.ablation(point, [c]),) for c in channels])
-
-    def each_metric(self) -> Iterator[tuple[str, Metric, dict[str, str]]]:
-        """Yield every branch and metric that is measured, with the columns of the metric."""
-        for branch, measurement in self.intact.items():
-            for metric, columns in metric_columns(tuple(measurement.values)):
-                yield branch, metric, columns
+_NOTHING = dict.fromkeys(
+    (
+        *("value", "low", "high", "control_mean", "control_min", "control_max"),
+        *("control_quantile_low", "control_quantile_high"),
+    ),
+    np.nan,
+)
 
 
-# --- sets of neurons ---
-
-
-@dataclass(frozen=True)
-class Group:
-    """Knock-outs of the neurons that one selector chooses at one size: several where random."""
-
-    selector: str
-    size: int
-    conditions: list[Condition]
-    members: list[Measured]
-    note: str = ""
-
-
-def measure_groups(
-    measurer: Measurer, sizes: Sequence[int], mode: str, settings: Settings
-) -> list[Group]:
-    """Measure the top neurons and every control, size by size, where it can be made.
-
-    Raises
-    ------
-    SelectionError
-        If a control is no set of neurons.
-    """
-    found, engine = [], measurer.engine
-    names = tuple(dict.fromkeys((VARIANCE, *settings.controls)))
-    sets_of = {name: _sets(measurer, name, sizes, settings) for name in names}
-    for size in sizes:
-        for name in names:
-            if size not in sets_of[name]:
-                continue
-            sets = sets_of[name][size]
-            conditions = [engine.condition(chosen, mode) for chosen in sets]
-            members = measurer.measure(conditions)
-            found.append(Group(name, size, conditions, members, _overlap(name, sets, size)))
-    return found
-
-
-def _sets(
-    measurer: Measurer, name: str, sizes: Sequence[int], settings: Settings
-) -> dict[int, list[Sets]]:
-    """Sets of a selector by their size, without the sizes that it cannot serve."""
-    engine, found = measurer.engine, {}
-    seeds = _seeds(name, settings.n_random_sets, settings.seed)
-    engine.sets(1, name, seeds[0])  # what is no set of neurons at all is refused
-    for size in sizes:
-        try:
-            found[size] = [engine.sets(size, name, seed) for seed in seeds]
-        except SelectionError as error:
-            label = get_selector(name).label
-            measurer.notes.append(f"{engine.data.category}: no {size} {label}: {error}")
-    return found
-
-
-def _seeds(selector: str, n_random_sets: int, seed: int) -> list[int]:
-    """Seeds of the sets of a selector; its name enters, so that controls are independent."""
-    if not get_selector(selector).is_random:
-        return [seed]
-    generator = np.random.default_rng([seed, zlib.crc32(selector.encode())])
-    return generator.integers(2**31, size=n_random_sets).tolist()
-
-
-def _overlap(selector: str, sets: Sequence[Sets], size: int) -> str:
-    """Say where a control next in variance had to take some of the top neurons themselves."""
-    if selector != "next_variance":
-        return ""
-    shared = max(int(s.provenance["overlap_with_top_k"]) for own in sets for s in own.values())
-    said = (
-        f"{shared} of the {size} neurons of this control are among the top {size} themselves: too "
-        "few others are left"
-    )
-    return said if shared else ""
-
-
-def curve_rows(measurer: Measurer, groups: Sequence[Group]) -> Rows:
+def curve_rows(measurer: DrawMeasurers, groups: Sequence[Group]) -> Rows:
     """Value and change of every selector, size, branch and metric."""
-    bootstrap = measurer.evaluator.bootstrap
+    bootstrap, of_intact = measurer.evaluator.bootstrap, measurer.intact
     for group in groups:
+        if group.missing:
+            continue
         for branch, metric, columns in measurer.each_metric():
-            members = [m[branch] for m in group.members]
-            intact = measurer.intact[branch]
+            members, intact = group.members[branch], of_intact[branch]
+            change = difference_to(members, intact, metric, bootstrap)
             yield {
                 "branch": branch,
                 "selector": group.selector,
                 "size": group.size,
                 **columns,
                 **mean_estimate(members, metric, bootstrap).columns(),
-                **difference_to(members, intact, metric, bootstrap).columns("change"),
-                "intact": intact.values[metric],
-                "n_random_sets": len(members),
+                **change.columns("change"),
+                "intact": float(intact.values(metric).mean()),
+                "n_random_sets": members.n_members,
+                "n_draws": members.n_draws,
+                **change.share_columns(),
                 **measurer.evaluator.counts,
                 "reason": _reason(measurer, group, branch),
             }
 
 
-def contrast_rows(measurer: Measurer, groups: Sequence[Group]) -> Rows:
-    """Knock-out by variance minus each control of the same size."""
+def contrast_rows(measurer: DrawMeasurers, groups: Sequence[Group]) -> Rows:
+    """Knock-out by variance minus each control of the same size; a reason where there is none."""
     top = {group.size: group for group in groups if group.selector == VARIANCE}
     evaluator = measurer.evaluator
     for group in groups:
         own = top[group.size]
-        if group is own:
+        if group is own or group.missing:
             continue
-        same = set(group.conditions) == set(own.conditions)
-        for branch, one in own.members[0].items():
-            members = [m[branch] for m in group.members]
+        same = [set(draw) for draw in group.conditions] == [set(draw) for draw in own.conditions]
+        for branch, one in own.members.items():
+            members = group.members[branch]
             reason = _reason(measurer, own, branch) or group.note
             for row in compare(one, {group.selector: members}, evaluator):
                 metric = row["level"], row["metric"]
@@ -183,11 +77,16 @@ def contrast_rows(measurer: Measurer, groups: Sequence[Group]) -> Rows:
                     "n_below": n_below(one, members, metric),
                     "reason": "both knock out the same neurons" if same else reason,
                 }
+    for group in groups:
+        for branch in top[group.size].members if group.missing else ():
+            said = {"branch": branch, "size": group.size, "control": group.selector}
+            said |= {"n_members": 0, "n_below": 0, "n_draws": len(measurer.of_draws)}
+            yield from not_measured(group.missing, evaluator, **_NOTHING, **said)
 
 
-def _reason(measurer: Measurer, group: Group, branch: str) -> str:
+def _reason(measurer: DrawMeasurers, group: Group, branch: str) -> str:
     """Why this knock-out cannot change the branch, or what is particular about the control."""
-    return measurer.engine.impossible(group.conditions[0], branch) or group.note
+    return measurer.engine.impossible(group.conditions[0][0], branch) or group.note
 
 
 # --- single neurons ---
@@ -203,10 +102,14 @@ class Single(NamedTuple):
     variance_rank: int
 
 
-def single_neurons(engine: Engine, k: int, seed: int) -> Iterator[list[Single]]:
-    """Yield, per hook point, the top ``k`` by variance and as many others drawn at random."""
-    for point in engine.points:
-        channels, variance = engine.by_variance(point)
+def single_neurons(engines: Sequence[Engine], k: int, seed: int) -> Iterator[list[Single]]:
+    """Yield, per hook point, the top ``k`` by variance and as many others drawn at random.
+
+    Of several draws of the normal images variances are means over them, and neurons are those that
+    the detector reads on every draw.
+    """
+    for point in engines[0].points:
+        channels, variance = _by_mean_variance(engines, point)
         generator = np.random.default_rng([seed, zlib.crc32(point.encode())])
         others = generator.permutation(np.arange(len(channels))[k:])[:k]
         groups = {"selected": range(len(channels))[:k], "random": others.tolist()}
@@ -217,49 +120,62 @@ def single_neurons(engine: Engine, k: int, seed: int) -> Iterator[list[Single]]:
         ]
 
 
+def _by_mean_variance(engines: Sequence[Engine], point: str) -> tuple[np.ndarray, np.ndarray]:
+    found = [dict(zip(*engine.by_variance(point), strict=True)) for engine in engines]
+    common = [c for c in found[0] if all(c in other for other in found)]
+    variance = np.array([np.mean([own[c] for own in found]) for c in common])
+    order = np.argsort(-variance, kind="stable")
+    return np.array(common, dtype=np.int64)[order], variance[order]
+
+
 def single_rows(
-    measurer: Measurer, k: int, seed: int
+    measurer: DrawMeasurers, k: int, seed: int
 ) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     """Change of every metric without each neuron; rank correlation of variance and importance."""
     alone, correlated = [], []
-    for singles in single_neurons(measurer.engine, k, seed):
+    for singles in single_neurons([m.engine for m in measurer.of_draws], k, seed):
         channels = [single.channel for single in singles]
-        measured = measurer.singles(singles[0].point, channels)
+        measured = measurer.singles(singles[0].point, channels) if channels else []
         for single, found in zip(singles, measured, strict=True):
             alone += _single_rows(measurer, single, found)
-        correlated += _correlation_rows(measurer, singles, measured)
+        if singles:
+            correlated += _correlation_rows(measurer, singles, measured)
     return alone, correlated
 
 
-def _single_rows(measurer: Measurer, single: Single, found: Measured) -> Rows:
+def _single_rows(measurer: DrawMeasurers, single: Single, found: OverDraws) -> Rows:
     engine, bootstrap = measurer.engine, measurer.evaluator.bootstrap
     condition = (engine.ablation(single.point, [single.channel]),)
+    of_intact = measurer.intact
     for branch, metric, columns in measurer.each_metric():
-        intact, value = measurer.intact[branch], found[branch].values[metric]
+        change = difference(found[branch], of_intact[branch], metric, bootstrap)
         yield {
             "branch": branch,
             **single._asdict(),
             **columns,
-            "value": value,
-            **difference(found[branch], intact, metric, bootstrap).columns("change"),
-            "importance": intact.values[metric] - value,
+            "value": float(found[branch].values(metric).mean()),
+            **change.columns("change"),
+            "importance": 0.0 - change.value,
             **measurer.evaluator.counts,
+            "n_draws": found[branch].n_draws,
             "reason": engine.impossible(condition, branch),
         }
 
 
 def _correlation_rows(
-    measurer: Measurer, singles: Sequence[Single], measured: Sequence[Measured]
+    measurer: DrawMeasurers, singles: Sequence[Single], measured: Sequence[OverDraws]
 ) -> Rows:
     variance = np.array([single.variance for single in singles])
     is_selected = np.array([single.group == "selected" for single in singles])
     groups = {"selected": is_selected}
     if not is_selected.all():
         groups["selected and random"] = np.ones_like(is_selected)
+    of_intact = measurer.intact
     for branch, metric, columns in measurer.each_metric():
-        intact, without = measurer.intact[branch], [m[branch] for m in measured]
-        value = np.array([intact.values[metric] - one.values[metric] for one in without])
-        draws = np.array([intact.draws[metric] - one.draws[metric] for one in without])
+        intact, without = of_intact[branch], [m[branch] for m in measured]
+        whole, kept = intact.values(metric).mean(), intact.mean_draws(metric)
+        value = np.array([whole - one.values(metric).mean() for one in without])
+        draws = np.array([kept - one.mean_draws(metric) for one in without])
         for group, keep in groups.items():
             rho, p_value, reason = rank_correlation(
                 variance[keep], value[keep], draws[keep], measurer.evaluator.bootstrap
@@ -273,6 +189,7 @@ def _correlation_rows(
                 "p_value": p_value,
                 "n_neurons": int(keep.sum()),
                 **measurer.evaluator.counts,
+                "n_draws": intact.n_draws,
                 "reason": reason,
             }
 

@@ -12,44 +12,46 @@ from lakeviz.errors import SelectionError
 from lakeviz.lake.paired_evaluator import PairedEvaluator
 from lakeviz.metrics.bootstrap import Bootstrap
 from lakeviz.studies.base.captured import StudyData
+from lakeviz.studies.base.draws import Draws
 from lakeviz.studies.base.settings import Settings as AnySettings
 from lakeviz.studies.base.study import DEFAULT_BOOTSTRAP, Measured, Study
+from lakeviz.studies.base.study_run import StudyRun
 from lakeviz.studies.knockout.ablation import Engine
 from lakeviz.studies.knockout.forward_engine import ForwardEngine
-from lakeviz.studies.knockout.result import KnockoutResult, Settings, run_name
-from lakeviz.studies.knockout.rows import (
-    Measurer,
-    contrast_rows,
-    curve_rows,
-    measure_groups,
-    single_rows,
-)
+from lakeviz.studies.knockout.groups import DrawMeasurers, Measurer, measure_groups
+from lakeviz.studies.knockout.result import OTHER_CATEGORY, KnockoutResult, Settings, run_name
+from lakeviz.studies.knockout.rows import contrast_rows, curve_rows, single_rows
 from lakeviz.studies.knockout.score_engine import ScoreEngine
 from lakeviz.studies.knockout.weights_engine import WeightsEngine
 
 _N_SIZES, _NEAR = 7, 1.4  # sizes by default; how near the detector's k one may be
 
 
-def measure(data: StudyData, settings: Settings, evaluator: PairedEvaluator) -> Measured:
+def measure(
+    draws: tuple[StudyData, ...], settings: Settings, evaluator: PairedEvaluator
+) -> Measured:
     """Knock neurons out, by variance and in controls of the same size, and one at a time.
+
+    Selections are those of each draw of the normal images; a random set is the same set in all.
 
     Raises
     ------
     ConfigError
         If an engine cannot be made from these data.
     SelectionError
-        If a size is above the number of neurons, or a control is no set of neurons.
+        If a size is above the number of neurons.
     """
-    k = data.options.k
+    k = draws[0].options.k
     rows: dict[str, list[dict[str, Any]]] = {name: [] for name in KnockoutResult.table_names()}
     notes: list[str] = []
     for kind in dict.fromkeys(settings.kinds):
-        engine = make_engine(data, kind, settings)
-        sizes = check_sizes(
-            settings.sizes, min(len(engine.candidates(p)) for p in engine.points), k
-        )
+        engines = [make_engine(data, kind, settings) for data in draws]
+        engine = engines[0]
+        fewest = min(len(each.candidates(p)) for each in engines for p in each.points)
+        sizes = check_sizes(settings.sizes, fewest, k)
         for number, mode in enumerate(dict.fromkeys(settings.modes)):
-            measurer, words = Measurer(engine, evaluator), {"kind": kind, "mode": mode}
+            measurer = DrawMeasurers([Measurer(each, evaluator) for each in engines])
+            words = {"kind": kind, "mode": mode}
             groups = measure_groups(measurer, sizes, mode, settings)
             notes += measurer.notes
             rows["contrasts"] += [words | row for row in contrast_rows(measurer, groups)]
@@ -113,7 +115,7 @@ class Knockout(Study):
 
     def __call__(
         self,
-        data: StudyData,
+        data: StudyData | Draws,
         settings: AnySettings | str | None = None,
         *,
         kind: str | None = None,
@@ -133,6 +135,11 @@ class Knockout(Study):
                 changes[name] = (one,)
         return super().__call__(data, settings, bootstrap=bootstrap, **changes)
 
+    def data(self, run: StudyRun, category: str, settings: Settings) -> Draws:
+        """Every draw of a category; with the other categories, where they are a control."""
+        draws = run.draws_of(category)
+        return run.with_others(draws) if OTHER_CATEGORY in settings.controls else draws
+
     def provenance(self, settings: Settings, data: StudyData) -> dict[str, Any]:
         """Settings by kind and mode, with what the defaults stand for."""
         made = {}
@@ -147,4 +154,4 @@ class Knockout(Study):
         return made
 
 
-STUDY = Knockout(Settings, KnockoutResult, measure)
+STUDY = Knockout(Settings, KnockoutResult, measure, over_draws=True)

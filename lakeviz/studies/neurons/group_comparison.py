@@ -27,9 +27,11 @@ NO_RANDOM = "every channel is selected, so none is left to draw at random"
 # chance alone happens in 2^(1 - n) of all cases: below six, more often than in 5 %.
 FEWEST_CATEGORIES = 6
 NULL_RATES = {
+    "image_auroc": 0.005,
     "matched_auroc": 0.0,
     "abs_matched_d": 0.01,
     "deviation_matched_d": 0.0,
+    "pixel_auroc": 0.42,
     "patch_auroc": 0.375,
     "abs_cohens_d": 0.43,
     "deviation_d": 0.4,

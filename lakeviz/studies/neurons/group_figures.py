@@ -26,8 +26,8 @@ def neuron_groups_figure(
     groups: pd.DataFrame,
     *,
     measures: Sequence[str] = (
-        *("image_auroc", "pixel_auroc"),
-        *("matched_auroc", "abs_matched_d"),
+        *("image_auroc", "matched_auroc"),
+        *("abs_matched_d", "deviation_matched_d"),
     ),
     title: str = "Selected neurons beside random ones",
     confidence: float = 0.95,

@@ -22,8 +22,8 @@ from lakeviz.tables import numbers, rows, where
 
 _SHOWN = 4  # neurons with histogram and pictures
 _MEASURES = (
-    *("image_auroc", "pixel_auroc"),
-    *("matched_auroc", "abs_matched_d", "deviation_matched_d"),
+    *("image_auroc", "matched_auroc"),
+    *("abs_matched_d", "deviation_matched_d"),
 )
 _PER_CATEGORY = 3  # categories whose patches are shown, of several
 

@@ -27,7 +27,7 @@ _SHARES = {
     "share_image_auroc_above_chance": "share with image AUROC above 0.5",
 }
 _MATCHED = ("matched_auroc", "abs_matched_d")
-_UNMATCHED = ("patch_auroc", "abs_cohens_d", "deviation_d")
+_UNMATCHED = ("pixel_auroc", "patch_auroc", "abs_cohens_d", "deviation_d")
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,8 @@ class NeuronsResult(StudyResult):
     neurons : DataFrame
         One row per neuron under test: ``category, point, channel, group`` (selected, random),
         ``variance, variance_rank, constant``; each with ``_low`` and ``_high``: the metrics of its
-        deviation (``image_auroc, pixel_auroc``); at matched positions ``matched_auroc`` and
+        deviation (``image_auroc, pixel_auroc``; the latter mixes position and defect); at matched
+        positions ``matched_auroc`` and
         ``deviation_matched_d`` of the deviation and ``matched_d`` of the activation, with
         ``p_value, q_value`` and ``deviation_p_value, deviation_q_value``; the same with positions
         not matched, ``patch_auroc, deviation_d`` and ``cohens_d, rank_biserial``; ``direction,

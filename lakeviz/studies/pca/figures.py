@@ -8,7 +8,7 @@ import plotly.graph_objects as go
 
 from lakeviz.errors import ConfigError
 from lakeviz.metrics.registry import metric_title
-from lakeviz.plots.captions import mean_over, n_categories, percent, tested
+from lakeviz.plots.captions import difference_bars, mean_over, n_categories, percent, tested
 from lakeviz.plots.line_panels import line_figure, line_of
 from lakeviz.plots.panels import Look
 from lakeviz.selector_names import selector_name, selector_order, selector_short
@@ -48,7 +48,7 @@ def pca_differences_figure(
     what = metric_title(level, metric)
     if table.empty:
         raise ConfigError(f"no difference was measured by {what}")
-    bars = f"{percent(confidence)} paired bootstrap over images (and random sets)"
+    bars = difference_bars(table, confidence)
     if n_categories(table) > 1:
         bars = "lowest to highest category"
     shown = {
@@ -100,7 +100,7 @@ def metrics_by_size_figure(
         The table is empty.
     """
     band = (
-        f" Band: {percent(confidence)} bootstrap over images and random sets."
+        f" Band: {percent(confidence)} prediction interval of one more random set."
         if n_categories(metrics) == 1
         else ""
     )

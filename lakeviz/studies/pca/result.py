@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 import pandas as pd
 
-from lakeviz.selector_names import selector_name
+from lakeviz.selector_names import selector_name, selector_order
 from lakeviz.studies.base import settings
 from lakeviz.studies.base.findings import HEADLINE_METRICS, Finding, findings
 from lakeviz.studies.base.result import StudyResult
 from lakeviz.studies.base.settings import option
-from lakeviz.tables import mean_of, records
+from lakeviz.tables import mean_of, records, where
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
@@ -23,7 +23,7 @@ REFERENCE = "variance"
 
 
 @dataclass(frozen=True)
-class Settings(settings.Settings):
+class Settings(settings.DrawSettings):
     """Compare the top-variance neurons of RUN with truncated PCA and controls, size by size.
 
     Also: how much variance each keeps, how near the two subspaces are, and how diagonal the
@@ -37,7 +37,7 @@ class Settings(settings.Settings):
         flag="--size",
     )
     n_random_sets: int = option(
-        10, "Random sets of each random selector and size.", least=2, was="n_draws"
+        20, "Random sets of each random selector and size.", least=2, was="n_draws"
     )
     selectors: tuple[str, ...] = option(
         (
@@ -59,14 +59,17 @@ class Settings(settings.Settings):
 class PCAResult(StudyResult):
     """High-variance neurons against truncated PCA and controls, at every size K.
 
+    All tables are means over ``n_draws`` draws of the normal images.
+
     Attributes
     ----------
     metrics : DataFrame
-        One row per category, selector, K and metric: value with interval (over images, and random
-        sets for random selectors), ``retained_variance`` (share of the total, mean over hook
-        points), ``difference`` (variance minus this selector, paired over images) with interval,
-        and what it costs: ``gallery_bytes`` and ``seconds`` (restriction and search of all test
-        images, as measured on the machine at hand with whatever else it was doing).
+        One row per category, selector, K and metric: value with interval (over images, draws, and
+        one more random set for random selectors), ``retained_variance`` (share of the total, mean
+        over hook points), ``difference`` (variance minus this selector) with what its interval is
+        of (``estimand``), and what it costs: ``gallery_bytes`` and ``seconds`` (restriction and
+        search of all test images, as measured on the machine at hand with whatever else it was
+        doing). A selector that cannot serve a size has a ``reason``.
     geometry : DataFrame
         One row per category, hook point and K: variance retained by the channels, by PCA and by
         random channels; principal angles (degrees) and normalised projection kernel between the
@@ -141,16 +144,19 @@ class PCAResult(StudyResult):
     def headline(self) -> pd.DataFrame:
         """Each selector at the detector's own size; of several categories the mean of each."""
         rows = []
-        for selector in self.settings["selectors"]:
+        for selector in selector_order(where(self.metrics, k=self.k)["selector"]):
             own = {"selector": selector, "k": self.k}
-            kept = 100 * mean_of(records(self.metrics, **own), "retained_variance")
-            row = {"selection": selector_name(selector), "variance kept": f"{kept:.1f} %"}
+            row = {"selection": selector_name(selector)}
+            costs = records(self.metrics, **own)
+            if not np.isfinite(costs[0]["retained_variance"]):
+                rows.append(row | {"variance kept": f"not measured: {costs[0]['reason']}"})
+                continue
+            row["variance kept"] = f"{100 * mean_of(costs, 'retained_variance'):.1f} %"
             for found in findings(self.metrics, "", where=own, confidence=self.confidence):
                 row[found.quantity] = found.value.text()
                 row[f"top variance minus this, {found.quantity}"] = found.difference.text(
                     signed=True
                 )
-            costs = records(self.metrics, **own)
             row["gallery"] = f"{mean_of(costs, 'gallery_bytes') / 2**20:.2f} MiB"
             row["search"] = f"{mean_of(costs, 'seconds'):.2f} s"
             rows.append(row)

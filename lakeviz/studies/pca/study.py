@@ -21,9 +21,13 @@ from lakeviz.lake import (
 )
 from lakeviz.lake.paired_evaluator import PairedEvaluator
 from lakeviz.lake.score_maps import join_layers
-from lakeviz.metrics import contrasts, estimates
+from lakeviz.lake.selectors import expand_selectors
+from lakeviz.metrics import estimates
+from lakeviz.metrics.comparison import compare_with
+from lakeviz.metrics.contrasts import Replicates, mean_estimate
 from lakeviz.metrics.measurement import Measurement, metric_columns
 from lakeviz.studies.base.captured import StudyData
+from lakeviz.studies.base.draws import absence, mean_of_tables, not_measured, servable
 from lakeviz.studies.base.study import Measured, Study
 from lakeviz.studies.pca.diagonality import diagonality_rows
 from lakeviz.studies.pca.result import REFERENCE, PCAResult, Settings
@@ -32,44 +36,53 @@ from lakeviz.studies.pca.subspaces import nearness, nearness_of_many, retained_v
 Selections = Mapping[str, Selection]
 
 
-def measure(data: StudyData, settings: Settings, evaluator: PairedEvaluator) -> Measured:
+def measure(
+    draws: tuple[StudyData, ...], settings: Settings, evaluator: PairedEvaluator
+) -> Measured:
     """Compare the channels of highest variance with truncated PCA and controls, size by size.
 
     At each size K every selector keeps K dimensions at each hook point, from the same normal
     tokens, and scores the same test images with the visual branch alone. A selector that cannot
-    serve a size is left out there, with a note.
+    serve a size has a row with the reason there. Of several draws of the normal images everything
+    is done on each, and all tables are means over them.
 
     Raises
     ------
     SelectionError
         If a size is out of range or a selector unknown.
     """
-    chosen = list(dict.fromkeys((REFERENCE, *settings.selectors)))
+    chosen = expand_selectors((REFERENCE, *settings.selectors))
     confidence = evaluator.bootstrap.confidence
     metrics: list[dict[str, Any]] = []
-    geometry: list[dict[str, Any]] = []
-    everything: dict[str, Scored] = {}
+    absent: list[dict[str, Any]] = []
+    everything: list[dict[str, Scored]] = [{} for _ in draws]
     notes: list[str] = []
-    for k in size_grid(data, settings.sizes):
-        able, why = data.servable(chosen, k)
-        notes += [f"K = {k}: {note}" for note in why]
-        groups = {
-            name: _members(data, name, k, settings) for name in able if name not in everything
-        }
-        found = _score(data, groups, evaluator) | everything
-        everything = {n: s for n, s in found.items() if not get_selector(n).uses_k}
-        metrics += _metric_rows(k, {n: found[n] for n in able}, evaluator)
-        geometry += _geometry_rows(data, k, settings, confidence)
+    sizes = size_grid(draws[0], settings.sizes)
+    for k in sizes:
+        able, missing = servable(draws, chosen, k)
+        notes += [f"K = {k}: {absence(draws[0], name, why)}" for name, why in missing.items()]
+        for data, done in zip(draws, everything, strict=True):
+            names = [name for name in able if name not in done]
+            done |= _score(data, {n: _members(data, n, k, settings) for n in names}, evaluator)
+        found = {name: [done[name] for done in everything] for name in able}
+        everything = [
+            {n: scored for n, scored in done.items() if not get_selector(n).uses_k}
+            for done in everything
+        ]
+        metrics += _metric_rows(k, found, evaluator)
+        for name, why in missing.items():
+            said = {"selector": name, "k": k, "n_random_sets": 0, "n_draws": len(draws)}
+            absent += not_measured(why, evaluator, **said)
     tables = {
-        "metrics": pd.DataFrame(metrics),
-        "geometry": pd.DataFrame(geometry),
-        "covariance": pd.DataFrame(_covariance_rows(data, settings, confidence)),
-        "spectrum": _spectrum(data),
+        "metrics": pd.DataFrame(metrics + absent),
+        "geometry": mean_of_tables([_geometry(d, sizes, settings, confidence) for d in draws]),
+        "covariance": mean_of_tables([_covariance(d, settings, confidence) for d in draws]),
+        "spectrum": mean_of_tables([_spectrum(data) for data in draws]),
     }
     return Measured(tables, notes)
 
 
-STUDY = Study(Settings, PCAResult, measure)
+STUDY = Study(Settings, PCAResult, measure, over_draws=True)
 
 
 def size_grid(data: StudyData, sizes: Sequence[int] | None) -> list[int]:
@@ -157,33 +170,44 @@ def _timed_maps(
     return [np.concatenate(maps) for maps in parts], seconds
 
 
-def _metric_rows(k: int, found: Mapping[str, Scored], evaluator: PairedEvaluator) -> list[dict]:
+def _metric_rows(
+    k: int, found: Mapping[str, Sequence[Scored]], evaluator: PairedEvaluator
+) -> list[dict[str, Any]]:
     bootstrap = evaluator.bootstrap
-    (reference,) = found[REFERENCE].members
+    measured = {
+        name: Replicates.over_draws([scored.members for scored in draws])
+        for name, draws in found.items()
+    }
     rows = []
-    for name, scored in found.items():
+    for name, draws in found.items():
         for metric, columns in metric_columns(evaluator.measured):
-            value = contrasts.mean_estimate(scored.members, metric, bootstrap)
-            gap, reason = estimates.NOT_MEASURED, "the others are compared with it"
-            if name != REFERENCE:
-                gap = contrasts.difference_to(reference, scored.members, metric, bootstrap)
-                reason = ""
+            own = measured[name]
+            gap = compare_with(measured[REFERENCE], own, metric, bootstrap).difference_columns()
+            if name == REFERENCE:
+                gap |= {name: np.nan for name in gap if name != "n_draws"} | {"estimand": ""}
             rows.append(
                 {
                     "selector": name,
                     "k": k,
                     **columns,
-                    **value.columns(),
-                    "retained_variance": float(np.mean(scored.retained)),
-                    **gap.columns("difference"),
-                    "n_random_sets": len(scored.members),
+                    **mean_estimate(own, metric, bootstrap).columns(),
+                    "retained_variance": float(np.mean([scored.retained for scored in draws])),
+                    **gap,
+                    "n_random_sets": own.n_members,
                     **evaluator.counts,
-                    "gallery_bytes": scored.gallery_bytes,
-                    "seconds": scored.seconds,
-                    "reason": reason,
+                    "gallery_bytes": draws[0].gallery_bytes,
+                    "seconds": float(np.mean([scored.seconds for scored in draws])),
+                    "reason": "the others are compared with it" if name == REFERENCE else "",
                 }
             )
     return rows
+
+
+def _geometry(
+    data: StudyData, sizes: Sequence[int], settings: Settings, confidence: float
+) -> pd.DataFrame:
+    rows = [row for k in sizes for row in _geometry_rows(data, k, settings, confidence)]
+    return pd.DataFrame(rows)
 
 
 def _geometry_rows(
@@ -228,9 +252,7 @@ def _geometry_rows(
     return rows
 
 
-def _covariance_rows(
-    data: StudyData, settings: Settings, confidence: float
-) -> list[dict[str, Any]]:
+def _covariance(data: StudyData, settings: Settings, confidence: float) -> pd.DataFrame:
     rows = []
     for number, point in enumerate(data.points):
         rows += diagonality_rows(
@@ -240,7 +262,7 @@ def _covariance_rows(
             generator=np.random.default_rng([settings.seed, number]),
             confidence=confidence,
         )
-    return rows
+    return pd.DataFrame(rows)
 
 
 def _spectrum(data: StudyData) -> pd.DataFrame:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
+import pandas as pd
 import plotly.graph_objects as go
 
 from lakeviz.metrics.estimates import estimate
@@ -14,19 +13,22 @@ from lakeviz.plots.forest import ForestRow, forest_figure
 from lakeviz.plots.panels import Look
 from lakeviz.tables import records
 
-if TYPE_CHECKING:
-    from lakeviz.studies.readings.result import ReadingsResult
-
 _LINE = 30
 _WITH, _WITHOUT = "top minus random", "without the channel that carries most"
 
 
-def gaps_figure(result: ReadingsResult) -> go.Figure:
+def gaps_figure(
+    overview: pd.DataFrame, readings: pd.DataFrame, *, confidence: float = 0.95
+) -> go.Figure:
     """Top minus random under every reading, as it is and without its strongest channel.
 
     Parameters
     ----------
-    result : ReadingsResult
+    overview : DataFrame
+        ``ReadingsResult.overview()``.
+    readings : DataFrame
+        ``ReadingsResult.readings``.
+    confidence : float
 
     Raises
     ------
@@ -35,7 +37,7 @@ def gaps_figure(result: ReadingsResult) -> go.Figure:
     """
     shown: dict[str, list[ForestRow]] = {}
     paper: dict[str, float] = {}
-    for row in records(result.overview()):
+    for row in records(overview):
         if not row["n_categories"]:
             continue
         metric = metric_title(row["level"], row["metric"])
@@ -43,7 +45,7 @@ def gaps_figure(result: ReadingsResult) -> go.Figure:
         chosen = {name: row[name] for name in ("reading", "level", "metric")}
         members = {
             str(one["category"]): float(one["difference"])
-            for one in records(result.readings, **chosen)
+            for one in records(readings, **chosen)
             if np.isfinite(one["difference"])
         }
         rows = shown.setdefault(metric, [])
@@ -52,11 +54,11 @@ def gaps_figure(result: ReadingsResult) -> go.Figure:
         if np.isfinite(row["gap_without"]):
             left = estimate(row, "gap_without")
             rows.append(ForestRow(row["reading"], left, series=_WITHOUT, look=Look.of(1)))
-    n = len(result.categories)
+    n = int(readings["category"].nunique())
     bars = (
-        f"{percent(result.confidence)} Student over {n} categories"
+        f"{percent(confidence)} Student over {n} categories"
         if n > 1
-        else f"{percent(result.confidence)} over images and random sets"
+        else f"{percent(confidence)} over images and random sets"
     )
     return forest_figure(
         shown,

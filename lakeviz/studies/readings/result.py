@@ -201,7 +201,7 @@ class ReadingsResult(StudyResult):
         """The gap of every reading, with and without the channel that carries most of it."""
         from lakeviz.studies.readings.figures import gaps_figure
 
-        return [gaps_figure(self)]
+        return [gaps_figure(self.overview(), self.readings, confidence=self.confidence)]
 
 
 Result = ReadingsResult

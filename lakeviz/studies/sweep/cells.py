@@ -18,7 +18,8 @@ from lakeviz.errors import StoreError
 from lakeviz.files import read_json, write_json
 from lakeviz.lake import get_selector
 from lakeviz.lake.paired_evaluator import PairedEvaluator
-from lakeviz.metrics.contrasts import difference_to, estimate_of
+from lakeviz.metrics.comparison import NO_COMPARISON, compare_with
+from lakeviz.metrics.contrasts import estimate_of
 from lakeviz.metrics.estimates import NOT_MEASURED
 from lakeviz.metrics.measurement import Measurement, Metric, metric_columns
 from lakeviz.studies.base.captured import StudyData
@@ -118,6 +119,10 @@ def measure_group(group: Group) -> list[Outcome]:
     return [bench.cell(selector, group.digests[selector]) for selector in first]
 
 
+# There is one draw of the normal images in a cell: draws are an axis of the grid.
+_DIFFERENCE = tuple(name for name in NO_COMPARISON if name not in ("estimand", "n_draws"))
+
+
 class _Bench:
     """The selectors of a group, each measured once."""
 
@@ -185,15 +190,19 @@ class _Bench:
         rows = []
         for metric, named in metric_columns(self.spec.metrics):
             counted = self._counted(metric) | {"n_random_sets": len(members)}
-            value, mean, gap = np.nan, np.nan, NOT_MEASURED
+            value, mean, gap = np.nan, np.nan, dict(NO_COMPARISON)
             if metric in members[0].values:
                 mean = float(np.mean([m.values[metric] for m in members]))
             if isinstance(reference, Exception):
                 counted["reason"] = f"{self.spec.reference}: {failure(reference)}"
             elif metric in reference[0].values:
                 value = reference[0].values[metric]
-                gap = difference_to(reference[0], members, metric, self.spec.bootstrap)
-            compared = {"value": value, "control_mean": mean, **gap.columns("difference")}
+                gap = compare_with(
+                    reference[0], members, metric, self.spec.bootstrap
+                ).difference_columns()
+            counted["estimand"] = str(gap["estimand"])
+            compared = {"value": value, "control_mean": mean}
+            compared |= {name: float(gap[name]) for name in _DIFFERENCE}
             rows.append(named | _plain(compared) | counted)
         return rows
 

@@ -13,7 +13,7 @@ import plotly.graph_objects as go
 from lakeviz.errors import ConfigError
 from lakeviz.metrics.estimates import Estimate, estimate, mean_over_categories
 from lakeviz.metrics.registry import metric_title
-from lakeviz.plots.captions import percent, tested
+from lakeviz.plots.captions import difference_bars, percent, tested
 from lakeviz.plots.line_panels import Line, line_figure
 from lakeviz.plots.panels import Look
 from lakeviz.plots.template import counted, plain
@@ -136,9 +136,8 @@ def sweep_contrasts_figure(
         },
         title=title or f"{selector_name(reference)} minus controls: {what}",
         caption=f"One mark per setting, in ascending order: {selector_name(reference)} minus the "
-        f"control on the same {tested(table)}. Lines: {percent(confidence)} bootstrap, paired over "
-        "images (and over the sets of a random control). Filled: the interval excludes zero. Above "
-        f"zero, {selector_name(reference)} are better.",
+        f"control on the same {tested(table)}. Lines: {difference_bars(table, confidence)}. "
+        f"Filled: the interval excludes zero. Above zero, {selector_name(reference)} are better.",
         x="setting (rank)",
         y=f"difference in {what}",
         names="above",

@@ -22,11 +22,15 @@ _CELL = (
 )
 _CONTRAST = (
     *("control", "level", "metric", "value", "control_mean", "difference", "difference_low"),
-    *("difference_high", "n_random_sets", "n_images", "n_regions", "reason"),
+    *("difference_high", "estimand", "difference_to_mean_low", "difference_to_mean_high"),
+    *("p_value", "share_images", "share_draws", "share_sets"),
+    *("n_random_sets", "n_images", "n_regions", "reason"),
 )
 _NUMBERS = (
     *("value", "low", "high", "seconds", "control_mean", "text_weight", "coreset"),
     *("difference", "difference_low", "difference_high"),
+    *("difference_to_mean_low", "difference_to_mean_high", "p_value"),
+    *("share_images", "share_draws", "share_sets"),
 )
 _COUNTS = ("n_images", "n_regions", "n_random_sets")
 _EMPTY = {"level": "", "metric": "", "reason": ""}
