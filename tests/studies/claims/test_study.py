@@ -102,7 +102,7 @@ def test_one_misordered_pair_in_one_draw_is_still_the_ceiling():
     sets = [perfect, one_off, perfect]
     assert "ceiling" in over(perfect, sets, IMAGE_AUROC, 0.01).reason
     assert "ceiling" in over(one_off, sets, IMAGE_AUROC, 0.001).reason
-    clear = measure_images(np.where(labels, 0.05, right), labels, ("auroc",), bootstrap)
+    clear = measure_images(np.where(labels, 0.01, right), labels, ("auroc",), bootstrap)
     assert over(clear, sets, IMAGE_AUROC, 0.01).reason == ""
 
 
