@@ -87,7 +87,7 @@ def power(part: Part, found: Pooled, metric: Metric, confidence: float) -> float
         made = [Simulated.of(e.spread, truth, metric, confidence, generator) for e in measured]
     if not part.against_sets:
         made = [Simulated(one.value, one.below, one.above, None) for one in made]
-    worlds = _pooled(made, between, confidence, generator)
+    worlds = _pooled(made, between, found.gaps, confidence, generator)
     beyond = np.ones(WORLDS, dtype=bool)
     if worlds.gaps is not None:
         beyond = p_against_sets(worlds.gaps, confidence) <= (1 - confidence) / 2
@@ -182,9 +182,13 @@ def _between(values: Sequence[float], spreads: Sequence[Spread]) -> float:
 
 
 def _pooled(
-    made: Sequence[Simulated], between: float, confidence: float, generator: np.random.Generator
+    made: Sequence[Simulated],
+    between: float,
+    sets: Float[np.ndarray, " set"] | None,
+    confidence: float,
+    generator: np.random.Generator,
 ) -> Simulated:
-    """Mean over categories, as the claims take it."""
+    """Mean over categories, as the claims take it; ``sets`` are the gaps to random sets."""
     if len(made) == 1:
         return made[0]
     apart = between * generator.standard_normal((len(made), WORLDS))
@@ -196,6 +200,9 @@ def _pooled(
         for sides in ([one.below for one in made], [one.above for one in made])
     )
     gaps, found = None, [one.gaps for one in made if one.gaps is not None]
-    if len(found) == len(made) and len({one.shape for one in found}) == 1:
-        gaps = np.mean(found, axis=0) + apart.mean(axis=0)[:, None]
+    if sets is not None and len(found) == len(made):
+        # Sets of equal seeds are the same channels in every category, and vary together.
+        middle = np.mean([one.mean(axis=1) for one in found], axis=0) + apart.mean(axis=0)
+        deviates = generator.standard_normal((WORLDS, sets.size))
+        gaps = middle[:, None] - float(sets.std(ddof=1)) * deviates
     return Simulated(values.mean(axis=0), np.maximum(reach, below), np.maximum(reach, above), gaps)
