@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,6 +17,7 @@ from lakeviz.lake.evaluation import Evaluation
 from lakeviz.lake.fitted import FittedLake
 from lakeviz.lake.ground_truth import Truth
 from lakeviz.lake.metric_rows import draw_table, image_rows, pixel_tables
+from lakeviz.lake.paired_evaluator import GRID as CONTROL_GRID
 from lakeviz.lake.paired_evaluator import PairedEvaluator
 from lakeviz.lake.provenance import as_plain, environment, versions
 from lakeviz.lake.score_maps import PixelMaps, ScoreMaps
@@ -98,7 +99,8 @@ def evaluate(
         bootstrap=bootstrap,
         image_score=lake.options.image_score,
         smoothing=maps.smoothing,
-        conventions=conventions,
+        # Resamples of controls look at as many thresholds as those of studies.
+        conventions=replace(conventions, interval_grid=CONTROL_GRID),
     )
     visual = [one.parts["visual"] for one in draws]
     tables = {

@@ -27,7 +27,7 @@ from lakeviz.metrics.pixel_intervals import measure_pixels
 
 DEFAULT_BOOTSTRAP = Bootstrap(n_resamples=1000)
 # Resampled pixel metrics of studies look at this many thresholds: see Conventions.interval_grid.
-_GRID = 512
+GRID = 512
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,7 @@ class PairedEvaluator:
     bootstrap: Bootstrap = DEFAULT_BOOTSTRAP
     image_score: ImageScoreRule = field(default_factory=ImageScoreRule)
     smoothing: float = 0.0
-    conventions: Conventions = field(default_factory=lambda: Conventions(interval_grid=_GRID))
+    conventions: Conventions = field(default_factory=lambda: Conventions(interval_grid=GRID))
 
     def __post_init__(self) -> None:
         for metric in self.metrics:

@@ -115,6 +115,8 @@ def test_exchanges_by_hand() -> None:
     assert (chosen(joint), taken) == ({"a": [1, 2], "b": [1]}, ("a", 2))
     joint, taken = exchange_point(TWO, 3, ("a", 1), "joint")
     assert (chosen(joint), taken) == ({"a": [2], "b": [0, 1]}, ("a", 2))
+    joint, taken = exchange_point(TWO, 4, ("a", 1), "joint")
+    assert (chosen(joint), taken) == ({"a": [2], "b": [0, 1, 2]}, ("b", 2))
     layer, taken = exchange_point(TWO, 1, ("b", 0))
     assert (chosen(layer), taken) == ({"a": [1], "b": [1]}, ("b", 1))
     with pytest.raises(SelectionError, match="is not among the top 3"):

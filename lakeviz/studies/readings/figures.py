@@ -54,7 +54,7 @@ def gaps_figure(
         if np.isfinite(row["gap_without"]):
             left = estimate(row, "gap_without")
             rows.append(ForestRow(row["reading"], left, series=_WITHOUT, look=Look.of(1)))
-    n = int(readings["category"].nunique())
+    n = len(set(readings["category"]))
     bars = (
         f"{percent(confidence)} Student over {n} categories"
         if n > 1
