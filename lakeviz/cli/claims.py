@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -11,6 +11,12 @@ from lakeviz.cli.options import make_loading, run_options
 from lakeviz.cli.run import announce, asked_spec
 from lakeviz.cli.settings import with_settings
 from lakeviz.cli.study import conclude
+from lakeviz.errors import ConfigError
+
+if TYPE_CHECKING:
+    from lakeviz.runs.spec import RunSpec
+    from lakeviz.studies.claims.plan import Plan
+    from lakeviz.studies.claims.result import ClaimSettings
 
 
 def _settings() -> Any:
@@ -26,18 +32,37 @@ def _settings() -> Any:
     show_default=True,
     help="LEVEL:NAME that detection is judged by, such as pixel:aupro.",
 )
+@click.option(
+    "--write-plan",
+    type=click.Path(path_type=Path),
+    help="Write what would be tested, by which rules, and stop before a test image is read.",
+)
+@click.option(
+    "--plan",
+    "planned",
+    type=click.Path(path_type=Path),
+    help="Run under a plan that --write-plan wrote: the result says what differs from it.",
+)
 @run_options
-def claims(dataset: str | None, manifest: Path | None, out: Path, **given: Any) -> None:
-    """Judge the ten claims of the paper on DATASET: supported, contradicted or inconclusive.
+def claims(
+    dataset: str | None,
+    manifest: Path | None,
+    out: Path,
+    write_plan: Path | None,
+    planned: Path | None,
+    **given: Any,
+) -> None:
+    """Judge the claims of the paper on DATASET.
 
-    The rules are fixed in the code, with the smallest effect of interest; the intervals are
-    corrected for looking at all of them. Makes the run first, or takes the one that is in --out,
-    and adds the table to its report.
+    Each is supported, contradicted, inconclusive or not measured. The rules are fixed in the code,
+    with the smallest effect of interest; the intervals are corrected for looking at all of them.
+    Makes the run first, or takes the one that is in --out, and adds the table to its report.
     """
     from lakeviz.cli.tables import show
     from lakeviz.runs.run import execute
     from lakeviz.studies import StudyRun
     from lakeviz.studies.base.study import OnRun
+    from lakeviz.studies.claims.plan import Plan
     from lakeviz.studies.claims.result import ClaimSettings
     from lakeviz.studies.claims.study import STUDY, check_host
 
@@ -45,10 +70,35 @@ def claims(dataset: str | None, manifest: Path | None, out: Path, **given: Any) 
     own = {name: given[name] for name, o in ClaimSettings.options().items() if o.command}
     settings = ClaimSettings(metric=(level, metric), seed=given["seed"], **own)
     check_host(settings)
+    spec = asked_spec(dataset, manifest, given)
+    if write_plan is not None:
+        _write_plan(spec, settings, write_plan, out)
+        return
+    made = None if planned is None else Plan.read(planned).compare(_plan_of(spec, settings))
     loading = make_loading(given)
-    execute(asked_spec(dataset, manifest, given), out, loading=loading, announce=announce)
+    execute(spec, out, loading=loading, announce=announce)
     run = StudyRun.open(out, loading=loading)
     result = STUDY.on_run(OnRun([run], settings.bootstrap, announce=announce), settings)
+    if made is not None:
+        result.provenance["plan"] = made
     show(result.headline())
     click.echo()
     conclude(run, result)
+
+
+def _plan_of(spec: RunSpec, settings: ClaimSettings) -> Plan:
+    from lakeviz.studies.claims.plan import plan_of
+
+    return plan_of(spec, spec.load_model(), settings)
+
+
+def _write_plan(spec: RunSpec, settings: ClaimSettings, path: Path, out: Path) -> None:
+    from lakeviz.runs.names import MANIFEST
+
+    if (out / MANIFEST).is_file():
+        raise ConfigError(
+            f"{out} holds a run already: a plan is written before test images are read; name "
+            "another folder with --out"
+        )
+    plan = _plan_of(spec, settings)
+    click.echo(f"{plan.write(path)}: SHA-256 {plan.sha256}")

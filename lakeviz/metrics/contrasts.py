@@ -28,7 +28,13 @@ import numpy as np
 from jaxtyping import Float
 
 from lakeviz.metrics.bootstrap import Bootstrap
-from lakeviz.metrics.estimates import Estimate, rank_p_value, student_reach, variance_of_mean
+from lakeviz.metrics.estimates import (
+    Estimate,
+    joint_reach,
+    rank_p_value,
+    student_reach,
+    variance_of_mean,
+)
 from lakeviz.metrics.intervals import interval, paired_difference_interval
 from lakeviz.metrics.measurement import Measurement, Metric
 from lakeviz.metrics.registry import better, get_metric
@@ -79,8 +85,12 @@ class Replicates:
         return np.array([[m.values[metric] for m in row] for row in self.cells])
 
     def mean_draws(self, metric: Metric) -> Float[np.ndarray, " resample"]:
-        """Mean over draws and members, on each resample of the images."""
-        return np.mean([m.draws[metric] for row in self.cells for m in row], axis=0)
+        """Mean over draws and members, on each resample of the images.
+
+        Members that were measured without resamples, as further random sets may be, are left out.
+        """
+        resampled = [m.draws[metric] for row in self.cells for m in row if metric in m.draws]
+        return np.mean(resampled, axis=0)
 
 
 Group = Measurement | Sequence[Measurement] | Replicates
@@ -120,6 +130,7 @@ def contrast(
     confidence: float,
     *,
     one_more: bool = True,
+    joint: bool = False,
 ) -> Estimate:
     """Sum of conditions, each with its sign, with an interval over images, draws and sets.
 
@@ -130,6 +141,10 @@ def contrast(
     one_more : bool
         Whether a random condition stands for one more random set (prediction interval), or for the
         mean of random sets.
+    joint : bool
+        Whether draws and sets take Student's quantile at the degrees of freedom of all sources
+        together (:func:`~lakeviz.metrics.estimates.joint_reach`) instead of each its own. At
+        confidences near 1, where the quantile of five draws is far out, it says much more.
     """
     groups = [(sign, Replicates.of(group)) for sign, group in terms]
     values = [(sign, group.values(metric)) for sign, group in groups]
@@ -137,17 +152,23 @@ def contrast(
     below, above = _over_images(groups, metric, confidence)
     resampled = np.asarray(sum(sign * group.mean_draws(metric) for sign, group in groups))
     variances = {"images": float(resampled.var(ddof=1)) if resampled.size > 1 else 0.0}
-    further = 0.0
+    further, few = 0.0, []
     if max(group.n_draws for _, group in groups) > 1:
         per_draw = np.asarray(sum(sign * v.mean(axis=1) for sign, v in values))
         variances["draws"] = variance_of_mean(per_draw)
         further += student_reach(per_draw, confidence) ** 2
+        few.append((variances["draws"], len(per_draw) - 1))
     for sign, v in values:
         if v.shape[1] > 1:
             sets = sign * v.mean(axis=0)
             own = variance_of_mean(sets, one_more=one_more)
             variances["sets"] = variances.get("sets", 0.0) + own
             further += student_reach(sets, confidence, one_more=one_more) ** 2
+            few.append((own, len(sets) - 1))
+    if joint and few:
+        n_images = sum(groups[0][1].first.n_images.get(metric[0], (0, 0)))
+        images = (variances["images"], max(n_images - 2, 1))
+        further = float(joint_reach(few, [images], confidence)) ** 2
     low, high = value - math.hypot(below, further**0.5), value + math.hypot(above, further**0.5)
     if len(terms) == 1 and terms[0][0] == 1:
         least, most = get_metric(*metric).bounds

@@ -6,7 +6,7 @@ How an :class:`Estimate` is made from measurements stands in :mod:`lakeviz.metri
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
@@ -122,6 +122,32 @@ def student_reach(
 def variance_of_mean(values: Float[np.ndarray, " unit"], *, one_more: bool = False) -> float:
     """Squared standard error of the mean of independent units, or of one more around it."""
     return float(values.var(ddof=1)) * (one_more + 1 / len(values))
+
+
+def joint_reach(
+    parts: Sequence[tuple[Any, float]], others: Sequence[tuple[Any, float]], confidence: float
+) -> Any:
+    """Half width that some sources of variance add to the interval of a sum of independent ones.
+
+    Each source is a squared standard error (a number or an array) with its degrees of freedom.
+    Student's quantile is taken at the degrees of freedom of the whole sum (Welch and Satterthwaite:
+    Satterthwaite, "An Approximate Distribution of Estimates of Variance Components", Biometrics
+    Bulletin 1946): a source of few units that hardly matters costs hardly anything.
+
+    Parameters
+    ----------
+    parts
+        Sources that the half width is of.
+    others
+        Further sources of the sum, whose half width is known otherwise.
+    """
+    own = np.asarray(sum(variance for variance, _ in parts), dtype=np.float64)
+    everything = [*parts, *others]
+    total = np.asarray(sum(variance for variance, _ in everything), dtype=np.float64)
+    squares = np.asarray(sum(np.square(variance) / df for variance, df in everything))
+    df = np.square(total) / np.where(squares > 0, squares, 1.0)
+    t = stdtrit(np.where(squares > 0, df, 1.0), (1 + confidence) / 2)
+    return np.where(own > 0, t * np.sqrt(own), 0.0)
 
 
 def mean_over_categories(

@@ -11,6 +11,7 @@ from lakeviz.data.synthetic import write_benchmark
 from lakeviz.studies.claims import ClaimsResult
 
 FEW = ["--k", "10", "--map-size", "24", "--no-controls", "--random-sets", "2", "--fits", "2"]
+FEW += ["--untrained-towers", "1", "--draws", "2"]
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +41,7 @@ def test_table_report_and_single_blocks(root, tmp_path, capsys):
     said = capsys.readouterr().out
     result = ClaimsResult.from_parquet(tmp_path / "out/studies/claims")
     assert result.points[1:] == ["blocks.3.hook_resid_post"]
-    assert len(result.verdicts) == 20
+    assert len(result.verdicts) == 24
     assert "10. needs little memory" in said
     assert result.summary() in said
     page = (tmp_path / "out/report.html").read_text()
@@ -48,6 +49,7 @@ def test_table_report_and_single_blocks(root, tmp_path, capsys):
     text = result.verdicts.set_index(["points", "name"])["reason"]
     # The embedded model has a text branch; whether these few images leave it room is another thing.
     assert "no text branch" not in text[result.points[0], "text_helps"]
+    assert (result.parts["n_draws"].max(), result.provenance.get("plan")) == (2, None)
     # The same run is taken again, with another metric.
     assert run(*words[:-2], "--metric", "pixel:aupro", "--out", tmp_path / "out") == 0
     again = ClaimsResult.from_parquet(tmp_path / "out/studies/claims")
@@ -69,6 +71,21 @@ def test_table_report_and_single_blocks(root, tmp_path, capsys):
 def test_bad_settings_are_named(root, tmp_path, capsys, words, message):
     assert run("claims", "mvtec", "--root", root, *FEW, *words, "--out", tmp_path / "out") == 2
     assert re.search(message, capsys.readouterr().err)
+
+
+@pytest.mark.slow
+def test_a_run_under_a_plan_says_so(root, tmp_path, capsys):
+    words = ["claims", "mvtec", "--root", root, *FEW, "--resamples", "20"]
+    plan, out = tmp_path / "plan.json", tmp_path / "out"
+    assert run(*words, "--out", out, "--write-plan", plan) == 0
+    assert not out.exists()
+    assert run(*words, "--out", out, "--plan", plan) == 0
+    assert "As planned" in capsys.readouterr().out
+    assert "As planned" in (out / "report.html").read_text()
+    assert run(*words, "--random-sets", "3", "--out", out, "--plan", plan) == 0
+    assert "claims.n_random_sets: planned 2, now 3" in capsys.readouterr().out
+    assert run(*words, "--out", out, "--write-plan", tmp_path / "late.json") == 2
+    assert "holds a run already" in capsys.readouterr().err
 
 
 def test_no_data_set(capsys):

@@ -6,7 +6,7 @@ import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 import numpy as np
 
@@ -22,6 +22,9 @@ from lakeviz.runs.run_folder import RunFolder
 from lakeviz.studies.base.capture import STUDY_MAP_SIZE, capture_study
 from lakeviz.studies.base.captured import StudyData
 from lakeviz.studies.base.result import STUDIES, StudyResult
+
+if TYPE_CHECKING:
+    from lakeviz.models import VisionModel
 
 ACTIVATIONS = "activations"
 
@@ -105,11 +108,22 @@ class StudyRun(RunFolder):
         return self._captured(category, own.few_shot(shots, self.spec.seed), points)
 
     def draws_of(
-        self, category: str, *, points: Sequence[int | str] | None = None
+        self,
+        category: str,
+        *,
+        points: Sequence[int | str] | None = None,
+        model: VisionModel | None = None,
     ) -> list[StudyData]:
         """Capture (or read back) one category on every draw of the run's normal images.
 
         The images pass the tower once; the draws are views of one capture.
+
+        Parameters
+        ----------
+        category, points
+            As for :meth:`data`.
+        model : VisionModel, optional
+            Another tower than the run's, such as an untrained one; its visual branch alone.
 
         Raises
         ------
@@ -118,7 +132,7 @@ class StudyRun(RunFolder):
         """
         draws = self.draws(category)
         self._require_unchanged(category, draws)
-        whole = self._captured(category, joined(draws), points)
+        whole = self._captured(category, joined(draws), points, model)
         starts = np.cumsum([0, *(len(draw) for draw in draws)])
         return [whole.view(images=range(start, stop)) for start, stop in itertools.pairwise(starts)]
 
@@ -141,14 +155,21 @@ class StudyRun(RunFolder):
         require_same_images(described["provenance"], own, ids, draws)
 
     def _captured(
-        self, category: str, normal: FewShotDraw, points: Sequence[int | str] | None
+        self,
+        category: str,
+        normal: FewShotDraw,
+        points: Sequence[int | str] | None,
+        model: VisionModel | None = None,
     ) -> StudyData:
         own = self.dataset.category(category)
+        options = replace(self.spec.options, map_size=self.map_size)
+        if model is not None:
+            options = replace(options, text_weight=0.0)
         return capture_study(
-            self.model,
+            model or self.model,
             normal,
             own,
-            options=replace(self.spec.options, map_size=self.map_size),
+            options=options,
             points=points,
             full_size=self.map_size is None,
             cache=self.cache,

@@ -2,20 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import numpy as np
 from jaxtyping import Float
 
+from lakeviz.errors import LakevizError
 from lakeviz.lake import Selection, get_selector
 from lakeviz.lake.paired_evaluator import PairedEvaluator
+from lakeviz.metrics.contrasts import Replicates
 from lakeviz.metrics.measurement import Measurement
 from lakeviz.studies.base.captured import StudyData
 from lakeviz.studies.claims.result import IMAGE_AUROC, ClaimSettings
 
 Maps = Float[np.ndarray, "image row column"]
+Towers = Callable[[], Iterable[Sequence[StudyData]]]
+"""Makes the captures of untrained towers, one after the other: of each, all draws."""
+
+_BLOCK = 16
+"""Sets that are scored at a time, and sets that are measured on resamples of the images.
+
+Further sets are measured exactly alone: how sets vary needs no resamples of the images.
+"""
 
 
 @dataclass(frozen=True)
@@ -25,14 +35,27 @@ class Case:
     Attributes
     ----------
     data : StudyData
+        On the first draw of the normal images.
     settings : ClaimSettings
     pool : StudyData, optional
         The same category with more normal images, for the claim on contamination.
+    further : sequence of StudyData
+        On the other draws of the normal images; effects are means over all of them.
+    untrained : callable, optional
+        Makes the captures of untrained towers of the same architecture, of each all draws; it may
+        raise a ``LakevizError``, which is the reason why a claim was not measured.
     """
 
     data: StudyData
     settings: ClaimSettings = field(default_factory=ClaimSettings)
     pool: StudyData | None = None
+    further: Sequence[StudyData] = ()
+    untrained: Towers | None = None
+
+    @property
+    def draws(self) -> tuple[StudyData, ...]:
+        """The category on every draw of the normal images."""
+        return (self.data, *self.further)
 
     @property
     def k(self) -> int:
@@ -46,8 +69,23 @@ class Case:
 
     def at(self, point: str) -> Case:
         """The same category at one of its hook points alone."""
-        pool = None if self.pool is None else self.pool.view(points=[point])
-        return Case(self.data.view(points=[point]), self.settings, pool)
+        pool, towers = self.pool, self.untrained
+
+        def there(one: StudyData) -> StudyData:
+            return one.view(points=[point])
+
+        def untrained() -> Iterator[list[StudyData]]:
+            assert towers is not None
+            for draws in towers():
+                yield [there(one) for one in draws]
+
+        return Case(
+            there(self.data),
+            self.settings,
+            None if pool is None else there(pool),
+            [there(one) for one in self.further],
+            None if towers is None else untrained,
+        )
 
     @cached_property
     def evaluator(self) -> PairedEvaluator:
@@ -55,26 +93,86 @@ class Case:
         metrics = dict.fromkeys((self.settings.metric, IMAGE_AUROC))
         return self.data.evaluator(tuple(metrics), self.settings.bootstrap)
 
-    def select(self, selector: str, k: int | None = None) -> list[Mapping[str, Selection]]:
-        """One selection, or one per random set."""
+    @cached_property
+    def _exact(self) -> PairedEvaluator:
+        return replace(self.evaluator, bootstrap=replace(self.settings.bootstrap, n_resamples=1))
+
+    # --- selections ---
+
+    def seeds(self, selector: str) -> list[int]:
+        """A seed for each set of a random selector; one for another."""
         n = self.settings.n_random_sets if get_selector(selector).is_random else 1
+        return [self.settings.seed + i for i in range(n)]
+
+    def select(
+        self, data: StudyData, selector: str, k: int | None = None
+    ) -> list[Mapping[str, Selection]]:
+        """One selection on a draw, or one per random set."""
         k = self.k if k is None else k
-        return [self.data.select(k, selector, self.settings.seed + i) for i in range(n)]
+        return [data.select(k, selector, seed) for seed in self.seeds(selector)]
 
-    def score(self, selections: list[Mapping[str, Selection]]) -> list[Maps]:
-        """Patch maps of the visual branch in each selection."""
-        return self.data.visual_maps(self.data.branches(selections))
+    # --- measurements, on every draw ---
+
+    def measured(self, selector: str, k: int | None = None) -> Replicates:
+        """The visual branch in the neurons of a selector: draw by draw, set by set."""
+        rows = []
+        for data in self.draws:
+            chosen = self.select(data, selector, k)
+            blocks = (chosen[i : i + _BLOCK] for i in range(0, len(chosen), _BLOCK))
+            maps = (one for block in blocks for one in data.visual_maps(data.branches(block)))
+            rows.append(self.measure_sets(maps))
+        return Replicates.over_draws(rows)
+
+    def measure_sets(self, maps: Iterable[Maps]) -> list[Measurement]:
+        """Measure the maps of random sets; further ones without resamples."""
+        found = []
+        for number, one in enumerate(maps):
+            if number < _BLOCK:
+                found.append(self.evaluator.measure(one))
+            else:
+                found.append(replace(self._exact.measure(one), draws={}))
+        return found
+
+    def measure(self, maps: Iterable[Maps]) -> Replicates:
+        """Measure one map per draw."""
+        return Replicates.over_draws([self.evaluator.measure(one) for one in maps])
 
     @cached_property
-    def top_maps(self) -> Maps:
-        """Patch maps of the visual branch in the neurons of highest variance."""
-        return self.score(self.select("variance"))[0]
+    def top_maps(self) -> list[Maps]:
+        """Patch maps of the visual branch in the neurons of highest variance, on each draw."""
+        return [
+            data.visual_maps(data.branches(self.select(data, "variance")))[0] for data in self.draws
+        ]
 
     @cached_property
-    def top(self) -> Measurement:
+    def top(self) -> Replicates:
         """What these maps measure."""
-        return self.evaluator.measure(self.top_maps)
+        return self.measure(self.top_maps)
 
-    def measure(self, maps: list[Maps]) -> list[Measurement]:
-        """Measure maps by the one evaluator."""
-        return [self.evaluator.measure(one) for one in maps]
+    @cached_property
+    def random(self) -> Replicates:
+        """The visual branch in random neurons of the same number."""
+        return self.measured("random")
+
+    @cached_property
+    def everything(self) -> Replicates:
+        """The visual branch in all channels."""
+        return self.measured("all")
+
+    @cached_property
+    def floor(self) -> Replicates | str:
+        """The neurons of highest variance of untrained towers, or why there are none."""
+        if self.untrained is None:
+            return "no untrained tower was captured"
+        towers = []
+        try:
+            for draws in self.untrained():
+                chosen = [(one, self.select(one, "variance")) for one in draws]
+                maps = [one.visual_maps(one.branches(own))[0] for one, own in chosen]
+                towers.append(self.measure(maps))
+        except LakevizError as error:
+            return str(error)
+        if not towers:
+            return "no untrained tower was asked for"
+        rows = zip(*(tower.cells for tower in towers), strict=True)
+        return Replicates.over_draws([[own for (own,) in row] for row in rows])

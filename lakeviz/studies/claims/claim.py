@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+from lakeviz.metrics.measurement import Metric
 from lakeviz.studies.claims.case import Case
 from lakeviz.studies.claims.effects import Effect, Pooled, pool
-from lakeviz.studies.claims.rules import Rule
+from lakeviz.studies.claims.rules import NOT_MEASURED, Rule
 
 SMALLEST_EFFECT = 0.01
 """A difference of image AUROC (or AUPRO) that matters: one point, as papers report them."""
@@ -30,6 +31,11 @@ class Part:
     rule : Rule
     unit : str
         Of the effect; the metric the claims are judged by, where it is empty.
+    against_sets : bool
+        Whether it must also be better than one more member of the control: a random set, an
+        untrained tower.
+    paper : dict of metric to (own, control)
+        Values that the paper reports, where it does.
     """
 
     name: str
@@ -37,6 +43,29 @@ class Part:
     control: str
     rule: Rule
     unit: str = ""
+    against_sets: bool = False
+    paper: Mapping[Metric, tuple[float, float]] = field(default_factory=dict)
+
+    def judge(self, found: Pooled, confidence: float) -> str:
+        """Verdict at the corrected confidence."""
+        if not found.measured:
+            return NOT_MEASURED
+        return self.rule.judge(found.at(confidence), found.beyond_sets(confidence))
+
+    def describe(self) -> str:
+        """The rule in words."""
+        more = (
+            "; supported only if one more member of the control would not do as well"
+            if self.against_sets
+            else ""
+        )
+        return self.rule.describe() + more
+
+    @property
+    def estimand(self) -> str:
+        """What is estimated, in words."""
+        said = f"{self.effect}, mean over draws of the normal images"
+        return f"{said} and the members of the control" if self.against_sets else said
 
 
 @dataclass(frozen=True)

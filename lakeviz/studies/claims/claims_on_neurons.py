@@ -1,37 +1,40 @@
-"""Claims 3, 4, 8 and 9: the selection against PCA, over categories, contaminated, and in hosts."""
+"""Claims 3, 4 and 5: the neurons themselves, against PCA, over categories, and knocked out."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from itertools import combinations
+from math import comb
 
 import numpy as np
 
-from lakeviz.activations import ChannelStatistics
-from lakeviz.errors import DataError, HostError
-from lakeviz.lake import NeuronSelection, select
+from lakeviz.lake import NeuronSelection, Selection, SubspaceSelection
 from lakeviz.metrics.contrasts import Replicates
-from lakeviz.metrics.estimates import NOT_MEASURED, Estimate
-from lakeviz.metrics.registry import at_best
+from lakeviz.metrics.estimates import Estimate, joint_reach, variance_of_mean
+from lakeviz.metrics.registry import better
 from lakeviz.studies.base.captured import StudyData
 from lakeviz.studies.claims.case import Case
 from lakeviz.studies.claims.claim import SMALLEST_EFFECT, Claim, Part, each
-from lakeviz.studies.claims.effects import CATEGORIES, NOTHING, Effect, Pooled, over
-from lakeviz.studies.claims.rules import Equivalence, NonInferiority, Superiority
-from lakeviz.studies.contamination.fitting import Condition, DrawFits, kept_images
-from lakeviz.studies.contamination.plan import make_plan
-from lakeviz.studies.hosts.conditions import Plan, run_conditions
-from lakeviz.studies.hosts.detectors.registry import get_host
-from lakeviz.studies.hosts.result import ADD, ALONE, NO_SELECTOR
-from lakeviz.studies.overlap.measures import jaccard, projection_kernel
+from lakeviz.studies.claims.effects import (
+    CATEGORIES,
+    Effect,
+    Pooled,
+    Spread,
+    at_ceiling,
+    over,
+    unmeasured,
+)
+from lakeviz.studies.claims.rules import Equivalence, Superiority
+from lakeviz.studies.knockout.ablation import Ablation, Condition
+from lakeviz.studies.knockout.score_engine import ScoreEngine
+from lakeviz.studies.overlap.measures import jaccard
 from lakeviz.studies.overlap.null_models import hypergeometric
 from lakeviz.studies.overlap.pairs import pair_mean
 
 # --- claim 3: selecting by variance is equivalent to truncated PCA ---
 
 _DETECTION, _SUBSPACE = "detection", "subspace"
-_PERMUTATIONS = 5
 
 
 def _equals_pca(case: Case) -> Mapping[str, Effect]:
@@ -39,37 +42,55 @@ def _equals_pca(case: Case) -> Mapping[str, Effect]:
     if case.k == case.n_channels:
         reason = f"all {case.k} channels are selected: the two are the same by construction"
         return {_DETECTION: Effect.absent(reason), _SUBSPACE: Effect.absent(reason)}
-    settings = case.settings
-    pca = case.measure(case.score(case.select("pca")))
-    detection = over(case.top, pca, settings.metric)
+    detection = over(case.top, case.measured("pca"), case.settings.metric, SMALLEST_EFFECT)
     return {_DETECTION: detection, _SUBSPACE: _nearness(case)}
 
 
 def _nearness(case: Case) -> Effect:
-    """Projection kernel of the two spans minus the same of tokens without any correlation.
+    """Projection kernel of neurons and principal span minus that of the axes of rotated streams.
 
-    Each channel's tokens are put in an order of their own: their covariance is diagonal but for
-    noise, and what is missing to 1 there is missing by noise alone.
+    Axes of a rotated stream are ranked by their variance as neurons are. Where neurons come no
+    nearer to the principal span than those, nothing about PCA is special to the basis of neurons.
     """
-    data, k = case.data, case.k
-    own = [
-        projection_kernel(data.select(k, "variance")[p], data.select(k, "pca")[p])
-        for p in data.points
-    ]
-    ceiling = [
-        np.mean([_permuted(data, p, k, case.settings.seed + i) for p in data.points])
-        for i in range(_PERMUTATIONS)
-    ]
-    return Effect(float(np.mean(own) - np.mean(ceiling)), n_random_sets=_PERMUTATIONS)
+    own, rotated = zip(*(_kernels(data, case) for data in case.draws), strict=True)
+    gaps = np.array(own)[:, None] - np.array(rotated)
+    per_draw, spread = gaps.mean(axis=1), gaps.mean(axis=0).std(ddof=1)
+    value, n_draws, n_sets = float(gaps.mean()), *gaps.shape
+
+    def at(confidence: float) -> Estimate:
+        sources = [(variance_of_mean(v), v.size - 1) for v in (per_draw, gaps.mean(axis=0))]
+        reach = float(joint_reach(sources, [], confidence))
+        return Estimate(value, value - reach, value + reach)
+
+    deviation = float(per_draw.std(ddof=1)) if n_draws > 1 else 0.0
+    return Effect(
+        value,
+        at if n_draws > 1 else None,
+        n_random_sets=n_sets,
+        n_draws=n_draws,
+        gaps=gaps.mean(axis=0),
+        spread=Spread(draws=deviation, sets=float(spread), n_draws=n_draws, n_sets=n_sets),
+    )
 
 
-def _permuted(data: StudyData, point: str, k: int, seed: int) -> float:
-    tokens = data.normal.patches(point)
-    flat = tokens.reshape(-1, tokens.shape[-1])
-    generator = np.random.default_rng([seed, data.points.index(point)])
-    shuffled = flat.new_tensor(generator.permuted(flat.numpy(), axis=0))
-    statistics = ChannelStatistics(point, with_covariance=True).update(shuffled)
-    return projection_kernel(select(statistics, k, "variance"), select(statistics, k, "pca"))
+def _kernels(data: StudyData, case: Case) -> tuple[float, list[float]]:
+    """Projection kernel with the principal span: of the neurons, and of each rotation's axes."""
+    principal = case.select(data, "pca")[0]
+    neurons, rotated = case.select(data, "variance")[0], case.select(data, "rotated")
+
+    def near(chosen: Mapping[str, Selection]) -> float:
+        return float(np.mean([_kernel(chosen[p], principal[p]) for p in data.points]))
+
+    return near(neurons), [near(one) for one in rotated]
+
+
+def _kernel(one: Selection, principal: Selection) -> float:
+    """Mean squared cosine of the principal angles; both bases are orthonormal."""
+    assert isinstance(principal, SubspaceSelection)
+    if isinstance(one, NeuronSelection):
+        return float(np.square(principal.basis[one.channels]).sum() / one.k)
+    assert isinstance(one, SubspaceSelection)
+    return float(np.square(one.basis.T @ principal.basis).sum() / one.basis.shape[1])
 
 
 EQUALS_PCA = Claim(
@@ -85,10 +106,11 @@ EQUALS_PCA = Claim(
         ),
         Part(
             _SUBSPACE,
-            "projection kernel of the two spans minus that of uncorrelated tokens",
-            "the same tokens, each channel in an order of its own",
-            NonInferiority(0.1),
+            "projection kernel of neurons and PCA minus that of axes of rotated streams",
+            "top-variance axes of randomly rotated streams, same size",
+            Superiority(0.05),
             "projection kernel",
+            against_sets=True,
         ),
     ),
     each(_equals_pca),
@@ -104,23 +126,33 @@ _FEWEST = 3
 def _measure_overlaps(cases: Sequence[Case]) -> Mapping[str, Pooled]:
     """Mean Jaccard index of all pairs of categories minus that of random sets of the size.
 
-    The interval is a jackknife over categories, which share pairs.
+    The interval is a jackknife over categories, which share pairs, with Student's quantiles. Each
+    pair is compared on every draw of the normal images that both have.
     """
     reason = _no_overlap(cases)
     rows = {case.data.category: Effect.absent(reason) for case in cases}
     if reason:
-        return {_MINUS_CHANCE: Pooled(lambda level: NOT_MEASURED, NOTHING, rows, reason)}
-    chosen = [_channels(case) for case in cases]
+        return {_MINUS_CHANCE: unmeasured(rows, reason)}
+    chosen = [[_channels(case, data) for data in case.draws] for case in cases]
     sides = np.array(list(combinations(range(len(cases)), 2)))
-    gaps = np.array([_jaccard_gap(chosen[a], chosen[b], cases[0]) for a, b in sides])
+    gaps = np.array(
+        [
+            np.mean([_jaccard_gap(*pair, cases[0]) for pair in zip(chosen[a], chosen[b])])
+            for a, b in sides
+        ]
+    )
     for i, case in enumerate(cases):
         own = gaps[(sides == i).any(1)]
-        rows[case.data.category] = Effect(float(own.mean()))
+        rows[case.data.category] = Effect(float(own.mean()), n_draws=len(case.draws))
 
     def at(confidence: float) -> Estimate:
         return pair_mean(gaps, sides, confidence)
 
-    return {_MINUS_CHANCE: Pooled(at, CATEGORIES, rows)}
+    # Pseudo-values: n times the mean minus n - 1 times the mean without the category.
+    n = len(cases)
+    left = np.array([gaps[(sides != i).all(1)].mean() for i in range(n)])
+    units = n * gaps.mean() - (n - 1) * left
+    return {_MINUS_CHANCE: Pooled(at, CATEGORIES, rows, units=units)}
 
 
 def _no_overlap(cases: Sequence[Case]) -> str:
@@ -131,8 +163,8 @@ def _no_overlap(cases: Sequence[Case]) -> str:
     return ""
 
 
-def _channels(case: Case) -> dict[str, set[int]]:
-    selections = case.select("variance")[0]
+def _channels(case: Case, data: StudyData) -> dict[str, set[int]]:
+    selections = case.select(data, "variance")[0]
     return {
         p: set(s.channels.tolist()) for p, s in selections.items() if isinstance(s, NeuronSelection)
     }
@@ -165,121 +197,75 @@ OVERLAPS = Claim(
 )
 
 
-# --- claim 8: a few defective images among the normal ones do no harm that matters ---
+# --- claim 5: of the selected neurons, those of higher variance matter more to their detector ---
 
-_CHANGE = "change"
-SHOTS, CONTAMINATED = 8, 1
-
-
-def _withstands_contamination(case: Case) -> Mapping[str, Effect]:
-    """Fit with defective images among the normal ones minus the clean fit of the same draw."""
-    data, settings = case.pool, case.settings
-    if data is None:
-        return {_CHANGE: Effect.absent("no further normal images were captured to fit on")}
-    clean, dirty = (Condition("variance", "both", n) for n in (0, CONTAMINATED))
-    try:
-        plan = make_plan(
-            data.normal.sample_ids,
-            data.test.sample_ids,
-            data.truth.labels,
-            shots=SHOTS,
-            counts=(0, CONTAMINATED),
-            n_repeats=settings.n_fits,
-            seed=settings.seed,
-            category=data.category,
-        )
-    except DataError as error:
-        return {_CHANGE: Effect.absent(str(error))}
-    kept = kept_images(data, plan)
-    keep = np.isin(np.arange(len(data.test)), kept)
-    evaluator = replace(
-        data.evaluator((settings.metric,), settings.bootstrap),
-        truth=data.truth.where(keep),
-        sizes=[data.sizes[i] for i in kept],
-    )
-    if settings.metric not in evaluator.measured:
-        return {_CHANGE: Effect.absent("the metric is not defined for these images")}
-    fits = [
-        DrawFits(data, draw, ["variance"], settings.seed + i) for i, draw in enumerate(plan.draws)
-    ]
-    found = [fit.measure([clean, dirty], kept, evaluator) for fit in fits]
-    if all(
-        at_best(settings.metric, m.values[settings.metric]) for one in found for m in one.values()
-    ):
-        return {_CHANGE: Effect.absent("all fits are at the ceiling of the metric on these images")}
-    terms = [
-        (1, Replicates.over_draws([one[dirty] for one in found])),
-        (-1, Replicates.over_draws([one[clean] for one in found])),
-    ]
-    return {_CHANGE: Effect.of(terms, settings.metric, n_images=len(kept))}
+_MINUS_RANDOM = "minus_random"
+_FEWEST_HALVES = 1000
+"""With fewer ways to halve the selection, the upper half is too often a random one by chance."""
 
 
-WITHSTANDS_CONTAMINATION = Claim(
-    8,
-    "withstands_contamination",
-    "One defective image among eight normal ones does no harm that matters.",
+def _knockout_hurts(case: Case) -> Mapping[str, Effect]:
+    """Loss without the upper half of the selection minus loss without a random half of it.
+
+    Both are knocked out of the detector that reads the selection: a score knock-out, see
+    :mod:`lakeviz.studies.knockout.score_engine`. It can come out either way: a channel of high
+    variance may carry the defects, or drown them.
+    """
+    half = case.k // 2
+    if comb(case.k, half) < _FEWEST_HALVES:
+        return {
+            _MINUS_RANDOM: Effect.absent(
+                f"{case.k} neurons have {comb(case.k, half)} halves, too few to tell one of them "
+                "from random halves"
+            )
+        }
+    top, random = [], []
+    for data in case.draws:
+        by_variance = data.view(options=replace(data.options, selector="variance"))
+        engine = ScoreEngine(by_variance, base="selected", branches=("visual",))
+        chosen = case.select(data, "variance")[0]
+        upper, *halves = (_drop(chosen, half, seed) for seed in (None, *case.seeds("random")))
+        top.append(case.evaluator.measure(engine.run([upper])[0].maps["visual"]))
+        runs = (engine.run([one])[0].maps["visual"] for one in halves)
+        random.append(case.measure_sets(runs))
+    without, control = Replicates.over_draws(top), Replicates.over_draws(random)
+    metric = case.settings.metric
+    if metric not in without.first.values:
+        return {_MINUS_RANDOM: Effect.absent(f"no {metric[0]} {metric[1]} for these images")}
+    reason = at_ceiling([without, control], metric, SMALLEST_EFFECT)
+    if reason:
+        return {_MINUS_RANDOM: Effect.absent(reason)}
+    # What is left with the random half dropped minus what is left with the upper half dropped.
+    effect = Effect.of([(-1, without), (1, control)], metric)
+    gaps = control.values(metric).mean(axis=0) - without.values(metric).mean()
+    return {_MINUS_RANDOM: replace(effect, gaps=better(metric, gaps))}
+
+
+def _drop(chosen: Mapping[str, Selection], half: int, seed: int | None) -> Condition:
+    """Knock out half of the neurons: the upper half, or a random one."""
+    found = []
+    for number, (point, selection) in enumerate(chosen.items()):
+        assert isinstance(selection, NeuronSelection)
+        channels = selection.channels  # by descending variance
+        if seed is not None:
+            channels = np.random.default_rng([seed, number]).permutation(channels)
+        found.append(Ablation(point, tuple(channels[:half].tolist())))
+    return tuple(found)
+
+
+KNOCKOUT_HURTS = Claim(
+    5,
+    "knockout_hurts",
+    "Knocking the upper half of the selected neurons out of their detector hurts it more than "
+    "knocking out a random half of them.",
     (
         Part(
-            _CHANGE,
-            "contaminated fit minus clean fit",
-            "the clean fit of the same draw",
-            NonInferiority(SMALLEST_EFFECT),
+            _MINUS_RANDOM,
+            "loss without the upper half minus loss without a random half",
+            "random halves of the same selection, knocked out of the same detector",
+            Superiority(SMALLEST_EFFECT),
+            against_sets=True,
         ),
     ),
-    each(_withstands_contamination),
-)
-
-
-# --- claim 9: the structural score, added to another detector, improves it ---
-
-_GAIN, _CONTROL = "minus_alone", "minus_random"
-_WEIGHT = 0.5
-
-
-def _plugs_into_hosts(case: Case) -> Mapping[str, Effect]:
-    """Host with the structural score minus the host alone, and minus it with random neurons."""
-    settings = case.settings
-    if len(case.data.normal) < 2:
-        return _no_host("the units of added scores need two normal images")
-    host = settings.host or ("patch_nn" if case.data.text is None else "zero_shot")
-    selectors = ("variance", "random")
-    plan = Plan(get_host(host), selectors, case.k, settings.n_random_sets, settings.seed, _WEIGHT)
-    try:
-        members = run_conditions(case.data, plan, (ADD,), case.evaluator).members
-    except HostError as error:
-        return _no_host(str(error))
-    (top,) = members[ADD, "variance"]
-    metric, room = settings.metric, SMALLEST_EFFECT
-    control = Effect.absent(f"all {case.k} channels are selected: there are no others")
-    if case.k < case.n_channels:
-        control = over(top, members[ADD, "random"], metric, headroom=room)
-    return {
-        _GAIN: over(top, members[ALONE, NO_SELECTOR], metric, headroom=room),
-        _CONTROL: control,
-    }
-
-
-def _no_host(reason: str) -> Mapping[str, Effect]:
-    return {_GAIN: Effect.absent(reason), _CONTROL: Effect.absent(reason)}
-
-
-PLUGS_INTO_HOSTS = Claim(
-    9,
-    "plugs_into_hosts",
-    "Added to another detector, the structural score of the selected neurons improves it.",
-    (
-        Part(
-            _GAIN,
-            "host with the structural score minus host alone",
-            "the host alone",
-            Superiority(SMALLEST_EFFECT),
-        ),
-        Part(
-            _CONTROL,
-            "host with the structural score minus host with that of random neurons",
-            "random neurons, same size, in the same host",
-            Superiority(SMALLEST_EFFECT),
-        ),
-    ),
-    each(_plugs_into_hosts),
+    each(_knockout_hurts),
 )

@@ -11,14 +11,16 @@ from plotly.subplots import make_subplots
 
 from lakeviz.errors import ConfigError
 from lakeviz.plots.template import NEUTRAL, PALETTE, counted, faded, new_figure, plain
+from lakeviz.studies.claims.rules import CONTRADICTED, INCONCLUSIVE, NOT_MEASURED, SUPPORTED
 from lakeviz.tables import numbers, where
 
 _LOOKS: dict[str, tuple[str, str]] = {
-    "supported": (PALETTE[0], "circle"),
-    "contradicted": (PALETTE[1], "x"),
-    "inconclusive": (NEUTRAL, "circle-open"),
+    SUPPORTED: (PALETTE[0], "circle"),
+    CONTRADICTED: (PALETTE[1], "x"),
+    INCONCLUSIVE: (NEUTRAL, "circle-open"),
+    NOT_MEASURED: (NEUTRAL, "line-ew-open"),
 }
-_LETTERS = {"supported": "S", "contradicted": "C", "inconclusive": "?"}
+_LETTERS = {SUPPORTED: "S", CONTRADICTED: "C", INCONCLUSIVE: "?", NOT_MEASURED: "–"}
 _ROW, _AXIS = 30, 60
 
 
@@ -134,7 +136,8 @@ def claims_by_point_figure(verdicts: pd.DataFrame) -> go.Figure:
     fig = new_figure(
         "Verdicts by hook point",
         f"{counted(len(claims), 'claim')}, each judged at every hook point apart, which are not "
-        "corrected for each other. S: supported. C: contradicted. ?: inconclusive.",
+        "corrected for each other. S: supported. C: contradicted. ?: inconclusive. "
+        "–: not measured.",
         legend_above=True,
         height=_AXIS + _ROW * len(names),
     )
@@ -178,6 +181,7 @@ def claims_by_point_figure(verdicts: pd.DataFrame) -> go.Figure:
     return fig
 
 
+# Results of the first version have a claim in shares of bytes.
 _UNITS = {"projection kernel": "kernel", "Jaccard index": "Jaccard", "share of bytes": "share"}
 
 
@@ -260,11 +264,21 @@ def _effects(rows: list[dict[Any, Any]], places: np.ndarray, verdict: str) -> go
             "thickness": 2,
             "width": 5,
         },
-        customdata=[plain(str(row["effect"])) for row, _ in kept],
+        customdata=[f"{plain(str(row['effect']))}{_more(row)}" for row, _ in kept],
         hovertemplate="%{customdata}<br>%{x:+.3f}<extra>" + verdict + "</extra>",
         name=verdict,
         showlegend=False,
     )
+
+
+def _more(row: dict[Any, Any]) -> str:
+    """P-value and power, which results of earlier versions have not."""
+    said = ""
+    if np.isfinite(row.get("p_value", np.nan)):
+        said += f"<br>p against one more member: {row['p_value']:.2g}"
+    if np.isfinite(row.get("power", np.nan)):
+        said += f"<br>power: {100 * row['power']:.0f} % for {plain(str(row['power_for']))}"
+    return said
 
 
 def _caption(rows: list[dict[Any, Any]], n_categories: int, confidence: float) -> str:
@@ -272,13 +286,12 @@ def _caption(rows: list[dict[Any, Any]], n_categories: int, confidence: float) -
     over = (
         f"Student's over {n_categories} categories"
         if n_categories > 1
-        else "of the bootstrap over images"
+        else "over test images and draws of the normal images"
     )
     missing = sum(not np.isfinite(row["value"]) for row in rows)
     said = [
         f"{counted(n_images, 'test image')} of {counted(n_categories, 'category', 'categories')}.",
-        f"Bars: intervals {over}, which hold together with {100 * confidence:g} %; exact numbers "
-        "have none.",
+        f"Bars: intervals {over}, which hold together with {100 * confidence:g} %.",
         "Shaded: up to the smallest effect of interest.",
     ]
     if n_categories > 1:

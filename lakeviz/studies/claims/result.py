@@ -32,7 +32,15 @@ class ClaimSettings(Settings):
         IMAGE_AUROC, "Level and name of the metric that detection is judged by.", command=False
     )
     depth: int | None = option(None, "Every N-th block on its own as well; 1: each.", least=1)
-    n_random_sets: int = option(20, "Members of each random control.", least=2, was="n_draws")
+    n_random_sets: int = option(
+        40,
+        "Members of each random control; with 639 or more, ranks decide instead of Student's tail.",
+        least=2,
+        was="n_draws",
+    )
+    n_untrained: int = option(
+        5, "Untrained towers of claims 11 and 12.", least=0, flag="--untrained-towers"
+    )
     n_fits: int = option(
         10,
         "Fits of the claim on contamination, each on normal images of its own.",
@@ -74,14 +82,15 @@ class ClaimsResult(StudyResult):
     Attributes
     ----------
     verdicts : DataFrame
-        One row per hook points and claim: ``statement``, ``verdict`` (supported, contradicted or
-        inconclusive), ``finding`` in words with the corrected intervals, and ``reason`` where
-        something could not be measured.
+        One row per hook points and claim: ``statement``, ``verdict`` (supported, contradicted,
+        inconclusive or not measured), ``finding`` in words with the corrected intervals, and
+        ``reason`` where something could not be measured.
     parts : DataFrame
         One row per hook points, claim and part: the ``effect`` in words, its ``control``, ``value``
         with the interval at the confidence of the settings (``low``, ``high``) and with the
-        corrected one (``corrected_low``, ``corrected_high``), by which it is judged; ``rule``,
-        ``smallest_effect``, ``verdict``; what the interval is over, and n.
+        corrected one (``corrected_low``, ``corrected_high``), by which it is judged; ``p_value``
+        against one more random set; ``rule``, ``smallest_effect``, ``verdict``; ``power``, how
+        often the effect ``power_for`` would be supported; what the interval is over, and n.
     effects : DataFrame
         One row per category, hook points, claim and part, with the interval over images.
     """
@@ -111,7 +120,21 @@ class ClaimsResult(StudyResult):
 
     def summary(self) -> str:
         """Say how many claims came out how, at which hook points, judged by what."""
-        return " ".join([self._setting(), *(self._at(points) for points in self.points)])
+        said = [self._setting(), self._plan(), *(self._at(points) for points in self.points)]
+        return " ".join(part for part in said if part)
+
+    @property
+    def plan(self) -> Mapping[str, Any]:
+        """The frozen plan it was made under: ``sha256`` and what ``differs``; empty without."""
+        return self.provenance.get("plan") or {}
+
+    def _plan(self) -> str:
+        if not self.plan:
+            return ""
+        named = f"plan {self.plan['sha256'][:12]}"
+        if not self.plan["differs"]:
+            return f"As planned ({named})."
+        return f"Not as planned ({named}): {'; '.join(self.plan['differs'])}."
 
     def _setting(self) -> str:
         metric = metric_title(*self.settings["metric"])
@@ -142,7 +165,7 @@ class ClaimsResult(StudyResult):
                 own = where(self.verdicts, claim=told["claim"]).set_index("points")["verdict"]
                 row |= {short_points(points): str(own[points]) for points in self.points}
             else:
-                said = [str(told["finding"]), str(told["reason"])]
+                said = [str(told["finding"]), str(told["reason"])]  # why a part was not measured
                 row |= {"verdict": told["verdict"], "finding": "; ".join(s for s in said if s)}
             rows.append(row)
         return pd.DataFrame(rows)

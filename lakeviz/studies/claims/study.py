@@ -3,34 +3,44 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
 from lakeviz.errors import ConfigError
+from lakeviz.metrics.estimates import Estimate
+from lakeviz.studies.base.captured import StudyData
 from lakeviz.studies.base.study import OnRun, Study
 from lakeviz.studies.claims import claims_on_detection as detection
 from lakeviz.studies.claims import claims_on_neurons as neurons
+from lakeviz.studies.claims import claims_on_training as training
+from lakeviz.studies.claims import claims_on_use as use
 from lakeviz.studies.claims.case import Case
 from lakeviz.studies.claims.claim import Claim, Part
 from lakeviz.studies.claims.effects import Pooled
+from lakeviz.studies.claims.power import assumed, power
 from lakeviz.studies.claims.result import ClaimSettings, ClaimsResult
 from lakeviz.studies.claims.rules import corrected_confidence, joint_verdict
 from lakeviz.studies.hosts.detectors.protocol import name_of
 from lakeviz.studies.hosts.detectors.registry import get_host
+
+if TYPE_CHECKING:
+    from lakeviz.models import VisionModel
 
 CLAIMS: tuple[Claim, ...] = (
     detection.BEATS_RANDOM,
     detection.SPARSE_SUFFICES,
     neurons.EQUALS_PCA,
     neurons.OVERLAPS,
-    detection.KNOCKOUT_HURTS,
+    neurons.KNOCKOUT_HURTS,
     detection.MAX_BEATS_MEAN,
     detection.TEXT_HELPS,
-    neurons.WITHSTANDS_CONTAMINATION,
-    neurons.PLUGS_INTO_HOSTS,
-    detection.NEEDS_LITTLE_MEMORY,
+    use.WITHSTANDS_CONTAMINATION,
+    use.PLUGS_INTO_HOSTS,
+    use.NEEDS_LITTLE_MEMORY,
+    training.COMES_FROM_TRAINING,
+    training.CONCENTRATED,
 )
 """In the order of their numbers."""
 N_PARTS = sum(len(claim.parts) for claim in CLAIMS)
@@ -42,7 +52,7 @@ class ClaimsStudy(Study):
     """Judges all categories together, at the run's hook points and at single blocks."""
 
     def __call__(self, cases: Sequence[Case]) -> ClaimsResult:  # type: ignore[override]
-        """Test the ten claims on one or more categories, at the hook points that were captured.
+        """Test the claims on one or more categories, at the hook points that were captured.
 
         Parameters
         ----------
@@ -77,8 +87,16 @@ def _cases(on: OnRun, settings: ClaimSettings) -> Iterator[list[Case]]:
         points = None if blocks is None else list(blocks)
         available = len(run.dataset.category(category).split("train").normal())
         pool = run.data(category, shots=min(_POOL, available), points=points)
-        return Case(run.data(category, points=points), settings, pool)
+        first, *further = run.draws_of(category, points=points)
 
+        def untrained() -> Iterator[list[StudyData]]:
+            for seed in range(settings.n_untrained):
+                model = towers.get(seed) or towers.setdefault(seed, run.model.untrained(seed))
+                yield run.draws_of(category, points=points, model=model)
+
+        return Case(first, settings, pool, further, untrained)
+
+    towers: dict[int, VisionModel] = {}
     yield [case(category, None) for category in on.each_category()]
     if depth is None:
         return
@@ -142,25 +160,30 @@ def _part_row(
 ) -> dict[str, Any]:
     settings = cases[0].settings
     corrected = found.at(level)
-    measured = found.measured
+    effects = list(found.measured.values())
     return {
         "claim": claim.number,
         "name": claim.name,
         "part": part.name,
         "effect": part.effect,
         "control": part.control,
+        "estimand": part.estimand,
         "unit": part.unit or " ".join(settings.metric),
         **found.at(settings.confidence).columns(),
         "corrected_low": corrected.low,
         "corrected_high": corrected.high,
         "corrected_confidence": level,
+        "p_value": found.p_value(level),
         "rule": part.rule.name,
         "smallest_effect": part.rule.smallest_effect,
-        "verdict": part.rule.judge(corrected),
+        "verdict": part.judge(found, level),
+        "power": power(part, found, settings.metric, level),
+        "power_for": assumed(part, settings.metric).said,
         "interval_over": found.over,
-        "n_categories": len(measured),
+        "n_categories": len(effects),
         "n_images": sum(_n_images(case, found) for case in cases),
-        "n_random_sets": max((e.n_random_sets for e in measured.values()), default=0),
+        "n_draws": max((e.n_draws for e in effects), default=0),
+        "n_random_sets": max((e.n_random_sets for e in effects), default=0),
         "reason": found.reason,
     }
 
@@ -189,12 +212,13 @@ def _verdict_row(
 
 
 def _said(row: dict[str, Any]) -> str:
-    said = f"{row['effect']}: {row['value']:+.3f}"
-    if row["interval_over"] == "exact":
-        return said
-    if not np.isfinite(row["corrected_low"]):
-        return f"{said}, without an interval"
-    return f"{said} [{row['corrected_low']:+.3f}, {row['corrected_high']:+.3f}]"
+    found = Estimate(row["value"], row["corrected_low"], row["corrected_high"])
+    said = f"{row['effect']}: {found.text(signed=True)}"
+    if np.isfinite(row["p_value"]):
+        said += f", p = {row['p_value']:.2g} against one more member"
+    if np.isfinite(row["power"]):
+        said += f"; power {100 * row['power']:.0f} % for {row['power_for']}"
+    return said
 
 
 def _effect_rows(
@@ -209,6 +233,7 @@ def _effect_rows(
             "part": part.name,
             **effect.at(confidence).columns(),
             "n_images": _n_images(case, found),
+            "n_draws": effect.n_draws,
             "n_random_sets": effect.n_random_sets,
             "reason": effect.reason,
         }
@@ -217,19 +242,31 @@ def _effect_rows(
     ]
 
 
-def _describe(cases: Sequence[Case], level: float) -> dict[str, Any]:
-    settings = cases[0].settings
-    rules = {
-        f"{claim.number} {part.name}": part.rule.describe()
-        for claim in CLAIMS
-        for part in claim.parts
+def described_rules() -> dict[str, str]:
+    """Every rule in words, by number of the claim and name of the part."""
+    return {
+        f"{claim.number} {part.name}": part.describe() for claim in CLAIMS for part in claim.parts
     }
+
+
+def plain_settings(settings: ClaimSettings) -> dict[str, Any]:
+    """Settings as JSON holds them; a host that is an object by its name."""
     host = settings.host
-    plain = settings.to_plain()
-    plain["host"] = host if host is None or isinstance(host, str) else name_of(host)
-    shown = {**plain, "k": cases[0].k, "corrected_confidence": level, "rules": rules}
+    named = host if host is None or isinstance(host, str) else name_of(host)
+    return {**settings.to_plain(), "host": named}
+
+
+def _describe(cases: Sequence[Case], level: float) -> dict[str, Any]:
+    first = cases[0]
+    shown = plain_settings(first.settings) | {
+        "k": first.k,
+        "corrected_confidence": level,
+        "rules": described_rules(),
+    }
     described = [case.data.describe(ClaimsResult.name, shown, case.evaluator) for case in cases]
     categories = {c: made for one in described for c, made in one["categories"].items()}
+    for case in cases:
+        categories[case.data.category]["n_draws"] = len(case.draws)
     return {**described[0], "categories": categories}
 
 

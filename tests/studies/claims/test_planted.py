@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import importlib.util
+import sys
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,13 +17,15 @@ from lakeviz.lake import LakeOptions, VisualOptions
 from lakeviz.studies.base.captured import StudyData
 from lakeviz.studies.base.text_maps import TextMaps
 from lakeviz.studies.claims import CLAIMS, Case, ClaimSettings
-from lakeviz.studies.claims.rules import CONTRADICTED, SUPPORTED, joint_verdict
+from lakeviz.studies.claims.claims_on_use import with_coreset
+from lakeviz.studies.claims.rules import CONTRADICTED, NOT_MEASURED, SUPPORTED, joint_verdict
 
-QUICK = ClaimSettings(n_random_sets=5, n_fits=4, n_resamples=400, host="patch_nn")
+QUICK = ClaimSettings(n_random_sets=20, n_fits=4, n_resamples=300, host="patch_nn")
 EUCLIDEAN = VisualOptions(distance="euclidean")
-WORLDS = 10
-FIRST, LAST = tuple(range(32)), tuple(range(32, 64))
+WORLDS = 4
+FIRST, LAST = tuple(range(16)), tuple(range(48, 64))
 """Channels of high and of low variance in a world of 64."""
+MANY = {"n_normal": 250, "n_anomalous": 250}
 WIDE = {"scales": tuple(float(s) for s in np.linspace(1.6, 0.8, 64)), "n_fit": 8}
 
 
@@ -28,7 +33,7 @@ def verdict(number: int, cases: list[Case], level: float = 0.95) -> str:
     claim = CLAIMS[number - 1]
     assert claim.number == number
     found = claim.measure(cases)
-    return joint_verdict([p.rule.judge(found[p.name].at(level)) for p in claim.parts])
+    return joint_verdict([p.judge(found[p.name], level) for p in claim.parts])
 
 
 def rates(number: int, make, n: int = WORLDS) -> tuple[int, int]:
@@ -37,9 +42,16 @@ def rates(number: int, make, n: int = WORLDS) -> tuple[int, int]:
     return said.count(SUPPORTED), said.count(CONTRADICTED)
 
 
-def case(seed: int, *, k: int = 32, **world) -> Case:
+def case(seed: int, *, k: int = 16, **world) -> Case:
     settings = {**WIDE, "n_normal": 80, "n_anomalous": 80, **world}
     return Case(World(seed=seed, **settings).data(k=k), QUICK)
+
+
+def on_draws(one: Case, n: int = 4) -> Case:
+    """The normal images of a case as several draws."""
+    each = len(one.data.normal) // n
+    views = [one.data.view(images=range(i * each, (i + 1) * each)) for i in range(n)]
+    return replace(one, data=views[0], further=views[1:])
 
 
 def of_scores(visual: np.ndarray, labels: np.ndarray, text: np.ndarray | None = None) -> StudyData:
@@ -57,18 +69,40 @@ def of_scores(visual: np.ndarray, labels: np.ndarray, text: np.ndarray | None = 
 # --- 1, 5, 9: which neurons carry the signal ---
 
 
-@pytest.mark.parametrize("number", [1, 5])
-def test_signal_in_the_top_neurons_supports(number):
-    supported, contradicted = rates(number, lambda s: [case(s, signal=FIRST, shift=1.2)])
-    assert supported >= 8
+def test_signal_in_the_top_neurons_beats_random_ones():
+    supported, contradicted = rates(1, lambda s: [case(s, signal=FIRST, shift=1.0, **MANY)])
+    assert supported >= 3
     assert contradicted == 0
 
 
-@pytest.mark.parametrize("number", [1, 5])
-def test_signal_in_the_lowest_neurons_contradicts(number):
-    supported, contradicted = rates(number, lambda s: [case(s, signal=LAST, shift=1.2)])
-    assert contradicted >= 8
+def test_signal_in_the_lowest_neurons_does_not():
+    supported, contradicted = rates(1, lambda s: [case(s, signal=LAST, shift=1.2, **MANY)])
+    assert contradicted >= 3
     assert supported == 0
+
+
+def test_signal_in_a_few_neurons_between_cannot_be_told():
+    # Half of the channels carry it, of which the selection has as large a share as any set.
+    supported, _ = rates(1, lambda s: [case(s, signal=range(0, 64, 2), shift=1.2)])
+    assert supported == 0
+
+
+def test_knocking_out_hurts_where_the_upper_half_of_the_selection_carries_the_signal():
+    def worlds(signal):
+        return lambda s: [case(s, signal=signal, shift=1.1, k=24, **MANY)]
+
+    supported, contradicted = rates(5, worlds(range(12)), 6)
+    assert supported >= 3
+    assert contradicted == 0
+    supported, contradicted = rates(5, worlds(range(12, 24)))
+    assert contradicted >= 3
+    assert supported == 0
+
+
+def test_too_few_halves_are_not_measured():
+    assert verdict(5, [case(0, k=12)]) == NOT_MEASURED
+    found = CLAIMS[4].measure([case(0, k=12)])["minus_random"]
+    assert "12 neurons have 924 halves" in found.reason
 
 
 @pytest.mark.slow
@@ -101,13 +135,13 @@ def test_a_host_that_sees_nothing_gains():
         return [replace(one, settings=replace(QUICK, host=Blind()))]
 
     supported, contradicted = rates(9, blind)
-    assert supported >= 8
+    assert supported >= 3
     assert contradicted == 0
 
 
 def test_a_host_gains_nothing_from_neurons_that_miss_the_defect():
-    supported, contradicted = rates(9, lambda s: [case(s, signal=LAST, shift=1.0)])
-    assert contradicted >= 8
+    supported, contradicted = rates(9, lambda s: [case(s, signal=LAST, shift=1.2, **MANY)])
+    assert contradicted >= 3
     assert supported == 0
 
 
@@ -115,19 +149,17 @@ def test_a_host_gains_nothing_from_neurons_that_miss_the_defect():
 
 
 def test_few_neurons_suffice_where_they_carry_the_signal():
-    supported, contradicted = rates(
-        2, lambda s: [case(s, signal=FIRST, shift=1.2, n_normal=200, n_anomalous=200)]
-    )
-    assert supported >= 8
+    supported, contradicted = rates(2, lambda s: [case(s, signal=FIRST, shift=1.0, **MANY)])
+    assert supported >= 3
     assert contradicted == 0
-    note = CLAIMS[1].measure([case(0, signal=FIRST, shift=1.2)])["minus_all"].note
+    note = CLAIMS[1].measure([case(0, signal=FIRST, shift=1.0, **MANY)])["minus_all"].note
     assert note is not None
-    assert "has 32 neurons" in note(0.95)
+    assert "neurons" in note(0.95)
 
 
 def test_few_neurons_do_not_suffice_where_others_carry_it():
-    supported, contradicted = rates(2, lambda s: [case(s, signal=LAST, shift=1.2)])
-    assert contradicted >= 8
+    supported, contradicted = rates(2, lambda s: [case(s, signal=LAST, shift=1.2, **MANY)])
+    assert contradicted >= 3
     assert supported == 0
 
 
@@ -136,31 +168,35 @@ def test_few_neurons_do_not_suffice_where_others_carry_it():
 
 def _rotated(seed: int) -> Case:
     """The same tokens in a random rotation: no channel is a principal direction."""
-    data = World(seed=seed, mean=0.0, scales=tuple(np.geomspace(4, 0.2, 16)), n_fit=8).data(k=4)
+    data = World(
+        seed=seed, mean=0.0, scales=tuple(np.geomspace(4, 0.2, 16)), n_fit=16, shift=1.5
+    ).data(k=4)
     turn = torch.linalg.qr(torch.randn(16, 16, generator=torch.Generator().manual_seed(seed)))[0]
     normal, test = ({POINT: tokens.patches(POINT) @ turn} for tokens in (data.normal, data.test))
     turned = StudyData.of_arrays(
         normal, test, data.truth.labels, grid=data.grids[POINT], options=data.options
     )
-    return Case(turned, QUICK)
+    return on_draws(Case(turned, QUICK))
 
 
 def _uncorrelated(seed: int) -> Case:
     scales = tuple(np.geomspace(8, 0.2, 16))
     world = {"n_fit": 40, "mean": 0.0, "scales": scales, "signal": (0, 1), "shift": 2.5}
-    return case(seed, k=4, **world)
+    return on_draws(case(seed, k=4, n_normal=200, n_anomalous=200, **world))
 
 
 def test_pca_is_the_same_where_channels_are_uncorrelated():
     supported, contradicted = rates(3, lambda s: [_uncorrelated(s)], 5)
-    assert supported >= 4
+    assert supported >= 3
     assert contradicted == 0
 
 
-def test_pca_differs_where_the_channels_are_rotated():
-    supported, contradicted = rates(3, lambda s: [_rotated(s)], 5)
-    assert contradicted == 5
+def test_nothing_is_special_to_neurons_where_the_channels_are_rotated():
+    supported, _ = rates(3, lambda s: [_rotated(s)], 5)
     assert supported == 0
+    for seed in range(5):
+        found = CLAIMS[2].measure([_rotated(seed)])["subspace"]
+        assert found.p_value(0.95) > 0.025
 
 
 # --- 4: overlap ---
@@ -194,7 +230,7 @@ def test_independent_neurons_are_not():
 def test_small_defects_support_the_maximum():
     large = {"grid": (12, 12), "signal": FIRST, "shift": 1.0}
     supported, contradicted = rates(6, lambda s: [case(s, **large)])
-    assert supported >= 8
+    assert supported >= 3
     assert contradicted == 0
 
 
@@ -213,7 +249,7 @@ def test_a_shift_of_the_whole_image_contradicts_it():
         return [Case(data, QUICK)]
 
     supported, contradicted = rates(6, spread)
-    assert contradicted >= 8
+    assert contradicted >= 3
     assert supported == 0
 
 
@@ -233,20 +269,20 @@ def _with_text(seed: int, noise_weight: float) -> list[Case]:
 def test_text_that_helps_at_first_supports():
     # (1 - w) n - w (0.7 / 0.3) n is nothing at 0.3, and as much noise again at 0.6.
     supported, contradicted = rates(7, lambda s: _with_text(s, -0.7 / 0.3))
-    assert supported >= 8
+    assert supported >= 3
     assert contradicted == 0
 
 
 def test_text_that_helps_more_and_more_contradicts():
     supported, contradicted = rates(7, lambda s: _with_text(s, 0.0))
-    assert contradicted >= 8
+    assert contradicted >= 3
     assert supported == 0
 
 
 def test_without_text_nothing_is_said():
     claim = CLAIMS[6]
     found = claim.measure([case(0)])
-    assert verdict(7, [case(0)]) == "inconclusive"
+    assert verdict(7, [case(0)]) == NOT_MEASURED
     assert "no text branch" in found["helps"].reason
 
 
@@ -277,7 +313,7 @@ def test_defects_that_are_all_different_do_no_harm():
         return [Case(noisy, QUICK, noisy)]
 
     supported, contradicted = rates(8, varied)
-    assert supported >= 8
+    assert supported >= 3
     assert contradicted == 0
 
 
@@ -298,15 +334,117 @@ def test_defects_that_are_all_alike_are_forgiven_once_remembered():
         return [Case(data, QUICK, data)]
 
     supported, contradicted = rates(8, alike)
-    assert contradicted >= 8
+    assert contradicted >= 3
     assert supported == 0
 
 
 # --- 10: memory ---
 
 
-def test_memory_is_counted_exactly():
-    found = CLAIMS[9].measure([case(0, k=16)])["saved"]
-    assert found.at(0.95).value == pytest.approx(1 - 16 / 64)
-    assert verdict(10, [case(0, k=16)]) == SUPPORTED
-    assert verdict(10, [case(0, k=40)]) == CONTRADICTED
+def test_few_channels_beat_as_many_bytes_of_a_coreset_where_they_carry_the_signal():
+    supported, contradicted = rates(10, lambda s: [case(s, signal=FIRST, shift=1.0, **MANY)])
+    assert supported >= 3
+    assert contradicted == 0
+
+
+def test_they_do_worse_where_others_carry_it():
+    supported, contradicted = rates(10, lambda s: [case(s, signal=LAST, shift=1.2, **MANY)])
+    assert contradicted >= 3
+    assert supported == 0
+
+
+def test_both_sides_of_claim_10_take_the_same_bytes():
+    one = case(0)
+    view = with_coreset(one, one.data)
+    (own,) = one.data.branches(one.select(one.data, "variance"))
+    (coreset,) = view.branches(one.select(view, "all"))
+    assert coreset.gallery_bytes == own.gallery_bytes
+
+
+# --- 11, 12: training ---
+
+
+def _trained(seed: int, signal, shift: float, untrained_shift: float) -> Case:
+    """A world, and five of another signal that stand for untrained towers."""
+    own = on_draws(case(seed, signal=signal, shift=shift, **MANY), 2)
+
+    def towers():
+        for number in range(5):
+            apart = {"signal": signal, "shift": untrained_shift, **MANY}
+            yield on_draws(case(1000 + 10 * seed + number, **apart), 2).draws
+
+    return replace(own, untrained=towers)
+
+
+def test_what_untrained_towers_miss_comes_from_training():
+    supported, contradicted = rates(11, lambda s: [_trained(s, FIRST, 1.2, 0.0)])
+    assert supported >= 3
+    assert contradicted == 0
+
+
+def test_what_untrained_towers_see_as_well_does_not():
+    supported, _ = rates(11, lambda s: [_trained(s, FIRST, 1.0, 1.0)], 8)
+    assert supported <= binom.ppf(0.999, 8, 0.025)
+
+
+def test_few_neurons_hold_what_training_brings_or_not():
+    supported, contradicted = rates(12, lambda s: [_trained(s, FIRST, 1.2, 0.0)], 3)
+    assert supported >= 2
+    assert contradicted == 0
+    supported, contradicted = rates(12, lambda s: [_trained(s, LAST, 1.5, 0.0)], 3)
+    assert contradicted >= 2
+    assert supported == 0
+    note = CLAIMS[11].measure([_trained(0, FIRST, 1.2, 0.0)])["kept"].note
+    assert note is not None
+    assert "the selected neurons keep 1" in note(0.95)  # more than all channels do
+
+
+def test_towers_that_cannot_be_made_are_a_reason():
+    from lakeviz.errors import ModelError
+
+    def none():
+        raise ModelError("this tower cannot be re-initialised")
+
+    for number in (11, 12):
+        assert verdict(number, [replace(case(0), untrained=none)]) == NOT_MEASURED
+    found = CLAIMS[10].measure([replace(case(0), untrained=none)])["minus_untrained"]
+    assert found.reason == "this tower cannot be re-initialised"
+
+
+# --- bad input ---
+
+
+def test_two_test_images_of_one_class_support_nothing():
+    for number in (1, 2, 5, 6, 10):
+        assert verdict(number, [case(0, signal=FIRST, shift=3.0, n_anomalous=2)]) != SUPPORTED
+
+
+def test_equal_scores_support_nothing():
+    labels = np.repeat([0, 1], 20)
+    tokens = {POINT: torch.ones(4, 1, 64)}
+    data = StudyData.of_arrays(
+        tokens,
+        {POINT: torch.ones(40, 1, 64)},
+        labels,
+        grid=(1, 1),
+        options=LakeOptions(k=16, map_size=(1, 1), visual=EUCLIDEAN),
+    )
+    for number in (1, 5, 6):
+        assert verdict(number, [Case(data, QUICK)]) != SUPPORTED
+
+
+def test_the_claims_err_as_rarely_as_stated():
+    """A fast version of benchmarks/claims_error.py."""
+    path = Path(__file__).parents[3] / "benchmarks" / "claims_error.py"
+    spec = importlib.util.spec_from_file_location("claims_error", path)
+    assert spec is not None and spec.loader is not None
+    made = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = made
+    spec.loader.exec_module(made)
+    for spread in (0.0, 0.5):
+        found = made.run(made.Cell("null", 60, 1, spread), 15)
+        assert found["worlds"] <= binom.ppf(0.999, 15, 0.05)
+    # At a spread of nothing the paper's effect is seen nearly always, and the power says so.
+    paper = made.run(made.Cell("paper", 60, 1, 0.0), 8)
+    assert paper["worlds"] >= 6
+    assert paper["stated"] > 0.7
