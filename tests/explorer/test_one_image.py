@@ -92,7 +92,9 @@ def test_scores_are_those_of_the_detector(world):
 def test_coarser_points_tell_of_the_patch_that_covers():
     generator = torch.Generator().manual_seed(0)
     tokens = {p: torch.randn(3, n, 4, generator=generator) for p, n in (("fine", 16), ("rough", 4))}
-    data = StudyData.of_arrays(tokens, tokens, np.array([0, 1, 1]), grid=(4, 4))
+    options = LakeOptions(k=4, text_weight=0)
+    labels = np.array([0, 1, 1])
+    data = StudyData.of_arrays(tokens, tokens, labels, grid=(4, 4), options=options)
     data.grids["rough"] = (2, 2)  # type: ignore[index]
     table = patch_facts(data, 1)
     rough = table[table["point"] == "rough"].set_index(["row", "column"])

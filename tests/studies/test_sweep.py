@@ -122,7 +122,7 @@ def test_cells_have_the_numbers_of_single_runs(make, base, tmp_path):
     assert [c.spec.options.layers for c in found] == [(2, 3), (2, 3)]
     for cell in found:
         lake = Lake.from_options(model, cell.spec.options)
-        evaluation = lake.fit(cell.spec.draw_normals(dataset, "tile")).evaluate(own)
+        evaluation = lake.fit(cell.spec.draw_normals(dataset, "tile")[0]).evaluate(own)
         own_rows = result.cells[result.cells["selector"] == cell.selector]
         row = own_rows.set_index(["level", "metric"])["value"]
         assert row["image", "auroc"] == pytest.approx(evaluation.value("auroc"))
