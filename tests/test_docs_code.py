@@ -62,6 +62,7 @@ OF_STUDIES = (
     "outliers",
     "pca",
     "plugins",
+    "tables",
 )
 BEFORE |= dict.fromkeys((f"docs/tasks/{name}.md" for name in OF_STUDIES), "")
 BEFORE["docs/outliers.md"] = BEFORE.pop("docs/tasks/outliers.md")
@@ -71,10 +72,12 @@ BEFORE["docs/tasks/decompose.md"] = (
 )
 BEFORE["docs/tasks/figures.md"] = (
     "from lakeviz.data import load_image\nfrom lakeviz.plots import colour_range\n"
-    "evaluations, some, others = [evaluation], [evaluation], [evaluation]\n"
     "image, mask = load_image(evaluation.dataset.paths[3]), evaluation.mask(3)\n"
     "patch_scores = evaluation.maps.patch[3]\n"
     "colours = colour_range(evaluation.maps.patch, evaluation.dataset.labels)"
+)
+BEFORE["docs/tasks/tables.md"] = (
+    "evaluations, some, others = [evaluation], [evaluation], [evaluation]"
 )
 PAGES = sorted({*BEFORE, "docs/getting-started.md"})
 
