@@ -95,24 +95,32 @@ class OverlapResult(StudyResult):
     """Overlap of selected neurons: pairs, their nulls, and overlap of each item with itself.
 
     What varies between the two sides of a pair has columns ``_a`` and ``_b``; ``a`` and ``b`` are
-    their names. See ``docs/tasks/overlap.md`` for all columns.
+    their names.
 
     Attributes
     ----------
     pairs : DataFrame
-        One row per pair: ``n_shared``, ``jaccard``, ``overlap_coefficient``, ``above_chance``,
-        ``rbo``, ``spearman``, ``projection_kernel``, ``pca_kernel``; each null with its p-value
-        and the corrected one; ``ceiling`` and ``jaccard_of_ceiling``.
+        One row per pair: ``n_shared, jaccard, overlap_coefficient, above_chance, rbo, spearman,
+        projection_kernel, pca_kernel``; random sets: ``expected_shared, expected_jaccard,
+        p_hypergeometric, q_hypergeometric``; the common ranking: ``permutation_mean,
+        permutation_jaccard, p_permutation, q_permutation``; sets next in variance: ``matched_mean,
+        matched_quantile_low, matched_quantile_high, matched_jaccard``; both sides' images
+        resampled: ``jaccard_resampled, resampled_quantile_low, resampled_quantile_high``; itself:
+        ``ceiling, ceiling_kind, jaccard_of_ceiling``; ``reason``.
     overview : DataFrame
-        Means over pairs with intervals over categories.
+        Means over pairs by hook point and number of shots; ``jaccard, spearman,
+        jaccard_of_ceiling, minus_chance, minus_matched, minus_permutation`` with intervals over
+        categories; numbers of pairs with q < 0.05.
     shared : DataFrame
-        Number of neurons that ``m`` or more items select, and the nulls.
+        Number of neurons that ``m`` or more items select; expectation, quantiles and p-value of
+        random sets; mean and quantiles of sets next in variance.
     neurons : DataFrame
         Every selected neuron: how many items select it, mean rank and variance.
     selections : DataFrame
-        The neurons of each item, by rank.
+        The neurons of each item, by rank, with their variance.
     stability : DataFrame
-        Overlap of each item with itself under other normal images.
+        Overlap of each item with itself under other normal images, by kind: mean over draws,
+        quantiles of one draw.
     clusters, leaves : DataFrame
         Average linkage of ``1 - jaccard``: merges, and the order of the items.
     """
