@@ -53,7 +53,7 @@ class Conventions:
     ties: Literal["half"] = "half"
     resolution: str | None = None
     image_score: str | None = None
-    interval: str = "percentile bootstrap over images, normal and anomalous images drawn apart"
+    interval: str = "score interval over images, normal and anomalous images resampled apart"
     interval_grid: int = 1024
 
     def __post_init__(self) -> None:

@@ -54,7 +54,7 @@ def contamination_figure(
         raise ConfigError("no such metric was measured under contamination")
     band = (
         f" Bands: top-variance and random neurons, {percent(confidence)} over test images and "
-        "repeats, of one repeat."
+        "repeats, of the mean over repeats."
         if n_categories(table) == 1
         else ""
     )
@@ -107,7 +107,7 @@ def contamination_changes_figure(
     table = rows(table, np.isfinite(numbers(table, "change")))
     if table.empty:
         raise ConfigError(f"no change was measured by {what}")
-    bars = f"{percent(confidence)} over test images and repeats, of one repeat"
+    bars = f"{percent(confidence)} over test images and repeats, of the mean"
     if n_categories(table) > 1:
         bars = "lowest to highest category"
     kinds = [w for w in WHAT_NAMES if w in set(table["what"])]

@@ -80,9 +80,8 @@ class ContaminationResult(StudyResult):
         One row per category, selector, ``what`` is contaminated, degree and metric: ``value`` is
         the mean over repeats; ``change`` (against the clean fit of the same repeat), ``difference``
         (variance minus this selector, same repeat) and ``change_difference`` (variance's change
-        minus this one's). Every interval is that of one repeat: each resample takes the test images
-        anew and one of the repeats at random, so that it covers which images were fitted on as
-        well. ``n_lower`` of ``n_repeats`` are below their clean fit.
+        minus this one's). Intervals are over test images and repeats, of the mean over repeats.
+        ``n_lower`` of ``n_repeats`` are below their clean fit.
     stability : DataFrame
         One row per category, selector, ``what``, hook point, degree and measure (``jaccard`` of
         the channels, ``kernel``: projection kernel): what is left of the clean selection of the
