@@ -78,7 +78,10 @@ def values(metrics: pd.DataFrame) -> list[str]:
         share = first["share_draws"]
         cells.append("–" if not np.isfinite(share) else f"{100 * share:.0f} %")
         lines.append(line(cells))
-    means = [f"{mean_over_categories(e, CONFIDENCE).text()} ({len(e)})" for e in found.values()]
+    means = [
+        f"{mean_over_categories(e, CONFIDENCE, (0.0, 1.0)).text()} ({len(e)})"
+        for e in found.values()
+    ]
     lines.append(line([f"**mean over {metrics['category'].nunique()}**", "", "", *means, "", ""]))
     return lines
 
