@@ -215,7 +215,7 @@ def finding(
             str(row.get("category", "")),
             difference=(gap := _signed(estimate(row, difference), sign)),
             control=control,
-            n=int(row.get("n_images", 0)),
+            n=_whole(row.get("n_images"), 0),
             value=_value(row, gap, value, control_value),
             smallest_effect=smallest_effect,
             confidence=confidence,
