@@ -13,18 +13,28 @@ if TYPE_CHECKING:
 
 SELECTOR_NAMES: dict[str, tuple[str, str]] = {}
 """Label and short label of each registered selector, in the order in which they are shown."""
+OTHER_NAMES: Mapping[str, tuple[str, str]] = {
+    "other_category": ("neurons selected on another category", "other category"),
+    "untrained": ("the same reading of an untrained tower", "untrained"),
+}
+"""Label and short label of controls that are no selectors."""
 RENAMED: Mapping[str, str] = {"variance_matched": "next_variance"}
 """Today's names of selectors by those of the version before, which stored results have."""
 
 
 def selector_name(name: str) -> str:
     """Label of a selector, such as "lowest-variance neurons"; an unknown name stays."""
-    return SELECTOR_NAMES.get(RENAMED.get(name, name), (name, name))[0]
+    return _names(name)[0]
 
 
 def selector_short(name: str) -> str:
     """Short label of a selector, such as "lowest variance"; an unknown name stays."""
-    return SELECTOR_NAMES.get(RENAMED.get(name, name), (name, name))[1]
+    return _names(name)[1]
+
+
+def _names(name: str) -> tuple[str, str]:
+    name = RENAMED.get(name, name)
+    return SELECTOR_NAMES.get(name) or OTHER_NAMES.get(name, (name, name))
 
 
 def todays_selectors(table: pd.DataFrame) -> pd.DataFrame:

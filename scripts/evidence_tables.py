@@ -25,7 +25,6 @@ from lakeviz.selector_names import selector_name
 from lakeviz.tables import records
 
 METRICS = {("image", "auroc"): "image AUROC", ("pixel", "aupro"): "AUPRO"}
-NAMES = {"other_category": "neurons selected on another category", "untrained": "untrained tower"}
 CONFIDENCE = 0.95
 
 
@@ -78,7 +77,10 @@ def values(metrics: pd.DataFrame) -> list[str]:
         share = first["share_draws"]
         cells.append("–" if not np.isfinite(share) else f"{100 * share:.0f} %")
         lines.append(line(cells))
-    means = [f"{mean_over_categories(e, CONFIDENCE).text()} ({len(e)})" for e in found.values()]
+    means = [
+        f"{mean_over_categories(e, CONFIDENCE, (0.0, 1.0)).text()} ({len(e)})"
+        for e in found.values()
+    ]
     lines.append(line([f"**mean over {metrics['category'].nunique()}**", "", "", *means, "", ""]))
     return lines
 
@@ -88,7 +90,7 @@ def contrasts(controls: pd.DataFrame) -> list[str]:
     heads = [part for name in METRICS.values() for part in (name, "higher / lower / cannot tell")]
     lines = table_head(["LAKE minus", *heads])
     for control in controls["control"].unique():
-        cells = [NAMES.get(control, selector_name(control))]
+        cells = [selector_name(control)]
         for level, metric in METRICS:
             rows = [
                 row
@@ -116,7 +118,7 @@ def summary(rows: Sequence[dict]) -> list[str]:
 
 def by_category(controls: pd.DataFrame, shown: Sequence[str]) -> list[str]:
     """Differences to some controls in every category, by image AUROC."""
-    lines = table_head(["category", *(f"minus {NAMES.get(c, selector_name(c))}" for c in shown)])
+    lines = table_head(["category", *(f"minus {selector_name(c)}" for c in shown)])
     for category in controls["category"].unique():
         cells = [str(category)]
         for control in shown:

@@ -72,5 +72,6 @@ def compare_controls(
         rows = compare(own, measured, evaluator)
     for name, reason in missing.items():
         for level, metric in CONTROL_METRICS:
-            rows.append({"control": name, "level": level, "metric": metric, "reason": reason})
+            about = {"control": name, "level": level, "metric": metric, "reason": reason}
+            rows.append({**about, **evaluator.counts})
     return pd.DataFrame([{"reason": "", **row} for row in rows], columns=COLUMNS)

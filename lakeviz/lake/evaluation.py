@@ -22,7 +22,7 @@ from lakeviz.lake.score_maps import ScoreMaps
 from lakeviz.metrics import Bootstrap, RegionMask, metric_title
 from lakeviz.metrics.estimates import estimate
 from lakeviz.notebook import NotebookView, table_html
-from lakeviz.tables import over_regions, records
+from lakeviz.tables import numbers, over_regions, records
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
@@ -163,7 +163,7 @@ class Evaluation(NotebookView):
                 row = rows.loc[(level, metric)]
                 over = over_regions(row, metric)
                 said.append(f"{metric_title(level, metric)} {estimate(row)}{over and f' ({over})'}")
-        draws = int(np.max(rows["n_draws"].to_numpy())) if "n_draws" in rows and len(rows) else 1
+        draws = int(np.nanmax(numbers(rows, "n_draws"), initial=1)) if "n_draws" in rows else 1
         over = "images" if draws == 1 else "images and draws"
         fitted = f"{shots} normal images" + (f", mean over {draws} draws" if draws > 1 else "")
         return " ".join(

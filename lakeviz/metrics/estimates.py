@@ -151,7 +151,9 @@ def joint_reach(
 
 
 def mean_over_categories(
-    parts: Iterable[float] | Iterable[Estimate], confidence: float
+    parts: Iterable[float] | Iterable[Estimate],
+    confidence: float,
+    bounds: tuple[float, float] = (-math.inf, math.inf),
 ) -> Estimate:
     """Mean over categories (or other independent units) with Student's interval over them.
 
@@ -161,7 +163,7 @@ def mean_over_categories(
 
     Where the parts are estimates with intervals of their own, the result is never narrower than
     these alone make it: categories that agree by chance, as all do at the best value, do not make
-    the mean certain.
+    the mean certain. ``bounds`` are the least and largest value there can be.
     """
     given = [p if isinstance(p, Estimate) else Estimate(float(p)) for p in parts]
     values = np.array([p.value for p in given], dtype=np.float64)
@@ -174,8 +176,11 @@ def mean_over_categories(
     )
     if math.isnan(below + above):
         # Equal values without intervals of their own would make an interval of no width.
-        return Estimate(mean, mean - reach, mean + reach) if reach > 0 else Estimate(mean)
-    return Estimate(mean, mean - max(reach, below), mean + max(reach, above))
+        if reach == 0:
+            return Estimate(mean)
+        below = above = 0.0
+    low, high = mean - max(reach, below), mean + max(reach, above)
+    return Estimate(mean, max(low, bounds[0]), min(high, bounds[1]))
 
 
 def benjamini_hochberg(p_values: Float[np.ndarray, " test"]) -> Float[np.ndarray, " test"]:

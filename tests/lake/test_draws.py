@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -11,6 +13,7 @@ from lakeviz.errors import DataError
 from lakeviz.lake import Lake, LakeOptions, evaluate
 from lakeviz.metrics.estimates import student_reach
 from lakeviz.models import load_model
+from lakeviz.report.run_report import write_run_report
 from lakeviz.runs.category import CategoryRun
 from lakeviz.runs.run import execute
 from lakeviz.runs.run_folder import RunFolder
@@ -137,3 +140,12 @@ def test_the_manifest_repeats_all_draws(run):
     again = RunSpec.from_manifest(run.manifest)
     assert again.few_shot_lists["tile"] == tuple(d.sample_ids for d in run.draws("tile"))
     assert RunSpec.from_plain(again.to_plain()) == again
+
+
+def test_a_report_of_one_category_whose_control_cannot_be_made(spec, model, root, tmp_path):
+    """Numbers that are missing show their reason; a level without masks has one draw."""
+    one = replace(spec, categories=("tile",), untrained=0)
+    made = execute(one, tmp_path / "run", model=model)
+    page = write_run_report(made).read_text(encoding="utf-8")
+    assert "there is no other category to select neurons on" in page
+    assert made.evaluation("tile").summary().startswith("tile: image AUROC")

@@ -417,6 +417,7 @@ def test_command_line_compares_two_runs_of_one_model_only(tmp_path, monkeypatch)
     from click.testing import CliRunner
 
     from lakeviz.cli import study
+    from lakeviz.cli.app import lakeviz
     from lakeviz.data.synthetic import write_benchmark
     from lakeviz.lake import LakeOptions
     from lakeviz.models import load_model
@@ -436,7 +437,7 @@ def test_command_line_compares_two_runs_of_one_model_only(tmp_path, monkeypatch)
     def invoke(*arguments: str):
         runs = [str(tmp_path / "run0"), str(tmp_path / "run1")]
         given_options = ["--resamples", "20", "--random-sets", "20", "--workers", "0", *arguments]
-        return CliRunner().invoke(study.study, ["overlap", *runs, *given_options])
+        return CliRunner().invoke(lakeviz, ["study", "overlap", *runs, *given_options])
 
     assert invoke("--across", "dataset").exit_code == 0
     ((run, result),) = concluded

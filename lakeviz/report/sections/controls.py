@@ -105,7 +105,7 @@ def measured_rows(table: pd.DataFrame) -> pd.DataFrame:
 def n_draws(table: pd.DataFrame) -> int:
     """Most draws of the normal images that rows of controls are means over; 1 in older runs."""
     measured = measured_rows(table)
-    return int(numbers(measured, "n_draws").max()) if len(measured) and "n_draws" in table else 1
+    return int(np.nanmax(numbers(measured, "n_draws"), initial=1)) if "n_draws" in table else 1
 
 
 def _lake_value(table: pd.DataFrame, metric: Metric) -> float:

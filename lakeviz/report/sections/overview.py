@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
+
 from lakeviz.errors import ConfigError
 from lakeviz.metrics.registry import metric_label
 from lakeviz.plots import metrics_figure
@@ -60,7 +62,7 @@ def overview(page: Page) -> list[Section]:
 def _n_draws(page: Page) -> int:
     """Most draws of the normal images that metrics are means over; 1 in older runs."""
     table = page.table("metrics")
-    return int(numbers(table, "n_draws").max()) if "n_draws" in table else 1
+    return int(np.nanmax(numbers(table, "n_draws"), initial=1)) if "n_draws" in table else 1
 
 
 def _figure(page: Page) -> EmbeddedFigure | None:

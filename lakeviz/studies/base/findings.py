@@ -17,7 +17,7 @@ import pandas as pd
 from lakeviz.metrics.comparison import ONE_MORE
 from lakeviz.metrics.estimates import NOT_MEASURED, Estimate, estimate, mean_over_categories
 from lakeviz.metrics.measurement import Metric
-from lakeviz.metrics.registry import at_best, metric_title
+from lakeviz.metrics.registry import at_best, get_metric, metric_title
 from lakeviz.tables import Row, records
 
 HEADLINE_METRICS: tuple[Metric, ...] = (("image", "auroc"), ("pixel", "aupro"))
@@ -215,7 +215,7 @@ def finding(
             str(row.get("category", "")),
             difference=(gap := _signed(estimate(row, difference), sign)),
             control=control,
-            n=int(row.get("n_images", 0)),
+            n=_whole(row.get("n_images"), 0),
             value=_value(row, gap, value, control_value),
             smallest_effect=smallest_effect,
             confidence=confidence,
@@ -235,7 +235,7 @@ def finding(
         difference=_mean([one.difference for one in measured], confidence),
         n=len(measured),
         over="categories",
-        value=_mean([one.value for one in measured], confidence),
+        value=_mean([one.value for one in measured], confidence, _bounds(metric)),
         p_value=np.nan,
         by_category=Counter(one.verdict for one in single),
     )
@@ -278,5 +278,12 @@ def _value(row: Row, gap: Estimate, value: str | None, control_value: str | None
     return NOT_MEASURED if value is None else estimate(row, value)
 
 
-def _mean(parts: Sequence[Estimate], confidence: float) -> Estimate:
-    return mean_over_categories(parts, confidence)
+def _mean(
+    parts: Sequence[Estimate], confidence: float, bounds: tuple[float, float] = (-np.inf, np.inf)
+) -> Estimate:
+    return mean_over_categories(parts, confidence, bounds)
+
+
+def _bounds(metric: Metric | str) -> tuple[float, float]:
+    """Least and largest value of a registered metric; of another quantity they are not known."""
+    return (-np.inf, np.inf) if isinstance(metric, str) else get_metric(*metric).bounds
