@@ -14,12 +14,19 @@ import click
 @click.option("--category", "categories", multiple=True, help="Only these; repeatable.")
 @click.option("--shots", default=4, show_default=True, help="Normal images per category.")
 @click.option("--seed", default=0, show_default=True)
+@click.option(
+    "--draws",
+    default=2,
+    show_default=True,
+    help="Draws of the normal images; time grows with them.",
+)
 @click.option("--size", default=96, show_default=True, help="Side of the pictures in pixels.")
 def demo(
     out: Path,
     categories: tuple[str, ...],
     shots: int,
     seed: int,
+    draws: int,
     size: int,
 ) -> None:
     """Draw the synthetic benchmark, run LAKE on it with the embedded CLIP, write a report.
@@ -41,8 +48,10 @@ def demo(
         root=str(data),
         categories=chosen,
         shots=shots,
+        draws=draws,
         seed=seed,
         options=LakeOptions(seed=seed),
+        controls=("all", "random"),  # a first look in two minutes; `lakeviz run` has them all
     )
     run = execute(spec, out / "results", announce=announce)
     named = {"trained": TRAINED, "held-out": HELD_OUT}
@@ -51,5 +60,5 @@ def demo(
         run,
         groups={name: members for name, members in groups.items() if members},
         dataset="the synthetic benchmark",
-        command=f"lakeviz demo --seed {seed}",
+        command=f"lakeviz demo --seed {seed} --draws {draws}",
     )

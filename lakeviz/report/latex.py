@@ -9,13 +9,12 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
-import numpy as np
 import pandas as pd
 
 from lakeviz import renamed
 from lakeviz.errors import ConfigError, DataError, nearest
 from lakeviz.metrics.estimates import NOT_MEASURED, Estimate, estimate, mean_over_categories
-from lakeviz.metrics.registry import metric_title
+from lakeviz.metrics.registry import get_metric, metric_title
 from lakeviz.plots.captions import joined, sampled
 from lakeviz.plots.overview import DEFAULT_METRICS
 from lakeviz.plots.template import counted
@@ -217,7 +216,7 @@ class _Content:
         found = [self.estimate(run, category, metric) for category in self.shared(metric)]
         if len(found) == 1:  # its own interval, over images
             return found[0]
-        return mean_over_categories(np.array([one.value for one in found]), 0.95)
+        return mean_over_categories(found, 0.95, get_metric(*metric).bounds)
 
 
 def _table(given: Metrics, branch: str) -> pd.DataFrame:

@@ -138,11 +138,6 @@ class CategoryRun:
             "contents": normal_contents(draws),
             "skipped": [list(entry) for lake in lakes for entry in lake.skipped],
         }
-        evaluation.provenance["seeds"] = {
-            "draw": self.spec.seed,
-            "sets": self.spec.options.seed,
-            "bootstrap": self.spec.bootstrap_seed,
-            "split": self.spec.split_seed(self.dataset),
-        }
+        evaluation.provenance["seeds"] = self.spec.seeds(self.dataset)
         loading = self.loading
         evaluation.provenance["environment"]["batch_size"] = loading and loading.batch_size

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-PROTOCOL = "lakeviz-run/2"
-PROTOCOLS = ("lakeviz-run/1", PROTOCOL)
+PROTOCOL = "lakeviz-run/3"
+PROTOCOLS = ("lakeviz-run/1", "lakeviz-run/2", PROTOCOL)
 """Protocols of runs that can be read."""
 MANIFEST, STUDY = "manifest.json", "study.json"
 CATEGORIES, STUDIES = "categories", "studies"

@@ -14,7 +14,7 @@ from lakeviz.data import Dataset, FewShotDraw, file_sha256
 from lakeviz.errors import OutputError
 from lakeviz.files import read_json, write_csv, write_json, write_parquet
 from lakeviz.lake.evaluation_files import EVALUATION, TABLES, read_description
-from lakeviz.lake.provenance import versions
+from lakeviz.lake.provenance import environment, versions
 from lakeviz.runs.images import require_same_images
 from lakeviz.runs.names import CATEGORIES, MANIFEST, PROTOCOL
 from lakeviz.runs.run_folder import RunFolder, read_manifest
@@ -72,7 +72,7 @@ def execute(
     missing = [c for c in categories if not (folders[c] / EVALUATION).is_file()]
     if missing or model is not None or not same_weights(manifest, spec):
         model = model or spec.load_model()
-        manifest = _claim(out, spec, model, manifest)
+        manifest = _claim(out, spec, model, manifest, dataset)
     entries = {}
     category_run = None
     for category in categories:
@@ -148,7 +148,11 @@ def _other(out: Path) -> OutputError:
 
 
 def _claim(
-    out: Path, spec: RunSpec, model: VisionModel, manifest: dict[str, Any]
+    out: Path,
+    spec: RunSpec,
+    model: VisionModel,
+    manifest: dict[str, Any],
+    dataset: Dataset,
 ) -> dict[str, Any]:
     """Check the settings and the weights, and mark the folder as this run's."""
     from lakeviz.lake.detector import Lake
@@ -161,6 +165,7 @@ def _claim(
     if not manifest:
         manifest = {"protocol": PROTOCOL, "digest": spec.digest, "spec": spec.to_plain()}
         manifest |= {"model": described, "versions": versions()}
+        manifest |= {"environment": environment(), "seeds": spec.seeds(dataset)}
     manifest |= {"weights_file": _weights_file(spec), "k": k}
     write_json(out / MANIFEST, manifest)
     return manifest

@@ -153,6 +153,15 @@ class RunSpec:
         """Seed of the split that was used; None where the data set brings its own split."""
         return (reader_defaults(dataset.name) | self.reader_options).get("split_seed")
 
+    def seeds(self, dataset: Dataset) -> dict[str, int | None]:
+        """Every seed in use: of the draws, the random sets, the resamples, and the split."""
+        return {
+            "draw": self.seed,
+            "sets": self.options.seed,
+            "bootstrap": self.bootstrap_seed,
+            "split": self.split_seed(dataset),
+        }
+
     @property
     def digest(self) -> str:
         """SHA-256 of the settings that numbers depend on (where the data lie is not one)."""

@@ -140,7 +140,7 @@ def test_a_run_of_the_first_protocol_is_read(own):
     again = execute(run.spec, old) if run.spec.digest == manifest["digest"] else None
     assert again is None  # the spec of a manifest lists its images
     resumed = execute(RunSpec.from_plain(manifest["spec"]), old)
-    assert resumed.manifest["protocol"] == "lakeviz-run/2"
+    assert resumed.manifest["protocol"] == "lakeviz-run/3"
     assert resumed.manifest["weights_file"] is None
 
 
