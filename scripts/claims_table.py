@@ -8,7 +8,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from results_table import markdown
+from evidence_tables import markdown
 
 from lakeviz.metrics.estimates import Estimate
 from lakeviz.studies.claims.result import ClaimsResult, short_points
@@ -29,7 +29,7 @@ def verdicts(results: dict[str, ClaimsResult]) -> str:
         ]
         name = str(told["name"]).replace("_", " ")
         rows.append([str(told["claim"]), name, *(LETTERS[verdict] for verdict in found)])
-    return markdown(rows)
+    return "\n".join(markdown(rows))
 
 
 def effects(results: dict[str, ClaimsResult]) -> str:
@@ -43,7 +43,7 @@ def effects(results: dict[str, ClaimsResult]) -> str:
             (row,) = records(own, part=told["part"])
             cells.append(_cell(row))
         rows.append([str(told["claim"]), str(told["part"]).replace("_", " "), *cells])
-    return markdown(rows)
+    return "\n".join(markdown(rows))
 
 
 def _cell(row: dict) -> str:

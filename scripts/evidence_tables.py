@@ -54,9 +54,7 @@ def main() -> None:
 
 def values(metrics: pd.DataFrame) -> list[str]:
     """What each category measures, and where the uncertainty comes from."""
-    lines = table_head(
-        ["category", "test images", "draws", *METRICS.values(), "regions", "from draws"]
-    )
+    rows = [["category", "test images", "draws", *METRICS.values(), "regions", "from draws"]]
     found: dict[str, list[Estimate]] = {name: [] for name in METRICS.values()}
     for category in metrics["category"].unique():
         cells = [str(category)]
@@ -76,19 +74,19 @@ def values(metrics: pd.DataFrame) -> list[str]:
         cells.append("–" if not regions or not np.isfinite(regions) else str(int(regions)))
         share = first["share_draws"]
         cells.append("–" if not np.isfinite(share) else f"{100 * share:.0f} %")
-        lines.append(line(cells))
+        rows.append(cells)
     means = [
         f"{mean_over_categories(e, CONFIDENCE, (0.0, 1.0)).text()} ({len(e)})"
         for e in found.values()
     ]
-    lines.append(line([f"**mean over {metrics['category'].nunique()}**", "", "", *means, "", ""]))
-    return lines
+    rows.append([f"**mean over {metrics['category'].nunique()}**", "", "", *means, "", ""])
+    return markdown(rows)
 
 
 def contrasts(controls: pd.DataFrame) -> list[str]:
     """Differences to each control, as means over categories, and verdicts of the categories."""
     heads = [part for name in METRICS.values() for part in (name, "higher / lower / cannot tell")]
-    lines = table_head(["LAKE minus", *heads])
+    table = [["LAKE minus", *heads]]
     for control in controls["control"].unique():
         cells = [selector_name(control)]
         for level, metric in METRICS:
@@ -98,8 +96,8 @@ def contrasts(controls: pd.DataFrame) -> list[str]:
                 if np.isfinite(row["difference"])
             ]
             cells += summary(rows)
-        lines.append(line(cells))
-    return lines
+        table.append(cells)
+    return markdown(table)
 
 
 def summary(rows: Sequence[dict]) -> list[str]:
@@ -118,7 +116,7 @@ def summary(rows: Sequence[dict]) -> list[str]:
 
 def by_category(controls: pd.DataFrame, shown: Sequence[str]) -> list[str]:
     """Differences to some controls in every category, by image AUROC."""
-    lines = table_head(["category", *(f"minus {selector_name(c)}" for c in shown)])
+    table = [["category", *(f"minus {selector_name(c)}" for c in shown)]]
     for category in controls["category"].unique():
         cells = [str(category)]
         for control in shown:
@@ -126,18 +124,14 @@ def by_category(controls: pd.DataFrame, shown: Sequence[str]) -> list[str]:
                 controls, category=category, control=control, level="image", metric="auroc"
             )
             cells.append(estimate(rows[0], "difference").text(signed=True) if rows else "–")
-        lines.append(line(cells))
-    return lines
+        table.append(cells)
+    return markdown(table)
 
 
-def table_head(names: Sequence[str]) -> list[str]:
-    """Head of a Markdown table."""
-    return [line(names), line(["---"] * len(names))]
-
-
-def line(cells: Sequence[str]) -> str:
-    """Row of a Markdown table."""
-    return f"| {' | '.join(cells)} |"
+def markdown(rows: Sequence[Sequence[str]]) -> list[str]:
+    """Lines of a Markdown table, the first row its head."""
+    head, *body = [f"| {' | '.join(row)} |" for row in rows]
+    return [head, "|" + "---|" * len(rows[0]), *body]
 
 
 if __name__ == "__main__":
