@@ -4,7 +4,7 @@
 
 Categories of all folders are put together. Intervals of single categories are over test images,
 draws of the normal images and random sets; means over categories have Student's interval over the
-categories, never narrower than the single intervals make it.
+categories.
 """
 
 from __future__ import annotations

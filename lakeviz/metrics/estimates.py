@@ -17,6 +17,7 @@ from scipy.special import stdtrit
 SOURCES = ("images", "draws", "sets")
 """What an interval may be over: test images, draws of the normal images, random sets of neurons."""
 
+_EQUAL_DIGITS = 9
 _MINUS_AND_DASH = {"plain": ("-", "–"), "html": ("−", "—"), "latex": ("$-$", "--")}
 
 
@@ -161,9 +162,9 @@ def mean_over_categories(
     it excludes zero in half of all cases in which there is no effect. A single category has no
     interval: it is NaN.
 
-    Where the parts are estimates with intervals of their own, the result is never narrower than
-    these alone make it: categories that agree by chance, as all do at the best value, do not make
-    the mean certain. ``bounds`` are the least and largest value there can be.
+    Where half of the parts or more are equal, as at the best value, and have intervals of their
+    own, the result is no narrower than these make it: such categories do not make the mean certain.
+    ``bounds`` are the least and largest value there can be.
     """
     given = [p if isinstance(p, Estimate) else Estimate(float(p)) for p in parts]
     values = np.array([p.value for p in given], dtype=np.float64)
@@ -174,7 +175,8 @@ def mean_over_categories(
         math.sqrt(sum(side**2 for side in sides)) / len(given)
         for sides in ([p.value - p.low for p in given], [p.high - p.value for p in given])
     )
-    if math.isnan(below + above):
+    most_equal = np.unique(values.round(_EQUAL_DIGITS), return_counts=True)[1].max()
+    if math.isnan(below + above) or most_equal < max(2, len(values) / 2):
         # Equal values without intervals of their own would make an interval of no width.
         if reach == 0:
             return Estimate(mean)

@@ -62,6 +62,10 @@ def test_equal_categories_are_no_certainty():
     found = mean_over_categories(parts, 0.95)
     assert found.value == 1.0
     assert found.low == pytest.approx(1 - np.hypot(0.3, 0.4) / 2)
+    spread = [Estimate(0.2, -9.0, 9.0), Estimate(0.4, -9.0, 9.0), Estimate(0.9, -9.0, 9.0)]
+    told = mean_over_categories(spread, 0.95)
+    alone = mean_over_categories([0.2, 0.4, 0.9], 0.95)
+    assert (told.low, told.high) == (alone.low, alone.high)
     without = mean_over_categories(np.ones(3), 0.95)
     assert without.value == 1.0 and np.isnan([without.low, without.high]).all()
 
