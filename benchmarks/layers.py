@@ -14,6 +14,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -59,7 +60,7 @@ def main() -> None:
             continue
         # Means over seeds first, so that a category counts once.
         names = [" ".join(metric) for metric in METRICS]
-        of_category = of_group.groupby(["category", "blocks"], sort=False)[names].mean()
+        of_category: Any = of_group.groupby(["category", "blocks"], sort=False)[names].mean()
         mean = of_category.groupby("blocks", sort=False).mean()
         print(f"\n{group}: {', '.join(dict.fromkeys(of_group['category']))}")
         print(mean.round(3).to_string())

@@ -113,6 +113,7 @@ def finish(run: RunFolder, **said: Any) -> None:
     from lakeviz.files import write_json
     from lakeviz.report.run_report import write_run_report
     from lakeviz.runs.names import MANIFEST
+    from lakeviz.tables import records, rows
 
     if said and run.manifest.get("report") != said:
         run.manifest["report"] = said
@@ -131,6 +132,8 @@ def finish(run: RunFolder, **said: Any) -> None:
     numbers = overview.reindex(columns=list(columns)).rename(columns=columns)
     show(numbers.map(lambda v: "-" if v != v else f"{v:.3f}"), index=True)
     controls = run.table("controls")
+    compared = controls["difference"].notna().to_numpy()
+    absent, controls = rows(controls, ~compared), rows(controls, compared)
     if not controls.empty:
         click.echo(
             "\nvisual branch minus same-size controls, mean over categories (per category and"
@@ -139,6 +142,8 @@ def finish(run: RunFolder, **said: Any) -> None:
         keys, values = ["level", "metric", "control"], ["value", "control_mean", "difference"]
         mean = controls.pivot_table(index=keys, values=values, sort=False)
         show(mean.map("{:.3f}".format).reset_index())
+    for row in records(absent.drop_duplicates("control")):
+        click.echo(f"not measured: {row['control']}: {row['reason']}")
     skipped = sum(len(entry["skipped"]) for entry in run.manifest["categories"].values())
     if skipped:
         click.echo(f"\n{skipped} unreadable images were skipped; the manifest lists them")

@@ -223,8 +223,9 @@ def draw(
     possible = len(pool) // count
     if not 0 <= number < possible:
         raise FewShotError(
-            f"draw {number} of {count} images was asked of {dataset.name}/{category}, whose "
-            f"{len(pool)} normal training images allow {possible} draws that share no image"
+            f"{number + 1} draws of {count} images were asked of {dataset.name}/{category}, whose "
+            f"{len(pool)} normal training images allow {possible} draws that share no image; ask for "
+            "fewer"
         )
     order = np.random.default_rng(seed).permutation(len(pool))
     chosen = pool.iloc[order[number * count : (number + 1) * count]]
