@@ -224,8 +224,8 @@ def draw(
     if not 0 <= number < possible:
         raise FewShotError(
             f"{number + 1} draws of {count} images were asked of {dataset.name}/{category}, whose "
-            f"{len(pool)} normal training images allow {possible} draws that share no image; ask for "
-            "fewer"
+            f"{len(pool)} normal training images allow {possible} draws that share no image; "
+            "ask for fewer"
         )
     order = np.random.default_rng(seed).permutation(len(pool))
     chosen = pool.iloc[order[number * count : (number + 1) * count]]
