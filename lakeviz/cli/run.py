@@ -135,15 +135,16 @@ def finish(run: RunFolder, **said: Any) -> None:
     compared = controls["difference"].notna().to_numpy()
     absent, controls = rows(controls, ~compared), rows(controls, compared)
     if not controls.empty:
-        click.echo(
-            "\nvisual branch minus same-size controls, mean over categories (per category and"
-        )
-        click.echo("with intervals: controls.csv)")
+        click.echo("\nvisual branch minus controls, mean over categories (each category, with")
+        click.echo("intervals: controls.csv and the report)")
         keys, values = ["level", "metric", "control"], ["value", "control_mean", "difference"]
         mean = controls.pivot_table(index=keys, values=values, sort=False)
         show(mean.map("{:.3f}".format).reset_index())
     for row in records(absent.drop_duplicates("control")):
         click.echo(f"not measured: {row['control']}: {row['reason']}")
+    for category in run.finished:
+        if warning := run.provenance(category).get("outlier_warning"):
+            click.echo(f"note: {category}: {warning}")
     skipped = sum(len(entry["skipped"]) for entry in run.manifest["categories"].values())
     if skipped:
         click.echo(f"\n{skipped} unreadable images were skipped; the manifest lists them")

@@ -112,6 +112,10 @@ class Dataset:
             raise DataError(f"no split {name!r}: the splits are {', '.join(SPLITS)}")
         return self.where(self.frame["split"] == name)
 
+    def evaluated(self) -> Dataset:
+        """Return the images that detectors are measured on: the test split, or all without one."""
+        return self.split("test") if "test" in set(self.frame["split"]) else self
+
     def normal(self) -> Dataset:
         """Return the normal images."""
         return self.where(self.labels == 0)

@@ -66,7 +66,7 @@ def evaluate(
     DataError
         If there is no image, or more than one category.
     """
-    test = dataset.split("test") if "test" in set(dataset.frame["split"]) else dataset
+    test = dataset.evaluated()
     if len(test) == 0:
         raise DataError(f"{dataset.name} has no test image")
     if len(test.categories) != 1:

@@ -214,25 +214,6 @@ def add_line(fig: go.Figure, panel: Panel, line: Line, *, shown: bool = True) ->
     fig.add_trace(trace, **panel.at)
 
 
-def add_series(
-    fig: go.Figure,
-    panel: Panel,
-    x: Values,
-    y: Values,
-    interval: tuple[Values, Values] | None,
-    name: str,
-    look: Look,
-    *,
-    bars: bool = False,
-    lines: bool = True,
-    shown: bool = True,
-    width: float = 2,
-) -> None:
-    """Draw one series: :func:`add_line` without a :class:`Line`."""
-    mode = "lines+markers" if lines else "markers"
-    add_line(fig, panel, Line(name, x, y, look, interval, bars, mode, width), shown=shown)
-
-
 def _band(line: Line, name: str) -> go.Scatter:
     assert line.interval is not None
     low, high = line.interval

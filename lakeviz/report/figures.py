@@ -25,6 +25,7 @@ from lakeviz.plots import (
 )
 from lakeviz.plots.curves import StoredCurves
 from lakeviz.plots.distributions import f1_max_threshold
+from lakeviz.plots.outliers import outlier_figure
 from lakeviz.report.curves import conventions_of, image_runs, pixel_curves, pixel_run
 from lakeviz.report.figure_request import Drawn, Made, Wanted
 from lakeviz.report.image_figures import activations, gallery, heatmap, layers
@@ -117,6 +118,12 @@ def _spectrum(run: RunFolder, chosen: list[str], wanted: Wanted) -> Drawn:
     return spectrum_figure(spectrum, title=title, n_images=n_images), spectrum
 
 
+def _outliers(run: RunFolder, chosen: list[str], wanted: Wanted) -> Drawn:
+    spectrum = run.table("spectrum", chosen)
+    n_images = run.provenance(chosen[0]).get("fit", {}).get("n_images")
+    return outlier_figure(spectrum, n_images=n_images), spectrum
+
+
 def _controls(run: RunFolder, chosen: list[str], wanted: Wanted) -> Drawn:
     table = run.table("controls", chosen)
     if table.empty:
@@ -163,6 +170,7 @@ KINDS: dict[str, Kind] = {
     "pr": Kind("precision and recall of images or pixels (--level)", partial(_curves, "pr")),
     "scores": Kind("distribution of image scores with the threshold", _scores, True),
     "spectrum": Kind("variance of every neuron, the chosen ones marked", _spectrum, True),
+    "outliers": Kind("the same with the first channel and its share named", _outliers, True),
     "controls": Kind("LAKE compared with its controls (--level, --metric)", _controls),
     "metrics": Kind("metrics of every category with intervals", _metrics),
     "pro": Kind("mean region overlap against false positives, with AUPRO", _pro),

@@ -147,6 +147,7 @@ def _notes(evaluation: Evaluation) -> list[str]:
     """What a reader of the numbers should know: skipped images, missing masks, reasons."""
     notes = [f"skipped: {path}: {reason}" for path, reason in evaluation.maps.skipped]
     notes += [str(note) for note in evaluation.provenance.get("notes", [])]
+    notes += evaluation.notes
     anomalous = evaluation.dataset.anomalous().frame
     missing = int(np.count_nonzero(anomalous["mask_path"].isna()))
     if missing:

@@ -70,7 +70,7 @@ def capture_study(
     options = options or LakeOptions()
     if options.map_size is None and not full_size:
         options = replace(options, map_size=STUDY_MAP_SIZE)
-    test = dataset.split("test") if "test" in set(dataset.frame["split"]) else dataset
+    test = dataset.evaluated()
     _check(normal, test, dataset)
     category = test.categories[0]
     layers = layer_points(model, points if points is not None else options.layers)
