@@ -93,12 +93,15 @@ class Cell:
         found: dict[tuple[str, str], list[tuple[float, ...]]] = {}
         for a, b in self.measured(worlds, resamples):
             for metric in a.values:
-                pair = (a.values[metric], a.draws[metric]), (b.values[metric], b.draws[metric])
+                pair = (
+                    (a.values[metric], a.resampled[metric]),
+                    (b.values[metric], b.resampled[metric]),
+                )
                 numbers = self.n_anomalous, self.n_normal, CONFIDENCE
                 single = interval(metric, *pair[0], *numbers)
                 gap = paired_difference_interval(metric, *pair[0], *pair[1], *numbers)
                 with np.errstate(invalid="ignore"):
-                    draws = a.draws[metric] - b.draws[metric]
+                    draws = a.resampled[metric] - b.resampled[metric]
                 found.setdefault((metric[1], "value"), []).append(single + percentile(pair[0][1]))
                 found.setdefault((metric[1], "difference"), []).append(gap + percentile(draws))
         a, b = self.truth()

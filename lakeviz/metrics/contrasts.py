@@ -84,12 +84,14 @@ class Replicates:
         """Value of every draw and member."""
         return np.array([[m.values[metric] for m in row] for row in self.cells])
 
-    def mean_draws(self, metric: Metric) -> Float[np.ndarray, " resample"]:
+    def mean_resampled(self, metric: Metric) -> Float[np.ndarray, " resample"]:
         """Mean over draws and members, on each resample of the images.
 
         Members that were measured without resamples, as further random sets may be, are left out.
         """
-        resampled = [m.draws[metric] for row in self.cells for m in row if metric in m.draws]
+        resampled = [
+            m.resampled[metric] for row in self.cells for m in row if metric in m.resampled
+        ]
         return np.mean(resampled, axis=0)
 
 
@@ -150,7 +152,7 @@ def contrast(
     values = [(sign, group.values(metric)) for sign, group in groups]
     value = float(sum(sign * v.mean() for sign, v in values))
     below, above = _over_images(groups, metric, confidence)
-    resampled = np.asarray(sum(sign * group.mean_draws(metric) for sign, group in groups))
+    resampled = np.asarray(sum(sign * group.mean_resampled(metric) for sign, group in groups))
     variances = {"images": float(resampled.var(ddof=1)) if resampled.size > 1 else 0.0}
     further, few = 0.0, []
     if max(group.n_draws for _, group in groups) > 1:
@@ -205,7 +207,7 @@ def _over_images(
     added in squares, as if they were independent, and shrunk by what pairing saves on the
     resamples.
     """
-    means = [(sign, float(g.values(metric).mean()), g.mean_draws(metric)) for sign, g in groups]
+    means = [(sign, float(g.values(metric).mean()), g.mean_resampled(metric)) for sign, g in groups]
     images = groups[0][1].first.n_images.get(metric[0], (0, 0))
     if sorted(sign for sign, _ in groups) == [-1, 1]:
         if _same_detector(groups[0][1], groups[1][1]):

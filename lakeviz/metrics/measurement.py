@@ -31,7 +31,7 @@ class Measurement:
     ----------
     values : mapping of metric to float
         Exact, on all images.
-    draws : mapping of metric to float array [resample]
+    resampled : mapping of metric to float array [resample]
         On each resample of the images. Equal positions are equal images in every measurement of
         one bootstrap, so that any two can be subtracted resample by resample.
     n_images : mapping of level to (int, int)
@@ -41,7 +41,7 @@ class Measurement:
     """
 
     values: Mapping[Metric, float]
-    draws: Mapping[Metric, Float[np.ndarray, " resample"]] = field(repr=False)
+    resampled: Mapping[Metric, Float[np.ndarray, " resample"]] = field(repr=False)
     n_images: Mapping[str, tuple[int, int]] = field(default_factory=dict)
     scores: Float[np.ndarray, " image"] | None = field(default=None, repr=False)
 
@@ -49,7 +49,7 @@ class Measurement:
         """Both together."""
         return Measurement(
             {**self.values, **other.values},
-            {**self.draws, **other.draws},
+            {**self.resampled, **other.resampled},
             {**self.n_images, **other.n_images},
             self.scores if self.scores is not None else other.scores,
         )

@@ -15,7 +15,6 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
-import lakeviz.lake.selectors  # noqa: F401  (registers the names of selectors)
 from lakeviz import __version__
 from lakeviz.errors import DataError
 from lakeviz.files import write_text

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import pandas as pd
 
+import lakeviz.lake.selectors  # noqa: F401 - gives selectors the names that figures show
 from lakeviz.data import Dataset, FewShotDraw
 from lakeviz.data.dataset import unknown_category
 from lakeviz.errors import ConfigError, DataError, StoreError

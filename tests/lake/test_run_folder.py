@@ -89,6 +89,16 @@ run.draw("tile")"""
     assert in_a_new_process(code) == "[]\n"
 
 
+def test_a_process_that_only_reads_shows_the_names_of_selectors(made):
+    code = f"""
+from lakeviz import RunFolder
+from lakeviz.selector_names import selector_name
+RunFolder.open({str(made / "run")!r})
+print(selector_name("bottom_variance"), "|", selector_name("untrained"))"""
+    said = "lowest-variance neurons | the same reading of an untrained tower\n[]\n"
+    assert in_a_new_process(code) == said
+
+
 def test_the_same_command_again_does_nothing(made):
     before = {p: p.stat().st_mtime_ns for p in (made / "run").rglob("*")}
     words = [str(word) for word in command(made)]

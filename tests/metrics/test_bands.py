@@ -101,7 +101,7 @@ def test_the_band_of_one_draw_has_the_aupro_of_that_draw():
     one = Bootstrap(confidence=0.5, n_resamples=1, seed=2)
     band = pro_band(maps, masks, one, 20001, EXACT)
     assert (band.low == band.high).all()
-    drawn = measure_pixels(maps, masks, ("aupro",), one, EXACT).draws["pixel", "aupro"]
+    drawn = measure_pixels(maps, masks, ("aupro",), one, EXACT).resampled["pixel", "aupro"]
     assert np.trapezoid(band.low, band.x) / 0.3 == pytest.approx(drawn.item(), abs=1e-4)
 
 

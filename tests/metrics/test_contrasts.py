@@ -39,14 +39,14 @@ def noisy(value, generator, sd=0.02) -> Measurement:
 
 
 def own_interval(one: Measurement, confidence=0.95) -> tuple[float, float]:
-    return interval(METRIC, one.values[METRIC], one.draws[METRIC], *N, confidence)
+    return interval(METRIC, one.values[METRIC], one.resampled[METRIC], *N, confidence)
 
 
 def test_over_images_alone_a_difference_is_the_paired_interval():
     generator = np.random.default_rng(0)
     one, other = noisy(0.9, generator), noisy(0.7, generator)
     found = difference(one, other, METRIC, BOOTSTRAP)
-    draws = (one.draws[METRIC], other.draws[METRIC])
+    draws = (one.resampled[METRIC], other.resampled[METRIC])
     expected = paired_difference_interval(METRIC, 0.9, draws[0], 0.7, draws[1], *N, 0.95)
     assert (found.low, found.high) == pytest.approx(expected)
     assert contrast([(-1, other), (1, one)], METRIC, 0.95) == found
@@ -151,9 +151,9 @@ def test_intervals_stay_inside_the_metric():
 
 def resampled_mean(one, members, bootstrap):
     """The rule that is not used: the mean of the members, drawn with replacement."""
-    draws = np.stack([m.draws[METRIC] for m in members])
+    draws = np.stack([m.resampled[METRIC] for m in members])
     picks = np.random.default_rng(0).integers(len(draws), size=draws.shape)
-    gap = one.draws[METRIC] - np.take_along_axis(draws, picks, axis=0).mean(axis=0)
+    gap = one.resampled[METRIC] - np.take_along_axis(draws, picks, axis=0).mean(axis=0)
     value = one.values[METRIC] - np.mean([m.values[METRIC] for m in members])
     return Estimate(value, *quantile_interval(gap, bootstrap.confidence))
 

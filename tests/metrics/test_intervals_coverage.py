@@ -63,11 +63,11 @@ def test_of_one_condition(metric, auroc, size):
     truth = auroc if metric == AUROC else ap_of_the_population(auroc)
     measured = [one for (one,) in worlds(*size, auroc)]
     new = [
-        interval(metric, m.values[metric], m.draws[metric], *size, confidence=0.95)
+        interval(metric, m.values[metric], m.resampled[metric], *size, confidence=0.95)
         for m in measured
     ]
     assert covered(new, truth) >= LEAST
-    assert covered([percentiles(m.draws[metric]) for m in measured], truth) < LEAST
+    assert covered([percentiles(m.resampled[metric]) for m in measured], truth) < LEAST
 
 
 def test_of_a_paired_difference_near_the_ceiling():
@@ -77,23 +77,23 @@ def test_of_a_paired_difference_near_the_ceiling():
         paired_difference_interval(
             AUROC,
             a.values[AUROC],
-            a.draws[AUROC],
+            a.resampled[AUROC],
             b.values[AUROC],
-            b.draws[AUROC],
+            b.resampled[AUROC],
             *size,
             confidence=0.95,
         )
         for a, b in pairs
     ]
-    old = [percentiles(a.draws[AUROC] - b.draws[AUROC]) for a, b in pairs]
+    old = [percentiles(a.resampled[AUROC] - b.resampled[AUROC]) for a, b in pairs]
     assert covered(new, 0.04) >= LEAST > covered(old, 0.04)
 
 
 def test_large_samples_lose_no_width():
     size = (150, 150)
     (one,) = next(worlds(*size, 0.9))
-    low, high = interval(AUROC, one.values[AUROC], one.draws[AUROC], *size, confidence=0.95)
-    old = percentiles(one.draws[AUROC])
+    low, high = interval(AUROC, one.values[AUROC], one.resampled[AUROC], *size, confidence=0.95)
+    old = percentiles(one.resampled[AUROC])
     assert high - low == pytest.approx(old[1] - old[0], rel=0.15)
 
 

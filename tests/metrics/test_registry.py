@@ -81,10 +81,10 @@ def test_resampled_values_are_those_of_the_repeated_images(fpr95, scene):
     for number, w in enumerate(weights):
         images = np.repeat(np.arange(24), w)
         expected = literal(scores[images], LABELS[images] == 1)
-        assert measured.draws[IMAGE][number] == pytest.approx(expected)
+        assert measured.resampled[IMAGE][number] == pytest.approx(expected)
         expected = literal(maps[images].ravel(), masks[images].ravel())
         # The grid of 512 thresholds leaves some of the 300 x 20 scores of defect pixels out.
-        assert measured.draws[PIXEL][number] == pytest.approx(expected, abs=0.02)
+        assert measured.resampled[PIXEL][number] == pytest.approx(expected, abs=0.02)
     assert pixel_intervals(maps, masks, ["fpr95"])["fpr95"].value == measured.values[PIXEL]
 
 

@@ -130,7 +130,7 @@ class Case:
             if number < _BLOCK:
                 found.append(self.evaluator.measure(one))
             else:
-                found.append(replace(self._exact.measure(one), draws={}))
+                found.append(replace(self._exact.measure(one), resampled={}))
         return found
 
     def measure(self, maps: Iterable[Maps]) -> Replicates:

@@ -169,7 +169,7 @@ def at_ceiling(groups: Sequence[Group], metric: Metric, smallest: float) -> str:
 def _spread(groups: Sequence[tuple[float, Replicates]], metric: Metric) -> Spread:
     first = groups[0]
     values = [(w, g.values(metric)) for w, g in groups]
-    resampled = np.asarray(sum(w * g.mean_draws(metric) for w, g in groups))
+    resampled = np.asarray(sum(w * g.mean_resampled(metric) for w, g in groups))
     n_anomalous, n_normal = first[1].first.n_images.get(metric[0], (0, 0))
     per_draw = np.asarray(sum(w * v.mean(axis=1) for w, v in values))
     sets = [float((w * v.mean(axis=0)).std(ddof=1)) for w, v in values if v.shape[1] > 1]

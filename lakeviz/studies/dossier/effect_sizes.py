@@ -166,7 +166,10 @@ def compared(own: Behaviour, run: Knocked, bootstrap: Bootstrap) -> Compared:
     assert intact is not None  # a score knock-out is always made
     for metric in intact.values:
         lost = [
-            Drawn(intact.values[metric] - m.values[metric], intact.draws[metric] - m.draws[metric])
+            Drawn(
+                intact.values[metric] - m.values[metric],
+                intact.resampled[metric] - m.resampled[metric],
+            )
             for m in run.found.values()
         ]
         measures["loss_{}_{}".format(*metric)] = NeuronMeasures.of(lost)

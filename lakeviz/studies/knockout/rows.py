@@ -173,9 +173,9 @@ def _correlation_rows(
     of_intact = measurer.intact
     for branch, metric, columns in measurer.each_metric():
         intact, without = of_intact[branch], [m[branch] for m in measured]
-        whole, kept = intact.values(metric).mean(), intact.mean_draws(metric)
+        whole, kept = intact.values(metric).mean(), intact.mean_resampled(metric)
         value = np.array([whole - one.values(metric).mean() for one in without])
-        draws = np.array([kept - one.mean_draws(metric) for one in without])
+        draws = np.array([kept - one.mean_resampled(metric) for one in without])
         for group, keep in groups.items():
             rho, p_value, reason = rank_correlation(
                 variance[keep], value[keep], draws[keep], measurer.evaluator.bootstrap

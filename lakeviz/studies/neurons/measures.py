@@ -61,7 +61,7 @@ class NeuronMeasures:
 def of_measurement(measured: Measurement) -> dict[str, Drawn]:
     """Name the metrics of a evaluator as columns: ``image_auroc``, ``pixel_auroc``."""
     return {
-        f"{level}_{name}": Drawn(value, measured.draws[level, name])
+        f"{level}_{name}": Drawn(value, measured.resampled[level, name])
         for (level, name), value in measured.values.items()
     }
 
