@@ -177,13 +177,14 @@ class Lake:
         controls: Sequence[tuple[str, int]] = (),
         borrowed: Mapping[str, Mapping[str, Selection]] | None = None,
         loading: Loading | None = None,
+        preprocessed: bool = False,
     ) -> Lake:
         """Select neurons and store the normal patch tokens in them as galleries.
 
         Parameters
         ----------
-        images : Dataset, paths, few-shot draw, or Tensor [image, 3, height, width]
-            At least one normal image.
+        images : path, folder, Dataset, few-shot draw, paths, PIL images, arrays, tensors, loader
+            At least one normal image; see :func:`lakeviz.data.inputs.as_images`.
         class_name : str, optional
             What the prompts call the thing; the category of the draw or data set, or "object", by
             default.
@@ -195,6 +196,8 @@ class Lake:
             Controls whose neurons were selected elsewhere, such as in another category:
             ``"other_category#wood"``.
         loading : Loading, optional
+        preprocessed : bool
+            The images are tensors that are normalised for the model already.
 
         Returns
         -------
@@ -217,8 +220,15 @@ class Lake:
         text = None
         if self.text_weight > 0:
             text = fit_text(self.model, class_name or category or "object", o.text)
-        batches = TokenBatches(self.model, images, self.points, loading=loading, label="fit")
-        keep = batches.bytes_per_image() * len(images) <= _KEEP_BYTES
+        batches = TokenBatches(
+            self.model,
+            images,
+            self.points,
+            loading=loading,
+            label="fit",
+            preprocessed=preprocessed,
+        )
+        keep = batches.bytes_per_image() * batches.n_images <= _KEEP_BYTES
         statistics = RunningStatistics(
             batches.points,
             with_covariance=any(s.needs_covariance for s in selectors),
@@ -246,13 +256,18 @@ class Lake:
         self.normal_ids, self.skipped = normal_ids, batches.skipped
         return self
 
-    def score(self, images: Images, *, loading: Loading | None = None) -> ScoreMaps:
+    def score(
+        self, images: Images, *, loading: Loading | None = None, preprocessed: bool = False
+    ) -> ScoreMaps:
         """Score images: patch maps, image scores, and the parts they are made of.
 
         Parameters
         ----------
-        images : Dataset, paths, or Tensor [image, 3, height, width]
+        images : path, folder, Dataset, paths, PIL images, arrays, tensors, or a loader
+            See :func:`lakeviz.data.inputs.as_images`.
         loading : Loading, optional
+        preprocessed : bool
+            The images are tensors that are normalised for the model already.
 
         Returns
         -------
@@ -267,7 +282,7 @@ class Lake:
         ActivationError
             On NaN or infinite activations.
         """
-        return score_together([self], images, loading=loading)[0]
+        return score_together([self], images, loading=loading, preprocessed=preprocessed)[0]
 
     def fuse(self, visual: np.ndarray, text: np.ndarray | None) -> np.ndarray:
         """``(1 - w) visual + w text``, the method's fusion."""
