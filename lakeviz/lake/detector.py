@@ -18,7 +18,7 @@ from lakeviz.activations import (
     token_grid,
 )
 from lakeviz.data import Dataset, FewShotDraw
-from lakeviz.errors import DataError, NotFittedError, SelectionError, TextBranchError
+from lakeviz.errors import ConfigError, DataError, NotFittedError, SelectionError, TextBranchError
 from lakeviz.lake.dropping import drop_channels, gallery_tokens
 from lakeviz.lake.evaluation import Evaluation
 from lakeviz.lake.fitted import load_fitted, save_fitted
@@ -30,7 +30,7 @@ from lakeviz.lake.outliers import Outliers, OutlierWatch
 from lakeviz.lake.score_maps import ScoreMaps
 from lakeviz.lake.scoring import fuse, score_together
 from lakeviz.lake.selection import Selection
-from lakeviz.lake.selectors import get_selector
+from lakeviz.lake.selectors import NeuronNumbers, get_selector
 from lakeviz.lake.text import TextBranch, fit_text, text_obstacle
 from lakeviz.lake.visual import BranchSpec, VisualBranch, fit_selections, select_branch
 
@@ -55,6 +55,8 @@ class Lake:
     Parameters
     ----------
     model : VisionModel
+    neurons : mapping of hook point or block to channels, optional
+        The neurons themselves, in place of a selector.
     k, layers, selector, text_weight, visual, text, image_score, smoothing, map_size, seed
         See :class:`LakeOptions`.
 
@@ -95,8 +97,14 @@ class Lake:
     >>> lake.fit(["normal/1.png"], class_name="wood").score(["test/1.png"])  # doctest: +SKIP
     """
 
-    def __init__(self, model: VisionModel, **options: object):
+    def __init__(
+        self, model: VisionModel, *, neurons: NeuronNumbers | None = None, **options: object
+    ):
         self.model = model
+        if neurons is not None:
+            if "selector" in options:
+                raise ConfigError("neurons are named, so there is no selector; give one of them")
+            options["selector"] = {layer_points(model, [p])[0]: n for p, n in neurons.items()}
         asked = LakeOptions(**options)  # type: ignore[arg-type]
         self.points = layer_points(model, asked.layers)
         self.options = with_k(asked, [neurons_of(model.tower, p) for p in self.points])
