@@ -5,6 +5,8 @@ A leaf: every floor may use it. pandas and pyarrow are imported where they are n
 
 from __future__ import annotations
 
+import hashlib
+import io
 import json
 import os
 import secrets
@@ -90,9 +92,26 @@ def write_text(path: str | Path, text: str) -> None:
     write_bytes(path, text.encode())
 
 
-def write_json(path: str | Path, data: Any) -> None:
-    """Write JSON in one step; errors as :func:`written`."""
+def write_json(path: str | Path, data: Any, *, sealed: bool = False) -> None:
+    """Write JSON in one step; errors as :func:`written`.
+
+    Parameters
+    ----------
+    path : path
+    data
+        JSON types; an object, if sealed.
+    sealed : bool
+        Whether it carries the SHA-256 of what it says, which :func:`read_json` checks.
+    """
+    if sealed:
+        data = data | {_SEAL: _content_sha256(json.loads(json.dumps(data)))}
     write_text(path, json.dumps(data, indent=1, ensure_ascii=False))
+
+
+def _content_sha256(data: Mapping[str, Any]) -> str:
+    """SHA-256 of the canonical JSON of an object but for its seal."""
+    said = {name: value for name, value in data.items() if name != _SEAL}
+    return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
 
 
 def write_csv(path: str | Path, table: pd.DataFrame) -> None:
@@ -103,7 +122,7 @@ def write_csv(path: str | Path, table: pd.DataFrame) -> None:
 
 def write_parquet(
     path: str | Path, table: pd.DataFrame, metadata: Mapping[bytes, bytes] | None = None
-) -> None:
+) -> str:
     """Write a table as Parquet, without its index, in one step; errors as :func:`written`.
 
     Parameters
@@ -112,6 +131,11 @@ def write_parquet(
     table : DataFrame
     metadata : mapping of bytes, optional
         Added to the metadata of the file's schema.
+
+    Returns
+    -------
+    str
+        SHA-256 of the file.
     """
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -120,6 +144,7 @@ def write_parquet(
     made = made.replace_schema_metadata({**(made.schema.metadata or {}), **(metadata or {})})
     with written(path) as scratch:
         pq.write_table(made, scratch)
+        return hashlib.sha256(scratch.read_bytes()).hexdigest()
 
 
 def write_arrays(path: str | Path, arrays: Mapping[str, np.ndarray]) -> None:
@@ -147,7 +172,7 @@ def read_arrays(path: str | Path) -> dict[str, np.ndarray]:
     except FileNotFoundError:
         raise StoreError(f"cannot read {path}: there is no such file") from None
     except (OSError, SafetensorError) as error:
-        raise StoreError(f"{path} is damaged ({error}); {_REMEDY}") from error
+        raise StoreError(f"{path} is damaged ({error}); {REMEDY}") from error
 
 
 def read_json(path: str | Path) -> dict[str, Any]:
@@ -161,35 +186,69 @@ def read_json(path: str | Path) -> dict[str, Any]:
     path = Path(path)
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
+        _check_depth([found])
     except FileNotFoundError:
         raise StoreError(f"cannot read {path}: there is no such file") from None
     except OSError as error:
         raise StoreError(f"cannot read {path}: {error.strerror or error}") from error
     except (ValueError, RecursionError) as error:
         why = "it is nested too deeply" if isinstance(error, RecursionError) else error
-        raise StoreError(f"cannot read {path} as JSON ({why}); {_REMEDY}") from error
+        raise StoreError(f"cannot read {path} as JSON ({why}); {REMEDY}") from error
     if not isinstance(found, dict):
-        raise StoreError(f"{path} holds a {type(found).__name__}, not a JSON object; {_REMEDY}")
+        raise StoreError(f"{path} holds a {type(found).__name__}, not a JSON object; {REMEDY}")
+    if _SEAL in found and found[_SEAL] != _content_sha256(found):
+        raise StoreError(
+            f"{path} was changed after it was written: its checksum does not fit; {REMEDY}"
+        )
     return found
 
 
-def read_parquet(path: str | Path) -> pd.DataFrame:
+def _check_depth(value: Any) -> None:
+    """Refuse what no document of lakeviz is: nested so deeply that its users would not return."""
+    level = [value]
+    for _ in range(_DEEPEST):
+        members = (one.values() if isinstance(one, dict) else one for one in level)
+        level = [m for of_one in members for m in of_one if isinstance(m, (dict, list)) and m]
+    if level:
+        raise RecursionError
+
+
+def read_parquet(path: str | Path, expected: str | None = None) -> pd.DataFrame:
     """Read a table.
+
+    Parameters
+    ----------
+    path : path
+    expected : str, optional
+        SHA-256 of the file, where another file says it.
 
     Raises
     ------
     StoreError
-        If the file is missing, unreadable or damaged.
+        If the file is missing, unreadable or damaged, or another one than expected.
     """
     import pandas as pd
     from pyarrow import ArrowException
 
     try:
-        return pd.read_parquet(path)
+        content = Path(path).read_bytes()
+        if expected is not None and hashlib.sha256(content).hexdigest() != expected:
+            raise StoreError(
+                f"{path} was changed after it was written: its checksum does not fit; {REMEDY}"
+            )
+        return pd.read_parquet(io.BytesIO(content))
     except FileNotFoundError:
         raise StoreError(f"cannot read {path}: there is no such file") from None
     except (OSError, ValueError, ArrowException) as error:
-        raise StoreError(f"{path} is damaged ({error}); {_REMEDY}") from error
+        raise StoreError(f"{path} is damaged ({one_line(error)}); {REMEDY}") from error
 
 
-_REMEDY = "restore the file, or delete it and run again what made it"
+def one_line(error: BaseException, most: int = 200) -> str:
+    """What a library says, for a message: in one line, and not longer than that."""
+    said = " ".join(str(error).split()) or type(error).__name__
+    return said if len(said) <= most else f"{said[: most - 3]}..."
+
+
+_SEAL = "checksum"
+_DEEPEST = 60
+REMEDY = "restore the file, or delete it and run again what made it"

@@ -114,16 +114,18 @@ class Evaluation(NotebookView):
         """
         folder = Path(folder)
         remove(folder / EVALUATION)
-        for name in TABLES:
-            write_parquet(folder / f"{name}.parquet", getattr(self, name))
+        tables = {
+            name: write_parquet(folder / f"{name}.parquet", getattr(self, name)) for name in TABLES
+        }
         write_arrays(folder / MAPS, self.maps.arrays())
         described = {
             "protocol": PROTOCOL,
             "category": self.category,
             "maps": self.maps.plain(),
+            "sha256": tables,
             "provenance": self.provenance,
         }
-        write_json(folder / EVALUATION, described)
+        write_json(folder / EVALUATION, described, sealed=True)
         return folder
 
     @classmethod

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypedDict, TypeVar
 
 import numpy as np
 import torch
 
 from lakeviz.activations import ChannelStatistics, RunningStatistics
+from lakeviz.documents import of_file
 from lakeviz.errors import StoreError
 from lakeviz.files import read_arrays, read_json, remove, write_arrays, write_json
 from lakeviz.lake.gallery import Gallery
@@ -24,6 +25,34 @@ if TYPE_CHECKING:
     from lakeviz.models import VisionModel
 
 PROTOCOL = "lakeviz-lake/1"
+
+
+class DescribedPoint(TypedDict):
+    """A selection, but for its arrays."""
+
+    selector: str
+    n_channels: int
+    provenance: dict[str, Any]
+
+
+class DescribedModel(TypedDict):
+    """The model that a detector was fitted on."""
+
+    name: str
+    weights_hash: str
+    preprocess: dict[str, Any]
+    precision: str
+
+
+class Described(TypedDict):
+    """What ``lake.json`` says."""
+
+    model: DescribedModel
+    options: LakeOptions
+    points: dict[str, DescribedPoint]
+    normal_ids: list[str]
+    class_name: str | None
+    text_point: str | None
 
 
 class FittedLake(Protocol):
@@ -120,7 +149,7 @@ def save_fitted(lake: FittedLake, folder: str | Path) -> Path:
         "class_name": lake.text.class_name if lake.text else None,
         "text_point": lake.text.point if lake.text else None,
     }
-    write_json(folder / "lake.json", described)
+    write_json(folder / "lake.json", described, sealed=True)
     return folder
 
 
@@ -143,7 +172,8 @@ def load_fitted(folder: str | Path, make: Callable[[LakeOptions], L]) -> L:
     described = read_json(folder / "lake.json")
     if described.get("protocol") != PROTOCOL:
         raise StoreError(f"{folder} follows {described.get('protocol')!r}, not {PROTOCOL!r}")
-    lake = make(LakeOptions.from_plain(described["options"]))
+    described = of_file(folder / "lake.json", Described, described)
+    lake = make(described["options"])
     was, now = described["model"], lake.describe_model()
     for name in ("weights_hash", "preprocess", "precision"):
         if was[name] != now[name]:
@@ -155,20 +185,25 @@ def load_fitted(folder: str | Path, make: Callable[[LakeOptions], L]) -> L:
     lake.normal_ids = described["normal_ids"]
     lake.statistics = RunningStatistics([])
     points = {}
-    for point, plain in described["points"].items():
-        own = {n.split("|", 1)[1]: a for n, a in arrays.items() if n.startswith(f"{point}|")}
-        points[point] = _visual_point(lake, point, plain, own)
-        of_point = {n.removeprefix("statistics/"): a for n, a in own.items() if "/" in n}
-        lake.statistics[point] = ChannelStatistics.from_arrays(point, of_point)
-    lake.branches = {"lake": VisualBranch(points, lake.options.selector, lake.options.seed)}
-    if described["class_name"] is not None and lake.model.logit_scale is not None:
-        lake.text = TextBranch(
-            lake.options.text,
-            described["class_name"],
-            torch.from_numpy(arrays["text|vectors"]),
-            lake.model.logit_scale,
-            described["text_point"],
-        )
+    try:
+        for point, plain in described["points"].items():
+            own = {n.split("|", 1)[1]: a for n, a in arrays.items() if n.startswith(f"{point}|")}
+            points[point] = _visual_point(lake, point, plain, own)
+            of_point = {n.removeprefix("statistics/"): a for n, a in own.items() if "/" in n}
+            lake.statistics[point] = ChannelStatistics.from_arrays(point, of_point)
+        lake.branches = {"lake": VisualBranch(points, lake.options.selector, lake.options.seed)}
+        if described["class_name"] is not None and lake.model.logit_scale is not None:
+            lake.text = TextBranch(
+                lake.options.text,
+                described["class_name"],
+                torch.from_numpy(arrays["text|vectors"]),
+                lake.model.logit_scale,
+                described["text_point"],
+            )
+    except KeyError as error:
+        raise StoreError(
+            f"{folder / 'lake.safetensors'} lacks {error} that lake.json speaks of; fit again"
+        ) from error
     return lake
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
+from lakeviz.documents import restored
 from lakeviz.errors import ConfigError
 from lakeviz.lake.prompts import PromptEnsemble
 
@@ -94,6 +95,9 @@ class VisualOptions:
         If one of them is out of range, or a prototype is asked for with more than one neighbour, a
         coreset, or a cosine distance of centred tokens, whose mean is zero.
     """
+
+    LATER = frozenset({"center", "reference"})
+    """Settings that results of earlier versions do not have."""
 
     distance: str = "cosine"
     neighbours: int = 1
@@ -245,6 +249,9 @@ class LakeOptions:
         If one of them is out of range.
     """
 
+    LATER = frozenset({"selection_scope", "drop_channels", "drop_tokens"})
+    """Settings that results of earlier versions do not have."""
+
     # None until the width of the tower is known; detectors and study data always hold a number.
     k: int = None  # type: ignore[assignment]
     layers: tuple[int | str, ...] | None = None
@@ -286,18 +293,14 @@ class LakeOptions:
 
     @classmethod
     def from_plain(cls, data: Mapping[str, Any]) -> LakeOptions:
-        """Restore settings from JSON types; see :func:`lakeviz.lake.provenance.as_plain`."""
-        data = dict(data)
-        visual, text = dict(data["visual"]), dict(data["text"])
-        visual["normalisation"] = Normalisation(**visual["normalisation"])
-        text["prompts"] = PromptEnsemble.from_json(text["prompts"])
-        data["visual"], data["text"] = VisualOptions(**visual), TextOptions(**text)
-        data["image_score"] = ImageScoreRule(**data["image_score"])
-        for name in ("layers", "map_size"):
-            data[name] = None if data[name] is None else tuple(data[name])
-        if isinstance(data.get("drop_channels"), list):
-            data["drop_channels"] = tuple(data["drop_channels"])
-        return cls(**data)
+        """Restore settings from JSON types; see :func:`lakeviz.lake.provenance.as_plain`.
+
+        Raises
+        ------
+        ConfigError
+            If a setting is missing, unknown or impossible.
+        """
+        return restored(cls, data, "options")
 
 
 def _check_drops(channels: DropChannels, tokens: str) -> None:

@@ -6,7 +6,7 @@ Manifest and tables are read without torch.
 from __future__ import annotations
 
 import html
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -17,10 +17,12 @@ import pandas as pd
 import lakeviz.lake.selectors  # noqa: F401 - gives selectors the names that figures show
 from lakeviz.data import Dataset, FewShotDraw
 from lakeviz.data.dataset import unknown_category
+from lakeviz.documents import of_file
 from lakeviz.errors import ConfigError, DataError, StoreError
 from lakeviz.files import read_json
 from lakeviz.lake.evaluation_files import EVALUATION, read_description, read_table
 from lakeviz.notebook import NotebookView, table_html
+from lakeviz.runs.manifest import Manifest
 from lakeviz.runs.names import MANIFEST, PROTOCOLS, STUDIES, STUDY
 from lakeviz.runs.spec import RunSpec
 
@@ -294,6 +296,7 @@ class RunFolder(NotebookView):
 
 RunResult = RunFolder
 """Its name in the version before."""
+_REMEDY = "restore the file, or delete the folder and run again"
 
 
 def read_manifest(path: str | Path) -> dict[str, Any]:
@@ -307,12 +310,6 @@ def read_manifest(path: str | Path) -> dict[str, Any]:
     manifest = read_json(path)
     if manifest.get("protocol") not in PROTOCOLS:
         raise StoreError(f"{path} is not the manifest of a lakeviz run ({' or '.join(PROTOCOLS)})")
-    entries = manifest.get("categories", {})
-    whole = all(isinstance(manifest.get(name), Mapping) for name in ("spec", "model"))
-    if not whole or not isinstance(entries, Mapping) or not _all_named(entries.values()):
-        raise StoreError(f"{path} is damaged; delete the folder and run again")
+    of_file(path, Manifest, manifest, _REMEDY)
+    of_file(path, RunSpec, manifest["spec"], _REMEDY)
     return manifest
-
-
-def _all_named(entries: Iterable[Any]) -> bool:
-    return all(isinstance(e, Mapping) and isinstance(e.get("folder"), str) for e in entries)

@@ -7,6 +7,7 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
+from stored import read_unsealed
 
 from lakeviz import load_evaluation, load_lake, save_evaluation, save_lake
 from lakeviz.data import read_dataset
@@ -80,7 +81,7 @@ def test_an_unfitted_detector_cannot_be_saved(model, tmp_path):
 def test_a_detector_of_other_weights_is_refused(model, tile, tmp_path):
     save_lake(Lake(model).fit(tile.few_shot(1)), tmp_path / "lake")
     path = tmp_path / "lake" / "lake.json"
-    described = json.loads(path.read_text())
+    described = read_unsealed(path)
     described["model"]["weights_hash"] = "0" * 64
     path.write_text(json.dumps(described))
     with pytest.raises(StoreError, match="weights hash"):

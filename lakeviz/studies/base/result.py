@@ -7,11 +7,12 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, NotRequired, Self, TypedDict
 
 import pandas as pd
 
 import lakeviz.lake.selectors  # noqa: F401 - gives selectors the names that results show
+from lakeviz.documents import of_file
 from lakeviz.errors import ConfigError, StoreError
 from lakeviz.files import read_json, read_parquet, remove, write_json, write_parquet
 from lakeviz.metrics.bootstrap import Bootstrap
@@ -27,6 +28,26 @@ PROTOCOL = "lakeviz-study/2"
 _FIRST = "lakeviz-study/1"
 STUDIES, STUDY_FILE = "studies", "study.json"
 _METADATA = b"lakeviz"
+
+
+class Provenance(TypedDict):
+    """What made a study, as far as all studies have it."""
+
+    bootstrap: NotRequired[dict[str, Any] | None]
+    settings: NotRequired[dict[str, Any]]
+    categories: NotRequired[dict[str, Any]]
+    model: NotRequired[dict[str, Any]]
+    versions: NotRequired[dict[str, str]]
+    conventions: NotRequired[dict[str, Any]]
+
+
+class Described(TypedDict):
+    """What ``study.json`` says; results of earlier versions have no ``sha256``, of its tables."""
+
+    study: str
+    notes: list[str]
+    provenance: Provenance
+    sha256: NotRequired[dict[str, str]]
 
 
 @dataclass
@@ -156,17 +177,20 @@ class StudyResult(NotebookView):
         folder = Path(folder)
         provenance = json.dumps(self.provenance, ensure_ascii=False).encode()
         remove(folder / STUDY_FILE)
-        for name, table in self.tables.items():
-            write_parquet(folder / f"{name}.parquet", table, {_METADATA: provenance})
+        written = {
+            name: write_parquet(folder / f"{name}.parquet", table, {_METADATA: provenance})
+            for name, table in self.tables.items()
+        }
         described = {
             "protocol": PROTOCOL,
             "study": self.name,
             "summary": self.summary(),
             "notes": self.notes,
             "tables": list(self.tables),
+            "sha256": written,
             "provenance": self.provenance,
         }
-        write_json(folder / STUDY_FILE, described)
+        write_json(folder / STUDY_FILE, described, sealed=True)
         return folder
 
     @classmethod
@@ -182,7 +206,10 @@ class StudyResult(NotebookView):
         described = read_description(folder)
         if described["study"] != cls.name:
             raise StoreError(f"{folder} holds a study {described['study']!r}, not {cls.name!r}")
-        tables = {n: read_parquet(folder / f"{n}.parquet") for n in cls.table_names()}
+        expected = described.get("sha256", {})
+        tables = {
+            n: read_parquet(folder / f"{n}.parquet", expected.get(n)) for n in cls.table_names()
+        }
         made = described["provenance"]
         if described["protocol"] == _FIRST:
             tables = {name: cls._of_first(name, table) for name, table in tables.items()}
@@ -250,10 +277,15 @@ def read_description(folder: Path) -> Mapping[str, Any]:
         If it is missing, damaged, or of a protocol this version does not know.
     """
     described = read_json(folder / STUDY_FILE)
-    known = isinstance(described, dict) and described.get("protocol") in (PROTOCOL, _FIRST)
-    if not known or not {"study", "provenance", "notes"} <= described.keys():
+    if described.get("protocol") not in (PROTOCOL, _FIRST):
         raise StoreError(f"{folder} holds no study of protocol {PROTOCOL!r}")
-    return described
+    remedy = f"delete {folder} and run the study again"
+    found = of_file(folder / STUDY_FILE, Described, described, remedy)
+    try:
+        Bootstrap.from_plain(found["provenance"].get("bootstrap"))
+    except ConfigError as error:
+        raise StoreError(f"{folder / STUDY_FILE} is damaged: {error}; {remedy}") from error
+    return found
 
 
 def _renamed(value: Any, names: Mapping[str, str]) -> Any:
