@@ -9,9 +9,39 @@ from typing import Any
 
 import click
 
-from lakeviz.settings import Option, Settings
+from lakeviz.settings import MANY, Option, Settings
 
 Command = Callable[..., Any]
+_DIGITS = 300
+SEEDS = 2**32 - 1
+
+
+class Number(click.types.FloatParamType):
+    """A finite number in a range."""
+
+    kind = "number"
+
+    def __init__(self, least: float = 0, most: float = MANY) -> None:
+        self.least, self.most = least, most
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float:
+        """Read it, or refuse it by its range."""
+        if len(str(value)) > _DIGITS:
+            self.fail(f"a {self.kind} of {len(str(value))} characters is too long", param, ctx)
+        found = super().convert(value, param, ctx)
+        if not self.least <= found <= self.most:
+            self.fail(f"{found} is not between {self.least:g} and {self.most:g}", param, ctx)
+        return found
+
+
+class Whole(Number, click.types.IntParamType):
+    """A whole number in a range."""
+
+    kind = "whole number"
+    name = "integer"
+    _number_class = int
 
 
 def stack(options: list[Callable[[Command], Command]]) -> Callable[[Command], Command]:
@@ -70,6 +100,10 @@ def _option(settings: type[Settings], name: str, option: Option) -> Callable[[Co
 def _type(wanted: type, option: Option) -> Any:
     if option.choices is not None:
         return click.Choice(option.choices)
+    if wanted in (int, float):
+        low, high = option.least, option.most
+        number = Whole if wanted is int else Number
+        return number(-MANY if low is None else low, MANY if high is None else high)
     if wanted is Path:
         return click.Path(path_type=Path)
     return str if wanted is object else wanted

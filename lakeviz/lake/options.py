@@ -12,6 +12,7 @@ from jaxtyping import Float
 from lakeviz.documents import restored
 from lakeviz.errors import ConfigError
 from lakeviz.lake.prompts import PromptEnsemble
+from lakeviz.settings import check_pixels, check_smoothing
 
 DEFAULT_TEXT_WEIGHT = 0.3
 DISTANCES: tuple[str, ...] = ("cosine", "euclidean")
@@ -274,12 +275,13 @@ class LakeOptions:
             raise ConfigError(f"selection_scope must be {known}, not {self.selection_scope!r}")
         if self.text_weight is not None and not 0 <= self.text_weight <= 1:
             raise ConfigError(f"the text weight must be between 0 and 1, not {self.text_weight}")
-        if self.smoothing < 0:
-            raise ConfigError(f"smoothing must be 0 or more pixels, not {self.smoothing}")
+        check_smoothing(self.smoothing)
         if self.seed < 0:
             raise ConfigError(f"the seed must be 0 or more, not {self.seed}")
-        if self.map_size is not None and (len(self.map_size) != 2 or min(self.map_size) < 1):
-            raise ConfigError(f"the map size must be (height, width), not {self.map_size}")
+        if self.map_size is not None:
+            if len(self.map_size) != 2:
+                raise ConfigError(f"the map size must be (height, width), not {self.map_size}")
+            check_pixels(self.map_size, "map size")
 
     @property
     def drops_from_selection(self) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import random
 from collections.abc import Callable
@@ -9,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from fuzz.commands import check_command, no_work, odd_command
 from fuzz.mutate import NAMES, damaged_json, odd_value
 from fuzz.world import CATEGORY, LAYOUTS, World
 from lakeviz.activations import ActivationStore
@@ -367,3 +369,13 @@ def _(world: World, rng: random.Random) -> None:
 def _(world: World, rng: random.Random) -> None:
     with world.damaged("model/open_clip_model.safetensors", rng):
         load_model(f"local-dir:{world.path('model')}")
+
+
+# --- the command line ---
+
+
+@reader("options of every command", 8)
+def _(world: World, rng: random.Random) -> None:
+    words = odd_command(rng, world.path("data"), world.path("run"), world.path("odd"))
+    with no_work(world.model), contextlib.chdir(world.folder):
+        check_command(words)
