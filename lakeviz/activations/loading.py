@@ -23,6 +23,4 @@ class Loading(Settings):
         """Refuse more processes than this machine can run."""
         most = most_workers()
         if (self.workers or 0) > most:
-            raise ConfigError(
-                f"workers is {self.workers}; on this machine it must be at most {most}"
-            )
+            raise ConfigError(f"workers is {self.workers}; this machine can run {most} at most")

@@ -1,4 +1,4 @@
-"""Odd values on the command line: exit code 2 and one line; never a traceback, never endless work."""
+"""Odd values on the command line: exit code 2 and one line; no traceback, no endless work."""
 
 from __future__ import annotations
 
