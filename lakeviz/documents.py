@@ -89,7 +89,7 @@ def restored(shape: Any, value: Any, at: str = "") -> Any:
     if kind in (Union, UnionType):
         return _one_of(inner, value, at)
     if kind is Literal:
-        if value not in inner:
+        if not isinstance(value, str) or value not in inner:
             raise _wrong(at, value, " or ".join(map(repr, inner)))
         return value
     if kind in (dict, Mapping):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import json
 import random
 import shutil
 from collections.abc import Iterator
@@ -39,6 +40,8 @@ SLOW = {
 }
 COMMANDS = ("claims", "readings")
 CATEGORY = "gear"
+UNSEALED = ("evaluation.json", "lake.json")
+"""Documents of which half are tried without the checksum of their content."""
 
 LAYOUTS: dict[str, tuple[str, ...]] = {
     "mvtec": (
@@ -109,8 +112,12 @@ class World:
         """Damage a file in the way of its kind; it is whole again afterwards."""
         path = self.folder / path
         whole = path.read_bytes()
+        given = whole
+        if path.name in UNSEALED and rng.random() < 0.5:  # as earlier versions wrote it
+            said = json.loads(whole)
+            given = json.dumps({n: v for n, v in said.items() if n != "checksum"}).encode()
         try:
-            path.write_bytes(BY_SUFFIX[path.suffix](whole, rng))
+            path.write_bytes(BY_SUFFIX[path.suffix](given, rng))
             yield path
         finally:
             path.write_bytes(whole)
