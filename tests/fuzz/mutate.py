@@ -228,7 +228,7 @@ def damaged_parquet(content: bytes, rng: random.Random) -> bytes:
         if kind == 0:
             table = table.drop(columns=name)
         elif kind == 1:
-            table = table.rename(columns={name: rng.choice(("x", "", "value ", "VALUE", "é"))})
+            table = table.rename(columns={name: rng.choice(("x1", "", "value ", "VALUE", "é"))})
         elif kind == 2:
             table[name] = rng.choice(("x", "", "=1+1", "\x1b[31m", "é" * 300))
         elif kind == 3:
