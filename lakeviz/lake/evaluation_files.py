@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 
 from lakeviz.errors import StoreError
-from lakeviz.files import read_json, read_parquet
+from lakeviz.files import read_json, read_parquet, settle
 from lakeviz.selector_names import todays_selectors
 
 EVALUATION, MAPS = "evaluation.json", "maps.safetensors"
@@ -48,6 +48,7 @@ def read_description(folder: Path) -> dict[str, Any]:
     StoreError
         If it is missing or damaged.
     """
+    settle(folder)
     described = read_json(folder / EVALUATION)
     if not {"category", "maps", "provenance"} <= described.keys():
         raise StoreError(f"{folder / EVALUATION} is damaged; delete {folder} and run again")

@@ -268,6 +268,13 @@ def test_missing_partial_and_damaged_stores(stored: ActivationStore, tmp_path: P
     save_file({"b.hook": tokens(2, 4)["b.hook"]}, shard)
     with pytest.raises(StoreError, match="is damaged"):
         opened.read("a.hook", [2])
+    with pytest.raises(StoreError, match="checksum does not fit; delete the store"):
+        save_file(tokens(3, 5), shard)
+        opened.read("a.hook", [2])
+    manifest = json.loads((stored.folder / "manifest.json").read_text())
+    bare = [{n: v for n, v in s.items() if n != "sha256"} for s in manifest["shards"]]
+    edit_manifest(stored.folder, shards=bare)  # as earlier versions wrote it
+    opened = ActivationStore.open(stored.folder)
     for wrong in (tokens(2, 3), {p: t[:, :1] for p, t in tokens(2, 4).items()}):
         save_file({p: t.contiguous() for p, t in wrong.items()}, shard)
         with pytest.raises(StoreError, match="has shape"):

@@ -13,7 +13,14 @@ import pandas as pd
 
 import lakeviz.lake.selectors  # noqa: F401 - gives selectors the names that results show
 from lakeviz.errors import ConfigError, StoreError
-from lakeviz.files import read_json, read_parquet, remove, write_json, write_parquet
+from lakeviz.files import (
+    read_json,
+    read_parquet,
+    settle,
+    write_json,
+    write_parquet,
+    written_together,
+)
 from lakeviz.metrics.bootstrap import Bootstrap
 from lakeviz.notebook import NotebookView, table_html
 from lakeviz.selector_names import todays_selectors
@@ -145,19 +152,15 @@ class StudyResult(NotebookView):
         """Write a folder: ``TABLE.parquet`` for each table, and ``study.json``.
 
         Each Parquet file also carries the provenance in its own metadata, so that a table that is
-        passed on alone still says what made it. ``study.json`` comes last: where it is, the rest
-        is whole.
+        passed on alone still says what made it. A result that is there is replaced when all of
+        the new one is written.
 
         Raises
         ------
         OutputError
             If it cannot be written.
         """
-        folder = Path(folder)
         provenance = json.dumps(self.provenance, ensure_ascii=False).encode()
-        remove(folder / STUDY_FILE)
-        for name, table in self.tables.items():
-            write_parquet(folder / f"{name}.parquet", table, {_METADATA: provenance})
         described = {
             "protocol": PROTOCOL,
             "study": self.name,
@@ -166,8 +169,11 @@ class StudyResult(NotebookView):
             "tables": list(self.tables),
             "provenance": self.provenance,
         }
-        write_json(folder / STUDY_FILE, described)
-        return folder
+        with written_together(folder) as scratch:
+            for name, table in self.tables.items():
+                write_parquet(scratch / f"{name}.parquet", table, {_METADATA: provenance})
+            write_json(scratch / STUDY_FILE, described)
+        return Path(folder)
 
     @classmethod
     def from_parquet(cls, folder: str | Path) -> Self:
@@ -249,6 +255,7 @@ def read_description(folder: Path) -> Mapping[str, Any]:
     StoreError
         If it is missing, damaged, or of a protocol this version does not know.
     """
+    settle(folder)
     described = read_json(folder / STUDY_FILE)
     known = isinstance(described, dict) and described.get("protocol") in (PROTOCOL, _FIRST)
     if not known or not {"study", "provenance", "notes"} <= described.keys():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -9,7 +10,9 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from lakeviz.errors import SelectionError
+from lakeviz.journal import fingerprint
 from lakeviz.lake.paired_evaluator import PairedEvaluator
+from lakeviz.lake.provenance import as_plain
 from lakeviz.lake.selectors import expand_selectors, get_selector
 from lakeviz.metrics.contrasts import Replicates
 from lakeviz.metrics.measurement import Measurement, Metric, metric_columns
@@ -31,6 +34,7 @@ OverDraws = Mapping[str, Replicates]
 """The same on every draw, and for every member where there are several."""
 
 _AT_ONCE = 24  # conditions whose maps are held at a time
+_ORDER = "branches"  # of each condition of a group, as JSON in its record
 
 
 @dataclass
@@ -46,9 +50,44 @@ class Measurer:
         missing = [c for c in dict.fromkeys(conditions) if c not in self.found]
         for start in range(0, len(missing), _AT_ONCE):
             group = missing[start : start + _AT_ONCE]
-            for condition, knocked in zip(group, self.engine.run(group), strict=True):
-                self.found[condition] = knocked.measure(self.evaluator)
+            self.found |= zip(group, self._kept(group) or self._run(group), strict=True)
         return [self.found[c] for c in conditions]
+
+    def _run(self, group: Sequence[Condition]) -> list[Measured]:
+        found = [knocked.measure(self.evaluator) for knocked in self.engine.run(group)]
+        if (journal := self.evaluator.journal) is not None:
+            parts = {
+                f"{number:02d}/{branch}/{name}": array
+                for number, measured in enumerate(found)
+                for branch, one in measured.items()
+                for name, array in one.arrays().items()
+            }
+            order = json.dumps([list(measured) for measured in found]).encode()
+            journal.put(self._key(group), parts | {_ORDER: np.frombuffer(order, np.uint8)})
+        return found
+
+    def _kept(self, group: Sequence[Condition]) -> list[Measured] | None:
+        """What an earlier run of the study measured of a group, that of the same conditions."""
+        journal = self.evaluator.journal
+        kept = None if journal is None else journal.get(self._key(group))
+        if kept is None:
+            return None
+        return [
+            {
+                branch: Measurement.of_arrays(
+                    {
+                        name.removeprefix(head): array
+                        for name, array in kept.items()
+                        if name.startswith(head := f"{number:02d}/{branch}/")
+                    }
+                )
+                for branch in branches
+            }
+            for number, branches in enumerate(json.loads(kept.pop(_ORDER).tobytes()))
+        ]
+
+    def _key(self, group: Sequence[Condition]) -> list[str]:
+        return [self.engine.identity, self.evaluator.identity, fingerprint(as_plain(list(group)))]
 
     @property
     def intact(self) -> Measured:

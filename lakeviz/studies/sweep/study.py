@@ -115,7 +115,7 @@ class Sweep(Study):
         made = [outcomes[one] if isinstance(one, str) else one for one in found]
         return make_result(spec, cells, made, views)
 
-    def on_run(self, on: OnRun, settings: Settings) -> SweepResult:
+    def measure_runs(self, on: OnRun, settings: Settings) -> SweepResult:
         """Evaluate a grid around the settings of a run, in its folder."""
         run, grid = on.run, read_grid(settings.grid)
         options = replace(run.spec.options, map_size=run.map_size)
