@@ -24,6 +24,7 @@ from lakeviz.errors import LakevizError
 
 USAGE_ERROR = 2
 INTERRUPTED = 130
+_RESUMED = ("run", "demo", "study", "claims", "readings")
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -62,5 +63,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         click.secho(f"error: {error}", fg="red", err=True)
         sys.exit(USAGE_ERROR)
     except (KeyboardInterrupt, click.Abort):
-        click.secho("interrupted; the same command goes on where it stopped", fg="yellow", err=True)
+        given = sys.argv[1:] if arguments is None else arguments
+        resumes = any(word in _RESUMED for word in given if not word.startswith("-"))
+        rest = "the same command goes on where it stopped" if resumes else "run it again"
+        click.secho(f"interrupted; {rest}", fg="yellow", err=True)
         sys.exit(INTERRUPTED)

@@ -92,8 +92,7 @@ def evaluate(
         controls[name] = [[one.parts["visual"] for one in row] for row in zip(*own, strict=True)]
     maps = draws[0]
     kept = np.isin(test.sample_ids, maps.sample_ids)
-    skipped = test.where(~kept).sample_ids
-    test = test.where(kept)
+    skipped, test = test.where(~kept), test.where(kept)
     conventions = Conventions(image_score=lake.options.image_score.describe())
     truth = Truth.of_dataset(test, maps.sizes, maps.map_size)
     image, pixel = _branches(draws)
@@ -156,7 +155,7 @@ def _branches(
 def _provenance(
     lakes: Sequence[FittedLake],
     test: Dataset,
-    skipped: list[str],
+    skipped: Dataset,
     conventions: Conventions,
     bootstrap: Bootstrap,
 ) -> dict[str, Any]:
@@ -180,7 +179,8 @@ def _provenance(
             "n_images": len(test),
             "fingerprint": test.fingerprint,
             "contents": contents(test),
-            "skipped": skipped,
+            "skipped": skipped.sample_ids,
+            "skipped_contents": contents(skipped),
         },
         "conventions": conventions.to_dict(),
         "bootstrap": asdict(bootstrap),

@@ -7,6 +7,7 @@ import json
 import logging
 import re
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -113,8 +114,10 @@ def _execute(
         check = None if category in missing else draws[category]
         entries[category] = _entry(folders[category], own, check)
     _write(out, manifest | {"protocol": PROTOCOL, "spec": spec.to_plain(), "categories": entries})
+    with suppress(OSError):  # not empty where studies are unfinished
+        (out / JOURNALS).rmdir()
     run = RunFolder.open(out)
-    run.dataset = dataset
+    run._all_images = dataset
     return run
 
 

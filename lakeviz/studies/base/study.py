@@ -14,6 +14,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
+from lakeviz.data import file_sha256
 from lakeviz.errors import ConfigError
 from lakeviz.files import settle
 from lakeviz.journal import fingerprint
@@ -211,6 +212,9 @@ class Study:
         with ExitStack() as stack:
             for run in {one.folder.resolve(): one for one in on.runs}.values():
                 stack.enter_context(locked(run.folder))
+                for category in run.finished:
+                    if not on.categories or category in on.categories:
+                        run.require_unchanged(category)
                 run.begin(self.name)
             return self.measure_runs(on, settings)
 
@@ -218,7 +222,8 @@ class Study:
         """Measure category by category; each is kept when it is finished."""
         made = []
         for category in on.each_category():
-            asked = [settings.to_plain(), as_plain(on.bootstrap)]
+            files = [file_sha256(x) for x in vars(settings).values() if isinstance(x, Path)]
+            asked = [settings.to_plain(), as_plain(on.bootstrap), files]
             folder = on.run.unfinished(self.name) / fingerprint(category, asked, on.run.identity)
             if not _is_whole(folder):
                 data = self.data(on.run, category, settings)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import shutil
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -17,12 +18,10 @@ from lakeviz.data import FewShotDraw
 from lakeviz.errors import StoreError
 from lakeviz.files import remove_scratch
 from lakeviz.journal import Journal, fingerprint
-from lakeviz.lake.evaluation_files import read_description
 from lakeviz.lake.ground_truth import Size
 from lakeviz.lake.provenance import versions
 from lakeviz.locks import locked
 from lakeviz.runs.category import MOST_OTHERS
-from lakeviz.runs.images import require_same_images
 from lakeviz.runs.names import JOURNALS, MANIFEST
 from lakeviz.runs.run_folder import RunFolder
 from lakeviz.studies.base.capture import STUDY_MAP_SIZE, capture_study
@@ -111,9 +110,10 @@ class StudyRun(RunFolder):
         points : sequence of int or str, optional
             Hook points; the run's own by default.
         """
-        own = self.dataset.category(category)
         if shots is None:
             return self.draws_of(category, points=points)[0]
+        self.require_unchanged(category)
+        own = self.dataset.category(category)
         return self._captured(category, own.few_shot(shots, self.spec.seed), points)
 
     def draws_of(
@@ -140,7 +140,7 @@ class StudyRun(RunFolder):
             If normal or test images have changed since the run; it names them.
         """
         draws = self.draws(category)
-        self._require_unchanged(category, draws)
+        self.require_unchanged(category)
         whole = self._captured(category, joined(draws), points, model)
         starts = np.cumsum([0, *(len(draw) for draw in draws)])
         return [whole.view(images=range(start, stop)) for start, stop in itertools.pairwise(starts)]
@@ -157,11 +157,6 @@ class StudyRun(RunFolder):
             replace(draw, others=tuple(other[min(n, len(other) - 1)] for other in others))
             for n, draw in enumerate(draws)
         ]
-
-    def _require_unchanged(self, category: str, draws: Sequence[FewShotDraw]) -> None:
-        described = read_description(self.path(category))
-        own, ids = self.dataset.category(category), described["maps"]["sample_ids"]
-        require_same_images(described["provenance"], own, ids, draws)
 
     def _captured(
         self,
@@ -210,6 +205,8 @@ class StudyRun(RunFolder):
         with locked(self.folder):
             folder = result.to_parquet(self.folder / STUDIES / result.name)
             shutil.rmtree(self.unfinished(result.name), ignore_errors=True)
+            with suppress(OSError):  # not empty where other studies are unfinished
+                (self.folder / JOURNALS).rmdir()
         return folder
 
 
