@@ -77,8 +77,8 @@ def written(path: str | Path) -> Iterator[Path]:
 def written_together(folder: str | Path) -> Iterator[Path]:
     """Give a scratch folder; its files take their places in ``folder`` all together, or none.
 
-    Where a kill comes between them, the next reader or writer puts the rest in place
-    (:func:`settle`).
+    One writer at a time. Where a kill comes between them, the next reader or writer puts the rest
+    in place (:func:`settle`).
 
     Raises
     ------
@@ -87,6 +87,7 @@ def written_together(folder: str | Path) -> Iterator[Path]:
     """
     folder = Path(folder)
     scratch = folder / f"{secrets.token_hex(4)}{SCRATCH}"
+    remove_scratch(folder)
     try:
         scratch.mkdir(parents=True)
         yield scratch

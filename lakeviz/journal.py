@@ -23,6 +23,7 @@ from lakeviz.errors import OutputError
 from lakeviz.files import remove
 
 Arrays = Mapping[str, np.ndarray]
+_PLACE = 6  # digits of an array's place, before its name
 _HEAD = struct.Struct("<32s32sQ")  # SHA-256 of the key and of the content, length of the content
 
 
@@ -39,7 +40,7 @@ def fingerprint(*parts: Any) -> str:
 
 
 class Journal:
-    """Keeps arrays by the key of what made them.
+    """Keeps arrays, in their order, by the key of what made them.
 
     Parameters
     ----------
@@ -65,7 +66,9 @@ class Journal:
             with self.path.open("rb") as file:
                 file.seek(start)
                 content = file.read(length)
-            return load(content) if hashlib.sha256(content).digest() == sha256 else None
+            if hashlib.sha256(content).digest() != sha256:
+                return None
+            return {name[_PLACE:]: array for name, array in sorted(load(content).items())}
         except (OSError, SafetensorError):
             return None
 
@@ -77,7 +80,12 @@ class Journal:
         OutputError
             If they cannot be written.
         """
-        content = save({name: np.ascontiguousarray(array) for name, array in arrays.items()})
+        content = save(
+            {
+                f"{place:0{_PLACE}d}{name}": np.array(array, order="C")
+                for place, (name, array) in enumerate(arrays.items())
+            }
+        )
         digest, sha256 = self._digest(key), hashlib.sha256(content).digest()
         with self._writing:
             places = self._index()

@@ -56,26 +56,25 @@ class Measurement:
         )
 
     def arrays(self) -> dict[str, np.ndarray]:
-        """As arrays by name, which keep the order of the metrics."""
+        """As arrays by name, in the order of the metrics."""
         found = {"scores": self.scores} if self.scores is not None else {}
         for part in ("values", "resampled", "n_images"):
-            for place, (key, value) in enumerate(getattr(self, part).items()):
+            for key, value in getattr(self, part).items():
                 name = "|".join((key,) if isinstance(key, str) else key)
-                found[f"{part}|{place:03d}|{name}"] = np.asarray(value)
+                found[f"{part}|{name}"] = np.asarray(value)
         return found
 
     @classmethod
     def of_arrays(cls, arrays: Mapping[str, np.ndarray]) -> Measurement:
         """Restore what :meth:`arrays` gave."""
         parts: dict[str, dict[Any, Any]] = {"values": {}, "resampled": {}, "n_images": {}}
-        for name in sorted(set(arrays) - {"scores"}):
-            part, _, *key = name.split("|")
-            value = arrays[name]
+        for name, value in arrays.items():
+            part, *key = name.split("|")
             if part == "resampled":
                 parts[part][tuple(key)] = value
             elif part == "values":
-                parts[part][tuple(key)] = float(value)
-            else:
+                parts[part][tuple(key)] = value.item()
+            elif part == "n_images":
                 parts[part][key[0]] = tuple(value.tolist())
         return cls(**parts, scores=arrays.get("scores"))
 

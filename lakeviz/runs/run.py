@@ -13,7 +13,15 @@ from typing import TYPE_CHECKING, Any
 
 from lakeviz.data import Dataset, FewShotDraw, file_sha256
 from lakeviz.errors import OutputError
-from lakeviz.files import read_json, remove_scratch, settle, write_csv, write_json, write_parquet
+from lakeviz.files import (
+    read_json,
+    remove,
+    remove_scratch,
+    settle,
+    write_csv,
+    write_json,
+    write_parquet,
+)
 from lakeviz.lake.evaluation_files import EVALUATION, TABLES, read_description
 from lakeviz.lake.provenance import environment, versions
 from lakeviz.locks import is_free, locked
@@ -114,6 +122,8 @@ def _execute(
         check = None if category in missing else draws[category]
         entries[category] = _entry(folders[category], own, check)
     _write(out, manifest | {"protocol": PROTOCOL, "spec": spec.to_plain(), "categories": entries})
+    for folder in folders.values():  # a kill may have come right before it was removed
+        remove(out / JOURNALS / folder.name)
     with suppress(OSError):  # not empty where studies are unfinished
         (out / JOURNALS).rmdir()
     run = RunFolder.open(out)

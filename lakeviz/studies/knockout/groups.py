@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -34,7 +33,6 @@ OverDraws = Mapping[str, Replicates]
 """The same on every draw, and for every member where there are several."""
 
 _AT_ONCE = 24  # conditions whose maps are held at a time
-_ORDER = "branches"  # of each condition of a group, as JSON in its record
 
 
 @dataclass
@@ -57,34 +55,25 @@ class Measurer:
         found = [knocked.measure(self.evaluator) for knocked in self.engine.run(group)]
         if (journal := self.evaluator.journal) is not None:
             parts = {
-                f"{number:02d}/{branch}/{name}": array
+                f"{number}/{branch}/{name}": array
                 for number, measured in enumerate(found)
                 for branch, one in measured.items()
                 for name, array in one.arrays().items()
             }
-            order = json.dumps([list(measured) for measured in found]).encode()
-            journal.put(self._key(group), parts | {_ORDER: np.frombuffer(order, np.uint8)})
+            journal.put(self._key(group), parts)
         return found
 
     def _kept(self, group: Sequence[Condition]) -> list[Measured] | None:
-        """What an earlier run of the study measured of a group, that of the same conditions."""
+        """What was measured of a group before a kill; a group is made of the same conditions."""
         journal = self.evaluator.journal
         kept = None if journal is None else journal.get(self._key(group))
         if kept is None:
             return None
-        return [
-            {
-                branch: Measurement.of_arrays(
-                    {
-                        name.removeprefix(head): array
-                        for name, array in kept.items()
-                        if name.startswith(head := f"{number:02d}/{branch}/")
-                    }
-                )
-                for branch in branches
-            }
-            for number, branches in enumerate(json.loads(kept.pop(_ORDER).tobytes()))
-        ]
+        parts: list[dict[str, dict[str, np.ndarray]]] = [{} for _ in group]
+        for place, array in kept.items():
+            number, branch, name = place.split("/", 2)
+            parts[int(number)].setdefault(branch, {})[name] = array
+        return [{b: Measurement.of_arrays(one) for b, one in own.items()} for own in parts]
 
     def _key(self, group: Sequence[Condition]) -> list[str]:
         return [self.engine.identity, self.evaluator.identity, fingerprint(as_plain(list(group)))]
