@@ -9,7 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from lakeviz.activations import Images, Loading, TokenBatch, TokenBatches, token_grid
-from lakeviz.data import Dataset
+from lakeviz.data.inputs import ImageItems, as_images
+from lakeviz.errors import DataError
 from lakeviz.journal import Journal
 from lakeviz.lake.fitted import FittedLake
 from lakeviz.lake.score_maps import ScoreMaps, join_layers, stack_parts, to_grid
@@ -23,6 +24,7 @@ def score_together(
     images: Images,
     *,
     loading: Loading | None = None,
+    preprocessed: bool = False,
     journal: Journal | None = None,
     label: str = "score",
 ) -> list[ScoreMaps]:
@@ -33,8 +35,8 @@ def score_together(
     lakes : sequence of Lake
         Fitted, of one model and equal settings but for the normal images. The maps of single hook
         points are kept of the first alone.
-    images : Dataset, paths, or Tensor [image, 3, height, width]
-    loading : Loading, optional
+    images, loading, preprocessed
+        See :class:`lakeviz.activations.TokenBatches`.
     journal : Journal, optional
         Keeps every batch as it is scored; those it holds under this label are not scored again.
     label : str
@@ -62,25 +64,33 @@ def score_together(
     done = [] if journal is None else list(_kept(journal, label))
     start = done[-1].stop if done else 0
     skipped = [one for part in done for one in part.skipped]
-    if start < len(images):
+    found = as_images(images, preprocessed=preprocessed)
+    if start < len(found):
+        if start and isinstance(found, ImageItems):
+            found = ImageItems(found.items[start:], found.sample_ids[start:])
         batches = TokenBatches(
             first.model,
-            _from(images, start),
+            found,
             points,
             loading=loading,
             run_on=first.text is not None,
             label="score",
         )
         before = len(skipped)
-        for batch in batches:
-            # Batches begin at multiples of their size, also where images are left out.
-            ends = start + (batch.indices[-1] // loading.batch_size + 1) * loading.batch_size
-            new = batches.skipped[len(skipped) - before :]
-            part = _Part(_arrays(lakes, batch), batch.sample_ids, batch.sizes, new, ends)
-            if journal is not None:
-                journal.put([label, done[-1].stop if done else 0], part.record())
-            done.append(part)
-            skipped += new
+        try:
+            for batch in batches:
+                # Batches begin at multiples of their size, also where images are left out.
+                n_batches = batch.indices[-1] // loading.batch_size + 1
+                new = batches.skipped[len(skipped) - before :]
+                stop = start + n_batches * loading.batch_size
+                part = _Part(_arrays(lakes, batch), batch.sample_ids, batch.sizes, new, stop)
+                if journal is not None:
+                    journal.put([label, done[-1].stop if done else 0], part.record())
+                done.append(part)
+                skipped += new
+        except DataError:
+            if not done or len(batches.skipped) < len(found):
+                raise  # else none of the last few could be read, and earlier ones could
         skipped += batches.skipped[len(skipped) - before :]
     return [_maps(lake, number, done, skipped) for number, lake in enumerate(lakes)]
 
@@ -113,12 +123,6 @@ def _kept(journal: Journal, label: str) -> Iterator[_Part]:
         part = _Part.of_record(record)
         yield part
         stop = part.stop
-
-
-def _from(images: Images, start: int) -> Images:
-    if isinstance(images, Dataset):
-        return images.where(np.arange(len(images)) >= start) if start else images
-    return images[start:]
 
 
 def _arrays(lakes: Sequence[FittedLake], batch: TokenBatch) -> dict[str, np.ndarray]:
