@@ -45,7 +45,7 @@ _STUDIES: dict[str, dict[str, Any]] = {
     "knockout": {"sizes": (5,), "n_random_sets": 2, "single": False, "kinds": ("score", "forward")},
     "contamination": {"n_repeats": 2, "shots": 4},
     "neurons": {"n_random": 4, "k": 4, "crops": False},
-    "dossier": {"n_random": 2, "k": 2, "crops": False, "labels": "none"},
+    "dossier": {"n_random": 2, "k": 2, "crops": False, "labels": False},
     "readings": {"n_random_sets": 2, "n_exchanged": 1},
 }
 
