@@ -102,7 +102,7 @@ def assert_equal(one, other):
     ("name", "settings"),
     [
         ("knockout", KNOCKOUT),
-        ("contamination", {"n_repeats": 1, "shots": 2, "fractions": (0.0, 0.5)}),
+        ("contamination", {"n_repeats": 2, "shots": 2, "fractions": (0.5,)}),
         ("neurons", {"n_random": 3, "k": 3, "crops": False}),
         ("dossier", {"n_random": 2, "k": 2, "crops": False, "labels": False}),
     ],
