@@ -7,7 +7,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any, TypedDict
+from typing import Any, NotRequired, TypedDict
 
 from lakeviz.documents import of_file, restored
 from lakeviz.errors import StoreError
@@ -73,6 +73,7 @@ class Shard(TypedDict):
     file: str
     start: int
     stop: int
+    sha256: NotRequired[str]
 
 
 class Described(TypedDict):

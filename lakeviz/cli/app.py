@@ -26,6 +26,7 @@ from lakeviz.files import one_line
 
 USAGE_ERROR = 2
 INTERRUPTED = 130
+_RESUMED = ("run", "demo", "study", "claims", "readings")
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -56,7 +57,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except click.exceptions.Exit as stop:
         sys.exit(stop.exit_code)
     except (KeyboardInterrupt, click.Abort):
-        say("interrupted; the same command goes on where it stopped", err=True, colour="yellow")
+        resumes = any(word in _RESUMED for word in words if not word.startswith("-"))
+        rest = "the same command goes on where it stopped" if resumes else "run it again"
+        say(f"interrupted; {rest}", err=True, colour="yellow")
         sys.exit(INTERRUPTED)
     except Exception as error:
         said = _known(error)

@@ -9,7 +9,7 @@ import pandas as pd
 
 from lakeviz.documents import read_document
 from lakeviz.errors import ConfigError, StoreError
-from lakeviz.files import read_parquet
+from lakeviz.files import read_parquet, settle
 from lakeviz.metrics.bootstrap import Bootstrap
 from lakeviz.selector_names import todays_selectors
 
@@ -66,6 +66,7 @@ class Described(TypedDict):
     maps: DescribedMaps
     provenance: Provenance
     sha256: NotRequired[dict[str, str]]
+    maps_sha256: NotRequired[str]
 
 
 def read_table(folder: Path, name: str) -> pd.DataFrame:
@@ -94,6 +95,7 @@ def read_description(folder: Path) -> dict[str, Any]:
     StoreError
         If it is missing or damaged.
     """
+    settle(folder)
     path, remedy = folder / EVALUATION, f"delete {folder} and run again"
     found = read_document(path, Described, remedy)
     try:

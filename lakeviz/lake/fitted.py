@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, TypedDict, TypeVar
+from typing import TYPE_CHECKING, Any, NotRequired, Protocol, TypedDict, TypeVar
 
 import numpy as np
 import torch
@@ -12,7 +12,7 @@ import torch
 from lakeviz.activations import ChannelStatistics, RunningStatistics
 from lakeviz.documents import of_file
 from lakeviz.errors import StoreError
-from lakeviz.files import read_arrays, read_json, remove, write_arrays, write_json
+from lakeviz.files import read_arrays, read_json, settle, write_arrays, write_json, written_together
 from lakeviz.lake.gallery import Gallery
 from lakeviz.lake.options import LakeOptions
 from lakeviz.lake.outliers import Outliers
@@ -52,6 +52,7 @@ class Described(TypedDict):
     points: dict[str, DescribedPoint]
     normal_ids: list[str]
     class_name: str | None
+    arrays_sha256: NotRequired[str]
     text_point: str | None
 
 
@@ -122,7 +123,6 @@ def save_fitted(lake: FittedLake, folder: str | Path) -> Path:
     OutputError
         If it cannot be written.
     """
-    folder = Path(folder)
     arrays: dict[str, np.ndarray] = {}
     points = {}
     for point, fitted in lake.visual.points.items():
@@ -138,8 +138,6 @@ def save_fitted(lake: FittedLake, folder: str | Path) -> Path:
         arrays |= {f"{point}|{name}": a for name, a in found.items()}
     if lake.text is not None:
         arrays["text|vectors"] = lake.text.vectors.cpu().numpy()
-    remove(folder / "lake.json")
-    write_arrays(folder / "lake.safetensors", arrays)
     described = {
         "protocol": PROTOCOL,
         "model": lake.describe_model(),
@@ -149,8 +147,10 @@ def save_fitted(lake: FittedLake, folder: str | Path) -> Path:
         "class_name": lake.text.class_name if lake.text else None,
         "text_point": lake.text.point if lake.text else None,
     }
-    write_json(folder / "lake.json", described, sealed=True)
-    return folder
+    with written_together(folder) as scratch:
+        described["arrays_sha256"] = write_arrays(scratch / "lake.safetensors", arrays)
+        write_json(scratch / "lake.json", described, sealed=True)
+    return Path(folder)
 
 
 def load_fitted(folder: str | Path, make: Callable[[LakeOptions], L]) -> L:
@@ -169,6 +169,7 @@ def load_fitted(folder: str | Path, make: Callable[[LakeOptions], L]) -> L:
         If it is missing, damaged, or was fitted on another model.
     """
     folder = Path(folder)
+    settle(folder)
     described = read_json(folder / "lake.json")
     if described.get("protocol") != PROTOCOL:
         raise StoreError(f"{folder} follows {described.get('protocol')!r}, not {PROTOCOL!r}")
@@ -181,7 +182,7 @@ def load_fitted(folder: str | Path, make: Callable[[LakeOptions], L]) -> L:
                 f"{folder} was fitted on {was['name']} with another {name.replace('_', ' ')} "
                 f"than {now['name']} has"
             )
-    arrays = read_arrays(folder / "lake.safetensors")
+    arrays = read_arrays(folder / "lake.safetensors", described.get("arrays_sha256"))
     lake.normal_ids = described["normal_ids"]
     lake.statistics = RunningStatistics([])
     points = {}

@@ -22,6 +22,7 @@ from lakeviz.errors import ConfigError, DataError, StoreError
 from lakeviz.files import read_json
 from lakeviz.lake.evaluation_files import EVALUATION, read_description, read_table
 from lakeviz.notebook import NotebookView, table_html
+from lakeviz.runs.images import require_same_images, unread_normals
 from lakeviz.runs.manifest import Manifest
 from lakeviz.runs.names import MANIFEST, PROTOCOLS, STUDIES, STUDY
 from lakeviz.runs.spec import RunSpec
@@ -57,6 +58,7 @@ class RunFolder(NotebookView):
     finished: dict[str, Path] = field(repr=False)
     root: str | Path | None = None
     device: str | None = None
+    _unchanged: set[str] = field(default_factory=set, repr=False, kw_only=True)
 
     @classmethod
     def open(
@@ -211,9 +213,17 @@ class RunFolder(NotebookView):
         )
 
     @cached_property
-    def dataset(self) -> Dataset:
-        """The data of the run."""
+    def _all_images(self) -> Dataset:
         return self.spec.read_data()
+
+    @cached_property
+    def dataset(self) -> Dataset:
+        """The data of the run, without images that it could not read and left out."""
+        out: set[str] = set()
+        for entry in self.manifest.get("categories", {}).values():
+            out |= {*entry["test"].get("skipped", ()), *unread_normals(entry["few_shot"])}
+        whole = self._all_images
+        return whole.where([name not in out for name in whole.sample_ids]) if out else whole
 
     def draws(self, category: str) -> list[FewShotDraw]:
         """Normal images of a category that the run was fitted on, draw by draw."""
@@ -251,7 +261,24 @@ class RunFolder(NotebookView):
         """
         from lakeviz.lake.evaluation import Evaluation
 
+        self.require_unchanged(category)
         return Evaluation.load(self.path(category), self.dataset.category(category))
+
+    def require_unchanged(self, category: str) -> None:
+        """Refuse images or masks of a category that have changed since it was evaluated.
+
+        Raises
+        ------
+        DataError
+            Names what has changed, is gone or is new, and says what to do.
+        """
+        if category in self._unchanged:
+            return
+        described = read_description(self.path(category))
+        ids = described["maps"]["sample_ids"]
+        own = self._all_images.category(category)
+        require_same_images(described["provenance"], own, ids, self.draws(category))
+        self._unchanged.add(category)
 
     @cached_property
     def evaluations(self) -> list[Evaluation]:

@@ -14,7 +14,14 @@ import pandas as pd
 import lakeviz.lake.selectors  # noqa: F401 - gives selectors the names that results show
 from lakeviz.documents import of_file
 from lakeviz.errors import ConfigError, StoreError
-from lakeviz.files import read_json, read_parquet, remove, write_json, write_parquet
+from lakeviz.files import (
+    read_json,
+    read_parquet,
+    settle,
+    write_json,
+    write_parquet,
+    written_together,
+)
 from lakeviz.metrics.bootstrap import Bootstrap
 from lakeviz.notebook import NotebookView, table_html
 from lakeviz.selector_names import todays_selectors
@@ -189,32 +196,30 @@ class StudyResult(NotebookView):
         """Write a folder: ``TABLE.parquet`` for each table, and ``study.json``.
 
         Each Parquet file also carries the provenance in its own metadata, so that a table that is
-        passed on alone still says what made it. ``study.json`` comes last: where it is, the rest
-        is whole.
+        passed on alone still says what made it. A result that is there is replaced when all of
+        the new one is written.
 
         Raises
         ------
         OutputError
             If it cannot be written.
         """
-        folder = Path(folder)
         provenance = json.dumps(self.provenance, ensure_ascii=False).encode()
-        remove(folder / STUDY_FILE)
-        written = {
-            name: write_parquet(folder / f"{name}.parquet", table, {_METADATA: provenance})
-            for name, table in self.tables.items()
-        }
         described = {
             "protocol": PROTOCOL,
             "study": self.name,
             "summary": self.summary(),
             "notes": self.notes,
             "tables": list(self.tables),
-            "sha256": written,
             "provenance": self.provenance,
         }
-        write_json(folder / STUDY_FILE, described, sealed=True)
-        return folder
+        with written_together(folder) as scratch:
+            described["sha256"] = {
+                name: write_parquet(scratch / f"{name}.parquet", table, {_METADATA: provenance})
+                for name, table in self.tables.items()
+            }
+            write_json(scratch / STUDY_FILE, described, sealed=True)
+        return Path(folder)
 
     @classmethod
     def from_parquet(cls, folder: str | Path) -> Self:
@@ -299,6 +304,7 @@ def read_description(folder: Path) -> Mapping[str, Any]:
     StoreError
         If it is missing, damaged, or of a protocol this version does not know.
     """
+    settle(folder)
     described = read_json(folder / STUDY_FILE)
     if described.get("protocol") not in (PROTOCOL, _FIRST):
         raise StoreError(f"{folder} holds no study of protocol {PROTOCOL!r}")
