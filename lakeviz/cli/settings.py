@@ -16,32 +16,33 @@ _DIGITS = 300
 SEEDS = 2**32 - 1
 
 
-class Number(click.types.FloatParamType):
+class Number(click.ParamType):
     """A finite number in a range."""
 
-    kind = "number"
+    name, kind = "float", "number"
+    read: Callable[[Any], float] = float
 
     def __init__(self, least: float = 0, most: float = MANY) -> None:
         self.least, self.most = least, most
 
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> float:
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         """Read it, or refuse it by its range."""
         if len(str(value)) > _DIGITS:
             self.fail(f"a {self.kind} of {len(str(value))} characters is too long", param, ctx)
-        found = super().convert(value, param, ctx)
+        try:
+            found = type(self).read(value)
+        except ValueError:
+            self.fail(f"{value!r} is not a valid {self.name}.", param, ctx)
         if not self.least <= found <= self.most:
             self.fail(f"{found} is not between {self.least:g} and {self.most:g}", param, ctx)
         return found
 
 
-class Whole(Number, click.types.IntParamType):
+class Whole(Number):
     """A whole number in a range."""
 
-    kind = "whole number"
-    name = "integer"
-    _number_class = int
+    name, kind = "integer", "whole number"
+    read = int
 
 
 def stack(options: list[Callable[[Command], Command]]) -> Callable[[Command], Command]:
