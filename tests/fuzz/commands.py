@@ -45,12 +45,13 @@ def commands() -> list[tuple[list[str], click.Command]]:
             inner = click.Context(found, info_name=name, parent=context)
             yield from walk(found, inner, [*words, name])
 
-    return list(walk(lakeviz, click.Context(lakeviz), []))
+    return list(walk(lakeviz, click.Context(lakeviz, **lakeviz.context_settings), []))
 
 
 def options(command: click.Command) -> list[str]:
     """Flags of the options that take a value."""
-    given = command.get_params(click.Context(command))
+    # With the settings of the root: click keeps the help option that it makes.
+    given = command.get_params(click.Context(command, **lakeviz.context_settings))
     return [
         p.opts[0] for p in given if isinstance(p, click.Option) and not p.is_flag and not p.count
     ]
