@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from lakeviz.cli.options import make_loading, make_options, run_options
+from lakeviz.cli.terminal import say
 from lakeviz.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -69,7 +70,7 @@ def make_spec(dataset: str, given: dict[str, Any]) -> RunSpec:
             draw = FewShotDraw.from_manifest(path, data)
             lists.setdefault(draw.category, []).append(draw.sample_ids)
     shots = given["shots"]
-    if shots != "all" and not shots.isdecimal():
+    if shots != "all" and not (shots.isdecimal() and len(shots) < 10):
         raise ConfigError(f'--shots must be a number or "all", not {shots!r}')
     pretrained = given["pretrained"]
     return RunSpec(
@@ -96,7 +97,7 @@ def make_spec(dataset: str, given: dict[str, Any]) -> RunSpec:
 
 def announce(category: str) -> None:
     """Say which category is being worked on."""
-    click.echo(f"{category} ...", err=True)
+    say(f"{category} ...", err=True)
 
 
 def finish(run: RunFolder, **said: Any) -> None:
@@ -135,17 +136,17 @@ def finish(run: RunFolder, **said: Any) -> None:
     compared = controls["difference"].notna().to_numpy()
     absent, controls = rows(controls, ~compared), rows(controls, compared)
     if not controls.empty:
-        click.echo("\nvisual branch minus controls, mean over categories (each category, with")
-        click.echo("intervals: controls.csv and the report)")
+        say("\nvisual branch minus controls, mean over categories (each category, with")
+        say("intervals: controls.csv and the report)")
         keys, values = ["level", "metric", "control"], ["value", "control_mean", "difference"]
         mean = controls.pivot_table(index=keys, values=values, sort=False)
         show(mean.map("{:.3f}".format).reset_index())
     for row in records(absent.drop_duplicates("control")):
-        click.echo(f"not measured: {row['control']}: {row['reason']}")
+        say(f"not measured: {row['control']}: {row['reason']}")
     for category in run.finished:
         if warning := run.provenance(category).get("outlier_warning"):
-            click.echo(f"note: {category}: {warning}")
+            say(f"note: {category}: {warning}")
     skipped = sum(len(entry["skipped"]) for entry in run.manifest["categories"].values())
     if skipped:
-        click.echo(f"\n{skipped} unreadable images were skipped; the manifest lists them")
-    click.echo(f"\nresults: {run.folder}\nreport:  {report}")
+        say(f"\n{skipped} unreadable images were skipped; the manifest lists them")
+    say(f"\nresults: {run.folder}\nreport:  {report}")

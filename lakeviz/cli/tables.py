@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from lakeviz.cli.terminal import say
+
 if TYPE_CHECKING:
     import pandas as pd
 
@@ -19,9 +21,9 @@ def show(frame: pd.DataFrame, *, index: bool = False) -> None:
         header = ["", *header]
         rows = [[str(name), *row] for name, row in zip(frame.index, rows, strict=True)]
     widths = [max(map(len, column)) for column in zip(header, *rows, strict=True)]
-    click.echo("  ".join(h.ljust(w) for h, w in zip(header, widths, strict=True)).rstrip())
+    say("  ".join(h.ljust(w) for h, w in zip(header, widths, strict=True)).rstrip())
     for row in rows:
-        click.echo("  ".join(v.ljust(w) for v, w in zip(row, widths, strict=True)).rstrip())
+        say("  ".join(v.ljust(w) for v, w in zip(row, widths, strict=True)).rstrip())
 
 
 @click.command()

@@ -12,7 +12,7 @@ from jaxtyping import Float
 from scipy.ndimage import gaussian_filter
 from torch import Tensor
 
-from lakeviz.errors import ConfigError
+from lakeviz.errors import ConfigError, StoreError
 from lakeviz.lake.provenance import as_plain
 
 if TYPE_CHECKING:
@@ -123,8 +123,23 @@ class ScoreMaps:
 
     @classmethod
     def from_plain(cls, plain: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> ScoreMaps:
-        """Restore what :meth:`plain` and :meth:`arrays` gave."""
-        size = plain["map_size"]
+        """Restore what :meth:`plain` and :meth:`arrays` gave.
+
+        Raises
+        ------
+        StoreError
+            If an array is missing, or they are not of the images listed.
+        """
+        size, n = plain["map_size"], len(plain["sample_ids"])
+        patch = arrays.get("patch", np.empty(0))
+        shapes = {name: a.shape[:1] if "image" in name else a.shape for name, a in arrays.items()}
+        for name in ("patch", "image_scores", *arrays):
+            wanted = (n,) if "image" in name else (n, *patch.shape[1:])
+            if shapes.get(name) != wanted or len(plain["sizes"]) != n or patch.ndim != 3:
+                raise StoreError(
+                    f"the score maps are damaged: {name} is not of the {n} images listed; delete "
+                    "the folder of the category and run again"
+                )
         parts, image_parts = (
             {n.removeprefix(head): a for n, a in arrays.items() if n.startswith(head)}
             for head in ("part/", "image/")

@@ -11,17 +11,16 @@ from typing import TYPE_CHECKING, Any
 
 from lakeviz.data import Dataset, FewShotDraw, read_dataset
 from lakeviz.data.registry import reader_defaults
+from lakeviz.documents import restored
 from lakeviz.errors import ConfigError
 from lakeviz.lake.options import LakeOptions, VisualOptions
 from lakeviz.lake.provenance import as_plain
+from lakeviz.runs.manifest import Manifest
 from lakeviz.runs.names import DEFAULT_CONTROLS, OTHER_CATEGORY
 from lakeviz.selector_names import RENAMED
 
 if TYPE_CHECKING:
     from lakeviz.models import VisionModel
-
-_LATER = {"center", "reference", "selection_scope", "drop_channels", "drop_tokens"}
-"""Options that came later; the digest leaves them out at their defaults."""
 
 
 @dataclass(frozen=True)
@@ -66,6 +65,9 @@ class RunSpec:
         Further options of the reader.
     """
 
+    LATER = frozenset({"draws", "bootstrap_seed", "untrained"})
+    """Settings that manifests of earlier versions do not have."""
+
     dataset: str
     root: str | Path
     model: str = "tiny"
@@ -77,7 +79,7 @@ class RunSpec:
     shots: int | str = 4
     draws: int | None = None
     seed: int = 0
-    few_shot_lists: dict[str, tuple[tuple[str, ...], ...]] = field(default_factory=dict)
+    few_shot_lists: dict[str, tuple[tuple[str, ...] | str, ...]] = field(default_factory=dict)
     options: LakeOptions = field(default_factory=lambda: LakeOptions())
     random_controls: int = 5
     controls: tuple[str, ...] = DEFAULT_CONTROLS
@@ -109,15 +111,8 @@ class RunSpec:
         ConfigError
             If a setting is unknown or missing.
         """
-        data = dict(data)
-        try:
-            data["options"] = LakeOptions.from_plain(data["options"])
-            for name in ("image_size", "categories", "controls"):
-                data[name] = None if data[name] is None else tuple(data[name])
-            data["controls"] = tuple(RENAMED.get(c, c) for c in data["controls"])
-            return cls(**data)
-        except (KeyError, TypeError) as error:
-            raise ConfigError(f"this manifest's settings cannot be read: {error}") from error
+        spec = restored(cls, data, "spec")
+        return replace(spec, controls=tuple(RENAMED.get(c, c) for c in spec.controls))
 
     @classmethod
     def from_manifest(cls, manifest: Mapping[str, Any]) -> RunSpec:
@@ -128,6 +123,7 @@ class RunSpec:
         ConfigError
             If a setting is unknown or missing.
         """
+        manifest = restored(Manifest, manifest)
         spec = cls.from_plain(manifest["spec"])
         lists = {}
         for category, entry in manifest.get("categories", {}).items():
@@ -173,7 +169,7 @@ class RunSpec:
             (VisualOptions, plain["options"]["visual"]),
             (LakeOptions, plain["options"]),
         ):
-            for name in _LATER & of.keys():
+            for name in part.LATER & of.keys():
                 if of[name] == part.__dataclass_fields__[name].default:
                     del of[name]
         return hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()

@@ -11,6 +11,7 @@ from lakeviz.models.hooks.hooked_tower import HookedTower
 from lakeviz.models.load import catalog
 from lakeviz.models.load.request import Request, check_divisible
 from lakeviz.models.vision_model import VisionModel
+from lakeviz.settings import check_pixels
 
 _PRECISIONS = ("fp32", "bf16", "fp16")
 
@@ -99,14 +100,15 @@ def _image_size(value: int | tuple[int, int] | None) -> tuple[int, int] | None:
     size = (value, value) if isinstance(value, int) else tuple(value)
     if len(size) != 2 or any(not isinstance(n, int) or n < 1 for n in size):
         raise ConfigError(f"image_size must be pixels or (height, width), not {value!r}")
+    check_pixels(size, "image size")
     return size
 
 
 def _device(device: str | torch.device) -> torch.device:
     try:
         where = torch.device(device)
-        torch.empty(0, device=where)
-    except (RuntimeError, AssertionError) as e:
+        torch.ones(1, device=where).item()  # there are devices without numbers, such as meta
+    except (RuntimeError, AssertionError, ImportError, ValueError) as e:
         reason = str(e).splitlines()[0]
         raise ConfigError(f"device {str(device)!r} is not available: {reason}") from e
     return where

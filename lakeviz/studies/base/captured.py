@@ -17,6 +17,7 @@ from lakeviz.activations import ChannelStatistics, RunningStatistics
 from lakeviz.activations.token_subsets import CapturedTokens
 from lakeviz.data import Dataset
 from lakeviz.errors import ConfigError, DataError, SelectionError
+from lakeviz.journal import Journal, fingerprint
 from lakeviz.lake import (
     LakeOptions,
     Selection,
@@ -76,6 +77,8 @@ class StudyData:
         Model, images and fingerprint.
     others : tuple of StudyData
         Other categories, where selections on their normal images are a control.
+    journal : Journal, optional
+        Keeps what is measured, so that a kill loses none of it.
     """
 
     category: str
@@ -93,6 +96,7 @@ class StudyData:
     normal_paths: tuple[Path, ...] = field(default=(), repr=False)
     provenance: Mapping[str, Any] = field(default_factory=dict, repr=False)
     others: tuple[StudyData, ...] = field(default=(), repr=False)
+    journal: Journal | None = field(default=None, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         labels = len(self.truth.labels)
@@ -340,7 +344,15 @@ class StudyData:
             bootstrap=bootstrap,
             image_score=self.options.image_score,
             smoothing=self.options.smoothing,
+            journal=self.journal,
         )
+
+    @property
+    def identity(self) -> str:
+        """SHA-256 of what scores of these data depend on, within one run."""
+        own = [self.category, self.points, self.normal.sample_ids, self.test.sample_ids]
+        own += [as_plain(self.options), self.text_weight, as_plain(dict(self.provenance))]
+        return fingerprint(own)
 
     def describe(
         self, study: str, settings: Mapping[str, Any], evaluator: PairedEvaluator | None = None

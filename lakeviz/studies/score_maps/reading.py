@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import tokenize
 import zipfile
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +20,19 @@ from lakeviz.errors import DataError
 MAP_SUFFIXES = (".npy", ".npz", ".png", ".tif", ".tiff")
 _NAMED = ("anomaly_map", "map", "scores", "arr_0")
 _GREY = ("1", "L", "I", "I;16", "I;16B", "I;16L", "F")
-_DECODE_ERRORS = (OSError, ValueError, SyntaxError, EOFError, KeyError, zipfile.BadZipFile)
+_DECODE_ERRORS = (
+    OSError,
+    ValueError,
+    SyntaxError,
+    EOFError,
+    KeyError,
+    MemoryError,
+    RecursionError,
+    tokenize.TokenError,  # of the header of an .npy
+    zipfile.BadZipFile,
+    zlib.error,
+    Image.DecompressionBombError,
+)
 
 
 @dataclass(frozen=True)
