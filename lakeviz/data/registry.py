@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import logging
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,8 @@ import pandas as pd
 
 from lakeviz.data.dataset import Dataset, unknown_category
 from lakeviz.data.files import describe, list_folders
-from lakeviz.data.table import Sample, build_frame, check_masks
+from lakeviz.data.images import dark_images
+from lakeviz.data.table import Sample, build_frame, check_masks, missing_normals
 from lakeviz.errors import ConfigError, DataError, DatasetLayoutError, nearest
 
 logger = logging.getLogger(__name__)
@@ -21,15 +22,29 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Reading:
-    """What a reader found: the samples, the folder their ids are relative to, and remarks."""
+    """What a reader found: the samples, the folder their ids are relative to, and remarks.
+
+    ``unused_masks`` are masks that belong to no image, by category.
+    """
 
     root: Path
     samples: Sequence[Sample]
     notes: tuple[str, ...] = ()
     masks_looked_for: str = "a mask with the image's stem"
+    unused_masks: Mapping[str, Sequence[Path]] = field(default_factory=dict)
 
 
 Reader = Callable[..., Reading]
+
+
+@dataclass(frozen=True)
+class ReaderOption:
+    """An option of a reader: name, type in words, default, and a line of help."""
+
+    name: str
+    type: str
+    default: Any
+    help: str
 
 
 @dataclass(frozen=True)
@@ -44,6 +59,21 @@ class Layout:
     citation: str
     read: Reader = field(repr=False)
     detect: Callable[[Path], bool] | None = field(default=None, repr=False)
+    rules: type | None = field(default=None, repr=False)
+
+    @property
+    def options(self) -> dict[str, ReaderOption]:
+        """Options of the reader, from its signature and docstring, with those of every reader."""
+        return {
+            **_options_of(self.read),
+            **(_options_of(self.rules) if self.rules else {}),
+            "on_missing_mask": ReaderOption(
+                "on_missing_mask",
+                "str",
+                "error",
+                'What a defective image without a mask is: "error", or "none" (read without).',
+            ),
+        }
 
 
 _LAYOUTS: dict[str, Layout] = {}
@@ -58,12 +88,14 @@ def register_reader(
     homepage: str = "",
     citation: str = "",
     detect: Callable[[Path], bool] | None = None,
+    rules: type | None = None,
 ) -> Callable[[Reader], Reader]:
     """Register a reader under a name; to be used as a decorator.
 
     The reader is called as ``read(root, categories, **options)``, with ``root`` as the user gave
     it and ``categories`` a list of names or None for all; its keyword-only parameters are the
-    options that :func:`read_dataset` passes on. It returns a :class:`Reading`.
+    options that :func:`read_dataset` passes on, and its docstring is their help. It returns a
+    :class:`Reading`.
 
     Parameters
     ----------
@@ -73,6 +105,8 @@ def register_reader(
         Columns of :func:`datasets_table`.
     detect
         Tells cheaply whether a folder has this layout, for ``read_dataset("auto", ...)``.
+    rules
+        Dataclass whose fields are further options, taken by the reader as ``**rules``.
 
     Raises
     ------
@@ -83,7 +117,9 @@ def register_reader(
     def register(read: Reader) -> Reader:
         if name in _LAYOUTS:
             raise ConfigError(f"a reader called {name!r} is already registered")
-        _LAYOUTS[name] = Layout(name, title, layout, license, homepage, citation, read, detect)
+        _LAYOUTS[name] = Layout(
+            name, title, layout, license, homepage, citation, read, detect, rules
+        )
         return read
 
     return register
@@ -144,11 +180,22 @@ def assemble(
     DatasetLayoutError
         See :func:`lakeviz.data.table.build_frame`.
     """
-    check_masks(reading.samples, on_missing_mask, reading.masks_looked_for)
-    for note in reading.notes:
+    checked = check_masks(
+        reading.samples, on_missing_mask, reading.masks_looked_for, reading.unused_masks
+    )
+    by_category: dict[str, list[Path]] = {}
+    for s in reading.samples:
+        by_category.setdefault(s.category, []).append(s.path)
+    notes = (
+        *reading.notes,
+        *checked,
+        *missing_normals(reading.samples),
+        *dark_images(by_category),
+    )
+    for note in notes:
         logger.info("%s: %s", name, note)
     frame = build_frame(reading.samples, reading.root)
-    return Dataset(name, reading.root, frame, license, citation, reading.notes)
+    return Dataset(name, reading.root, frame, license, citation, notes)
 
 
 def get_layout(name: str) -> Layout:
@@ -175,8 +222,7 @@ def reader_defaults(name: str) -> dict[str, Any]:
     DataError
         No such layout.
     """
-    parameters = inspect.signature(get_layout(name).read).parameters.values()
-    return {p.name: p.default for p in parameters if p.kind is p.KEYWORD_ONLY}
+    return {name: option.default for name, option in get_layout(name).options.items()}
 
 
 def detect_layout(root: str | Path) -> Layout:
@@ -203,6 +249,11 @@ def datasets_table() -> pd.DataFrame:
     columns = ["name", "title", "layout", "license", "homepage", "citation"]
     rows = [[getattr(layout, c) for c in columns] for _, layout in sorted(_LAYOUTS.items())]
     return pd.DataFrame(rows, columns=columns)
+
+
+def as_names(given: str | Path | Iterable[str | Path] | None) -> list[str]:
+    """Return one name or several as a list."""
+    return [str(given)] if isinstance(given, str | Path) else [str(name) for name in given or ()]
 
 
 def choose(known: Sequence[str], wanted: Sequence[str] | None, dataset: str) -> list[str]:
@@ -245,11 +296,42 @@ def category_folders(
 
 
 def _check_options(layout: Layout, options: dict[str, Any]) -> None:
-    parameters = inspect.signature(layout.read).parameters.values()
-    known = [p.name for p in parameters if p.kind is p.KEYWORD_ONLY]
+    known = list(layout.options)
     for option in options:
         if option not in known:
             raise ConfigError(
                 f"{layout.name} has no option {option!r}{nearest(option, known)}; "
-                f"it has {', '.join(known) or 'none'}"
+                f"it has {', '.join(known)}"
             )
+
+
+def _options_of(made: Callable[..., Any]) -> dict[str, ReaderOption]:
+    """Options with type, default and help, from a signature and a docstring in numpy style."""
+    described = _described(made.__doc__ or "")
+    parameters = inspect.signature(made).parameters.values()
+    kinds = (inspect.Parameter.KEYWORD_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    return {
+        p.name: ReaderOption(
+            p.name,
+            p.annotation
+            if isinstance(p.annotation, str)
+            else inspect.formatannotation(p.annotation),
+            p.default,
+            described.get(p.name, ""),
+        )
+        for p in parameters
+        if p.kind in kinds and p.default is not p.empty
+    }
+
+
+def _described(docstring: str) -> dict[str, str]:
+    """Text of each parameter of a docstring, as one line."""
+    found: dict[str, str] = {}
+    names: list[str] = []
+    for line in inspect.cleandoc(docstring).partition("Parameters\n-")[2].splitlines():
+        if line.startswith(" "):
+            for name in names:
+                found[name] = f"{found.get(name, '')} {line.strip()}".strip()
+        elif line.strip():
+            names = [name.strip() for name in line.partition(" : ")[0].split(",")]
+    return found

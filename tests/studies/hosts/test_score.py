@@ -179,7 +179,7 @@ def test_scores_of_a_file(folders):
         (lambda r: (r / "maps/scratch/000.npy").unlink(), "1 mask .*without a map of that name"),
         (lambda r: (r / "masks/scratch/000.png").write_bytes(b"no"), "two masks of scratch/000"),
         (lambda r: (r / "masks/scratch/000_mask.png").write_bytes(b"no"), "cannot read the mask"),
-        (lambda r: (r / "maps/scratch").rename(r / "maps/x"), "maps are called like 'good/000'"),
+        (lambda r: (r / "maps/scratch").rename(r / "maps/x"), "called like good/000, good/001"),
         (lambda r: (r / "masks").rename(r / "gone"), "is no folder of masks"),
         (lambda r: (r / "maps").rename(r / "gone"), "neither a folder of maps nor an .npz"),
         (
