@@ -181,6 +181,13 @@ _DATA = stack(
         click.option(
             "--split-seed", type=int, help="Seed of the split, for data sets without one."
         ),
+        click.option(
+            "--reader",
+            "reader_options",
+            multiple=True,
+            metavar="KEY=VALUE",
+            help="Option of the reader of DATASET; repeatable. lakeviz datasets NAME lists them.",
+        ),
     ]
 )
 _PLACE = stack(

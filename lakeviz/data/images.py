@@ -191,7 +191,7 @@ def _brightest(path: Path) -> int | None:
     """Largest value of a 16-bit grey image, None for any other or an unreadable one."""
     try:
         with _opened(path, ImageReadError, "image") as image:
-            return int(image.getextrema()[1]) if image.mode.startswith("I") else None
+            return int(_span(image)[1]) if image.mode.startswith("I") else None
     except ImageReadError:
         return None  # said when it is read
 
@@ -207,7 +207,7 @@ def _to_rgb(image: Image.Image) -> Image.Image:
 
 
 def _from_integers(image: Image.Image) -> Image.Image:
-    low, high = image.getextrema()
+    low, high = _span(image)
     if low < 0 or high > _FULL_RANGE_16:
         raise ValueError(f"its integers span {low} to {high}, outside 0 to {_FULL_RANGE_16}")
     # 65535 = 257 x 255: value / 257, rounded; a tie cannot occur.
@@ -251,16 +251,22 @@ def _read_mask(path: Path) -> Bool[np.ndarray, "height width"]:
                 raise ValueError("it has NaN values")
             return values.astype(bool)
         if image.mode in _WITH_OPACITY:
-            opacity = image.convert("RGBA").getchannel("A")
+            *colours, opacity = image.convert("RGBA").split()
             # Drawn in the opacity alone; beside colours, opacity says nothing about defects.
-            colours = image.convert("RGBA").convert("RGB").getextrema()
-            if all(low == high for low, high in colours) and _varies(opacity):
+            if not any(map(_varies, colours)) and _varies(opacity):
                 return np.asarray(opacity) != 0
         return _not_black(image)
 
 
+def _span(grey: Image.Image) -> tuple[float, float]:
+    """Smallest and largest value of one channel."""
+    low, high = grey.getextrema()
+    assert not isinstance(low, tuple) and not isinstance(high, tuple)
+    return low, high
+
+
 def _varies(channel: Image.Image) -> bool:
-    low, high = channel.getextrema()
+    low, high = _span(channel)
     return low != high
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -14,6 +13,7 @@ import pandas as pd
 from lakeviz.data.dataset import Dataset, unknown_category
 from lakeviz.data.files import describe, list_folders
 from lakeviz.data.images import dark_images
+from lakeviz.data.reader_options import ON_MISSING_MASK, ReaderOption, check_options, options_of
 from lakeviz.data.table import Sample, build_frame, check_masks, missing_normals
 from lakeviz.errors import ConfigError, DataError, DatasetLayoutError, nearest
 
@@ -38,16 +38,6 @@ Reader = Callable[..., Reading]
 
 
 @dataclass(frozen=True)
-class ReaderOption:
-    """An option of a reader: name, type in words, default, and a line of help."""
-
-    name: str
-    type: str
-    default: Any
-    help: str
-
-
-@dataclass(frozen=True)
 class Layout:
     """A reader with what a user should know of the data it reads."""
 
@@ -64,16 +54,8 @@ class Layout:
     @property
     def options(self) -> dict[str, ReaderOption]:
         """Options of the reader, from its signature and docstring, with those of every reader."""
-        return {
-            **_options_of(self.read),
-            **(_options_of(self.rules) if self.rules else {}),
-            "on_missing_mask": ReaderOption(
-                "on_missing_mask",
-                "str",
-                "error",
-                'What a defective image without a mask is: "error", or "none" (read without).',
-            ),
-        }
+        own = options_of(self.read) | (options_of(self.rules) if self.rules else {})
+        return own | {ON_MISSING_MASK.name: ON_MISSING_MASK}
 
 
 _LAYOUTS: dict[str, Layout] = {}
@@ -161,8 +143,8 @@ def read_dataset(
     ConfigError
         The layout has no such option, or an option has an impossible value.
     """
-    chosen = detect_layout(root) if name in (None, "auto") else get_layout(name)
-    _check_options(chosen, options)
+    chosen = reader_of(name, root)
+    check_options(chosen.name, chosen.options, options)
     wanted = [categories] if isinstance(categories, str) else categories
     reading = chosen.read(root, None if wanted is None else list(wanted), **options)
     return assemble(chosen.name, reading, on_missing_mask, chosen.license, chosen.citation)
@@ -223,6 +205,17 @@ def reader_defaults(name: str) -> dict[str, Any]:
         No such layout.
     """
     return {name: option.default for name, option in get_layout(name).options.items()}
+
+
+def reader_of(name: str | None, root: str | Path) -> Layout:
+    """Return the layout called ``name``, or the one that ``root`` has for ``"auto"`` and None.
+
+    Raises
+    ------
+    DataError
+        No such layout, or none or several that fit.
+    """
+    return detect_layout(root) if name in (None, "auto") else get_layout(name)
 
 
 def detect_layout(root: str | Path) -> Layout:
@@ -293,45 +286,3 @@ def category_folders(
             f"not a folder of {dataset}: looked for {looked_for}; {describe(root)}"
         )
     return {name: found[name] for name in choose(list(found), wanted, dataset)}
-
-
-def _check_options(layout: Layout, options: dict[str, Any]) -> None:
-    known = list(layout.options)
-    for option in options:
-        if option not in known:
-            raise ConfigError(
-                f"{layout.name} has no option {option!r}{nearest(option, known)}; "
-                f"it has {', '.join(known)}"
-            )
-
-
-def _options_of(made: Callable[..., Any]) -> dict[str, ReaderOption]:
-    """Options with type, default and help, from a signature and a docstring in numpy style."""
-    described = _described(made.__doc__ or "")
-    parameters = inspect.signature(made).parameters.values()
-    kinds = (inspect.Parameter.KEYWORD_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
-    return {
-        p.name: ReaderOption(
-            p.name,
-            p.annotation
-            if isinstance(p.annotation, str)
-            else inspect.formatannotation(p.annotation),
-            p.default,
-            described.get(p.name, ""),
-        )
-        for p in parameters
-        if p.kind in kinds and p.default is not p.empty
-    }
-
-
-def _described(docstring: str) -> dict[str, str]:
-    """Text of each parameter of a docstring, as one line."""
-    found: dict[str, str] = {}
-    names: list[str] = []
-    for line in inspect.cleandoc(docstring).partition("Parameters\n-")[2].splitlines():
-        if line.startswith(" "):
-            for name in names:
-                found[name] = f"{found.get(name, '')} {line.strip()}".strip()
-        elif line.strip():
-            names = [name.strip() for name in line.partition(" : ")[0].split(",")]
-    return found

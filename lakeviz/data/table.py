@@ -169,7 +169,10 @@ def check_masks(
         if left:
             message += f"; {len(left)} masks belong to no image: {some(left)}"
         if on_missing_mask == "error":
-            raise MaskError(f"{message}; on_missing_mask='none' reads them without")
+            raise MaskError(
+                f"{message}; on_missing_mask='none' (--reader on_missing_mask=none) reads them "
+                "without"
+            )
         logger.warning("%s", message)
         notes.append(message)
     return notes

@@ -12,7 +12,10 @@ _ANOMALOUS = """
 1 1.0 true yes anomalous anomaly abnormal bad ko nok ng not_ok defective defect positive faulty
 damaged broken fail failed unhealthy ungood
 """
-_LABELS: dict[str, int] = dict.fromkeys(_NORMAL.split(), 0) | dict.fromkeys(_ANOMALOUS.split(), 1)
+_LABELS: dict[str, int] = {
+    **dict.fromkeys(_NORMAL.split(), 0),
+    **dict.fromkeys(_ANOMALOUS.split(), 1),
+}
 _SPLITS: dict[str, str] = {
     **dict.fromkeys(("train", "training"), "train"),
     **dict.fromkeys(("valid", "validation", "val"), "valid"),

@@ -47,6 +47,17 @@ def read_kolektor_sdd(
 ) -> Reading:
     """Read KolektorSDD with a seeded split: a share of the normal images trains, the rest is test.
 
+    Parameters
+    ----------
+    root
+        The folder.
+    categories
+        None, or the one category.
+    split_seed
+        Seed of the split of the normal images.
+    train_fraction
+        Share of the normal images that trains.
+
     Raises
     ------
     DatasetLayoutError

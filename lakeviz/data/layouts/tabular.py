@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -62,6 +63,10 @@ class TableRules:
     label_threshold: float | None = None
     split_seed: int = 0
     train_fraction: float = 0.5
+
+    def __post_init__(self) -> None:
+        if self.label_threshold is not None and not math.isfinite(self.label_threshold):
+            raise ConfigError(f"label_threshold must be finite, got {self.label_threshold}")
 
     def renamed(self, frame: pd.DataFrame) -> pd.DataFrame:
         """Return the columns that are used, under their usual names.

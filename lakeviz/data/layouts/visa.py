@@ -46,6 +46,15 @@ def read_visa(
     The kind of defect is ``"anomaly"`` (published form) or ``"bad"`` (converted form): VisA's
     splits do not distinguish kinds.
 
+    Parameters
+    ----------
+    root
+        The folder.
+    categories
+        Names of those to read, or None.
+    protocol
+        Name of the split file, such as 2cls_fewshot.
+
     Raises
     ------
     DatasetLayoutError
