@@ -42,9 +42,9 @@ def list_images(folder: Path) -> list[Path]:
     return list_files(folder, IMAGE_SUFFIXES)
 
 
-def holds_images(folder: Path) -> bool:
+def holds_images(folder: Path, suffixes: Collection[str] = IMAGE_SUFFIXES) -> bool:
     """Whether there is an image in a folder or anywhere below it."""
-    return any(p.suffix.lower() in IMAGE_SUFFIXES and p.is_file() for p in folder.rglob("*"))
+    return any(p.suffix.lower() in suffixes and p.is_file() for p in folder.rglob("*"))
 
 
 def list_files(folder: Path, suffixes: Collection[str]) -> list[Path]:

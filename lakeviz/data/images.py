@@ -17,6 +17,7 @@ from jaxtyping import Bool
 from PIL import Image
 
 from lakeviz.data.files import list_images, printable, why_unreadable
+from lakeviz.data.polygons import POLYGON_SUFFIXES, polygon_mask
 from lakeviz.errors import ImageReadError, LakevizError, MaskError
 
 _FULL_RANGE_16 = 65535
@@ -115,7 +116,7 @@ def load_mask(
     Parameters
     ----------
     path
-        Mask file, or folder of mask files.
+        Mask file, file of polygons (:mod:`lakeviz.data.polygons`), or folder of mask files.
     image_size
         Height and width of the upright image, in pixels.
     image_path
@@ -133,6 +134,9 @@ def load_mask(
         raise MaskError(f"the mask folder {path} holds no image")
     mask = np.zeros(image_size, dtype=bool)
     for part in parts:
+        if part.suffix.lower() in POLYGON_SUFFIXES:
+            mask |= polygon_mask(part, image_size, image_path)
+            continue
         mask |= _sized(_read_mask(part), part, image_size, image_path)
     return mask
 

@@ -12,7 +12,15 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from lakeviz.data.files import IMAGE_SUFFIXES, holds_images, list_folders, list_images, some
+from lakeviz.data.files import (
+    IMAGE_SUFFIXES,
+    holds_images,
+    list_files,
+    list_folders,
+    list_images,
+    some,
+)
+from lakeviz.data.polygons import POLYGON_SUFFIXES, coco_masks, is_coco, is_labelme
 from lakeviz.data.words import is_normal_word
 from lakeviz.errors import DatasetLayoutError, MaskError
 
@@ -21,7 +29,8 @@ _MASK = (
     r"|labels?|annotations?|seg|segmentations?"
 )
 _IMAGE = r"images?|imgs?|rgb|photo"
-_SUFFIXES = IMAGE_SUFFIXES | {".npy"}
+_SUFFIXES = IMAGE_SUFFIXES | POLYGON_SUFFIXES | {".npy"}
+_NO_MASKS = ("classes", "readme", "license", "notes", "data")  # that YOLO's exports bring
 _FILE = r"\.(?:png|jpe?g|bmp|tiff?)$"  # 001.jpg.png is a mask of 001.jpg
 
 
@@ -64,11 +73,16 @@ def mask_folder(parent: Path, taken: Iterable[Path] = ()) -> Path | None:
 
 
 def images_and_masks(folder: Path) -> tuple[list[Path], list[Path]]:
-    """List the images of a folder, and the masks that lie among them (001.png, 001_mask.png)."""
+    """List the images of a folder, and the masks that lie among them.
+
+    These are 001_mask.png beside 001.png, or labelme's 001.json.
+    """
     files = list_images(folder)
     stems = {p.stem.casefold() for p in files}
     masks = [p for p in files if _bare(p) != p.stem.casefold() and _bare(p) in stems]
-    return [p for p in files if p not in set(masks)], masks
+    images = [p for p in files if p not in set(masks)]
+    drawn = list_files(folder, {".json"}) if images and not masks else []
+    return images, masks or [p for p in drawn if _folded(p) in stems and is_labelme(p)]
 
 
 def match_masks(
@@ -81,8 +95,8 @@ def match_masks(
     images
         Images by the folder they lie in, whose name is their kind of defect.
     folder
-        Masks: in a sub-folder for each kind (named by the same rule), or in none. A sub-folder
-        named as an image holds several masks of it.
+        Masks, as images or as polygons: in a sub-folder for each kind (named by the same rule), or
+        in none. A sub-folder named as an image holds several masks of it.
     normal
         Normal images, which need no mask: theirs are not unused ones.
 
@@ -91,6 +105,8 @@ def match_masks(
     MaskError
         Two masks of one image, or one mask of several images.
     """
+    if folder is not None and is_coco(folder):
+        return MaskMatch(coco_masks(folder, [p for members in images.values() for p in members]))
     if folder is None or not folder.is_dir():
         return MaskMatch()
     found = MaskMatch()
@@ -99,11 +115,11 @@ def match_masks(
     flat: list[Path] = []
     for kind, members in images.items():
         if kind in own:
-            _add(found, pair(members, _entries(own[kind])))
+            _add(found, _paired(members, _entries(own[kind])))
         else:
             flat += members
     others = [f for f in _filled(folders) if f not in set(own.values())]
-    _add(found, pair(flat, [*list_images(folder), *others]))
+    _add(found, _paired(flat, [*_files(folder), *others]))
     spare = {_bare(p) for p in normal}
     found.unused[:] = [m for m in found.unused if _bare(m) not in spare]
     return found
@@ -161,7 +177,10 @@ def require_own_masks(pairs: Iterable[tuple[Path, Path]]) -> None:
     for image, mask in pairs:
         images[mask].append(image)
     for mask, shared in images.items():
-        _require_one(shared, [mask])
+        if is_coco(mask):
+            coco_masks(mask, shared)
+        else:
+            _require_one(shared, [mask])
 
 
 def _require_one(images: Sequence[Path], masks: Sequence[Path]) -> None:
@@ -181,11 +200,27 @@ def _add(found: MaskMatch, more: tuple[dict[Path, Path], list[Path]]) -> None:
 
 def _entries(folder: Path) -> list[Path]:
     """Masks of one kind: image files, and sub-folders that hold several masks of one image."""
-    return [*list_images(folder), *_filled(list_folders(folder))]
+    return [*_files(folder), *_filled(list_folders(folder))]
+
+
+def _files(folder: Path) -> list[Path]:
+    """Masks directly in a folder: images or, where there are none, polygons."""
+    drawn = (p for p in list_files(folder, POLYGON_SUFFIXES) if _folded(p) not in _NO_MASKS)
+    return list_images(folder) or list(drawn)
+
+
+def _paired(images: Sequence[Path], masks: Sequence[Path]) -> tuple[dict[Path, Path], list[Path]]:
+    """As :func:`pair`, and COCO tables, each of which is the mask of many images."""
+    tables = [p for p in masks if is_coco(p)]
+    found, left = pair(images, [p for p in masks if p not in tables])
+    for table in tables:
+        found |= (named := coco_masks(table, images))
+        left += [] if named else [table]
+    return found, left
 
 
 def _filled(folders: Iterable[Path]) -> list[Path]:
-    return [f for f in folders if holds_images(f)]
+    return [f for f in folders if holds_images(f, IMAGE_SUFFIXES | POLYGON_SUFFIXES)]
 
 
 def _by_key(paths: Iterable[Path], key: Callable[[Path], str]) -> dict[str, list[Path]]:

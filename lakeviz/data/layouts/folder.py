@@ -14,6 +14,7 @@ from lakeviz.data.files import (
     train_part,
 )
 from lakeviz.data.masks import images_and_masks, mask_folder, match_masks, one_mask, pair
+from lakeviz.data.polygons import is_coco
 from lakeviz.data.registry import Reading, as_names, choose, register_reader
 from lakeviz.data.table import Sample, sample_id
 from lakeviz.data.words import is_normal_word
@@ -55,9 +56,9 @@ def read_folder(
         Directory or directories of normal test images. If given, all of ``normal`` trains;
         otherwise ``normal`` is split, ``train_fraction`` of it for training by ``split_seed``.
     masks
-        Directory of masks, with one sub-directory for each kind of defect or with none; by
-        default the one called masks, ground_truth, gt, labels, ..., where ``anomalous`` does not
-        name it.
+        Directory of masks or polygons (or a COCO .json), with one sub-directory for each kind of
+        defect or with none; by default the one called masks, ground_truth, gt, labels, ..., where
+        ``anomalous`` does not name it.
     category
         Name of the category; the name of ``root`` by default.
     split_seed
@@ -81,7 +82,10 @@ def read_folder(
     normal_dirs, test_dirs = _folders(path, normal), _folders(path, normal_test)
     given = _folders(path, anomalous)
     taken = {*normal_dirs, *test_dirs, *given}
-    mask_dir = _folders(path, masks)[0] if masks else mask_folder(path, taken)
+    if masks and is_coco(path / masks):
+        mask_dir = path / masks
+    else:
+        mask_dir = _folders(path, masks)[0] if masks else mask_folder(path, taken)
     others = [f for f in list_folders(path) if f not in taken and f != mask_dir]
     kinds = [f for f in others if list_images(f)] if anomalous is None else given
     images = [p for folder in normal_dirs for p in images_and_masks(folder)[0]]
