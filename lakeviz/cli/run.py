@@ -92,6 +92,7 @@ def make_spec(dataset: str, given: dict[str, Any]) -> RunSpec:
         bootstrap_seed=given["bootstrap_seed"],
         untrained=given["untrained"],
         reader_options=reader_options,
+        aspect=given["aspect"],
     )
 
 

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
+from lakeviz.data.aspect import SQUASH, Geometry
 from lakeviz.errors import MetricError
 from lakeviz.lake.ground_truth import Size, Truth
 from lakeviz.lake.options import ImageScoreRule
@@ -48,6 +49,8 @@ class PairedEvaluator:
     smoothing : float
         Standard deviation of the Gaussian on pixel maps, in pixels.
     conventions : Conventions, optional
+    geometry : Geometry
+        Which part of each image the patch maps cover.
 
     Raises
     ------
@@ -63,6 +66,7 @@ class PairedEvaluator:
     image_score: ImageScoreRule = field(default_factory=ImageScoreRule)
     smoothing: float = 0.0
     conventions: Conventions = field(default_factory=lambda: Conventions(interval_grid=GRID))
+    geometry: Geometry = SQUASH
 
     def __post_init__(self) -> None:
         for metric in self.metrics:
@@ -126,7 +130,8 @@ class PairedEvaluator:
             return found
         sizes = [self.map_size] * len(maps) if self.map_size else self.sizes
         pixel_maps = [
-            upsample(one, size, self.smoothing) for one, size in zip(maps, sizes, strict=True)
+            upsample(one, size, self.smoothing, self.geometry, own)
+            for one, size, own in zip(maps, sizes, self.sizes or sizes, strict=True)
         ]
         return found | measure_pixels(
             pixel_maps, self.truth.regions, names, self.bootstrap, self.conventions

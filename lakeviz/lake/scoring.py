@@ -135,6 +135,7 @@ class _Scored:
             smoothing=self.lake.options.smoothing,
             map_size=self.lake.options.map_size,
             skipped=skipped,
+            geometry=self.lake.model.preprocess.geometry,
         )
 
 

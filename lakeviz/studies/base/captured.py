@@ -16,6 +16,7 @@ from torch import Tensor
 from lakeviz.activations import ChannelStatistics, RunningStatistics
 from lakeviz.activations.token_subsets import CapturedTokens
 from lakeviz.data import Dataset
+from lakeviz.data.aspect import SQUASH, Geometry
 from lakeviz.errors import ConfigError, DataError, SelectionError
 from lakeviz.lake import (
     LakeOptions,
@@ -74,6 +75,8 @@ class StudyData:
         The test images, where there are files.
     provenance : dict
         Model, images and fingerprint.
+    geometry : Geometry
+        Which part of each image the patches cover.
     others : tuple of StudyData
         Other categories, where selections on their normal images are a control.
     """
@@ -92,6 +95,7 @@ class StudyData:
     dataset: Dataset | None = field(default=None, repr=False)
     normal_paths: tuple[Path, ...] = field(default=(), repr=False)
     provenance: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    geometry: Geometry = SQUASH
     others: tuple[StudyData, ...] = field(default=(), repr=False)
 
     def __post_init__(self) -> None:
@@ -340,6 +344,7 @@ class StudyData:
             bootstrap=bootstrap,
             image_score=self.options.image_score,
             smoothing=self.options.smoothing,
+            geometry=self.geometry,
         )
 
     def describe(
