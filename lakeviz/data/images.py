@@ -70,6 +70,12 @@ def load_image(path: str | Path) -> Image.Image:
         return _to_rgb(_upright(opened))
 
 
+def rgb_image(image: Image.Image, name: str) -> Image.Image:
+    """Convert an image in memory as :func:`load_image` converts files; ``name`` is for errors."""
+    with _naming(f"the image {name}", ImageReadError):
+        return _to_rgb(_upright(image))
+
+
 def image_size(path: str | Path) -> tuple[int, int]:
     """Height and width of an image as :func:`load_image` gives it, from its header alone.
 
@@ -154,13 +160,19 @@ def mask_is_empty(path: str | Path) -> bool:
 
 @contextmanager
 def _opened(path: str | Path, kind: type[LakevizError], what: str) -> Iterator[Image.Image]:
-    """Open an image file, and turn whatever a decoder raises into one error that names it."""
+    """Open an image file, which must not be a pipe or a device."""
     named = f"the {what} {printable(path)}"
     if reason := why_unreadable(Path(path)):
         raise kind(f"{named} is {reason}")
+    with _naming(named, kind), Image.open(path) as image:
+        yield image
+
+
+@contextmanager
+def _naming(named: str, kind: type[LakevizError]) -> Iterator[None]:
+    """Turn whatever a decoder raises into one error that names the image."""
     try:
-        with Image.open(path) as image:
-            yield image
+        yield
     except FileNotFoundError as error:
         raise kind(f"{named} does not exist") from error
     except Image.DecompressionBombError as error:

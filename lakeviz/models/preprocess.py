@@ -71,10 +71,15 @@ class Preprocess:
         resized: Any = transforms.resize(cast(Any, image), list(size), interpolation=mode)
         if self.aspect != "squash":
             fill = tuple(round(255 * value) for value in self.mean)
-            laid = Image.new("RGB", self.size[::-1], fill)
+            laid = Image.new("RGB", (self.size[1], self.size[0]), fill)
             laid.paste(resized, (left, top))
             resized = laid
         return transforms.normalize(transforms.to_tensor(resized), list(self.mean), list(self.std))
+
+    def undo(self, tensor: Float[Tensor, "3 height width"]) -> Image.Image:
+        """Picture of a preprocessed image, for figures: its size and rounding stay."""
+        mean, std = (tensor.new_tensor(one)[:, None, None] for one in (self.mean, self.std))
+        return transforms.to_pil_image((tensor * std + mean).clamp(0, 1).cpu())
 
     def describe(self) -> dict[str, Any]:
         """Everything that decides the result, in plain types, for manifests and cache keys."""

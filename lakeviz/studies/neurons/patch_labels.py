@@ -66,7 +66,7 @@ class PatchTruth:
         for image in np.flatnonzero(labels):
             mask = truth.masks[image]
             if sizes:
-                mask = geometry.to_input(mask, sizes[image])
+                mask = geometry.to_input(mask, sizes[int(image)])
             coverage[image] = cell_coverage(mask, grid).ravel()
         defect = coverage >= share
         small = np.flatnonzero((coverage.max(axis=1) > 0) & ~defect.any(axis=1))
