@@ -179,8 +179,10 @@ def train_part(names: Iterable[str], seed: int, fraction: float) -> set[str]:
     Raises
     ------
     ConfigError
-        ``fraction`` is not strictly between 0 and 1.
+        ``fraction`` is not strictly between 0 and 1, or ``seed`` is negative.
     """
+    if seed < 0:
+        raise ConfigError(f"split_seed must be 0 or more, got {seed}")
     if not 0 < fraction < 1:
         raise ConfigError(f"train_fraction must lie strictly between 0 and 1, got {fraction}")
     ordered = sorted(names)

@@ -50,7 +50,9 @@ class ReaderOption:
                 try:
                     return kind(text)
                 except ValueError as error:
-                    raise ConfigError(f"{self.name} must be a {self.type}, got {text!r}") from error
+                    raise ConfigError(
+                        f"{self.name} must be a {self.type}, got {text[:40]!r}"
+                    ) from error
         return text
 
 

@@ -153,6 +153,8 @@ def test_mtd_splits_by_seed_and_notes_empty_masks(mtd):
 
 
 def test_mtd_refuses_a_bad_fraction_and_another_category(mtd):
+    with pytest.raises(ConfigError, match="split_seed must be 0 or more, got -1"):
+        read_dataset("mtd", mtd, split_seed=-1)
     with pytest.raises(ConfigError, match="train_fraction"):
         read_dataset("mtd", mtd, train_fraction=1.0)
     with pytest.raises(DataError, match="no category 'tile'"):

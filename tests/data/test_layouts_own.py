@@ -167,6 +167,11 @@ def test_labels_may_be_probabilities_in_a_file_without_header(parts):
         ("fine/0.png", 0, "mono"),
         ("fine/1.png", 0, "mono"),
     ]
+    table.write_text("fine/0.png 0.0 mono\nfine/1.png nan mono\n")
+    with pytest.raises(DatasetLayoutError, match="row 2: label 'nan' is not a number"):
+        read_dataset("csv", table, **options)
+    with pytest.raises(ConfigError, match="label_threshold must be finite"):
+        read_dataset("csv", table, **options | {"label_threshold": float("nan")})
     with pytest.raises(ConfigError, match="category_column: no column 'kind'; there are path"):
         read_dataset("csv", table, **options | {"category_column": "kind"})
 

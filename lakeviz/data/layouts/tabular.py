@@ -100,11 +100,14 @@ class TableRules:
         Raises
         ------
         ValueError
-            There is a threshold and the value is not a number.
+            There is a threshold and the value is no finite number.
         """
         if self.label_threshold is None:
             return self.word(value)
-        return int(float(value) >= self.label_threshold)
+        number = float(value)
+        if not math.isfinite(number):
+            raise ValueError("not finite")
+        return int(number >= self.label_threshold)
 
 
 @register_reader(
