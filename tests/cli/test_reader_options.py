@@ -91,6 +91,9 @@ def test_a_run_keeps_the_options_of_its_reader(textile, tmp_path, capsys):
     }
     assert manifest["seeds"]["split"] == 1
     assert set(pd.read_parquet(out / "scores.parquet")["defect_type"]) == {"good", "hole"}
+    metrics = pd.read_csv(out / "metrics.csv")
+    assert metrics["n_anomalous"].dtype == "int64"  # also in the rows without masks
+    assert set(metrics.loc[metrics["level"] == "pixel", "reason"]) == {"the data set has no masks"}
     spec = RunSpec.from_manifest(manifest)
     assert {p.parts[-2] for p in spec.read_data().paths} == {"plain", "hole"}
     assert "note: textile: the images of other/ are not read" in capsys.readouterr().out
