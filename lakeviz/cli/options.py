@@ -172,6 +172,12 @@ _DATA = stack(
         click.option(
             "--image-size", callback=image_size, help="Input size of the model: N or HxW."
         ),
+        click.option(
+            "--aspect",
+            default="squash",
+            show_default=True,
+            help="How images become inputs: squash, letterbox (filled) or crop (the middle).",
+        ),
         click.option("--precision", default="fp32", show_default=True, help="fp32, bf16 or fp16."),
         click.option("--device", default="cpu", show_default=True, help="cpu or cuda."),
         click.option("--shots", default="4", show_default=True, help='Normal images, or "all".'),
@@ -214,6 +220,13 @@ _DATA = stack(
             "--split-seed",
             type=Whole(0, SEEDS),
             help="Seed of the split, for data sets without one.",
+        ),
+        click.option(
+            "--reader",
+            "reader_options",
+            multiple=True,
+            metavar="KEY=VALUE",
+            help="Option of the reader of DATASET; repeatable. lakeviz datasets NAME lists them.",
         ),
     ]
 )

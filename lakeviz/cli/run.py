@@ -48,6 +48,9 @@ def asked_spec(dataset: str | None, manifest: Path | None, given: dict[str, Any]
         spec = RunSpec.from_manifest(made)
         if given["root"] is not None:
             spec = replace(spec, root=str(given["root"]))
+        given = given | {"split_seed": None}  # that of the manifest
+        options = spec.reader_options | make_reader_options(spec.dataset, spec.root, given)
+        spec = replace(spec, reader_options=options)
         require_images_of(made, spec)
         return spec
     if dataset is None or given["root"] is None:
@@ -60,9 +63,7 @@ def make_spec(dataset: str, given: dict[str, Any]) -> RunSpec:
     from lakeviz.data import FewShotDraw, read_dataset
     from lakeviz.runs.spec import RunSpec
 
-    reader_options = {}
-    if given["split_seed"] is not None:
-        reader_options["split_seed"] = given["split_seed"]
+    reader_options = make_reader_options(dataset, given["root"], given)
     lists: dict[str, list[tuple[str, ...]]] = {}
     if given["lists"]:
         data = read_dataset(dataset, given["root"], **reader_options)
@@ -92,7 +93,27 @@ def make_spec(dataset: str, given: dict[str, Any]) -> RunSpec:
         bootstrap_seed=given["bootstrap_seed"],
         untrained=given["untrained"],
         reader_options=reader_options,
+        aspect=given["aspect"],
     )
+
+
+def make_reader_options(dataset: str, root: str | Path, given: dict[str, Any]) -> dict[str, Any]:
+    """Options of the reader: those of ``--reader``, and the seed of the split.
+
+    Raises
+    ------
+    ConfigError
+        The reader has no such option, or a value has another type.
+    """
+    from lakeviz.data.reader_options import parse_options
+    from lakeviz.data.registry import reader_of
+
+    seed = given["split_seed"]
+    texts = [*given["reader_options"], *([] if seed is None else [f"split_seed={seed}"])]
+    if not texts:
+        return {}
+    layout = reader_of(dataset, root)
+    return parse_options(layout.name, layout.options, texts)
 
 
 def announce(category: str) -> None:
@@ -143,6 +164,9 @@ def finish(run: RunFolder, **said: Any) -> None:
         show(mean.map("{:.3f}".format).reset_index())
     for row in records(absent.drop_duplicates("control")):
         say(f"not measured: {row['control']}: {row['reason']}")
+    of_data = (n for category in run.finished for n in run.provenance(category).get("notes", ()))
+    for note in dict.fromkeys(of_data):
+        say(f"note: {note}")
     for category in run.finished:
         if warning := run.provenance(category).get("outlier_warning"):
             say(f"note: {category}: {warning}")

@@ -106,6 +106,7 @@ def evaluate(
         bootstrap=bootstrap,
         image_score=lake.options.image_score,
         smoothing=maps.smoothing,
+        geometry=maps.geometry,
         # Resamples of controls look at as many thresholds as those of studies.
         conventions=replace(conventions, interval_grid=CONTROL_GRID),
         journal=journal,

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
+from lakeviz.data.aspect import SQUASH, Geometry
 from lakeviz.errors import MetricError
 from lakeviz.journal import Journal, fingerprint
 from lakeviz.lake.ground_truth import Size, Truth
@@ -53,6 +54,8 @@ class PairedEvaluator:
     conventions : Conventions, optional
     journal : Journal, optional
         Keeps what was measured, by the content of the maps.
+    geometry : Geometry
+        Which part of each image the patch maps cover.
 
     Raises
     ------
@@ -69,6 +72,7 @@ class PairedEvaluator:
     smoothing: float = 0.0
     conventions: Conventions = field(default_factory=lambda: Conventions(interval_grid=GRID))
     journal: Journal | None = field(default=None, repr=False, compare=False)
+    geometry: Geometry = SQUASH
 
     def __post_init__(self) -> None:
         for metric in self.metrics:
@@ -147,7 +151,8 @@ class PairedEvaluator:
             return found
         sizes = [self.map_size] * len(maps) if self.map_size else self.sizes
         pixel_maps = [
-            upsample(one, size, self.smoothing) for one, size in zip(maps, sizes, strict=True)
+            upsample(one, size, self.smoothing, self.geometry, own)
+            for one, size, own in zip(maps, sizes, self.sizes or sizes, strict=True)
         ]
         return found | measure_pixels(
             pixel_maps, self.truth.regions, names, self.bootstrap, self.conventions

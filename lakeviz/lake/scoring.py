@@ -177,6 +177,7 @@ def _maps(
         smoothing=lake.options.smoothing,
         map_size=lake.options.map_size,
         skipped=list(skipped),
+        geometry=lake.model.preprocess.geometry,
     )
 
 

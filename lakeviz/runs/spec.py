@@ -63,6 +63,8 @@ class RunSpec:
         ``"other_category"``, the neurons selected on another category.
     reader_options : dict
         Further options of the reader.
+    aspect : str
+        How images become inputs of the model: ``squash``, ``letterbox`` or ``crop``.
     """
 
     LATER = frozenset({"draws", "bootstrap_seed", "untrained"})
@@ -86,6 +88,7 @@ class RunSpec:
     bootstrap_seed: int = 0
     untrained: int = 0
     reader_options: dict[str, Any] = field(default_factory=dict)
+    aspect: str = "squash"
 
     def __post_init__(self) -> None:
         # A Path is taken too; a manifest holds text. Images of a single draw need no inner tuple.
@@ -165,6 +168,8 @@ class RunSpec:
         for name in ("root", "categories", "device"):
             plain.pop(name)
         # Settings that came later are left out at their defaults, so that older runs go on.
+        if self.aspect == "squash":
+            del plain["aspect"]
         for part, of in (
             (VisualOptions, plain["options"]["visual"]),
             (LakeOptions, plain["options"]),
@@ -196,6 +201,7 @@ class RunSpec:
             device=self.device,
             precision=self.precision,
             image_size=self.image_size,
+            aspect=self.aspect,
         )
 
 

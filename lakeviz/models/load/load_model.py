@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import torch
 
+from lakeviz.data.aspect import Geometry
 from lakeviz.errors import ConfigError
 from lakeviz.models.hooks.hooked_tower import HookedTower
 from lakeviz.models.load import catalog
@@ -26,6 +28,7 @@ def load_model(
     seed: int = 0,
     cache_dir: str | Path | None = None,
     quick_gelu: bool | None = None,
+    aspect: str = "squash",
 ) -> VisionModel:
     """Load a model by name, frozen and in eval mode, ready to be read and edited.
 
@@ -53,6 +56,9 @@ def load_model(
     quick_gelu
         Overrides the activation of an open_clip architecture. Only needed where no model name has
         the activation the weights were trained with.
+    aspect
+        How images that are not square become inputs: ``squash``, ``letterbox`` or ``crop``; see
+        :mod:`lakeviz.data.aspect`.
 
     Returns
     -------
@@ -73,6 +79,7 @@ def load_model(
     """
     if precision not in _PRECISIONS:
         raise ConfigError(f"precision must be one of {', '.join(_PRECISIONS)}, not {precision!r}")
+    Geometry(aspect)  # refuses another rule before anything is loaded
     request = Request(
         name=name,
         pretrained=pretrained,
@@ -88,6 +95,7 @@ def load_model(
     else:
         from lakeviz.models.load.open_clip import load_open_clip as load
     model = load(request)
+    model.preprocess = replace(model.preprocess, aspect=aspect)
     model.module.eval().requires_grad_(False)
     _check_image_size(model, request.size)
     _check_half_on_cpu(model.tower, precision)

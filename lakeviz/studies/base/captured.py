@@ -16,6 +16,7 @@ from torch import Tensor
 from lakeviz.activations import ChannelStatistics, RunningStatistics
 from lakeviz.activations.token_subsets import CapturedTokens
 from lakeviz.data import Dataset
+from lakeviz.data.aspect import SQUASH, Geometry
 from lakeviz.errors import ConfigError, DataError, SelectionError
 from lakeviz.journal import Journal, fingerprint
 from lakeviz.lake import (
@@ -75,6 +76,8 @@ class StudyData:
         The test images, where there are files.
     provenance : dict
         Model, images and fingerprint.
+    geometry : Geometry
+        Which part of each image the patches cover.
     others : tuple of StudyData
         Other categories, where selections on their normal images are a control.
     journal : Journal, optional
@@ -95,6 +98,7 @@ class StudyData:
     dataset: Dataset | None = field(default=None, repr=False)
     normal_paths: tuple[Path, ...] = field(default=(), repr=False)
     provenance: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    geometry: Geometry = SQUASH
     others: tuple[StudyData, ...] = field(default=(), repr=False)
     journal: Journal | None = field(default=None, repr=False, compare=False)
 
@@ -345,6 +349,7 @@ class StudyData:
             image_score=self.options.image_score,
             smoothing=self.options.smoothing,
             journal=self.journal,
+            geometry=self.geometry,
         )
 
     @property

@@ -14,7 +14,7 @@ import numpy as np
 from jaxtyping import Float
 from PIL import Image
 
-from lakeviz.data.files import IMAGE_SUFFIXES
+from lakeviz.data.files import IMAGE_SUFFIXES, walk_files
 from lakeviz.errors import DataError
 
 MAP_SUFFIXES = (".npy", ".npz", ".png", ".tif", ".tiff")
@@ -81,7 +81,8 @@ class MapFile:
     def _load(self) -> np.ndarray:
         suffix = self.path.suffix.lower()
         if suffix == ".npy":
-            return np.load(self.path, allow_pickle=False)
+            # Mapped, so that a header that claims more than the file holds asks for no memory.
+            return np.load(self.path, mmap_mode="c", allow_pickle=False)
         if suffix == ".npz":
             with np.load(self.path, allow_pickle=False) as arrays:
                 return arrays[self.member or _only(arrays.files)]
@@ -142,11 +143,7 @@ def find_maps(where: str | Path) -> dict[str, MapFile]:
             raise DataError(f"cannot read the maps {where}: {error}") from error
         found = [MapFile(_stem(name), where, name) for name in names]
     elif where.is_dir():
-        found = [
-            MapFile(key_of(path, where), path)
-            for path in sorted(where.rglob("*"))
-            if path.suffix.lower() in MAP_SUFFIXES and path.is_file() and path.name[0] != "."
-        ]
+        found = [MapFile(key_of(p, where), p) for p in walk_files(where, MAP_SUFFIXES)]
     else:
         raise DataError(f"{where} is neither a folder of maps nor an .npz file")
     if not found:
