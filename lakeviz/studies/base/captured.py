@@ -299,8 +299,20 @@ class StudyData:
     ) -> list[Float[np.ndarray, "image row column"]]:
         """Score the test images with each branch: patch maps, averaged over the points.
 
-        The test tokens are read once for all branches.
+        The test tokens are read once for all branches; maps that the journal holds are taken.
         """
+        if (journal := self.journal) is None:
+            return self._visual_maps(branches)
+        keys = [[self.identity, {p: v.identity for p, v in b.points.items()}] for b in branches]
+        found = journal.keep_all(
+            keys,
+            lambda rows: [{"maps": m} for m in self._visual_maps([branches[i] for i in rows])],
+        )
+        return [one["maps"] for one in found]
+
+    def _visual_maps(
+        self, branches: Sequence[VisualBranch]
+    ) -> list[Float[np.ndarray, "image row column"]]:
         parts: list[list[np.ndarray]] = [[] for _ in branches]
         with torch.inference_mode():
             for _, tokens in self.batches():
