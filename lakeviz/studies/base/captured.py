@@ -18,12 +18,7 @@ from lakeviz.activations.token_subsets import CapturedTokens
 from lakeviz.data import Dataset
 from lakeviz.errors import ConfigError, DataError, SelectionError
 from lakeviz.journal import Journal, fingerprint
-from lakeviz.lake import (
-    LakeOptions,
-    Selection,
-    VisualBranch,
-    get_selector,
-)
+from lakeviz.lake import LakeOptions, Selection, VisualBranch, get_selector
 from lakeviz.lake.dropping import drop_channels, gallery_tokens
 from lakeviz.lake.ground_truth import Size, Truth
 from lakeviz.lake.joint_selection import select_points
