@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from copy import copy
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import torch
 from jaxtyping import Float
+from PIL import Image
 from torch import Tensor
 
 from lakeviz.activations.loading import Loading
@@ -106,6 +108,22 @@ class TokenBatches:
     def n_images(self) -> int:
         """Number of images, those that cannot be read among them."""
         return len(self.images)
+
+    def picture(self, sample_id: str) -> Image.Image:
+        """One of the images, as 8-bit RGB; of preprocessed ones what the tower sees."""
+        if isinstance(self.images, ImageItems):
+            return self.images.load(self.images.sample_ids.index(sample_id))
+        made = self.images.images[int(sample_id.rpartition(" ")[2])]
+        return self.model.preprocess.undo(made)
+
+    def after(self, start: int) -> Self:
+        """Batches of the images from a position on."""
+        rest, own = copy(self), self.images
+        if isinstance(own, Preprocessed):
+            rest.images = Preprocessed(own.images[start:])
+        else:
+            rest.images = ImageItems(own.items[start:], own.sample_ids[start:]) if start else own
+        return rest
 
     def _image_batches(self) -> Iterator[ImageBatch]:
         if isinstance(self.images, Preprocessed):
