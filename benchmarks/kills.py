@@ -240,7 +240,7 @@ def measure(kills: int, seed: int, only: Sequence[str] = ()) -> pd.DataFrame:
                 sys.exit(f"{name} fails without a kill")
             n, needed = moments.take()
             generator = np.random.default_rng([seed, len(rows)])
-            survived, lost = 0, []
+            survived, lost, again = 0, [], 0.0
             stops = generator.choice(n - 1, size=min(kills, n) - 1, replace=False)
             stops = np.append(np.sort(stops), n - 2)
             for stop in stops.tolist():

@@ -11,7 +11,7 @@ import json
 import os
 import struct
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -103,11 +103,18 @@ class Journal:
 
     def keep(self, key: Any, make: Callable[[], Arrays]) -> dict[str, np.ndarray]:
         """Arrays of a key, made and kept where they are not there yet."""
-        found = self.get(key)
-        if found is None:
-            found = dict(make())
-            self.put(key, found)
-        return found
+        return self.keep_all([key], lambda _: [make()])[0]
+
+    def keep_all(
+        self, keys: Sequence[Any], make: Callable[[list[int]], Iterable[Arrays]]
+    ) -> list[dict[str, np.ndarray]]:
+        """Arrays of some keys; ``make`` is told the positions of those that are not there yet."""
+        found = [self.get(key) for key in keys]
+        missing = [place for place, one in enumerate(found) if one is None]
+        for place, arrays in zip(missing, make(missing) if missing else (), strict=True):
+            self.put(keys[place], arrays)
+            found[place] = dict(arrays)
+        return [one for one in found if one is not None]
 
     def remove(self) -> None:
         """Remove the file: the result that it was kept for is finished."""

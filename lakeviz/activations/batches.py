@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from copy import copy
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import torch
 from jaxtyping import Float
@@ -114,6 +115,15 @@ class TokenBatches:
             return self.images.load(self.images.sample_ids.index(sample_id))
         made = self.images.images[int(sample_id.rpartition(" ")[2])]
         return self.model.preprocess.undo(made)
+
+    def after(self, start: int) -> Self:
+        """Batches of the images from a position on."""
+        rest, own = copy(self), self.images
+        if isinstance(own, Preprocessed):
+            rest.images = Preprocessed(own.images[start:])
+        else:
+            rest.images = ImageItems(own.items[start:], own.sample_ids[start:]) if start else own
+        return rest
 
     def _image_batches(self) -> Iterator[ImageBatch]:
         if isinstance(self.images, Preprocessed):

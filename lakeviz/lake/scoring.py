@@ -9,7 +9,6 @@ from dataclasses import dataclass
 import numpy as np
 
 from lakeviz.activations import Images, Loading, TokenBatch, TokenBatches, token_grid
-from lakeviz.data.inputs import ImageItems, as_images
 from lakeviz.errors import DataError
 from lakeviz.journal import Journal
 from lakeviz.lake.fitted import FittedLake
@@ -64,19 +63,17 @@ def score_together(
     done = [] if journal is None else list(_kept(journal, label))
     start = done[-1].stop if done else 0
     skipped = [one for part in done for one in part.skipped]
-    found = as_images(images, preprocessed=preprocessed)
-    picture = TokenBatches(first.model, found, points).picture  # of all images, kept ones too
-    if start < len(found):
-        if start and isinstance(found, ImageItems):
-            found = ImageItems(found.items[start:], found.sample_ids[start:])
-        batches = TokenBatches(
-            first.model,
-            found,
-            points,
-            loading=loading,
-            run_on=first.text is not None,
-            label="score",
-        )
+    whole = TokenBatches(
+        first.model,
+        images,
+        points,
+        loading=loading,
+        run_on=first.text is not None,
+        label="score",
+        preprocessed=preprocessed,
+    )
+    if start < whole.n_images:
+        batches = whole.after(start)
         before = len(skipped)
         try:
             for batch in batches:
@@ -90,12 +87,12 @@ def score_together(
                 done.append(part)
                 skipped += new
         except DataError:
-            if not done or len(batches.skipped) < len(found):
+            if not done or len(batches.skipped) < batches.n_images:
                 raise  # else none of the last few could be read, and earlier ones could
         skipped += batches.skipped[len(skipped) - before :]
     made = [_maps(lake, number, done, skipped) for number, lake in enumerate(lakes)]
     for maps in made:
-        maps.picture = picture
+        maps.picture = whole.picture
     return made
 
 

@@ -19,12 +19,7 @@ from lakeviz.data import Dataset
 from lakeviz.data.aspect import SQUASH, Geometry
 from lakeviz.errors import ConfigError, DataError, SelectionError
 from lakeviz.journal import Journal, fingerprint
-from lakeviz.lake import (
-    LakeOptions,
-    Selection,
-    VisualBranch,
-    get_selector,
-)
+from lakeviz.lake import LakeOptions, Selection, VisualBranch, get_selector
 from lakeviz.lake.dropping import drop_channels, gallery_tokens
 from lakeviz.lake.ground_truth import Size, Truth
 from lakeviz.lake.joint_selection import select_points
@@ -303,8 +298,20 @@ class StudyData:
     ) -> list[Float[np.ndarray, "image row column"]]:
         """Score the test images with each branch: patch maps, averaged over the points.
 
-        The test tokens are read once for all branches.
+        The test tokens are read once for all branches; maps that the journal holds are taken.
         """
+        if (journal := self.journal) is None:
+            return self._visual_maps(branches)
+        keys = [[self.identity, {p: v.identity for p, v in b.points.items()}] for b in branches]
+        found = journal.keep_all(
+            keys,
+            lambda rows: [{"maps": m} for m in self._visual_maps([branches[i] for i in rows])],
+        )
+        return [one["maps"] for one in found]
+
+    def _visual_maps(
+        self, branches: Sequence[VisualBranch]
+    ) -> list[Float[np.ndarray, "image row column"]]:
         parts: list[list[np.ndarray]] = [[] for _ in branches]
         with torch.inference_mode():
             for _, tokens in self.batches():

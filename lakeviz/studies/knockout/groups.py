@@ -50,7 +50,7 @@ class Measurer:
             self.found |= zip(group, self._kept(group) or self._run(group), strict=True)
         return [self.found[c] for c in conditions]
 
-    def _run(self, group: Sequence[Condition]) -> list[Measured]:
+    def _run(self, group: Sequence[Condition]) -> Sequence[Measured]:
         found = [knocked.measure(self.evaluator) for knocked in self.engine.run(group)]
         if (journal := self.evaluator.journal) is not None:
             parts = {
@@ -62,7 +62,7 @@ class Measurer:
             journal.put(self._key(group), parts)
         return found
 
-    def _kept(self, group: Sequence[Condition]) -> list[Measured] | None:
+    def _kept(self, group: Sequence[Condition]) -> Sequence[Measured] | None:
         """What was measured of a group before a kill; a group is made of the same conditions."""
         journal = self.evaluator.journal
         kept = None if journal is None else journal.get(self._key(group))
