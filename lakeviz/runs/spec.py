@@ -67,7 +67,7 @@ class RunSpec:
         How images become inputs of the model: ``squash``, ``letterbox`` or ``crop``.
     """
 
-    LATER = frozenset({"draws", "bootstrap_seed", "untrained"})
+    LATER = frozenset({"draws", "bootstrap_seed", "untrained", "aspect"})
     """Settings that manifests of earlier versions do not have."""
 
     dataset: str

@@ -19,17 +19,20 @@ from lakeviz.lake import LakeOptions, NeuronSelection
 from lakeviz.metrics import Bootstrap
 from lakeviz.studies import capture_study, load_study, patching
 from lakeviz.studies.patching.attribution import gradient_attribution, integrated_attribution
-from lakeviz.studies.patching.interchange import (
+from lakeviz.studies.patching.interchange import Interchange
+from lakeviz.studies.patching.pairs import make_pairs
+from lakeviz.studies.patching.readouts import Readouts
+from lakeviz.studies.patching.words import (
     CLASS,
+    DEFECT,
     DEFECTS,
     DENOISING,
     DIRECTIONS,
     EVERY,
+    IMAGE,
     NOISING,
-    Interchange,
+    TEXT,
 )
-from lakeviz.studies.patching.pairs import make_pairs
-from lakeviz.studies.patching.readouts import DEFECT, IMAGE, TEXT, Readouts
 
 POINT = "blocks.0.hook_resid_post"
 FEW = Bootstrap(n_resamples=50)
