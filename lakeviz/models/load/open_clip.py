@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -10,11 +9,29 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from lakeviz.errors import CheckpointError, ConfigError, DownloadError, UnknownModelError
+from lakeviz.errors import (
+    CheckpointError,
+    ConfigError,
+    DownloadError,
+    ModelError,
+    UnknownModelError,
+)
 from lakeviz.models.hooks.hooked_tower import HookedTower
 from lakeviz.models.load import catalog
-from lakeviz.models.load.checkpoints import checkpoint_path, fitting, is_torchscript, read_state
-from lakeviz.models.load.request import Request, check_divisible, no_weights_asked, own_generator
+from lakeviz.models.load.checkpoints import (
+    checkpoint_path,
+    fitting,
+    is_torchscript,
+    load_open_clip_state,
+)
+from lakeviz.models.load.folder import folder_weights, read_folder_config
+from lakeviz.models.load.request import (
+    Request,
+    check_divisible,
+    first_line,
+    no_weights_asked,
+    own_generator,
+)
 from lakeviz.models.preprocess import preprocess_of
 from lakeviz.models.text import TextEncoder
 from lakeviz.models.vision_model import VisionModel
@@ -59,20 +76,30 @@ def load_open_clip(request: Request) -> VisionModel:
         "device": request.device,
         "cache_dir": request.cache_dir,
         "pretrained_text": False,
-        "force_image_size": request.size,
+        "load_weights": False,
     }
     if request.quick_gelu is not None:
         options["quick_gelu"] = request.quick_gelu
 
-    def bare() -> Any:
-        return open_clip.create_model(source.create, load_weights=False, **options)
+    def bare(size: tuple[int, int] | None = request.size) -> Any:
+        try:
+            return open_clip.create_model(source.create, force_image_size=size, **options)
+        except OSError:
+            raise  # parts that are defined on the hub
+        except Exception as e:  # every architecture fails in its own way on settings of a folder
+            raise ModelError(f"open_clip cannot build {request.name}: {first_line(e)}") from e
 
     with _library(source, request.name), own_generator(request.seed):
         if source.weights is None:
             model = bare()
         else:
-            with fitting(request.name, source.weights, bare):
-                model = _create_with_file(source, source.weights, options, bare)
+            # A timm tower is filled at its own size and resizes its position embeddings itself.
+            late = request.size is not None and "timm_model_name" in source.config["vision_cfg"]
+            model = bare(None if late else request.size)
+            with fitting(request.name, source.weights, model):
+                load_open_clip_state(model, source.weights)
+            if late:
+                model.visual.set_input_size(request.size)
             _resize_same_count(model, request, source)
 
     def build_tower(seed: int) -> Any:
@@ -96,23 +123,14 @@ def _source(request: Request) -> Source:
 
 
 def _folder(request: Request, folder: Path) -> Source:
-    from open_clip.factory import _find_checkpoint_in_dir
-
     _refuse_pretrained(request)
     if not folder.is_dir():
         raise UnknownModelError(f"{request.name}: there is no folder {folder}")
-    config_file = folder / "open_clip_config.json"
-    try:
-        config = json.loads(config_file.read_text())["model_cfg"]
-    except (OSError, ValueError, KeyError) as e:
-        raise CheckpointError(
-            f"{config_file} is missing or holds no model_cfg: {folder} is no open_clip folder"
-        ) from e
-    found = _find_checkpoint_in_dir(folder)
-    if found is None:
-        raise CheckpointError(f"{folder} holds no weights (open_clip_model.safetensors)")
+    config = read_folder_config(folder)
+    with _quiet():
+        weights = folder_weights(folder)
     create = f"{catalog.LOCAL_PREFIX}{folder}"
-    return Source(create, config, Path(found), online=False, tokenizer=create)
+    return Source(create, config["model_cfg"], weights, online=False, tokenizer=create)
 
 
 def _hub(request: Request) -> Source:
@@ -168,7 +186,7 @@ def _download(what: str) -> Iterator[None]:
         yield
     except Exception as e:  # the hub, urllib and the file system each have their own errors
         raise DownloadError(
-            f"{what} could not be had ({(str(e).splitlines() or [type(e).__name__])[0][:200]}); "
+            f"{what} could not be had ({first_line(e)}); "
             "check the network, or fetch the files elsewhere and give a path as pretrained "
             "or a local-dir:<folder> as the model"
         ) from e
@@ -186,26 +204,6 @@ def _hub_parts(name: str) -> Iterator[None]:
             f"the text tower of {name} is defined on the Hugging Face hub, which was not asked for "
             "or cannot be reached; use a model with its own text tower, or a local-dir:<folder>"
         ) from e
-
-
-def _create_with_file(
-    source: Source, weights: Path, options: dict[str, Any], bare: Callable[[], Any]
-) -> Any:
-    import open_clip
-    from open_clip.model import resize_pos_embed
-    from open_clip.transform import merge_preprocess_dict
-
-    if is_torchscript(weights):
-        model, state = bare(), read_state(weights)
-        resize_pos_embed(state, model)
-        model.load_state_dict(state)
-        return model
-    if source.create.startswith(catalog.LOCAL_PREFIX):
-        return open_clip.create_model(source.create, **options)
-    overlay = merge_preprocess_dict({}, source.tag)
-    return open_clip.create_model(
-        source.create, pretrained=str(weights), force_preprocess_cfg=overlay, **options
-    )
 
 
 def _check_image_size(request: Request, source: Source) -> None:
@@ -258,7 +256,9 @@ def _vision_model(
 
         # Without the network, unless the weights came over it.
         with _library(source, request.name), _download(f"the tokenizer of {request.name}"):
-            return open_clip.get_tokenizer(source.tokenizer, cache_dir=request.cache_dir)
+            from_hub = "hf_tokenizer_name" in source.config["text_cfg"]
+            never = {"trust_remote_code": False} if from_hub else {}
+            return open_clip.get_tokenizer(source.tokenizer, cache_dir=request.cache_dir, **never)
 
     scale, bias = getattr(model, "logit_scale", None), getattr(model, "logit_bias", None)
     return VisionModel(

@@ -44,6 +44,11 @@ def no_weights_asked(name: str, choices: str) -> ModelError:
     )
 
 
+def first_line(error: Exception) -> str:
+    """What a library said, cut to one line for a message of our own."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
+
+
 @contextmanager
 def own_generator(seed: int) -> Iterator[None]:
     """Draw random weights (on the CPU) from ``seed`` and leave the global generator as it was."""

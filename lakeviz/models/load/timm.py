@@ -19,7 +19,13 @@ from lakeviz.errors import (
 from lakeviz.models.hooks.hooked_tower import HookedTower
 from lakeviz.models.load.catalog import TIMM_PREFIX
 from lakeviz.models.load.checkpoints import checkpoint_path, describe_mismatch, fitting, read_state
-from lakeviz.models.load.request import Request, check_divisible, no_weights_asked, own_generator
+from lakeviz.models.load.request import (
+    Request,
+    check_divisible,
+    first_line,
+    no_weights_asked,
+    own_generator,
+)
 from lakeviz.models.preprocess import preprocess_of
 from lakeviz.models.towers.timm_vit import is_timm_vit
 from lakeviz.models.vision_model import VisionModel
@@ -59,7 +65,7 @@ def load_timm(request: Request) -> VisionModel:
             "lakeviz hooks timm vision transformers"
         )
     if path is not None:
-        with fitting(name, path, lambda: model):
+        with fitting(name, path, model):
             _load_file(model, path, name)
     model = place(model)
     tower = HookedTower(model)
@@ -108,7 +114,7 @@ def _check_name(known: str) -> None:
 
 
 def _creation_error(name: str, pretrained: str | bool | None, error: Exception) -> ModelError:
-    reason = (str(error).splitlines() or [type(error).__name__])[0][:200]
+    reason = first_line(error)
     if pretrained is True:
         return DownloadError(
             f"the weights of {name} could not be downloaded ({reason}); check the network, or give "
