@@ -19,6 +19,9 @@ IMAGE_SUFFIXES = frozenset(
     {".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".pgm", ".ppm"}
 )
 
+IMAGE_FORMATS = ("PNG", "JPEG", "BMP", "TIFF", "WEBP", "PPM", "GIF")
+"""What a file is read as whatever its suffix: for PostScript Pillow would start Ghostscript."""
+
 
 def is_image(path: Path) -> bool:
     """Whether ``path`` is a visible file with the suffix of an image."""

@@ -15,7 +15,7 @@ import numpy as np
 from jaxtyping import Bool
 from PIL import Image, ImageOps
 
-from lakeviz.data.files import list_images
+from lakeviz.data.files import IMAGE_FORMATS, list_images
 from lakeviz.errors import ImageReadError, LakevizError, MaskError
 
 _FULL_RANGE_16 = 65535
@@ -48,7 +48,7 @@ def load_image(path: str | Path) -> Image.Image:
     ImageReadError
         The file is missing, truncated, not an image, or has values outside its range.
     """
-    with _naming(path, ImageReadError, "image"), Image.open(path) as opened:
+    with _naming(path, ImageReadError, "image"), Image.open(path, formats=IMAGE_FORMATS) as opened:
         return _to_rgb(ImageOps.exif_transpose(opened))
 
 
@@ -60,7 +60,7 @@ def image_size(path: str | Path) -> tuple[int, int]:
     ImageReadError
         The file is missing or not an image.
     """
-    with _naming(path, ImageReadError, "image"), Image.open(path) as opened:
+    with _naming(path, ImageReadError, "image"), Image.open(path, formats=IMAGE_FORMATS) as opened:
         width, height = opened.size
         turned = opened.getexif().get(_ORIENTATION, 1) >= _FIRST_TURNED
     return (width, height) if turned else (height, width)
@@ -158,7 +158,7 @@ def _on_white(image: Image.Image) -> Image.Image:
 
 
 def _read_mask(path: Path) -> Bool[np.ndarray, "height width"]:
-    with _naming(path, MaskError, "mask"), Image.open(path) as opened:
+    with _naming(path, MaskError, "mask"), Image.open(path, formats=IMAGE_FORMATS) as opened:
         image = ImageOps.exif_transpose(opened)
         if image.mode == "P":
             return _palette_mask(image)

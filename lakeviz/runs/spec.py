@@ -20,7 +20,15 @@ from lakeviz.selector_names import RENAMED
 if TYPE_CHECKING:
     from lakeviz.models import VisionModel
 
-_LATER = {"center", "reference", "selection_scope", "drop_channels", "drop_tokens"}
+_LATER = {
+    "center",
+    "reference",
+    "selection_scope",
+    "drop_channels",
+    "drop_tokens",
+    "preprocess",
+    "quick_gelu",
+}
 """Options that came later; the digest leaves them out at their defaults."""
 
 
@@ -41,6 +49,10 @@ class RunSpec:
     image_size : (height, width), optional
         The model's own by default.
     precision, device : str
+    preprocess : str, optional
+        Tag or configuration file whose preprocessing the weights have, where it is not known.
+    quick_gelu : bool, optional
+        Whether the activation is QuickGELU, where the name of the weights says otherwise.
     categories : tuple of str, optional
         All by default.
     shots : int or "all"
@@ -84,6 +96,8 @@ class RunSpec:
     bootstrap_seed: int = 0
     untrained: int = 0
     reader_options: dict[str, Any] = field(default_factory=dict)
+    preprocess: str | None = None
+    quick_gelu: bool | None = None
 
     def __post_init__(self) -> None:
         # A Path is taken too; a manifest holds text. Images of a single draw need no inner tuple.
@@ -172,6 +186,7 @@ class RunSpec:
         for part, of in (
             (VisualOptions, plain["options"]["visual"]),
             (LakeOptions, plain["options"]),
+            (RunSpec, plain),
         ):
             for name in _LATER & of.keys():
                 if of[name] == part.__dataclass_fields__[name].default:
@@ -200,6 +215,8 @@ class RunSpec:
             device=self.device,
             precision=self.precision,
             image_size=self.image_size,
+            quick_gelu=self.quick_gelu,
+            preprocess=self.preprocess,
         )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,8 @@ from lakeviz.models.load.checkpoints import (
     is_torchscript,
     load_open_clip_state,
 )
-from lakeviz.models.load.folder import folder_weights, read_folder_config
+from lakeviz.models.load.folder import CONFIG, folder_weights, read_folder_config
+from lakeviz.models.load.recipes import Recipe, asked_recipe, file_recipe, read_recipe
 from lakeviz.models.load.request import (
     Request,
     check_divisible,
@@ -51,8 +52,8 @@ class Source:
         Its checkpoint, already on this machine; None for random weights.
     online
         Whether the network was asked for.
-    tag
-        open_clip's entry of the pretrained tag, which carries the preprocessing.
+    recipe
+        Mean, deviation and interpolation its weights were trained with; None for open_clip's own.
     tokenizer
         The name open_clip builds the tokenizer by.
     """
@@ -62,7 +63,7 @@ class Source:
     weights: Path | None
     online: bool
     tokenizer: str
-    tag: dict[str, Any] = field(default_factory=dict)
+    recipe: Recipe | None = None
 
 
 def load_open_clip(request: Request) -> VisionModel:
@@ -130,7 +131,13 @@ def _folder(request: Request, folder: Path) -> Source:
     with _quiet():
         weights = folder_weights(folder)
     create = f"{catalog.LOCAL_PREFIX}{folder}"
-    return Source(create, config["model_cfg"], weights, online=False, tokenizer=create)
+    recipe = None if request.preprocess is not None else read_recipe(folder / CONFIG)
+    if recipe is None and request.preprocess is None:
+        raise CheckpointError(
+            f"{folder / CONFIG} does not say how images are preprocessed (mean and std in "
+            "preprocess_cfg): add it, or give preprocess="
+        )
+    return Source(create, config["model_cfg"], weights, False, create, recipe)
 
 
 def _hub(request: Request) -> Source:
@@ -158,19 +165,24 @@ def _named(request: Request) -> Source:
     if not isinstance(pretrained, str):
         tags = ", ".join(catalog.pretrained_tags(name)) or "none"
         raise no_weights_asked(name, f"a tag ({tags}), a .pt or .safetensors file")
-    quick = request.quick_gelu
-    if quick is None:
-        quick = config.get("quick_gelu", False)
-    path = checkpoint_path(pretrained)
+    published = catalog.published(name)
+    asked, quick = request.preprocess, config.get("quick_gelu", False)
+    twin = catalog.other_activation(name)
+    path = checkpoint_path(pretrained, tuple(published))
     if path is not None:
-        trained = True if is_torchscript(path) else catalog.quick_gelu_of_file(name, path)
-        catalog.check_quick_gelu(name, quick, pretrained, trained)
-        return replace(source, weights=path)
+        found = catalog.published_as(name, path, published)
+        if request.quick_gelu is None:  # the user's own word stands
+            trained = is_torchscript(path) or catalog.sounds_like_openai(path) or None
+            trained = trained if found is None else found["quick_gelu"]
+            catalog.check_quick_gelu(name, quick, pretrained, trained, twin)
+        recipe = None if asked is not None else file_recipe(name, path, published, found)
+        return replace(source, weights=path, recipe=recipe)
     tag = catalog.tag_config(name, pretrained)
-    catalog.check_quick_gelu(name, quick, pretrained, bool(tag.get("quick_gelu", False)))
+    quick = quick if request.quick_gelu is None else request.quick_gelu
+    catalog.check_quick_gelu(name, quick, pretrained, bool(tag.get("quick_gelu", False)), twin)
     with _download(f"the weights {pretrained!r} of {name}"):
         downloaded = Path(open_clip.download_pretrained(tag, cache_dir=request.cache_dir))
-    return replace(source, weights=downloaded, online=True, tag=tag)
+    return replace(source, weights=downloaded, online=True, recipe=tag)
 
 
 def _refuse_pretrained(request: Request) -> None:
@@ -260,13 +272,17 @@ def _vision_model(
             never = {"trust_remote_code": False} if from_hub else {}
             return open_clip.get_tokenizer(source.tokenizer, cache_dir=request.cache_dir, **never)
 
+    recipe = source.recipe or model.visual.preprocess_cfg
+    if request.preprocess is not None:
+        published = {} if source.create != request.name else catalog.published(request.name)
+        recipe = asked_recipe(request.preprocess, request.name, published)
     scale, bias = getattr(model, "logit_scale", None), getattr(model, "logit_bias", None)
     return VisionModel(
         name=request.name,
         pretrained=request.pretrained,
         module=model,
         tower=tower,
-        preprocess=preprocess_of(model.visual.preprocess_cfg, tower.adapter.image_size),
+        preprocess=preprocess_of(recipe, tower.adapter.image_size),
         text=TextEncoder(model, make_tokenizer),
         logit_scale=None if scale is None else float(scale.detach().float().exp()),
         logit_bias=None if bias is None else float(bias.detach().float()),

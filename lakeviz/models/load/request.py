@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 
 from lakeviz.errors import ConfigError, ModelError
+from lakeviz.models.preprocess import Preprocess
 
 
 @dataclass(frozen=True)
@@ -23,6 +25,7 @@ class Request:
     seed: int
     cache_dir: str | None
     quick_gelu: bool | None
+    preprocess: Preprocess | Mapping[str, Any] | str | None
 
 
 def check_divisible(patch_size: tuple[int, int], size: tuple[int, int], name: str) -> None:

@@ -17,8 +17,15 @@ from lakeviz.errors import (
     nearest,
 )
 from lakeviz.models.hooks.hooked_tower import HookedTower
-from lakeviz.models.load.catalog import TIMM_PREFIX
+from lakeviz.models.load.catalog import (
+    TIMM_PREFIX,
+    check_quick_gelu,
+    published_as,
+    published_timm,
+    quick_twin,
+)
 from lakeviz.models.load.checkpoints import checkpoint_path, describe_mismatch, fitting, read_state
+from lakeviz.models.load.recipes import Recipe, asked_recipe, file_recipe
 from lakeviz.models.load.request import (
     Request,
     check_divisible,
@@ -40,10 +47,9 @@ def load_timm(request: Request) -> VisionModel:
 
     name, pretrained = request.name, request.pretrained
     known = name.removeprefix(TIMM_PREFIX)
-    if request.quick_gelu is not None:
-        raise ConfigError("quick_gelu is for open_clip architectures, not for timm models")
     _check_name(known)
     path = _weights_file(name, pretrained)
+    recipe = _recipe(request, known, path)
 
     def create(seed: int, trained: bool) -> Any:
         with own_generator(seed):
@@ -76,10 +82,41 @@ def load_timm(request: Request) -> VisionModel:
         pretrained=pretrained,
         module=model,
         tower=tower,
-        preprocess=preprocess_of(config, tower.adapter.image_size),
+        preprocess=preprocess_of(recipe or config, tower.adapter.image_size),
         precision=request.precision,
         build_tower=lambda seed: place(create(seed, trained=False)),
     )
+
+
+def _recipe(request: Request, known: str, path: Path | None) -> Recipe | None:
+    """What the weights were trained with, after the check of their activation; None: timm's own."""
+    architecture, _, tag = known.partition(".")
+    entries = published_timm(architecture)
+    quick, twin = "_quickgelu_" in architecture, quick_twin(architecture)
+    twin = architecture.replace("_quickgelu_", "_") if quick else twin
+    if request.quick_gelu not in (None, quick):
+        way_out = "" if twin == architecture else f": use {TIMM_PREFIX}{twin}"
+        raise ConfigError(
+            f"timm has the activation in the name, so {request.name} cannot be had with "
+            f"quick_gelu={request.quick_gelu}{way_out}"
+        )
+    named = entries.get(tag or timm_tag(architecture)) if tag or path is None else None
+    found = named if path is None else published_as(architecture, path, entries) or named
+    if request.pretrained != "random" and request.quick_gelu is None and found is not None:
+        weights = str(request.pretrained) if path else f"{architecture}.{found['tag']}"
+        better = f"{TIMM_PREFIX}{twin}" + (f".{tag}" if tag else "")
+        check_quick_gelu(request.name, quick, weights, found["quick_gelu"], better)
+    if request.preprocess is not None:
+        return asked_recipe(request.preprocess, request.name, entries)
+    return None if path is None else file_recipe(request.name, path, entries, named or found)
+
+
+def timm_tag(architecture: str) -> str:
+    """Tag of the weights that timm gives a name without one."""
+    from timm.models import get_pretrained_cfg
+
+    config = get_pretrained_cfg(architecture)
+    return "" if config is None else config.tag or ""
 
 
 def _weights_file(name: str, pretrained: str | bool | None) -> Path | None:

@@ -119,10 +119,7 @@ class _Unpickler(pickle.Unpickler):
             entry = self._archive.getinfo(f"{self.root}data/{key}")
             if entry.compress_type != zipfile.ZIP_STORED or entry.file_size != n * dtype.itemsize:
                 raise ValueError(f"its tensor data/{key} is packed or has not the size it claims")
-            content = bytearray(entry.file_size)
-            with self._archive.open(entry) as file:
-                if file.readinto(content) != len(content):
-                    raise ValueError(f"its tensor data/{key} is cut off")
+            content = bytearray(self._archive.read(entry))
             empty = torch.empty(0, dtype=dtype)
             self._storages[key] = torch.frombuffer(content, dtype=dtype) if n else empty
         return self._storages[key]
