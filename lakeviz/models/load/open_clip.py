@@ -68,46 +68,74 @@ class Source:
 
 def load_open_clip(request: Request) -> VisionModel:
     """Load an open_clip model as asked for."""
-    import open_clip
-
     source = _source(request)
     _check_image_size(request, source)
-    options: dict[str, Any] = {
-        "precision": request.precision,
-        "device": request.device,
-        "cache_dir": request.cache_dir,
-        "pretrained_text": False,
-        "load_weights": False,
-    }
-    if request.quick_gelu is not None:
-        options["quick_gelu"] = request.quick_gelu
-
-    def bare(size: tuple[int, int] | None = request.size) -> Any:
-        try:
-            return open_clip.create_model(source.create, force_image_size=size, **options)
-        except OSError:
-            raise  # parts that are defined on the hub
-        except Exception as e:  # every architecture fails in its own way on settings of a folder
-            raise ModelError(f"open_clip cannot build {request.name}: {first_line(e)}") from e
-
+    build = _Builder(source, request)
     with _library(source, request.name), own_generator(request.seed):
         if source.weights is None:
-            model = bare()
+            model = build.bare(request.size)
         else:
             # A timm tower is filled at its own size and resizes its position embeddings itself.
             late = request.size is not None and "timm_model_name" in source.config["vision_cfg"]
-            model = bare(None if late else request.size)
+            model = build.bare(None if late else request.size)
             with fitting(request.name, source.weights, model):
                 load_open_clip_state(model, source.weights)
             if late:
                 model.visual.set_input_size(request.size)
             _resize_same_count(model, request, source)
+    return _vision_model(model, request, source, build)
 
-    def build_tower(seed: int) -> Any:
-        with _library(source, request.name), own_generator(seed):
-            return bare().visual
 
-    return _vision_model(model, request, source, build_tower)
+@dataclass(frozen=True)
+class _Builder:
+    """Builds the model without weights; called with a seed, its image tower alone."""
+
+    source: Source
+    request: Request
+
+    def bare(self, size: tuple[int, int] | None) -> Any:
+        import open_clip
+
+        request = self.request
+        options: dict[str, Any] = {
+            "precision": request.precision,
+            "device": request.device,
+            "cache_dir": request.cache_dir,
+            "pretrained_text": False,
+            "load_weights": False,
+            "force_image_size": size,
+        }
+        if request.quick_gelu is not None:
+            options["quick_gelu"] = request.quick_gelu
+        try:
+            return open_clip.create_model(self.source.create, **options)
+        except OSError:
+            raise  # parts that are defined on the hub
+        except Exception as e:  # every architecture fails in its own way on settings of a folder
+            raise ModelError(f"open_clip cannot build {request.name}: {first_line(e)}") from e
+
+    def __call__(self, seed: int) -> Any:
+        with _library(self.source, self.request.name), own_generator(seed):
+            return self.bare(self.request.size).visual
+
+
+@dataclass(frozen=True)
+class _MakeTokenizer:
+    """Builds a model's tokenizer; without the network, unless the weights came over it."""
+
+    source: Source
+    request: Request
+
+    def __call__(self) -> Any:
+        import open_clip
+
+        source, name = self.source, self.request.name
+        hub = "hf_tokenizer_name" in source.config["text_cfg"]
+        never: dict[str, Any] = {"trust_remote_code": False} if hub else {}
+        with _library(source, name), _download(f"the tokenizer of {name}"):
+            return open_clip.get_tokenizer(
+                source.tokenizer, cache_dir=self.request.cache_dir, **never
+            )
 
 
 def _source(request: Request) -> Source:
@@ -263,15 +291,6 @@ def _vision_model(
     tower = HookedTower(model.visual)
     tower.eval()
 
-    def make_tokenizer() -> Any:
-        import open_clip
-
-        # Without the network, unless the weights came over it.
-        with _library(source, request.name), _download(f"the tokenizer of {request.name}"):
-            from_hub = "hf_tokenizer_name" in source.config["text_cfg"]
-            never = {"trust_remote_code": False} if from_hub else {}
-            return open_clip.get_tokenizer(source.tokenizer, cache_dir=request.cache_dir, **never)
-
     recipe = source.recipe or model.visual.preprocess_cfg
     if request.preprocess is not None:
         published = {} if source.create != request.name else catalog.published(request.name)
@@ -283,7 +302,7 @@ def _vision_model(
         module=model,
         tower=tower,
         preprocess=preprocess_of(recipe, tower.adapter.image_size),
-        text=TextEncoder(model, make_tokenizer),
+        text=TextEncoder(model, _MakeTokenizer(source, request)),
         logit_scale=None if scale is None else float(scale.detach().float().exp()),
         logit_bias=None if bias is None else float(bias.detach().float()),
         precision=request.precision,

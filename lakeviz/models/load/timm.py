@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -42,7 +43,6 @@ _DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 def load_timm(request: Request) -> VisionModel:
     """Load a timm model as asked for."""
-    import timm
     from timm.data.config import resolve_model_data_config
 
     name, pretrained = request.name, request.pretrained
@@ -51,18 +51,9 @@ def load_timm(request: Request) -> VisionModel:
     path = _weights_file(name, pretrained)
     recipe = _recipe(request, known, path)
 
-    def create(seed: int, trained: bool) -> Any:
-        with own_generator(seed):
-            return timm.create_model(
-                known, pretrained=trained, num_classes=0, cache_dir=request.cache_dir
-            )
-
-    def place(model: Any) -> Any:
-        _set_size(model, request.size, name)
-        return model.to(device=request.device, dtype=_DTYPES[request.precision])
-
+    build = _Builder(request, known)
     try:
-        model = create(request.seed, pretrained is True)
+        model = build.create(request.seed, pretrained is True)
     except Exception as e:  # the hub and each architecture raise their own
         raise _creation_error(name, pretrained, e) from e
     if not is_timm_vit(model):
@@ -73,7 +64,7 @@ def load_timm(request: Request) -> VisionModel:
     if path is not None:
         with fitting(name, path, model):
             _load_file(model, path, name)
-    model = place(model)
+    model = build.place(model)
     tower = HookedTower(model)
     tower.eval()
     config = resolve_model_data_config(model)
@@ -84,8 +75,31 @@ def load_timm(request: Request) -> VisionModel:
         tower=tower,
         preprocess=preprocess_of(recipe or config, tower.adapter.image_size),
         precision=request.precision,
-        build_tower=lambda seed: place(create(seed, trained=False)),
+        build_tower=build,
     )
+
+
+@dataclass(frozen=True)
+class _Builder:
+    """Builds the tower; called with a seed, with random weights and where it belongs."""
+
+    request: Request
+    known: str
+
+    def create(self, seed: int, trained: bool) -> Any:
+        import timm
+
+        with own_generator(seed):
+            return timm.create_model(
+                self.known, pretrained=trained, num_classes=0, cache_dir=self.request.cache_dir
+            )
+
+    def place(self, model: Any) -> Any:
+        _set_size(model, self.request.size, self.request.name)
+        return model.to(device=self.request.device, dtype=_DTYPES[self.request.precision])
+
+    def __call__(self, seed: int) -> Any:
+        return self.place(self.create(seed, trained=False))
 
 
 def _recipe(request: Request, known: str, path: Path | None) -> Recipe | None:
