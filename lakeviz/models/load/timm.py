@@ -35,7 +35,7 @@ from lakeviz.models.load.request import (
     own_generator,
 )
 from lakeviz.models.preprocess import preprocess_of
-from lakeviz.models.towers.timm_vit import is_timm_vit
+from lakeviz.models.towers.timm_vit import missing_parts
 from lakeviz.models.vision_model import VisionModel
 
 _DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
@@ -56,10 +56,11 @@ def load_timm(request: Request) -> VisionModel:
         model = build.create(request.seed, pretrained is True)
     except Exception as e:  # the hub and each architecture raise their own
         raise _creation_error(name, pretrained, e) from e
-    if not is_timm_vit(model):
+    missing = missing_parts(model)
+    if missing:
         raise ModelError(
-            f"{name} is a {type(model).__name__}, not a vision transformer with blocks; "
-            "lakeviz hooks timm vision transformers"
+            f"{name} is a {type(model).__name__}, not a vision transformer with one stream of "
+            f"tokens (it has no {', '.join(missing)}); lakeviz hooks timm vision transformers"
         )
     if path is not None:
         with fitting(name, path, model):
