@@ -1,7 +1,7 @@
 """Write docs/tables/towers.md: which image towers load, and why others are refused.
 
-Tried are the towers of all models of open_clip, and one model of each family of timm's transformers,
-built without numbers (on PyTorch's meta device), so that size does not matter.
+Tried are the towers of all models of open_clip, and one model of each family of timm's
+transformers, built without numbers (on PyTorch's meta device), so that size does not matter.
 """
 
 from __future__ import annotations
@@ -78,7 +78,9 @@ def try_tower(build: Callable[[], nn.Module]) -> list[str]:
     try:
         hooked = HookedTower(tower.eval())
     except LakevizError as error:
-        return [kind, "", "", f"refused: {str(error).partition(': ')[2] or error}"]
+        reason = str(error).rpartition("tokens, it lacks ")[2]
+        reason = f"no {reason}" if reason != str(error) else reason.partition(": ")[2] or reason
+        return [kind, "", "", f"refused: {reason}"]
     adapter = hooked.adapter
     rows, columns = adapter.grid()
     return [kind, str(adapter.n_prefix_tokens), f"{rows} x {columns}", str(len(hooked.points))]

@@ -181,7 +181,7 @@ def tiny(tmp_path_factory):
     import torch
 
     model, folder = load_model(), tmp_path_factory.mktemp("detector")
-    noise = torch.randn(2, 3, *model.image_size, generator=torch.Generator().manual_seed(0))
+    noise = torch.rand(2, 3, *model.image_size, generator=torch.Generator().manual_seed(0))
     Lake(model, k=8, text_weight=0).fit(noise).save(folder)
     return model, folder
 

@@ -236,11 +236,6 @@ def _geometry(vit: Any) -> tuple[tuple[int, int], tuple[int, int]]:
     return (int(size[0]), int(size[1])), (int(grid[0]), int(grid[1]))
 
 
-def is_timm_vit(module: nn.Module) -> bool:
-    """Whether a timm model has the parts a ViT adapter needs."""
-    return not missing_parts(module)
-
-
 def missing_parts(module: nn.Module) -> list[str]:
     """What a timm model lacks of the parts a ViT adapter needs."""
     needed = ("blocks", "patch_embed", "num_prefix_tokens", "norm", "embed_dim")
