@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from jaxtyping import Float
+from PIL import Image
 from torch import Tensor
 
 from lakeviz.activations.loading import Loading
@@ -104,6 +105,13 @@ class TokenBatches:
     def n_images(self) -> int:
         """Number of images, those that cannot be read among them."""
         return len(self.images)
+
+    def picture(self, sample_id: str) -> Image.Image:
+        """One of the images, as 8-bit RGB; of preprocessed ones what the tower sees."""
+        if isinstance(self.images, ImageItems):
+            return self.images.load(self.images.sample_ids.index(sample_id))
+        made = self.images.images[int(sample_id.rpartition(" ")[2])]
+        return self.model.preprocess.undo(made)
 
     def _image_batches(self) -> Iterator[ImageBatch]:
         if isinstance(self.images, Preprocessed):

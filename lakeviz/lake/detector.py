@@ -18,13 +18,20 @@ from lakeviz.activations import (
     token_grid,
 )
 from lakeviz.data import Dataset, FewShotDraw
-from lakeviz.errors import ConfigError, DataError, NotFittedError, SelectionError, TextBranchError
+from lakeviz.errors import (
+    ConfigError,
+    DataError,
+    NotFittedError,
+    SelectionError,
+    TextBranchError,
+    no_attribute,
+)
 from lakeviz.lake.dropping import drop_channels, gallery_tokens
 from lakeviz.lake.evaluation import Evaluation
 from lakeviz.lake.fitted import load_fitted, save_fitted
 from lakeviz.lake.joint_selection import check_points_k
 from lakeviz.lake.layers import layer_points, with_k
-from lakeviz.lake.measuring import evaluate
+from lakeviz.lake.measuring import evaluate, spectrum_table
 from lakeviz.lake.options import DEFAULT_TEXT_WEIGHT, LakeOptions
 from lakeviz.lake.outliers import Outliers, OutlierWatch
 from lakeviz.lake.score_maps import ScoreMaps
@@ -35,6 +42,8 @@ from lakeviz.lake.text import TextBranch, fit_text, text_obstacle
 from lakeviz.lake.visual import BranchSpec, VisualBranch, fit_selections, select_branch
 
 if TYPE_CHECKING:
+    import plotly.graph_objects as go
+
     from lakeviz.models import VisionModel
 
 _log = logging.getLogger(__name__)
@@ -42,6 +51,20 @@ _log = logging.getLogger(__name__)
 # Normal tokens up to this size are kept between the two passes of a fit; above it, the images go
 # through the tower twice and memory stays flat.
 _KEEP_BYTES = 2**30
+
+
+_ELSEWHERE = {
+    "predict": "scores are lake.score(images)",
+    "decision_function": "image scores are lake.score(images).image_scores",
+    "score_samples": "image scores are lake.score(images).image_scores",
+    "transform": "scores are lake.score(images)",
+    "train": "a detector is fitted by lake.fit(normal images)",
+    "test": "a labelled data set is measured by lake.evaluate(dataset)",
+    "forward": "scores are lake.score(images)",
+    "neurons": "they are in lake.visual.selections after fit",
+    "run_with_cache": "activations come from lake.model.run_with_cache(images)",
+}
+"""Where something is that users of other tools look for on a detector."""
 
 
 class Lake:
@@ -295,6 +318,31 @@ class Lake:
     def fuse(self, visual: np.ndarray, text: np.ndarray | None) -> np.ndarray:
         """``(1 - w) visual + w text``, the method's fusion."""
         return fuse(self, visual, text)
+
+    def spectrum(self) -> go.Figure:
+        """Draw the variance of every channel against its rank; the selected ones are marked.
+
+        Raises
+        ------
+        NotFittedError
+            Before :meth:`fit`.
+        """
+        from lakeviz.plots import spectrum_figure
+
+        self.visual  # noqa: B018 - raises if not fitted
+        return spectrum_figure(spectrum_table(self), n_images=len(self.normal_ids))
+
+    def __repr__(self) -> str:
+        o, points = self.options, ", ".join(self.points)
+        state = f"fitted on {len(self.normal_ids)} images" if self.branches else "not fitted"
+        each = "each" if o.selection_scope == "layer" else "in all"
+        chosen = f"{o.k} neurons {each} by {o.selector}"
+        return f"<Lake on {self.model.name}: {chosen} at {points}, {state}>"
+
+    if not TYPE_CHECKING:  # else type checkers take any name
+
+        def __getattr__(self, name: str) -> Any:
+            raise no_attribute(self, name, _ELSEWHERE)
 
     def describe_model(self) -> dict[str, Any]:
         """Describe the model once; hashing the weights of a large model takes seconds."""

@@ -76,7 +76,10 @@ def score_together(
     # Prompts know nothing of the normal images: the text branch is the same for all detectors.
     text = np.concatenate(text_maps) if text_maps else None
     text_image = np.concatenate(text_images) if text_images else None
-    return [one.maps(ids, sizes, text, text_image, batches.skipped) for one in found]
+    made = [one.maps(ids, sizes, text, text_image, batches.skipped) for one in found]
+    for maps in made:
+        maps.picture = batches.picture
+    return made
 
 
 def fuse(lake: FittedLake, visual: np.ndarray, text: np.ndarray | None) -> np.ndarray:
