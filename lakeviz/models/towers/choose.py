@@ -39,6 +39,6 @@ def adapter_for(tower: nn.Module) -> TowerAdapter:
         return TimmStages(tower)
     raise ModelError(
         f"no hook points are known for a tower of class {type(tower).__name__}: it is none of "
-        "open_clip's, and as one of timm's vision transformers, with one stream of tokens, it lacks "
+        "open_clip's, and as a timm vision transformer, with one stream of tokens, it lacks "
         f"{', '.join(missing)}"
     )
