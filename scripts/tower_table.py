@@ -59,7 +59,9 @@ def timm_towers() -> Iterator[tuple[str, str, Callable[[], nn.Module]]]:
         module = model_entrypoint(get_arch_name(name)).__module__.rpartition(".")[2]
         family = "_".join(name.split("_")[: 2 if name.startswith(("vit_", "swin")) else 1])
         size = family.rpartition("_")[2]
-        if family != size and size in ("tiny", "small", "base", "large", "huge", "giant", "medium", "little"):
+        if family == size:
+            size = ""
+        if size in ("tiny", "small", "base", "large", "huge", "giant", "medium", "little"):
             family = family.rpartition("_")[0]
         if module not in MODULES or (module, family) in seen:
             continue
