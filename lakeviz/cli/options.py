@@ -178,6 +178,16 @@ _DATA = stack(
             show_default=True,
             help="How images become inputs: squash, letterbox (filled) or crop (the middle).",
         ),
+        click.option(
+            "--preprocess",
+            help="Tag or configuration file (JSON) whose preprocessing the weights were trained "
+            "with, where it is not known.",
+        ),
+        click.option(
+            "--quick-gelu/--gelu",
+            default=None,
+            help="Activation of the model, where the name of the weights says another.",
+        ),
         click.option("--precision", default="fp32", show_default=True, help="fp32, bf16 or fp16."),
         click.option("--device", default="cpu", show_default=True, help="cpu or cuda."),
         click.option("--shots", default="4", show_default=True, help='Normal images, or "all".'),

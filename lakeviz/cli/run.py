@@ -80,6 +80,8 @@ def make_spec(dataset: str, given: dict[str, Any]) -> RunSpec:
         model=given["model"],
         pretrained=True if pretrained == "true" else pretrained,
         image_size=given["image_size"],
+        preprocess=given["preprocess"],
+        quick_gelu=given["quick_gelu"],
         precision=given["precision"],
         device=given["device"],
         categories=given["categories"] or None,

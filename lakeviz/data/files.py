@@ -29,6 +29,9 @@ _KINDS_OF_FILE = (
     (stat.S_ISBLK, "a device"),
 )
 
+IMAGE_FORMATS = ("PNG", "JPEG", "BMP", "TIFF", "WEBP", "PPM", "GIF", "JPEG2000")
+"""What a file is read as whatever its suffix: for PostScript Pillow would start Ghostscript."""
+
 
 def list_images(folder: Path) -> list[Path]:
     """Images directly inside ``folder``, sorted by name; an absent folder has none.

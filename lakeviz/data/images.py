@@ -16,7 +16,7 @@ import numpy as np
 from jaxtyping import Bool
 from PIL import Image
 
-from lakeviz.data.files import list_images, printable, why_unreadable
+from lakeviz.data.files import IMAGE_FORMATS, list_images, printable, why_unreadable
 from lakeviz.data.polygons import POLYGON_SUFFIXES, polygon_mask
 from lakeviz.errors import ImageReadError, LakevizError, MaskError
 
@@ -164,7 +164,7 @@ def _opened(path: str | Path, kind: type[LakevizError], what: str) -> Iterator[I
     named = f"the {what} {printable(path)}"
     if reason := why_unreadable(Path(path)):
         raise kind(f"{named} is {reason}")
-    with _naming(named, kind), Image.open(path) as image:
+    with _naming(named, kind), Image.open(path, formats=IMAGE_FORMATS) as image:
         yield image
 
 

@@ -40,6 +40,10 @@ class RunSpec:
     image_size : (height, width), optional
         The model's own by default.
     precision, device : str
+    preprocess : str, optional
+        Tag or configuration file whose preprocessing the weights have, where it is not known.
+    quick_gelu : bool, optional
+        Whether the activation is QuickGELU, where the name of the weights says otherwise.
     categories : tuple of str, optional
         All by default.
     shots : int or "all"
@@ -67,7 +71,9 @@ class RunSpec:
         How images become inputs of the model: ``squash``, ``letterbox`` or ``crop``.
     """
 
-    LATER = frozenset({"draws", "bootstrap_seed", "untrained", "aspect"})
+    LATER = frozenset(
+        {"draws", "bootstrap_seed", "untrained", "aspect", "preprocess", "quick_gelu"}
+    )
     """Settings that manifests of earlier versions do not have."""
 
     dataset: str
@@ -89,6 +95,8 @@ class RunSpec:
     untrained: int = 0
     reader_options: dict[str, Any] = field(default_factory=dict)
     aspect: str = "squash"
+    preprocess: str | None = None
+    quick_gelu: bool | None = None
 
     def __post_init__(self) -> None:
         # A Path is taken too; a manifest holds text. Images of a single draw need no inner tuple.
@@ -168,11 +176,13 @@ class RunSpec:
         for name in ("root", "categories", "device"):
             plain.pop(name)
         # Settings that came later are left out at their defaults, so that older runs go on.
-        if self.aspect == "squash":
-            del plain["aspect"]
+        for name in ("aspect", "preprocess", "quick_gelu"):
+            if plain[name] == self.__dataclass_fields__[name].default:
+                del plain[name]
         for part, of in (
             (VisualOptions, plain["options"]["visual"]),
             (LakeOptions, plain["options"]),
+            (RunSpec, plain),
         ):
             for name in part.LATER & of.keys():
                 if of[name] == part.__dataclass_fields__[name].default:
@@ -202,6 +212,8 @@ class RunSpec:
             precision=self.precision,
             image_size=self.image_size,
             aspect=self.aspect,
+            quick_gelu=self.quick_gelu,
+            preprocess=self.preprocess,
         )
 
 

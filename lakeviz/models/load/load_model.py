@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -12,6 +14,7 @@ from lakeviz.errors import ConfigError
 from lakeviz.models.hooks.hooked_tower import HookedTower
 from lakeviz.models.load import catalog
 from lakeviz.models.load.request import Request, check_divisible
+from lakeviz.models.preprocess import Preprocess
 from lakeviz.models.vision_model import VisionModel
 from lakeviz.settings import check_pixels
 
@@ -29,6 +32,7 @@ def load_model(
     cache_dir: str | Path | None = None,
     quick_gelu: bool | None = None,
     aspect: str = "squash",
+    preprocess: Preprocess | Mapping[str, Any] | str | None = None,
 ) -> VisionModel:
     """Load a model by name, frozen and in eval mode, ready to be read and edited.
 
@@ -54,8 +58,15 @@ def load_model(
     cache_dir
         Where downloads are kept (default: the library's own place).
     quick_gelu
-        Overrides the activation of an open_clip architecture. Only needed where no model name has
-        the activation the weights were trained with.
+        Whether an open_clip architecture has QuickGELU; needed where no model name has the
+        activation the weights were trained with, or the file's name says otherwise. In timm the
+        activation is part of the name.
+    preprocess
+        How images are standardised, where that is not known or is to be another: the tag of
+        published weights, a configuration file (JSON), or a mapping with ``mean``, ``std`` and
+        ``interpolation``. By default it comes from the tag, from a configuration beside the file,
+        from the published weights the file is by its name, or from all published weights of the
+        model where they agree.
     aspect
         How images that are not square become inputs: ``squash``, ``letterbox`` or ``crop``; see
         :mod:`lakeviz.data.aspect`.
@@ -71,7 +82,8 @@ def load_model(
     QuickGELUMismatchError
         The weights were trained with another activation (raised before any download).
     CheckpointError
-        The file is missing, damaged, or belongs to another architecture.
+        The file is missing, damaged, belongs to another architecture, or it is not known how its
+        images were preprocessed.
     DownloadError
         The network refused.
     ConfigError
@@ -89,6 +101,7 @@ def load_model(
         seed=seed,
         cache_dir=None if cache_dir is None else str(Path(cache_dir).expanduser()),
         quick_gelu=quick_gelu,
+        preprocess=preprocess,
     )
     if name.startswith(catalog.TIMM_PREFIX):
         from lakeviz.models.load.timm import load_timm as load

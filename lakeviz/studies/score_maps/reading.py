@@ -14,7 +14,7 @@ import numpy as np
 from jaxtyping import Float
 from PIL import Image
 
-from lakeviz.data.files import IMAGE_SUFFIXES, walk_files
+from lakeviz.data.files import IMAGE_FORMATS, IMAGE_SUFFIXES, walk_files
 from lakeviz.errors import DataError
 
 MAP_SUFFIXES = (".npy", ".npz", ".png", ".tif", ".tiff")
@@ -86,7 +86,7 @@ class MapFile:
         if suffix == ".npz":
             with np.load(self.path, allow_pickle=False) as arrays:
                 return arrays[self.member or _only(arrays.files)]
-        with Image.open(self.path) as image:
+        with Image.open(self.path, formats=IMAGE_FORMATS) as image:
             if image.mode not in _GREY:
                 raise ValueError(
                     f"it is a picture of mode {image.mode}, drawn in colours; scores are one "
@@ -100,7 +100,7 @@ class MapFile:
         if self.path.suffix.lower() not in IMAGE_SUFFIXES:
             return False
         try:
-            with Image.open(self.path) as image:
+            with Image.open(self.path, formats=IMAGE_FORMATS) as image:
                 return image.mode in ("1", "L")
         except _DECODE_ERRORS as error:
             raise DataError(f"cannot read the map {self}: {error}") from error
