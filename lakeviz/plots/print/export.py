@@ -29,6 +29,7 @@ from lakeviz.plots.print.figure_metadata import (
     with_file,
 )
 from lakeviz.plots.print.layout import fit_to_page
+from lakeviz.plots.print.panels import TooNarrow
 from lakeviz.plots.template import PRINT_SCALE, TEMPLATES
 
 WIDTHS = {"column": 85.0, "page": 178.0}
@@ -144,12 +145,42 @@ def _in_mm(given: Width, what: str) -> float:
     return float(given)
 
 
+def fitted(
+    fig: go.Figure, width: Width = "column", height: float | None = None, template: str = "paper"
+) -> go.Figure:
+    """Lay a figure out as :func:`save_figure` does.
+
+    Raises
+    ------
+    ConfigError
+        The figure cannot be drawn at this width; it says at which it can.
+    """
+    mm = _in_mm(width, "width")
+    tall = None if height is None else _in_mm(height, "height") * _PER_MM
+    try:
+        return fit_to_page(fig, mm * _PER_MM, tall, template)
+    except TooNarrow as reason:
+        wider = [at for at in (WIDTHS["page"], *range(20, 1000, 5)) if at > mm]
+        fits = [at for at in sorted(wider) if _fits(fig, at, template)][:1]
+        so = f"; it can at {fits[0]:g} mm (--width {fits[0]:g})" if fits else ""
+        raise ConfigError(
+            f"this figure cannot be drawn {mm:g} mm wide: {reason}{so}"
+        ) from reason
+
+
+def _fits(fig: go.Figure, width: float, template: str) -> bool:
+    try:
+        fit_to_page(fig, width * _PER_MM, None, template)
+    except TooNarrow:
+        return False
+    return True
+
+
 def _drawn(
     fig: go.Figure, suffix: str, width: float, height: float | None, template: str
 ) -> tuple[bytes, tuple[float, float]]:
     """Bytes of the picture and its size in mm."""
-    tall = None if height is None else height * _PER_MM
-    laid_out = fit_to_page(fig, width * _PER_MM, tall, template)
+    laid_out = fitted(fig, width, height, template)
     layout: Any = laid_out.layout
     size = (width, round(layout.height / _PER_MM, 2))
     if suffix == ".png":
