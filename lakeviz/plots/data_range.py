@@ -59,7 +59,7 @@ def end_axes(fig: go.Figure, letter: str, bounds: Bounds, **at: Any) -> None:
     for axis in select(**at):
         name = axis.plotly_name.replace("axis", "")
         found = data_range(spec, name)
-        if found is None or not np.isfinite(bounds).any():
+        if found is None:
             continue
         low, high = found
         ends = {"clipmin": bounds[0], "clipmax": bounds[1]}

@@ -113,7 +113,7 @@ def layers_figure(
             trace = outline_trace(mask, *size).update(showlegend=False, line_width=1.2)
             fig.add_trace(trace, row=panel.row, col=panel.column)
         said = name.removeprefix(f"{VISUAL}/").removesuffix(".hook_resid_post") or "image"
-        name_panel(fig, number, said, "above")
+        name_panel(fig, number, said)
     fig.update_xaxes(range=[0, size[0]], visible=False, constrain="domain")
     fig.update_yaxes(range=[size[1], 0], visible=False, constrain="domain")
     for number in range(len(shown)):

@@ -7,6 +7,7 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from lakeviz.errors import ConfigError
+from lakeviz.plots.panels import log_axes
 from lakeviz.plots.template import MARKERS, NEUTRAL, PALETTE, counted, new_figure, plain
 from lakeviz.tables import numbers, rows, where
 
@@ -46,12 +47,8 @@ def spectrum_figure(
             keep = shown & (chosen == kept)
             fig.add_trace(_neurons(rows(ordered, keep), ranks[keep], point, number, chosen=kept))
     fig.update_xaxes(title_text="rank of the neuron by variance (1 = highest)")
-    fig.update_yaxes(
-        title_text="variance (squared activation)",
-        type="log",
-        dtick="D2" if _decades(spectrum) < 2 else 1,
-        exponentformat="power",
-    )
+    fig.update_yaxes(title_text="variance (squared activation)")
+    log_axes(fig, "y")
     return fig
 
 
@@ -78,12 +75,6 @@ def _neurons(
         hovertemplate=f"{plain(point)}<br>channel %{{customdata}}, rank %{{x}}<br>"
         "variance %{y:.4g}<extra></extra>",
     )
-
-
-def _decades(spectrum: pd.DataFrame) -> float:
-    variance = numbers(spectrum, "variance")
-    variance = variance[variance > 0]
-    return float(np.log10(variance.max() / variance.min())) if variance.size else 0.0
 
 
 def _caption(spectrum: pd.DataFrame, points: list[str], n_images: int | None) -> str:

@@ -182,7 +182,8 @@ def _flow(
     for row in own:
         for i, panel in enumerate(row):
             if len(found) > 1:
-                panel.x["domain"] = [i * (each + gap) / width, (i * (each + gap) + each) / width]
+                left = i * (each + gap)
+                panel.x["domain"] = [left / width, min((left + each) / width, 1.0)]
             if shared:
                 panel.y["showticklabels"] = i == 0
     _give_titles(own, titles)

@@ -36,7 +36,9 @@ def text_height(text: object, size: float) -> float:
 
 def wrapped(text: str, width: float, size: float) -> str:
     """Break a text into as few lines as it needs, of about equal length; a word stays whole."""
-    parts = [part for line in text.split("<br>") for part in _BREAKS.split(line)]
+    if "<br>" in text:
+        return "<br>".join(wrapped(line, width, size) for line in text.split("<br>"))
+    parts = _BREAKS.split(text)
     found = _lines(parts, width, size)
     trial = width
     while trial > 1:

@@ -10,7 +10,7 @@ import plotly.graph_objects as go
 
 from lakeviz.errors import ConfigError
 from lakeviz.metrics.measurement import Metric
-from lakeviz.metrics.registry import metric_title
+from lakeviz.metrics.registry import metric_bounds, metric_title
 from lakeviz.plots.captions import mean_over, n_categories, percent, span, tested
 from lakeviz.plots.line_panels import Line, line_figure, line_of
 from lakeviz.plots.panels import CHANCE, Look
@@ -79,7 +79,7 @@ def contamination_figure(
         caption=f"{_setting(table)}. Lines: means over repeats, visual branch alone; selection and "
         f"gallery both see the defective images.{band}",
         x=_SHARE,
-        names="axis",
+        ends={metric_title(*m): metric_bounds(*m) for m in chosen},
     )
     return _share_axis(fig, table)
 
@@ -136,10 +136,10 @@ def contamination_changes_figure(
         "as many images swapped for other normal ones, or taken away.",
         x=_SHARE,
         y=f"change in {what}",
-        names="foot",
         shared_y=True,
         gap=0.04,
         level=0,
+        ends=metric_bounds(level, metric, difference=True),
     )
     return _share_axis(fig, table)
 
@@ -180,8 +180,9 @@ def selection_stability_figure(
         y=words,
         shared_y=True,
         gap=0.04,
+        ends=(0.0, 1.0),
     )
-    fig.update_yaxes(range=[0, 1.12])
+    fig.update_yaxes(range=[0, 1])
     return _share_axis(fig, table)
 
 

@@ -9,7 +9,7 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from lakeviz.errors import ConfigError
-from lakeviz.metrics.registry import metric_title
+from lakeviz.metrics.registry import metric_bounds, metric_title
 from lakeviz.plots.captions import (
     categories,
     difference_bars,
@@ -21,7 +21,7 @@ from lakeviz.plots.captions import (
 )
 from lakeviz.plots.forest import forest_figure, forest_row
 from lakeviz.plots.line_panels import Line, line_figure, line_of
-from lakeviz.plots.panels import CHANCE, Look
+from lakeviz.plots.panels import CHANCE, Look, log_axes
 from lakeviz.plots.template import PALETTE, counted
 from lakeviz.selector_names import selector_name, selector_order, selector_short
 from lakeviz.studies.base.findings import HEADLINE_METRICS
@@ -58,7 +58,7 @@ def knockout_curves_figure(
     curves, left_out = _informative(curves)
     sizes = sorted(set(curves["size"].tolist()))
     names = selector_order(curves["selector"])
-    panels = {}
+    panels, ends = {}, {}
     # Bands first, so that the line of the top neurons lies on them.
     drawn = sorted(names, key=lambda name: name == _ORDER[0])
     for level, metric in _metrics(curves, shown):
@@ -68,6 +68,7 @@ def knockout_curves_figure(
         ends = np.array([sizes[0], sizes[-1]], dtype=float)
         lines.append(Line(_INTACT, ends, intact, CHANCE, mode="lines", width=1.4))
         panels[metric_title(level, metric)] = lines
+        ends[metric_title(level, metric)] = metric_bounds(level, metric)
     what, done = _done(mode)
     sets = int(numbers(curves, "n_random_sets").max())
     return line_figure(
@@ -78,8 +79,8 @@ def knockout_curves_figure(
         f"interval of one more random set ({counted(sets, 'set')}); lines in them: mean of the "
         f"sets.{left_out}{_impossible(curves)}",
         x=f"neurons {what} per hook point",
-        names="above",
         sizes=sizes,
+        ends=ends,
     )
 
 
@@ -128,6 +129,10 @@ def knockout_contrasts_figure(
         f"hook point. {over} Left of zero, the metric is lower with the highest-variance neurons "
         f"{done[0]} than with the control's.{_impossible(contrasts)}",
         x="difference of the metric",
+        ends={
+            metric_title(*metric): metric_bounds(*metric, difference=True)
+            for metric in _metrics(contrasts, shown)
+        },
     )
 
 
@@ -179,14 +184,12 @@ def neuron_importance_figure(
         f"{bars}{_impossible(found)}",
         x="variance over normal patches (squared activation)",
         y=f"importance, {what}",
-        names="above",
         columns=2,
         level=0,
         row_height=300,
+        ends=metric_bounds(level, metric, difference=True),
     )
-    variance = numbers(drawn, "variance")
-    wide = not len(variance) or variance.max() > 100 * variance.min()
-    fig.update_xaxes(type="log", exponentformat="power", dtick=1 if wide else "D2")
+    log_axes(fig, "x")
     return fig
 
 

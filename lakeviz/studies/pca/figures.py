@@ -7,7 +7,7 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from lakeviz.errors import ConfigError
-from lakeviz.metrics.registry import metric_title
+from lakeviz.metrics.registry import metric_bounds, metric_title
 from lakeviz.plots.captions import difference_bars, mean_over, n_categories, percent, tested
 from lakeviz.plots.line_panels import line_figure, line_of
 from lakeviz.plots.panels import Look
@@ -74,10 +74,10 @@ def pca_differences_figure(
         "scale.",
         x=SIZE,
         y=f"difference in {what}",
-        names="above",
         sizes=sizes_of(table),
         level=0,
         zone=(-smallest_effect, smallest_effect),
+        ends=metric_bounds(level, metric, difference=True),
     )
 
 
@@ -104,6 +104,7 @@ def metrics_by_size_figure(
         if n_categories(metrics) == 1
         else ""
     )
+    measured = list(dict.fromkeys(zip(metrics["level"], metrics["metric"])))
     shown = {
         metric_title(level, metric): [
             line_of(
@@ -116,7 +117,7 @@ def metrics_by_size_figure(
             )
             for name in selector_order(metrics["selector"])
         ]
-        for level, metric in dict.fromkeys(zip(metrics["level"], metrics["metric"]))
+        for level, metric in measured
     }
     return line_figure(
         shown,
@@ -124,8 +125,8 @@ def metrics_by_size_figure(
         caption=f"{tested(metrics)}{mean_over(metrics)}, visual branch alone; random selectors are "
         f"means over random sets.{band} Use the paired-difference figure to compare two curves.",
         x=SIZE,
-        names="axis",
         sizes=sizes_of(metrics),
+        ends={metric_title(*m): metric_bounds(*m) for m in measured},
     )
 
 
@@ -172,9 +173,9 @@ def retained_figure(geometry: pd.DataFrame, *, confidence: float = 0.95) -> go.F
         y="share of variance retained",
         shared_y=True,
         sizes=sizes_of(geometry),
+        ends=(0.0, 1.0),
     )
-    fig.update_yaxes(range=[0, 1.04])
-    return fig
+    return fig.update_yaxes(range=[0, 1])
 
 
 def look_of(selector: str) -> Look:

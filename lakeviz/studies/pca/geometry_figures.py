@@ -8,7 +8,7 @@ import plotly.graph_objects as go
 from lakeviz.errors import ConfigError
 from lakeviz.plots.captions import mean_over, n_categories, percent, span
 from lakeviz.plots.line_panels import Line, line_figure, line_of
-from lakeviz.plots.panels import CHANCE, Look
+from lakeviz.plots.panels import CHANCE, Look, log_axes
 from lakeviz.plots.template import PALETTE, faded, new_figure, plain
 from lakeviz.studies.pca.figures import SIZE, look_of, points_of, random_sets, sizes_of
 from lakeviz.tables import numbers, rows, where
@@ -51,10 +51,9 @@ def nearness_figure(geometry: pd.DataFrame, *, confidence: float = 0.95) -> go.F
         f"principal directions{mean_over(geometry)}. Kernel: mean squared cosine of the principal "
         f"angles, 1 for one span; by chance K / D. Grey: random channels{band}.",
         x=SIZE,
-        names="axis",
         sizes=sizes_of(geometry),
+        ends={"projection kernel": (0.0, 1.0)} | dict.fromkeys(list(_QUANTITIES)[1:], (0.0, 90.0)),
     )
-    fig.update_yaxes(rangemode="tozero")
     return fig
 
 
@@ -94,7 +93,7 @@ def diagonality_figure(covariance: pd.DataFrame) -> go.Figure:
             )
             fig.add_trace(bar)
     fig.update_layout(barmode="group", bargap=0.3)
-    fig.update_yaxes(title_text="share of energy off the diagonal", range=[0, 1.02])
+    fig.update_yaxes(title_text="share of energy off the diagonal", range=[0, 1])
     fig.update_xaxes(title_text="hook point")
     return fig
 
@@ -135,6 +134,6 @@ def eigenvalue_figure(spectrum: pd.DataFrame) -> go.Figure:
         shared_y=True,
     )
     fig.update_traces(mode="lines")
-    fig.update_xaxes(type="log", dtick=1)
-    fig.update_yaxes(type="log", exponentformat="power", dtick=1)
+    log_axes(fig, "x")
+    log_axes(fig, "y")
     return fig
