@@ -45,7 +45,7 @@ def print_width(
 @click.option("--metric", help="Of controls: auroc, aupro, ...")
 @click.option("--image", help="Sample of a heat map, its layers or activations.")
 @click.option("--point", help="Hook point of a matrix or of activations.")
-@click.option("--per-group", type=int, help="Images of each group of a gallery; 6 by default.")
+@click.option("--per-group", type=int, help="Images of each group of a gallery; 6 by default, 3 in a column.")
 @click.option("--number", type=int, help="Which figure of a study, from 1.")
 @click.option("--title", help="Or a part of its title.")
 @click.option("--root", help="Where the data lie now (heat maps and galleries read them).")
@@ -111,11 +111,10 @@ def _wanted(given: dict[str, Any], out: Path) -> Any:
     from lakeviz.report.figure_request import Wanted
 
     width = given["width"]
-    names = ("categories", "level", "metric", "image", "point", "number", "title")
+    names = ("categories", "level", "metric", "image", "point", "number", "title", "per_group")
     narrow = width in (None, "column") or (isinstance(width, float) and width < 120)
-    more = {} if given["per_group"] is None else {"per_group": given["per_group"]}
     hover = out.suffix.lower() == ".html"
-    return Wanted(**{name: given[name] for name in names}, **more, narrow=narrow, hover=hover)
+    return Wanted(**{name: given[name] for name in names}, narrow=narrow, hover=hover)
 
 
 def _command(kind: str, result: Path, out: Path, given: dict[str, Any]) -> str:

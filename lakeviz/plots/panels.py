@@ -95,6 +95,7 @@ def name_panel(fig: go.Figure, number: int, name: str) -> None:
         yref=f"y{axis} domain",
         xanchor="left",
         yanchor="bottom",
+        align="left",
     )
 
 

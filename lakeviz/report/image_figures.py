@@ -14,7 +14,6 @@ from lakeviz.errors import ConfigError, LakevizError, StoreError
 from lakeviz.plots import (
     Tile,
     choose_images,
-    colour_range,
     gallery_figure,
     heatmap_figure,
     layer_ranges,
@@ -25,7 +24,7 @@ from lakeviz.plots.distributions import f1_max_threshold
 from lakeviz.plots.layers import FUSED
 from lakeviz.plots.outlines import shrink_mask
 from lakeviz.report.figure_request import Drawn, Wanted
-from lakeviz.report.pictures import verdict
+from lakeviz.report.pictures import heat_colours, verdict
 from lakeviz.runs.run_folder import RunFolder
 from lakeviz.tables import records
 
@@ -35,7 +34,7 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
-_NAMED_IMAGES = 3
+_NAMED_IMAGES, _NARROW_COLUMNS = 3, 3
 
 
 def heatmap(run: RunFolder, chosen: list[str], wanted: Wanted) -> Drawn:
@@ -45,10 +44,11 @@ def heatmap(run: RunFolder, chosen: list[str], wanted: Wanted) -> Drawn:
     figure = heatmap_figure(
         load_image(evaluation.dataset.frame.iloc[index]["path"]),
         evaluation.maps.patch[index],
-        colour_range(evaluation.maps.patch, evaluation.dataset.labels),
+        heat_colours(evaluation),
         _mask(evaluation, index),
         patches=facts,
         title=f"Patch scores: {wanted.image}",
+        beside=not wanted.hover,
     )
     return figure, facts
 
@@ -93,7 +93,7 @@ def gallery(run: RunFolder, chosen: list[str], wanted: Wanted) -> Drawn:
     (category,) = chosen
     evaluation = run.evaluation(category)
     threshold = f1_max_threshold(evaluation.metrics)
-    images = choose_images(evaluation.scores, wanted.per_group)
+    images = choose_images(evaluation.scores, wanted.per_group or (3 if wanted.narrow else 6))
     tiles = []
     for row in records(images):
         index, score = int(row["position"]), float(row["score"])
@@ -111,10 +111,11 @@ def gallery(run: RunFolder, chosen: list[str], wanted: Wanted) -> Drawn:
         )
     figure = gallery_figure(
         tiles,
-        colour_range(evaluation.maps.patch, evaluation.dataset.labels),
+        heat_colours(evaluation),
         threshold=threshold,
         title=f"Best, worst and typical images: {category}",
         rule=f"Chosen among {len(evaluation.scores):,} test images by their score alone.",
+        columns=_NARROW_COLUMNS if wanted.narrow else None,
     )
     return figure, images
 

@@ -10,7 +10,7 @@ from PIL import Image
 
 from lakeviz.data import load_image
 from lakeviz.errors import LakevizError
-from lakeviz.plots import ColourRange, heat_layer, mask_outlines
+from lakeviz.plots import ColourRange, colour_range, heat_layer, mask_outlines
 from lakeviz.plots.colours import COLOUR_SCALE
 from lakeviz.plots.heatmap import data_uri, fit_within
 from lakeviz.plots.outlines import shrink_mask
@@ -100,6 +100,12 @@ def strips(evaluation: Evaluation, colours: ColourRange, threshold: float) -> li
             pictures = [picture(evaluation, i, colours, threshold) for i in fresh]
             made.append(Strip(title, rule, pictures))
     return made
+
+
+def heat_colours(evaluation: Evaluation) -> ColourRange:
+    """The one colour range of a category's images, up to its threshold."""
+    maps = evaluation.maps
+    return colour_range(maps.patch, evaluation.dataset.labels, maps.image_scores)
 
 
 def picture(evaluation: Evaluation, index: int, colours: ColourRange, threshold: float) -> Picture:

@@ -19,7 +19,7 @@ import plotly.graph_objects as go
 from lakeviz.plots.print import axis_labels, marks, panels
 from lakeviz.plots.print.panels import TooNarrow
 from lakeviz.plots.print.text_size import LINE, text_height, text_width, wrapped
-from lakeviz.plots.template import PRINT_FONT, TEMPLATES, caption_of, plain, print_size
+from lakeviz.plots.template import PRINT_FONT, PRINT_SCALE, TEMPLATES, caption_of, plain, print_size
 
 Json = dict[str, Any]
 
@@ -32,6 +32,8 @@ _THINNER, _SMALLER = 0.75, 0.8
 _SYMBOL, _ENTRY = 50, 1.7
 """Width of a legend's symbol, and height of its entries as a part of the font's size."""
 _GAP, _BAR = 8, 30
+_TALLEST = 247 / 25.4 * 96 / PRINT_SCALE
+"""Of what a page holds, in pixels."""
 _WIDE_CHARACTER = 0.56
 """Of captions, which must not run over, as a part of the font's size."""
 
@@ -79,7 +81,7 @@ def fit_to_page(
     across = width - margin["l"] - margin["r"] - left - _bars(spec)
     old_below = panels.below(spec)
     tall = panels.arrange(spec, across, max(content - margin.get("b", old_below), 1))
-    rows = panels.grid(layout)
+    rows = panels.grid(spec)
     lift = panels.above(layout, rows[0]) if rows else 0.0
     margin = {"b": panels.below(spec) + 6} | margin
     above = _legend_above(layout, narrow=narrow)
@@ -90,8 +92,12 @@ def fit_to_page(
         _set_legend_above(layout, 1 + lift / plot)
     axis_labels.wrap_y_titles(layout, plot)
     marks.check(spec, across, plot)
-    layout |= {"width": width, "height": height or top + plot + margin["b"], "autosize": False}
-    layout |= {"template": TEMPLATES[template], "margin": margin | {"t": top}}
+    total = height or top + plot + margin["b"]
+    if printed and height is None and total > _TALLEST:
+        raise TooNarrow(f"it would be {total / _TALLEST * 247:.0f} mm high, more than a page")
+    layout |= {"width": width, "height": total, "autosize": False}
+    margin = margin | {"l": margin["l"] + left, "t": top}
+    layout |= {"template": TEMPLATES[template], "margin": margin}
     layout["font"] = layout.get("font", {}) | {"family": PRINT_FONT}
     # Otherwise labels are cut off where they would leave less than 64 pixels to the axes.
     layout |= {"minreducedwidth": 10, "minreducedheight": 10}
@@ -100,9 +106,10 @@ def fit_to_page(
 
 def suiting_width(fig: go.Figure) -> Literal["column", "page"]:
     """``"page"`` for three or more panels side by side or many names along x, else ``"column"``."""
-    layout = fig.to_plotly_json()["layout"]
+    spec = fig.to_plotly_json()
+    layout = spec["layout"]
     named = [len(_entries(axis.get("ticktext"))) for _, axis in panels.axes(layout, "x")]
-    n_columns = max(map(len, panels.grid(layout)), default=1)
+    n_columns = max(map(len, panels.grid(spec)), default=1)
     wide = n_columns > 2 or max(named, default=0) > _MOST_NAMES
     return "page" if wide else "column"
 
@@ -141,7 +148,7 @@ def _own_margins(layout: Json) -> Json:
 def _left(spec: Json) -> float:
     """What labels and titles of the y axes at the left take from the width."""
     found = [(n, y) for n, y in panels.axes(spec["layout"], "y") if y.get("visible") is not False]
-    rows = panels.grid(spec["layout"])
+    rows = panels.grid(spec)
     first = {row[0].y_name for row in rows} or {name for name, _ in found}
     return max(
         (

@@ -22,7 +22,8 @@ _SMALL, _TITLE = print_size(7), print_size(8)
 _GAP, _TICKS, _NOTE = 14, 8, 4
 _WHOLE = 0.9
 """A panel that takes more of the width than this has a row of its own."""
-_NARROWEST, _NARROWEST_PICTURE = 104, 64
+_NARROWEST, _NARROWEST_PICTURE = 88, 64
+_COMMON = "title of all x axes"
 _FLAT = 0.8
 """Height over width of panels that were moved into other rows."""
 
@@ -73,9 +74,12 @@ def title_of(axis: Json) -> str:
     return (axis.get("title") or {}).get("text") or ""
 
 
-def grid(layout: Json) -> list[list[Panel]]:
+def grid(spec: Json) -> list[list[Panel]]:
     """Rows of panels from the top; empty where they are no rows, or share an axis."""
-    across, down = dict(axes(layout, "x")), dict(axes(layout, "y"))
+    across, down = (
+        {name: axis for name, axis in axes(spec["layout"], letter) if _used(spec, name)}
+        for letter in "xy"
+    )
     found = []
     for name, x in across.items():
         y_name = x.get("anchor") or "y"
@@ -114,11 +118,21 @@ def arrange(spec: Json, width: float, height: float) -> float:
         Not even one panel fits.
     """
     layout = spec["layout"]
-    rows = grid(layout)
+    rows = grid(spec)
+    if not rows:
+        for name, axis in axes(layout, "x"):
+            start, end = _domain(axis)
+            crowded = axis_labels.crowded(spec, name, axis, (end - start) * width)
+            if crowded:
+                raise TooNarrow(crowded)
+            axis_labels.fit_x_axis(spec, name, axis, (end - start) * width)
+        return height
     heights = [height * (row[0].down[1] - row[0].down[0]) for row in rows]
     made: list[tuple[list[Panel], float]] = []
-    for block in _blocks(rows):
-        made += _flow(spec, [rows[i] for i in block], [heights[i] for i in block], width)
+    blocks = _blocks(rows)
+    for block in blocks:
+        own, high = [rows[i] for i in block], [heights[i] for i in block]
+        made += _flow(spec, own, high, width, alone=len(blocks) == 1)
     if len(made) == 1 and len(made[0][0]) == 1:
         _fit_texts(spec, made[0][0][0], width)
         return made[0][1] if made[0][0][0].pictured else height
@@ -141,9 +155,10 @@ def above(layout: Json, row: Sequence[Panel]) -> float:
 
 def below(spec: Json) -> float:
     """Height of tick labels and titles below the lowest panels."""
-    rows = grid(spec["layout"])
+    rows, notes = grid(spec), spec["layout"].get("annotations", [])
+    common = sum(4 + text_height(n["text"], _TITLE) for n in notes if n.get("name") == _COMMON)
     if rows:
-        return _below(spec, rows[-1])
+        return common + _below(spec, rows[-1])
     return 26 + max((_title_height(x) for _, x in axes(spec["layout"], "x")), default=0.0)
 
 
@@ -163,12 +178,12 @@ def _blocks(rows: list[list[Panel]]) -> list[list[int]]:
 
 
 def _flow(
-    spec: Json, rows: list[list[Panel]], heights: list[float], width: float
+    spec: Json, rows: list[list[Panel]], heights: list[float], width: float, *, alone: bool
 ) -> list[tuple[list[Panel], float]]:
     """Rows of a block with their heights, with as many panels in a row as fit."""
     found = [panel for row in rows for panel in row]
     most, problem, own, gap, each = max(map(len, rows)), "", rows, 0.0, width
-    titles = {letter: _taken_title(found, letter) for letter in "xy"} if most > 1 else {}
+    titles = {letter: _taken_title(found, letter) for letter in "xy"} if len(found) > 1 else {}
     for n in range(most, 0, -1):
         own = [found[i : i + n] for i in range(0, len(found), n)]
         gap = _gap(spec, own)
@@ -186,7 +201,11 @@ def _flow(
                 panel.x["domain"] = [left / width, min((left + each) / width, 1.0)]
             if shared:
                 panel.y["showticklabels"] = i == 0
-    _give_titles(own, titles)
+    if shared and len({str(panel.x.get("range")) for panel in found}) == 1 and found[0].x.get("range"):
+        for number, row in enumerate(own):
+            for i, panel in enumerate(row):
+                panel.x["showticklabels"] = not any(len(low) > i for low in own[number + 1 :])
+    _give_titles(spec, own, titles, alone=alone)
     for panel in found:
         _fit_texts(spec, panel, each)
     if found[0].pictured:
@@ -231,8 +250,22 @@ def _taken_title(found: list[Panel], letter: str) -> Json | None:
     return [axis.pop("title") for axis in titled][0]
 
 
-def _give_titles(rows: list[list[Panel]], titles: dict[str, Json | None]) -> None:
-    """Write shared titles below the lowest panels and left of the first ones."""
+def _give_titles(
+    spec: Json, rows: list[list[Panel]], titles: dict[str, Json | None], *, alone: bool
+) -> None:
+    """Write shared titles once, in the middle; ``alone``: there are no other panels."""
+    notes = spec["layout"].setdefault("annotations", [])
+    common = {"xref": "paper", "yref": "paper", "showarrow": False, "font": {"size": _TITLE}}
+    if alone and titles.get("x") and len(rows[0]) > 1:
+        said = (titles.pop("x") or {})["text"]
+        shift = max(axis_labels.height_below(spec, p.x_name, p.x) for p in rows[-1])
+        place = {"x": 0.5, "y": 0, "xanchor": "center", "yanchor": "top", "yshift": -shift}
+        notes.append(common | place | {"text": said, "name": _COMMON})
+    if alone and titles.get("y") and len(rows) > 1:
+        said = (titles.pop("y") or {})["text"]
+        labels = max(axis_labels.label_width(spec, r[0].y_name, r[0].y) for r in rows)
+        place = {"x": 0, "y": 0.5, "xanchor": "right", "yanchor": "middle", "textangle": -90}
+        notes.append(common | place | {"text": said, "xshift": -labels - 10})
     for number, row in enumerate(rows):
         for i, panel in enumerate(row):
             lowest = not any(len(lower) > i for lower in rows[number + 1 :])
@@ -264,6 +297,12 @@ def _fit_texts(spec: Json, panel: Panel, width: float) -> None:
         if note.get("yref") == f"{panel.y_name} domain" and not note.get("textangle"):
             note["text"] = wrapped(note.get("text") or "", width, _SMALL)
     axis_labels.fit_x_axis(spec, panel.x_name, panel.x, width)
+
+
+def _used(spec: Json, axis: str) -> bool:
+    """Whether an axis has a trace: others are not drawn."""
+    letter = axis[0]
+    return any((trace.get(f"{letter}axis") or letter) == axis for trace in spec["data"])
 
 
 # --- heights ---

@@ -13,7 +13,6 @@ from lakeviz.errors import LakevizError
 from lakeviz.metrics import Bootstrap
 from lakeviz.metrics.registry import metric_title
 from lakeviz.plots import (
-    colour_range,
     pr_figure,
     pro_figure,
     roc_figure,
@@ -26,7 +25,7 @@ from lakeviz.plots.html import EmbeddedFigure, embed, without_figure
 from lakeviz.report.curves import conventions_of, image_runs, pixel_curves, pixel_run
 from lakeviz.report.numbers import Footnotes, metric
 from lakeviz.report.page_model import Page, Section
-from lakeviz.report.pictures import colour_bar, frame, strips
+from lakeviz.report.pictures import colour_bar, frame, heat_colours, strips
 from lakeviz.report.sections import controls as control_section
 from lakeviz.tables import numbers, where
 
@@ -49,7 +48,7 @@ def categories(page: Page) -> list[Section]:
 def _context(page: Page, evaluation: Evaluation) -> dict[str, Any]:
     notes = Footnotes()
     threshold = f1_max_threshold(evaluation.metrics)
-    colours = colour_range(evaluation.maps.patch, evaluation.dataset.labels)
+    colours = heat_colours(evaluation)
     labels = evaluation.dataset.labels
     shown, digits = strips(evaluation, colours, threshold), colours.decimals
     return {
@@ -65,7 +64,7 @@ def _context(page: Page, evaluation: Evaluation) -> dict[str, Any]:
         "frame": frame(shown),
         "threshold": f"{threshold:.{digits}f}" if math.isfinite(threshold) else None,
         "colours": colours,
-        "ticks": [(100 * t, f"{colours.score(t):.{digits}f}") for t in TICKS],
+        "ticks": [(100 * t, said) for t, said in zip(TICKS, colours.labels())],
         "gradient": colour_bar(),
         "figures": list(_figures(page, evaluation, threshold)),
         "neurons": _neurons(evaluation),

@@ -58,7 +58,7 @@ def knockout_curves_figure(
     curves, left_out = _informative(curves)
     sizes = sorted(set(curves["size"].tolist()))
     names = selector_order(curves["selector"])
-    panels, ends = {}, {}
+    panels, limits = {}, {}
     # Bands first, so that the line of the top neurons lies on them.
     drawn = sorted(names, key=lambda name: name == _ORDER[0])
     for level, metric in _metrics(curves, shown):
@@ -68,7 +68,7 @@ def knockout_curves_figure(
         ends = np.array([sizes[0], sizes[-1]], dtype=float)
         lines.append(Line(_INTACT, ends, intact, CHANCE, mode="lines", width=1.4))
         panels[metric_title(level, metric)] = lines
-        ends[metric_title(level, metric)] = metric_bounds(level, metric)
+        limits[metric_title(level, metric)] = metric_bounds(level, metric)
     what, done = _done(mode)
     sets = int(numbers(curves, "n_random_sets").max())
     return line_figure(
@@ -80,7 +80,7 @@ def knockout_curves_figure(
         f"sets.{left_out}{_impossible(curves)}",
         x=f"neurons {what} per hook point",
         sizes=sizes,
-        ends=ends,
+        ends=limits,
     )
 
 
