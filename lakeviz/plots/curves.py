@@ -297,7 +297,11 @@ def _caption(
         parts = [f"{pixels}."]
     if len(runs) > MOST_SERIES:
         parts.append(f"Above each panel its {metric_label(_METRICS[kind])}.")
-    given = [] if len(runs) > MOST_SERIES else [run for run in runs.values() if np.isfinite([run.low, run.high]).all()]
+    given = (
+        []
+        if len(runs) > MOST_SERIES
+        else [run for run in runs.values() if np.isfinite([run.low, run.high]).all()]
+    )
     levels = sorted({run.confidence for run in given})
     if levels:
         parts.append(f"Brackets: {' or '.join(map(percent, levels))} interval over images.")

@@ -179,8 +179,10 @@ def gallery_figure(
     notes += [names | {"text": plain(name), "y": y} for name, y in heads.items() if name]
     fig.update_layout(images=images, annotations=notes, showlegend=False)
     fig.add_trace(_hover(ordered, places, colours, tall))
-    fig.add_trace(_bar(colours, n_columns / wanted + 0.01))
-    fig.update_xaxes(range=[0, wanted], visible=False, constrain="domain", constraintoward="left")
+    right = n_columns / wanted  # a row that is not full leaves room for the colour bar
+    fig.add_trace(_bar(colours, right + 0.01))
+    fig.update_xaxes(range=[0, n_columns], domain=[0, right], visible=False, constrain="domain")
+    fig.update_xaxes(constraintoward="left")
     fig.update_yaxes(
         range=[deep, 0],
         visible=False,

@@ -165,7 +165,10 @@ def line_figure(
     if not any(shown.values()):
         raise ConfigError(f"nothing was measured that {title!r} could show")
     ends = dict.fromkeys(shown, ends) if isinstance(ends, tuple) else ends or {}
-    if len({line.name for lines in shown.values() for line in lines if line.in_legend}) > MOST_SERIES:
+    if (
+        len({line.name for lines in shown.values() for line in lines if line.in_legend})
+        > MOST_SERIES
+    ):
         shown, ends = _apart(shown, ends)
     legend = any(line.in_legend for lines in shown.values() for line in lines) and (
         max(map(len, shown.values())) > 1

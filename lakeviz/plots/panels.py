@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -37,6 +37,19 @@ class Look:
         n = len(PALETTE)
         other = (number + number // n) % n
         return cls(PALETTE[number % n], DASHES[other], MARKERS[other])
+
+
+_SELECTORS = (
+    *("variance", "random", "bottom_variance", "pca", "variance_without_first", "all"),
+    *("untrained", "random_rotation", "rotated", "next_variance", "mad", "trimmed_variance"),
+)
+
+
+def selector_looks(names: Iterable[str]) -> dict[str, Look]:
+    """Looks of selectors, the same in every figure; unknown ones have those that follow."""
+    present = list(dict.fromkeys(names))
+    order = [*_SELECTORS, *(name for name in present if name not in _SELECTORS)]
+    return {name: Look.of(order.index(name)) for name in present}
 
 
 CHANCE = Look(NEUTRAL, "dot", "line-ew")
@@ -127,7 +140,9 @@ def log_axes(fig: go.Figure, letter: str, **at: Any) -> None:
         if low <= 0:
             continue
         first, last = int(np.floor(np.log10(low))), int(np.ceil(np.log10(high)))
-        steps = (1,) if high > 300 * low else (1, 2, 5) if high > 5 * low else (1, 1.5, 2, 3, 4, 6, 8)
+        steps = (
+            (1,) if high > 300 * low else (1, 2, 5) if high > 5 * low else (1, 1.5, 2, 3, 4, 6, 8)
+        )
         values = [step * 10.0**power for power in range(first, last + 1) for step in steps]
         kept = [v for v in values if 0.8 * low <= v <= 1.25 * high]
         axis.update(tickvals=kept, ticktext=[f"{v:.6g}" for v in kept])

@@ -7,6 +7,7 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from lakeviz.errors import ConfigError
+from lakeviz.plots.names import short_point
 from lakeviz.plots.panels import log_axes
 from lakeviz.plots.template import MARKERS, NEUTRAL, PALETTE, counted, new_figure, plain
 from lakeviz.tables import numbers, rows, where
@@ -57,7 +58,7 @@ def _neurons(
 ) -> go.Scatter:
     colour = PALETTE[number % len(PALETTE)]
     symbol = MARKERS[number % len(MARKERS)]
-    kept = f"{plain(point)}: {counted(len(table), 'neuron')} chosen"
+    kept = f"{short_point(point)}: {counted(len(table), 'neuron')} chosen"
     return go.Scatter(
         x=ranks,
         y=numbers(table, "variance"),
@@ -69,10 +70,10 @@ def _neurons(
             "color": colour if chosen else NEUTRAL,
             "line": {"width": 0 if chosen else 1},
         },
-        name=kept if chosen else f"{plain(point)}: others",
+        name=kept if chosen else f"{short_point(point)}: others",
         legendgroup=point,
         showlegend=chosen,
-        hovertemplate=f"{plain(point)}<br>channel %{{customdata}}, rank %{{x}}<br>"
+        hovertemplate=f"{short_point(point)}<br>channel %{{customdata}}, rank %{{x}}<br>"
         "variance %{y:.4g}<extra></extra>",
     )
 
@@ -109,7 +110,7 @@ def selection_figure(neurons: pd.DataFrame, *, n_channels: int) -> go.Figure:
     point, selector = named["point"][0], named["selector"][0]
     fig = new_figure(
         "Selected neurons",
-        f"{len(neurons)} of the {n_channels} neurons of {plain(point)}, by {plain(selector)}.",
+        f"{len(neurons)} of the {n_channels} neurons of {short_point(point)}, by {plain(selector)}.",
         height=300,
         showlegend=False,
     )

@@ -8,8 +8,7 @@ from typing import Any
 import plotly.graph_objects as go
 from plotly.offline import get_plotlyjs
 
-from lakeviz.plots.print.export import fitted
-from lakeviz.plots.print.export import Width
+from lakeviz.plots.print.export import Width, fitted
 from lakeviz.plots.template import PRINT_SCALE
 
 _PAGE = """<!doctype html><meta charset="utf-8"><style>body{margin:0}</style>
@@ -105,8 +104,8 @@ def faults(drawn: dict[str, Any]) -> list[str]:
             found.append(f"{one['said']!r} is beyond the page")
         if one["kind"] in _OFF_DATA and any(_overlap(one["box"], p, 2, 3) for p in drawn["plots"]):
             found.append(f"{one['kind']} {one['said']!r} lies on a plot")
-        upright = one["kind"] == "tick" and one["said"].strip("−-+").replace(".", "").isdigit()
-        if one["angle"] not in ((0,) if upright else (0, 90, -90)):
+        # Labels that plotly turns by itself, for want of room, are turned to the right.
+        if one["angle"] not in ((0, -90) if one["kind"] == "tick" else (0, 90, -90)):
             found.append(f"{one['said']!r} is turned by {one['angle']} degrees")
         if one["size"] * PRINT_SCALE * 0.75 < _SMALLEST_POINTS:
             found.append(f"{one['said']!r} is small: {one['size'] * PRINT_SCALE * 0.75:.1f} pt")

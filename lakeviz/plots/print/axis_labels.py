@@ -45,8 +45,9 @@ def fit_x_axis(spec: Json, name: str, axis: Json, width: float) -> None:
         _thin_labels(axis, width)
     elif not {"nticks", "dtick"} & axis.keys() or width < 250:
         axis.pop("dtick", None) if axis.get("type") == "log" else None
-        each = label_width(spec, name, axis) + 2 * _BETWEEN
-        axis["nticks"] = min(_MOST_TICKS, max(2, int(width / each)))
+        label = label_width(spec, name, axis)
+        least = 3 if 3 * label < width else 2
+        axis["nticks"] = min(_MOST_TICKS, max(least, int(width / (label + 2 * _BETWEEN))))
 
 
 def crowded(spec: Json, name: str, axis: Json, width: float) -> str:
@@ -109,7 +110,8 @@ def names_of(spec: Json, name: str, axis: Json) -> list[str]:
     said = axis.get("ticktext")
     if said is not None:
         labels = [str(text) for text in _entries(said)]
-        return [] if all(map(_is_number, labels)) else labels
+        # Numbers that the figure has upright are names, such as those of channels.
+        return [] if all(map(_is_number, labels)) and axis.get("tickangle") != -90 else labels
     if axis.get("tickvals") is not None:
         return []
     letter = name[0]

@@ -29,7 +29,7 @@ from lakeviz.plots.print.figure_metadata import (
     with_file,
 )
 from lakeviz.plots.print.layout import fit_to_page
-from lakeviz.plots.print.panels import TooNarrow
+from lakeviz.plots.print.panels import TooNarrowError
 from lakeviz.plots.template import PRINT_SCALE, TEMPLATES
 
 WIDTHS = {"column": 85.0, "page": 178.0}
@@ -159,19 +159,17 @@ def fitted(
     tall = None if height is None else _in_mm(height, "height") * _PER_MM
     try:
         return fit_to_page(fig, mm * _PER_MM, tall, template)
-    except TooNarrow as reason:
+    except TooNarrowError as reason:
         wider = [at for at in (WIDTHS["page"], *range(20, 1000, 5)) if at > mm]
         fits = [at for at in sorted(wider) if _fits(fig, at, template)][:1]
         so = f"; it can at {fits[0]:g} mm (--width {fits[0]:g})" if fits else ""
-        raise ConfigError(
-            f"this figure cannot be drawn {mm:g} mm wide: {reason}{so}"
-        ) from reason
+        raise ConfigError(f"this figure cannot be drawn {mm:g} mm wide: {reason}{so}") from reason
 
 
 def _fits(fig: go.Figure, width: float, template: str) -> bool:
     try:
         fit_to_page(fig, width * _PER_MM, None, template)
-    except TooNarrow:
+    except TooNarrowError:
         return False
     return True
 

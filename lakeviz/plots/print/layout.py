@@ -17,7 +17,7 @@ import numpy as np
 import plotly.graph_objects as go
 
 from lakeviz.plots.print import axis_labels, marks, panels
-from lakeviz.plots.print.panels import TooNarrow
+from lakeviz.plots.print.panels import TooNarrowError
 from lakeviz.plots.print.text_size import LINE, text_height, text_width, wrapped
 from lakeviz.plots.template import PRINT_FONT, PRINT_SCALE, TEMPLATES, caption_of, plain, print_size
 
@@ -55,7 +55,7 @@ def fit_to_page(
 
     Raises
     ------
-    TooNarrow
+    TooNarrowError
         The figure cannot be drawn at this width.
     """
     spec = copy.deepcopy(fig.to_plotly_json())
@@ -94,7 +94,7 @@ def fit_to_page(
     marks.check(spec, across, plot)
     total = height or top + plot + margin["b"]
     if printed and height is None and total > _TALLEST:
-        raise TooNarrow(f"it would be {total / _TALLEST * 247:.0f} mm high, more than a page")
+        raise TooNarrowError(f"it would be {total / _TALLEST * 247:.0f} mm high, more than a page")
     layout |= {"width": width, "height": total, "autosize": False}
     margin = margin | {"l": margin["l"] + left, "t": top}
     layout |= {"template": TEMPLATES[template], "margin": margin}
@@ -152,7 +152,9 @@ def _left(spec: Json) -> float:
     first = {row[0].y_name for row in rows} or {name for name, _ in found}
     return max(
         (
-            axis_labels.label_width(spec, name, y) + 8 + (LINE * _TEXT + 6) * bool(panels.title_of(y))
+            axis_labels.label_width(spec, name, y)
+            + 8
+            + (LINE * _TEXT + 6) * bool(panels.title_of(y))
             for name, y in found
             if name in first
         ),
@@ -165,7 +167,8 @@ def _bars(spec: Json) -> float:
     bars = [
         trace.get("colorbar") or {}
         for trace in spec["data"]
-        if trace.get("type") == "heatmap" and trace.get("showscale", True)
+        if trace.get("type") == "heatmap"
+        and trace.get("showscale", True)
         and not trace.get("coloraxis")
     ]
     axes = [v for k, v in spec["layout"].items() if k.startswith("coloraxis")]
@@ -173,7 +176,8 @@ def _bars(spec: Json) -> float:
     upright = [bar for bar in bars if bar.get("orientation") != "h"]
     return max(
         (
-            _BAR + bar.get("thickness", 30)
+            _BAR
+            + bar.get("thickness", 30)
             + max((text_width(t, _SMALLEST) for t in _entries(bar.get("ticktext"))), default=34)
             for bar in upright
         ),

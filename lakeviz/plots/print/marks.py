@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from lakeviz.plots.print import axis_labels, panels
-from lakeviz.plots.print.panels import TooNarrow
+from lakeviz.plots.print.panels import TooNarrowError
 from lakeviz.plots.print.text_size import text_height, text_width
 from lakeviz.plots.template import print_size
 
@@ -31,7 +31,7 @@ def check(spec: Json, width: float, height: float) -> None:
 
     Raises
     ------
-    TooNarrow
+    TooNarrowError
         Names what overlaps.
     """
     layout = spec["layout"]
@@ -42,7 +42,8 @@ def check(spec: Json, width: float, height: float) -> None:
     for x_name, x in across.items():
         y_name = x.get("anchor") or "y"
         ends = [
-            axis_labels.span_of(spec, n, a) for n, a in ((x_name, x), (y_name, down.get(y_name, {})))
+            axis_labels.span_of(spec, n, a)
+            for n, a in ((x_name, x), (y_name, down.get(y_name, {})))
         ]
         if None in ends or not x.get("range"):
             continue
@@ -58,7 +59,7 @@ def _check_cells(trace: Json, axis: Json, width: float) -> None:
     text = [str(one) for row in np.asarray(trace["text"], dtype=object) for one in row]
     each = _share(axis) * width / np.shape(np.asarray(trace["text"], dtype=object))[1]
     if max((text_width(one, _SMALL) for one in text), default=0) > each:
-        raise TooNarrow("the numbers in the cells would touch")
+        raise TooNarrowError("the numbers in the cells would touch")
 
 
 def _check_notes(layout: Json, on: tuple[str, str], scale: np.ndarray) -> None:
@@ -85,7 +86,7 @@ def _check_notes(layout: Json, on: tuple[str, str], scale: np.ndarray) -> None:
     for (one, a), (other, b) in pairs:
         wide, high = (min(a[i + 2], b[i + 2]) - max(a[i], b[i]) for i in (0, 1))
         if wide > 0 and high > 3:
-            raise TooNarrow(f"{_first(one)!r} would lie on {_first(other)!r}")
+            raise TooNarrowError(f"{_first(one)!r} would lie on {_first(other)!r}")
 
 
 def _box(note: Json, scale: np.ndarray) -> Box:

@@ -28,7 +28,7 @@ _FLAT = 0.8
 """Height over width of panels that were moved into other rows."""
 
 
-class TooNarrow(Exception):
+class TooNarrowError(Exception):
     """A width at which the figure cannot be drawn, with what does not fit."""
 
 
@@ -114,7 +114,7 @@ def arrange(spec: Json, width: float, height: float) -> float:
 
     Raises
     ------
-    TooNarrow
+    TooNarrowError
         Not even one panel fits.
     """
     layout = spec["layout"]
@@ -124,9 +124,9 @@ def arrange(spec: Json, width: float, height: float) -> float:
             start, end = _domain(axis)
             crowded = axis_labels.crowded(spec, name, axis, (end - start) * width)
             if crowded:
-                raise TooNarrow(crowded)
+                raise TooNarrowError(crowded)
             axis_labels.fit_x_axis(spec, name, axis, (end - start) * width)
-        return height
+        return _of_pictures(spec, width) or height
     heights = [height * (row[0].down[1] - row[0].down[0]) for row in rows]
     made: list[tuple[list[Panel], float]] = []
     blocks = _blocks(rows)
@@ -145,6 +145,18 @@ def arrange(spec: Json, width: float, height: float) -> float:
             panel.y["domain"] = [max((top - high) / total, 0.0), top / total]
         top -= high + gap
     return total
+
+
+def _of_pictures(spec: Json, width: float) -> float | None:
+    """Height of all panels where one has equally long units in both directions, else None."""
+    across = dict(axes(spec["layout"], "x"))
+    for name, y in axes(spec["layout"], "y"):
+        x_name = str(y.get("scaleanchor"))
+        if x_name in across:
+            panel = Panel(x_name, name, across[x_name], y)
+            (left, right), (low, high) = panel.across, panel.down
+            return _ratio(spec, panel) * width * (right - left) / (high - low)
+    return None
 
 
 def above(layout: Json, row: Sequence[Panel]) -> float:
@@ -182,9 +194,14 @@ def _flow(
 ) -> list[tuple[list[Panel], float]]:
     """Rows of a block with their heights, with as many panels in a row as fit."""
     found = [panel for row in rows for panel in row]
+    if len(found) == 1:
+        width *= found[0].across[1] - found[0].across[0]
     most, problem, own, gap, each = max(map(len, rows)), "", rows, 0.0, width
     titles = {letter: _taken_title(found, letter) for letter in "xy"} if len(found) > 1 else {}
+    full = len(rows) > 1 and len(found) == most * len(rows) and found[0].pictured
     for n in range(most, 0, -1):
+        if full and most % n:  # rows of pictures stay apart, such as normal and anomalous ones
+            continue
         own = [found[i : i + n] for i in range(0, len(found), n)]
         gap = _gap(spec, own)
         each = (width - (n - 1) * gap) / n
@@ -192,7 +209,7 @@ def _flow(
         if not problem:
             break
     if problem:
-        raise TooNarrow(problem)
+        raise TooNarrowError(problem)
     shared = _shared(found)
     for row in own:
         for i, panel in enumerate(row):
@@ -201,7 +218,11 @@ def _flow(
                 panel.x["domain"] = [left / width, min((left + each) / width, 1.0)]
             if shared:
                 panel.y["showticklabels"] = i == 0
-    if shared and len({str(panel.x.get("range")) for panel in found}) == 1 and found[0].x.get("range"):
+    if (
+        shared
+        and len({str(panel.x.get("range")) for panel in found}) == 1
+        and found[0].x.get("range")
+    ):
         for number, row in enumerate(own):
             for i, panel in enumerate(row):
                 panel.x["showticklabels"] = not any(len(low) > i for low in own[number + 1 :])
@@ -247,7 +268,8 @@ def _taken_title(found: list[Panel], letter: str) -> Json | None:
     titled = [a for a in (getattr(panel, letter) for panel in found) if title_of(a)]
     if len({title_of(axis) for axis in titled}) != 1:
         return None
-    return [axis.pop("title") for axis in titled][0]
+    found_titles = [axis.pop("title") for axis in titled]
+    return found_titles[0]
 
 
 def _give_titles(
@@ -340,4 +362,3 @@ def _names(axis: Json) -> bool:
 def _domain(axis: Json) -> Span:
     start, end = axis.get("domain") or (0, 1)
     return round(float(start), 6), round(float(end), 6)
-

@@ -13,7 +13,8 @@ from lakeviz.metrics.measurement import Metric
 from lakeviz.metrics.registry import metric_bounds, metric_title
 from lakeviz.plots.captions import mean_over, n_categories, percent, span, tested
 from lakeviz.plots.line_panels import Line, line_figure, line_of
-from lakeviz.plots.panels import CHANCE, Look
+from lakeviz.plots.names import short_point
+from lakeviz.plots.panels import CHANCE, Look, selector_looks
 from lakeviz.selector_names import selector_name, selector_order, selector_short
 from lakeviz.tables import numbers, rows, where
 
@@ -24,7 +25,6 @@ WHAT_NAMES = {
     "swapped": "swapped (control)",
     "fewer": "taken away (control)",
 }
-_LOOKS = ("variance", "random", "mad", "trimmed_variance", "pca", "all")
 _SHARE = "share of the fitted images replaced (%)"
 _MEASURES = {"jaccard": "Jaccard index", "kernel": "projection kernel"}
 
@@ -172,7 +172,10 @@ def selection_stability_figure(
         bars = f"{mean_over(table)} and {repeats} repeats, without bars"
     words = _MEASURES[measure]
     fig = line_figure(
-        {p: _stability_lines(where(table, point=p), kinds) for p in dict.fromkeys(table["point"])},
+        {
+            short_point(p): _stability_lines(where(table, point=p), kinds)
+            for p in dict.fromkeys(table["point"])
+        },
         title="Stability of the selection",
         caption=f"{words} of the selection with the clean one of the same repeat, mean over "
         f"repeats{bars}. Thin, open: as many images replaced by other normal ones. Grey: chance.",
@@ -213,7 +216,7 @@ def _stability_lines(at: pd.DataFrame, kinds: Sequence[str]) -> list[Line]:
 
 
 def _look(selector: str) -> Look:
-    return Look.of(_LOOKS.index(selector) if selector in _LOOKS else len(_LOOKS))
+    return selector_looks([selector])[selector]
 
 
 def _setting(table: pd.DataFrame) -> str:

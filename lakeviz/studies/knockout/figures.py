@@ -21,13 +21,13 @@ from lakeviz.plots.captions import (
 )
 from lakeviz.plots.forest import forest_figure, forest_row
 from lakeviz.plots.line_panels import Line, line_figure, line_of
-from lakeviz.plots.panels import CHANCE, Look, log_axes
+from lakeviz.plots.names import short_point
+from lakeviz.plots.panels import CHANCE, Look, log_axes, selector_looks
 from lakeviz.plots.template import PALETTE, counted
 from lakeviz.selector_names import selector_name, selector_order, selector_short
 from lakeviz.studies.base.findings import HEADLINE_METRICS
 from lakeviz.tables import numbers, rows, where
 
-_ORDER = ("variance", "random", "bottom_variance", "next_variance", "variance_without_first")
 _GROUPS = {
     "selected": ("highest variance", Look.of(0)),
     "random": ("others at random", Look(PALETTE[1], "dash", "diamond-open")),
@@ -60,7 +60,7 @@ def knockout_curves_figure(
     names = selector_order(curves["selector"])
     panels, limits = {}, {}
     # Bands first, so that the line of the top neurons lies on them.
-    drawn = sorted(names, key=lambda name: name == _ORDER[0])
+    drawn = sorted(names, key=lambda name: name == "variance")
     for level, metric in _metrics(curves, shown):
         table = where(curves, level=level, metric=metric)
         lines = [_curve(where(table, selector=name), name, names) for name in drawn]
@@ -171,7 +171,7 @@ def neuron_importance_figure(
     drawn = rows(found, numbers(found, "variance") > 0)
     fig = line_figure(
         {
-            str(point): [
+            short_point(str(point)): [
                 _neurons(where(drawn, point=point, group=group), group, intervals)
                 for group in _GROUPS
             ]
@@ -196,11 +196,16 @@ def neuron_importance_figure(
 def _curve(table: pd.DataFrame, name: str, names: Sequence[str]) -> Line:
     """A selector at every size: random ones as bands, the top neurons with bars."""
     is_random = int(numbers(table, "n_random_sets").max()) > 1
-    number = [*_ORDER, *(one for one in names if one not in _ORDER)].index(name)
-    interval = "own" if is_random or name == _ORDER[0] else ""
+    interval = "own" if is_random or name == "variance" else ""
     label = selector_short(name)
     return line_of(
-        table, "size", "value", label, Look.of(number), interval=interval, bars=not is_random
+        table,
+        "size",
+        "value",
+        label,
+        selector_looks(names)[name],
+        interval=interval,
+        bars=not is_random,
     )
 
 

@@ -246,7 +246,7 @@ def _stack(fig: go.Figure, points: list[str]) -> go.Figure:
             yref="y domain" if row == 1 else f"y{row} domain",
             xanchor="right",
             yanchor="bottom",
-            text=plain(point),
+            text=short_point(point),
         )
     return fig
 

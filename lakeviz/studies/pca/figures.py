@@ -10,12 +10,12 @@ from lakeviz.errors import ConfigError
 from lakeviz.metrics.registry import metric_bounds, metric_title
 from lakeviz.plots.captions import difference_bars, mean_over, n_categories, percent, tested
 from lakeviz.plots.line_panels import line_figure, line_of
-from lakeviz.plots.panels import Look
+from lakeviz.plots.names import short_point
+from lakeviz.plots.panels import Look, selector_looks
 from lakeviz.selector_names import selector_name, selector_order, selector_short
 from lakeviz.tables import numbers, rows, where
 
 SIZE = "dimensions kept, K"
-_ORDER = ("variance", "pca", "random", "random_rotation", "bottom_variance", "all")
 
 
 def pca_differences_figure(
@@ -150,7 +150,7 @@ def retained_figure(geometry: pd.DataFrame, *, confidence: float = 0.95) -> go.F
     if n_categories(geometry) > 1:
         band = "no band"
     shown = {
-        point: [
+        short_point(point): [
             line_of(
                 where(geometry, point=point),
                 "k",
@@ -180,7 +180,7 @@ def retained_figure(geometry: pd.DataFrame, *, confidence: float = 0.95) -> go.F
 
 def look_of(selector: str) -> Look:
     """The look of a selector, the same in every figure of the study."""
-    return Look.of(_ORDER.index(selector) if selector in _ORDER else len(_ORDER))
+    return selector_looks([selector])[selector]
 
 
 def points_of(table: pd.DataFrame) -> list[str]:

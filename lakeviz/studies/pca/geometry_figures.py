@@ -8,6 +8,7 @@ import plotly.graph_objects as go
 from lakeviz.errors import ConfigError
 from lakeviz.plots.captions import mean_over, n_categories, percent, span
 from lakeviz.plots.line_panels import Line, line_figure, line_of
+from lakeviz.plots.names import short_point
 from lakeviz.plots.panels import CHANCE, Look, log_axes
 from lakeviz.plots.template import PALETTE, faded, new_figure, plain
 from lakeviz.studies.pca.figures import SIZE, look_of, points_of, random_sets, sizes_of
@@ -38,7 +39,9 @@ def nearness_figure(geometry: pd.DataFrame, *, confidence: float = 0.95) -> go.F
         title: [
             line_of(first, "k", f"random_{column}", "random neurons", CHANCE, interval="own"),
             *(
-                line_of(where(geometry, point=point), "k", column, point, Look.of(place))
+                line_of(
+                    where(geometry, point=point), "k", column, short_point(point), Look.of(place)
+                )
                 for place, point in enumerate(points)
             ),
         ]
@@ -81,7 +84,7 @@ def diagonality_figure(covariance: pd.DataFrame) -> go.Figure:
             ("control_mean", "/", f"{name}, permuted"),
         ):
             bar = go.Bar(
-                x=[plain(p) for p in points],
+                x=[short_point(p) for p in points],
                 y=[float(numbers(where(table, point=p), column).mean()) for p in points],
                 name=said,
                 marker={
@@ -121,7 +124,7 @@ def eigenvalue_figure(spectrum: pd.DataFrame) -> go.Figure:
             own = rows(table, numbers(table, column) > 0)  # a log axis has no place for zero
             x, y = numbers(own, "rank"), numbers(own, column)
             lines.append(Line(name, x, y, look_of(key)))
-        shown[point] = lines
+        shown[short_point(point)] = lines
     fig = line_figure(
         shown,
         title="Principal directions and channels",
