@@ -45,9 +45,7 @@ def print_width(
 @click.option("--metric", help="Of controls: auroc, aupro, ...")
 @click.option("--image", help="Sample of a heat map, its layers or activations.")
 @click.option("--point", help="Hook point of a matrix or of activations.")
-@click.option(
-    "--per-group", type=int, help="Images of each group of a gallery; 6 by default, 3 in a column."
-)
+@click.option("--per-group", type=int, help="Of a gallery's groups; 6 by default, 3 in a column.")
 @click.option("--number", type=int, help="Which figure of a study, from 1.")
 @click.option("--title", help="Or a part of its title.")
 @click.option("--root", help="Where the data lie now (heat maps and galleries read them).")

@@ -132,7 +132,7 @@ def line_figure(
 ) -> go.Figure:
     """Draw lines in panels, with a legend where a panel has several.
 
-    Of more lines than :data:`MOST_SERIES`, which no legend tells apart, each has a panel of its own.
+    No legend tells more lines than :data:`MOST_SERIES` apart: each then has a panel of its own.
 
     Parameters
     ----------

@@ -80,8 +80,8 @@ def neuron_category_figure(
 ) -> go.Figure:
     """Variance rank of neurons in every category; those that are selected have a dot.
 
-    Columns are the neurons that any category selects, at most the 40 that most select. Both orders are those of average linkage:
-    categories by the neurons they share (1 - Jaccard), neurons by their ranks.
+    Columns are the neurons that any category selects, at most the 40 that most select. Both orders
+    are those of average linkage: categories by the neurons they share (1 - Jaccard), neurons by their ranks.
 
     Parameters
     ----------
@@ -117,8 +117,9 @@ def neuron_category_figure(
     caption = (
         f"{counted(len(names), 'category', 'categories')}, {counted(n_any, 'neuron')} that "
         f"any of them selects, of {table['channel'].nunique():,} at {point}"
-        f"{f'; the {len(channels)} that most of them select' if len(channels) < n_any else ''}. Colour: rank by "
-        f"variance on the normal images (1 = highest). Dots: selected; {every} by all of them. "
+        f"{f'; the {len(channels)} that most of them select' if len(channels) < n_any else ''}. "
+        "Colour: rank by variance on the normal images (1 = highest). Dots: selected; "
+        f"{every} by all of them. "
         "Categories in the order of average linkage of 1 - Jaccard, neurons in that of their ranks."
     )
     fig = new_figure(

@@ -110,7 +110,7 @@ def selection_figure(neurons: pd.DataFrame, *, n_channels: int) -> go.Figure:
     point, selector = named["point"][0], named["selector"][0]
     fig = new_figure(
         "Selected neurons",
-        f"{len(neurons)} of the {n_channels} neurons of {short_point(point)}, by {plain(selector)}.",
+        f"{len(neurons)} of the {n_channels} neurons of {short_point(point)} by {plain(selector)}.",
         height=300,
         showlegend=False,
     )

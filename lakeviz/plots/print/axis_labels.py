@@ -1,4 +1,4 @@
-"""Titles and tick labels of axes in print: broken, thinned out or upright where there is no room."""
+"""Titles and tick labels of axes in print: broken, thinned out or upright for want of room."""
 
 from __future__ import annotations
 

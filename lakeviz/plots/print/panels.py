@@ -241,7 +241,7 @@ def _flow(
 def _gap(spec: Json, rows: list[list[Panel]]) -> float:
     """Between panels side by side: what labels and titles of the right ones need."""
     shared = _shared([panel for row in rows for panel in row])
-    need = [_GAP]
+    need: list[float] = [_GAP]
     for row in rows:
         for panel in row[1:]:
             if panel.y.get("visible") is False:
