@@ -66,7 +66,8 @@ def end_axes(fig: go.Figure, letter: str, bounds: Bounds, **at: Any) -> None:
         axis.autorangeoptions = {end: at for end, at in ends.items() if np.isfinite(at)}
         if high - low < 1e-9:
             axis.range = np.clip([low - _ROOM, high + _ROOM], *bounds).tolist()
-        for trace in fig.data:
+        traces: Any = fig.data
+        for trace in traces:
             if trace.type == "scatter" and (getattr(trace, f"{letter}axis") or letter) == name:
                 trace.cliponaxis = False
 

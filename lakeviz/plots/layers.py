@@ -114,7 +114,7 @@ def layers_figure(
         name_panel(fig, number, said)
         if name:
             own = colours[_kind(name)]
-            fig.layout.annotations[-1].text += f"<br>{own.low:.2g} to {own.high:.2g}"
+            fig.layout.annotations[-1].text += f"<br>{own.low:.2g}–{own.high:.2g}"
     fig.update_xaxes(range=[0, size[0]], visible=False, constrain="domain")
     fig.update_yaxes(range=[size[1], 0], visible=False, constrain="domain")
     for number in range(len(shown)):

@@ -81,7 +81,8 @@ def neuron_category_figure(
     """Variance rank of neurons in every category; those that are selected have a dot.
 
     Columns are the neurons that any category selects, at most the 40 that most select. Both orders
-    are those of average linkage: categories by the neurons they share (1 - Jaccard), neurons by their ranks.
+    are those of average linkage: categories by the neurons they share (1 - Jaccard), neurons by
+    their ranks.
 
     Parameters
     ----------

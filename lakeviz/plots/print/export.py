@@ -160,8 +160,8 @@ def fitted(
     try:
         return fit_to_page(fig, mm * _PER_MM, tall, template)
     except TooNarrowError as reason:
-        wider = [at for at in (WIDTHS["page"], *range(20, 1000, 5)) if at > mm]
-        fits = [at for at in sorted(wider) if _fits(fig, at, template)][:1]
+        nearest_first = sorted(range(20, 400, 5), key=lambda at: (at < mm, abs(at - mm)))
+        fits = [at for at in nearest_first if at != mm and _fits(fig, at, template)][:1]
         so = f"; it can at {fits[0]:g} mm (--width {fits[0]:g})" if fits else ""
         raise ConfigError(f"this figure cannot be drawn {mm:g} mm wide: {reason}{so}") from reason
 

@@ -64,6 +64,9 @@ def fit_to_page(
     title, caption = caption_of(fig)
     content, margin = _content_height(layout, narrow=narrow), _own_margins(layout)
     _leave_out_controls(spec)
+    if any("x" in trace or "y" in trace or "z" in trace for trace in spec["data"]):
+        for name in ("xaxis", "yaxis"):
+            layout.setdefault(name, {})
     for part in (layout, *spec["data"]):
         _clamp_fonts(part)
     printed = template == "paper"

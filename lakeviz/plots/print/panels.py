@@ -243,6 +243,8 @@ def _gap(spec: Json, rows: list[list[Panel]]) -> float:
     shared = _shared([panel for row in rows for panel in row])
     need: list[float] = [_GAP]
     for row in rows:
+        ends = [axis_labels.label_width(spec, panel.x_name, panel.x) for panel in row]
+        need += [(left + right) / 2 for left, right in pairwise(ends)]
         for panel in row[1:]:
             if panel.y.get("visible") is False:
                 continue
