@@ -68,7 +68,7 @@ def figure(
     if kind is None or result is None or out is None:
         raise ConfigError("name a KIND, a RESULT and a file with --out; kinds: lakeviz figure -h")
     from lakeviz.plots import save_figure
-    from lakeviz.plots.print.layout import suiting_width
+    from lakeviz.plots.print.export import suiting_width
     from lakeviz.report.figures import make_figure
 
     command = _command(kind, result, out, given)

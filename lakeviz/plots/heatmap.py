@@ -31,7 +31,7 @@ def overlay(
     colours: ColourRange,
     mask: Bool[np.ndarray, "row column"] | None = None,
     *,
-    opacity: float = 0.85,
+    opacity: float = 0.8,
     longest: int | None = None,
     line_width: int = 1,
 ) -> Image.Image:
@@ -96,7 +96,7 @@ def heatmap_figure(
     *,
     patches: pd.DataFrame | None = None,
     title: str = "Patch scores",
-    opacity: float = 0.85,
+    opacity: float = 0.8,
     longest: int = 512,
     beside: bool = False,
 ) -> go.Figure:

@@ -20,6 +20,7 @@ from PIL import Image
 from lakeviz.errors import ConfigError, nearest
 from lakeviz.files import write_bytes
 from lakeviz.plots.html import page_of
+from lakeviz.plots.print.axis_labels import names_of
 from lakeviz.plots.print.chromium import picture, require_browser
 from lakeviz.plots.print.figure_metadata import (
     Tables,
@@ -29,7 +30,7 @@ from lakeviz.plots.print.figure_metadata import (
     with_file,
 )
 from lakeviz.plots.print.layout import fit_to_page
-from lakeviz.plots.print.panels import TooNarrowError
+from lakeviz.plots.print.panels import TooNarrowError, axes, grid
 from lakeviz.plots.template import PRINT_SCALE, TEMPLATES
 
 WIDTHS = {"column": 85.0, "page": 178.0}
@@ -37,6 +38,7 @@ WIDTHS = {"column": 85.0, "page": 178.0}
 SUFFIXES = (".pdf", ".svg", ".png", ".html")
 DPI = 300
 """Of PNG files."""
+_MOST_NAMES = 12
 
 _PER_MM = 96 / 25.4 / PRINT_SCALE
 
@@ -164,6 +166,15 @@ def fitted(
         fits = [at for at in nearest_first if at != mm and _fits(fig, at, template)][:1]
         so = f"; it can at {fits[0]:g} mm (--width {fits[0]:g})" if fits else ""
         raise ConfigError(f"this figure cannot be drawn {mm:g} mm wide: {reason}{so}") from reason
+
+
+def suiting_width(fig: go.Figure) -> Literal["column", "page"]:
+    """``"page"`` for three or more panels side by side, many names, or what no column holds."""
+    spec = fig.to_plotly_json()
+    n_columns = max(map(len, grid(spec)), default=1)
+    named = [len(names_of(spec, name, axis)) for name, axis in axes(spec["layout"], "x")]
+    wide = n_columns > 2 or max(named, default=0) > _MOST_NAMES
+    return "column" if not wide and _fits(fig, WIDTHS["column"], "paper") else "page"
 
 
 def _fits(fig: go.Figure, width: float, template: str) -> bool:

@@ -11,7 +11,7 @@ import copy
 import math
 import textwrap
 from collections.abc import Collection
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import plotly.graph_objects as go
@@ -26,7 +26,6 @@ Json = dict[str, Any]
 _NARROW = 600
 """Below this width, in pixels of the layout, a legend beside the axes would take their place."""
 _NARROW_HEIGHT = 0.9
-_MOST_NAMES = 12
 _SMALLEST, _TEXT, _LARGEST = print_size(7), print_size(8), print_size(9)
 _THINNER, _SMALLER = 0.75, 0.8
 _SYMBOL, _ENTRY = 50, 1.7
@@ -105,16 +104,6 @@ def fit_to_page(
     # Otherwise labels are cut off where they would leave less than 64 pixels to the axes.
     layout |= {"minreducedwidth": 10, "minreducedheight": 10}
     return go.Figure(spec)
-
-
-def suiting_width(fig: go.Figure) -> Literal["column", "page"]:
-    """``"page"`` for three or more panels side by side or many names along x, else ``"column"``."""
-    spec = fig.to_plotly_json()
-    layout = spec["layout"]
-    named = [len(_entries(axis.get("ticktext"))) for _, axis in panels.axes(layout, "x")]
-    n_columns = max(map(len, panels.grid(spec)), default=1)
-    wide = n_columns > 2 or max(named, default=0) > _MOST_NAMES
-    return "page" if wide else "column"
 
 
 # --- height and margins ---
