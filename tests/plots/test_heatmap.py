@@ -93,7 +93,7 @@ def test_overlay_shows_the_image_in_colour_where_scores_are_low():
     assert (np.asarray(overlay(image, high, UNIT, opacity=0.0)) == [200, 100, 50]).all()
     assert (np.asarray(overlay(image, high, UNIT, opacity=1.0)) == heat_layer(high, UNIT)).all()
     half = np.asarray(overlay(image, middle, UNIT, opacity=1.0)).astype(float)
-    both = (heat_layer(middle, UNIT).astype(float) + [200, 100, 50]) / 2
+    both = (heat_layer(middle, UNIT) + np.array([200.0, 100.0, 50.0])) / 2
     assert half == pytest.approx(both, abs=2)
 
 
@@ -135,7 +135,7 @@ def test_figure_holds_the_scores_where_the_patches_are():
     }
     steps = fig.layout.sliders[0].steps
     assert [step.args[0]["opacity"] for step in steps] == pytest.approx(np.linspace(0, 1, 11))
-    assert fig.layout.sliders[0].active == 6
+    assert fig.layout.sliders[0].active == 8
     assert fig.layout.images[0].source.startswith("data:image/jpeg;base64,")
 
 

@@ -24,7 +24,7 @@ _WHOLE = 0.9
 """A panel that takes more of the width than this has a row of its own."""
 _NARROWEST, _NARROWEST_PICTURE = 88, 64
 _COMMON = "title of all x axes"
-_FLAT = 0.8
+_NEAR, _FLAT = 0.02, 0.8
 """Height over width of panels that were moved into other rows."""
 
 
@@ -127,6 +127,7 @@ def arrange(spec: Json, width: float, height: float) -> float:
                 raise TooNarrowError(crowded)
             axis_labels.fit_x_axis(spec, name, axis, (end - start) * width)
         return _of_pictures(spec, width) or height
+    _tie_names(layout, [panel for row in rows for panel in row])
     heights = [height * (row[0].down[1] - row[0].down[0]) for row in rows]
     made: list[tuple[list[Panel], float]] = []
     blocks = _blocks(rows)
@@ -321,6 +322,23 @@ def _fit_texts(spec: Json, panel: Panel, width: float) -> None:
         if note.get("yref") == f"{panel.y_name} domain" and not note.get("textangle"):
             note["text"] = wrapped(note.get("text") or "", width, _SMALL)
     axis_labels.fit_x_axis(spec, panel.x_name, panel.x, width)
+
+
+def _tie_names(layout: Json, found: list[Panel]) -> None:
+    """Tie names that stand at a place of the figure to the panel below them, to move with it."""
+    for note in layout.get("annotations", []) if len(found) > 1 else []:
+        if (note.get("xref"), note.get("yref"), note.get("yanchor")) != (
+            "paper",
+            "paper",
+            "bottom",
+        ):
+            continue
+        for panel in found:
+            (left, right), (_, top) = panel.across, panel.down
+            if left <= note.get("x", -1) <= right and abs(note.get("y", -1) - top) < _NEAR:
+                note |= {"xref": f"{panel.x_name} domain", "yref": f"{panel.y_name} domain"}
+                note |= {"x": (note["x"] - left) / (right - left), "y": 1}
+                break
 
 
 def _used(spec: Json, axis: str) -> bool:
