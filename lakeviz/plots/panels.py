@@ -41,7 +41,7 @@ class Look:
 
 _SELECTORS = (
     *("variance", "random", "bottom_variance", "pca", "variance_without_first", "all"),
-    *("untrained", "random_rotation", "rotated", "next_variance", "mad", "trimmed_variance"),
+    *("untrained", "random_rotation", "mad", "next_variance", "rotated", "trimmed_variance"),
 )
 
 
