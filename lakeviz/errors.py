@@ -7,7 +7,7 @@ what to do" from a bug. Each message names the file, point or value at fault and
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 
 class LakevizError(Exception):
@@ -114,3 +114,10 @@ def nearest(name: str, known: Iterable[str], n: int = 5) -> str:
     """Return a ", did you mean ..." clause with the nearest of ``known``, or an empty string."""
     close = difflib.get_close_matches(name, list(known), n=n, cutoff=0.5)
     return f"; nearest: {', '.join(close)}" if close else ""
+
+
+def no_attribute(owner: object, name: str, elsewhere: Mapping[str, str]) -> AttributeError:
+    """Error of an unknown attribute; ``elsewhere`` says where users of other tools find theirs."""
+    said = elsewhere.get(name)
+    hint = f"; {said}" if said else nearest(name, [n for n in dir(type(owner)) if n[0] != "_"])
+    return AttributeError(f"{type(owner).__name__} has no {name!r}{hint}", name=name, obj=owner)

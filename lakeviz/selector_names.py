@@ -18,6 +18,8 @@ OTHER_NAMES: Mapping[str, tuple[str, str]] = {
     "untrained": ("the same reading of an untrained tower", "untrained"),
 }
 """Label and short label of controls that are no selectors."""
+NAMED = "neurons:"
+"""Begins the name of a selector that holds the neurons themselves."""
 RENAMED: Mapping[str, str] = {"variance_matched": "next_variance"}
 """Today's names of selectors by those of the version before, which stored results have."""
 
@@ -34,7 +36,19 @@ def selector_short(name: str) -> str:
 
 def _names(name: str) -> tuple[str, str]:
     name = RENAMED.get(name, name)
+    if name.startswith(NAMED):
+        return _names_of_neurons(name)
     return SELECTOR_NAMES.get(name) or OTHER_NAMES.get(name, (name, name))
+
+
+def _names_of_neurons(name: str) -> tuple[str, str]:
+    """Say up to four neurons, and the number of more."""
+    listed = [part.rpartition("=")[2] for part in name.removeprefix(NAMED).split(";")]
+    numbers = ",".join(listed).split(",")
+    if len(numbers) > 4:
+        return f"the {len(numbers)} neurons named", f"{len(numbers)} named"
+    said = ", ".join(numbers)
+    return f"neuron{'s' * (len(numbers) > 1)} {said}", said
 
 
 def todays_selectors(table: pd.DataFrame) -> pd.DataFrame:

@@ -40,6 +40,9 @@ BEFORE = {
     "docs/tasks/detect.md": "from PIL import Image\nfrom lakeviz import read_dataset\n"
     "wood = read_dataset('mvtec', 'lakeviz-demo/data').category('wood')\n"
     "for name in ('a.png', 'b.png'):\n    Image.new('RGB', (48, 48), 'tan').save(name)",
+    "docs/from-anomalib.md": "",
+    "docs/from-captum.md": "",
+    "docs/from-transformerlens.md": "",
     "docs/tasks/score.md": "",
     "docs/tasks/study.md": "",
     "docs/tasks/sweep.md": "",
@@ -94,6 +97,7 @@ ELSEWHERE = {
     "n_repeats=10": "n_repeats=2",
     "n_jobs=8": "backend='sequential'",
     'compare_host("patchcore"': 'compare_host("pca_residual"',
+    'controls=("random",), n_random_sets=5': 'controls=("random",), n_random_sets=2',
     "knockout(data)": "knockout(data, sizes=[5], n_random_sets=2)",
     "knockout(data, n_random_sets": "knockout(data, sizes=[5], n_random_sets",
     'knockout(data, "score"': 'knockout(data, "score", sizes=[5]',

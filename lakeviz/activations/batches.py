@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from jaxtyping import Float
+from PIL import Image
 from torch import Tensor
 
 from lakeviz.activations.loading import Loading
 from lakeviz.activations.statistics import check_finite, is_finite
 from lakeviz.activations.tokens import check_which, neurons_of, select_tokens, token_grid
-from lakeviz.data import Dataset
+from lakeviz.data.inputs import ImageItems, Preprocessed, as_images
 from lakeviz.data.loading import ImageBatch, ImageBatches
 from lakeviz.errors import DataError
 
@@ -22,8 +22,9 @@ if TYPE_CHECKING:
     from lakeviz.models import VisionModel
     from lakeviz.models.hooks.hook_points import NamesFilter
 
-Images = Dataset | Sequence[str | Path] | Float[Tensor, "image 3 height width"]
-"""What can be captured: a data set, paths, or images that are preprocessed already."""
+Images = Any
+"""What can be captured: whatever :func:`lakeviz.data.inputs.as_images` takes, a path, a folder, a
+data set, pictures, arrays and tensors among them."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +47,8 @@ class TokenBatches:
     Parameters
     ----------
     model : VisionModel
-    images : Dataset, sequence of paths, or Tensor [image, 3, height, width]
+    images : path, folder, Dataset, paths, PIL images, arrays, tensors, or a loader
+        See :func:`lakeviz.data.inputs.as_images`.
     points : names filter
         Hook points: names, globs, or a collection of them.
     tokens : str
@@ -57,6 +59,8 @@ class TokenBatches:
         deepest point.
     label : str
         Text of the progress bar.
+    preprocessed : bool
+        The images are tensors that are normalised for the model already.
 
     Attributes
     ----------
@@ -82,9 +86,10 @@ class TokenBatches:
         loading: Loading | None = None,
         run_on: bool = False,
         label: str = "capture",
+        preprocessed: bool = False,
     ):
         self.model = model
-        self.images = images
+        self.images = as_images(images, preprocessed=preprocessed)
         self.points = tuple(model.tower.resolve(points))
         for point in self.points:
             neurons_of(model.tower, point)
@@ -94,13 +99,25 @@ class TokenBatches:
         self.run_on = run_on
         self.label = label
         self.skipped: list[tuple[str, str]] = []
-        _check_images(model, images)
+        _check_size(model, self.images)
+
+    @property
+    def n_images(self) -> int:
+        """Number of images, those that cannot be read among them."""
+        return len(self.images)
+
+    def picture(self, sample_id: str) -> Image.Image:
+        """One of the images, as 8-bit RGB; of preprocessed ones what the tower sees."""
+        if isinstance(self.images, ImageItems):
+            return self.images.load(self.images.sample_ids.index(sample_id))
+        made = self.images.images[int(sample_id.rpartition(" ")[2])]
+        return self.model.preprocess.undo(made)
 
     def _image_batches(self) -> Iterator[ImageBatch]:
-        if isinstance(self.images, Tensor):
-            height, width = self.images.shape[-2:]
+        if isinstance(self.images, Preprocessed):
+            height, width = self.images.images.shape[-2:]
             for start in range(0, len(self.images), self.loading.batch_size):
-                part = self.images[start : start + self.loading.batch_size]
+                part = self.images.images[start : start + self.loading.batch_size]
                 indices = tuple(range(start, start + len(part)))
                 names = tuple(f"image {i}" for i in indices)
                 yield ImageBatch(indices, names, part, ((height, width),) * len(part))
@@ -114,8 +131,8 @@ class TokenBatches:
             progress=self.label if self.loading.progress else False,
         )
         yield from batches
-        self.skipped = [(str(path), reason) for path, reason in batches.skipped]
-        if len(self.skipped) == len(batches.paths):
+        self.skipped = list(batches.skipped)
+        if len(self.skipped) == len(self.images):
             raise DataError(f"none of the {len(self.skipped)} images could be read")
 
     def __iter__(self) -> Iterator[TokenBatch]:
@@ -153,14 +170,13 @@ def _check_finite(tensors: Mapping[str, Tensor], batch: ImageBatch) -> None:
                 check_finite(one, f"{name} of {sample_id}")
 
 
-def _check_images(model: VisionModel, images: Images) -> None:
-    if isinstance(images, str | Path):
-        raise DataError(f"images must be a list of paths, not the single path {str(images)!r}")
-    if len(images) == 0:
-        raise DataError("there are no images to capture")
-    if isinstance(images, Tensor) and tuple(images.shape[1:]) != (3, *model.image_size):
+def _check_size(model: VisionModel, images: ImageItems | Preprocessed) -> None:
+    if isinstance(images, Preprocessed) and tuple(images.images.shape[1:]) != (
+        3,
+        *model.image_size,
+    ):
         height, width = model.image_size
         raise DataError(
-            f"a tensor of images must be [image, 3, {height}, {width}] for {model.name}, not "
-            f"{list(images.shape)}; preprocess them with model.preprocess"
+            f"preprocessed images must be [image, 3, {height}, {width}] for {model.name}, not "
+            f"{list(images.images.shape)}; without preprocessed=True lakeviz preprocesses them"
         )

@@ -17,8 +17,9 @@ from lakeviz.activations.loading import Loading
 from lakeviz.activations.manifest import StoreKey
 from lakeviz.activations.statistics import RunningStatistics
 from lakeviz.activations.store import ActivationStore, check_free_disk, image_rows
-from lakeviz.data import Dataset, file_sha256
-from lakeviz.errors import CaptureTooLargeError, StoreError
+from lakeviz.data import file_sha256
+from lakeviz.data.inputs import ImageItems, as_images
+from lakeviz.errors import CaptureTooLargeError, DataError, StoreError
 
 if TYPE_CHECKING:
     from lakeviz.models import VisionModel
@@ -36,12 +37,13 @@ def stream_statistics(
     with_covariance: bool = False,
     with_tokens: bool = False,
     loading: Loading | None = None,
+    preprocessed: bool = False,
 ) -> RunningStatistics:
     """Stream the statistics of patch tokens; memory does not depend on the number of images.
 
     Parameters
     ----------
-    model, images, points, loading
+    model, images, points, loading, preprocessed
         See :class:`TokenBatches`.
     with_covariance : bool
         Whether to stream covariance matrices too (channel^2 doubles per point).
@@ -53,7 +55,9 @@ def stream_statistics(
     RunningStatistics
         One :class:`ChannelStatistics` per hook point.
     """
-    batches = TokenBatches(model, images, points, loading=loading, label="statistics")
+    batches = TokenBatches(
+        model, images, points, loading=loading, label="statistics", preprocessed=preprocessed
+    )
     statistics = RunningStatistics(
         batches.points, with_covariance=with_covariance, with_tokens=with_tokens
     )
@@ -98,20 +102,31 @@ def capture_activations(
     tokens: str = "patch",
     loading: Loading | None = None,
     max_bytes: int = 4 * 2**30,
+    preprocessed: bool = False,
 ) -> Activations:
     """Capture tokens to memory.
+
+    Parameters
+    ----------
+    model, images, points, tokens, loading, preprocessed
+        See :class:`TokenBatches`.
+    max_bytes : int
+        What the tokens may take.
 
     Raises
     ------
     CaptureTooLargeError
         If they would take more than ``max_bytes``.
     """
-    batches = TokenBatches(model, images, points, tokens=tokens, loading=loading)
-    size = batches.bytes_per_image() * len(images)
+    batches = TokenBatches(
+        model, images, points, tokens=tokens, loading=loading, preprocessed=preprocessed
+    )
+    n_images = batches.n_images
+    size = batches.bytes_per_image() * n_images
     _log.info("capturing %.1f MiB to memory", size / 2**20)
     if size > max_bytes:
         raise CaptureTooLargeError(
-            f"capturing {len(images)} images at {len(batches.points)} points takes "
+            f"capturing {n_images} images at {len(batches.points)} points takes "
             f"{size / 2**30:.2f} GiB, more than max_bytes = {max_bytes / 2**30:.2f}; capture to "
             "a store on disk, ask for fewer points, or raise max_bytes"
         )
@@ -122,7 +137,7 @@ def capture_activations(
         start = len(sample_ids)
         for point, tensor in batch.tokens.items():
             if point not in held:  # in one piece, so that the peak is the size that was checked
-                held[point] = tensor.new_empty((len(images), *tensor.shape[1:]))
+                held[point] = tensor.new_empty((n_images, *tensor.shape[1:]))
             held[point][start : start + len(tensor)] = tensor
         sample_ids.extend(batch.sample_ids)
         sizes.extend(batch.sizes)
@@ -131,7 +146,7 @@ def capture_activations(
 
 def capture_to_store(
     model: VisionModel,
-    images: Dataset | Sequence[str | Path],
+    images: Images,
     points: NamesFilter,
     folder: str | Path,
     *,
@@ -170,7 +185,7 @@ def capture_to_store(
         store_key(model, images, probe.points, tokens=tokens, dtype=dtype),
         images_per_shard=min(images_per_shard, max(1, _SHARD_BYTES // probe.bytes_per_image())),
     )
-    paths = images.paths if isinstance(images, Dataset) else [Path(p) for p in images]
+    paths = _files(images).items
     ratio = getattr(torch, dtype).itemsize / model.tower.dtype.itemsize
     missing = len(paths) - store.n_stored
     check_free_disk(store.folder, int(probe.bytes_per_image() * ratio * missing))
@@ -184,23 +199,29 @@ def capture_to_store(
 
 def store_key(
     model: VisionModel,
-    images: Dataset | Sequence[str | Path],
+    images: Images,
     points: NamesFilter,
     *,
     tokens: str = "patch",
     dtype: str = "float32",
 ) -> StoreKey:
     """Key of the store that :func:`capture_to_store` would make; reads every image file once."""
-    if isinstance(images, Dataset):
-        names, paths = images.sample_ids, images.paths
-    else:
-        paths = [Path(p) for p in images]
-        names = [p.as_posix() for p in paths]
+    files = _files(images)
     return StoreKey(
         weights_hash=model.weights_hash,
         preprocess=model.preprocess.describe(),
         dtype=dtype,
         points=tuple(sorted(model.tower.resolve(points))),
         tokens=tokens,
-        images=tuple((n, file_sha256(p)) for n, p in zip(names, paths, strict=True)),
+        images=tuple(
+            (n, file_sha256(p)) for n, p in zip(files.sample_ids, files.items, strict=True)
+        ),
     )
+
+
+def _files(images: Images) -> ImageItems:
+    """Images that are files, as a store is of."""
+    found = as_images(images)
+    if not isinstance(found, ImageItems) or found.in_memory:
+        raise DataError("a store is of image files, whose contents it names; give paths")
+    return found

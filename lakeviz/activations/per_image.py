@@ -238,6 +238,7 @@ def stream_image_statistics(
     points: NamesFilter,
     *,
     loading: Loading | None = None,
+    preprocessed: bool = False,
 ) -> dict[str, ImageStatistics]:
     """Stream the statistics of the patch tokens of each image; no token is kept.
 
@@ -246,14 +247,16 @@ def stream_image_statistics(
 
     Parameters
     ----------
-    model, images, points, loading
+    model, images, points, loading, preprocessed
         See :class:`TokenBatches`.
 
     Returns
     -------
     dict of hook point to ImageStatistics
     """
-    batches = TokenBatches(model, images, points, loading=loading, label="statistics")
+    batches = TokenBatches(
+        model, images, points, loading=loading, label="statistics", preprocessed=preprocessed
+    )
     parts: dict[str, list[ImageStatistics]] = {p: [] for p in batches.points}
     for batch in batches:
         for point, found in parts.items():

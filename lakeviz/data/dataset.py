@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -16,7 +17,7 @@ from numpy.typing import ArrayLike
 
 from lakeviz.data.fewshot import DEFAULT_DRAWS, FewShotDraw, draw, n_draws_possible
 from lakeviz.data.files import file_sha256
-from lakeviz.data.images import load_mask
+from lakeviz.data.images import load_image, load_mask
 from lakeviz.data.table import SPLITS
 from lakeviz.errors import DataError, MaskError, nearest
 
@@ -56,6 +57,32 @@ class Dataset:
             f"Dataset({self.name!r}, {len(self.categories)} categories, "
             f"{len(self) - anomalous} normal, {anomalous} anomalous, root={str(self.root)!r})"
         )
+
+    def __getitem__(self, which: Any) -> Any:
+        """Return a category by name, one image by position, or several by slice or mask.
+
+        Returns
+        -------
+        Dataset or dict
+            Of one image the row of the table, with the decoded picture as ``"image"``.
+
+        Raises
+        ------
+        DataError
+            No such category.
+        IndexError
+            No such image.
+        """
+        if isinstance(which, str):
+            return self.category(which)
+        if isinstance(which, slice):
+            return replace(self, frame=self.frame[which].reset_index(drop=True))
+        if isinstance(which, int | np.integer):
+            if not -len(self) <= which < len(self):
+                raise IndexError(f"{self.name} has images 0 to {len(self) - 1}, not {which}")
+            row = self.frame.iloc[int(which)].to_dict()
+            return {"image": load_image(row["path"]), **row}
+        return self.where(which)
 
     @property
     def categories(self) -> list[str]:

@@ -52,6 +52,12 @@ def load_image(path: str | Path) -> Image.Image:
         return _to_rgb(ImageOps.exif_transpose(opened))
 
 
+def rgb_image(image: Image.Image, name: str) -> Image.Image:
+    """Convert an image in memory as :func:`load_image` converts files; ``name`` is for errors."""
+    with _naming(name, ImageReadError, "image"):
+        return _to_rgb(ImageOps.exif_transpose(image))
+
+
 def image_size(path: str | Path) -> tuple[int, int]:
     """Height and width of an image as :func:`load_image` gives it, from its header alone.
 

@@ -1,6 +1,6 @@
 """Batches of decoded and transformed images, in order, from worker processes.
 
-The only file of this floor that needs torch.
+With :mod:`lakeviz.data.inputs` the only file of this floor that needs torch.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from torch.utils.data import DataLoader
 from tqdm.auto import tqdm
 
 from lakeviz.data.dataset import Dataset
-from lakeviz.data.images import load_image
+from lakeviz.data.inputs import ImageItems, Preprocessed, as_images
 from lakeviz.errors import ConfigError, DataError, ImageReadError
 
 logger = logging.getLogger(__name__)
@@ -66,15 +66,15 @@ class ImageBatches:
     Parameters
     ----------
     images
-        A data set, or paths of images.
+        A data set, paths of images, or what else :func:`~lakeviz.data.inputs.as_images` takes.
     transform
         Makes a tensor of shape [3, height, width] from an RGB image, of one shape in all images of
         a batch; a model's preprocessing. It must be picklable where workers are spawned.
     batch_size
         Images per batch; the last batch, and batches with skipped images, are smaller.
     workers
-        Worker processes; 0 decodes in this process. By default 0 for fewer than 64 images and else
-        the number of usable cores, 4 at most.
+        Worker processes; 0 decodes in this process. By default 0 for fewer than 64 files or images
+        in memory, and else the number of usable cores, 4 at most.
     skip_bad
         Go on past unreadable images and list them in ``skipped``, instead of raising.
     progress
@@ -86,7 +86,7 @@ class ImageBatches:
 
     Attributes
     ----------
-    skipped : list of (Path, str)
+    skipped : list of (path or name, str)
         Unreadable images of the latest iteration, with the reasons.
 
     Raises
@@ -102,7 +102,7 @@ class ImageBatches:
 
     def __init__(
         self,
-        images: Dataset | Sequence[str | Path],
+        images: Dataset | ImageItems | Sequence[str | Path],
         transform: Transform,
         batch_size: int = 32,
         *,
@@ -115,26 +115,25 @@ class ImageBatches:
             raise ConfigError(f"batch_size must be at least 1, got {batch_size}")
         if workers is not None and workers < 0:
             raise ConfigError(f"workers must be 0 or more, got {workers}")
-        if isinstance(images, Dataset):
-            self.paths, self.sample_ids = images.paths, images.sample_ids
-        else:
-            self.paths = [Path(p) for p in images]
-            self.sample_ids = [p.as_posix() for p in self.paths]
+        items = ImageItems([], []) if not len(images) else as_images(images)
+        assert not isinstance(items, Preprocessed)
+        self.items, self.sample_ids = items, items.sample_ids
         self.transform = transform
         self.batch_size = batch_size
-        self.workers = default_workers(len(self.paths)) if workers is None else workers
+        few = 0 if items.in_memory else len(items)
+        self.workers = default_workers(few) if workers is None else workers
         self.skip_bad = skip_bad
         self.progress = progress
         self.start_method = start_method or ("fork" if sys.platform == "linux" else "spawn")
-        self.skipped: list[tuple[Path, str]] = []
+        self.skipped: list[tuple[str, str]] = []
 
     def __len__(self) -> int:
-        return -(-len(self.paths) // self.batch_size)
+        return -(-len(self.items) // self.batch_size)
 
     def __iter__(self) -> Iterator[ImageBatch]:
         self.skipped = []
         label = self.progress if isinstance(self.progress, str) else None
-        total = len(self.paths)
+        total = len(self.items)
         with (
             closing(self._loaded()) as loaded,  # also stops the workers when the caller breaks off
             tqdm(total=total, desc=label, unit="image", disable=not self.progress) as bar,
@@ -147,7 +146,7 @@ class ImageBatches:
                 bar.update(len(part.indices) + len(part.failures))
 
     def _loaded(self) -> Generator[_Loaded]:
-        decoder = _Decoder(self.paths, self.transform)
+        decoder = _Decoder(self.items, self.transform)
         return self._from_workers(decoder) if self.workers else self._from_here(decoder)
 
     def _from_here(self, decoder: _Decoder) -> Generator[_Loaded]:
@@ -188,7 +187,7 @@ class ImageBatches:
             if not self.skip_bad:
                 raise ImageReadError(reason)
             logger.warning("skipped: %s", reason)
-            self.skipped.append((self.paths[index], reason))
+            self.skipped.append((str(self.items.items[index]), reason))
 
 
 def default_workers(images: int) -> int:
@@ -202,7 +201,7 @@ def default_workers(images: int) -> int:
 @dataclass(frozen=True)
 class _Decoded:
     index: int
-    path: Path
+    name: str
     size: tuple[int, int] = (0, 0)
     tensor: Tensor | None = None
     failure: str = ""  # of the image: may be skipped
@@ -224,28 +223,30 @@ class _Loaded:
 class _Decoder:
     """Map-style data set of torch: decode and transform image number ``index``."""
 
-    paths: Sequence[Path]
+    images: ImageItems
     transform: Transform
 
     def __len__(self) -> int:
-        return len(self.paths)
+        return len(self.images)
 
     def __getitem__(self, index: int) -> _Decoded:
-        path = self.paths[index]
+        name = self.images.sample_ids[index]
         try:
-            image = load_image(path)
+            image = self.images.load(index)
         except ImageReadError as error:
-            return _Decoded(index, path, failure=str(error))
+            return _Decoded(index, name, failure=str(error))
+        except DataError as error:
+            return _Decoded(index, name, fatal=str(error))
         size = (image.height, image.width)
         try:
-            return _Decoded(index, path, size, self.transform(image))
+            return _Decoded(index, name, size, self.transform(image))
         except Exception as error:
             place = traceback.extract_tb(error.__traceback__)[-1]
             return _Decoded(
                 index,
-                path,
+                name,
                 size,
-                fatal=f"the transform failed on {path}: {type(error).__name__}: {error} "
+                fatal=f"the transform failed on {name}: {type(error).__name__}: {error} "
                 f"({place.filename}, line {place.lineno})",
             )
 
@@ -266,13 +267,13 @@ def _fatal(item: _Decoded, first: _Decoded) -> str:
     if item.fatal:
         return item.fatal
     if not isinstance(made, Tensor):
-        return f"the transform made {type(made).__name__}, not a tensor, of {item.path}"
+        return f"the transform made {type(made).__name__}, not a tensor, of {item.name}"
     if made.ndim != 3 or made.shape[0] != 3:
-        return f"the transform made {list(made.shape)}, not [3, height, width], of {item.path}"
+        return f"the transform made {list(made.shape)}, not [3, height, width], of {item.name}"
     if first.tensor is not None and made.shape != first.tensor.shape:
         return (
-            f"the transform made {list(made.shape)} of {item.path} and "
-            f"{list(first.tensor.shape)} of {first.path}; let it resize, or use batch_size=1"
+            f"the transform made {list(made.shape)} of {item.name} and "
+            f"{list(first.tensor.shape)} of {first.name}; let it resize, or use batch_size=1"
         )
     return ""
 

@@ -18,23 +18,32 @@ from lakeviz.activations import (
     token_grid,
 )
 from lakeviz.data import Dataset, FewShotDraw
-from lakeviz.errors import DataError, NotFittedError, SelectionError, TextBranchError
+from lakeviz.errors import (
+    ConfigError,
+    DataError,
+    NotFittedError,
+    SelectionError,
+    TextBranchError,
+    no_attribute,
+)
 from lakeviz.lake.dropping import drop_channels, gallery_tokens
 from lakeviz.lake.evaluation import Evaluation
 from lakeviz.lake.fitted import load_fitted, save_fitted
 from lakeviz.lake.joint_selection import check_points_k
 from lakeviz.lake.layers import layer_points, with_k
-from lakeviz.lake.measuring import evaluate
+from lakeviz.lake.measuring import evaluate, spectrum_table
 from lakeviz.lake.options import DEFAULT_TEXT_WEIGHT, LakeOptions
 from lakeviz.lake.outliers import Outliers, OutlierWatch
 from lakeviz.lake.score_maps import ScoreMaps
 from lakeviz.lake.scoring import fuse, score_together
 from lakeviz.lake.selection import Selection
-from lakeviz.lake.selectors import get_selector
+from lakeviz.lake.selectors import NeuronNumbers, get_selector
 from lakeviz.lake.text import TextBranch, fit_text, text_obstacle
 from lakeviz.lake.visual import BranchSpec, VisualBranch, fit_selections, select_branch
 
 if TYPE_CHECKING:
+    import plotly.graph_objects as go
+
     from lakeviz.models import VisionModel
 
 _log = logging.getLogger(__name__)
@@ -42,6 +51,20 @@ _log = logging.getLogger(__name__)
 # Normal tokens up to this size are kept between the two passes of a fit; above it, the images go
 # through the tower twice and memory stays flat.
 _KEEP_BYTES = 2**30
+
+
+_ELSEWHERE = {
+    "predict": "scores are lake.score(images)",
+    "decision_function": "image scores are lake.score(images).image_scores",
+    "score_samples": "image scores are lake.score(images).image_scores",
+    "transform": "scores are lake.score(images)",
+    "train": "a detector is fitted by lake.fit(normal images)",
+    "test": "a labelled data set is measured by lake.evaluate(dataset)",
+    "forward": "scores are lake.score(images)",
+    "neurons": "they are in lake.visual.selections after fit",
+    "run_with_cache": "activations come from lake.model.run_with_cache(images)",
+}
+"""Where something is that users of other tools look for on a detector."""
 
 
 class Lake:
@@ -55,6 +78,8 @@ class Lake:
     Parameters
     ----------
     model : VisionModel
+    neurons : mapping of hook point or block to channels, optional
+        The neurons themselves, in place of a selector.
     k, layers, selector, text_weight, visual, text, image_score, smoothing, map_size, seed
         See :class:`LakeOptions`.
 
@@ -95,8 +120,14 @@ class Lake:
     >>> lake.fit(["normal/1.png"], class_name="wood").score(["test/1.png"])  # doctest: +SKIP
     """
 
-    def __init__(self, model: VisionModel, **options: object):
+    def __init__(
+        self, model: VisionModel, *, neurons: NeuronNumbers | None = None, **options: object
+    ):
         self.model = model
+        if neurons is not None:
+            if "selector" in options:
+                raise ConfigError("neurons are named, so there is no selector; give one of them")
+            options["selector"] = {layer_points(model, [p])[0]: n for p, n in neurons.items()}
         asked = LakeOptions(**options)  # type: ignore[arg-type]
         self.points = layer_points(model, asked.layers)
         self.options = with_k(asked, [neurons_of(model.tower, p) for p in self.points])
@@ -177,13 +208,14 @@ class Lake:
         controls: Sequence[tuple[str, int]] = (),
         borrowed: Mapping[str, Mapping[str, Selection]] | None = None,
         loading: Loading | None = None,
+        preprocessed: bool = False,
     ) -> Lake:
         """Select neurons and store the normal patch tokens in them as galleries.
 
         Parameters
         ----------
-        images : Dataset, paths, few-shot draw, or Tensor [image, 3, height, width]
-            At least one normal image.
+        images : path, folder, Dataset, few-shot draw, paths, PIL images, arrays, tensors, loader
+            At least one normal image; see :func:`lakeviz.data.inputs.as_images`.
         class_name : str, optional
             What the prompts call the thing; the category of the draw or data set, or "object", by
             default.
@@ -195,6 +227,8 @@ class Lake:
             Controls whose neurons were selected elsewhere, such as in another category:
             ``"other_category#wood"``.
         loading : Loading, optional
+        preprocessed : bool
+            The images are tensors that are normalised for the model already.
 
         Returns
         -------
@@ -217,8 +251,15 @@ class Lake:
         text = None
         if self.text_weight > 0:
             text = fit_text(self.model, class_name or category or "object", o.text)
-        batches = TokenBatches(self.model, images, self.points, loading=loading, label="fit")
-        keep = batches.bytes_per_image() * len(images) <= _KEEP_BYTES
+        batches = TokenBatches(
+            self.model,
+            images,
+            self.points,
+            loading=loading,
+            label="fit",
+            preprocessed=preprocessed,
+        )
+        keep = batches.bytes_per_image() * batches.n_images <= _KEEP_BYTES
         statistics = RunningStatistics(
             batches.points,
             with_covariance=any(s.needs_covariance for s in selectors),
@@ -246,13 +287,18 @@ class Lake:
         self.normal_ids, self.skipped = normal_ids, batches.skipped
         return self
 
-    def score(self, images: Images, *, loading: Loading | None = None) -> ScoreMaps:
+    def score(
+        self, images: Images, *, loading: Loading | None = None, preprocessed: bool = False
+    ) -> ScoreMaps:
         """Score images: patch maps, image scores, and the parts they are made of.
 
         Parameters
         ----------
-        images : Dataset, paths, or Tensor [image, 3, height, width]
+        images : path, folder, Dataset, paths, PIL images, arrays, tensors, or a loader
+            See :func:`lakeviz.data.inputs.as_images`.
         loading : Loading, optional
+        preprocessed : bool
+            The images are tensors that are normalised for the model already.
 
         Returns
         -------
@@ -267,11 +313,36 @@ class Lake:
         ActivationError
             On NaN or infinite activations.
         """
-        return score_together([self], images, loading=loading)[0]
+        return score_together([self], images, loading=loading, preprocessed=preprocessed)[0]
 
     def fuse(self, visual: np.ndarray, text: np.ndarray | None) -> np.ndarray:
         """``(1 - w) visual + w text``, the method's fusion."""
         return fuse(self, visual, text)
+
+    def spectrum(self) -> go.Figure:
+        """Draw the variance of every channel against its rank; the selected ones are marked.
+
+        Raises
+        ------
+        NotFittedError
+            Before :meth:`fit`.
+        """
+        from lakeviz.plots import spectrum_figure
+
+        self.visual  # noqa: B018 - raises if not fitted
+        return spectrum_figure(spectrum_table(self), n_images=len(self.normal_ids))
+
+    def __repr__(self) -> str:
+        o, points = self.options, ", ".join(self.points)
+        state = f"fitted on {len(self.normal_ids)} images" if self.branches else "not fitted"
+        each = "each" if o.selection_scope == "layer" else "in all"
+        chosen = f"{o.k} neurons {each} by {o.selector}"
+        return f"<Lake on {self.model.name}: {chosen} at {points}, {state}>"
+
+    if not TYPE_CHECKING:  # else type checkers take any name
+
+        def __getattr__(self, name: str) -> Any:
+            raise no_attribute(self, name, _ELSEWHERE)
 
     def describe_model(self) -> dict[str, Any]:
         """Describe the model once; hashing the weights of a large model takes seconds."""

@@ -30,7 +30,13 @@ if TYPE_CHECKING:
     from lakeviz.data import Dataset
 
 
-@dataclass
+_FIRST = (
+    *(("image", name) for name in ("auroc", "average_precision", "f1_max")),
+    *(("pixel", name) for name in ("auroc", "average_precision", "aupro")),
+)
+
+
+@dataclass(repr=False)
 class Evaluation(NotebookView):
     """Scores and metrics of one detector on one category.
 
@@ -186,17 +192,61 @@ class Evaluation(NotebookView):
         said = [f"the interval of {' and '.join(names)} {note}" for note, names in short.items()]
         return [*said, *([warning.rstrip(".")] if warning else [])]
 
+    def plot(self, kind: str = "scores") -> go.Figure:
+        """Draw a figure.
+
+        Parameters
+        ----------
+        kind : str
+            ``"scores"``, ``"gallery"``, ``"roc"``, ``"pr"``, ``"metrics"``, ``"controls"``,
+            ``"spectrum"`` or ``"outliers"``.
+
+        Raises
+        ------
+        ConfigError
+            If there is no such kind.
+        DataError
+            If the evaluation lacks what it shows.
+        """
+        from lakeviz.lake.drawing import draw
+
+        return draw(self, kind)
+
+    def heatmap(self, image: int | str) -> go.Figure:
+        """Patch scores over one test image, given by position or sample id.
+
+        Raises
+        ------
+        DataError
+            If there is no such image.
+        """
+        from lakeviz.lake.drawing import heatmap
+
+        return heatmap(self, image)
+
+    def gallery(self, per_group: int = 6) -> go.Figure:
+        """Best, worst and typical test images with their heat maps, up to so many of each."""
+        from lakeviz.lake.drawing import gallery
+        from lakeviz.plots import choose_images
+
+        return gallery(self, choose_images(self.scores, per_group))
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} of {self.summary()}>"
+
     def _table_html(self) -> str:
         columns = ["branch", "level", "metric", "value", "low", "high", "n_images"]
-        return f"<p>{html.escape(self.summary())}</p>" + table_html(
-            self.metrics.loc[:, columns], ".metrics"
-        )
+        # The fused map first, images and pixels: what is asked first stands above the fold.
+        keys = zip(self.metrics["branch"], self.metrics["level"], self.metrics["metric"])
+        first = [
+            (branch != "lake", (level, metric) not in _FIRST) for branch, level, metric in keys
+        ]
+        order = sorted(range(len(first)), key=lambda row: first[row])
+        table = self.metrics.iloc[order]
+        return f"<p>{html.escape(self.summary())}</p>" + table_html(table[columns], ".metrics")
 
     def _figure(self) -> go.Figure:
-        from lakeviz.plots.distributions import f1_max_threshold, score_figure
-
-        threshold, title = f1_max_threshold(self.metrics), f"Image scores: {self.category}"
-        return score_figure(self.scores, threshold=threshold, title=title)
+        return self.plot("scores")
 
 
 save_evaluation, load_evaluation = Evaluation.save, Evaluation.load

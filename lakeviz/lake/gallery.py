@@ -133,7 +133,7 @@ class Gallery:
             raise ConfigError(f"queries have {queries.shape[-1]} channels, the gallery {self.k}")
         prepared = self.prepare(queries.detach().float())
         indices = self._nearest(prepared, n)
-        distances = self._pair_distances(prepared, indices)
+        distances = self.pair_distances(prepared, indices)
         if not is_finite(distances):
             bad = (~torch.isfinite(distances)).any(1)
             raise ActivationError(
@@ -170,7 +170,10 @@ class Gallery:
             rows = min(rows, max(_CACHE_BYTES // per_row, _FEWEST_ROWS))
         return rows
 
-    def _pair_distances(self, prepared: Tensor, indices: Tensor) -> Tensor:
+    def pair_distances(
+        self, prepared: Float[Tensor, "query k"], indices: Int[Tensor, "query neighbour"]
+    ) -> Float[Tensor, "query neighbour"]:
+        """Distances of prepared queries to given gallery tokens; differentiable."""
         columns = []
         for column in indices.unbind(1):
             pair = self.prepared[column]

@@ -64,7 +64,7 @@ def select_points(
         If ``k`` is out of range, or the selector gives a subspace that cannot be made of directions
         of single hook points.
     """
-    if scope == "layer":
+    if scope == "layer" or get_selector(selector).is_named:
         return {p: select(s, k, selector, seed=seed) for p, s in statistics.items()}
     check_points_k(selector, k, {p: s.n_channels for p, s in statistics.items()}, scope)
     if get_selector(selector).needs_covariance:
@@ -161,6 +161,10 @@ def check_points_k(selector: str, k: int, widths: Mapping[str, int], scope: str)
     SelectionError
         If ``k`` is out of range, or the selector is unknown.
     """
+    for point, channels in (get_selector(selector).neurons or {}).items():
+        n = widths.get(point, 0)
+        if n and max(channels) >= n:
+            raise SelectionError(f"{point} has neurons 0 to {n - 1}, not {max(channels)}")
     if scope == "joint":
         check_k(selector, k, sum(widths.values()), " + ".join(widths))
         return

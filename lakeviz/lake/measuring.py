@@ -119,7 +119,7 @@ def evaluate(
         **tables,
         scores=_scores(test, maps),
         neurons=_neurons(lake),
-        spectrum=_spectrum(lake),
+        spectrum=spectrum_table(lake),
         maps=maps,
         dataset=test,
         provenance=_provenance(lakes, test, skipped, conventions, bootstrap),
@@ -195,7 +195,8 @@ def _neurons(lake: FittedLake) -> pd.DataFrame:
     return pd.concat(neurons, ignore_index=True) if neurons else pd.DataFrame(columns=columns)
 
 
-def _spectrum(lake: FittedLake) -> pd.DataFrame:
+def spectrum_table(lake: FittedLake) -> pd.DataFrame:
+    """Mean and variance of every channel of every hook point, and whether it is selected."""
     assert lake.statistics is not None
     parts = []
     for point, statistics in lake.statistics.items():

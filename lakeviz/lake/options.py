@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -11,6 +11,7 @@ from jaxtyping import Float
 
 from lakeviz.errors import ConfigError
 from lakeviz.lake.prompts import PromptEnsemble
+from lakeviz.lake.selectors import NeuronNumbers, neurons_named, selector_of
 
 DEFAULT_TEXT_WEIGHT = 0.3
 DISTANCES: tuple[str, ...] = ("cosine", "euclidean")
@@ -210,8 +211,10 @@ class LakeOptions:
     layers : tuple of int or str, optional
         Blocks (their ``hook_resid_post``) or hook points; by default those measured best for the
         architecture, see :func:`lakeviz.lake.layers.default_layers`.
-    selector : str
-        A registered selector.
+    selector : str, mapping or function
+        A registered selector; neurons by hook point, ``{"blocks.5.hook_resid_post": [3, 17]}``,
+        from which ``layers`` and ``k`` follow (of unequal numbers ``k`` is the total, and controls
+        are selected jointly); or a selector's function.
     text_weight : float, optional
         Share ``w`` of the text branch in ``(1 - w) visual + w text``; by default 0.3, and 0 where
         the tower has no text or its patch tokens have no place in the joint space. With 0 the text
@@ -248,7 +251,7 @@ class LakeOptions:
     # None until the width of the tower is known; detectors and study data always hold a number.
     k: int = None  # type: ignore[assignment]
     layers: tuple[int | str, ...] | None = None
-    selector: str = "variance"
+    selector: str = "variance"  # neurons by hook point or a function become their name
     text_weight: float | None = None
     visual: VisualOptions = field(default_factory=VisualOptions)
     text: TextOptions = field(default_factory=TextOptions)
@@ -261,6 +264,9 @@ class LakeOptions:
     selection_scope: str = "layer"
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "selector", selector_of(self.selector))
+        if (named := neurons_named(self.selector)) is not None:
+            self._settle_named(named)
         _check_drops(self.drop_channels, self.drop_tokens)
         if self.selection_scope not in SCOPES:
             known = " or ".join(SCOPES)
@@ -273,6 +279,26 @@ class LakeOptions:
             raise ConfigError(f"the seed must be 0 or more, not {self.seed}")
         if self.map_size is not None and (len(self.map_size) != 2 or min(self.map_size) < 1):
             raise ConfigError(f"the map size must be (height, width), not {self.map_size}")
+
+    def _settle_named(self, named: NeuronNumbers) -> None:
+        """Let layers and k follow from neurons that were named, and refuse others."""
+        sizes = [len(channels) for channels in named.values()]
+        scope = "layer" if len(set(sizes)) == 1 else "joint"
+        k = sizes[0] if scope == "layer" else sum(sizes)
+        if self.k not in (None, k):
+            raise ConfigError(f"k is {self.k}, and {k} neurons are named; leave k out")
+        if self.layers is not None and set(self.layers) != set(named):
+            raise ConfigError(
+                f"layers are {', '.join(map(str, self.layers))}, and neurons are named of "
+                f"{', '.join(named)}; leave layers out"
+            )
+        settled = {"k": k, "layers": tuple(named), "selection_scope": scope}
+        for name, value in settled.items():
+            object.__setattr__(self, name, value)
+
+    def reading(self, selector: str) -> LakeOptions:
+        """Return the same settings with the neurons of a selector that names them."""
+        return replace(self, selector=selector, k=None, layers=None)
 
     @property
     def drops_from_selection(self) -> bool:

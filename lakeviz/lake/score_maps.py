@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -14,6 +14,10 @@ from torch import Tensor
 
 from lakeviz.errors import ConfigError
 from lakeviz.lake.provenance import as_plain
+
+if TYPE_CHECKING:
+    import plotly.graph_objects as go
+    from PIL import Image
 
 PatchMaps = Float[np.ndarray, "image row column"]
 
@@ -40,7 +44,7 @@ def upsample(
     return pixels
 
 
-@dataclass
+@dataclass(repr=False)
 class ScoreMaps:
     """Scores of some images, the parts they are made of, and pixel maps on demand.
 
@@ -64,6 +68,8 @@ class ScoreMaps:
         Size of the pixel maps; each image's own size by default.
     skipped : list of (path, reason)
         Images that could not be read, where that was allowed.
+    picture : callable, optional
+        From a sample id to the image, for :meth:`heatmap`; not stored in files.
     """
 
     patch: PatchMaps
@@ -75,9 +81,31 @@ class ScoreMaps:
     smoothing: float = 0.0
     map_size: tuple[int, int] | None = None
     skipped: list[tuple[str, str]] = field(default_factory=list)
+    picture: Callable[[str], Image.Image] | None = field(default=None, compare=False)
 
     def __len__(self) -> int:
         return len(self.sample_ids)
+
+    def __repr__(self) -> str:
+        rows, columns = self.grid
+        scores = np.round(self.image_scores[:6], 4).tolist()
+        more = ", ..." if len(self) > len(scores) else ""
+        return (
+            f"<ScoreMaps of {len(self)} images, {rows} x {columns} patches each; image scores "
+            f"{', '.join(map(str, scores))}{more}; parts {', '.join(self.parts)}>"
+        )
+
+    def heatmap(self, image: int | str) -> go.Figure:
+        """Patch scores over one image, given by position or sample id.
+
+        Raises
+        ------
+        DataError
+            If there is no such image, or the maps were read from a file, without images.
+        """
+        from lakeviz.lake.drawing import map_heatmap
+
+        return map_heatmap(self, image)
 
     def arrays(self) -> dict[str, np.ndarray]:
         """All arrays by name, as files hold them."""

@@ -15,7 +15,11 @@ CONTROL_PREFIX = "control/"
 
 
 def score_together(
-    lakes: Sequence[FittedLake], images: Images, *, loading: Loading | None = None
+    lakes: Sequence[FittedLake],
+    images: Images,
+    *,
+    loading: Loading | None = None,
+    preprocessed: bool = False,
 ) -> list[ScoreMaps]:
     """Score images with several detectors of one tower: each image passes it once.
 
@@ -24,8 +28,8 @@ def score_together(
     lakes : sequence of Lake
         Fitted, of one model and equal settings but for the normal images. The maps of single hook
         points are kept of the first alone.
-    images : Dataset, paths, or Tensor [image, 3, height, width]
-    loading : Loading, optional
+    images, loading, preprocessed
+        See :class:`lakeviz.activations.TokenBatches`.
 
     Returns
     -------
@@ -54,6 +58,7 @@ def score_together(
         loading=loading,
         run_on=first.text is not None,
         label="score",
+        preprocessed=preprocessed,
     )
     found = [_Scored(lake) for lake in lakes]
     ids: list[str] = []
@@ -71,7 +76,10 @@ def score_together(
     # Prompts know nothing of the normal images: the text branch is the same for all detectors.
     text = np.concatenate(text_maps) if text_maps else None
     text_image = np.concatenate(text_images) if text_images else None
-    return [one.maps(ids, sizes, text, text_image, batches.skipped) for one in found]
+    made = [one.maps(ids, sizes, text, text_image, batches.skipped) for one in found]
+    for maps in made:
+        maps.picture = batches.picture
+    return made
 
 
 def fuse(lake: FittedLake, visual: np.ndarray, text: np.ndarray | None) -> np.ndarray:

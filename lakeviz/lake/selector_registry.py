@@ -8,16 +8,18 @@ from __future__ import annotations
 
 import warnings
 import zlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from jaxtyping import Float, Int
 
 from lakeviz.errors import SelectionError, nearest
+from lakeviz.lake.named_neurons import NeuronNumbers, name_of, neurons_named
 from lakeviz.lake.selection import NeuronSelection, Selection
-from lakeviz.selector_names import RENAMED, SELECTOR_NAMES
+from lakeviz.selector_names import RENAMED, SELECTOR_NAMES, selector_name, selector_short
 
 if TYPE_CHECKING:
     # Loads torch, which a program that only names the selectors does not need.
@@ -50,6 +52,8 @@ class Selector:
         Whether ``k`` has a meaning; it is not checked where it has none.
     needs_tokens : bool
         Whether the statistics must hold the tokens themselves.
+    neurons : mapping of hook point to channels, optional
+        The neurons themselves, where a user named them.
     """
 
     name: str
@@ -61,6 +65,12 @@ class Selector:
     is_random: bool = False
     uses_k: bool = True
     needs_tokens: bool = False
+    neurons: NeuronNumbers | None = None
+
+    @property
+    def is_named(self) -> bool:
+        """Whether a user named the neurons."""
+        return self.neurons is not None
 
 
 SELECTORS: dict[str, Selector] = {}
@@ -119,6 +129,10 @@ def get_selector(name: str) -> Selector:
     SelectionError
         Names the known ones.
     """
+    if (named := neurons_named(name)) is not None:
+        label, short = selector_name(name), selector_short(name)
+        pick = partial(_pick_named, named, name)
+        return Selector(name, label, short, pick, "Neurons named.", uses_k=False, neurons=named)
     if name in RENAMED:
         said = f"the selector {name} is called {RENAMED[name]} now"
         warnings.warn(said, DeprecationWarning, stacklevel=2)
@@ -180,7 +194,7 @@ def select(
     # The point takes part, or one seed would draw the same channels at every layer of a tower.
     generator = np.random.default_rng([seed, zlib.crc32(statistics.point.encode())])
     chosen = get_selector(selector)
-    if not statistics.dropped:
+    if not statistics.dropped or chosen.is_named:
         return chosen.select(statistics, k, generator)
     found = chosen.select(statistics.some(kept), k, generator).within(kept, statistics.n_channels)
     said = {**found.provenance, "dropped_channels": list(statistics.dropped)}
@@ -199,6 +213,65 @@ def check_k(selector: str, k: int, n_channels: int, point: str) -> None:
         raise SelectionError(
             f"{point} has {n_channels} channels, so k must be between 1 and {n_channels}, not {k}"
         )
+
+
+def selector_of(selector: str | NeuronNumbers | SelectorFunction) -> str:
+    """Name of a selector, which may be given as neurons by hook point or as a function.
+
+    A function is registered under its own name; one of the same name from the same place, such as
+    a notebook cell that is run again, takes its place.
+
+    Raises
+    ------
+    SelectionError
+        If the function has no name of its own, or another selector has it.
+    """
+    if isinstance(selector, str):
+        return selector
+    if isinstance(selector, Mapping):
+        return name_of(selector)
+    name = getattr(selector, "__name__", "")
+    if not name.isidentifier():
+        raise SelectionError(
+            "a selector needs a name that results can state: give a function with def, not "
+            f"{name or type(selector).__name__}"
+        )
+    if name in _GIVEN and SELECTORS[name].select.__module__ == selector.__module__:
+        del SELECTORS[name]
+    if name not in SELECTORS:
+        register_selector(name)(selector)
+        _GIVEN.add(name)
+    elif SELECTORS[name].select is not selector:
+        raise SelectionError(f"a selector {name!r} is already registered; rename the function")
+    return name
+
+
+_GIVEN: set[str] = set()
+
+
+def _pick_named(
+    named: NeuronNumbers,
+    selector: str,
+    statistics: ChannelStatistics,
+    k: int,
+    generator: np.random.Generator,
+) -> NeuronSelection:
+    """Select the neurons that were named at a hook point."""
+    if statistics.point not in named:
+        raise SelectionError(
+            f"no neuron of {statistics.point} is named; there are neurons of {', '.join(named)}"
+        )
+    channels = np.array(named[statistics.point], dtype=np.int64)
+    if channels.max() >= statistics.n_channels:
+        raise SelectionError(
+            f"{statistics.point} has neurons 0 to {statistics.n_channels - 1}, not {channels.max()}"
+        )
+    dropped = set(channels.tolist()) & set(statistics.dropped)
+    if dropped:
+        raise SelectionError(
+            f"neuron {min(dropped)} of {statistics.point} is named, and drop_channels drops it"
+        )
+    return neurons(statistics, channels, selector)
 
 
 def variance_order(statistics: ChannelStatistics) -> Int[np.ndarray, " channel"]:

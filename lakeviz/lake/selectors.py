@@ -22,6 +22,7 @@ from lakeviz.lake.control_selectors import (
     rotated,
     variance_without_first,
 )
+from lakeviz.lake.named_neurons import NeuronNumbers, name_of, neurons_named
 from lakeviz.lake.robust_selectors import TRIM, mad, trimmed_variance
 from lakeviz.lake.selector_registry import (
     GROUPS,
@@ -33,6 +34,7 @@ from lakeviz.lake.selector_registry import (
     get_selector,
     register_selector,
     select,
+    selector_of,
     variance_order,
 )
 
@@ -41,6 +43,7 @@ __all__ = [
     "N_DECILES",
     "SELECTORS",
     "TRIM",
+    "NeuronNumbers",
     "Selector",
     "SelectorFunction",
     "all_channels",
@@ -50,6 +53,8 @@ __all__ = [
     "expand_selectors",
     "get_selector",
     "mad",
+    "name_of",
+    "neurons_named",
     "next_variance",
     "pca",
     "random",
@@ -58,6 +63,7 @@ __all__ = [
     "rescaled_random",
     "rotated",
     "select",
+    "selector_of",
     "trimmed_variance",
     "variance",
     "variance_order",

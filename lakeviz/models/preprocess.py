@@ -60,6 +60,11 @@ class Preprocess:
         resized: Any = transforms.resize(cast(Any, image), list(self.size), interpolation=mode)
         return transforms.normalize(transforms.to_tensor(resized), list(self.mean), list(self.std))
 
+    def undo(self, tensor: Float[Tensor, "3 height width"]) -> Image.Image:
+        """Picture of a preprocessed image, for figures: its size and rounding stay."""
+        mean, std = (tensor.new_tensor(one)[:, None, None] for one in (self.mean, self.std))
+        return transforms.to_pil_image((tensor * std + mean).clamp(0, 1).cpu())
+
     def describe(self) -> dict[str, Any]:
         """Everything that decides the result, in plain types, for manifests and cache keys."""
         described = {key: list(v) if isinstance(v, tuple) else v for key, v in asdict(self).items()}

@@ -35,8 +35,10 @@ class TextEncoder:
         return self._make_tokenizer()
 
     @torch.no_grad()
-    def encode(self, texts: Sequence[str], batch_size: int = 64) -> Float[Tensor, "text joint"]:
-        """Encode prompts as L2-normalised vectors (float32, on the model's device).
+    def encode(
+        self, texts: str | Sequence[str], batch_size: int = 64, normalize: bool = True
+    ) -> Float[Tensor, "text joint"]:
+        """Encode prompts as vectors (float32, on the model's device).
 
         Parameters
         ----------
@@ -44,6 +46,8 @@ class TextEncoder:
             At least one prompt.
         batch_size
             Prompts per forward pass.
+        normalize
+            Scale to unit length.
 
         Raises
         ------
@@ -58,5 +62,6 @@ class TextEncoder:
         parts = []
         for start in range(0, len(texts), batch_size):
             tokens = self.tokenizer(list(texts[start : start + batch_size])).to(device)
-            parts.append(F.normalize(self._model.encode_text(tokens).float(), dim=-1))
-        return torch.cat(parts)
+            parts.append(self._model.encode_text(tokens).float())
+        found = torch.cat(parts)
+        return F.normalize(found, dim=-1) if normalize else found

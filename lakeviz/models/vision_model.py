@@ -8,10 +8,10 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from lakeviz.models.calls import ModelCalls
 from lakeviz.models.hooks.hooked_tower import HookedTower
 from lakeviz.models.preprocess import Preprocess
 from lakeviz.models.text import TextEncoder
@@ -19,7 +19,7 @@ from lakeviz.models.untrained import untrained_tower
 
 
 @dataclass
-class VisionModel:
+class VisionModel(ModelCalls):
     """A loaded model: hooked tower, preprocessing, text encoder, geometry and identity.
 
     Attributes
@@ -102,23 +102,6 @@ class VisionModel:
     def weights_hash(self) -> str:
         """SHA-256 of all weights, computed at each access (about a second per GB)."""
         return weights_hash(self.module)
-
-    @torch.no_grad()
-    def encode_image(
-        self, images: Float[Tensor, "batch 3 height width"], normalize: bool = False
-    ) -> Float[Tensor, "batch joint"]:
-        """Image embeddings of preprocessed images, as the bare model gives them.
-
-        Parameters
-        ----------
-        images
-            Preprocessed images.
-        normalize
-            Scale to unit length, ready for cosine similarity with text.
-        """
-        output = self.tower(images)
-        embedding = output[0] if isinstance(output, tuple) else output
-        return F.normalize(embedding, dim=-1) if normalize else embedding
 
     @torch.no_grad()
     def project_patches(

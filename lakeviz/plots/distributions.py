@@ -21,6 +21,13 @@ def f1_max_threshold(metrics: pd.DataFrame) -> float:
     return float(found[0]) if found.size else math.nan
 
 
+def verdict(label: int, score: float, threshold: float) -> str:
+    """Say "missed" or "false alarm" of an image at a threshold; empty where it is right."""
+    if not np.isfinite(threshold) or (score >= threshold) == bool(label):
+        return ""
+    return "missed" if label else "false alarm"
+
+
 def score_figure(
     scores: pd.DataFrame,
     *,

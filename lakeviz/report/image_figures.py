@@ -11,22 +11,17 @@ import pandas as pd
 
 from lakeviz.data import load_image
 from lakeviz.errors import ConfigError, LakevizError, StoreError
+from lakeviz.lake import drawing
 from lakeviz.plots import (
-    Tile,
     choose_images,
-    gallery_figure,
-    heatmap_figure,
     layer_ranges,
     layers_figure,
     neuron_patch_figure,
 )
-from lakeviz.plots.distributions import f1_max_threshold
 from lakeviz.plots.layers import FUSED
 from lakeviz.plots.outlines import shrink_mask
 from lakeviz.report.figure_request import Drawn, Wanted
-from lakeviz.report.pictures import heat_colours, verdict
 from lakeviz.runs.run_folder import RunFolder
-from lakeviz.tables import records
 
 if TYPE_CHECKING:
     from lakeviz.lake.evaluation import Evaluation
@@ -41,15 +36,7 @@ def heatmap(run: RunFolder, chosen: list[str], wanted: Wanted) -> Drawn:
     """Patch scores over one image; where it can be pointed at, with what makes them."""
     category, evaluation, index = _image(run, chosen, wanted)
     facts = _facts(run, category, evaluation, index) if wanted.hover else None
-    figure = heatmap_figure(
-        load_image(evaluation.dataset.frame.iloc[index]["path"]),
-        evaluation.maps.patch[index],
-        heat_colours(evaluation),
-        _mask(evaluation, index),
-        patches=facts,
-        title=f"Patch scores: {wanted.image}",
-        beside=not wanted.hover,
-    )
+    figure = drawing.heatmap(evaluation, index, facts, beside=not wanted.hover)
     return figure, facts
 
 
@@ -62,7 +49,7 @@ def layers(run: RunFolder, chosen: list[str], wanted: Wanted) -> Drawn:
         layer_ranges(every, evaluation.dataset.labels),
         text_weight=float(run.provenance(category).get("text_weight") or 0.0),
         image=load_image(evaluation.dataset.frame.iloc[index]["path"]),
-        mask=_mask(evaluation, index),
+        mask=drawing.mask_to_outline(evaluation, index),
         title=f"Score map by its parts: {wanted.image}",
     )
     return figure, None
@@ -78,7 +65,7 @@ def activations(run: RunFolder, chosen: list[str], wanted: Wanted) -> Drawn:
     point = wanted.point or data.points[0]
     if point not in data.points:
         raise ConfigError(f"no neurons at {point!r}; hook points: {', '.join(data.points)}")
-    mask = _mask(evaluation, index)
+    mask = drawing.mask_to_outline(evaluation, index)
     figure = neuron_patch_figure(
         table,
         point=point,
@@ -92,31 +79,9 @@ def gallery(run: RunFolder, chosen: list[str], wanted: Wanted) -> Drawn:
     """Show the best, worst and typical images of a category."""
     (category,) = chosen
     evaluation = run.evaluation(category)
-    threshold = f1_max_threshold(evaluation.metrics)
     images = choose_images(evaluation.scores, wanted.per_group or (3 if wanted.narrow else 6))
-    tiles = []
-    for row in records(images):
-        index, score = int(row["position"]), float(row["score"])
-        tiles.append(
-            Tile(
-                load_image(evaluation.dataset.frame.iloc[index]["path"]),
-                evaluation.maps.pixel_map(index),
-                str(row["sample_id"]),
-                score,
-                str(row["group"]),
-                str(row["defect_type"]),
-                verdict(int(row["label"]), score, threshold),
-                _mask(evaluation, index),
-            )
-        )
-    figure = gallery_figure(
-        tiles,
-        heat_colours(evaluation),
-        threshold=threshold,
-        title=f"Best, worst and typical images: {category}",
-        rule=f"Chosen among {len(evaluation.scores):,} test images by their score alone.",
-        columns=_NARROW_COLUMNS if wanted.narrow else None,
-    )
+    columns = _NARROW_COLUMNS if wanted.narrow else None
+    figure = drawing.gallery(evaluation, images, columns=columns)
     return figure, images
 
 
@@ -184,9 +149,3 @@ def _image(run: RunFolder, chosen: list[str], wanted: Wanted) -> tuple[str, Eval
         )
     evaluation = run.evaluation(category)
     return category, evaluation, evaluation.maps.sample_ids.index(wanted.image)
-
-
-def _mask(evaluation: Evaluation, index: int) -> np.ndarray | None:
-    row = evaluation.dataset.frame.iloc[index]
-    outlined = bool(evaluation.dataset.labels[index]) and isinstance(row["mask_path"], str)
-    return evaluation.mask(index) if outlined else None

@@ -10,8 +10,9 @@ from PIL import Image
 
 from lakeviz.data import load_image
 from lakeviz.errors import LakevizError
-from lakeviz.plots import ColourRange, colour_range, heat_layer, mask_outlines
+from lakeviz.plots import ColourRange, heat_layer, mask_outlines
 from lakeviz.plots.colours import COLOUR_SCALE
+from lakeviz.plots.distributions import verdict
 from lakeviz.plots.heatmap import data_uri, fit_within
 from lakeviz.plots.outlines import shrink_mask
 
@@ -102,12 +103,6 @@ def strips(evaluation: Evaluation, colours: ColourRange, threshold: float) -> li
     return made
 
 
-def heat_colours(evaluation: Evaluation) -> ColourRange:
-    """The one colour range of a category's images, up to its threshold."""
-    maps = evaluation.maps
-    return colour_range(maps.patch, evaluation.dataset.labels, maps.image_scores)
-
-
 def picture(evaluation: Evaluation, index: int, colours: ColourRange, threshold: float) -> Picture:
     """Encode one image; one that cannot be read is named, with the reason."""
     row = evaluation.dataset.frame.iloc[index]
@@ -151,13 +146,6 @@ def frame(shown: list[Strip]) -> str:
 def colour_bar() -> str:
     """Colour scale of the heat maps as a CSS gradient."""
     return f"linear-gradient(90deg, {', '.join(COLOUR_SCALE)})"
-
-
-def verdict(label: int, score: float, threshold: float) -> str:
-    """Say "missed" or "false alarm" of an image at a threshold; empty where it is right."""
-    if not np.isfinite(threshold) or (score >= threshold) == bool(label):
-        return ""
-    return "missed" if label else "false alarm"
 
 
 def _heat(pixel_map: np.ndarray, colours: ColourRange, image: Image.Image) -> Image.Image:

@@ -23,6 +23,7 @@ from lakeviz.studies.hosts import compare_host
 from lakeviz.studies.knockout import knockout
 from lakeviz.studies.neurons import neurons
 from lakeviz.studies.overlap import overlap
+from lakeviz.studies.patching import patching
 from lakeviz.studies.pca import pca
 from lakeviz.studies.readings import readings
 from lakeviz.studies.score_maps import score_maps
@@ -54,6 +55,7 @@ if TYPE_CHECKING:
     from lakeviz.studies.neurons.result import NeuronsResult
     from lakeviz.studies.overlap.result import OverlapResult
     from lakeviz.studies.overlap.selections import OverlapItem
+    from lakeviz.studies.patching.result import PatchingResult
     from lakeviz.studies.pca.result import PCAResult
     from lakeviz.studies.readings.result import ReadingsResult
     from lakeviz.studies.score_maps.anomalib_predictions import save_predictions
@@ -83,6 +85,7 @@ __all__ = [
     "PCAResult",
     "Part",
     "PatchFeatureDetector",
+    "PatchingResult",
     "ReadingsResult",
     "ScoredMaps",
     "StudyData",
@@ -103,6 +106,7 @@ __all__ = [
     "load_study",
     "neurons",
     "overlap",
+    "patching",
     "pca",
     "readings",
     "register_study",
@@ -121,6 +125,7 @@ for _study in (
     knockout,
     neurons,
     overlap,
+    patching,
     pca,
     readings,
     score_maps,
@@ -150,6 +155,7 @@ __getattr__, __dir__ = lazy_face(
         "OverlapItem": "overlap.selections",
         "OverlapResult": "overlap.result",
         "PCAResult": "pca.result",
+        "PatchingResult": "patching.result",
         "Part": "claims.claim",
         "PatchFeatureDetector": "hosts.detectors",
         "ReadingsResult": "readings.result",

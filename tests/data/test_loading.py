@@ -100,7 +100,7 @@ def test_an_unreadable_image_is_named_or_skipped(paths, workers):
     batches = ImageBatches(paths, to_tensor, 3, workers=workers, skip_bad=True)
     for _ in range(2):
         assert [b.indices for b in batches] == [(0, 2), (3, 4, 5)]
-        assert [p for p, _ in batches.skipped] == [paths[1], paths[6]]
+        assert [p for p, _ in batches.skipped] == [str(paths[1]), str(paths[6])]
         assert "6.png does not exist" in batches.skipped[1][1]
 
 

@@ -67,25 +67,36 @@ def close(found: np.ndarray, expected: np.ndarray) -> None:
 )
 def test_finds_and_localises_planted_defects(tiny_model, kind: str, visual: VisualOptions) -> None:
     lake = Lake(tiny_model(kind), k=16, layers=[0, 1], text_weight=0, visual=visual)
-    lake.fit(normal(4))
-    good, bad = lake.score(normal(4, seed=2)), lake.score(anomalous())
+    lake.fit(normal(4), preprocessed=True)
+    good, bad = (
+        lake.score(normal(4, seed=2), preprocessed=True),
+        lake.score(anomalous(), preprocessed=True),
+    )
     assert bad.image_scores.min() > good.image_scores.max()
     found = [np.unravel_index(m.argmax(), m.shape) for m in bad.patch]
     assert [tuple(map(int, place)) for place in found] == PATCHES
 
 
 def test_one_normal_image_is_enough(tiny_model) -> None:
-    lake = Lake(tiny_model("clip"), k=8, layers=[1], text_weight=0).fit(normal(1))
+    lake = Lake(tiny_model("clip"), k=8, layers=[1], text_weight=0).fit(
+        normal(1), preprocessed=True
+    )
     assert lake.statistics["blocks.1.hook_resid_post"].count == 16
-    assert lake.score(normal(1)).patch.max() < 1e-6
-    assert lake.score(anomalous()).image_scores.min() > 1e-4
+    assert lake.score(normal(1), preprocessed=True).patch.max() < 1e-6
+    assert lake.score(anomalous(), preprocessed=True).image_scores.min() > 1e-4
 
 
 def test_visual_map_equals_its_parts_put_together_by_hand(tiny_model) -> None:
     """Capture, select, restrict and search again, one step at a time."""
     model, points = tiny_model("timm"), ["blocks.0.hook_resid_post", "blocks.2.mlp.hook_post"]
-    maps = Lake(model, k=5, layers=points).fit(normal(3)).score(anomalous())
-    train, test = (capture_activations(model, i, points) for i in (normal(3), anomalous()))
+    maps = (
+        Lake(model, k=5, layers=points)
+        .fit(normal(3), preprocessed=True)
+        .score(anomalous(), preprocessed=True)
+    )
+    train, test = (
+        capture_activations(model, i, points, preprocessed=True) for i in (normal(3), anomalous())
+    )
     layers = []
     for point in points:
         tokens = train.read(point).flatten(0, 1)
@@ -102,8 +113,10 @@ def test_visual_map_equals_its_parts_put_together_by_hand(tiny_model) -> None:
 
 def test_fusion_and_parts_kept_apart(tiny_model) -> None:
     model = tiny_model("clip")
-    lake = Lake(model, k=8, layers=[0, 1], text_weight=0.4).fit(normal(2), class_name="nut")
-    maps = lake.score(anomalous())
+    lake = Lake(model, k=8, layers=[0, 1], text_weight=0.4).fit(
+        normal(2), class_name="nut", preprocessed=True
+    )
+    maps = lake.score(anomalous(), preprocessed=True)
     points = {f"visual/blocks.{b}.hook_resid_post" for b in (0, 1)}
     assert set(maps.parts) == {"visual", "text"} | points
     assert set(maps.image_parts) == set(maps.parts) | {"text_image"}
@@ -111,35 +124,45 @@ def test_fusion_and_parts_kept_apart(tiny_model) -> None:
     close(maps.image_scores, maps.patch.max((1, 2)))
     close(maps.image_parts["text"], maps.parts["text"].max((1, 2)))
     branch = lake.text
-    resid = capture_activations(model, anomalous(), branch.point).read(branch.point)
+    resid = capture_activations(model, anomalous(), branch.point, preprocessed=True).read(
+        branch.point
+    )
     close(maps.parts["text"].reshape(4, 16), branch.probability(model.project_patches(resid)))
     close(maps.image_parts["text_image"], branch.probability(model.encode_image(anomalous())))
     # The same with the visual branch alone.
-    alone = Lake(model, k=8, layers=[0, 1], text_weight=0).fit(normal(2)).score(anomalous())
+    alone = (
+        Lake(model, k=8, layers=[0, 1], text_weight=0)
+        .fit(normal(2), preprocessed=True)
+        .score(anomalous(), preprocessed=True)
+    )
     close(alone.patch, maps.parts["visual"])
     assert "text" not in alone.parts
 
 
 def test_text_weight_one_is_text_alone(tiny_model) -> None:
-    maps = Lake(tiny_model("clip"), k=8, layers=[1], text_weight=1).fit(normal(1)).score(normal(2))
+    maps = (
+        Lake(tiny_model("clip"), k=8, layers=[1], text_weight=1)
+        .fit(normal(1), preprocessed=True)
+        .score(normal(2), preprocessed=True)
+    )
     close(maps.patch, maps.parts["text"])
 
 
 def test_value_value_attention_reaches_the_maps(tiny_model) -> None:
     model = tiny_model("clip")
     options = TextOptions(attention="value_value", value_blocks=3)
-    lake = Lake(model, k=8, layers=[1], text=options).fit(normal(1))
+    lake = Lake(model, k=8, layers=[1], text=options).fit(normal(1), preprocessed=True)
     tokens = model.tower.value_value_tokens(anomalous(), 3)
     expected = lake.text.probability(model.project_patches(tokens))
-    close(lake.score(anomalous()).parts["text"].reshape(4, 16), expected)
+    close(lake.score(anomalous(), preprocessed=True).parts["text"].reshape(4, 16), expected)
 
 
 def test_image_score_rule(tiny_model) -> None:
     rule = ImageScoreRule("top_mean", 0.25)
     maps = (
         Lake(tiny_model("timm"), k=8, layers=[1], image_score=rule)
-        .fit(normal(2))
-        .score(anomalous())
+        .fit(normal(2), preprocessed=True)
+        .score(anomalous(), preprocessed=True)
     )
     expected = np.sort(maps.patch.reshape(4, 16), axis=1)[:, -4:].mean(1)
     close(maps.image_scores, expected)
@@ -147,10 +170,12 @@ def test_image_score_rule(tiny_model) -> None:
 
 def test_order_and_batches_do_not_matter(tiny_model) -> None:
     model, order = tiny_model("clip"), [2, 0, 3, 1]
-    lake = Lake(model, k=8, layers=[0, 1]).fit(normal(4))
-    maps = lake.score(anomalous())
-    shuffled = Lake(model, k=8, layers=[0, 1]).fit(normal(4)[order], loading=Loading(batch_size=3))
-    again = shuffled.score(anomalous()[order], loading=Loading(batch_size=1))
+    lake = Lake(model, k=8, layers=[0, 1]).fit(normal(4), preprocessed=True)
+    maps = lake.score(anomalous(), preprocessed=True)
+    shuffled = Lake(model, k=8, layers=[0, 1]).fit(
+        normal(4)[order], loading=Loading(batch_size=3), preprocessed=True
+    )
+    again = shuffled.score(anomalous()[order], loading=Loading(batch_size=1), preprocessed=True)
     for point, selection in lake.visual.selections.items():
         assert np.array_equal(selection.channels, shuffled.visual.selections[point].channels)
     close(again.patch, maps.patch[order])
@@ -162,26 +187,35 @@ CONTROLS = [("random", 0), ("random", 1), ("bottom_variance", 0), ("all", 0), ("
 
 def test_controls_of_the_same_pass_equal_detectors_of_their_own(tiny_model) -> None:
     model = tiny_model("timm")
-    lake = Lake(model, k=6, layers=[0, 2]).fit(normal(3), controls=CONTROLS)
-    maps = lake.score(anomalous())
+    lake = Lake(model, k=6, layers=[0, 2]).fit(normal(3), controls=CONTROLS, preprocessed=True)
+    maps = lake.score(anomalous(), preprocessed=True)
     for selector, seed in CONTROLS:
-        own = Lake(model, k=6, layers=[0, 2], selector=selector, seed=seed).fit(normal(3))
-        close(maps.parts[f"control/{selector}#{seed}"], own.score(anomalous()).parts["visual"])
-    plain = Lake(model, k=6, layers=[0, 2]).fit(normal(3)).score(anomalous())
+        own = Lake(model, k=6, layers=[0, 2], selector=selector, seed=seed).fit(
+            normal(3), preprocessed=True
+        )
+        close(
+            maps.parts[f"control/{selector}#{seed}"],
+            own.score(anomalous(), preprocessed=True).parts["visual"],
+        )
+    plain = (
+        Lake(model, k=6, layers=[0, 2])
+        .fit(normal(3), preprocessed=True)
+        .score(anomalous(), preprocessed=True)
+    )
     close(maps.patch, plain.patch)
 
 
 def test_selectors_that_need_tokens_get_them(tiny_model) -> None:
     model = tiny_model("timm")
     lake = Lake(model, k=6, layers=[1], selector="mad").fit(
-        normal(3), controls=[("trimmed_variance", 0)]
+        normal(3), controls=[("trimmed_variance", 0)], preprocessed=True
     )
     point = lake.points[0]
     assert lake.statistics is not None
     expected = select(lake.statistics[point], 6, "mad")
     assert lake.visual.selections[point].channels.tolist() == expected.channels.tolist()
     assert len(lake.statistics[point].tokens) == lake.statistics[point].count
-    without = Lake(model, k=6, layers=[1]).fit(normal(3))
+    without = Lake(model, k=6, layers=[1]).fit(normal(3), preprocessed=True)
     assert without.statistics is not None
     assert without.statistics[point].kept is None
 
@@ -189,40 +223,54 @@ def test_selectors_that_need_tokens_get_them(tiny_model) -> None:
 def test_full_rotation_equals_all_channels(tiny_model) -> None:
     """A control that must change nothing: cosine distance does not see rotations."""
     model = tiny_model("timm")
-    every = Lake(model, selector="all", layers=[1]).fit(normal(2)).score(anomalous())
-    rotated = Lake(model, k=32, selector="random_rotation", layers=[1]).fit(normal(2))
-    np.testing.assert_allclose(rotated.score(anomalous()).patch, every.patch, rtol=1e-3, atol=1e-6)
+    every = (
+        Lake(model, selector="all", layers=[1])
+        .fit(normal(2), preprocessed=True)
+        .score(anomalous(), preprocessed=True)
+    )
+    rotated = Lake(model, k=32, selector="random_rotation", layers=[1]).fit(
+        normal(2), preprocessed=True
+    )
+    np.testing.assert_allclose(
+        rotated.score(anomalous(), preprocessed=True).patch, every.patch, rtol=1e-3, atol=1e-6
+    )
 
 
 def test_two_passes_equal_one(tiny_model, monkeypatch: pytest.MonkeyPatch) -> None:
     model, options = tiny_model("clip"), {"k": 8, "layers": [0, 1]}
-    one = Lake(model, **options).fit(normal(5), loading=Loading(batch_size=2))
+    one = Lake(model, **options).fit(normal(5), loading=Loading(batch_size=2), preprocessed=True)
     monkeypatch.setattr(detector, "_KEEP_BYTES", 0)
-    two = Lake(model, **options).fit(normal(5), loading=Loading(batch_size=2))
+    two = Lake(model, **options).fit(normal(5), loading=Loading(batch_size=2), preprocessed=True)
     for point, fitted in one.visual.points.items():
         assert torch.equal(fitted.gallery.tokens, two.visual.points[point].gallery.tokens)
-    close(two.score(anomalous()).patch, one.score(anomalous()).patch)
+    close(
+        two.score(anomalous(), preprocessed=True).patch,
+        one.score(anomalous(), preprocessed=True).patch,
+    )
     assert two.normal_ids == one.normal_ids == [f"image {i}" for i in range(5)]
 
 
 def test_coreset_keeps_a_share_and_never_scores_lower(tiny_model) -> None:
     model = tiny_model("clip")
-    full = Lake(model, k=8, layers=[1], text_weight=0).fit(normal(4))
+    full = Lake(model, k=8, layers=[1], text_weight=0).fit(normal(4), preprocessed=True)
     thin = Lake(model, k=8, layers=[1], text_weight=0, visual=VisualOptions(coreset=0.25))
-    thin.fit(normal(4))
+    thin.fit(normal(4), preprocessed=True)
     assert thin.visual.gallery_bytes * 4 == full.visual.gallery_bytes == 64 * 8 * 4
-    assert (thin.score(anomalous()).patch >= full.score(anomalous()).patch - 1e-6).all()
+    assert (
+        thin.score(anomalous(), preprocessed=True).patch
+        >= full.score(anomalous(), preprocessed=True).patch - 1e-6
+    ).all()
 
 
 def test_stages_of_a_resnet_meet_on_the_finest_grid(tiny_model) -> None:
     model = tiny_model("resnet")
     points = ["layer1.0.hook_resid_post", "layer2.0.hook_resid_post"]
-    lake = Lake(model, k=8, layers=points).fit(normal(2, size=64))
+    lake = Lake(model, k=8, layers=points).fit(normal(2, size=64), preprocessed=True)
     assert lake.text_weight == 0  # its patch tokens have no place in the joint space
-    maps = lake.score(normal(2, seed=5, size=64))
+    maps = lake.score(normal(2, seed=5, size=64), preprocessed=True)
     assert maps.patch.shape == (2, 16, 16)
-    coarse = Lake(model, k=8, layers=points[1:]).fit(normal(2, size=64))
-    small = torch.from_numpy(coarse.score(normal(2, seed=5, size=64)).patch)
+    coarse = Lake(model, k=8, layers=points[1:]).fit(normal(2, size=64), preprocessed=True)
+    small = torch.from_numpy(coarse.score(normal(2, seed=5, size=64), preprocessed=True).patch)
     assert small.shape == (2, 8, 8)
     wide = torch.nn.functional.interpolate(small[:, None], size=(16, 16), mode="bilinear")[:, 0]
     close(maps.parts[f"visual/{points[1]}"], wide.numpy())
@@ -232,17 +280,27 @@ def test_blocks_after_the_deepest_layer_do_not_run_without_text(tiny_model) -> N
     model, calls = tiny_model("clip"), []
     handle = model.tower.adapter.blocks[2].block.register_forward_hook(lambda *_: calls.append(1))
     try:
-        Lake(model, k=8, layers=[1], text_weight=0).fit(normal(1)).score(normal(1))
+        Lake(model, k=8, layers=[1], text_weight=0).fit(normal(1), preprocessed=True).score(
+            normal(1), preprocessed=True
+        )
     finally:
         handle.remove()
     assert not calls
 
 
 def test_half_precision_towers(tiny_model) -> None:
-    exact = Lake(tiny_model("clip"), k=8, layers=[1]).fit(normal(3)).score(anomalous())
+    exact = (
+        Lake(tiny_model("clip"), k=8, layers=[1])
+        .fit(normal(3), preprocessed=True)
+        .score(anomalous(), preprocessed=True)
+    )
     model = tiny_model("clip")
     model.module.to(torch.bfloat16)
-    maps = Lake(model, k=8, layers=[1]).fit(normal(3)).score(anomalous())
+    maps = (
+        Lake(model, k=8, layers=[1])
+        .fit(normal(3), preprocessed=True)
+        .score(anomalous(), preprocessed=True)
+    )
     assert maps.patch.dtype == np.float32
     np.testing.assert_allclose(maps.image_scores, exact.image_scores, rtol=0.1)
 
@@ -251,9 +309,17 @@ def test_half_precision_towers(tiny_model) -> None:
 def test_cuda_equals_cpu(tiny_model) -> None:
     model = tiny_model("clip")
     options = {"k": 8, "layers": [0, 1], "visual": VisualOptions(neighbours=2, coreset=0.5)}
-    expected = Lake(model, **options).fit(normal(3), controls=CONTROLS).score(anomalous())
+    expected = (
+        Lake(model, **options)
+        .fit(normal(3), controls=CONTROLS, preprocessed=True)
+        .score(anomalous(), preprocessed=True)
+    )
     model.module.to("cuda")
-    maps = Lake(model, **options).fit(normal(3), controls=CONTROLS).score(anomalous())
+    maps = (
+        Lake(model, **options)
+        .fit(normal(3), controls=CONTROLS, preprocessed=True)
+        .score(anomalous(), preprocessed=True)
+    )
     for part, values in expected.parts.items():
         np.testing.assert_allclose(maps.parts[part], values, rtol=1e-2, atol=1e-4)
 
@@ -324,7 +390,7 @@ def test_skipped_images_are_listed(tiny_model, files) -> None:
 
 def test_scoring_before_fitting(tiny_model) -> None:
     with pytest.raises(NotFittedError, match="call fit"):
-        Lake(tiny_model("clip"), k=8, layers=[1]).score(normal(1))
+        Lake(tiny_model("clip"), k=8, layers=[1]).score(normal(1), preprocessed=True)
 
 
 @pytest.mark.parametrize(
@@ -385,21 +451,21 @@ def test_nan_activations_are_errors_in_fit_and_score(tiny_model) -> None:
     bad[1, 0, 0, 0] = float("nan")
     lake = Lake(model, k=8, layers=[1])
     with pytest.raises(ActivationError, match=r"blocks\.1\.hook_resid_post of image 1"):
-        lake.fit(bad)
-    lake.fit(normal(2))
+        lake.fit(bad, preprocessed=True)
+    lake.fit(normal(2), preprocessed=True)
     with pytest.raises(ActivationError, match="of image 1"):
-        lake.score(bad)
+        lake.score(bad, preprocessed=True)
     # A failed fit leaves the detector as it was.
-    before = lake.score(normal(1)).patch
+    before = lake.score(normal(1), preprocessed=True).patch
     with pytest.raises(ActivationError):
-        lake.fit(bad)
-    assert np.array_equal(lake.score(normal(1)).patch, before)
+        lake.fit(bad, preprocessed=True)
+    assert np.array_equal(lake.score(normal(1), preprocessed=True).patch, before)
     assert lake.normal_ids == ["image 0", "image 1"]
 
 
 def test_nan_that_only_the_text_branch_meets(tiny_model) -> None:
     model = tiny_model("clip")
-    lake = Lake(model, k=8, layers=[0]).fit(normal(1))
+    lake = Lake(model, k=8, layers=[0]).fit(normal(1), preprocessed=True)
     model.module.visual.transformer.resblocks[3].ln_1.weight.data[5] = float("nan")
     with pytest.raises(ActivationError, match=r"blocks\.3\.hook_resid_post of image 0"):
-        lake.score(normal(1))
+        lake.score(normal(1), preprocessed=True)

@@ -213,6 +213,41 @@ def test_contrast_is_variance_minus_the_members(world):
 # --- the null ---
 
 
+def test_named_neurons_have_the_controls_of_a_selector(world):
+    data = world()
+    settings = dict(controls=("random", "bottom_variance"), n_random_sets=3, single=False)
+    by_variance = knockout(data, sizes=(4,), bootstrap=FEW, **settings)
+    named = {p: ScoreEngine(data).by_variance(p)[0][:4].tolist() for p in data.points}
+    by_name = knockout(data, neurons=named, bootstrap=FEW, **settings)
+    pd.testing.assert_frame_equal(by_name.contrasts, by_variance.contrasts)
+    assert by_name.selector_of("score", "remove").startswith("neurons:")
+    assert f"neurons {', '.join(map(str, named[data.points[0]]))}" in by_name.summary()
+
+
+@pytest.mark.parametrize(
+    ("neurons", "said"),
+    [
+        ({POINT: [1, 2], "b": [3]}, "one size"),
+        ({"elsewhere": [1]}, "not at elsewhere"),
+        ({POINT: [10**6]}, "not 1000000"),
+    ],
+)
+def test_named_neurons_that_cannot_be_knocked_out(world, neurons, said):
+    with pytest.raises((SelectionError, ConfigError), match=said):
+        knockout(world(), neurons=neurons, single=False, bootstrap=FEW)
+
+
+def test_only_the_named_hook_points_are_knocked_out(world):
+    data = world(points=("a", "b"))
+    own = dict(controls=("random",), n_random_sets=2, single=False, bootstrap=FEW)
+    found = knockout(data, neurons={"b": [0, 1]}, **own)
+    engine = ScoreEngine(data)
+    (expected,) = engine.run([(Ablation("b", (0, 1)),)])
+    value = expected.measure(data.evaluator(AUROC, FEW))["visual"].values["image", "auroc"]
+    row = rows(found.contrasts, branch="visual", level="image", metric="auroc")
+    assert row["value"].tolist() == [pytest.approx(float(value))]
+
+
 def test_a_null_is_undecided_as_often_as_said(world):
     """No neuron tells defects, and none differs from another: few intervals leave out zero."""
     n, settings = 20, {"sizes": [4], "controls": ["random"], "n_random_sets": 5, "single": False}

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from lakeviz.errors import LakevizError
+from lakeviz.lake.drawing import heat_colours
 from lakeviz.metrics import Bootstrap
 from lakeviz.metrics.registry import metric_title
 from lakeviz.plots import (
@@ -25,7 +26,7 @@ from lakeviz.plots.html import EmbeddedFigure, embed, without_figure
 from lakeviz.report.curves import conventions_of, image_runs, pixel_curves, pixel_run
 from lakeviz.report.numbers import Footnotes, metric
 from lakeviz.report.page_model import Page, Section
-from lakeviz.report.pictures import colour_bar, frame, heat_colours, strips
+from lakeviz.report.pictures import colour_bar, frame, strips
 from lakeviz.report.sections import controls as control_section
 from lakeviz.tables import numbers, where
 

@@ -7,10 +7,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lakeviz.activations import Loading, neurons_of, token_grid
+import pandas as pd
+
+from lakeviz.activations import Images, Loading, neurons_of, token_grid
 from lakeviz.activations.token_subsets import capture_tokens
-from lakeviz.data import Dataset, FewShotDraw
+from lakeviz.data import Dataset, FewShotDraw, from_dataframe
 from lakeviz.data.images import image_size
+from lakeviz.data.inputs import ImageItems, as_images
 from lakeviz.errors import DataError
 from lakeviz.lake import LakeOptions, fit_text, layer_points
 from lakeviz.lake.ground_truth import Truth
@@ -27,8 +30,8 @@ STUDY_MAP_SIZE = (128, 128)
 
 def capture_study(
     model: VisionModel,
-    normal: FewShotDraw | Dataset,
-    dataset: Dataset,
+    normal: FewShotDraw | Images,
+    dataset: Dataset | pd.DataFrame,
     *,
     options: LakeOptions | None = None,
     points: Sequence[int | str] | None = None,
@@ -42,10 +45,11 @@ def capture_study(
     Parameters
     ----------
     model : VisionModel
-    normal : FewShotDraw or Dataset
-        Normal images to fit on.
-    dataset : Dataset
-        Labelled images of one category; its test split where it has splits.
+    normal : FewShotDraw, Dataset, folder or paths
+        Normal images to fit on; files, since a study names them.
+    dataset : Dataset or DataFrame
+        Labelled images of one category; its test split where it has splits. A table is read as by
+        :func:`lakeviz.data.from_dataframe`, with paths from the working folder.
     options : LakeOptions, optional
         Settings of the detector under study. Where ``map_size`` is None, pixel maps are 128 x 128,
         since a study measures hundreds of conditions.
@@ -70,7 +74,11 @@ def capture_study(
     options = options or LakeOptions()
     if options.map_size is None and not full_size:
         options = replace(options, map_size=STUDY_MAP_SIZE)
+    if isinstance(dataset, pd.DataFrame):
+        dataset = from_dataframe(dataset, Path.cwd())
     test = dataset.evaluated()
+    if not isinstance(normal, FewShotDraw | Dataset):
+        normal = _listed(normal, test)
     _check(normal, test, dataset)
     category = test.categories[0]
     layers = layer_points(model, points if points is not None else options.layers)
@@ -114,6 +122,18 @@ def capture_study(
             "test": {"name": test.name, "n_images": len(test), "fingerprint": test.fingerprint},
         },
     )
+
+
+def _listed(images: Images, test: Dataset) -> FewShotDraw:
+    """Draw of images that were listed by hand."""
+    found = as_images(images)
+    if not isinstance(found, ImageItems) or found.in_memory:
+        raise DataError("a study names the files it was fitted on; give a folder, paths or a draw")
+    paths = tuple(Path(path).absolute() for path in found.items)
+    root = test.root
+    names = [p.relative_to(root) if p.is_relative_to(root) else p for p in paths]
+    ids = tuple(name.as_posix() for name in names)
+    return FewShotDraw(test.name, ", ".join(test.categories), None, None, ids, paths)
 
 
 def _check(normal: FewShotDraw | Dataset, test: Dataset, dataset: Dataset) -> None:

@@ -121,6 +121,32 @@ class StudyResult(NotebookView):
         caption = f"Differences with their intervals ({over})."
         return [forest_figure(shown, title=self.title, caption=caption, x="difference")]
 
+    def plot(self, which: int | str = 0) -> go.Figure:
+        """Draw one of the figures.
+
+        Parameters
+        ----------
+        which : int or str
+            Its number, from 0, or a part of its title.
+
+        Raises
+        ------
+        ConfigError
+            If there is no such figure; the titles are named.
+        """
+        from lakeviz.plots import caption_of
+
+        figures = self.figures()
+        titles = [caption_of(figure)[0] for figure in figures]
+        if isinstance(which, int):
+            found = figures[which : which + 1] if which >= 0 else []
+        else:
+            found = [f for f, t in zip(figures, titles, strict=True) if which.lower() in t.lower()]
+        if not found:
+            listed = "; ".join(f"{number} {title}" for number, title in enumerate(titles))
+            raise ConfigError(f"{self.name} has no figure {which!r}; there are {listed or 'none'}")
+        return found[0]
+
     def page_context(self) -> dict[str, Any]:
         """What its own ``template`` reads beside what every study's has."""
         return {}
@@ -134,10 +160,7 @@ class StudyResult(NotebookView):
         )
 
     def _figure(self) -> go.Figure:
-        figures = self.figures()
-        if not figures:
-            raise ConfigError(f"this result of {self.name} holds nothing to draw")
-        return figures[0]
+        return self.plot()
 
     # --- on disk ---
 

@@ -13,6 +13,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from lakeviz.errors import ConfigError
+from lakeviz.lake.selectors import name_of
 from lakeviz.metrics.bootstrap import Bootstrap
 from lakeviz.studies.base.draws import as_draws, describe_draws
 from lakeviz.studies.base.result import StudyResult
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from lakeviz.studies.base.study_run import StudyRun
 
 DEFAULT_BOOTSTRAP = Bootstrap(n_resamples=1000)
+_OF_SELECTORS = ("selector", "selectors")  # settings that say which neurons are in question
 
 
 class Measure(Protocol):
@@ -125,6 +127,7 @@ class Study:
         settings: Settings | None = None,
         *,
         bootstrap: Bootstrap = DEFAULT_BOOTSTRAP,
+        neurons: Mapping[str, Sequence[int]] | None = None,
         **changes: Any,
     ) -> Any:
         """Run the study on one category.
@@ -136,6 +139,8 @@ class Study:
         settings : Settings, optional
         bootstrap : Bootstrap
             Over test images.
+        neurons : mapping of hook point to channels, optional
+            The neurons in question, in place of those that a selector chooses.
         **changes
             Single settings by name.
 
@@ -146,6 +151,8 @@ class Study:
         MetricError
             No metric is defined for the test images.
         """
+        if neurons is not None:
+            data, changes = self._with_neurons(data, name_of(neurons), changes)
         chosen = self.settings.of(settings, changes)
         draws = self.draws_of(data, chosen)
         first = draws[0]
@@ -166,6 +173,18 @@ class Study:
             provenance=provenance,
             notes=[*found.notes, *first.absences(evaluator)],
         )
+
+    def _with_neurons(
+        self, data: StudyData | Draws, name: str, changes: dict[str, Any]
+    ) -> tuple[StudyData | Draws, dict[str, Any]]:
+        """Put neurons in the place of the selector: the study's own, or else the detector's."""
+        own = next((f for f in _OF_SELECTORS if f in self.settings.options()), None)
+        if own in changes:
+            raise ConfigError(f"neurons are named, so there is no {own}; give one of them")
+        if own is not None:
+            several = self.settings.kind(own).several
+            return data, changes | {own: (name,) if several else name}
+        return [one.view(options=one.options.reading(name)) for one in as_draws(data)], changes
 
     def draws_of(self, data: StudyData | Draws, settings: Any) -> tuple[StudyData, ...]:
         """Draws that are measured, at most as many as the settings say.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import ClassVar
 
@@ -219,8 +219,11 @@ class Engine(ABC):
         SelectionError
             If the selector chooses directions, or neurons that would be rescaled.
         """
-        if get_selector(selector).needs_covariance:
+        chosen = get_selector(selector)
+        if chosen.needs_covariance:
             raise SelectionError(f"{selector} chooses no neurons that could be knocked out")
+        if chosen.is_named:
+            return self._named(point, selector)
         found = select(self.ranked[point], size, selector, seed=seed)
         if not isinstance(found, NeuronSelection):
             raise SelectionError(f"{selector} chooses no neurons that could be knocked out")
@@ -228,11 +231,40 @@ class Engine(ABC):
             raise SelectionError(f"{selector} rescales neurons, which a knock-out does not do")
         return found
 
-    def sets(self, size: int, selector: str, seed: int) -> Sets:
-        """Choose ``size`` candidates of each hook point."""
-        return {point: self.select(point, size, selector, seed) for point in self.points}
+    def _named(self, point: str, selector: str) -> NeuronSelection:
+        """Neurons that were named, counted among the candidates."""
+        found = select(self.statistics(point), 1, selector)
+        assert isinstance(found, NeuronSelection)
+        candidates = self.candidates(point)
+        missing = np.setdiff1d(found.channels, candidates)
+        if missing.size:
+            raise SelectionError(
+                f"the detector does not read neuron {missing[0]} of {point}, so it cannot be "
+                "knocked out there; base='all' reads all"
+            )
+        places = np.searchsorted(candidates, found.channels)
+        return replace(found, channels=places, n_channels=len(candidates))
 
-    def sets_of_others(self, size: int) -> list[Sets]:
+    def sets(
+        self, size: int, selector: str, seed: int, points: Sequence[str] | None = None
+    ) -> Sets:
+        """Choose ``size`` candidates of each hook point, or of some.
+
+        Raises
+        ------
+        ConfigError
+            If neurons are knocked out at none of those hook points.
+        """
+        wanted = self.points if points is None else points
+        for point in wanted:
+            if point not in self.points:
+                raise ConfigError(
+                    f"{self.data.category}: neurons are knocked out at {', '.join(self.points)} "
+                    f"here, not at {point}"
+                )
+        return {point: self.select(point, size, selector, seed) for point in wanted}
+
+    def sets_of_others(self, size: int, points: Sequence[str] | None = None) -> list[Sets]:
         """Choose the top candidates by variance over the normal images of each other category.
 
         Raises
@@ -243,7 +275,8 @@ class Engine(ABC):
         if not self.data.others:
             raise SelectionError("there is no other category to select neurons on")
         return [
-            {p: self._select_on(other, p, size) for p in self.points} for other in self.data.others
+            {p: self._select_on(other, p, size) for p in points or self.points}
+            for other in self.data.others
         ]
 
     def _select_on(self, other: StudyData, point: str, size: int) -> NeuronSelection:

@@ -24,7 +24,7 @@ from lakeviz.plots.line_panels import Line, line_figure, line_of
 from lakeviz.plots.names import short_point
 from lakeviz.plots.panels import CHANCE, Look, log_axes, selector_looks
 from lakeviz.plots.template import PALETTE, counted
-from lakeviz.selector_names import selector_name, selector_order, selector_short
+from lakeviz.selector_names import NAMED, selector_name, selector_order, selector_short
 from lakeviz.studies.base.findings import HEADLINE_METRICS
 from lakeviz.tables import numbers, rows, where
 
@@ -60,7 +60,7 @@ def knockout_curves_figure(
     names = selector_order(curves["selector"])
     panels, limits = {}, {}
     # Bands first, so that the line of the top neurons lies on them.
-    drawn = sorted(names, key=lambda name: name == "variance")
+    drawn = sorted(names, key=_in_question)
     for level, metric in _metrics(curves, shown):
         table = where(curves, level=level, metric=metric)
         lines = [_curve(where(table, selector=name), name, names) for name in drawn]
@@ -193,10 +193,15 @@ def neuron_importance_figure(
     return fig
 
 
+def _in_question(name: str) -> bool:
+    """Whether a selector's neurons are those that are compared with the others."""
+    return name == "variance" or name.startswith(NAMED)
+
+
 def _curve(table: pd.DataFrame, name: str, names: Sequence[str]) -> Line:
     """A selector at every size: random ones as bands, the top neurons with bars."""
     is_random = int(numbers(table, "n_random_sets").max()) > 1
-    interval = "own" if is_random or name == "variance" else ""
+    interval = "own" if is_random or _in_question(name) else ""
     label = selector_short(name)
     return line_of(
         table,

@@ -10,7 +10,7 @@ import numpy as np
 
 from lakeviz.errors import SelectionError
 from lakeviz.lake.paired_evaluator import PairedEvaluator
-from lakeviz.lake.selectors import expand_selectors, get_selector
+from lakeviz.lake.selectors import expand_selectors, get_selector, neurons_named
 from lakeviz.metrics.contrasts import Replicates
 from lakeviz.metrics.measurement import Measurement, Metric, metric_columns
 from lakeviz.selector_names import selector_name
@@ -20,7 +20,6 @@ from lakeviz.studies.knockout.result import (
     OTHER_CATEGORY,
     OTHER_CONTROLS,
     UNTRAINED,
-    VARIANCE,
     Settings,
 )
 from lakeviz.studies.knockout.score_engine import ScoreEngine
@@ -133,12 +132,14 @@ class Group:
 def measure_groups(
     measurer: DrawMeasurers, sizes: Sequence[int], mode: str, settings: Settings
 ) -> list[Group]:
-    """Measure the top neurons and every control, size by size, or say why one cannot be made."""
+    """Measure the neurons in question and every control by size, or say why one cannot be made."""
     found, data = [], measurer.engine.data
-    for name in dict.fromkeys((VARIANCE, *_expanded(settings.controls))):
+    for name in dict.fromkeys((settings.selector, *_expanded(settings.controls))):
         made, missing = attempted(
             sizes, lambda size, name=name: _sets(measurer, name, size, settings)
         )
+        if missing and get_selector(name).is_named:
+            raise SelectionError(next(iter(missing.values())))
         for size, sets in made.items():
             pairs = list(zip(measurer.of_draws, sets, strict=True))
             conditions = [[m.engine.condition(one, mode) for one in own] for m, own in pairs]
@@ -182,10 +183,11 @@ def _sets(measurer: DrawMeasurers, name: str, size: int, settings: Settings) -> 
             "an untrained tower shares no neurons with this one, and a knock-out is of neurons of "
             "one tower; lakeviz run --untrained compares the towers"
         )
+    points = tuple(neurons_named(settings.selector) or engines[0].points)
     if name == OTHER_CATEGORY:
-        return [engine.sets_of_others(size) for engine in engines]
+        return [engine.sets_of_others(size, points) for engine in engines]
     seeds = _seeds(name, settings.n_random_sets, settings.seed)
-    return [[engine.sets(size, name, seed) for seed in seeds] for engine in engines]
+    return [[engine.sets(size, name, seed, points) for seed in seeds] for engine in engines]
 
 
 def _seeds(selector: str, n_random_sets: int, seed: int) -> list[int]:

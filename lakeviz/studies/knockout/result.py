@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from lakeviz.errors import ConfigError, SelectionError
-from lakeviz.lake.selectors import GROUPS, get_selector
+from lakeviz.lake.selectors import GROUPS, get_selector, neurons_named
 from lakeviz.runs.names import OTHER_CATEGORY, UNTRAINED
 from lakeviz.selector_names import selector_name, selector_order
 from lakeviz.studies.base import settings
@@ -29,7 +29,7 @@ TOKENS: tuple[str, ...] = ("all", "patch", "cls")
 REFERENCES: tuple[str, ...] = ("zero", "mean", "resample")
 BASES: tuple[str, ...] = ("all", "selected")
 VARIANCE = "variance"
-"""Selector of the neurons that are compared with controls."""
+"""Selector of the neurons that are compared with controls, unless another is named."""
 OTHER_CONTROLS = (OTHER_CATEGORY, UNTRAINED)
 """Controls that are no selectors."""
 
@@ -63,6 +63,10 @@ class Settings(settings.DrawSettings):
         None,
         "Neurons per hook point; by default from 1 to all, the detector's k among them.",
         flag="--size",
+    )
+    selector: str = option(
+        VARIANCE,
+        "The neurons in question; neurons:POINT=3,17,40 names them, and their number is the size.",
     )
     controls: tuple[str, ...] = option(
         ("random", "bottom_variance", "next_variance", "variance_without_first"),
@@ -100,8 +104,9 @@ class Settings(settings.DrawSettings):
         for name in self.controls:
             if name in (*OTHER_CONTROLS, *GROUPS):
                 continue
-            if name == VARIANCE or not get_selector(name).uses_k:
+            if name == self.selector or not get_selector(name).uses_k:
                 raise SelectionError(f"{name} is no control of a knock-out of the same size")
+        self._check_named()
         if "forward" in self.kinds:
             return
         if (self.tokens, self.reference, self.point) != ("all", None, None):
@@ -109,6 +114,20 @@ class Settings(settings.DrawSettings):
                 f"a {self.kinds[0]} knock-out drops its neurons from all tokens at every hook "
                 "point: tokens, reference and point are choices of the forward kind"
             )
+
+    def _check_named(self) -> None:
+        named = neurons_named(self.selector)
+        if named is None:
+            get_selector(self.selector)
+            return
+        sizes = {len(channels) for channels in named.values()}
+        if len(sizes) > 1:
+            raise SelectionError(
+                "a knock-out compares sets of one size at each hook point; name as many neurons "
+                "at each, or those of one hook point at a time"
+            )
+        if self.sizes not in (None, tuple(sizes)):
+            raise ConfigError(f"{max(sizes)} neurons are named at each hook point; leave sizes out")
 
 
 @dataclass
@@ -185,6 +204,10 @@ class KnockoutResult(StudyResult):
         sizes = set(where(self.curves, kind=kind, mode=mode)["size"].tolist())
         return min(sizes, key=lambda size: (abs(np.log(size / k)), size))
 
+    def selector_of(self, kind: str, mode: str) -> str:
+        """Selector of the neurons in question."""
+        return self.settings[run_name(kind, mode)].get("selector", VARIANCE)
+
     def branch_of(self, kind: str) -> str:
         """Branch that summaries speak of: the visual one, if it was scored."""
         branches = list(dict.fromkeys(where(self.curves, kind=kind)["branch"]))
@@ -203,11 +226,14 @@ class KnockoutResult(StudyResult):
     def _findings(self, kind: str, mode: str, controls: Sequence[str]) -> Iterator[Finding]:
         own = self._declared(kind, mode)
         what = "without" if mode == "remove" else "with only"
-        subject = f"{kind} knock-out {what} the {own['size']} top-variance neurons"
+        selector = self.selector_of(kind, mode)
+        name = selector_name(selector)
+        own_size = "" if neurons_named(selector) else f"the {own['size']} "
+        subject = f"{kind} knock-out {what} {own_size}{name}"
         read = partial(finding, subject=subject, confidence=self.confidence)
         for metric in HEADLINE_METRICS:
             own |= {"level": metric[0], "metric": metric[1]}
-            curves = records(self.curves, **own, selector=VARIANCE)
+            curves = records(self.curves, **own, selector=selector)
             if curves:
                 yield read(curves, metric, control="the intact detector", difference="change")
             for control in controls:
@@ -230,7 +256,7 @@ class KnockoutResult(StudyResult):
         at = f"at each of {len(points)} hook points" if len(points) > 1 else f"at {points[0]}"
         sentences = [one.sentence() for one in self._findings(kind, mode, [control])]
         found = [one.replace(f"{kind} knock-out ", "") for one in sentences]
-        rows = records(self.curves, **own, selector=VARIANCE)
+        rows = records(self.curves, **own, selector=self.selector_of(kind, mode))
         rows += records(self.contrasts, **own, control=control)
         reasons = dict.fromkeys(row["reason"] for row in rows if row["reason"])
         head = f"{kind.capitalize()} knock-out ({_KIND_WORDS[kind]}) {at}, {own['branch']} branch."

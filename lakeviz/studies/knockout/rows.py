@@ -16,7 +16,6 @@ from lakeviz.metrics.estimates import NOT_MEASURED, Estimate, quantile_interval
 from lakeviz.studies.base.draws import not_measured
 from lakeviz.studies.knockout.ablation import Engine
 from lakeviz.studies.knockout.groups import DrawMeasurers, Group, OverDraws
-from lakeviz.studies.knockout.result import VARIANCE
 
 Rows = Iterator[dict[str, Any]]
 _NOTHING = dict.fromkeys(
@@ -53,9 +52,9 @@ def curve_rows(measurer: DrawMeasurers, groups: Sequence[Group]) -> Rows:
             }
 
 
-def contrast_rows(measurer: DrawMeasurers, groups: Sequence[Group]) -> Rows:
-    """Knock-out by variance minus each control of the same size; a reason where there is none."""
-    top = {group.size: group for group in groups if group.selector == VARIANCE}
+def contrast_rows(measurer: DrawMeasurers, groups: Sequence[Group], selector: str) -> Rows:
+    """Knock-out of the neurons in question minus each control of the same size, or a reason."""
+    top = {group.size: group for group in groups if group.selector == selector}
     evaluator = measurer.evaluator
     for group in groups:
         own = top[group.size]

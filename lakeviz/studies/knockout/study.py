@@ -10,6 +10,7 @@ import pandas as pd
 
 from lakeviz.errors import SelectionError
 from lakeviz.lake.paired_evaluator import PairedEvaluator
+from lakeviz.lake.selectors import neurons_named
 from lakeviz.metrics.bootstrap import Bootstrap
 from lakeviz.studies.base.captured import StudyData
 from lakeviz.studies.base.draws import Draws
@@ -48,13 +49,17 @@ def measure(
         engines = [make_engine(data, kind, settings) for data in draws]
         engine = engines[0]
         fewest = min(len(each.candidates(p)) for each in engines for p in each.points)
-        sizes = check_sizes(settings.sizes, fewest, k)
+        named = neurons_named(settings.selector)
+        asked = settings.sizes if named is None else [len(n) for n in named.values()]
+        sizes = check_sizes(asked, fewest, k)
         for number, mode in enumerate(dict.fromkeys(settings.modes)):
             measurer = DrawMeasurers([Measurer(each, evaluator) for each in engines])
             words = {"kind": kind, "mode": mode}
             groups = measure_groups(measurer, sizes, mode, settings)
             notes += measurer.notes
-            rows["contrasts"] += [words | row for row in contrast_rows(measurer, groups)]
+            rows["contrasts"] += [
+                words | row for row in contrast_rows(measurer, groups, settings.selector)
+            ]
             rows["curves"] += [words | row for row in curve_rows(measurer, groups)]
             if settings.single and number == 0:  # they are the same whatever the mode
                 alone, correlated = single_rows(measurer, k, settings.seed)

@@ -1,0 +1,188 @@
+"""Attribution patching: gradient times difference for every neuron, checked by exact exchanges.
+
+To first order, exchanging neuron ``c`` of the defect patches moves the score by the sum over these
+patches of ``gradient * (defect - twin)`` (Nanda, "Attribution patching", 2023). One forward and one
+backward pass give it for all neurons of all hook points. Integrated gradients average the gradient
+along the way from one side to the other, at one hook point.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from lakeviz.activations import select_tokens
+from lakeviz.errors import ConfigError
+from lakeviz.lake.selection import NeuronSelection
+from lakeviz.studies.patching.interchange import DEFECTS, DENOISING, Interchange, keep_in
+from lakeviz.studies.patching.readouts import DEFECT
+from lakeviz.studies.patching.result import Settings
+
+Rows = Iterator[dict[str, Any]]
+
+
+def attribution_rows(interchange: Interchange, point: str, settings: Settings) -> Rows:
+    """Attribution of every neuron of every residual stream and MLP before the read-out."""
+    if interchange.tower.dtype != torch.float32:
+        raise ConfigError(
+            "attribution needs gradients in fp32; load the model with precision='fp32', or leave "
+            "attribution out"
+        )
+    points = [p for p in attributed_points(interchange) if not interchange.reaches(p, DEFECT)]
+    if point not in points and not interchange.reaches(point, DEFECT):
+        points.append(point)
+    defect, twin = interchange.intact
+    full = float((defect[DEFECT] - twin[DEFECT]).mean())
+    if not points or full <= 0:
+        return
+    first = gradient_attribution(interchange, points)
+    random = np.random.default_rng([settings.seed, 1])
+    for name in points:
+        mean = first[name].mean(0).numpy() / full
+        checked = _to_check(mean, settings.n_checked, random)
+        exact = {c: _exact(interchange, name, c) / full for c in checked}
+        integrated = np.full(len(mean), np.nan)
+        if name == point:
+            found = integrated_attribution(interchange, name, settings.integrated_steps)
+            integrated = found.mean(0).numpy() / full
+        for channel, value in enumerate(mean.tolist()):
+            yield {
+                "point": name,
+                "channel": channel,
+                "gradient": value,
+                "integrated": float(integrated[channel]),
+                "exact": exact.get(channel, np.nan),
+                "n_pairs": len(interchange.pairs),
+            }
+        interchange.forget(name)
+
+
+def agreement_rows(rows: Sequence[Mapping[str, Any]]) -> Rows:
+    """Correlation and largest error of attributions against the exact exchanges."""
+    for point in dict.fromkeys(row["point"] for row in rows):
+        of_point = [r for r in rows if r["point"] == point and np.isfinite(r["exact"])]
+        exact = np.array([row["exact"] for row in of_point])
+        for kind in ("gradient", "integrated"):
+            found = np.array([row[kind] for row in of_point])
+            if not np.isfinite(found).all() or len(found) < 3:
+                continue
+            varied = np.ptp(found) > 0 and np.ptp(exact) > 0
+            yield {
+                "point": point,
+                "kind": kind,
+                "correlation": float(np.corrcoef(found, exact)[0, 1]) if varied else np.nan,
+                "largest_error": float(np.abs(found - exact).max()),
+                "largest_exact": float(np.abs(exact).max()),
+                "n_checked": len(exact),
+                "n_pairs": of_point[0]["n_pairs"],
+            }
+
+
+def attributed_points(interchange: Interchange) -> list[str]:
+    """Residual stream after each block and hidden neurons of each MLP, where the tower has them."""
+    ends = (".hook_resid_post", ".mlp.hook_post")
+    return [p for p in interchange.tower.points if p.endswith(ends)]
+
+
+def gradient_attribution(
+    interchange: Interchange, points: Sequence[str]
+) -> dict[str, Float[Tensor, "pair channel"]]:
+    """Gradient times difference, summed over the defect patches, in one pass each way."""
+    found: dict[str, list[Tensor]] = {p: [] for p in points}
+    pairs = interchange.pairs
+    for rows in interchange.batches():
+        tokens = _captured(interchange, pairs.twins[rows], points)
+        gradients, values = _gradients(interchange, pairs.defects[rows], points, rows)
+        is_defect = pairs.is_defect[rows][..., None]
+        for p in points:
+            apart = (values[p] - tokens[p]) * gradients[p]
+            prefix = apart.shape[1] - is_defect.shape[1]
+            found[p].append((apart[:, prefix:] * is_defect).sum(1))
+    return {p: torch.cat(parts) for p, parts in found.items()}
+
+
+def integrated_attribution(
+    interchange: Interchange, point: str, steps: int
+) -> Float[Tensor, "pair channel"]:
+    """Integrated gradients at one hook point, from the defect image to the exchange.
+
+    All units of the defect patches move together along the way; the midpoint rule in ``steps``.
+    The attributions of all channels add up to what the exchange of all of them moves, but for the
+    error of the rule.
+    """
+    defect, twin = interchange.sides(point)
+    chosen = interchange.group(DEFECTS, point)[..., None]
+    apart = torch.where(chosen, defect - twin, 0.0)
+    parts = []
+    for rows in interchange.batches():
+        total = torch.zeros_like(apart[rows])
+        for step in range(steps):
+            share = (step + 0.5) / steps
+            tokens = (defect[rows] - share * apart[rows]).clone().requires_grad_()
+            with torch.enable_grad():
+                patches, _ = interchange.read_from(point, tokens, interchange.pairs.defects[rows])
+                is_defect = interchange.pairs.is_defect[rows]
+                score = interchange.readouts.defect_score(patches, is_defect).sum()
+            (gradient,) = torch.autograd.grad(score, tokens)
+            total += gradient / steps
+        parts.append((total * apart[rows]).sum(1))
+    return torch.cat(parts)
+
+
+def _captured(interchange: Interchange, images: Tensor, points: Sequence[str]) -> dict[str, Tensor]:
+    tower = interchange.tower
+    with torch.no_grad():
+        _, cache = tower.run_with_cache(images, names_filter=list(points))
+    return {p: select_tokens(tower, p, cache[p], "all") for p in points}
+
+
+def _gradients(
+    interchange: Interchange, images: Tensor, points: Sequence[str], rows: slice
+) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    """Gradients of the summed score of the defect patches at hook points, and the values there."""
+    tower, readouts = interchange.tower, interchange.readouts
+    values: dict[str, Tensor] = {}
+    leaves: dict[str, Tensor] = {}
+    read: dict[str, Tensor] = {}
+
+    def follow(tensor: Tensor, hook: Any) -> Tensor:
+        values[hook.name] = tensor.detach()
+        # A sum with a leaf of zeros: its gradient is that of the value, all points at once.
+        leaves[hook.name] = torch.zeros_like(tensor).requires_grad_()
+        read[hook.name] = tensor + leaves[hook.name]
+        return read[hook.name]
+
+    hooks = [(name, follow) for name in points]
+    hooks += [(name, keep_in(read)) for name in readouts.points if name not in points]
+    with torch.enable_grad():
+        tower.run_with_hooks(images, fwd_hooks=hooks, stop_at="auto")
+        patches = {p: select_tokens(tower, p, read[p]) for p in readouts.points}
+        score = readouts.defect_score(patches, interchange.pairs.is_defect[rows]).sum()
+        found = torch.autograd.grad(score, [leaves[p] for p in points], allow_unused=True)
+    gradients = {
+        p: torch.zeros_like(values[p]) if g is None else g
+        for p, g in zip(points, found, strict=True)
+    }
+    arrange = {p: select_tokens(tower, p, gradients[p], "all") for p in points}
+    return arrange, {p: select_tokens(tower, p, values[p], "all") for p in points}
+
+
+def _to_check(values: np.ndarray, n: int, random: np.random.Generator) -> list[int]:
+    """Half the strongest channels, half others at random."""
+    order = np.argsort(-np.abs(values), kind="stable")
+    strongest, rest = order[: n // 2], order[n // 2 :]
+    return [*strongest.tolist(), *random.permutation(rest)[: n - n // 2].tolist()]
+
+
+def _exact(interchange: Interchange, point: str, channel: int) -> float:
+    """Mean over pairs of what exchanging one neuron of the defect patches moves."""
+    n = interchange.sides(point)[0].shape[-1]
+    unit = NeuronSelection(point, np.array([channel]), np.zeros(1), n, "one")
+    tokens = interchange.exchanged(point, DENOISING, DEFECTS, unit)
+    moved = interchange.intact[0][DEFECT] - interchange.run(point, tokens)[DEFECT]
+    return float(moved.mean())

@@ -1,0 +1,100 @@
+"""Rows of exchanges: units at one hook point against controls, and whole tokens everywhere."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from lakeviz.metrics.estimates import NOT_MEASURED
+from lakeviz.metrics.pair_shares import share_difference, share_estimate
+from lakeviz.studies.patching.interchange import CLASS, DENOISING, GROUPS, Interchange
+from lakeviz.studies.patching.result import Settings
+from lakeviz.studies.patching.unit_sets import UnitSets
+
+Rows = Iterator[dict[str, Any]]
+_NOTHING = "the two sides of the pairs do not differ in this read-out"
+
+
+def effect_rows(sets: UnitSets, settings: Settings, confidence: float) -> Rows:
+    """Share that each set of units moves, and the difference of those in question to it."""
+    interchange, full = sets.interchange, sets.full
+    for direction in settings.directions:
+        own = sets.moved(settings.selector, direction)
+        for name in sets.names:
+            moved = sets.moved(name, direction)
+            for readout, members in moved.items():
+                share = share_estimate(members.mean(1), full[readout], confidence)
+                gap, p_value = NOT_MEASURED, np.nan
+                if name != settings.selector:
+                    mine = own[readout].mean(1)
+                    gap, p_value = share_difference(mine, members, full[readout], confidence)
+                reason = interchange.reaches(sets.point, readout)
+                if not reason and np.isnan(share.value):
+                    reason = _NOTHING
+                yield {
+                    "direction": direction,
+                    "point": sets.point,
+                    "tokens": settings.tokens,
+                    "units": name,
+                    "readout": readout,
+                    **(NOT_MEASURED if reason else share).columns("share"),
+                    **(NOT_MEASURED if reason else gap).columns("difference"),
+                    "p_value": np.nan if reason else p_value,
+                    "full": float(full[readout].mean()),
+                    "n_units": sets.n_units(name),
+                    "n_channels": sets.statistics[0].n_channels,
+                    "n_members": members.shape[1],
+                    **counts(members),
+                    "reason": reason,
+                }
+
+
+def heatmap_rows(interchange: Interchange, settings: Settings, confidence: float) -> Rows:
+    """Share that whole tokens move, by hook point and group of tokens."""
+    defect, twin = interchange.intact
+    full = {name: defect[name] - twin[name] for name in defect}
+    for point in _points(interchange, settings.kinds):
+        unreached = {name: interchange.reaches(point, name) for name in full}
+        for direction in settings.directions:
+            for tokens in GROUPS:
+                reasons, found = dict(unreached), {}
+                if tokens == CLASS and not interchange.has_prefix(point):
+                    reasons = dict.fromkeys(full, "there is no class token at this hook point")
+                if not all(reasons.values()):
+                    edited = interchange.exchanged(point, direction, tokens)
+                    found = interchange.run(point, edited, direction)
+                for name in full:
+                    reason, share = reasons[name], NOT_MEASURED
+                    if not reason:
+                        away = direction == DENOISING
+                        moved = defect[name] - found[name] if away else found[name] - twin[name]
+                        share = share_estimate(moved, full[name], confidence)
+                        reason = _NOTHING if np.isnan(share.value) else ""
+                    yield {
+                        "direction": direction,
+                        "point": point,
+                        "block": _block(point),
+                        "tokens": tokens,
+                        "readout": name,
+                        **share.columns("share"),
+                        **counts(full[name]),
+                        "reason": reason,
+                    }
+        interchange.forget(point)
+
+
+def counts(values: np.ndarray) -> dict[str, int]:
+    """Numbers of pairs and draws of an array [draw, ..., pair]."""
+    return {"n_pairs": values.shape[-1], "n_draws": values.shape[0]}
+
+
+def _points(interchange: Interchange, kinds: tuple[str, ...]) -> list[str]:
+    """Hook points of the kinds asked for that the tower has."""
+    known = interchange.tower.points
+    return [point for point in known if point.rpartition(".hook_")[2] in kinds]
+
+
+def _block(point: str) -> str:
+    return point.rpartition(".hook_")[0]

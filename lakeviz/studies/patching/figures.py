@@ -1,0 +1,177 @@
+"""Figures of the study ``patching``."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import plotly.graph_objects as go
+
+from lakeviz.errors import ConfigError
+from lakeviz.metrics.estimates import Estimate, estimate, mean_over_categories
+from lakeviz.plots.captions import percent
+from lakeviz.plots.forest import ForestRow, forest_figure
+from lakeviz.plots.line_panels import Line, line_figure, line_of
+from lakeviz.plots.matrix import cells
+from lakeviz.plots.names import short_point
+from lakeviz.plots.panels import Look, name_panel, panels
+from lakeviz.plots.template import new_figure
+from lakeviz.selector_names import selector_name
+from lakeviz.studies.patching.result import GROUPS, units_name
+from lakeviz.tables import is_measured, numbers, records, rows, where
+
+_SIGNED = "RdBu"
+
+
+def heatmap_figure(heatmap: pd.DataFrame, *, direction: str) -> go.Figure:
+    """Share of the difference that whole tokens move, hook points by groups of tokens.
+
+    Parameters
+    ----------
+    heatmap : DataFrame
+        ``PatchingResult.heatmap``; of several categories the mean is drawn.
+    direction : str
+        ``"denoising"`` or ``"noising"``.
+
+    Raises
+    ------
+    ConfigError
+        Nothing was measured in this direction.
+    """
+    table = where(heatmap, direction=direction)
+    readouts = [
+        r for r in dict.fromkeys(table["readout"]) if is_measured(where(table, readout=r), "share")
+    ]
+    if not readouts:
+        raise ConfigError(f"no exchange was measured in the direction {direction!r}")
+    points = list(dict.fromkeys(table["point"]))
+    title, caption = f"Exchange of whole tokens: {direction}", _caption(table, direction)
+    fig = new_figure(title, caption, height=24 * len(points) + 130)
+    made = panels(fig, len(readouts), shared_y=True, gap=0.03)
+    for number, (readout, panel) in enumerate(zip(readouts, made, strict=True)):
+        own = where(table, readout=readout)
+        z = np.full((len(points), len(GROUPS)), np.nan)
+        for row, point in enumerate(points):
+            for column, tokens in enumerate(GROUPS):
+                cell = where(own, point=point, tokens=tokens)
+                if is_measured(cell, "share"):
+                    z[row, column] = np.nanmean(numbers(cell, "share"))
+        trace = cells(
+            z,
+            "share moved",
+            "%{y}, %{x}: %{z:.2f}",
+            ends=(-1, 1),
+            scale=_SIGNED,
+            text=[["" if np.isnan(v) else f"{v:.2f}" for v in line] for line in z],
+            x=[group.replace(" ", "<br>") for group in GROUPS],
+            y=points,
+            gap=1,
+            showscale=number == 0,
+        )
+        fig.add_trace(trace, **panel.at)
+        name_panel(fig, number, readout)
+    fig.update_yaxes(autorange="reversed")
+    return fig
+
+
+def effects_figure(effects: pd.DataFrame, selector: str, *, confidence: float = 0.95) -> go.Figure:
+    """Share that each set of units moves, by direction and read-out."""
+    shown: dict[str, list[ForestRow]] = {}
+    for row in records(effects.drop_duplicates(["direction", "readout", "units"])):
+        own = {name: row[name] for name in ("direction", "readout", "units")}
+        found = [one for one in records(effects, **own) if np.isfinite(one["share"])]
+        if not found:
+            continue
+        members = {str(one["category"]): one["share"] for one in found} if len(found) > 1 else {}
+        mean = _mean([estimate(one, "share") for one in found], confidence)
+        name = units_name(row["units"])
+        look = Look.of(0 if row["units"] == selector else 1)
+        panel = f"{row['direction']}: {row['readout']}"
+        shown.setdefault(panel, []).append(ForestRow(name, mean, members=members, look=look))
+    if not shown:
+        raise ConfigError("no exchange of units was measured")
+    n = len(set(effects["category"]))
+    over = f"{n} categories (Student)" if n > 1 else "pairs, draws and random sets"
+    first = records(effects)[0]
+    return forest_figure(
+        shown,
+        title="Exchange of units within pairs",
+        caption=f"Share of the difference between defect image and twin that moves when "
+        f"{first['n_units']} units of {first['point']} are exchanged ({first['tokens']}); bars: "
+        f"{percent(confidence)} over {over}; {first['n_pairs']} pairs, {first['n_draws']} draws.",
+        x="share moved",
+    )
+
+
+def attribution_figure(attribution: pd.DataFrame) -> go.Figure:
+    """Attribution of single neurons against exact exchanges, a panel per hook point."""
+    shown: dict[str, list[Line]] = {}
+    checked = rows(attribution, np.isfinite(numbers(attribution, "exact")))
+    for point in dict.fromkeys(checked["point"]):
+        own = where(checked, point=point)
+        lines = []
+        for number, kind in enumerate(("gradient", "integrated")):
+            values = numbers(own, kind)
+            if np.isfinite(values).all():
+                name = "gradient x difference" if kind == "gradient" else "integrated gradients"
+                exact = numbers(own, "exact")
+                lines.append(Line(name, exact, values, Look.of(number), mode="markers"))
+        ends = np.array([numbers(own, "exact").min(), numbers(own, "exact").max()])
+        lines.append(Line("equal", ends, ends, Look.of(7), mode="lines", width=1))
+        shown[short_point(point)] = lines
+    if not shown:
+        raise ConfigError("no attribution was checked")
+    n = int(numbers(checked, "n_pairs").max())
+    return line_figure(
+        shown,
+        title="Attribution against exact exchanges",
+        caption="Single neurons in the defect patches: half the strongest by attribution, half "
+        f"others at random. Shares of the full difference, means over {n} pairs.",
+        x="exact",
+        y="attributed",
+    )
+
+
+def steering_figure(steering: pd.DataFrame, *, confidence: float = 0.95) -> go.Figure:
+    """Change of the read-outs of the defect image by dose, with random units of equal length."""
+    shown: dict[str, list[Line]] = {}
+    selector = str(steering["units"].iloc[0])
+    for readout in dict.fromkeys(steering["readout"]):
+        own = where(steering, readout=readout)
+        if not is_measured(own, "change"):
+            continue
+        shown[readout] = [
+            line_of(own, "dose", column, name, Look.of(number), interval="own", bars=number == 0)
+            for number, (column, name) in enumerate(
+                (("change", selector_name(selector)), ("control_change", "random, equal length"))
+            )
+        ]
+    if not shown:
+        raise ConfigError("no dose was measured")
+    row = records(steering)[0]
+    return line_figure(
+        shown,
+        title="Steering of the defect patches",
+        caption="Deviations from the normal mean in the units are scaled by 1 + dose; change as a "
+        f"share of the difference between defect image and twin. Bars and band: "
+        f"{percent(confidence)} over {row['n_pairs']} pairs and {row['n_draws']} draws (the band: "
+        f"of the mean of {row['n_members']} random sets).",
+        x="dose",
+        y="change",
+        level=0,
+    )
+
+
+def _mean(parts: list[Estimate], confidence: float) -> Estimate:
+    return parts[0] if len(parts) == 1 else mean_over_categories(parts, confidence)
+
+
+def _caption(table: pd.DataFrame, direction: str) -> str:
+    row = records(table)[0]
+    what = (
+        "The twin's tokens are put into the defect image: 1 is all of the difference gone"
+        if direction == "denoising"
+        else "The defect's tokens are put into the twin: 1 is all of the difference come"
+    )
+    n = len(set(table["category"]))
+    over = f"; mean over {n} categories" if n > 1 else ""
+    return f"{what}. {row['n_pairs']} pairs, {row['n_draws']} draws{over}. Empty: cannot reach."

@@ -1,0 +1,128 @@
+"""Pairs of a defect image and its twin without the defect, ready for the tower."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float
+from PIL import Image
+from torch import Tensor
+
+from lakeviz.data import Dataset, load_image
+from lakeviz.data.images import mask_is_empty
+from lakeviz.data.inpainting import inpaint
+from lakeviz.data.synthetic.pairs import twin_of
+from lakeviz.errors import ConfigError, DataError
+from lakeviz.models.preprocess import Preprocess
+from lakeviz.studies.neurons.patch_labels import DEFAULT_COVERAGE, cell_coverage
+
+RENDERED, INPAINTED = "rendered", "inpainted"
+TWINS: tuple[str, ...] = ("auto", RENDERED, INPAINTED)
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """Defect images and their twins.
+
+    Attributes
+    ----------
+    names : tuple of str
+        Sample ids of the defect images.
+    kind : str
+        ``"rendered"``: the twin is the same picture without its defect. ``"inpainted"``: it is
+        approximate, the masked region filled from a normal image.
+    defects, twins : Tensor [pair, 3, height, width]
+        Preprocessed.
+    is_defect : bool Tensor [pair, patch]
+        Patches that the mask covers.
+    notes : tuple of str
+    """
+
+    names: tuple[str, ...]
+    kind: str
+    defects: Float[Tensor, "pair 3 height width"]
+    twins: Float[Tensor, "pair 3 height width"]
+    is_defect: Bool[Tensor, "pair patch"]
+    notes: tuple[str, ...] = ()
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+
+def make_pairs(
+    dataset: Dataset,
+    normal_paths: Sequence,
+    preprocess: Preprocess,
+    grid: tuple[int, int],
+    *,
+    n_pairs: int,
+    twins: str = "auto",
+    seed: int = 0,
+) -> Pairs:
+    """Make pairs of the anomalous images that have a mask.
+
+    Parameters
+    ----------
+    dataset : Dataset
+        Test images.
+    normal_paths : sequence of Path
+        Images that inpainting takes pixels from.
+    preprocess : Preprocess
+    grid : (rows, columns)
+        Of the tower's patches.
+    n_pairs : int
+        At most; drawn by the seed where there are more.
+    twins : str
+        One of :data:`TWINS`; ``"auto"`` renders where the images are those of the synthetic
+        benchmark, and inpaints elsewhere.
+    seed : int
+
+    Raises
+    ------
+    ConfigError
+        If rendered twins are asked for of images that are not the benchmark's.
+    DataError
+        If no anomalous image has a mask.
+    """
+    masks = dataset.frame["mask_path"]
+    rows = [
+        i
+        for i in np.flatnonzero(dataset.labels)
+        if masks.iloc[i] and not mask_is_empty(masks.iloc[i])
+    ]
+    if not rows:
+        raise DataError(
+            f"{dataset.name} has no anomalous image with a mask, and a pair is of a known defect"
+        )
+    left_out = int(dataset.labels.sum()) - len(rows)
+    rows = sorted(np.random.default_rng(seed).permutation(rows)[:n_pairs].tolist())
+    normal, made, kinds = [load_image(path) for path in normal_paths], [], set()
+    for row in rows:
+        path = dataset.paths[row]
+        image = np.asarray(load_image(path))
+        mask = dataset.mask(row, image.shape[:2])
+        twin = None if twins == INPAINTED else twin_of(path, image)
+        if twin is None and twins == RENDERED:
+            raise ConfigError(
+                f"{path} is no picture of the synthetic benchmark; use inpainted twins"
+            )
+        kinds.add(INPAINTED if twin is None else RENDERED)
+        made.append((image, inpaint(image, mask, normal) if twin is None else twin, mask))
+    covered = [cell_coverage(mask, grid).ravel() for _, _, mask in made]
+    is_defect = [c >= min(DEFAULT_COVERAGE, c.max()) for c in covered]
+    names = dataset.sample_ids
+    notes = (f"{left_out} anomalous images have no mask, and no pair",) if left_out else ()
+    defects, shown = (
+        torch.stack([preprocess(Image.fromarray(one[side])) for one in made]) for side in (0, 1)
+    )
+    return Pairs(
+        tuple(names[row] for row in rows),
+        "rendered and inpainted" if len(kinds) > 1 else kinds.pop(),
+        defects,
+        shown,
+        torch.from_numpy(np.stack(is_defect)),
+        notes,
+    )

@@ -1,0 +1,108 @@
+"""What an intervention is read by: the detector's scores and the text margin of some images."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from lakeviz.lake import TextBranch, VisualBranch
+from lakeviz.lake.options import ImageScoreRule
+from lakeviz.lake.score_maps import join_layers
+
+IMAGE, DEFECT, TEXT = "image score", "defect patches", "text margin"
+READOUTS: Mapping[str, str] = {
+    IMAGE: "the image score of the visual branch",
+    DEFECT: "its mean over the defect patches",
+    TEXT: "log-odds of the anomalous against the normal prompts, from the image embedding",
+}
+
+Values = dict[str, Float[np.ndarray, "draw image"]]
+"""Read-outs of some images, with the detector of each draw."""
+
+
+@dataclass(frozen=True)
+class Readouts:
+    """Reads the tokens that an intervention leaves behind.
+
+    Attributes
+    ----------
+    branches : sequence of VisualBranch
+        The detector fitted on each draw of the normal images.
+    grids : mapping of hook point to (rows, columns)
+    rule : ImageScoreRule
+    text : TextBranch, optional
+    """
+
+    branches: Sequence[VisualBranch]
+    grids: Mapping[str, tuple[int, int]]
+    rule: ImageScoreRule
+    text: TextBranch | None = None
+
+    @property
+    def points(self) -> tuple[str, ...]:
+        """Hook points whose patch tokens are read."""
+        return tuple(dict.fromkeys(p for branch in self.branches for p in branch.points))
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Read-outs there are."""
+        return (IMAGE, DEFECT) if self.text is None else (IMAGE, DEFECT, TEXT)
+
+    def read(
+        self,
+        patches: Mapping[str, Float[Tensor, "image patch channel"]],
+        embedding: Float[Tensor, "image joint"] | None,
+        is_defect: Bool[Tensor, "image patch"],
+    ) -> Values:
+        """Read scores from patch tokens, and the margin from the image embedding."""
+        maps = []
+        for branch in self.branches:
+            scored = branch.score({p: patches[p] for p in branch.points})
+            maps.append(join_layers(scored, self.grids)[0])
+        found = np.stack([one.cpu().numpy() for one in maps])
+        defect = is_defect.numpy().reshape(1, *found.shape[1:])
+        count = defect.sum((2, 3))
+        values = {
+            IMAGE: np.stack([self.rule(one) for one in found]).astype(float),
+            DEFECT: (found * defect).sum((2, 3)) / count,
+        }
+        if self.text is not None and embedding is not None:
+            margin = self.margin(embedding).cpu().numpy().astype(float)
+            values[TEXT] = np.repeat(margin[None], len(self.branches), axis=0)
+        return values
+
+    def margin(self, embedding: Float[Tensor, "image joint"]) -> Float[Tensor, " image"]:
+        """Log-odds of the anomalous prompts."""
+        assert self.text is not None
+        unit = torch.nn.functional.normalize(embedding.float(), dim=-1)
+        vectors = self.text.vectors.to(unit.device)
+        return self.text.logit_scale * unit @ (vectors[1] - vectors[0])
+
+    def defect_score(
+        self,
+        patches: Mapping[str, Float[Tensor, "image patch channel"]],
+        is_defect: Bool[Tensor, "image patch"],
+    ) -> Float[Tensor, " image"]:
+        """Mean over draws of the score of the defect patches, with its gradient.
+
+        Equal to :meth:`read`. Which normal token is nearest is held fixed for the gradient, which
+        is exact wherever it is unique.
+        """
+        total = torch.zeros(len(is_defect))
+        for branch in self.branches:
+            layers = []
+            for point, own in branch.points.items():
+                chosen = own.restriction(patches[point])
+                flat, gallery = chosen.reshape(-1, chosen.shape[-1]), own.gallery
+                nearest = gallery.search(flat).indices
+                apart = gallery.pair_distances(gallery.prepare(flat), nearest).mean(1)
+                layers.append(apart.reshape(chosen.shape[:-1]))
+            mean = torch.stack(layers).mean(0)
+            weights = is_defect.to(mean.dtype)
+            total = total + (mean * weights).sum(1) / weights.sum(1)
+        return total / len(self.branches)

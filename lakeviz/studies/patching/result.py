@@ -1,0 +1,199 @@
+"""Settings and result of the study ``patching``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, ClassVar
+
+import pandas as pd
+
+from lakeviz.errors import ConfigError, SelectionError
+from lakeviz.lake.selectors import expand_selectors, get_selector
+from lakeviz.selector_names import selector_name
+from lakeviz.studies.base import settings
+from lakeviz.studies.base.findings import Finding, finding
+from lakeviz.studies.base.result import StudyResult
+from lakeviz.studies.base.settings import option
+from lakeviz.tables import records
+
+if TYPE_CHECKING:
+    import plotly.graph_objects as go
+
+TWINS: tuple[str, ...] = ("auto", "rendered", "inpainted")
+DIRECTIONS: tuple[str, ...] = ("denoising", "noising")
+GROUPS: tuple[str, ...] = ("defect patches", "other patches", "class token", "all tokens")
+CONTROL = "random"
+TWIN_DIFFERENCE = "twin_difference"
+"""Units that differ most within pairs, chosen on the other half of the pairs."""
+_READ = "defect patches"
+_KINDS = ("resid_pre", "resid_post", "attn_out", "mlp_out")
+
+
+@dataclass(frozen=True)
+class Settings(settings.DrawSettings):
+    """Exchange activations between RUN's defect images and twins without the defect.
+
+    Denoising puts the twin's values into the defect image and asks how much of the score goes;
+    noising puts the defect's into the twin and asks how much comes. Twins are rendered where the
+    images are those of the synthetic benchmark. Elsewhere the masked region is filled from a normal
+    image, which is approximate.
+    """
+
+    twins: str = option("auto", "Twins of the defect images.", choices=TWINS)
+    n_pairs: int = option(40, "Pairs, at most.", least=3, flag="--pairs")
+    directions: tuple[str, ...] = option(
+        DIRECTIONS, "Which side is changed.", choices=DIRECTIONS, flag="--direction"
+    )
+    selector: str = option(
+        "variance", "The units in question; neurons:POINT=3,17,40 names them.", flag="--selector"
+    )
+    controls: tuple[str, ...] = option(
+        (CONTROL, "bottom_variance", "random_rotation", "pca", TWIN_DIFFERENCE, "all"),
+        "Other units of the same number at the same hook point; twin_difference takes those that "
+        "differ most on the other half of the pairs.",
+        flag="--control",
+    )
+    n_random_sets: int = option(10, "Random sets of each random control.", least=2)
+    point: str | None = option(
+        None, "Hook point of the units; the first that the detector reads by default."
+    )
+    tokens: str = option(
+        "all tokens", "Tokens in which units are exchanged.", choices=GROUPS, flag="--tokens"
+    )
+    heatmap: bool = option(True, "Exchange whole tokens too, block by block and group by group.")
+    kinds: tuple[str, ...] = option(
+        ("resid_post",), "Hook points of the heat map.", choices=_KINDS, flag="--kind"
+    )
+    attribution: bool = option(
+        True, "Attribute the score of the defect patches to single neurons, checked by exchanges."
+    )
+    n_checked: int = option(
+        12,
+        "Neurons per hook point whose attribution is checked exactly.",
+        least=3,
+        flag="--checked",
+    )
+    integrated_steps: int = option(8, "Steps of integrated gradients.", least=1, flag="--steps")
+    doses: tuple[float, ...] = option(
+        (-1.0, -0.5, 0.5, 1.0, 2.0),
+        "Steering: deviations of the units from the normal mean are scaled by 1 plus these; none "
+        "leaves it out.",
+        flag="--dose",
+    )
+    draws: int | None = option(
+        None, "Draws of RUN's normal images that are measured; all by default.", least=1
+    )
+
+    def check(self) -> None:
+        """Refuse controls that are no selectors, or are the units in question."""
+        if not self.directions:
+            raise ConfigError("directions is empty; name denoising, noising or both")
+        get_selector(self.selector)
+        for name in self.controls:
+            if name == self.selector:
+                raise SelectionError(f"{name} is in question, and no control of itself")
+            if name != TWIN_DIFFERENCE:
+                expand_selectors([name])
+
+
+@dataclass
+class PatchingResult(StudyResult):
+    """Interventions on pairs; shares are of the difference between defect image and twin.
+
+    Attributes
+    ----------
+    effects : DataFrame
+        Units exchanged at one hook point, per category, direction, units and read-out: ``share``
+        of the full difference that is moved, with its interval over pairs and draws, the
+        ``difference`` of the units in question to these (``low`` and ``high`` are of one more
+        random set where the control is random) and ``p_value`` among random sets.
+    heatmap : DataFrame
+        Whole tokens exchanged, per category, direction, hook point, group of tokens and read-out:
+        ``share`` with its interval, or the ``reason`` why a read-out cannot be reached.
+    attribution : DataFrame
+        Every neuron of every hook point: ``gradient`` (gradient times difference, summed over the
+        defect patches, mean over pairs), ``integrated`` at the hook point of the units, and
+        ``exact`` for those that were checked, all as shares of the full difference.
+    agreement : DataFrame
+        Per hook point: correlation and largest error of the attribution against exact exchanges.
+    steering : DataFrame
+        Per units, dose and read-out: ``change`` as a share of the full difference, with its
+        interval, and the difference to edits of the same length in random units.
+    pairs : DataFrame
+        Each pair: read-outs of both sides, means over draws.
+    """
+
+    name: ClassVar[str] = "patching"
+    title: ClassVar[str] = "Interventions on pairs"
+
+    effects: pd.DataFrame = field(repr=False)
+    heatmap: pd.DataFrame = field(repr=False)
+    attribution: pd.DataFrame = field(repr=False)
+    agreement: pd.DataFrame = field(repr=False)
+    steering: pd.DataFrame = field(repr=False)
+    pairs: pd.DataFrame = field(repr=False)
+
+    @property
+    def selector(self) -> str:
+        """Selector of the units in question."""
+        return str(self.settings["selector"])
+
+    def findings(self) -> Iterator[Finding]:
+        """Yield what the units in question move of the defect patches' score, against controls."""
+        for direction in dict.fromkeys(self.effects["direction"]):
+            own = {"direction": direction, "readout": _READ}
+            for control in dict.fromkeys(self.effects["units"]):
+                rows = records(self.effects, **own, units=control)
+                if control == self.selector:
+                    continue
+                found = finding(
+                    [row | {"n_images": row["n_pairs"]} for row in rows],
+                    f"share moved by {direction}",
+                    selector_name(self.selector),
+                    control=units_name(control),
+                    value=None,
+                    confidence=self.confidence,
+                )
+                yield replace(found, over="pairs") if len(rows) == 1 else found
+
+    def summary(self) -> str:
+        """What part of the effect the units carry, and whether random ones carry as much."""
+        said = []
+        for direction in dict.fromkeys(self.effects["direction"]):
+            rows = records(self.effects, direction=direction, readout=_READ, units=self.selector)
+            shares = [row["share"] for row in rows if row["share"] == row["share"]]
+            if shares:
+                mean = sum(shares) / len(shares)
+                size = f"{rows[0]['n_units']} of {rows[0]['n_channels']}"
+                said.append(
+                    f"{direction.capitalize()} by {selector_name(self.selector)} ({size}) moves "
+                    f"{100 * mean:.0f} % of the difference in the score of the defect patches."
+                )
+        against = [one for one in self.findings() if one.control == units_name(CONTROL)]
+        return " ".join([*said, *(one.sentence() for one in against)])
+
+    def figures(self) -> list[go.Figure]:
+        """Heat maps, units against controls, attribution against exact exchanges, steering."""
+        from lakeviz.studies.patching import figures as draw
+
+        made = [
+            draw.heatmap_figure(self.heatmap, direction=direction)
+            for direction in dict.fromkeys(self.heatmap["direction"] if len(self.heatmap) else ())
+        ]
+        made.append(draw.effects_figure(self.effects, self.selector, confidence=self.confidence))
+        if len(self.agreement):
+            made.append(draw.attribution_figure(self.attribution))
+        if len(self.steering):
+            made.append(draw.steering_figure(self.steering, confidence=self.confidence))
+        return made
+
+
+def units_name(name: str) -> str:
+    """Name of units for people."""
+    if name == TWIN_DIFFERENCE:
+        return "units of the largest difference within other pairs"
+    return selector_name(name)
+
+
+Result = PatchingResult
