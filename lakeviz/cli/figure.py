@@ -48,7 +48,7 @@ def print_width(
 @click.option("--image", help="Sample of a heat map, its layers or activations.")
 @click.option("--point", help="Hook point of a matrix or of activations.")
 @click.option(
-    "--per-group", type=Whole(1, 100), help="Images of each group of a gallery; 6 by default."
+    "--per-group", type=Whole(1, 100), help="Of a gallery's groups; 6 by default, 3 in a column."
 )
 @click.option("--number", type=Whole(1), help="Which figure of a study, from 1.")
 @click.option("--title", help="Or a part of its title.")
@@ -72,7 +72,7 @@ def figure(
     if kind is None or result is None or out is None:
         raise ConfigError("name a KIND, a RESULT and a file with --out; kinds: lakeviz figure -h")
     from lakeviz.plots import save_figure
-    from lakeviz.plots.print.layout import suiting_width
+    from lakeviz.plots.print.export import suiting_width
     from lakeviz.report.figures import make_figure
 
     command = _command(kind, result, out, given)
@@ -115,11 +115,10 @@ def _wanted(given: dict[str, Any], out: Path) -> Any:
     from lakeviz.report.figure_request import Wanted
 
     width = given["width"]
-    names = ("categories", "level", "metric", "image", "point", "number", "title")
+    names = ("categories", "level", "metric", "image", "point", "number", "title", "per_group")
     narrow = width in (None, "column") or (isinstance(width, float) and width < 120)
-    more = {} if given["per_group"] is None else {"per_group": given["per_group"]}
     hover = out.suffix.lower() == ".html"
-    return Wanted(**{name: given[name] for name in names}, **more, narrow=narrow, hover=hover)
+    return Wanted(**{name: given[name] for name in names}, narrow=narrow, hover=hover)
 
 
 def _command(kind: str, result: Path, out: Path, given: dict[str, Any]) -> str:

@@ -112,7 +112,7 @@ class Fitted:
     @cached_property
     def colours(self) -> ColourRange:
         """The one colour range of the category's images."""
-        return colour_range(self.intact.fused, self.data.truth.labels)
+        return colour_range(self.intact.fused, self.data.truth.labels, self.image_scores)
 
     def check_image(self, index: int) -> None:
         """Refuse an image that is not there.

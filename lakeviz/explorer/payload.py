@@ -40,7 +40,7 @@ def listing(explorer: Explorer, category: str) -> Payload:
         "text_weight": fitted.data.text_weight,
         "decimals": decimals(colours),
         "gradient": list(COLOUR_SCALE),
-        "ticks": [{"place": t, "label": f"{colours.score(t):.3g}"} for t in TICKS],
+        "ticks": [{"place": t, "label": s} for t, s in zip(TICKS, colours.labels())],
         "rule": colours.rule,
     }
 
@@ -155,7 +155,7 @@ def _place(place: Place) -> Payload:
 
 def decimals(colours: ColourRange) -> int:
     """Decimals at which scores of a category differ: three digits of the colour range."""
-    return int(np.clip(2 - np.floor(np.log10(colours.middle - colours.low)), 0, 9))
+    return int(np.clip(2 - np.floor(np.log10(colours.high - colours.low)), 0, 9))
 
 
 def records(frame: pd.DataFrame) -> list[Payload]:

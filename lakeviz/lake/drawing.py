@@ -10,6 +10,7 @@ import numpy as np
 from lakeviz.data.images import load_image
 from lakeviz.errors import ConfigError, DataError, nearest
 from lakeviz.plots import (
+    ColourRange,
     Scored,
     Tile,
     choose_images,
@@ -40,6 +41,7 @@ class Maps(Protocol):
 
     patch: np.ndarray
     sample_ids: list[str]
+    image_scores: np.ndarray
     picture: Callable[[str], Image.Image] | None
 
     def pixel_map(self, index: int, part: str | None = None) -> np.ndarray:
@@ -106,6 +108,12 @@ def map_heatmap(maps: Maps, image: int | str) -> go.Figure:
     )
 
 
+def heat_colours(evaluation: Evaluation) -> ColourRange:
+    """The one colour range of a category's images, up to its threshold."""
+    maps = evaluation.maps
+    return colour_range(maps.patch, evaluation.dataset.labels, maps.image_scores)
+
+
 def heatmap(
     evaluation: Evaluation, image: int | str, patches: pd.DataFrame | None = None, **how: Any
 ) -> go.Figure:
@@ -115,7 +123,7 @@ def heatmap(
     return heatmap_figure(
         load_image(data.frame.iloc[index]["path"]),
         maps.patch[index],
-        colour_range(maps.patch, data.labels),
+        heat_colours(evaluation),
         mask_to_outline(evaluation, index),
         patches=patches,
         title=f"Patch scores: {maps.sample_ids[index]}",
@@ -143,7 +151,7 @@ def gallery(evaluation: Evaluation, images: pd.DataFrame, **how: Any) -> go.Figu
         )
     return gallery_figure(
         tiles,
-        colour_range(maps.patch, evaluation.dataset.labels),
+        heat_colours(evaluation),
         threshold=threshold,
         title=f"Best, worst and typical images: {evaluation.category}",
         rule=f"Chosen among {len(evaluation.scores):,} test images by their score alone.",

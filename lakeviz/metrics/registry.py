@@ -148,6 +148,12 @@ def metric_title(level: str, name: str) -> str:
     return metric_label(name) if one_level else f"{level} {metric_label(name)}"
 
 
+def metric_bounds(level: str, name: str, *, difference: bool = False) -> tuple[float, float]:
+    """Least and greatest value of a metric, or of the difference of two; infinite without bound."""
+    low, high = get_metric(level, name).bounds
+    return (low - high, high - low) if difference else (low, high)
+
+
 def better(metric: Metric, difference: Difference) -> Difference:
     """A difference (number, array or Estimate) counted so that positive means better."""
     return difference if get_metric(*metric).higher_is_better else -difference

@@ -21,7 +21,14 @@ from lakeviz.metrics.pixel_intervals import CountedPixels
 from lakeviz.metrics.regions import RegionMask
 from lakeviz.metrics.registry import metric_label
 from lakeviz.plots.captions import percent
-from lakeviz.plots.panels import Look
+from lakeviz.plots.panels import (
+    MOST_SERIES,
+    Look,
+    bottom_titles,
+    name_panel,
+    panels,
+    room_for_names,
+)
 from lakeviz.plots.template import counted, faded, new_figure, plain
 from lakeviz.tables import numbers
 
@@ -30,6 +37,7 @@ _METRICS = {"roc": "auroc", "pr": "average_precision", "pro": "aupro"}
 _HOVER = {"roc": ("FPR", "TPR"), "pr": ("recall", "precision"), "pro": ("FPR", "overlap")}
 _MOST_BANDS = 3
 _MARKS = 6
+_COLUMNS, _ROW = 6, 150
 
 
 @dataclass(frozen=True)
@@ -135,7 +143,8 @@ def roc_figure(runs: Runs, *, bootstrap: Bootstrap | None = None, title: str = "
         One curve each: runs, categories or branches.
     bootstrap : Bootstrap, optional
         Draw a pointwise band over images around each curve. Bands of more than three curves would
-        hide each other: there the caption says that there is none. A band of pixels costs what the
+        hide each other: there the caption says that there is none. Of more than eight each has a
+        panel of its own. A band of pixels costs what the
         interval of their AUROC does.
     title : str
 
@@ -205,9 +214,15 @@ def _curves(
     if len(levels) > 1:
         raise ConfigError("image and pixel curves do not share one figure: draw one for each")
     of_images = levels.pop()
-    banded = bootstrap if len(runs) <= _MOST_BANDS else None
+    apart = len(runs) > MOST_SERIES
+    # Bands of many curves in one panel would hide each other; those of stored curves cost nothing.
+    stored = all(isinstance(run, StoredCurves) for run in runs.values())
+    many = len(runs) > _MOST_BANDS and not (apart and (of_images or stored))
+    banded = None if many else bootstrap
     drawn = {name: run.drawn(kind, banded, conventions) for name, run in runs.items()}
-    said = _caption(runs, list(drawn.values()), kind, of_images, bootstrap)
+    said = _caption(runs, list(drawn.values()), kind, of_images, bootstrap, banded)
+    if apart:
+        return _small_multiples(runs, drawn, kind, title, said, conventions.aupro_limit)
     fig = new_figure(title, said, legend_above=True, height=400, showlegend=True)
     _add_chance(fig, list(drawn.values()), kind)
     for number, (name, one) in enumerate(drawn.items()):
@@ -218,22 +233,52 @@ def _curves(
     return fig
 
 
+def _small_multiples(
+    runs: Runs, drawn: Mapping[str, Drawn], kind: Kind, title: str, said: str, limit: float
+) -> go.Figure:
+    """A panel for every curve, its name and metric above: more than a legend tells apart."""
+    rows = -(-len(drawn) // _COLUMNS)
+    fig = new_figure(title, said, height=60 + _ROW * rows, showlegend=False)
+    room_for_names(fig)
+    made = panels(fig, len(drawn), columns=_COLUMNS, shared_y=True, gap=0.03)
+    for number, ((name, one), panel) in enumerate(zip(drawn.items(), made, strict=True)):
+        if one.band is not None:
+            fig.add_trace(_band_trace(one.band, 0, name), **panel.at)
+        label = _label(name, runs[name], kind)
+        fig.add_trace(_curve_trace(one.curve, label, 0, kind), **panel.at)
+        _add_chance(fig, [one], kind, **panel.at)
+        name_panel(fig, number, _label(name, runs[name], kind, interval=False))
+    _title_axes(fig, kind, next(iter(runs.values())).of_images, limit)
+    fig.update_xaxes(title_text="")
+    x, y = _axis_titles(kind, next(iter(runs.values())).of_images)
+    bottom_titles(fig, made, x)
+    return fig.update_yaxes(title_text="").update_yaxes(title_text=y, col=1)
+
+
 def _title_axes(fig: go.Figure, kind: Kind, of_images: bool, limit: float) -> None:
+    x, y = _axis_titles(kind, of_images)
+    fig.update_xaxes(title_text=x, range=[0, limit if kind == "pro" else 1])
+    fig.update_yaxes(title_text=y, range=[0, 1])
+    fig.update_traces(cliponaxis=False)  # marks on the ends are drawn whole
+
+
+def _axis_titles(kind: Kind, of_images: bool) -> tuple[str, str]:
     things = "images" if of_images else "pixels"
     found = "anomalous images" if of_images else "defect pixels"
-    end = 1.0
     if kind == "roc":
-        x, y = f"false-positive rate (normal {things})", f"true-positive rate ({found})"
-    elif kind == "pr":
-        x, y = f"recall ({found})", "precision (right alarms / all alarms)"
-    else:
-        x, y, end = "false-positive rate (normal pixels)", "overlap (mean over regions)", limit
-    fig.update_xaxes(title_text=x, range=[-0.01 * end, 1.01 * end])
-    fig.update_yaxes(title_text=y, range=[-0.01, 1.02])
+        return f"false-positive rate (normal {things})", f"true-positive rate ({found})"
+    if kind == "pr":
+        return f"recall ({found})", "precision (right alarms / all alarms)"
+    return "false-positive rate (normal pixels)", "overlap (mean over regions)"
 
 
 def _caption(
-    runs: Runs, drawn: list[Drawn], kind: Kind, of_images: bool, bootstrap: Bootstrap | None
+    runs: Runs,
+    drawn: list[Drawn],
+    kind: Kind,
+    of_images: bool,
+    bootstrap: Bootstrap | None,
+    banded: Bootstrap | None,
 ) -> str:
     first = drawn[0]
     if len({(one.n_images, one.n_normal, one.n_anomalous) for one in drawn}) > 1:
@@ -250,11 +295,17 @@ def _caption(
         if kind == "pro" and first.n_regions:
             pixels += f", {counted(first.n_regions, 'region')}"
         parts = [f"{pixels}."]
-    given = [run for run in runs.values() if np.isfinite([run.low, run.high]).all()]
+    if len(runs) > MOST_SERIES:
+        parts.append(f"Above each panel its {metric_label(_METRICS[kind])}.")
+    given = (
+        []
+        if len(runs) > MOST_SERIES
+        else [run for run in runs.values() if np.isfinite([run.low, run.high]).all()]
+    )
     levels = sorted({run.confidence for run in given})
     if levels:
         parts.append(f"Brackets: {' or '.join(map(percent, levels))} interval over images.")
-    if bootstrap is not None and len(runs) <= _MOST_BANDS:
+    if bootstrap is not None and banded is not None:
         parts.append(
             f"{'Band' if len(runs) == 1 else 'Bands'}: {percent(bootstrap.confidence)} pointwise "
             f"bootstrap over images, {bootstrap.n_resamples:,} resamples."
@@ -269,9 +320,11 @@ def _caption(
     return " ".join(parts)
 
 
-def _label(name: str, run: Scored | StoredCurves, kind: Kind) -> str:
+def _label(name: str, run: Scored | StoredCurves, kind: Kind, *, interval: bool = True) -> str:
     if run.value is None or not np.isfinite(run.value):
         return plain(name)
+    if not interval:
+        return f"{plain(name)}: {run.value:.3f}"
     return f"{plain(name)}: {metric_label(_METRICS[kind])} {Estimate(run.value, run.low, run.high)}"
 
 
@@ -313,11 +366,11 @@ def _band_trace(band: Band, number: int, name: str) -> go.Scatter:
     )
 
 
-def _add_chance(fig: go.Figure, drawn: list[Drawn], kind: Kind) -> None:
+def _add_chance(fig: go.Figure, drawn: list[Drawn], kind: Kind, **at: int) -> None:
     """The diagonal of ROC; the share of positives of precision."""
     if kind == "pro":
         return
     shares = {one.n_anomalous / (one.n_normal + one.n_anomalous) for one in drawn}
     for start, end in [(0.0, 1.0)] if kind == "roc" else [(s, s) for s in sorted(shares)]:
         line = {"line": {"dash": "dot"}, "layer": "below"}
-        fig.add_shape(type="line", x0=0, y0=start, x1=1, y1=end, **line)
+        fig.add_shape(type="line", x0=0, y0=start, x1=1, y1=end, **line, **at)

@@ -8,8 +8,9 @@ import plotly.graph_objects as go
 
 from lakeviz.errors import ConfigError
 from lakeviz.metrics.estimates import Estimate
-from lakeviz.metrics.registry import metric_title
+from lakeviz.metrics.registry import metric_bounds, metric_title
 from lakeviz.plots.captions import categories, difference_bars, n_categories, tested
+from lakeviz.plots.data_range import end_axes
 from lakeviz.plots.forest import ForestRow, add_forest, forest_figure, forest_row
 from lakeviz.plots.panels import Look, add_level, panels
 from lakeviz.plots.template import PALETTE, counted, new_figure
@@ -76,7 +77,10 @@ def controls_figure(
     add_forest(fig, values, [_control_row(c, t) for c, t in own], zero=None)
     add_level(fig, values, value, axis="x", color=_LAKE.colour, dash="solid", width=2)
     add_forest(fig, differences, [forest_row(t, "difference", selector_name(c)) for c, t in own])
-    fig.add_annotation(x=value, y=1, yref="paper", yanchor="bottom", text=f"LAKE {value:.3f}")
+    end_axes(fig, "x", metric_bounds(level, metric), **values.at)
+    end_axes(fig, "x", metric_bounds(level, metric, difference=True), **differences.at)
+    note = {"y": 1, "yref": "y domain", "yanchor": "bottom", "text": f"LAKE {value:.3f}"}
+    fig.add_annotation(x=value, xref="x", **note)
     fig.update_xaxes(title_text=what, **values.at)
     fig.update_xaxes(title_text=f"LAKE − control, {what}", **differences.at)
     return fig
@@ -115,6 +119,7 @@ def controls_overview_figure(
         caption=caption,
         x=f"LAKE − control, {what}",
         line_height=44,
+        ends=metric_bounds(level, metric, difference=True),
     )
 
 

@@ -17,6 +17,7 @@ from jaxtyping import Float
 
 from lakeviz.errors import ConfigError
 from lakeviz.metrics.estimates import NOT_MEASURED, Estimate, mean_over_categories
+from lakeviz.plots.data_range import Bounds, end_axes
 from lakeviz.plots.panels import (
     Look,
     Panel,
@@ -101,6 +102,7 @@ def forest_figure(
     form: str = "+.4f",
     line_height: float = _LINE,
     levels: Mapping[str, float] | None = None,
+    ends: Bounds | Mapping[str, Bounds] | None = None,
 ) -> go.Figure:
     """Draw rows in panels side by side; the names of the lines stand at the left.
 
@@ -123,6 +125,8 @@ def forest_figure(
         In pixels.
     levels : mapping of panel name to float, optional
         Published or expected values, each a dashed line across its panel.
+    ends : pair of floats, or mapping of panel name to one, optional
+        Least and greatest value there can be: where the x axes end.
 
     Raises
     ------
@@ -145,7 +149,9 @@ def forest_figure(
         if levels and name in levels:
             add_level(fig, panel, levels[name], axis="x", dash="dash")
         if len(shown) > 1:
-            name_panel(fig, number, name, "above")
+            name_panel(fig, number, name)
+        if ends is not None:
+            end_axes(fig, "x", ends if isinstance(ends, tuple) else ends[name], **panel.at)
     if len(shown) > 1:
         fig.update_xaxes(nticks=4)
     bottom_titles(fig, made, x)

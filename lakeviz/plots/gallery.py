@@ -15,7 +15,7 @@ from jaxtyping import Bool, Float
 from PIL import Image
 
 from lakeviz.errors import ConfigError
-from lakeviz.plots.colours import COLOUR_SCALE, ColourRange
+from lakeviz.plots.colours import HEAT, ColourRange
 from lakeviz.plots.heatmap import overlay
 from lakeviz.plots.template import counted, new_figure, plain
 from lakeviz.tables import numbers, rows
@@ -31,9 +31,10 @@ GROUPS = {
 """The groups and, in words, their rules; the order is that in which images are chosen."""
 
 _FEW, _FEW_COLUMNS, _MANY_COLUMNS = 36, 6, 12
-_WIDTH, _LINE, _SHOWN = 620, 17, 0.94
+_WIDTH, _NARROW, _LINE, _SHOWN = 720, 300, 17, 0.94
 _BYTES_OF_ALL, _BYTES_OF_ONE, _SMALLEST = 2_600_000, 48_000, 24
-_LABEL = 16
+_LETTER = 6.6
+"""About the width of a letter, in pixels."""
 
 
 @dataclass(frozen=True)
@@ -125,8 +126,9 @@ def gallery_figure(
     threshold: float | None = None,
     title: str = "Best, worst and typical images",
     rule: str = "",
+    columns: int | None = None,
 ) -> go.Figure:
-    """Thumbnails in rows, group after group: grey photograph, heat, mask outline; the score below.
+    """Thumbnails in rows, group after group: photograph, heat, mask outline; the score below.
 
     Pictures are reduced until all of them fit into 2.6 MB, so that the page of a gallery of 200
     images stays below 10 MB, whatever they show.
@@ -142,6 +144,8 @@ def gallery_figure(
     title : str
     rule : str
         How the images were chosen, where the groups' names do not say it.
+    columns : int, optional
+        Images in a row; by default 6, or 12 of many. In a column of a paper 3 fit.
 
     Raises
     ------
@@ -153,38 +157,35 @@ def gallery_figure(
     many = len(tiles) > _FEW
     groups = {name: [t for t in tiles if t.group == name] for name in _names(tiles)}
     widest = max(map(len, groups.values()))
-    n_columns = min(_MANY_COLUMNS if many else _FEW_COLUMNS, widest)
+    wanted = columns or (_MANY_COLUMNS if many else _FEW_COLUMNS)
+    n_columns = min(wanted, widest)
     ratios = [tile.image.height / tile.image.width for tile in tiles]
     tall = float(np.clip(np.median(ratios), 0.5, 1.6))
-    cell = _WIDTH / max(n_columns, _FEW_COLUMNS)
+    # The pixels of a cell in print, which texts of a fixed size must fit into.
+    cell = (_NARROW if wanted <= 3 else _WIDTH) / wanted
     lines = 1 if many else 1 + any(tile.kind for tile in tiles)
-    pitch = tall + (lines * _LINE + 6) / cell
-    places = _places(groups, n_columns)
-    n_rows = 1 + max(row for row, _ in places)
-    height = n_rows * pitch * cell + 40
+    pitch, head = tall + (lines * _LINE + 8) / cell, (_LINE + 6) / cell
+    places, heads, deep = _places(groups, n_columns, pitch, head)
+    height = deep * cell + 40
     ordered = [tile for own in groups.values() for tile in own]
     caption = _caption(tiles, colours, threshold, rule, many=many)
-    fig = new_figure(title, caption, height=height, width=_WIDTH + 240)
+    fig = new_figure(title, caption, height=height, width=cell * wanted + 160)
     limit = min(_BYTES_OF_ONE, _BYTES_OF_ALL // len(tiles))
     images, notes = [], []
     for tile, (row, column) in zip(ordered, places, strict=True):
-        images.append(_picture(tile, colours, limit, column, row * pitch, tall))
-        notes.append(_note(tile, colours, column, row * pitch + tall, many=many))
+        images.append(_picture(tile, colours, limit, column, row, tall))
+        notes.append(_note(tile, colours, column, row + tall, cell, many=many))
+    names = {"x": 0, "xanchor": "left", "yanchor": "bottom", "xref": "x", "yref": "y"}
+    notes += [names | {"text": plain(name), "y": y} for name, y in heads.items() if name]
     fig.update_layout(images=images, annotations=notes, showlegend=False)
-    fig.add_trace(_hover(ordered, places, colours, pitch, tall))
-    fig.add_trace(_bar(colours))
-    fig.update_xaxes(range=[-0.03, max(n_columns, _FEW_COLUMNS) + 0.03], visible=False)
-    first: dict[str, int] = {}
-    for tile, (row, _) in zip(ordered, places, strict=True):
-        first.setdefault(tile.group, row)
-    fig.update_xaxes(constrain="domain", constraintoward="right")
+    fig.add_trace(_hover(ordered, places, colours, tall))
+    right = n_columns / wanted  # a row that is not full leaves room for the colour bar
+    fig.add_trace(_bar(colours, right + 0.01))
+    fig.update_xaxes(range=[0, n_columns], domain=[0, right], visible=False, constrain="domain")
+    fig.update_xaxes(constraintoward="left")
     fig.update_yaxes(
-        range=[n_rows * pitch, -0.03],
-        tickvals=[row * pitch + tall / 2 for row in first.values()],
-        ticktext=[_broken(name) for name in first],
-        ticks="",
-        showline=False,
-        showgrid=False,
+        range=[deep, 0],
+        visible=False,
         scaleanchor="x",
         constrain="domain",
         constraintoward="top",
@@ -196,17 +197,17 @@ def _names(tiles: Sequence[Tile]) -> list[str]:
     return list(dict.fromkeys(tile.group for tile in tiles))
 
 
-def _places(groups: dict[str, list[Tile]], n_columns: int) -> list[tuple[int, int]]:
-    """Row and column of each tile; every group starts a row."""
-    made, top = [], 0
-    for own in groups.values():
-        made += [(top + i // n_columns, i % n_columns) for i in range(len(own))]
-        top += -(-len(own) // n_columns)
-    return made
-
-
-def _broken(name: str) -> str:
-    return "<br>".join(plain(part.strip()) for part in name.split(":", 1))
+def _places(
+    groups: dict[str, list[Tile]], n_columns: int, pitch: float, head: float
+) -> tuple[list[tuple[float, int]], dict[str, float], float]:
+    """Top and column of each tile, the foot of each group's name, and how deep all is."""
+    made, heads, top = [], {}, 0.0
+    for name, own in groups.items():
+        top += head if name else 0
+        heads[name] = top
+        made += [(top + i // n_columns * pitch, i % n_columns) for i in range(len(own))]
+        top += -(-len(own) // n_columns) * pitch
+    return made, heads, top
 
 
 def _caption(
@@ -271,10 +272,13 @@ def _encoded(tile: Tile, colours: ColourRange, limit: int) -> bytes:
         longest = max(_SMALLEST, 0.95 * min(longest, max(made.size)) * (limit / size) ** 0.5)
 
 
-def _note(tile: Tile, colours: ColourRange, x: float, y: float, *, many: bool) -> dict[str, Any]:
+def _note(
+    tile: Tile, colours: ColourRange, x: float, y: float, cell: float, *, many: bool
+) -> dict[str, Any]:
     said = f"{tile.score:.{colours.decimals}f}" + (" !" if tile.wrong else "")
     if tile.kind and not many:
-        kind = tile.kind if len(tile.kind) <= _LABEL else tile.kind[: _LABEL - 1] + "…"
+        most = int(cell / _LETTER)
+        kind = tile.kind if len(tile.kind) <= most else tile.kind[: most - 1] + "…"
         said += f"<br>{plain(kind)}"
     place = {"x": x + 0.5, "y": y, "xref": "x", "yref": "y", "yanchor": "top"}
     return place | {"text": said, "font": {"size": 11}, "borderpad": 1}
@@ -282,9 +286,8 @@ def _note(tile: Tile, colours: ColourRange, x: float, y: float, *, many: bool) -
 
 def _hover(
     tiles: Sequence[Tile],
-    places: Sequence[tuple[int, int]],
+    places: Sequence[tuple[float, int]],
     colours: ColourRange,
-    pitch: float,
     tall: float,
 ) -> go.Scatter:
     """Points that cannot be seen, so that pictures can be pointed at."""
@@ -298,7 +301,7 @@ def _hover(
     ]
     return go.Scatter(
         x=[column + 0.5 for _, column in places],
-        y=[row * pitch + tall / 2 for row, _ in places],
+        y=[top + tall / 2 for top, _ in places],
         mode="markers",
         marker={"size": 40, "opacity": 0},
         text=said,
@@ -307,7 +310,7 @@ def _hover(
     )
 
 
-def _bar(colours: ColourRange) -> go.Heatmap:
+def _bar(colours: ColourRange, right: float) -> go.Heatmap:
     """Only the colour bar: the pictures hold the heat."""
     return go.Heatmap(
         z=[[0.0]],
@@ -315,8 +318,8 @@ def _bar(colours: ColourRange) -> go.Heatmap:
         y=[-1],
         zmin=0,
         zmax=1,
-        colorscale=COLOUR_SCALE,
+        colorscale=HEAT,
         hoverinfo="skip",
-        colorbar=colours.bar("score") | {"len": 0.9},
+        colorbar=colours.bar("score") | {"len": 0.4, "x": right, "y": 1, "yanchor": "top"},
         name="scale",
     )

@@ -11,9 +11,10 @@ import pandas as pd
 import plotly.graph_objects as go
 from jaxtyping import Bool, Float
 from PIL import Image, ImageDraw
+from plotly.subplots import make_subplots
 
 from lakeviz.errors import ConfigError
-from lakeviz.plots.colours import COLOUR_SCALE, ColourRange, heat_layer
+from lakeviz.plots.colours import HEAT, ColourRange, heat_layer
 from lakeviz.plots.outlines import mask_outlines, shrink_mask
 from lakeviz.plots.template import new_figure, plain
 from lakeviz.tables import numbers
@@ -30,13 +31,14 @@ def overlay(
     colours: ColourRange,
     mask: Bool[np.ndarray, "row column"] | None = None,
     *,
-    opacity: float = 0.6,
+    opacity: float = 0.8,
     longest: int | None = None,
     line_width: int = 1,
 ) -> Image.Image:
     """Lay a score map and the outline of the mask over an image.
 
-    The image is shown grey, so that colour means score and nothing else.
+    The map is the more opaque the higher the score, so that the image shows in its own colours
+    where nothing is unusual.
 
     Parameters
     ----------
@@ -47,7 +49,7 @@ def overlay(
     mask : bool array, optional
         Of any size; the outline is light blue on a dark line.
     opacity : float
-        Of the score map, in [0, 1].
+        Of the highest scores, in [0, 1].
     longest : int, optional
         Length that the longer side is reduced to, in pixels.
     line_width : int
@@ -57,9 +59,10 @@ def overlay(
     -------
     PIL image (RGB)
     """
-    base = fit_within(image, longest).convert("L").convert("RGB")
+    base = fit_within(image, longest).convert("RGB")
     heat = Image.fromarray(heat_layer(pixel_map, colours)).resize(base.size)
-    made = Image.blend(base, heat, opacity)
+    shown = np.rint(255 * opacity * colours.place(pixel_map)).astype(np.uint8)
+    made = Image.composite(heat, base, Image.fromarray(shown).resize(base.size))
     if mask is not None:
         pen = ImageDraw.Draw(made)
         for outline in mask_outlines(shrink_mask(mask, (base.height, base.width))):
@@ -93,10 +96,13 @@ def heatmap_figure(
     *,
     patches: pd.DataFrame | None = None,
     title: str = "Patch scores",
-    opacity: float = 0.6,
+    opacity: float = 0.8,
     longest: int = 512,
+    beside: bool = False,
 ) -> go.Figure:
-    """Patch scores over a grey image: a slider for the opacity, the patch grid, the mask's outline.
+    """Patch scores over an image: a slider for the opacity, the patch grid, the mask's outline.
+
+    The scores are the more opaque the higher they are; an opacity of 0 leaves the bare image.
 
     Hovering a patch shows its row, column and score and, where they are given, its nearest normal
     patch and the neurons that make the distance. Grid and outline are switched in the legend.
@@ -118,6 +124,8 @@ def heatmap_figure(
         At the start, in [0, 1].
     longest : int
         Length that the longer side of the embedded image is reduced to, in pixels.
+    beside : bool
+        Show the bare image in a panel of its own, for paper.
 
     Raises
     ------
@@ -142,13 +150,23 @@ def heatmap_figure(
     )
     heat = _scores(patch_scores, colours, (width, height))
     fig.add_trace(heat.update({"opacity": opacity, **hover}))
-    fig.add_layout_image(on_axes(fit_within(image, longest).convert("L"), (width, height)))
+    photograph = fit_within(image, longest).convert("RGB")
+    fig.add_layout_image(on_axes(photograph, (width, height)))
     fig.add_trace(_grid(rows, columns, width, height))
     if mask is not None:
         fig.add_trace(outline_trace(mask, width, height))
-    axis = {"showgrid": False, "ticks": "", "title": {"text": "pixels"}, "constrain": "domain"}
+    if beside:
+        make_subplots(rows=1, cols=2, horizontal_spacing=0.04, figure=fig)
+        fig.add_layout_image(on_axes(photograph, (width, height), 1))
+        if mask is not None:
+            fig.add_trace(outline_trace(mask, width, height).update(showlegend=False), row=1, col=2)
+        else:  # axes without a trace are not drawn
+            fig.add_scatter(x=[0], y=[0], opacity=0, showlegend=False, row=1, col=2)
+    axis = {"visible": False, "constrain": "domain"}
     fig.update_xaxes(**axis, range=[0, width])
     fig.update_yaxes(**axis, range=[height, 0], scaleanchor="x")
+    if beside:
+        fig.update_yaxes(scaleanchor="x2", col=2)
     fig.update_layout(
         sliders=[_opacity_slider(opacity)],
         margin=sides,
@@ -171,7 +189,7 @@ def _scores(
         dy=height / rows,
         zmin=0,
         zmax=1,
-        colorscale=COLOUR_SCALE,
+        colorscale=HEAT,
         customdata=np.stack([*np.indices((rows, columns)), patch_scores], axis=-1),
         colorbar=colours.bar("patch score"),
         name="score",

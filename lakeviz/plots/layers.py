@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 import plotly.graph_objects as go
@@ -18,10 +17,8 @@ from lakeviz.plots.template import counted, new_figure, plain
 
 LayerMaps = Mapping[str, Float[np.ndarray, "row column"]]
 FUSED, VISUAL, TEXT = "fused", "visual", "text"
-_KINDS = {FUSED: "fused score", TEXT: "probability", VISUAL: "distance (visual and its layers)"}
-_TICKS = (0.0, 0.5, 0.75)
 _MOST_PANELS = 8
-_INNER, _BARS, _LONGEST = 128, 84, 256
+_INNER, _LONGEST = 128, 256
 
 
 def layer_ranges(
@@ -29,8 +26,8 @@ def layer_ranges(
 ) -> dict[str, ColourRange]:
     """One colour range per kind of map, over all images: fused, text, and visual with its layers.
 
-    The visual map is the mean of its layers, all distances, so they share a range: a layer that
-    looks dark adds little.
+    The visual map is the mean of its layers, all distances, so they share its range: a layer that
+    looks dark adds little. Each range ends at the F1-max threshold of the maxima of its maps.
 
     Parameters
     ----------
@@ -39,10 +36,11 @@ def layer_ranges(
     labels : int array [image]
         0 for normal images, which the ranges are made from.
     """
-    kinds: dict[str, list[np.ndarray]] = {}
-    for name, values in maps.items():
-        kinds.setdefault(_kind(name), []).append(np.asarray(values))
-    return {kind: colour_range(np.concatenate(own, axis=2), labels) for kind, own in kinds.items()}
+    kinds = {name: np.asarray(values) for name, values in maps.items() if name == _kind(name)}
+    return {
+        kind: colour_range(own, labels, own.reshape(len(own), -1).max(axis=1))
+        for kind, own in kinds.items()
+    }
 
 
 def join_error(maps: LayerMaps, text_weight: float) -> float:
@@ -99,7 +97,7 @@ def layers_figure(
     rows, columns = np.shape(maps[VISUAL])
     size = image.size if image is not None else (columns, rows)
     n_rows = -(-len(shown) // _MOST_PANELS)
-    height = n_rows * (_INNER * size[1] / size[0] + 30) + _BARS
+    height = n_rows * (_INNER * size[1] / size[0] + 50) + 30
     fig = new_figure(
         title,
         _caption(maps, colours, names, text_weight, outlined=mask is not None),
@@ -113,14 +111,22 @@ def layers_figure(
             trace = outline_trace(mask, *size).update(showlegend=False, line_width=1.2)
             fig.add_trace(trace, row=panel.row, col=panel.column)
         said = name.removeprefix(f"{VISUAL}/").removesuffix(".hook_resid_post") or "image"
-        name_panel(fig, number, said, "above")
+        name_panel(fig, number, said)
+        if name:
+            own = colours[_kind(name)]
+            fig.layout.annotations[-1].text += f"<br>{own.low:.2g}–{own.high:.2g}"
     fig.update_xaxes(range=[0, size[0]], visible=False, constrain="domain")
     fig.update_yaxes(range=[size[1], 0], visible=False, constrain="domain")
     for number in range(len(shown)):
         suffix = "" if number == 0 else str(number + 1)
         fig.layout[f"yaxis{suffix}"].scaleanchor = f"x{suffix}"
-    _add_bars(fig, shown, colours)
-    fig.update_layout(showlegend=False, margin={"l": 12, "r": 12, "b": _BARS})
+    bar = {"title": {"text": "score", "side": "right"}, "thickness": 12}
+    bar |= {"tickvals": [0, 1], "ticktext": ["first", "last"]}
+    fig.update_layout(
+        coloraxis={"colorscale": COLOUR_SCALE, "cmin": 0, "cmax": 1, "colorbar": bar},
+        showlegend=False,
+        margin={"l": 12, "b": 24},
+    )
     return fig
 
 
@@ -170,7 +176,10 @@ def _caption(
     parts.append(f"visual = mean of {counted(n_layers, 'layer')}. These sums give the joined maps")
     parts.append(f"to within {gap:.0e}." if gap else "exactly.")
     kinds = list(dict.fromkeys(_kind(name) for name in names))
-    parts.append(f"One colour scale per kind, {colours[kinds[0]].rule}.")
+    parts.append(
+        "Above each map the first and the last score of its colours, which are the same for all "
+        f"maps of one kind: {colours[kinds[0]].rule}."
+    )
     if outlined:
         parts.append("Outline: the mask.")
     return " ".join(parts)
@@ -202,48 +211,10 @@ def _add_panel(
         dx=size[0] / columns,
         y0=size[1] / rows / 2,
         dy=size[1] / rows,
-        coloraxis=_axis_of(_kind(name)),
-        showscale=False,
+        coloraxis="coloraxis",
         customdata=np.stack([*np.indices(scores.shape), scores], axis=-1),
         hovertemplate=f"{plain(name)}<br>row %{{customdata[0]}}, column %{{customdata[1]}}<br>"
         "%{customdata[2]:.4g}<extra></extra>",
         name=plain(name),
     )
     fig.add_trace(trace, row=panel.row, col=panel.column)
-
-
-def _axis_of(kind: str) -> str:
-    number = list(_KINDS).index(kind)
-    return "coloraxis" + (str(number + 1) if number else "")
-
-
-def _add_bars(fig: go.Figure, shown: list[str], colours: Mapping[str, ColourRange]) -> None:
-    """A colour bar below the panels of each kind, as wide as they are."""
-    layout: dict[str, Any] = fig.to_plotly_json()["layout"]
-    spans: dict[str, list[float]] = {}
-    for number, name in enumerate(shown):
-        if name:
-            axis = layout[f"xaxis{number + 1 if number else ''}"]
-            spans.setdefault(_kind(name), []).extend(axis.get("domain", (0.0, 1.0)))
-    for kind, ends in spans.items():
-        own, width = colours[kind], max(ends) - min(ends)
-        ticks = _TICKS if width > 0.25 else _TICKS[:2]
-        bar = {
-            "orientation": "h",
-            "x": (min(ends) + max(ends)) / 2,
-            "xanchor": "center",
-            "y": -0.04,
-            "yanchor": "top",
-            "len": min(width, 0.4),
-            "thickness": 9,
-            "title": {"text": _KINDS[kind], "side": "bottom"},
-            "tickvals": ticks,
-            "ticktext": [f"{own.score(tick):.2g}" for tick in ticks],
-            "tickangle": 0,
-        }
-        fig.layout[_axis_of(kind)] = {
-            "colorscale": COLOUR_SCALE,
-            "cmin": 0,
-            "cmax": 1,
-            "colorbar": bar,
-        }

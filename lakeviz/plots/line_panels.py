@@ -7,7 +7,7 @@ a table. Figures that need more use :mod:`lakeviz.plots.panels` and :func:`add_l
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -16,7 +16,9 @@ import plotly.graph_objects as go
 
 from lakeviz.errors import ConfigError
 from lakeviz.plots.captions import n_categories
+from lakeviz.plots.data_range import Bounds, end_axes
 from lakeviz.plots.panels import (
+    MOST_SERIES,
     Look,
     Panel,
     Values,
@@ -32,7 +34,6 @@ from lakeviz.plots.panels import (
 from lakeviz.plots.template import faded, new_figure, plain
 from lakeviz.tables import mean_by, numbers, range_by
 
-Place = Literal["inside", "above", "foot", "axis"]
 _ROW = 250
 
 
@@ -120,7 +121,6 @@ def line_figure(
     caption: str,
     x: str,
     y: str = "",
-    names: Place = "inside",
     columns: int = 3,
     shared_y: bool = False,
     gap: float | None = None,
@@ -128,8 +128,11 @@ def line_figure(
     level: float | None = None,
     zone: tuple[float, float] | None = None,
     row_height: float = _ROW,
+    ends: Bounds | Mapping[str, Bounds] | None = None,
 ) -> go.Figure:
     """Draw lines in panels, with a legend where a panel has several.
+
+    No legend tells more lines than :data:`MOST_SERIES` apart: each then has a panel of its own.
 
     Parameters
     ----------
@@ -139,9 +142,6 @@ def line_figure(
         Title of the x axes, below the lowest panels.
     y : str
         Title of the y axes of the first column.
-    names : str
-        Where a panel's name stands: ``"inside"``, ``"above"``, at its ``"foot"``, or as the title
-        of its y ``"axis"``.
     columns : int
         Panels in a row, at most.
     shared_y : bool
@@ -154,6 +154,8 @@ def line_figure(
         A dotted line, and a shaded range, across every panel.
     row_height : float
         Of a row of panels, in pixels.
+    ends : pair of floats, or mapping of panel name to one, optional
+        Least and greatest value there can be: where the y axes end.
 
     Raises
     ------
@@ -162,10 +164,18 @@ def line_figure(
     """
     if not any(shown.values()):
         raise ConfigError(f"nothing was measured that {title!r} could show")
-    legend = max(map(len, shown.values())) > 1
+    ends = dict.fromkeys(shown, ends) if isinstance(ends, tuple) else ends or {}
+    if (
+        len({line.name for lines in shown.values() for line in lines if line.in_legend})
+        > MOST_SERIES
+    ):
+        shown, ends = _apart(shown, ends)
+    legend = any(line.in_legend for lines in shown.values() for line in lines) and (
+        max(map(len, shown.values())) > 1
+    )
     height = 60 + row_height * -(-len(shown) // columns)
     fig = new_figure(title, caption, legend_above=legend, height=height, showlegend=legend)
-    if names == "above" and legend:
+    if legend and any(shown):
         room_for_names(fig)
     gap = (0.05 if shared_y else 0.085) if gap is None else gap
     made = panels(fig, len(shown), columns=columns, shared_y=shared_y, gap=gap)
@@ -178,10 +188,10 @@ def line_figure(
             add_zone(fig, panel, *zone)
         if level is not None:
             add_level(fig, panel, level)
-        if names == "axis":
-            fig.update_yaxes(title_text=plain(name), row=panel.row, col=panel.column)
-        else:
-            name_panel(fig, number, name, names)
+        if name:
+            name_panel(fig, number, name)
+        if name in ends:
+            end_axes(fig, "y", ends[name], **panel.at)
     if sizes:
         size_axis(fig, made, sizes, x)
     else:
@@ -189,6 +199,22 @@ def line_figure(
     if y:
         fig.update_yaxes(title_text=y, col=1)
     return fig
+
+
+def _apart(
+    shown: Mapping[str, Sequence[Line]], ends: Mapping[str, Bounds]
+) -> tuple[dict[str, list[Line]], dict[str, Bounds]]:
+    """A panel for every line; lines that the legend does not name are drawn in all."""
+    made: dict[str, list[Line]] = {}
+    own: dict[str, Bounds] = {}
+    for panel, lines in shown.items():
+        others = [line for line in lines if not line.in_legend]
+        for line in lines:
+            if line.in_legend:
+                name = f"{panel}: {line.name}" if panel else line.name
+                made[name] = [replace(line, in_legend=False), *others]
+                own |= {name: ends[panel]} if panel in ends else {}
+    return made, own
 
 
 def add_line(fig: go.Figure, panel: Panel, line: Line, *, shown: bool = True) -> None:

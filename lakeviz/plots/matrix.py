@@ -19,7 +19,7 @@ _SCALE = "Cividis"
 """Of steadily rising brightness: read in grey and with every colour blindness."""
 
 _NARROWEST, _WIDEST = 2, 6
-_MOST_NAMES = 60
+_MOST_NAMES = 40
 
 
 def cells(
@@ -80,8 +80,9 @@ def neuron_category_figure(
 ) -> go.Figure:
     """Variance rank of neurons in every category; those that are selected have a dot.
 
-    Columns are all neurons that any category selects. Both orders are those of average linkage:
-    categories by the neurons they share (1 - Jaccard), neurons by their ranks.
+    Columns are the neurons that any category selects, at most the 40 that most select. Both orders
+    are those of average linkage: categories by the neurons they share (1 - Jaccard), neurons by
+    their ranks.
 
     Parameters
     ----------
@@ -104,6 +105,10 @@ def neuron_category_figure(
         raise ConfigError(f"no category selects neurons at {point!r}")
     ranks, selected = _ranks(table, names)
     columns = np.flatnonzero(selected.any(axis=0))
+    n_any = len(columns)
+    if n_any > _MOST_NAMES:
+        often = np.argsort(-selected[:, columns].sum(axis=0), kind="stable")[:_MOST_NAMES]
+        columns = columns[np.sort(often)]
     ranks, selected = ranks[:, columns], selected[:, columns]
     down = _order(selected, "jaccard")
     across = _order(np.log(ranks).T, "euclidean")
@@ -111,9 +116,11 @@ def neuron_category_figure(
     names, channels = [names[i] for i in down], columns[across]
     every = int(selected.all(axis=0).sum())
     caption = (
-        f"{counted(len(names), 'category', 'categories')}, {counted(len(channels), 'neuron')} that "
-        f"any of them selects, of {table['channel'].nunique():,} at {point}. Colour: rank by "
-        f"variance on the normal images (1 = highest). Dots: selected; {every} by all of them. "
+        f"{counted(len(names), 'category', 'categories')}, {counted(n_any, 'neuron')} that "
+        f"any of them selects, of {table['channel'].nunique():,} at {point}"
+        f"{f'; the {len(channels)} that most of them select' if len(channels) < n_any else ''}. "
+        "Colour: rank by variance on the normal images (1 = highest). Dots: selected; "
+        f"{every} by all of them. "
         "Categories in the order of average linkage of 1 - Jaccard, neurons in that of their ranks."
     )
     fig = new_figure(
@@ -140,7 +147,7 @@ def neuron_category_figure(
             mode="markers",
             marker={
                 "symbol": "circle",
-                "size": 3 if len(channels) > 2 * _MOST_NAMES else 6,
+                "size": 6,
                 "color": "#ffffff",
                 "line": {"color": "#000000", "width": 0.8},
             },
@@ -148,7 +155,7 @@ def neuron_category_figure(
             name="selected",
         )
     )
-    labels = [str(channel) for channel in channels] if len(channels) <= _MOST_NAMES else []
+    labels = [str(channel) for channel in channels]
     fig.update_xaxes(
         title_text="neuron (channel), clustered",
         tickvals=list(range(len(labels))),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from lakeviz.plots.template import plain
 
 UNMATCHED = "positions not matched"
@@ -34,6 +36,16 @@ MEASURE_NAMES = {
 def measure_title(measure: str) -> str:
     """Name of a measure of single neurons, as axes and captions show it."""
     return MEASURE_NAMES.get(measure, measure.replace("_", " "))
+
+
+def measure_bounds(measure: str, *, difference: bool = False) -> tuple[float, float]:
+    """Least and greatest value of a measure of single neurons, or of a difference of two."""
+    low, high = -math.inf, math.inf
+    if measure.startswith("loss_") or measure in ("rank_biserial", "cliffs_delta", "share_excess"):
+        low, high = -1.0, 1.0
+    elif measure.endswith("auroc") or measure == "abs_cliffs_delta":
+        low, high = 0.0, 1.0
+    return (low - high, high - low) if difference else (low, high)
 
 
 def short_point(point: str) -> str:

@@ -92,19 +92,13 @@ def outlier_figure(spectrum: pd.DataFrame, *, n_images: int | None = None) -> go
         The table is empty.
     """
     fig = spectrum_figure(spectrum, title="Share of the first channel", n_images=n_images)
-    for number, point in enumerate(dict.fromkeys(spectrum["point"])):
-        variance = numbers(where(spectrum, point=point), "variance")
+    for point in dict.fromkeys(spectrum["point"]):
+        own = where(spectrum, point=point)
+        variance = numbers(own, "variance")
         if not variance.max() > 0:
             continue
-        channel = int(numbers(where(spectrum, point=point), "channel")[variance.argmax()])
+        channel = int(numbers(own, "channel")[variance.argmax()])
         share = variance.max() / variance.sum()
-        fig.add_annotation(
-            x=1,
-            y=float(np.log10(variance.max())),
-            xanchor="left",
-            showarrow=False,
-            xshift=10,
-            yshift=-14 * number,
-            text=f"channel {channel}: {100 * share:.0f} % ({short_point(point)})",
-        )
+        said = f"{short_point(point)}: channel {channel} has {100 * share:.0f} % of the variance"
+        fig.update_traces(name=said, selector={"legendgroup": point, "showlegend": True})
     return fig

@@ -10,7 +10,7 @@ import plotly.graph_objects as go
 
 from lakeviz import renamed
 from lakeviz.errors import ConfigError
-from lakeviz.metrics.registry import metric_title
+from lakeviz.metrics.registry import metric_bounds, metric_title
 from lakeviz.plots.captions import categories, percent, sampled, tested
 from lakeviz.plots.forest import forest_figure, forest_row
 from lakeviz.plots.panels import Look
@@ -64,7 +64,14 @@ def metrics_figure(
         zero=None,
         lines=list(dict.fromkeys(map(str, metrics["category"]))),
         form=".4f",
+        ends=_ends(which),
     )
+
+
+def _ends(which: Sequence[tuple[str, str]]) -> tuple[float, float]:
+    """Ends of the axis that several metrics share."""
+    bounds = [metric_bounds(*one) for one in which]
+    return min(low for low, _ in bounds), max(high for _, high in bounds)
 
 
 def _single_rows(table: pd.DataFrame) -> list[pd.DataFrame]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,9 +11,12 @@ import plotly.graph_objects as go
 from jaxtyping import Float
 from plotly.subplots import make_subplots
 
+from lakeviz.plots.data_range import data_range
 from lakeviz.plots.template import DASHES, MARKERS, NEUTRAL, PALETTE, faded, plain
 
 Values = Float[np.ndarray, " x"]
+MOST_SERIES = 8
+"""Series that one legend tells apart; of more, each has a panel of its own."""
 REFERENCE = {"color": NEUTRAL, "dash": "dot", "width": 1.4}
 """Of a line that values are compared with, such as no difference."""
 
@@ -34,6 +37,19 @@ class Look:
         n = len(PALETTE)
         other = (number + number // n) % n
         return cls(PALETTE[number % n], DASHES[other], MARKERS[other])
+
+
+_SELECTORS = (
+    *("variance", "random", "bottom_variance", "pca", "variance_without_first", "all"),
+    *("untrained", "random_rotation", "mad", "next_variance", "rotated", "trimmed_variance"),
+)
+
+
+def selector_looks(names: Iterable[str]) -> dict[str, Look]:
+    """Looks of selectors, the same in every figure; unknown ones have those that follow."""
+    present = list(dict.fromkeys(names))
+    order = [*_SELECTORS, *(name for name in present if name not in _SELECTORS)]
+    return {name: Look.of(order.index(name)) for name in present}
 
 
 CHANCE = Look(NEUTRAL, "dot", "line-ew")
@@ -81,21 +97,18 @@ def panels(
     return [Panel(1 + i // columns, 1 + i % columns) for i in range(n)]
 
 
-def name_panel(fig: go.Figure, number: int, name: str, place: str = "inside") -> None:
-    """Write a name into the upper left corner of the panel of a number, from 0.
-
-    ``place`` is ``"inside"``, ``"above"`` the panel, or at its ``"foot"``.
-    """
+def name_panel(fig: go.Figure, number: int, name: str) -> None:
+    """Write a name above the panel of a number, from 0, off its data."""
     axis = "" if number == 0 else str(number + 1)
-    y, anchor = {"inside": (0.99, "top"), "above": (1, "bottom"), "foot": (0.06, "middle")}[place]
     fig.add_annotation(
         text=plain(name),
-        x=0 if place == "above" else 0.02,
-        y=y,
+        x=0,
+        y=1,
         xref=f"x{axis} domain",
         yref=f"y{axis} domain",
         xanchor="left",
-        yanchor=anchor,
+        yanchor="bottom",
+        align="left",
     )
 
 
@@ -115,6 +128,24 @@ def bottom_titles(fig: go.Figure, made: Sequence[Panel], title: str) -> None:
     last = {panel.column: panel.row for panel in made}
     for column, row in last.items():
         fig.update_xaxes(title_text=title, row=row, col=column)
+
+
+def log_axes(fig: go.Figure, letter: str, **at: Any) -> None:
+    """Make axes logarithmic, with labels of one size at 1, 2 and 5 (or 1) of every decade."""
+    spec = fig.to_plotly_json()
+    select = fig.select_xaxes if letter == "x" else fig.select_yaxes
+    for axis in select(**at):
+        axis.type = "log"
+        low, high = data_range(spec, axis.plotly_name.replace("axis", "")) or (1.0, 1.0)
+        if low <= 0:
+            continue
+        first, last = int(np.floor(np.log10(low))), int(np.ceil(np.log10(high)))
+        steps = (
+            (1,) if high > 300 * low else (1, 2, 5) if high > 5 * low else (1, 1.5, 2, 3, 4, 6, 8)
+        )
+        values = [step * 10.0**power for power in range(first, last + 1) for step in steps]
+        kept = [v for v in values if 0.8 * low <= v <= 1.25 * high]
+        axis.update(tickvals=kept, ticktext=[f"{v:.6g}" for v in kept])
 
 
 def size_axis(fig: go.Figure, made: Sequence[Panel], sizes: Sequence[int], title: str) -> None:

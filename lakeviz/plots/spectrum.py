@@ -7,6 +7,8 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from lakeviz.errors import ConfigError
+from lakeviz.plots.names import short_point
+from lakeviz.plots.panels import log_axes
 from lakeviz.plots.template import MARKERS, NEUTRAL, PALETTE, counted, new_figure, plain
 from lakeviz.tables import numbers, rows, where
 
@@ -46,12 +48,8 @@ def spectrum_figure(
             keep = shown & (chosen == kept)
             fig.add_trace(_neurons(rows(ordered, keep), ranks[keep], point, number, chosen=kept))
     fig.update_xaxes(title_text="rank of the neuron by variance (1 = highest)")
-    fig.update_yaxes(
-        title_text="variance (squared activation)",
-        type="log",
-        dtick="D2" if _decades(spectrum) < 2 else 1,
-        exponentformat="power",
-    )
+    fig.update_yaxes(title_text="variance (squared activation)")
+    log_axes(fig, "y")
     return fig
 
 
@@ -60,7 +58,7 @@ def _neurons(
 ) -> go.Scatter:
     colour = PALETTE[number % len(PALETTE)]
     symbol = MARKERS[number % len(MARKERS)]
-    kept = f"{plain(point)}: {counted(len(table), 'neuron')} chosen"
+    kept = f"{short_point(point)}: {counted(len(table), 'neuron')} chosen"
     return go.Scatter(
         x=ranks,
         y=numbers(table, "variance"),
@@ -72,18 +70,12 @@ def _neurons(
             "color": colour if chosen else NEUTRAL,
             "line": {"width": 0 if chosen else 1},
         },
-        name=kept if chosen else f"{plain(point)}: others",
+        name=kept if chosen else f"{short_point(point)}: others",
         legendgroup=point,
         showlegend=chosen,
-        hovertemplate=f"{plain(point)}<br>channel %{{customdata}}, rank %{{x}}<br>"
+        hovertemplate=f"{short_point(point)}<br>channel %{{customdata}}, rank %{{x}}<br>"
         "variance %{y:.4g}<extra></extra>",
     )
-
-
-def _decades(spectrum: pd.DataFrame) -> float:
-    variance = numbers(spectrum, "variance")
-    variance = variance[variance > 0]
-    return float(np.log10(variance.max() / variance.min())) if variance.size else 0.0
 
 
 def _caption(spectrum: pd.DataFrame, points: list[str], n_images: int | None) -> str:
@@ -118,7 +110,7 @@ def selection_figure(neurons: pd.DataFrame, *, n_channels: int) -> go.Figure:
     point, selector = named["point"][0], named["selector"][0]
     fig = new_figure(
         "Selected neurons",
-        f"{len(neurons)} of the {n_channels} neurons of {plain(point)}, by {plain(selector)}.",
+        f"{len(neurons)} of the {n_channels} neurons of {short_point(point)} by {plain(selector)}.",
         height=300,
         showlegend=False,
     )

@@ -84,6 +84,8 @@ def _template(ink: dict[str, str], size: _Sizes) -> go.layout.Template:
         "ticks": "outside",
         "ticklen": size.tick,
         "automargin": True,
+        # 0.0002 rather than 200 with a prefix; small raised exponents cannot be read in print.
+        "exponentformat": "none",
     }
     small = {"size": size.small}
     layout = go.Layout(

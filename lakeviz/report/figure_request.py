@@ -34,7 +34,7 @@ class Wanted:
     hover : bool
         Whether it can be pointed at.
     per_group : int
-        Images of each group of a gallery.
+        Images of each group of a gallery; by default 6, or 3 of a narrow one.
     """
 
     categories: tuple[str, ...] = ()
@@ -46,7 +46,7 @@ class Wanted:
     title: str | None = None
     narrow: bool = True
     hover: bool = False
-    per_group: int = 6
+    per_group: int | None = None
 
 
 Drawn = tuple[go.Figure, pd.DataFrame | None]

@@ -29,14 +29,14 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
-_NAMED_IMAGES = 3
+_NAMED_IMAGES, _NARROW_COLUMNS = 3, 3
 
 
 def heatmap(run: RunFolder, chosen: list[str], wanted: Wanted) -> Drawn:
     """Patch scores over one image; where it can be pointed at, with what makes them."""
     category, evaluation, index = _image(run, chosen, wanted)
     facts = _facts(run, category, evaluation, index) if wanted.hover else None
-    figure = drawing.heatmap(evaluation, index, facts)
+    figure = drawing.heatmap(evaluation, index, facts, beside=not wanted.hover)
     return figure, facts
 
 
@@ -79,8 +79,9 @@ def gallery(run: RunFolder, chosen: list[str], wanted: Wanted) -> Drawn:
     """Show the best, worst and typical images of a category."""
     (category,) = chosen
     evaluation = run.evaluation(category)
-    images = choose_images(evaluation.scores, wanted.per_group)
-    figure = drawing.gallery(evaluation, images)
+    images = choose_images(evaluation.scores, wanted.per_group or (3 if wanted.narrow else 6))
+    columns = _NARROW_COLUMNS if wanted.narrow else None
+    figure = drawing.gallery(evaluation, images, columns=columns)
     return figure, images
 
 

@@ -82,7 +82,7 @@ def test_values_by_share():
     assert "8 images fitted on, 10 repeats, 30 test images" in fig.layout.meta["caption"]
     assert list(fig.layout.xaxis.ticktext) == ["0", "12.5", "50"]
     only = contamination_figure(metrics(), shown=[("pixel", "aupro")])
-    assert only.layout.yaxis.title.text == "AUPRO"
+    assert only.layout.annotations[0].text == "AUPRO"
     assert len(lines(only, "MAD")) == 1
 
 

@@ -18,8 +18,10 @@ from plotly.subplots import make_subplots
 from lakeviz.errors import ConfigError, OutputError
 from lakeviz.plots import TEMPLATES, Scored, open_browser, roc_figure, save_figure
 from lakeviz.plots.print import chromium as browser
+from lakeviz.plots.print.export import suiting_width
 from lakeviz.plots.print.figure_metadata import describe_figure
-from lakeviz.plots.print.layout import fit_to_page, suiting_width
+from lakeviz.plots.print.layout import fit_to_page
+from lakeviz.plots.print.panels import TooNarrowError
 from lakeviz.plots.template import new_figure
 
 EVIL = "</script><img src=x onerror=alert(1)>"
@@ -285,7 +287,8 @@ def test_a_long_legend_makes_the_figure_taller(figure):
     figure.data[0].name = "a name of many letters, far too long to lie beside another one"
     long = fit_to_page(figure, COLUMN)
     assert long.layout.height > short.layout.height
-    assert long.layout.height - long.layout.margin.t == short.layout.height - short.layout.margin.t
+    axes = [one.layout.height - one.layout.margin.t for one in (long, short)]
+    assert axes[0] == pytest.approx(axes[1])
 
 
 def test_what_is_for_screens_is_left_out(figure):
@@ -293,7 +296,7 @@ def test_what_is_for_screens_is_left_out(figure):
     figure.data[1].visible = "legendonly"
     fitted = fit_to_page(figure, COLUMN)
     assert not fitted.layout.sliders
-    assert fitted.layout.margin.b < 60
+    assert fitted.layout.margin.b < 80
     assert [trace.name for trace in fitted.data] == [figure.data[0].name]
 
 
@@ -309,6 +312,9 @@ def test_equal_axes_keep_their_shape():
     assert layout.height - layout.margin.t - layout.margin.b == pytest.approx(2 * plot)
 
 
+LONG_TITLE = "a title of several words that is long"
+
+
 def panels_figure(n_columns: int, n_rows: int = 1) -> go.Figure:
     fig = new_figure("t", "c", height=300 * n_rows)
     make_subplots(rows=n_rows, cols=n_columns, horizontal_spacing=0.02, figure=fig)
@@ -316,7 +322,7 @@ def panels_figure(n_columns: int, n_rows: int = 1) -> go.Figure:
         for column in range(1, n_columns + 1):
             fig.add_scatter(x=[1, 2], y=[1, 2], row=row, col=column)
     fig.update_yaxes(title_text="metric")
-    fig.update_xaxes(title_text="a title of several words that is long")
+    fig.update_xaxes(title_text=LONG_TITLE)
     return fig
 
 
@@ -325,11 +331,13 @@ def test_gaps_between_panels_hold_their_labels():
     fig.add_annotation(x=0.51, xref="paper", y=1, yref="paper", text="second", yanchor="bottom")
     layout = fit_to_page(fig, COLUMN).layout
     left, right = layout.xaxis.domain, layout.xaxis2.domain
-    assert (right[0] - left[1]) * COLUMN > 50
+    assert (right[0] - left[1]) * COLUMN > 40
     assert left[1] - left[0] == pytest.approx(right[1] - right[0])
     assert (left[0], right[1]) == pytest.approx((0, 1))
     # A title moves with its panel.
-    assert layout.annotations[0].x == pytest.approx(right[0])
+    name = layout.annotations[0]
+    assert (name.xref, name.yref, name.y) == ("x2 domain", "y2 domain", 1)
+    assert 0 <= name.x < 0.05
 
 
 def test_rows_of_panels_get_the_height_for_their_titles():
@@ -340,8 +348,12 @@ def test_rows_of_panels_get_the_height_for_their_titles():
     layout = fit_to_page(fig, COLUMN).layout
     upper, lower = layout.yaxis.domain, layout.yaxis3.domain
     plot = layout.height - layout.margin.t - layout.margin.b
-    lines = layout.xaxis.title.text.count("<br>") + layout.annotations[1].text.count("<br>") + 2
+    lines = layout.annotations[1].text.count("<br>") + 1
     assert (upper[0] - lower[1]) * plot > 15 * lines + 20
+    # The title that all panels share stands once, in the middle.
+    (shared,) = [note for note in layout.annotations if note.text == LONG_TITLE]
+    assert (shared.x, shared.y) == (0.5, 0)
+    assert layout.margin.b > 20 - shared.yshift
     # The uppermost titles lie within the figure.
     assert layout.margin.t > 15 * (layout.annotations[0].text.count("<br>") + 1)
 
@@ -379,4 +391,6 @@ def test_crowded_tick_labels_are_thinned_out():
     wide = fit_to_page(fig, 4 * COLUMN).layout.xaxis
     assert "" not in wide.ticktext
     fig.update_xaxes(ticktext=[f"word {v}" for v in values])
-    assert "" not in fit_to_page(fig, COLUMN / 2).layout.xaxis.ticktext
+    with pytest.raises(TooNarrowError, match="the 10 names below it would touch"):
+        fit_to_page(fig, 0.45 * COLUMN)
+    assert "" not in fit_to_page(fig, COLUMN).layout.xaxis.ticktext

@@ -101,8 +101,13 @@ def test_pictures_stand_in_rows_of_their_group_in_their_own_shape():
     assert len(set(y[:6])) == 1
     assert y[5] < y[6] < y[7]
     assert [i.sizex / i.sizey for i in fig.layout.images] == pytest.approx([1.5] * 7 + [2 / 3])
-    assert list(fig.layout.yaxis.ticktext) == ["first<br>rule", "second"]
-    assert list(fig.layout.yaxis.tickvals) == [y[0], y[7]]
+    # Each group's name stands above its first row, below the texts of the row before.
+    first, second = (note for note in fig.layout.annotations if note.x == 0)
+    assert [first.text, second.text] == ["first: rule", "second"]
+    assert first.y < y[0]
+    assert y[6] < second.y < y[7]
+    narrow = gallery_figure(tiles, UNIT, columns=3).layout
+    assert [image.x for image in narrow.images][:4] == [0.5, 1.5, 2.5, 0.5]
     assert fig.layout.yaxis.scaleanchor == "x"
 
 
@@ -111,12 +116,12 @@ def test_score_kind_and_verdict_are_told_in_words_and_names_stay_text():
     right = tile(0, name=bad, score=0.25, kind=bad, group=bad)
     wrong = tile(1, score=0.75, wrong="missed", mask=np.ones((4, 6), dtype=bool))
     fig = gallery_figure([right, wrong], UNIT, threshold=0.8, title=bad)
-    first, second = fig.layout.annotations
+    first, second, group = fig.layout.annotations
     assert first.text.startswith("0.25<br>&lt;img")
     assert second.text == "0.75 !"
     said = fig.data[0].text
     assert said[1] == "1<br>score 0.75<br>missed"
-    html = " ".join([fig.layout.title.text, first.text, *said, *fig.layout.yaxis.ticktext])
+    html = " ".join([fig.layout.title.text, first.text, *said, group.text])
     assert "<img" not in html
     caption = fig.layout.meta["caption"]
     assert caption.startswith("2 images")

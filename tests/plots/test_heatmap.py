@@ -18,24 +18,38 @@ def test_range_comes_from_normal_images_alone():
     defective = np.full((3, 10, 10), 50.0)
     labels = np.array([0] * 10 + [1] * 3)
     found = colour_range(np.concatenate([normal, defective]), labels)
-    assert (found.low, found.middle) == pytest.approx(tuple(np.quantile(normal, [0.5, 0.995])))
+    assert (found.low, found.high) == pytest.approx(tuple(np.quantile(normal, [0.5, 0.995])))
     assert "10 normal test images" in found.rule
-    # Whatever the anomalous images hold, the range stays.
-    assert found == colour_range(np.concatenate([normal, 9 * defective]), labels)
+    # Whatever the anomalous images hold, the range stays, and what it cuts is said.
+    other = colour_range(np.concatenate([normal, 9 * defective]), labels)
+    assert (other.low, other.high) == (found.low, found.high)
+    assert "23 % of patches above it, up to 50, have its last colour" in found.rule
+
+
+def test_range_ends_at_the_threshold_of_image_scores():
+    maps = np.array([[[0.0, 0.2]], [[0.1, 0.3]], [[0.1, 0.5]], [[0.0, 2.0]]])
+    labels, highest = np.array([0, 0, 1, 1]), np.array([0.2, 0.3, 0.5, 2.0])
+    found = colour_range(maps, labels, highest)
+    assert (found.low, found.high) == pytest.approx((0.15, 0.5))
+    assert "to the F1-max threshold of images; the 12 % of patches above it, up to 2" in found.rule
+    assert found.labels() == ["≤ 0.150", "0.325", "≥ 0.500"]
+    # Where images are scored otherwise, their threshold says nothing of a patch.
+    assert colour_range(maps, labels, highest / 2) == colour_range(maps, labels)
+    assert colour_range(maps[:2], labels[:2], highest[:2]).high < 0.31
 
 
 def test_without_normal_images_the_rule_says_so():
     scores = np.arange(200.0).reshape(2, 10, 10)
     found = colour_range(scores, np.array([1, 1]))
-    assert (found.low, found.middle) == pytest.approx(tuple(np.quantile(scores, [0.5, 0.995])))
-    assert found.rule.startswith("there is no normal test image")
+    assert (found.low, found.high) == pytest.approx(tuple(np.quantile(scores, [0.5, 0.995])))
+    assert "all 2 test images (none is normal)" in found.rule
 
 
 @pytest.mark.parametrize("value", [0.0, 3.0, -1e-9])
 def test_constant_normal_scores_still_have_a_range(value):
     found = colour_range(np.full((1, 2, 2), value), np.array([0]))
     assert found.low == value
-    assert found.middle > found.low
+    assert found.high > found.low
 
 
 def test_bad_ranges_are_refused():
@@ -52,17 +66,11 @@ def test_equal_scores_have_equal_colours_in_every_image():
     assert (heat_layer(calm, UNIT)[0, 1] == heat_layer(loud, UNIT)[0, 0]).all()
 
 
-def test_scale_is_linear_up_to_the_middle_and_flattens_above():
+def test_scale_is_linear_and_cut_at_its_ends():
     colours = ColourRange(1.0, 3.0, "by hand")
-    scores = np.array([-9.0, 1, 2, 3, 5, 9, 21])
-    assert colours.place(scores) == pytest.approx([0, 0, 0.25, 0.5, 0.75, 0.875, 0.95])
-    for place, score in ((0, 1), (0.25, 2), (0.5, 3), (0.75, 5), (0.95, 21)):
-        assert colours.score(place) == pytest.approx(score)
-    # No corner in the middle, and no end: any two scores from low on differ.
-    just = colours.place(np.array([3 - 1e-6, 3, 3 + 1e-6]))
-    assert np.diff(just) == pytest.approx(0.25e-6, rel=1e-3)
-    assert (np.diff(colours.place(np.geomspace(1.001, 1e5, 500))) > 0).all()
-    assert colours.place(np.array(1e9)) < 1
+    scores = np.array([-9.0, 1, 1.5, 2, 3, 21])
+    assert colours.place(scores) == pytest.approx([0, 0, 0.25, 0.5, 1, 1])
+    assert [colours.score(place) for place in (0, 0.25, 1)] == pytest.approx([1, 1.5, 3])
 
 
 def test_colours_run_from_dark_to_bright():
@@ -78,12 +86,15 @@ def test_brightness_rises_with_the_score():
     assert len(np.unique(rgb, axis=0)) > 50
 
 
-def test_overlay_blends_grey_image_and_colours():
+def test_overlay_shows_the_image_in_colour_where_scores_are_low():
     image = Image.new("RGB", (8, 4), (200, 100, 50))
-    grey = np.asarray(image.convert("L").convert("RGB"))
-    scores = np.full((4, 8), 0.5)
-    assert (np.asarray(overlay(image, scores, UNIT, opacity=0.0)) == grey).all()
-    assert (np.asarray(overlay(image, scores, UNIT, opacity=1.0)) == heat_layer(scores, UNIT)).all()
+    low, middle, high = (np.full((4, 8), score) for score in (0.0, 0.5, 1.0))
+    assert (np.asarray(overlay(image, low, UNIT)) == [200, 100, 50]).all()
+    assert (np.asarray(overlay(image, high, UNIT, opacity=0.0)) == [200, 100, 50]).all()
+    assert (np.asarray(overlay(image, high, UNIT, opacity=1.0)) == heat_layer(high, UNIT)).all()
+    half = np.asarray(overlay(image, middle, UNIT, opacity=1.0)).astype(float)
+    both = (heat_layer(middle, UNIT) + np.array([200.0, 100.0, 50.0])) / 2
+    assert half == pytest.approx(both, abs=2)
 
 
 def test_overlay_draws_the_outline_of_a_mask_of_another_size():
@@ -110,7 +121,7 @@ def test_figure_holds_the_scores_where_the_patches_are():
     assert np.array_equal(heat.z, ColourRange(1, 4, "so").place(scores))
     assert np.array_equal(heat.customdata[..., 2], scores)
     assert (heat.zmin, heat.zmax) == (0, 1)
-    assert list(heat.colorbar.ticktext) == ["1", "4", "7", "31"]
+    assert list(heat.colorbar.ticktext) == ["≤ 1.00", "2.50", "≥ 4.00"]
     # Centres of the patches, in pixels of the image.
     assert (heat.x0, heat.dx, heat.y0, heat.dy) == (10, 20, 5, 10)
     assert heat.customdata[1, 2, :2].tolist() == [1, 2]
@@ -124,7 +135,7 @@ def test_figure_holds_the_scores_where_the_patches_are():
     }
     steps = fig.layout.sliders[0].steps
     assert [step.args[0]["opacity"] for step in steps] == pytest.approx(np.linspace(0, 1, 11))
-    assert fig.layout.sliders[0].active == 6
+    assert fig.layout.sliders[0].active == 8
     assert fig.layout.images[0].source.startswith("data:image/jpeg;base64,")
 
 

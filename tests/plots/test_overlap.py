@@ -97,12 +97,14 @@ def shared_table(matched: float = 2.0) -> pd.DataFrame:
 
 
 def test_shared_neurons_with_their_bands():
-    bars, band, line, _, matched = shared_neurons_figure(shared_table()).data
+    bars, line, matched = shared_neurons_figure(shared_table()).data
     assert list(bars.y) == [15, 8, 2]
-    assert list(band.y) == [26, 9, 2, 0, 4, 20]
+    assert list(line.y + line.error_y.array) == [26, 9, 2]
+    assert list(line.y - line.error_y.arrayminus) == pytest.approx([20, 4, 0])
+    assert line.mode == "markers"  # there is nothing between two counts
     assert list(line.y) == [23, 6, 0.6]
     assert list(matched.y) == [2, 2, 2]
-    assert len(shared_neurons_figure(shared_table(np.nan)).data) == 3
+    assert len(shared_neurons_figure(shared_table(np.nan)).data) == 2
     with pytest.raises(ConfigError, match="choose the rows of one"):
         shared_neurons_figure(pd.concat([shared_table()] * 2))
     with pytest.raises(ConfigError, match="no shared neurons"):

@@ -124,8 +124,7 @@ def test_metrics_by_size():
     bands = [t for t in fig.data if t.fill == "toself"]
     assert {b.name for b in bands} == {"random"}
     assert max(bands[0].y) == pytest.approx(0.7 + 0.0192 + 0.02)
-    assert fig.layout.yaxis.title.text == "image AUROC"
-    assert fig.layout.yaxis2.title.text == "AUPRO"
+    assert [note.text for note in fig.layout.annotations] == ["image AUROC", "AUPRO"]
     assert len({(t.line.dash, t.marker.symbol) for t in fig.data if t.showlegend}) == 3
 
 

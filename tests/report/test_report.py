@@ -124,7 +124,7 @@ def test_figures_hold_the_data(make, page):
     held = np.frombuffer(base64.b64decode(marks["x"]["bdata"]), dtype=marks["x"]["dtype"])
     assert held == pytest.approx(evaluation.maps.image_scores[:3])
     assert "LAKE: AUROC 0.900 [0.850, 0.950]" in names
-    assert "blocks.1.hook_resid_post: 2 neurons chosen" in names
+    assert "blocks.1: 2 neurons chosen" in names
 
 
 def test_nothing_is_loaded_from_elsewhere(make, page):
@@ -200,7 +200,7 @@ def test_one_class_and_one_image(make, page, labels):
     assert "Not drawn:" in made.text
     assert len(made.all("button", "picture")) == len(labels)
     assert "No control was measured" in made.text
-    assert ("there is no normal test image" in made.text) == (0 not in labels)
+    assert ("(none is normal)" in made.text) == (0 not in labels)
 
 
 def test_an_image_that_is_gone_is_named(make, page):

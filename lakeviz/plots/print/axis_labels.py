@@ -1,90 +1,161 @@
-"""Titles and tick labels of axes in print: broken or thinned out where there is no room."""
+"""Titles and tick labels of axes in print: broken, thinned out or upright for want of room."""
 
 from __future__ import annotations
 
 import math
-import textwrap
 from collections.abc import Sequence
 from typing import Any
 
-from lakeviz.plots.print import panels
+import numpy as np
+
+from lakeviz.plots.data_range import data_range
+from lakeviz.plots.print.text_size import LINE, text_width, wrapped
 from lakeviz.plots.template import print_size
 
 Json = dict[str, Any]
 
-CHARACTER = 0.52
-"""About how wide a character is, as a part of the font's size."""
-
-_FEW_TICKS, _TICK, _BETWEEN = 200, 50, 5
+_SMALL, _TITLE = print_size(7), print_size(8)
+_BETWEEN, _TICK, _MOST_TICKS = 6, 8, 7
 _INNER = 0.92
 """About which part of an axis lies between its first and its last tick."""
 
 
-def fit_x_axes(layout: Json, across: float) -> None:
-    """Break titles longer than their axis; leave out tick labels that would be turned.
+def fit_x_axis(spec: Json, name: str, axis: Json, width: float) -> None:
+    """Break a title longer than its axis; choose tick labels that lie beside each other.
+
+    Names that do not fit beside each other stand upright; numbers are thinned out.
 
     Parameters
     ----------
-    layout : dict
+    spec : dict
+        The figure.
+    name, axis : str and dict
         Changed in place.
-    across : float
-        Width of all panels, in pixels.
+    width : float
+        Of the axis, in pixels.
     """
-    for _, axis in panels.axes(layout, "x"):
-        own = share(axis) * across
-        _wrap_title(axis, own)
-        if axis.get("tickvals") is not None:
-            _thin_labels(axis, own)
-        elif own < _FEW_TICKS and not {"nticks", "dtick"} & axis.keys():
-            axis["nticks"] = max(3, int(own / _TICK))
+    _wrap_title(axis, width)
+    named = names_of(spec, name, axis)
+    if named:
+        upright = max(text_width(n, _SMALL) for n in named) + 4 > width / len(named)
+        axis["tickangle"] = -90 if upright else 0
+        return
+    axis["tickangle"] = 0
+    if axis.get("tickvals") is not None:
+        _thin_labels(axis, width)
+    elif not {"nticks", "dtick"} & axis.keys() or width < 250:
+        axis.pop("dtick", None) if axis.get("type") == "log" else None
+        label = label_width(spec, name, axis)
+        least = 3 if 3 * label < width else 2
+        axis["nticks"] = min(_MOST_TICKS, max(least, int(width / (label + 2 * _BETWEEN))))
 
 
-def wrap_y_titles(layout: Json, down: float) -> None:
-    """Break titles longer than their axis; ``down`` is the height of all panels, in pixels."""
-    for _, axis in panels.axes(layout, "y"):
-        _wrap_title(axis, share(axis) * down)
+def crowded(spec: Json, name: str, axis: Json, width: float) -> str:
+    """Say what does not fit below an axis, in words; empty where all does."""
+    named = names_of(spec, name, axis)
+    if named and len(named) * LINE * _SMALL > width:
+        return f"the {len(named)} names below it would touch"
+    return ""
 
 
-def share(axis: Json) -> float:
-    """Part of the figure that an axis takes."""
-    start, end = axis.get("domain") or (0, 1)
-    return end - start
+def wrap_y_titles(layout: Json, height: float) -> None:
+    """Break titles longer than their axis; ``height`` is that of all panels, in pixels."""
+    for name, axis in layout.items():
+        if name.startswith("yaxis") and isinstance(axis, dict):
+            start, end = axis.get("domain") or (0, 1)
+            _wrap_title(axis, (end - start) * height)
+
+
+def label_width(spec: Json, name: str, axis: Json) -> float:
+    """About how wide the widest tick label of an axis is, in pixels."""
+    if axis.get("visible") is False or axis.get("showticklabels") is False:
+        return 0.0
+    said = axis.get("ticktext")
+    if said is None and axis.get("tickvals") is not None:
+        said = [f"{v:g}" if isinstance(v, (int, float)) else v for v in _entries(axis["tickvals"])]
+    if said is None:
+        said = names_of(spec, name, axis) or _numbers(span_of(spec, name, axis), axis)
+    return max((text_width(text, _SMALL) for text in _entries(said)), default=0.0)
+
+
+def height_below(spec: Json, name: str, axis: Json) -> float:
+    """Height of the tick labels below an axis."""
+    if axis.get("visible") is False:
+        return 0.0
+    if axis.get("showticklabels") is False:
+        return float(_TICK)
+    named = names_of(spec, name, axis) if axis.get("tickangle") == -90 else []
+    return _TICK + max((text_width(n, _SMALL) for n in named), default=LINE * _SMALL)
+
+
+def span_of(spec: Json, name: str, axis: Json) -> tuple[float, float] | None:
+    """What an axis spans: the range it is given, or that of its data."""
+    given = axis.get("range")
+    if given and all(isinstance(end, (int, float)) for end in given):
+        low, high = sorted(given)
+        return (10**low, 10**high) if axis.get("type") == "log" else (low, high)
+    found = data_range(spec, name)
+    if found is None:
+        heat = [t for t in spec["data"] if t.get("type") == "heatmap"]
+        letter = name[0]
+        for trace in heat:
+            if (trace.get(f"{letter}axis") or letter) == name and trace.get("z") is not None:
+                shape = _shape(trace["z"])
+                return (0.0, float(shape[1 if letter == "x" else 0]))
+    return found
+
+
+def names_of(spec: Json, name: str, axis: Json) -> list[str]:
+    """Names along an axis, where its labels are no numbers."""
+    said = axis.get("ticktext")
+    if said is not None:
+        labels = [str(text) for text in _entries(said)]
+        # Numbers that the figure has upright are names, such as those of channels.
+        return [] if all(map(_is_number, labels)) and axis.get("tickangle") != -90 else labels
+    if axis.get("tickvals") is not None:
+        return []
+    letter = name[0]
+    found: dict[str, None] = {}
+    for trace in spec["data"]:
+        if (trace.get(f"{letter}axis") or letter) == name:
+            found |= {v: None for v in _entries(trace.get(letter)) if isinstance(v, str)}
+    return list(found)
 
 
 def _wrap_title(axis: Json, length: float) -> None:
-    said = panels.title_of(axis)
-    if said and "<" not in said:
-        fitting = max(12, int(length / (CHARACTER * print_size(8))))
-        axis["title"]["text"] = "<br>".join(_balanced(said, fitting))
+    said = (axis.get("title") or {}).get("text") or ""
+    if said and "<" not in said.replace("<br>", ""):
+        axis["title"]["text"] = wrapped(said, length, _TITLE)
 
 
-def _balanced(text: str, longest: int) -> list[str]:
-    """Break a text into as few lines as it needs, of about equal length."""
-    n_lines = len(textwrap.wrap(text, longest, break_long_words=False))
-    for width in range(math.ceil(len(text) / n_lines), longest):
-        lines = textwrap.wrap(text, width, break_long_words=False)
-        if len(lines) == n_lines:
-            return lines
-    return textwrap.wrap(text, longest, break_long_words=False)
+def _numbers(span: tuple[float, float] | None, axis: Json) -> list[str]:
+    """About the labels that plotly writes along a span."""
+    if span is None:
+        return ["0.0"]
+    if axis.get("type") == "log":
+        return [f"{end:.3g}" for end in span if end > 0] or ["0.0"]
+    step = max(span[1] - span[0], 1e-12) / 4
+    digits = max(0, math.ceil(-math.log10(step) - 0.3))
+    return [f"{end:.{digits}f}" for end in span]
 
 
 def _thin_labels(axis: Json, length: float) -> None:
     """Keep the last of the numbers at the ticks, and those before it that do not touch it."""
-    values = axis["tickvals"]
-    if not isinstance(values, (list, tuple)) or axis.get("tickangle"):
-        return
+    values = list(_entries(axis["tickvals"]))
     texts = axis.get("ticktext")
     labels = [f"{v:g}" if isinstance(v, float) else str(v) for v in values]
     labels = labels if texts is None else [str(text) for text in texts]
-    places = _places(values, axis.get("type") == "log")
+    log = axis.get("type") == "log"
+    places = _places(values, log)
     if len(places) < 2 or len(labels) != len(places) or not all(map(_is_number, labels)):
         return
-    width = max(places) - min(places)
+    ends = axis.get("range") or (min(places), max(places))
+    width = abs(ends[1] - ends[0])
     scale = _INNER * length / width if width else 0.0
     kept: list[str] = []
     free = math.inf
     for place, label in sorted(zip(places, labels, strict=True), reverse=True):
-        half = CHARACTER * print_size(7) * len(label) / 2
+        half = text_width(label, _SMALL) / 2
         fits = bool(label) and place * scale + half + _BETWEEN <= free
         free = place * scale - half if fits else free
         kept.append(label if fits else "")
@@ -101,7 +172,21 @@ def _places(values: Sequence[Any], log: bool) -> list[float]:
 def _is_number(label: str) -> bool:
     """Whether a label is a number, or empty."""
     try:
-        float(label.replace(",", "") or 0)
+        float(label.replace(",", "").replace("−", "-") or 0)
     except ValueError:
         return False
     return True
+
+
+def _entries(values: Any) -> Sequence[Any]:
+    """Values of a list or an array; arrays of numbers come packed, as a dict."""
+    if isinstance(values, dict):
+        from lakeviz.plots.data_range import unpacked
+
+        return unpacked(values).tolist()
+    return list(values) if isinstance(values, (list, tuple, np.ndarray)) else ()
+
+
+def _shape(z: Any) -> tuple[int, int]:
+    rows = np.asarray(_entries(z)) if isinstance(z, dict) else np.asarray(z)
+    return rows.shape[0], rows.shape[1]

@@ -20,6 +20,7 @@ from PIL import Image
 from lakeviz.errors import ConfigError, nearest
 from lakeviz.files import write_bytes
 from lakeviz.plots.html import page_of
+from lakeviz.plots.print.axis_labels import names_of
 from lakeviz.plots.print.chromium import picture, require_browser
 from lakeviz.plots.print.figure_metadata import (
     Tables,
@@ -29,6 +30,7 @@ from lakeviz.plots.print.figure_metadata import (
     with_file,
 )
 from lakeviz.plots.print.layout import fit_to_page
+from lakeviz.plots.print.panels import TooNarrowError, axes, grid
 from lakeviz.plots.template import PRINT_SCALE, TEMPLATES
 
 WIDTHS = {"column": 85.0, "page": 178.0}
@@ -36,6 +38,7 @@ WIDTHS = {"column": 85.0, "page": 178.0}
 SUFFIXES = (".pdf", ".svg", ".png", ".html")
 DPI = 300
 """Of PNG files."""
+_MOST_NAMES = 12
 
 _PER_MM = 96 / 25.4 / PRINT_SCALE
 
@@ -144,12 +147,49 @@ def _in_mm(given: Width, what: str) -> float:
     return float(given)
 
 
+def fitted(
+    fig: go.Figure, width: Width = "column", height: float | None = None, template: str = "paper"
+) -> go.Figure:
+    """Lay a figure out as :func:`save_figure` does.
+
+    Raises
+    ------
+    ConfigError
+        The figure cannot be drawn at this width; it says at which it can.
+    """
+    mm = _in_mm(width, "width")
+    tall = None if height is None else _in_mm(height, "height") * _PER_MM
+    try:
+        return fit_to_page(fig, mm * _PER_MM, tall, template)
+    except TooNarrowError as reason:
+        nearest_first = sorted(range(20, 400, 5), key=lambda at: (at < mm, abs(at - mm)))
+        fits = [at for at in nearest_first if at != mm and _fits(fig, at, template)][:1]
+        so = f"; it can at {fits[0]:g} mm (--width {fits[0]:g})" if fits else ""
+        raise ConfigError(f"this figure cannot be drawn {mm:g} mm wide: {reason}{so}") from reason
+
+
+def suiting_width(fig: go.Figure) -> Literal["column", "page"]:
+    """``"page"`` for three or more panels side by side, many names, or what no column holds."""
+    spec = fig.to_plotly_json()
+    n_columns = max(map(len, grid(spec)), default=1)
+    named = [len(names_of(spec, name, axis)) for name, axis in axes(spec["layout"], "x")]
+    wide = n_columns > 2 or max(named, default=0) > _MOST_NAMES
+    return "column" if not wide and _fits(fig, WIDTHS["column"], "paper") else "page"
+
+
+def _fits(fig: go.Figure, width: float, template: str) -> bool:
+    try:
+        fit_to_page(fig, width * _PER_MM, None, template)
+    except TooNarrowError:
+        return False
+    return True
+
+
 def _drawn(
     fig: go.Figure, suffix: str, width: float, height: float | None, template: str
 ) -> tuple[bytes, tuple[float, float]]:
     """Bytes of the picture and its size in mm."""
-    tall = None if height is None else height * _PER_MM
-    laid_out = fit_to_page(fig, width * _PER_MM, tall, template)
+    laid_out = fitted(fig, width, height, template)
     layout: Any = laid_out.layout
     size = (width, round(layout.height / _PER_MM, 2))
     if suffix == ".png":

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import hashlib
 import json
 import math
@@ -17,6 +16,7 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from lakeviz.errors import OutputError
+from lakeviz.plots.data_range import unpacked
 from lakeviz.plots.template import caption_of
 
 PROTOCOL = "lakeviz-figure/1"
@@ -141,7 +141,7 @@ def as_json(value: Any) -> Any:
     """Turn arrays, tables and numbers of any kind into plain lists, dicts and numbers."""
     if isinstance(value, Mapping):
         if value.keys() >= {"dtype", "bdata"}:
-            return as_json(_unpacked(value))
+            return as_json(unpacked(value))
         return {str(k): as_json(v) for k, v in value.items()}
     if isinstance(value, np.ndarray | pd.Series | pd.Index):
         return as_json(value.tolist())
@@ -154,13 +154,6 @@ def as_json(value: Any) -> Any:
     if value is None or value is pd.NA:
         return None
     return value if isinstance(value, bool | int | str) else str(value)
-
-
-def _unpacked(packed: Mapping[str, Any]) -> np.ndarray:
-    """Read an array as plotly packs it: base64 of its bytes."""
-    array = np.frombuffer(base64.b64decode(packed["bdata"]), dtype=packed["dtype"])
-    shape = str(packed.get("shape", array.size)).split(",")
-    return array.reshape([int(length) for length in shape])
 
 
 def _traces(fig: go.Figure) -> dict[str, Any]:

@@ -1,8 +1,8 @@
-"""Fit a figure to a width in print: template, sizes, legend, title and caption.
+"""Fit a figure to a width in print: template, sizes, panels, legend, title and caption.
 
 The figures of lakeviz are made for a screen. In a column of 85 mm the same picture has about
-400 pixels of the layout: the legend breaks into more lines, axis titles no longer fit beside each
-other, and what is only of use on a screen (sliders, hovering) has no place.
+400 pixels of the layout: panels move into more rows, the legend breaks into more lines, and what
+is only of use on a screen (sliders, hovering) has no place.
 """
 
 from __future__ import annotations
@@ -11,28 +11,30 @@ import copy
 import math
 import textwrap
 from collections.abc import Collection
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import plotly.graph_objects as go
 
-from lakeviz.plots.print import axis_labels, panels
-from lakeviz.plots.print.axis_labels import CHARACTER
-from lakeviz.plots.template import PRINT_FONT, TEMPLATES, caption_of, plain, print_size
+from lakeviz.plots.print import axis_labels, marks, panels
+from lakeviz.plots.print.panels import TooNarrowError
+from lakeviz.plots.print.text_size import LINE, text_height, text_width, wrapped
+from lakeviz.plots.template import PRINT_FONT, PRINT_SCALE, TEMPLATES, caption_of, plain, print_size
 
 Json = dict[str, Any]
 
 _NARROW = 600
 """Below this width, in pixels of the layout, a legend beside the axes would take their place."""
 _NARROW_HEIGHT = 0.9
-_MOST_NAMES = 12
-_SMALLEST, _LARGEST = print_size(7), print_size(9)
+_SMALLEST, _TEXT, _LARGEST = print_size(7), print_size(8), print_size(9)
 _THINNER, _SMALLER = 0.75, 0.8
-# Widths and heights of text as parts of the font's size; captions must not run over.
-_WIDE_CHARACTER, _LINE = 0.56, 1.3
-_SYMBOL, _LEGEND_LINE = 50, 20
-_GAP = 8
-_BAR = 56
+_SYMBOL, _ENTRY = 50, 1.7
+"""Width of a legend's symbol, and height of its entries as a part of the font's size."""
+_GAP, _BAR = 8, 30
+_TALLEST = 247 / 25.4 * 96 / PRINT_SCALE
+"""Of what a page holds, in pixels."""
+_WIDE_CHARACTER = 0.56
+"""Of captions, which must not run over, as a part of the font's size."""
 
 
 def fit_to_page(
@@ -49,6 +51,11 @@ def fit_to_page(
     template : str
         One of :data:`lakeviz.plots.TEMPLATES`. ``"paper"`` shows no title and no caption, which
         a paper sets in its own type, and has thinner lines and smaller markers.
+
+    Raises
+    ------
+    TooNarrowError
+        The figure cannot be drawn at this width.
     """
     spec = copy.deepcopy(fig.to_plotly_json())
     layout: Json = spec["layout"]
@@ -56,51 +63,47 @@ def fit_to_page(
     title, caption = caption_of(fig)
     content, margin = _content_height(layout, narrow=narrow), _own_margins(layout)
     _leave_out_controls(spec)
+    if any("x" in trace or "y" in trace or "z" in trace for trace in spec["data"]):
+        for name in ("xaxis", "yaxis"):
+            layout.setdefault(name, {})
     for part in (layout, *spec["data"]):
         _clamp_fonts(part)
-    if template == "paper":
+    printed = template == "paper"
+    if printed:
         _thin(spec)
         layout["title"], top = {"text": ""}, 0.0
-        margin = {"l": 12, "r": 14, "b": _below(layout)} | margin
         if any(trace.get("type") == "parcoords" for trace in spec["data"]):
             # Its labels widen no margin.
             margin |= {"l": 48, "r": 40}
             top = 40.0
     else:
         top = _set_title(layout, title, caption, width)
-        margin = {"l": 64, "r": 24, "b": 56} | margin
-    inner = width - margin["l"] - margin["r"]
-    across = inner - _beside(spec)
-    panels.spread_columns(layout, across, _labels(spec))
-    panels.wrap_notes(layout, across, CHARACTER * _SMALLEST)
-    axis_labels.fit_x_axes(layout, across)
-    lift = panels.height_of_titles(layout)
+    margin = {"l": 12.0, "r": 16.0} | margin
+    left = _left(spec)
+    across = width - margin["l"] - margin["r"] - left - _bars(spec)
+    old_below = panels.below(spec)
+    tall = panels.arrange(spec, across, max(content - margin.get("b", old_below), 1))
+    rows = panels.grid(spec)
+    lift = panels.above(layout, rows[0]) if rows else 0.0
+    margin = {"b": panels.below(spec) + 6} | margin
     above = _legend_above(layout, narrow=narrow)
-    top += _GAP + lift + (_legend_rows(spec, inner) * _LEGEND_LINE if above else 0)
-    square = _picture_height(layout, across)
-    plot = max(content - margin["b"] if square is None else square, 1)
-    if height is not None:
-        plot = max(height - top - margin["b"], 1)
-    tall = panels.spread_rows(layout, plot)
-    plot = tall if height is None else plot
+    legend = _legend_height(spec, width - margin["l"] - margin["r"] - left) if above else 0
+    top += _GAP + lift + legend
+    plot = tall if height is None else max(height - top - margin["b"], 1)
     if above:
         _set_legend_above(layout, 1 + lift / plot)
     axis_labels.wrap_y_titles(layout, plot)
-    tall = height or top + plot + margin["b"]
-    layout |= {"width": width, "height": tall, "autosize": False}
-    layout |= {"template": TEMPLATES[template], "margin": margin | {"t": top}}
+    marks.check(spec, across, plot)
+    total = height or top + plot + margin["b"]
+    if printed and height is None and total > _TALLEST:
+        raise TooNarrowError(f"it would be {total / _TALLEST * 247:.0f} mm high, more than a page")
+    layout |= {"width": width, "height": total, "autosize": False}
+    margin = margin | {"l": margin["l"] + left, "t": top}
+    layout |= {"template": TEMPLATES[template], "margin": margin}
     layout["font"] = layout.get("font", {}) | {"family": PRINT_FONT}
     # Otherwise labels are cut off where they would leave less than 64 pixels to the axes.
     layout |= {"minreducedwidth": 10, "minreducedheight": 10}
     return go.Figure(spec)
-
-
-def suiting_width(fig: go.Figure) -> Literal["column", "page"]:
-    """``"page"`` for three or more panels side by side or many names along x, else ``"column"``."""
-    layout = fig.to_plotly_json()["layout"]
-    named = [len(_entries(axis.get("ticktext"))) for _, axis in panels.axes(layout, "x")]
-    wide = len(panels.columns(layout)) > 2 or max(named, default=0) > _MOST_NAMES
-    return "page" if wide else "column"
 
 
 # --- height and margins ---
@@ -128,55 +131,50 @@ def _has_rows(layout: Json) -> bool:
     )
 
 
-def _picture_height(layout: Json, across: float) -> float | None:
-    """Height of all panels where one has equally long units in both directions, else None."""
-    across_axes = dict(panels.axes(layout, "x"))
-    for _, y in panels.axes(layout, "y"):
-        x = across_axes.get(str(y.get("scaleanchor")), {})
-        if x.get("range") and y.get("range"):
-            (left, right), (low, high) = x["range"], y["range"]
-            shape = abs(high - low) / abs(right - left)
-            return across * axis_labels.share(x) * shape / axis_labels.share(y)
-    return None
-
-
 def _own_margins(layout: Json) -> Json:
     """Margins that the figure sets itself, as they hold something; with a slider: the slider."""
     kept = () if layout.get("sliders") else ("l", "r", "b")
     return {side: layout["margin"][side] for side in kept if side in layout.get("margin", {})}
 
 
-def _below(layout: Json) -> float:
-    """Room for tick labels and the title of the lowest x axis."""
-    found = [axis for _, axis in panels.axes(layout, "x")]
-    turned = [
-        str(text)
-        for axis in found
-        if axis.get("tickangle")
-        for text in _entries(axis.get("ticktext"))
+def _left(spec: Json) -> float:
+    """What labels and titles of the y axes at the left take from the width."""
+    found = [(n, y) for n, y in panels.axes(spec["layout"], "y") if y.get("visible") is not False]
+    rows = panels.grid(spec)
+    first = {row[0].y_name for row in rows} or {name for name, _ in found}
+    return max(
+        (
+            axis_labels.label_width(spec, name, y)
+            + 8
+            + (LINE * _TEXT + 6) * bool(panels.title_of(y))
+            for name, y in found
+            if name in first
+        ),
+        default=0.0,
+    )
+
+
+def _bars(spec: Json) -> float:
+    """What a colour bar takes from the width."""
+    bars = [
+        trace.get("colorbar") or {}
+        for trace in spec["data"]
+        if trace.get("type") == "heatmap"
+        and trace.get("showscale", True)
+        and not trace.get("coloraxis")
     ]
-    labels = 0.75 * CHARACTER * _SMALLEST * max(map(len, turned), default=0)
-    return max(26, labels + 12) + (20 if any(map(panels.title_of, found)) else 0)
-
-
-def _beside(spec: Json) -> float:
-    """About what labels of the y axis and a colour bar take from the width."""
-    title = 22 if panels.title_of(spec["layout"].get("yaxis", {})) else 0
-    bars = any(t.get("type") == "heatmap" and t.get("showscale", True) for t in spec["data"])
-    return _labels(spec) + title + bars * _BAR
-
-
-def _labels(spec: Json) -> float:
-    """About how wide the longest label of the y axes is."""
-    said = [
-        line
-        for _, axis in panels.axes(spec["layout"], "y")
-        for text in _entries(axis.get("ticktext"))
-        for line in str(text).split("<br>")
-    ]
-    for trace in spec["data"]:
-        said += [y for y in _entries(trace.get("y")) if isinstance(y, str)]
-    return CHARACTER * _SMALLEST * max(map(len, said), default=4)
+    axes = [v for k, v in spec["layout"].items() if k.startswith("coloraxis")]
+    bars += [axis.get("colorbar") or {} for axis in axes if axis.get("showscale", True)]
+    upright = [bar for bar in bars if bar.get("orientation") != "h"]
+    return max(
+        (
+            _BAR
+            + bar.get("thickness", 30)
+            + max((text_width(t, _SMALLEST) for t in _entries(bar.get("ticktext"))), default=34)
+            for bar in upright
+        ),
+        default=0.0,
+    )
 
 
 def _entries(values: Any) -> Collection[Any]:
@@ -203,16 +201,22 @@ def _legend_above(layout: Json, *, narrow: bool) -> bool:
     return narrow and "x" not in legend
 
 
-def _legend_rows(spec: Json, inner: float) -> int:
-    """Lines of a legend above the axes: its entries share a grid as wide as the widest."""
+def _legend_height(spec: Json, inner: float) -> float:
+    """Height of a legend above the axes, whose entries share a grid as wide as the widest.
+
+    Names that are too long for a line are broken.
+    """
     shown = [*spec["data"], *spec["layout"].get("shapes", [])]
-    names = [entry["name"] for entry in shown if _in_legend(entry)]
-    if not names or (len(names) == 1 and not _explicit(spec)):
-        return 0
-    widths = [_SYMBOL + CHARACTER * _SMALLEST * len(name) for name in names]
-    if sum(widths) <= inner:
-        return 1
-    return math.ceil(len(names) / max(1, int(inner // max(widths))))
+    entries = [entry for entry in shown if _in_legend(entry)]
+    if not entries or (len(entries) == 1 and not _explicit(spec)):
+        return 0.0
+    for entry in entries:
+        entry["name"] = wrapped(entry["name"], inner - _SYMBOL, _SMALLEST)
+    names = [entry["name"] for entry in entries]
+    widths = [_SYMBOL + text_width(name, _SMALLEST) for name in names]
+    highest = max(text_height(name, _SMALLEST) for name in names) + (_ENTRY - LINE) * _SMALLEST
+    in_line = len(names) if sum(widths) <= inner else max(1, int(inner // max(widths)))
+    return math.ceil(len(names) / in_line) * highest
 
 
 def _in_legend(entry: Json) -> bool:
@@ -243,7 +247,7 @@ def _set_title(layout: Json, title: str, caption: str, width: float) -> float:
         "xref": "container",
         "pad": {"t": _GAP},
     }
-    return _GAP + _LINE * (len(first) * _LARGEST + len(rest) * _SMALLEST) + _GAP
+    return _GAP + LINE * (len(first) * _LARGEST + len(rest) * _SMALLEST) + _GAP
 
 
 def _set_legend_above(layout: Json, y: float) -> None:

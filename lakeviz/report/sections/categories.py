@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from lakeviz.errors import LakevizError
+from lakeviz.lake.drawing import heat_colours
 from lakeviz.metrics import Bootstrap
 from lakeviz.metrics.registry import metric_title
 from lakeviz.plots import (
-    colour_range,
     pr_figure,
     pro_figure,
     roc_figure,
@@ -49,7 +49,7 @@ def categories(page: Page) -> list[Section]:
 def _context(page: Page, evaluation: Evaluation) -> dict[str, Any]:
     notes = Footnotes()
     threshold = f1_max_threshold(evaluation.metrics)
-    colours = colour_range(evaluation.maps.patch, evaluation.dataset.labels)
+    colours = heat_colours(evaluation)
     labels = evaluation.dataset.labels
     shown, digits = strips(evaluation, colours, threshold), colours.decimals
     return {
@@ -65,7 +65,7 @@ def _context(page: Page, evaluation: Evaluation) -> dict[str, Any]:
         "frame": frame(shown),
         "threshold": f"{threshold:.{digits}f}" if math.isfinite(threshold) else None,
         "colours": colours,
-        "ticks": [(100 * t, f"{colours.score(t):.{digits}f}") for t in TICKS],
+        "ticks": [(100 * t, said) for t, said in zip(TICKS, colours.labels())],
         "gradient": colour_bar(),
         "figures": list(_figures(page, evaluation, threshold)),
         "neurons": _neurons(evaluation),

@@ -10,10 +10,11 @@ import plotly.graph_objects as go
 
 from lakeviz.errors import ConfigError
 from lakeviz.metrics.measurement import Metric
-from lakeviz.metrics.registry import metric_title
+from lakeviz.metrics.registry import metric_bounds, metric_title
 from lakeviz.plots.captions import mean_over, n_categories, percent, span, tested
 from lakeviz.plots.line_panels import Line, line_figure, line_of
-from lakeviz.plots.panels import CHANCE, Look
+from lakeviz.plots.names import short_point
+from lakeviz.plots.panels import CHANCE, Look, selector_looks
 from lakeviz.selector_names import selector_name, selector_order, selector_short
 from lakeviz.tables import numbers, rows, where
 
@@ -24,7 +25,6 @@ WHAT_NAMES = {
     "swapped": "swapped (control)",
     "fewer": "taken away (control)",
 }
-_LOOKS = ("variance", "random", "mad", "trimmed_variance", "pca", "all")
 _SHARE = "share of the fitted images replaced (%)"
 _MEASURES = {"jaccard": "Jaccard index", "kernel": "projection kernel"}
 
@@ -79,7 +79,7 @@ def contamination_figure(
         caption=f"{_setting(table)}. Lines: means over repeats, visual branch alone; selection and "
         f"gallery both see the defective images.{band}",
         x=_SHARE,
-        names="axis",
+        ends={metric_title(*m): metric_bounds(*m) for m in chosen},
     )
     return _share_axis(fig, table)
 
@@ -136,10 +136,10 @@ def contamination_changes_figure(
         "as many images swapped for other normal ones, or taken away.",
         x=_SHARE,
         y=f"change in {what}",
-        names="foot",
         shared_y=True,
         gap=0.04,
         level=0,
+        ends=metric_bounds(level, metric, difference=True),
     )
     return _share_axis(fig, table)
 
@@ -172,7 +172,10 @@ def selection_stability_figure(
         bars = f"{mean_over(table)} and {repeats} repeats, without bars"
     words = _MEASURES[measure]
     fig = line_figure(
-        {p: _stability_lines(where(table, point=p), kinds) for p in dict.fromkeys(table["point"])},
+        {
+            short_point(p): _stability_lines(where(table, point=p), kinds)
+            for p in dict.fromkeys(table["point"])
+        },
         title="Stability of the selection",
         caption=f"{words} of the selection with the clean one of the same repeat, mean over "
         f"repeats{bars}. Thin, open: as many images replaced by other normal ones. Grey: chance.",
@@ -180,8 +183,9 @@ def selection_stability_figure(
         y=words,
         shared_y=True,
         gap=0.04,
+        ends=(0.0, 1.0),
     )
-    fig.update_yaxes(range=[0, 1.12])
+    fig.update_yaxes(range=[0, 1])
     return _share_axis(fig, table)
 
 
@@ -212,7 +216,7 @@ def _stability_lines(at: pd.DataFrame, kinds: Sequence[str]) -> list[Line]:
 
 
 def _look(selector: str) -> Look:
-    return Look.of(_LOOKS.index(selector) if selector in _LOOKS else len(_LOOKS))
+    return selector_looks([selector])[selector]
 
 
 def _setting(table: pd.DataFrame) -> str:

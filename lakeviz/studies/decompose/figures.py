@@ -111,7 +111,7 @@ def block_contributions_figure(
             )
         )
     fig.add_hline(y=0, line={"color": NEUTRAL, "dash": "dot", "width": 1.4})
-    fig.update_xaxes(title_text="term", categoryorder="array", categoryarray=names, tickangle=-60)
+    fig.update_xaxes(title_text="term", categoryorder="array", categoryarray=names)
     fig.update_yaxes(title_text="anomalous minus normal (cosine)")
     return fig
 

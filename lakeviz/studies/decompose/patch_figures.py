@@ -75,7 +75,7 @@ def source_patches_figure(
         )
         fig.add_trace(trace, row=panel.row, col=panel.column)
         word = "anomalous" if labels[name] else "normal"
-        name_panel(fig, number, f"{word}: {_tail(name)}", "above")
+        name_panel(fig, number, f"{word}: {_tail(name)}")
         axis = "" if number == 0 else str(number + 1)
         fig.update_yaxes(
             autorange="reversed", scaleanchor=f"x{axis}", row=panel.row, col=panel.column

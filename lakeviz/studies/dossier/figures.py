@@ -162,7 +162,7 @@ def _activation(fig: go.Figure, panel: Panel, tables: Mapping[str, pd.DataFrame]
         if row["n_random"]:
             control = f"; random {row['control_min']:+.2f} to {row['control_max']:+.2f}"
             said += control.replace("-", "−")
-    fig.update_xaxes(title_text=said, title_font_size=12, **panel.at)
+    fig.update_xaxes(title_text=said, **panel.at)
     fig.update_yaxes(title_text="density", rangemode="tozero", **panel.at)
 
 
@@ -223,7 +223,7 @@ def _forest(
     fig: go.Figure, panel: Panel, rows: Sequence[ForestRow], title: str, zero: float | None = None
 ) -> None:
     """Numbers line by line, each with the range of the random neurons behind it."""
-    fig.update_xaxes(title_text=title, exponentformat="none", nticks=6, **panel.at)
+    fig.update_xaxes(title_text=title, nticks=6, **panel.at)
     if not rows:  # axes without a trace are not drawn
         fig.add_trace(go.Scatter(x=[None], y=[None], showlegend=False), **panel.at)
         name_lines(fig, [""], panel)

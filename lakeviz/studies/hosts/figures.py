@@ -7,10 +7,11 @@ import plotly.graph_objects as go
 
 from lakeviz.errors import ConfigError
 from lakeviz.metrics.estimates import Estimate
-from lakeviz.metrics.registry import metric_title
+from lakeviz.metrics.registry import metric_bounds, metric_title
 from lakeviz.plots.captions import difference_bars, mean_over, n_categories, span, tested
+from lakeviz.plots.data_range import end_axes
 from lakeviz.plots.forest import ForestRow, add_forest, forest_row
-from lakeviz.plots.panels import Look, panels
+from lakeviz.plots.panels import Look, log_axes, panels
 from lakeviz.plots.template import new_figure
 from lakeviz.selector_names import selector_short
 from lakeviz.tables import numbers, where
@@ -70,7 +71,8 @@ def host_gains_figure(metrics: pd.DataFrame, *, host: str, confidence: float = 0
         add_forest(fig, panel, rows)
         alone = float(numbers(where(own, mode="alone"), "value").mean())
         title = f"{metric_title(level, metric)} − host alone<br>(alone: {alone:.3f})"
-        fig.update_xaxes(title_text=title, nticks=5, **panel.at)
+        fig.update_xaxes(title_text=title, **panel.at)
+        end_axes(fig, "x", metric_bounds(level, metric, difference=True), **panel.at)
     return fig.update_layout(showlegend=False)
 
 
@@ -111,8 +113,8 @@ def host_costs_figure(costs: pd.DataFrame, *, host: str) -> go.Figure:
                 )
             )
         add_forest(fig, panel, rows, zero=None, form=".4g")
-        fig.update_xaxes(title_text=title, type="log", **panel.at)
-    fig.update_xaxes(minor={"showgrid": False}, dtick="D2", exponentformat="none")
+        fig.update_xaxes(title_text=title, **panel.at)
+    log_axes(fig, "x")
     return fig.update_layout(showlegend=False)
 
 

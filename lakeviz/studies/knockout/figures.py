@@ -9,7 +9,7 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from lakeviz.errors import ConfigError
-from lakeviz.metrics.registry import metric_title
+from lakeviz.metrics.registry import metric_bounds, metric_title
 from lakeviz.plots.captions import (
     categories,
     difference_bars,
@@ -21,13 +21,13 @@ from lakeviz.plots.captions import (
 )
 from lakeviz.plots.forest import forest_figure, forest_row
 from lakeviz.plots.line_panels import Line, line_figure, line_of
-from lakeviz.plots.panels import CHANCE, Look
+from lakeviz.plots.names import short_point
+from lakeviz.plots.panels import CHANCE, Look, log_axes, selector_looks
 from lakeviz.plots.template import PALETTE, counted
 from lakeviz.selector_names import NAMED, selector_name, selector_order, selector_short
 from lakeviz.studies.base.findings import HEADLINE_METRICS
 from lakeviz.tables import numbers, rows, where
 
-_ORDER = ("variance", "random", "bottom_variance", "next_variance", "variance_without_first")
 _GROUPS = {
     "selected": ("highest variance", Look.of(0)),
     "random": ("others at random", Look(PALETTE[1], "dash", "diamond-open")),
@@ -58,7 +58,7 @@ def knockout_curves_figure(
     curves, left_out = _informative(curves)
     sizes = sorted(set(curves["size"].tolist()))
     names = selector_order(curves["selector"])
-    panels = {}
+    panels, limits = {}, {}
     # Bands first, so that the line of the top neurons lies on them.
     drawn = sorted(names, key=_in_question)
     for level, metric in _metrics(curves, shown):
@@ -68,6 +68,7 @@ def knockout_curves_figure(
         ends = np.array([sizes[0], sizes[-1]], dtype=float)
         lines.append(Line(_INTACT, ends, intact, CHANCE, mode="lines", width=1.4))
         panels[metric_title(level, metric)] = lines
+        limits[metric_title(level, metric)] = metric_bounds(level, metric)
     what, done = _done(mode)
     sets = int(numbers(curves, "n_random_sets").max())
     return line_figure(
@@ -78,8 +79,8 @@ def knockout_curves_figure(
         f"interval of one more random set ({counted(sets, 'set')}); lines in them: mean of the "
         f"sets.{left_out}{_impossible(curves)}",
         x=f"neurons {what} per hook point",
-        names="above",
         sizes=sizes,
+        ends=limits,
     )
 
 
@@ -128,6 +129,10 @@ def knockout_contrasts_figure(
         f"hook point. {over} Left of zero, the metric is lower with the highest-variance neurons "
         f"{done[0]} than with the control's.{_impossible(contrasts)}",
         x="difference of the metric",
+        ends={
+            metric_title(*metric): metric_bounds(*metric, difference=True)
+            for metric in _metrics(contrasts, shown)
+        },
     )
 
 
@@ -166,7 +171,7 @@ def neuron_importance_figure(
     drawn = rows(found, numbers(found, "variance") > 0)
     fig = line_figure(
         {
-            str(point): [
+            short_point(str(point)): [
                 _neurons(where(drawn, point=point, group=group), group, intervals)
                 for group in _GROUPS
             ]
@@ -179,30 +184,33 @@ def neuron_importance_figure(
         f"{bars}{_impossible(found)}",
         x="variance over normal patches (squared activation)",
         y=f"importance, {what}",
-        names="above",
         columns=2,
         level=0,
         row_height=300,
+        ends=metric_bounds(level, metric, difference=True),
     )
-    variance = numbers(drawn, "variance")
-    wide = not len(variance) or variance.max() > 100 * variance.min()
-    fig.update_xaxes(type="log", exponentformat="power", dtick=1 if wide else "D2")
+    log_axes(fig, "x")
     return fig
 
 
 def _in_question(name: str) -> bool:
     """Whether a selector's neurons are those that are compared with the others."""
-    return name == _ORDER[0] or name.startswith(NAMED)
+    return name == "variance" or name.startswith(NAMED)
 
 
 def _curve(table: pd.DataFrame, name: str, names: Sequence[str]) -> Line:
     """A selector at every size: random ones as bands, the top neurons with bars."""
     is_random = int(numbers(table, "n_random_sets").max()) > 1
-    number = [*_ORDER, *(one for one in names if one not in _ORDER)].index(name)
     interval = "own" if is_random or _in_question(name) else ""
     label = selector_short(name)
     return line_of(
-        table, "size", "value", label, Look.of(number), interval=interval, bars=not is_random
+        table,
+        "size",
+        "value",
+        label,
+        selector_looks(names)[name],
+        interval=interval,
+        bars=not is_random,
     )
 
 

@@ -8,7 +8,8 @@ import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from lakeviz.errors import ConfigError
-from lakeviz.plots.names import measure_title, short_point
+from lakeviz.plots.data_range import end_axes
+from lakeviz.plots.names import measure_bounds, measure_title, short_point
 from lakeviz.plots.panels import Look, error_bars
 from lakeviz.plots.template import NEUTRAL, counted, new_figure, plain
 from lakeviz.studies.neurons.neuron_looks import (
@@ -77,6 +78,7 @@ def neuron_detectors_figure(
                 fig.add_trace(trace, row=row, col=1)
         mark_chance(fig, measure, row, 1, along="y")
     fig.update_yaxes(title_text=what)
+    end_axes(fig, "y", measure_bounds(measure))
     n_places = max(len(where(table, point=p, group=g)) for p in points for g in LOOKS)
     fig.update_xaxes(range=[0.4, n_places + 0.6])
     fig.update_xaxes(title_text="place in the group (1 = highest)", row=len(points), col=1)
@@ -149,6 +151,7 @@ def neuron_differences_figure(
     )
     fig.add_vline(x=0, line={"color": NEUTRAL, "dash": "dot", "width": 1.4})
     fig.update_xaxes(title_text=f"selected − random, {what}")
+    end_axes(fig, "x", measure_bounds(measure, difference=True))
     fig.update_yaxes(ticks="", showline=False)
     return fig
 
@@ -219,6 +222,7 @@ def variance_auroc_figure(
             )
         mark_chance(fig, "image_auroc", row, 1, along="y")
     fig.update_yaxes(title_text="image AUROC")
+    end_axes(fig, "y", measure_bounds("image_auroc"))
     n_channels = numbers(table, "variance_rank").max()
     fig.update_xaxes(range=[-0.01 * n_channels, 1.02 * n_channels])
     fig.update_xaxes(title_text="rank by variance (1 = highest)", row=len(points), col=1)
@@ -242,7 +246,7 @@ def _stack(fig: go.Figure, points: list[str]) -> go.Figure:
             yref="y domain" if row == 1 else f"y{row} domain",
             xanchor="right",
             yanchor="bottom",
-            text=plain(point),
+            text=short_point(point),
         )
     return fig
 

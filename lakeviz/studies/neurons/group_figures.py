@@ -10,7 +10,8 @@ import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from lakeviz.errors import ConfigError
-from lakeviz.plots.names import measure_title, short_point
+from lakeviz.plots.data_range import end_axes
+from lakeviz.plots.names import measure_bounds, measure_title, short_point
 from lakeviz.plots.panels import Look, error_bars
 from lakeviz.plots.template import counted, new_figure
 from lakeviz.studies.neurons.neuron_looks import (
@@ -74,7 +75,6 @@ def neuron_groups_figure(
         vertical_spacing=below / (height - below),
         figure=fig,
     )
-    fig.update_layout(margin_b=below)
     for number, measure in enumerate(shown):
         row, column = 1 + number // columns, 1 + number % columns
         _group_panel(fig, neurons, groups, measure, points, (row, column), first=number == 0)
@@ -116,6 +116,7 @@ def _group_panel(
             fig.add_trace(mean, row=row, col=column)
     what = measure_title(measure)
     fig.update_xaxes(title_text=f"{what}<br>{_gaps(groups, measure, points)}", row=row, col=column)
+    end_axes(fig, "x", measure_bounds(measure), row=row, col=column)
     mark_chance(fig, measure, row, column, along="x")
 
 
@@ -138,7 +139,7 @@ def _gaps(groups: pd.DataFrame, measure: str, points: list[str]) -> str:
         if np.isfinite(gap):
             line = f"{short_point(point)}: {gap:+.3f} [{low:+.3f}, {high:+.3f}]"
             said.append(line.replace("-", "−"))
-    return "<br>".join(f"<span style='font-size:11px'>{line}</span>" for line in said)
+    return "<br>".join(said)
 
 
 def _dots(own: pd.DataFrame, values: np.ndarray, at: float, group: str, look: Look) -> go.Scatter:

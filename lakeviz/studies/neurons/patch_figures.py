@@ -85,7 +85,7 @@ def activation_figure(
             fig.add_trace(trace, row=panel.row, col=panel.column)
         row = where(neurons, point=point, channel=channel)
         said = f"{short_point(point)}, channel {channel}{_effect(row)}"
-        fig.update_xaxes(title_text=said, title_font_size=11, row=panel.row, col=panel.column)
+        fig.update_xaxes(title_text=said, row=panel.row, col=panel.column)
         if panel.column == 1:
             fig.update_yaxes(title_text="density", row=panel.row, col=1)
     fig.update_yaxes(rangemode="tozero")

@@ -13,6 +13,7 @@ from jaxtyping import Float
 
 from lakeviz.errors import ConfigError
 from lakeviz.plots.line_panels import Line, line_figure
+from lakeviz.plots.names import short_point
 from lakeviz.plots.panels import REFERENCE, Look, Panel, add_level
 from lakeviz.plots.template import NEUTRAL, counted, new_figure, plain
 from lakeviz.tables import is_measured, numbers, rows
@@ -77,7 +78,7 @@ def overlap_matrix_figure(
     ticks = {"tickvals": list(range(n)), "ticktext": [plain(name) for name in names], "ticks": ""}
     # Equal scales keep the cells square at every width of a page.
     square = {"showgrid": False, "constrain": "domain", **ticks}
-    fig.update_xaxes(**square, tickangle=-45, range=[-0.5, n - 0.5], constraintoward="left")
+    fig.update_xaxes(**square, range=[-0.5, n - 0.5], constraintoward="left")
     down = {"range": [n - 0.5, -0.5], "scaleanchor": "x", "constraintoward": "top", **square}
     if tree:
         share = side / (side + _TREE)
@@ -121,7 +122,7 @@ def overlap_ceiling_figure(
     points = kept.groupby("point" if "point" in kept else "point_a", sort=False)
     lines = []
     for number, (point, own) in enumerate(points):
-        look, name = Look.of(number), str(point)
+        look, name = Look.of(number), short_point(str(point))
         said = [f"{plain(a)} and {plain(b)}" for a, b in zip(own["a"], own["b"])]
         x, y = numbers(own, "ceiling"), numbers(own, "jaccard")
         hover = [f"{s}<br>Jaccard {b:.3f}, ceiling {a:.3f}" for s, a, b in zip(said, x, y)]
@@ -142,6 +143,7 @@ def overlap_ceiling_figure(
         x="overlap with itself (Jaccard index)",
         y="overlap of the pair (Jaccard index)",
         row_height=320,
+        ends=(0.0, 1.0),
     )
     top = max(numbers(kept, "ceiling").max(), numbers(kept, "jaccard").max())
     end = min(1.0, float(top) * 1.05)
@@ -149,7 +151,7 @@ def overlap_ceiling_figure(
     fig.add_shape(type="line", **diagonal)
     add_level(fig, Panel(1, 1), chance)
     lowest = float(numbers(kept, "ceiling").min())
-    fig.update_xaxes(range=[max(0.0, lowest - 0.1), min(1.02, end + 0.03)])
+    fig.update_xaxes(range=[max(0.0, lowest - 0.1), min(1.0, end + 0.03)])
     fig.update_yaxes(range=[0, end])
     return fig
 

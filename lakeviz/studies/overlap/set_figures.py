@@ -54,28 +54,31 @@ def shared_neurons_figure(
         raise ConfigError("several groups: choose the rows of one")
     n_items, k = int(numbers(shared, "n_items")[0]), int(numbers(shared, "k")[0])
     caption = (
-        f"{n_items} {of} of {counted(k, 'neuron')} each. Bands: {percent(confidence)} of draws of "
+        f"{n_items} {of} of {counted(k, 'neuron')} each. Lines: {percent(confidence)} of draws of "
         "independent sets: random ones, and other neurons of nearly the same variance. Bars above "
-        "a band: more neurons in common than such sets have."
+        "a line: more neurons in common than such sets have."
     )
     fig = new_figure(title, caption, legend_above=True, height=340)
     (panel,) = panels(fig, 1)
     bars = go.Bar(
         x=m,
         y=numbers(shared, "n_neurons"),
-        marker={"color": PALETTE[0]},
+        marker={"color": faded(PALETTE[0], 0.5)},
         name="selected",
         hovertemplate="%{x} or more: %{y} neurons<extra></extra>",
     )
     fig.add_trace(bars, **panel.at)
     nulls = [
-        ("random sets", "expected", "random", Look(PALETTE[1], "dash", "circle")),
-        ("sets next in variance", "matched_mean", "matched", Look(PALETTE[2], "dot", "circle")),
+        ("random sets", "expected", "random", Look(PALETTE[1], "dash", "diamond")),
+        ("sets next in variance", "matched_mean", "matched", Look(PALETTE[2], "dot", "square")),
     ]
     for name, mean, null, look in nulls:
         if is_measured(shared, mean):
             low, high = (numbers(shared, f"{null}_quantile_{end}") for end in ("low", "high"))
-            line = Line(name, m, numbers(shared, mean), look, (low, high), mode="lines")
+            # Marks, as there is nothing between two counts that a line could show.
+            line = Line(
+                name, m, numbers(shared, mean), look, (low, high), bars=True, mode="markers"
+            )
             add_line(fig, panel, line)
     step = 1 if n_items <= 25 else 5
     fig.update_xaxes(title_text=f"selected by this many {plain(of)} or more", dtick=step)
@@ -183,7 +186,7 @@ def _bars(columns: Sequence[_Column], before: str) -> go.Bar:
         text=[str(c.height) for c in columns],
         textposition="outside",
         cliponaxis=False,
-        marker={"color": PALETTE[0]},
+        marker={"color": faded(PALETTE[0], 0.5)},
         hovertemplate=before + "%{customdata}: %{y}<extra></extra>",
         name="size",
     )

@@ -12,6 +12,7 @@ from lakeviz.plots.captions import percent
 from lakeviz.plots.forest import ForestRow, forest_figure
 from lakeviz.plots.line_panels import Line, line_figure, line_of
 from lakeviz.plots.matrix import cells
+from lakeviz.plots.names import short_point
 from lakeviz.plots.panels import Look, name_panel, panels
 from lakeviz.plots.template import new_figure
 from lakeviz.selector_names import selector_name
@@ -67,7 +68,7 @@ def heatmap_figure(heatmap: pd.DataFrame, *, direction: str) -> go.Figure:
             showscale=number == 0,
         )
         fig.add_trace(trace, **panel.at)
-        name_panel(fig, number, readout, "above")
+        name_panel(fig, number, readout)
     fig.update_yaxes(autorange="reversed")
     return fig
 
@@ -116,7 +117,7 @@ def attribution_figure(attribution: pd.DataFrame) -> go.Figure:
                 lines.append(Line(name, exact, values, Look.of(number), mode="markers"))
         ends = np.array([numbers(own, "exact").min(), numbers(own, "exact").max()])
         lines.append(Line("equal", ends, ends, Look.of(7), mode="lines", width=1))
-        shown[point] = lines
+        shown[short_point(point)] = lines
     if not shown:
         raise ConfigError("no attribution was checked")
     n = int(numbers(checked, "n_pairs").max())

@@ -7,15 +7,15 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from lakeviz.errors import ConfigError
-from lakeviz.metrics.registry import metric_title
+from lakeviz.metrics.registry import metric_bounds, metric_title
 from lakeviz.plots.captions import difference_bars, mean_over, n_categories, percent, tested
 from lakeviz.plots.line_panels import line_figure, line_of
-from lakeviz.plots.panels import Look
+from lakeviz.plots.names import short_point
+from lakeviz.plots.panels import Look, selector_looks
 from lakeviz.selector_names import selector_name, selector_order, selector_short
 from lakeviz.tables import numbers, rows, where
 
 SIZE = "dimensions kept, K"
-_ORDER = ("variance", "pca", "random", "random_rotation", "bottom_variance", "all")
 
 
 def pca_differences_figure(
@@ -74,10 +74,10 @@ def pca_differences_figure(
         "scale.",
         x=SIZE,
         y=f"difference in {what}",
-        names="above",
         sizes=sizes_of(table),
         level=0,
         zone=(-smallest_effect, smallest_effect),
+        ends=metric_bounds(level, metric, difference=True),
     )
 
 
@@ -104,6 +104,7 @@ def metrics_by_size_figure(
         if n_categories(metrics) == 1
         else ""
     )
+    measured = list(dict.fromkeys(zip(metrics["level"], metrics["metric"])))
     shown = {
         metric_title(level, metric): [
             line_of(
@@ -116,7 +117,7 @@ def metrics_by_size_figure(
             )
             for name in selector_order(metrics["selector"])
         ]
-        for level, metric in dict.fromkeys(zip(metrics["level"], metrics["metric"]))
+        for level, metric in measured
     }
     return line_figure(
         shown,
@@ -124,8 +125,8 @@ def metrics_by_size_figure(
         caption=f"{tested(metrics)}{mean_over(metrics)}, visual branch alone; random selectors are "
         f"means over random sets.{band} Use the paired-difference figure to compare two curves.",
         x=SIZE,
-        names="axis",
         sizes=sizes_of(metrics),
+        ends={metric_title(*m): metric_bounds(*m) for m in measured},
     )
 
 
@@ -149,7 +150,7 @@ def retained_figure(geometry: pd.DataFrame, *, confidence: float = 0.95) -> go.F
     if n_categories(geometry) > 1:
         band = "no band"
     shown = {
-        point: [
+        short_point(point): [
             line_of(
                 where(geometry, point=point),
                 "k",
@@ -172,14 +173,14 @@ def retained_figure(geometry: pd.DataFrame, *, confidence: float = 0.95) -> go.F
         y="share of variance retained",
         shared_y=True,
         sizes=sizes_of(geometry),
+        ends=(0.0, 1.0),
     )
-    fig.update_yaxes(range=[0, 1.04])
-    return fig
+    return fig.update_yaxes(range=[0, 1])
 
 
 def look_of(selector: str) -> Look:
     """The look of a selector, the same in every figure of the study."""
-    return Look.of(_ORDER.index(selector) if selector in _ORDER else len(_ORDER))
+    return selector_looks([selector])[selector]
 
 
 def points_of(table: pd.DataFrame) -> list[str]:

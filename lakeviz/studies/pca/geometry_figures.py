@@ -8,7 +8,8 @@ import plotly.graph_objects as go
 from lakeviz.errors import ConfigError
 from lakeviz.plots.captions import mean_over, n_categories, percent, span
 from lakeviz.plots.line_panels import Line, line_figure, line_of
-from lakeviz.plots.panels import CHANCE, Look
+from lakeviz.plots.names import short_point
+from lakeviz.plots.panels import CHANCE, Look, log_axes
 from lakeviz.plots.template import PALETTE, faded, new_figure, plain
 from lakeviz.studies.pca.figures import SIZE, look_of, points_of, random_sets, sizes_of
 from lakeviz.tables import numbers, rows, where
@@ -38,7 +39,9 @@ def nearness_figure(geometry: pd.DataFrame, *, confidence: float = 0.95) -> go.F
         title: [
             line_of(first, "k", f"random_{column}", "random neurons", CHANCE, interval="own"),
             *(
-                line_of(where(geometry, point=point), "k", column, point, Look.of(place))
+                line_of(
+                    where(geometry, point=point), "k", column, short_point(point), Look.of(place)
+                )
                 for place, point in enumerate(points)
             ),
         ]
@@ -51,10 +54,9 @@ def nearness_figure(geometry: pd.DataFrame, *, confidence: float = 0.95) -> go.F
         f"principal directions{mean_over(geometry)}. Kernel: mean squared cosine of the principal "
         f"angles, 1 for one span; by chance K / D. Grey: random channels{band}.",
         x=SIZE,
-        names="axis",
         sizes=sizes_of(geometry),
+        ends={"projection kernel": (0.0, 1.0)} | dict.fromkeys(list(_QUANTITIES)[1:], (0.0, 90.0)),
     )
-    fig.update_yaxes(rangemode="tozero")
     return fig
 
 
@@ -82,7 +84,7 @@ def diagonality_figure(covariance: pd.DataFrame) -> go.Figure:
             ("control_mean", "/", f"{name}, permuted"),
         ):
             bar = go.Bar(
-                x=[plain(p) for p in points],
+                x=[short_point(p) for p in points],
                 y=[float(numbers(where(table, point=p), column).mean()) for p in points],
                 name=said,
                 marker={
@@ -94,7 +96,7 @@ def diagonality_figure(covariance: pd.DataFrame) -> go.Figure:
             )
             fig.add_trace(bar)
     fig.update_layout(barmode="group", bargap=0.3)
-    fig.update_yaxes(title_text="share of energy off the diagonal", range=[0, 1.02])
+    fig.update_yaxes(title_text="share of energy off the diagonal", range=[0, 1])
     fig.update_xaxes(title_text="hook point")
     return fig
 
@@ -122,7 +124,7 @@ def eigenvalue_figure(spectrum: pd.DataFrame) -> go.Figure:
             own = rows(table, numbers(table, column) > 0)  # a log axis has no place for zero
             x, y = numbers(own, "rank"), numbers(own, column)
             lines.append(Line(name, x, y, look_of(key)))
-        shown[point] = lines
+        shown[short_point(point)] = lines
     fig = line_figure(
         shown,
         title="Principal directions and channels",
@@ -135,6 +137,6 @@ def eigenvalue_figure(spectrum: pd.DataFrame) -> go.Figure:
         shared_y=True,
     )
     fig.update_traces(mode="lines")
-    fig.update_xaxes(type="log", dtick=1)
-    fig.update_yaxes(type="log", exponentformat="power", dtick=1)
+    log_axes(fig, "x")
+    log_axes(fig, "y")
     return fig

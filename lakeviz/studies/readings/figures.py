@@ -7,7 +7,7 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from lakeviz.metrics.estimates import estimate
-from lakeviz.metrics.registry import metric_title
+from lakeviz.metrics.registry import metric_bounds, metric_title
 from lakeviz.plots.captions import percent
 from lakeviz.plots.forest import ForestRow, forest_figure
 from lakeviz.plots.panels import Look
@@ -37,11 +37,13 @@ def gaps_figure(
     """
     shown: dict[str, list[ForestRow]] = {}
     paper: dict[str, float] = {}
+    ends: dict[str, tuple[float, float]] = {}
     for row in records(overview):
         if not row["n_categories"]:
             continue
         metric = metric_title(row["level"], row["metric"])
         paper[metric] = row["paper"]
+        ends[metric] = metric_bounds(row["level"], row["metric"], difference=True)
         chosen = {name: row[name] for name in ("reading", "level", "metric")}
         members = {
             str(one["category"]): float(one["difference"])
@@ -68,5 +70,6 @@ def gaps_figure(
         "exchanged for the next in variance. Dashed: the gap in the paper.",
         x="difference",
         line_height=_LINE,
+        ends=ends,
         levels={metric: gap for metric, gap in paper.items() if np.isfinite(gap)},
     )

@@ -12,7 +12,7 @@ import plotly.graph_objects as go
 
 from lakeviz.errors import ConfigError
 from lakeviz.metrics.estimates import Estimate, estimate, mean_over_categories
-from lakeviz.metrics.registry import metric_title
+from lakeviz.metrics.registry import metric_bounds, metric_title
 from lakeviz.plots.captions import difference_bars, percent, tested
 from lakeviz.plots.line_panels import Line, line_figure
 from lakeviz.plots.panels import Look
@@ -83,8 +83,8 @@ def sweep_lines_figure(
         f"{_band_caption(own, shown, confidence)}",
         x=AXIS_TITLES.get(x, x),
         y=what,
-        names="above",
         shared_y=True,
+        ends=metric_bounds(level, metric),
     )
     fig.update_xaxes(tickvals=list(range(len(at))), ticktext=[plain(value) for value in at])
     if series:
@@ -140,9 +140,9 @@ def sweep_contrasts_figure(
         f"Filled: the interval excludes zero. Above zero, {selector_name(reference)} are better.",
         x="setting (rank)",
         y=f"difference in {what}",
-        names="above",
         shared_y=True,
         level=0,
+        ends=metric_bounds(level, metric, difference=True),
     )
 
 

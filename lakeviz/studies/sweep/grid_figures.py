@@ -129,6 +129,9 @@ def sweep_parallel_figure(
     fig.add_trace(
         go.Parcoords(
             dimensions=dimensions,
+            labelfont={"size": 12},
+            tickfont={"size": 12},
+            rangefont={"size": 12, "color": "rgba(0,0,0,0)"},  # the ticks say it already
             line={"color": values, "colorscale": [[0, PALETTE[1]], [1, PALETTE[0]]]},
             domain={"x": [0.03, 0.97], "y": [0, 0.88]},
         )
