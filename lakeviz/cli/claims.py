@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from lakeviz.cli.options import make_loading, run_options
-from lakeviz.cli.run import announce, asked_spec
+from lakeviz.cli.run import asked_spec
 from lakeviz.cli.settings import with_settings
 from lakeviz.cli.study import conclude
-from lakeviz.cli.terminal import say
+from lakeviz.cli.terminal import announce, say
 from lakeviz.errors import ConfigError
 
 if TYPE_CHECKING:

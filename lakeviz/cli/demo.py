@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from lakeviz.cli.settings import SEEDS, Whole
-from lakeviz.cli.terminal import say
+from lakeviz.cli.terminal import announce, say
 
 
 @click.command()
@@ -45,7 +45,7 @@ def demo(
 
     Needs no data, no download and no network.
     """
-    from lakeviz.cli.run import announce, finish
+    from lakeviz.cli.run import finish
     from lakeviz.data.synthetic import CATEGORIES, HELD_OUT, TRAINED, write_benchmark
     from lakeviz.lake.options import LakeOptions
     from lakeviz.runs.run import execute

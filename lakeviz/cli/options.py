@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -292,5 +293,6 @@ def make_options(given: dict[str, Any]) -> LakeOptions:
 
 
 def make_loading(given: dict[str, Any]) -> Loading:
-    """Build the reading settings, with a progress bar."""
-    return Loading(given["batch_size"], given["workers"], given["skip_bad"], progress=True)
+    """Build the reading settings, with a progress bar where there is a terminal."""
+    how = given["batch_size"], given["workers"], given["skip_bad"]
+    return Loading(*how, progress=sys.stderr.isatty())

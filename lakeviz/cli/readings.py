@@ -8,10 +8,10 @@ from typing import Any
 import click
 
 from lakeviz.cli.options import make_loading, run_options
-from lakeviz.cli.run import announce, asked_spec
+from lakeviz.cli.run import asked_spec
 from lakeviz.cli.settings import Whole, with_settings
 from lakeviz.cli.study import conclude
-from lakeviz.cli.terminal import say
+from lakeviz.cli.terminal import announce, say
 
 
 def _settings() -> Any:

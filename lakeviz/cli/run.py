@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from lakeviz.cli.options import make_loading, make_options, run_options
-from lakeviz.cli.terminal import say
+from lakeviz.cli.terminal import announce, say
 from lakeviz.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -116,11 +116,6 @@ def make_reader_options(dataset: str, root: str | Path, given: dict[str, Any]) -
         return {}
     layout = reader_of(dataset, root)
     return parse_options(layout.name, layout.options, texts)
-
-
-def announce(category: str) -> None:
-    """Say which category is being worked on."""
-    say(f"{category} ...", err=True)
 
 
 def finish(run: RunFolder, **said: Any) -> None:

@@ -9,7 +9,7 @@ import click
 
 from lakeviz.cli.options import image_size, loading_options, make_loading
 from lakeviz.cli.settings import SEEDS, Whole, settings_options, stack
-from lakeviz.cli.terminal import say
+from lakeviz.cli.terminal import announce, say
 
 if TYPE_CHECKING:
     from lakeviz.studies.base.result import StudyResult
@@ -112,11 +112,6 @@ def open_run(run: Path, given: dict[str, Any]) -> StudyRun:
         map_size=given["map_size"],
         loading=make_loading(given),
     )
-
-
-def announce(category: str) -> None:
-    """Say which category is being worked on."""
-    say(f"{category} ...", err=True)
 
 
 def conclude(run: StudyRun, result: StudyResult) -> None:
