@@ -19,9 +19,10 @@ if TYPE_CHECKING:
 @click.command()
 @run_options
 def run(dataset: str | None, manifest: Path | None, out: Path, **given: Any) -> None:
-    """Fit LAKE on a few normal images of DATASET, score its test images, write a report.
+    """Fit LAKE on a few normal images and score the test images.
 
-    Running the same command again goes on where it stopped.
+    The images are those of DATASET; results and a report are written to --out. Running the same
+    command again goes on where it stopped.
     """
     from lakeviz.runs.run import execute
 

@@ -69,7 +69,7 @@ class StudyGroup(click.Group):
 
 @click.group(cls=StudyGroup)
 def study() -> None:
-    """Run a study on RUN, the folder of a lakeviz run.
+    """Run a study on the folder of a run.
 
     A study takes model, data, normal images and settings from the manifest of RUN, writes its
     tables below RUN/studies and its section into RUN/report.html.
