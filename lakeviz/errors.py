@@ -11,7 +11,13 @@ from collections.abc import Iterable, Mapping
 
 
 class LakevizError(Exception):
-    """Base class of all errors with a known cause; the command line exits with code 2 on it."""
+    """Base class of all errors with a known cause; the command line exits with code 2 on it.
+
+    Names in a message come from files: it is one line, of printable characters, and not endless.
+    """
+
+    def __init__(self, message: object = "") -> None:
+        super().__init__(printable(" ".join(str(message).split("\n")), _LONGEST))
 
 
 class DataError(LakevizError):
@@ -110,9 +116,23 @@ class OutputError(LakevizError):
     """Results could not be written (folder not writable, disk full, foreign files in the way)."""
 
 
+_LONGEST = 1200
+
+
+def printable(text: object, most: int | None = None) -> str:
+    """Text for people: control characters escaped, the middle of a long one left out."""
+    said = str(text)
+    if not said.isprintable():
+        said = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in said)
+    if most is None or len(said) <= most:
+        return said
+    return f"{said[: most // 2]} ... {said[-most // 2 :]}"
+
+
 def nearest(name: str, known: Iterable[str], n: int = 5) -> str:
     """Return a ", did you mean ..." clause with the nearest of ``known``, or an empty string."""
-    close = difflib.get_close_matches(name, list(known), n=n, cutoff=0.5)
+    # The time of a comparison grows with the square of the length.
+    close = difflib.get_close_matches(name[:200], list(known), n=n, cutoff=0.5)
     return f"; nearest: {', '.join(close)}" if close else ""
 
 

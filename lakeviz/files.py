@@ -5,9 +5,14 @@ A leaf: every floor may use it. pandas and pyarrow are imported where they are n
 
 from __future__ import annotations
 
+import hashlib
+import io
 import json
+import logging
 import os
+import re
 import secrets
+import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -21,8 +26,12 @@ if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
 
+_log = logging.getLogger(__name__)
+
 SCRATCH = ".tmp"
 """Suffix of files that are being written, or were left behind when a process was killed."""
+_READY = ".ready"
+_OF_SAFETENSORS = re.compile(r"\.tmp\w{6}")  # what it writes to, next to our own file
 
 
 @contextmanager
@@ -65,6 +74,62 @@ def written(path: str | Path) -> Iterator[Path]:
             scratch.unlink(missing_ok=True)
 
 
+@contextmanager
+def written_together(folder: str | Path) -> Iterator[Path]:
+    """Give a scratch folder; its files take their places in ``folder`` all together, or none.
+
+    One writer at a time. Where a kill comes between them, the next reader or writer puts the rest
+    in place (:func:`settle`).
+
+    Raises
+    ------
+    OutputError
+        If they cannot be put in place.
+    """
+    folder = Path(folder)
+    scratch = folder / f"{secrets.token_hex(4)}{SCRATCH}"
+    remove_scratch(folder)
+    try:
+        scratch.mkdir(parents=True)
+        yield scratch
+        settle(folder)
+        scratch.rename(folder / _READY)
+        settle(folder)
+    except OSError as error:
+        raise OutputError(f"cannot write to {folder}: {error.strerror or error}") from error
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+
+
+def settle(folder: str | Path) -> None:
+    """Put in place what a writer had ready when it was killed.
+
+    Raises
+    ------
+    OutputError
+        If it cannot be put in place.
+    """
+    ready = Path(folder) / _READY
+    if not ready.is_dir():
+        return
+    try:
+        for path in ready.iterdir():
+            path.replace(ready.parent / path.name)
+        ready.rmdir()
+    except FileNotFoundError:
+        pass  # another reader was faster
+    except OSError as error:
+        raise OutputError(f"cannot write to {folder}: {error.strerror or error}") from error
+
+
+def remove_scratch(folder: str | Path, pattern: str = "*") -> None:
+    """Remove what a kill left half-written in a folder that no one else writes to."""
+    for path in Path(folder).glob(pattern):
+        if path.name.endswith(SCRATCH) or _OF_SAFETENSORS.fullmatch(path.name):
+            with suppress(OSError):
+                shutil.rmtree(path) if path.is_dir() else path.unlink()
+
+
 def remove(path: str | Path) -> None:
     """Remove a file, if it is there.
 
@@ -90,9 +155,26 @@ def write_text(path: str | Path, text: str) -> None:
     write_bytes(path, text.encode())
 
 
-def write_json(path: str | Path, data: Any) -> None:
-    """Write JSON in one step; errors as :func:`written`."""
+def write_json(path: str | Path, data: Any, *, sealed: bool = False) -> None:
+    """Write JSON in one step; errors as :func:`written`.
+
+    Parameters
+    ----------
+    path : path
+    data
+        JSON types; an object, if sealed.
+    sealed : bool
+        Whether it carries the SHA-256 of what it says, which :func:`read_json` checks.
+    """
+    if sealed:
+        data = data | {_SEAL: _content_sha256(json.loads(json.dumps(data)))}
     write_text(path, json.dumps(data, indent=1, ensure_ascii=False))
+
+
+def _content_sha256(data: Mapping[str, Any]) -> str:
+    """SHA-256 of the canonical JSON of an object but for its seal."""
+    said = {name: value for name, value in data.items() if name != _SEAL}
+    return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
 
 
 def write_csv(path: str | Path, table: pd.DataFrame) -> None:
@@ -103,7 +185,7 @@ def write_csv(path: str | Path, table: pd.DataFrame) -> None:
 
 def write_parquet(
     path: str | Path, table: pd.DataFrame, metadata: Mapping[bytes, bytes] | None = None
-) -> None:
+) -> str:
     """Write a table as Parquet, without its index, in one step; errors as :func:`written`.
 
     Parameters
@@ -112,6 +194,11 @@ def write_parquet(
     table : DataFrame
     metadata : mapping of bytes, optional
         Added to the metadata of the file's schema.
+
+    Returns
+    -------
+    str
+        SHA-256 of the file.
     """
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -119,35 +206,71 @@ def write_parquet(
     made = pa.Table.from_pandas(table, preserve_index=False)
     made = made.replace_schema_metadata({**(made.schema.metadata or {}), **(metadata or {})})
     with written(path) as scratch:
-        pq.write_table(made, scratch)
+        pq.write_table(made, scratch, write_page_checksum=True)
+        return hashlib.sha256(scratch.read_bytes()).hexdigest()
 
 
-def write_arrays(path: str | Path, arrays: Mapping[str, np.ndarray]) -> None:
-    """Write arrays as safetensors in one step; errors as :func:`written`."""
+def write_arrays(path: str | Path, arrays: Mapping[str, np.ndarray]) -> str:
+    """Write arrays as safetensors, with their checksum, in one step; errors as :func:`written`.
+
+    Returns
+    -------
+    str
+        The checksum, see :func:`checksum`.
+    """
     import numpy as np
     from safetensors.numpy import save_file
 
     ready = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
+    made = checksum(ready)
     with written(path) as scratch:
-        save_file(ready, str(scratch))
+        save_file(ready, str(scratch), metadata={_SHA256: made})
+    return made
 
 
-def read_arrays(path: str | Path) -> dict[str, np.ndarray]:
+def read_arrays(path: str | Path, expected: str | None = None) -> dict[str, np.ndarray]:
     """Read the arrays of a safetensors file.
+
+    Parameters
+    ----------
+    path : path
+    expected : str, optional
+        Their checksum, where another file says it; else the one that the file itself carries. Files
+        of earlier versions have none.
 
     Raises
     ------
     StoreError
-        If the file is missing, unreadable or damaged.
+        If the file is missing, unreadable or damaged, or another one than expected.
     """
-    from safetensors.numpy import load_file
+    from safetensors import safe_open
 
     try:
-        return load_file(str(path))
+        with safe_open(str(path), framework="numpy") as file:
+            arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            own = (file.metadata() or {}).get(_SHA256)
     except FileNotFoundError:
         raise StoreError(f"cannot read {path}: there is no such file") from None
     except (OSError, SafetensorError) as error:
-        raise StoreError(f"{path} is damaged ({error}); {_REMEDY}") from error
+        raise StoreError(f"{path} is damaged ({one_line(error)}); {REMEDY}") from error
+    if own is None and expected is None:
+        _log.info("%s carries no checksum: damage to it would not be noticed", path)
+        return arrays
+    found = checksum(arrays)
+    if own is not None and found != own:
+        raise StoreError(f"{path} is damaged: its checksum does not fit; {REMEDY}")
+    if expected is not None and found != expected:
+        raise StoreError(f"{path} belongs to something else than the files beside it; {REMEDY}")
+    return arrays
+
+
+def checksum(arrays: Mapping[str, np.ndarray]) -> str:
+    """SHA-256 over ``NAME|DTYPE|SHAPE|`` and the bytes of each array, sorted by name."""
+    digest = hashlib.sha256()
+    for name, array in sorted(arrays.items()):
+        digest.update(f"{name}|{array.dtype.str}|{array.shape}|".encode())
+        digest.update(array.data if array.size and array.flags.c_contiguous else array.tobytes())
+    return digest.hexdigest()
 
 
 def read_json(path: str | Path) -> dict[str, Any]:
@@ -161,35 +284,71 @@ def read_json(path: str | Path) -> dict[str, Any]:
     path = Path(path)
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
+        _check_depth([found])
     except FileNotFoundError:
         raise StoreError(f"cannot read {path}: there is no such file") from None
     except OSError as error:
         raise StoreError(f"cannot read {path}: {error.strerror or error}") from error
     except (ValueError, RecursionError) as error:
         why = "it is nested too deeply" if isinstance(error, RecursionError) else error
-        raise StoreError(f"cannot read {path} as JSON ({why}); {_REMEDY}") from error
+        raise StoreError(f"cannot read {path} as JSON ({why}); {REMEDY}") from error
     if not isinstance(found, dict):
-        raise StoreError(f"{path} holds a {type(found).__name__}, not a JSON object; {_REMEDY}")
+        raise StoreError(f"{path} holds a {type(found).__name__}, not a JSON object; {REMEDY}")
+    if _SEAL in found and found[_SEAL] != _content_sha256(found):
+        raise StoreError(
+            f"{path} was changed after it was written: its checksum does not fit; {REMEDY}"
+        )
     return found
 
 
-def read_parquet(path: str | Path) -> pd.DataFrame:
+def _check_depth(value: Any) -> None:
+    """Refuse what no document of lakeviz is: nested so deeply that its users would not return."""
+    level = [value]
+    for _ in range(_DEEPEST):
+        members = (one.values() if isinstance(one, dict) else one for one in level)
+        level = [m for of_one in members for m in of_one if isinstance(m, (dict, list)) and m]
+    if level:
+        raise RecursionError
+
+
+def read_parquet(path: str | Path, expected: str | None = None) -> pd.DataFrame:
     """Read a table.
+
+    Parameters
+    ----------
+    path : path
+    expected : str, optional
+        SHA-256 of the file, where another file says it.
 
     Raises
     ------
     StoreError
-        If the file is missing, unreadable or damaged.
+        If the file is missing, unreadable or damaged, or another one than expected.
     """
     import pandas as pd
     from pyarrow import ArrowException
 
     try:
-        return pd.read_parquet(path)
+        content = Path(path).read_bytes()
+        if expected is not None and hashlib.sha256(content).hexdigest() != expected:
+            raise StoreError(
+                f"{path} was changed after it was written: its checksum does not fit; {REMEDY}"
+            )
+        return pd.read_parquet(
+            io.BytesIO(content), engine="pyarrow", page_checksum_verification=True
+        )
     except FileNotFoundError:
         raise StoreError(f"cannot read {path}: there is no such file") from None
     except (OSError, ValueError, ArrowException) as error:
-        raise StoreError(f"{path} is damaged ({error}); {_REMEDY}") from error
+        raise StoreError(f"{path} is damaged ({one_line(error)}); {REMEDY}") from error
 
 
-_REMEDY = "restore the file, or delete it and run again what made it"
+def one_line(error: BaseException, most: int = 200) -> str:
+    """What a library says, for a message: in one line, and not longer than that."""
+    said = " ".join(str(error).split()) or type(error).__name__
+    return said if len(said) <= most else f"{said[: most - 3]}..."
+
+
+_SEAL, _SHA256 = "checksum", "sha256"
+_DEEPEST = 60
+REMEDY = "restore the file, or delete it and run again what made it"

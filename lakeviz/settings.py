@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import math
+import os
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, Field, dataclass, field, fields
@@ -14,6 +15,9 @@ from typing import Any, Self, Union, get_args, get_origin, get_type_hints
 from lakeviz.errors import ConfigError
 
 _KEY = "option"
+MANY = 1_000_000
+"""No count on the command line is larger."""
+MOST_PIXELS, LONGEST_SIDE = 2**28, 2**16
 
 
 @dataclass(frozen=True)
@@ -42,6 +46,42 @@ class Option:
     flag: str | None = None
     command: bool = True
     was: str = ""
+
+
+def check_pixels(size: tuple[int, int], what: str) -> None:
+    """Refuse a size in pixels before memory for it is asked for.
+
+    Raises
+    ------
+    ConfigError
+        If it is not positive, or a single float32 channel of it takes more than a GiB.
+    """
+    height, width = size
+    if min(size) < 1:
+        raise ConfigError(f"the {what} is {height} x {width}; it must be at least 1 x 1")
+    if height * width > MOST_PIXELS or max(size) > LONGEST_SIDE:
+        gib = f" ({4 * height * width / 2**30:.3g} GiB)" if max(size) < 10**9 else ""
+        raise ConfigError(
+            f"the {what} is {height} x {width}{gib}; it must be at most 16384 x 16384, and "
+            f"{LONGEST_SIDE} a side"
+        )
+
+
+def check_smoothing(smoothing: float) -> None:
+    """Refuse a deviation that no map can be smoothed by.
+
+    Raises
+    ------
+    ConfigError
+        If it is negative, not finite, or larger than 1000 pixels.
+    """
+    if not 0 <= smoothing <= 1000:
+        raise ConfigError(f"smoothing must be between 0 and 1000 pixels, not {smoothing}")
+
+
+def most_workers() -> int:
+    """Processes that a command may start: some for each processor."""
+    return max(16, 4 * (os.cpu_count() or 1))
 
 
 def option(default: Any = MISSING, help: str = "", **said: Any) -> Any:
@@ -185,7 +225,7 @@ def _in_range(name: str, value: Any, said: Option) -> None:
             low, high = said.least, said.most
             below = low is not None and not member >= low
             above = high is not None and not member <= high
-            if below or above or math.isnan(member):
+            if below or above or not math.isfinite(member):
                 raise ConfigError(f"{name} is {member}; it must be {_range(low, high)}")
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -13,14 +14,19 @@ from safetensors.numpy import load_file, save_file
 
 from lakeviz.errors import OutputError, StoreError
 from lakeviz.files import (
+    read_arrays,
     read_json,
     read_parquet,
     remove,
+    remove_scratch,
+    settle,
+    write_arrays,
     write_csv,
     write_json,
     write_parquet,
     write_text,
     written,
+    written_together,
 )
 
 TABLE = pd.DataFrame({"name": ["a", "é"], "value": [0.5, np.nan]}, index=[7, 9])
@@ -115,3 +121,93 @@ def test_parquet_that_cannot_be_read_is_named(tmp_path):
     (tmp_path / "a.parquet").write_bytes(b"no")
     with pytest.raises(StoreError, match=r"a\.parquet is damaged"):
         read_parquet(tmp_path / "a.parquet")
+
+
+def test_files_of_one_result_replace_the_old_ones_together(tmp_path):
+    for name in ("a", "b"):
+        write_text(tmp_path / f"{name}.txt", "old")
+    with pytest.raises(KeyboardInterrupt), written_together(tmp_path) as scratch:
+        write_text(scratch / "a.txt", "new")
+        raise KeyboardInterrupt
+    assert {p.name: p.read_text() for p in tmp_path.iterdir()} == {"a.txt": "old", "b.txt": "old"}
+    with written_together(tmp_path) as scratch:
+        for name in ("a", "b", "c"):
+            write_text(scratch / f"{name}.txt", "new")
+        assert (tmp_path / "b.txt").read_text() == "old"
+    assert {p.name: p.read_text() for p in tmp_path.iterdir()} == {
+        f"{name}.txt": "new" for name in ("a", "b", "c")
+    }
+
+
+@pytest.mark.parametrize("moment", range(6))
+def test_a_kill_between_them_is_mended_by_the_next_reader(tmp_path, monkeypatch, moment):
+    """Killed at any rename, a reader finds all of the old files or all of the new ones."""
+    for name in ("a", "b"):
+        write_text(tmp_path / f"{name}.txt", "old")
+    passed = 0
+
+    def killing(call):
+        def wrapped(*args):
+            nonlocal passed
+            passed += 1
+            if passed == moment + 1:
+                raise KeyboardInterrupt
+            return call(*args)
+
+        return wrapped
+
+    with monkeypatch.context() as patch:
+        for name in ("rename", "replace"):
+            patch.setattr(Path, name, killing(getattr(Path, name)))
+        try:
+            with written_together(tmp_path) as scratch:
+                for name in ("a", "b"):
+                    write_text(scratch / f"{name}.txt", "new")
+            assert moment == 5
+        except KeyboardInterrupt:
+            pass
+    settle(tmp_path)
+    found = {p.name: p.read_text() for p in tmp_path.iterdir()}
+    assert found == dict.fromkeys(("a.txt", "b.txt"), "old" if moment < 3 else "new")
+
+
+def test_arrays_that_were_damaged_or_swapped_are_named(tmp_path):
+    path, arrays = tmp_path / "a.safetensors", {"x": np.arange(1000.0), "e": np.zeros((0, 3))}
+    made = write_arrays(path, arrays)
+    assert read_arrays(path)["x"].tolist() == arrays["x"].tolist()
+    assert read_arrays(path, made)["e"].shape == (0, 3)
+    with pytest.raises(StoreError, match=r"a\.safetensors belongs to something else .* delete it"):
+        read_arrays(path, write_arrays(tmp_path / "b.safetensors", {"x": np.ones(1000)}))
+    content = bytearray(path.read_bytes())
+    content[4000:4100] = bytes(100)
+    path.write_bytes(content)
+    with pytest.raises(StoreError, match=r"a\.safetensors is damaged: .*checksum.* delete it"):
+        read_arrays(path)
+
+
+def test_arrays_without_a_checksum_open_and_say_so(tmp_path, caplog):
+    save_file({"x": np.arange(3)}, str(tmp_path / "old.safetensors"))
+    with caplog.at_level("INFO", "lakeviz.files"):
+        assert read_arrays(tmp_path / "old.safetensors")["x"].tolist() == [0, 1, 2]
+    assert "carries no checksum" in caplog.text
+
+
+def test_numbers_of_a_table_that_were_damaged_are_named(tmp_path):
+    path = tmp_path / "a.parquet"
+    write_parquet(path, pd.DataFrame({"x": np.random.default_rng(0).normal(size=5000)}))
+    content = bytearray(path.read_bytes())
+    content[20000:20016] = bytes(16)
+    path.write_bytes(content)
+    with pytest.raises(StoreError, match=r"a\.parquet is damaged"):
+        read_parquet(path)
+
+
+def test_what_a_kill_left_is_removed(tmp_path):
+    kept = ("a.txt", "tmp", ".tmpfile.txt", "a.tmp.txt")
+    left = ("a.txt.0123abcd.tmp", ".tmpA1b2C3")
+    for name in (*kept, *left):
+        (tmp_path / name).write_text("")
+    (tmp_path / "0123abcd.tmp").mkdir()
+    (tmp_path / "0123abcd.tmp" / "x").write_text("")
+    remove_scratch(tmp_path)
+    assert sorted(p.name for p in tmp_path.iterdir()) == sorted(kept)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from copy import copy
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import torch
 from jaxtyping import Float
@@ -36,6 +37,8 @@ class TokenBatch:
     sizes: tuple[tuple[int, int], ...]
     images: Float[Tensor, "image 3 height width"]
     output: Float[Tensor, "image joint"] | None = None
+    indices: tuple[int, ...] = ()
+    """Positions among the images asked for, ascending."""
 
     def __len__(self) -> int:
         return len(self.sample_ids)
@@ -65,7 +68,7 @@ class TokenBatches:
     Attributes
     ----------
     skipped : list of (path, reason)
-        Images that could not be read in the latest iteration.
+        Images that could not be read in the latest iteration so far.
 
     Raises
     ------
@@ -113,6 +116,15 @@ class TokenBatches:
         made = self.images.images[int(sample_id.rpartition(" ")[2])]
         return self.model.preprocess.undo(made)
 
+    def after(self, start: int) -> Self:
+        """Batches of the images from a position on."""
+        rest, own = copy(self), self.images
+        if isinstance(own, Preprocessed):
+            rest.images = Preprocessed(own.images[start:])
+        else:
+            rest.images = ImageItems(own.items[start:], own.sample_ids[start:]) if start else own
+        return rest
+
     def _image_batches(self) -> Iterator[ImageBatch]:
         if isinstance(self.images, Preprocessed):
             height, width = self.images.images.shape[-2:]
@@ -130,7 +142,9 @@ class TokenBatches:
             skip_bad=self.loading.skip_bad,
             progress=self.label if self.loading.progress else False,
         )
-        yield from batches
+        for batch in batches:
+            self.skipped = list(batches.skipped)
+            yield batch
         self.skipped = list(batches.skipped)
         if len(self.skipped) == len(self.images):
             raise DataError(f"none of the {len(self.skipped)} images could be read")
@@ -149,7 +163,9 @@ class TokenBatches:
             if isinstance(output, tuple):  # some towers return their tokens with the embedding
                 output = output[0]
             _check_finite(tokens if output is None else tokens | {"output": output}, batch)
-            yield TokenBatch(tokens, batch.sample_ids, batch.sizes, batch.images, output)
+            yield TokenBatch(
+                tokens, batch.sample_ids, batch.sizes, batch.images, output, batch.indices
+            )
 
     def bytes_per_image(self) -> int:
         """Size of one image's tokens at all points, at the tower's precision."""

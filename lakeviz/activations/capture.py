@@ -20,6 +20,7 @@ from lakeviz.activations.store import ActivationStore, check_free_disk, image_ro
 from lakeviz.data import file_sha256
 from lakeviz.data.inputs import ImageItems, as_images
 from lakeviz.errors import CaptureTooLargeError, DataError, StoreError
+from lakeviz.locks import locked
 
 if TYPE_CHECKING:
     from lakeviz.models import VisionModel
@@ -180,20 +181,21 @@ def capture_to_store(
     """
     loading = loading or Loading()
     probe = TokenBatches(model, images, points, tokens=tokens, loading=loading)
-    store = ActivationStore.create(
-        folder,
-        store_key(model, images, probe.points, tokens=tokens, dtype=dtype),
-        images_per_shard=min(images_per_shard, max(1, _SHARD_BYTES // probe.bytes_per_image())),
-    )
-    paths = _files(images).items
-    ratio = getattr(torch, dtype).itemsize / model.tower.dtype.itemsize
-    missing = len(paths) - store.n_stored
-    check_free_disk(store.folder, int(probe.bytes_per_image() * ratio * missing))
-    strict = replace(loading, skip_bad=False)
-    while not store.complete:
-        chunk = paths[store.n_stored : store.n_stored + store.images_per_shard]
-        part = capture_activations(model, chunk, probe.points, tokens=tokens, loading=strict)
-        store.append(part.tensors)
+    with locked(folder):
+        store = ActivationStore.create(
+            folder,
+            store_key(model, images, probe.points, tokens=tokens, dtype=dtype),
+            images_per_shard=min(images_per_shard, max(1, _SHARD_BYTES // probe.bytes_per_image())),
+        )
+        paths = _files(images).items
+        ratio = getattr(torch, dtype).itemsize / model.tower.dtype.itemsize
+        missing = len(paths) - store.n_stored
+        check_free_disk(store.folder, int(probe.bytes_per_image() * ratio * missing))
+        strict = replace(loading, skip_bad=False)
+        while not store.complete:
+            chunk = paths[store.n_stored : store.n_stored + store.images_per_shard]
+            part = capture_activations(model, chunk, probe.points, tokens=tokens, loading=strict)
+            store.append(part.tensors)
     return store
 
 

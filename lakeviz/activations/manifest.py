@@ -7,8 +7,9 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, NotRequired, TypedDict
 
+from lakeviz.documents import of_file, restored
 from lakeviz.errors import StoreError
 from lakeviz.files import read_json, write_json
 
@@ -50,15 +51,38 @@ class StoreKey:
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> StoreKey:
-        """Restore what :meth:`as_json` gave."""
-        images = tuple((name, fingerprint) for name, fingerprint in data["images"])
-        return cls(**{**data, "points": tuple(data["points"]), "images": images})
+        """Restore what :meth:`as_json` gave.
+
+        Raises
+        ------
+        ConfigError
+            If it is not one.
+        """
+        return restored(cls, data, "key")
 
     @property
     def digest(self) -> str:
         """SHA-256 of the key in canonical JSON."""
         text = json.dumps(self.as_json(), sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(text.encode()).hexdigest()
+
+
+class Shard(TypedDict):
+    """A file of a store, and which images it holds."""
+
+    file: str
+    start: int
+    stop: int
+    sha256: NotRequired[str]
+
+
+class Described(TypedDict):
+    """What the manifest of a store says."""
+
+    digest: str
+    key: StoreKey
+    images_per_shard: int
+    shards: list[Shard]
 
 
 def write_manifest(
@@ -91,19 +115,19 @@ def read_manifest(path: Path) -> tuple[StoreKey, int, list[dict[str, Any]]]:
         raise StoreError(
             f"{path} follows protocol {protocol!r}, this version reads {PROTOCOL!r}; capture again"
         )
-    try:
-        key, shards = StoreKey.from_json(manifest["key"]), list(manifest["shards"])
-        stops = [0, *(shard["stop"] for shard in shards)]
-        whole = (
-            key.digest == manifest["digest"]
-            and [shard["start"] for shard in shards] == stops[:-1]
-            and stops[-1] <= len(key.images)
-        )
-        images_per_shard = int(manifest["images_per_shard"])
-    except (KeyError, TypeError, ValueError) as error:
-        raise StoreError(f"{path} is damaged ({error!r}); delete the store") from error
+    manifest = of_file(path, Described, manifest, "delete the store and capture again")
+    key, shards = manifest["key"], manifest["shards"]
+    stops = [0, *(shard["stop"] for shard in shards)]
+    whole = (
+        key.digest == manifest["digest"]
+        and [shard["start"] for shard in shards] == stops[:-1]
+        and stops == sorted(set(stops))
+        and stops[-1] <= len(key.images)
+        and manifest["images_per_shard"] > 0
+        and all(Path(shard["file"]).name == shard["file"] for shard in shards)
+    )
     if not whole:
         raise StoreError(
             f"{path} is damaged: its key or its shards do not add up; delete the store"
         )
-    return key, images_per_shard, shards
+    return key, manifest["images_per_shard"], shards

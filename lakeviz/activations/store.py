@@ -29,8 +29,16 @@ from lakeviz.activations.manifest import (
     write_manifest,
 )
 from lakeviz.activations.statistics import check_finite
-from lakeviz.errors import CaptureTooLargeError, ConfigError, OutputError, StoreError
-from lakeviz.files import SCRATCH, written
+from lakeviz.data.files import file_sha256
+from lakeviz.errors import (
+    CaptureTooLargeError,
+    ConfigError,
+    ImageReadError,
+    OutputError,
+    StoreError,
+)
+from lakeviz.files import remove_scratch, written
+from lakeviz.locks import is_free
 
 _log = logging.getLogger(__name__)
 
@@ -101,14 +109,13 @@ class ActivationStore:
             raise ConfigError(f"dtype must be one of {', '.join(DTYPES)}, not {key.dtype!r}")
         if images_per_shard < 1:
             raise ConfigError(f"images_per_shard must be at least 1, not {images_per_shard}")
-        for name in (MANIFEST, "shard-"):
-            for left in folder.glob(f"{name}*{SCRATCH}"):
-                left.unlink()
         if (folder / MANIFEST).exists():
             store = cls.open(folder, key, allow_partial=True)
+            remove_scratch(folder)
             _log.info("resuming %s at image %d", folder, store.n_stored)
             return store
-        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        remove_scratch(folder, f"{MANIFEST}*")
+        if not is_free(folder):
             raise StoreError(f"{folder} exists and holds no {MANIFEST}; choose another folder")
         return cls(folder, key, images_per_shard, [])
 
@@ -216,7 +223,9 @@ class ActivationStore:
                 self._write_manifest()
             with written(self.folder / name) as scratch:
                 save_file(ready, str(scratch))
-            self._shards = [*self._shards, {"file": name, "start": start, "stop": stop}]
+                sha256 = file_sha256(scratch)
+            shard = {"file": name, "start": start, "stop": stop, "sha256": sha256}
+            self._shards = [*self._shards, shard]
             self._write_manifest()
         except OutputError as error:
             raise StoreError(str(error)) from error
@@ -225,9 +234,15 @@ class ActivationStore:
     def _opened(self, shard: Mapping[str, Any]) -> Iterator[Any]:
         path = self.folder / shard["file"]
         try:
+            # Hashed once in a process, as long as size and time of change stay.
+            if shard.get("sha256", "") not in ("", file_sha256(path)):
+                raise StoreError(
+                    f"{path} is damaged: its checksum does not fit; delete the store and capture "
+                    "again"
+                )
             with safe_open(str(path), framework="pt") as file:
                 yield file
-        except (OSError, SafetensorError) as error:
+        except (OSError, SafetensorError, ImageReadError) as error:
             raise StoreError(
                 f"{path} is damaged ({error}); delete the store and capture again"
             ) from error

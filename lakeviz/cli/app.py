@@ -20,10 +20,13 @@ from lakeviz.cli.score import score
 from lakeviz.cli.study import study
 from lakeviz.cli.table_export import table
 from lakeviz.cli.tables import datasets, hooks, models
-from lakeviz.errors import LakevizError
+from lakeviz.cli.terminal import say
+from lakeviz.errors import ConfigError, LakevizError
+from lakeviz.files import one_line
 
 USAGE_ERROR = 2
 INTERRUPTED = 130
+_RESUMED = ("run", "demo", "study", "claims", "readings")
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -46,21 +49,56 @@ for command in (demo, run, study, claims, readings, score, figure, table, models
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line; a known error is one line on stderr and exit code 2."""
+    words = sys.argv[1:] if arguments is None else list(arguments)
     try:
-        lakeviz.main(args=arguments, prog_name="lakeviz", standalone_mode=False)
+        for word in words:
+            _check_word(word)
+        lakeviz.main(args=words, prog_name="lakeviz", standalone_mode=False)
     except click.exceptions.Exit as stop:
         sys.exit(stop.exit_code)
-    except click.ClickException as error:
-        error.show()
-        sys.exit(USAGE_ERROR)
-    except LakevizError as error:
-        click.secho(f"error: {error}", fg="red", err=True)
-        sys.exit(USAGE_ERROR)
-    except OSError as error:
-        if error.errno is None:
-            raise
-        click.secho(f"error: {error}", fg="red", err=True)
-        sys.exit(USAGE_ERROR)
     except (KeyboardInterrupt, click.Abort):
-        click.secho("interrupted; the same command goes on where it stopped", fg="yellow", err=True)
+        resumes = any(word in _RESUMED for word in words if not word.startswith("-"))
+        rest = "the same command goes on where it stopped" if resumes else "run it again"
+        say(f"interrupted; {rest}", err=True, colour="yellow")
         sys.exit(INTERRUPTED)
+    except Exception as error:
+        said = _known(error)
+        if said is None:
+            raise
+        say(f"error: {LakevizError(said)}", err=True, colour="red")
+        sys.exit(USAGE_ERROR)
+
+
+def _check_word(word: str) -> None:
+    """Refuse what neither a file's name nor a document of lakeviz can hold.
+
+    Raises
+    ------
+    ConfigError
+        On a null character, or bytes that are not UTF-8.
+    """
+    try:
+        word.encode()
+    except UnicodeEncodeError:
+        raise ConfigError(f"{word!r} is not UTF-8; rename it, or call it by a link") from None
+    if "\0" in word:
+        raise ConfigError(f"{word!r} holds a null character")
+
+
+def _known(error: Exception) -> str | None:
+    """What to say of an error whose cause is known; None of a bug."""
+    if isinstance(error, click.UsageError) and error.ctx is not None:
+        return f"{error.format_message()} See {error.ctx.command_path} --help."
+    if isinstance(error, click.ClickException):
+        return error.format_message()
+    if isinstance(error, LakevizError) or (isinstance(error, OSError) and error.errno is not None):
+        return str(error)
+    # torch has errors of its own for it.
+    said = str(error)
+    is_memory = isinstance(error, RuntimeError) and ("out of memory" in said or "allocat" in said)
+    if isinstance(error, MemoryError) or is_memory:
+        return (
+            f"there is not enough memory ({one_line(error)}); use a smaller --batch-size, "
+            "--image-size or --map-size"
+        )
+    return None

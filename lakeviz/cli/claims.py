@@ -11,6 +11,7 @@ from lakeviz.cli.options import make_loading, run_options
 from lakeviz.cli.run import announce, asked_spec
 from lakeviz.cli.settings import with_settings
 from lakeviz.cli.study import conclude
+from lakeviz.cli.terminal import say
 from lakeviz.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -82,7 +83,7 @@ def claims(
     if made is not None:
         result.provenance["plan"] = made
     show(result.headline())
-    click.echo()
+    say()
     conclude(run, result)
 
 
@@ -101,4 +102,4 @@ def _write_plan(spec: RunSpec, settings: ClaimSettings, path: Path, out: Path) -
             "another folder with --out"
         )
     plan = _plan_of(spec, settings)
-    click.echo(f"{plan.write(path)}: SHA-256 {plan.sha256}")
+    say(f"{plan.write(path)}: SHA-256 {plan.sha256}")

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from lakeviz.cli.settings import Whole
+from lakeviz.cli.terminal import say
 from lakeviz.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -45,8 +47,10 @@ def print_width(
 @click.option("--metric", help="Of controls: auroc, aupro, ...")
 @click.option("--image", help="Sample of a heat map, its layers or activations.")
 @click.option("--point", help="Hook point of a matrix or of activations.")
-@click.option("--per-group", type=int, help="Of a gallery's groups; 6 by default, 3 in a column.")
-@click.option("--number", type=int, help="Which figure of a study, from 1.")
+@click.option(
+    "--per-group", type=Whole(1, 100), help="Of a gallery's groups; 6 by default, 3 in a column."
+)
+@click.option("--number", type=Whole(1), help="Which figure of a study, from 1.")
 @click.option("--title", help="Or a part of its title.")
 @click.option("--root", help="Where the data lie now (heat maps and galleries read them).")
 @click.option("--no-sidecar", is_flag=True, help="Write no JSON file for the figure.")
@@ -84,7 +88,7 @@ def figure(
         provenance=made.provenance,
         command=command,
     )
-    click.echo(path)
+    say(path)
 
 
 def list_figures(run: RunFolder | None) -> None:
@@ -94,17 +98,17 @@ def list_figures(run: RunFolder | None) -> None:
 
     if run is None or run.categories:
         for name, kind in KINDS.items():
-            click.echo(f"{name:12} {kind.words}{'; one category' if kind.one_category else ''}")
+            say(f"{name:12} {kind.words}{'; one category' if kind.one_category else ''}")
     if run is None:
-        click.echo("\nand every study of a run, by its name: lakeviz figure --list RUN")
+        say("\nand every study of a run, by its name: lakeviz figure --list RUN")
         return
     for study in run.studies:
-        click.echo(f"\n{study}")
+        say(f"\n{study}")
         try:
             for number, title in enumerate(titles(study, run), start=1):
-                click.echo(f"  --number {number}  {title}")
+                say(f"  --number {number}  {title}")
         except LakevizError as error:
-            click.echo(f"  cannot be drawn: {error}")
+            say(f"  cannot be drawn: {error}")
 
 
 def _wanted(given: dict[str, Any], out: Path) -> Any:

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from lakeviz.activations.loading import Loading
-from lakeviz.cli.settings import settings_options, stack
+from lakeviz.cli.settings import SEEDS, Number, Whole, settings_options, stack
 from lakeviz.runs.names import DEFAULT_CONTROLS
+from lakeviz.settings import check_pixels
 
 if TYPE_CHECKING:
     from lakeviz.lake import LakeOptions
@@ -25,9 +26,11 @@ def image_size(
     if value is None or value == "image":
         return None
     parts = value.lower().split("x")
-    if len(parts) > 2 or not all(part.isdecimal() and int(part) > 0 for part in parts):
+    if len(parts) > 2 or not all(part.isdecimal() and len(part) < 10 for part in parts):
         raise click.BadParameter(f"{value!r} is neither N nor HxW")
-    return int(parts[0]), int(parts[-1])
+    size = int(parts[0]), int(parts[-1])
+    check_pixels(size, parameter.human_readable_name.replace("_", " "))
+    return size
 
 
 def drop_channels(
@@ -48,7 +51,7 @@ detector_options = stack(
     [
         click.option(
             "--k",
-            type=int,
+            type=Whole(1),
             help="Neurons per hook point; 100 by default, at most an eighth of the channels.",
         ),
         click.option(
@@ -64,8 +67,10 @@ detector_options = stack(
             help="Block number, hook point or glob; repeatable. Default: by architecture.",
         ),
         click.option("--selector", default="variance", show_default=True),
-        click.option("--text-weight", type=float, help="0.3 by default, 0 without text."),
-        click.option("--text-layer", type=int, help="Block for text; the last by default."),
+        click.option("--text-weight", type=Number(0, 1), help="0.3 by default, 0 without text."),
+        click.option(
+            "--text-layer", type=Whole(-1000, 1000), help="Block for text; the last by default."
+        ),
         click.option(
             "--text-attention", default="plain", show_default=True, help="plain or value_value."
         ),
@@ -79,7 +84,7 @@ detector_options = stack(
             show_default=True,
             help="gallery: nearest normal tokens; prototype: their mean.",
         ),
-        click.option("--neighbours", default=1, show_default=True),
+        click.option("--neighbours", type=Whole(1), default=1, show_default=True),
         click.option(
             "--normalisation",
             default="none",
@@ -93,7 +98,11 @@ detector_options = stack(
             help="before or after the selection.",
         ),
         click.option(
-            "--coreset", default=1.0, show_default=True, help="Share of normal tokens kept."
+            "--coreset",
+            type=Number(0, 1),
+            default=1.0,
+            show_default=True,
+            help="Share of normal tokens kept.",
         ),
         click.option(
             "--drop-channels",
@@ -107,7 +116,13 @@ detector_options = stack(
             help="Leave massive tokens out of: none, selection, gallery or both.",
         ),
         click.option("--image-score", default="max", show_default=True, help="max or top_mean."),
-        click.option("--smoothing", default=0.0, show_default=True, help="Sigma in pixels."),
+        click.option(
+            "--smoothing",
+            type=Number(0, 1000),
+            default=0.0,
+            show_default=True,
+            help="Sigma in pixels.",
+        ),
         click.option(
             "--map-size",
             callback=image_size,
@@ -125,10 +140,15 @@ detector_options = stack(
         ),
         click.option("--no-controls", is_flag=True, help="Leave the controls out."),
         click.option(
-            "--random-controls", default=5, show_default=True, help="Sets of a random control."
+            "--random-controls",
+            type=Whole(0, 1000),
+            default=5,
+            show_default=True,
+            help="Sets of a random control.",
         ),
         click.option(
             "--untrained",
+            type=Whole(0, 100),
             default=0,
             show_default=True,
             help="Untrained towers to compare with; each costs one more pass.",
@@ -152,23 +172,51 @@ _DATA = stack(
         click.option(
             "--image-size", callback=image_size, help="Input size of the model: N or HxW."
         ),
+        click.option(
+            "--aspect",
+            default="squash",
+            show_default=True,
+            help="How images become inputs: squash, letterbox (filled) or crop (the middle).",
+        ),
+        click.option(
+            "--preprocess",
+            help="Tag or configuration file (JSON) whose preprocessing the weights were trained "
+            "with, where it is not known.",
+        ),
+        click.option(
+            "--quick-gelu/--gelu",
+            default=None,
+            help="Activation of the model, where the name of the weights says another.",
+        ),
         click.option("--precision", default="fp32", show_default=True, help="fp32, bf16 or fp16."),
         click.option("--device", default="cpu", show_default=True, help="cpu or cuda."),
         click.option("--shots", default="4", show_default=True, help='Normal images, or "all".'),
         click.option(
             "--draws",
-            type=click.IntRange(1),
+            type=Whole(1),
             help="Draws of the normal images that results are over; by default 5, or as many as "
             "share no image.",
         ),
         click.option(
-            "--seed", default=0, show_default=True, help="Seed of the draws of normal images."
+            "--seed",
+            type=Whole(0, SEEDS),
+            default=0,
+            show_default=True,
+            help="Seed of the draws of normal images.",
         ),
         click.option(
-            "--set-seed", default=0, show_default=True, help="Seed of random sets and coresets."
+            "--set-seed",
+            type=Whole(0, SEEDS),
+            default=0,
+            show_default=True,
+            help="Seed of random sets and coresets.",
         ),
         click.option(
-            "--bootstrap-seed", default=0, show_default=True, help="Seed of resamples of images."
+            "--bootstrap-seed",
+            type=Whole(0, SEEDS),
+            default=0,
+            show_default=True,
+            help="Seed of resamples of images.",
         ),
         click.option(
             "--few-shot-list",
@@ -179,7 +227,16 @@ _DATA = stack(
             "several of a category are several draws.",
         ),
         click.option(
-            "--split-seed", type=int, help="Seed of the split, for data sets without one."
+            "--split-seed",
+            type=Whole(0, SEEDS),
+            help="Seed of the split, for data sets without one.",
+        ),
+        click.option(
+            "--reader",
+            "reader_options",
+            multiple=True,
+            metavar="KEY=VALUE",
+            help="Option of the reader of DATASET; repeatable. lakeviz datasets NAME lists them.",
         ),
     ]
 )

@@ -9,8 +9,9 @@ import click
 
 from lakeviz.cli.options import make_loading, run_options
 from lakeviz.cli.run import announce, asked_spec
-from lakeviz.cli.settings import with_settings
+from lakeviz.cli.settings import Whole, with_settings
 from lakeviz.cli.study import conclude
+from lakeviz.cli.terminal import say
 
 
 def _settings() -> Any:
@@ -20,7 +21,13 @@ def _settings() -> Any:
 
 
 @click.command(cls=with_settings(_settings))
-@click.option("--resamples", default=1000, show_default=True, help="Number of bootstrap resamples.")
+@click.option(
+    "--resamples",
+    type=Whole(1),
+    default=1000,
+    show_default=True,
+    help="Number of bootstrap resamples.",
+)
 @run_options
 def readings(dataset: str | None, manifest: Path | None, out: Path, **given: Any) -> None:
     """Compare top-variance with random neurons on DATASET under every reading of the paper.
@@ -44,5 +51,5 @@ def readings(dataset: str | None, manifest: Path | None, out: Path, **given: Any
     bootstrap = Bootstrap(n_resamples=given["resamples"], seed=given["seed"])
     result = STUDY.on_run(OnRun([run], bootstrap, announce=announce), settings)
     show(result.headline())
-    click.echo()
+    say()
     conclude(run, result)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from lakeviz.cli.options import make_loading, make_options, run_options
+from lakeviz.cli.terminal import say
 from lakeviz.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -47,6 +48,9 @@ def asked_spec(dataset: str | None, manifest: Path | None, given: dict[str, Any]
         spec = RunSpec.from_manifest(made)
         if given["root"] is not None:
             spec = replace(spec, root=str(given["root"]))
+        given = given | {"split_seed": None}  # that of the manifest
+        options = spec.reader_options | make_reader_options(spec.dataset, spec.root, given)
+        spec = replace(spec, reader_options=options)
         require_images_of(made, spec)
         return spec
     if dataset is None or given["root"] is None:
@@ -59,9 +63,7 @@ def make_spec(dataset: str, given: dict[str, Any]) -> RunSpec:
     from lakeviz.data import FewShotDraw, read_dataset
     from lakeviz.runs.spec import RunSpec
 
-    reader_options = {}
-    if given["split_seed"] is not None:
-        reader_options["split_seed"] = given["split_seed"]
+    reader_options = make_reader_options(dataset, given["root"], given)
     lists: dict[str, list[tuple[str, ...]]] = {}
     if given["lists"]:
         data = read_dataset(dataset, given["root"], **reader_options)
@@ -69,7 +71,7 @@ def make_spec(dataset: str, given: dict[str, Any]) -> RunSpec:
             draw = FewShotDraw.from_manifest(path, data)
             lists.setdefault(draw.category, []).append(draw.sample_ids)
     shots = given["shots"]
-    if shots != "all" and not shots.isdecimal():
+    if shots != "all" and not (shots.isdecimal() and len(shots) < 10):
         raise ConfigError(f'--shots must be a number or "all", not {shots!r}')
     pretrained = given["pretrained"]
     return RunSpec(
@@ -78,6 +80,8 @@ def make_spec(dataset: str, given: dict[str, Any]) -> RunSpec:
         model=given["model"],
         pretrained=True if pretrained == "true" else pretrained,
         image_size=given["image_size"],
+        preprocess=given["preprocess"],
+        quick_gelu=given["quick_gelu"],
         precision=given["precision"],
         device=given["device"],
         categories=given["categories"] or None,
@@ -91,12 +95,32 @@ def make_spec(dataset: str, given: dict[str, Any]) -> RunSpec:
         bootstrap_seed=given["bootstrap_seed"],
         untrained=given["untrained"],
         reader_options=reader_options,
+        aspect=given["aspect"],
     )
+
+
+def make_reader_options(dataset: str, root: str | Path, given: dict[str, Any]) -> dict[str, Any]:
+    """Options of the reader: those of ``--reader``, and the seed of the split.
+
+    Raises
+    ------
+    ConfigError
+        The reader has no such option, or a value has another type.
+    """
+    from lakeviz.data.reader_options import parse_options
+    from lakeviz.data.registry import reader_of
+
+    seed = given["split_seed"]
+    texts = [*given["reader_options"], *([] if seed is None else [f"split_seed={seed}"])]
+    if not texts:
+        return {}
+    layout = reader_of(dataset, root)
+    return parse_options(layout.name, layout.options, texts)
 
 
 def announce(category: str) -> None:
     """Say which category is being worked on."""
-    click.echo(f"{category} ...", err=True)
+    say(f"{category} ...", err=True)
 
 
 def finish(run: RunFolder, **said: Any) -> None:
@@ -135,17 +159,20 @@ def finish(run: RunFolder, **said: Any) -> None:
     compared = controls["difference"].notna().to_numpy()
     absent, controls = rows(controls, ~compared), rows(controls, compared)
     if not controls.empty:
-        click.echo("\nvisual branch minus controls, mean over categories (each category, with")
-        click.echo("intervals: controls.csv and the report)")
+        say("\nvisual branch minus controls, mean over categories (each category, with")
+        say("intervals: controls.csv and the report)")
         keys, values = ["level", "metric", "control"], ["value", "control_mean", "difference"]
         mean = controls.pivot_table(index=keys, values=values, sort=False)
         show(mean.map("{:.3f}".format).reset_index())
     for row in records(absent.drop_duplicates("control")):
-        click.echo(f"not measured: {row['control']}: {row['reason']}")
+        say(f"not measured: {row['control']}: {row['reason']}")
+    of_data = (n for category in run.finished for n in run.provenance(category).get("notes", ()))
+    for note in dict.fromkeys(of_data):
+        say(f"note: {note}")
     for category in run.finished:
         if warning := run.provenance(category).get("outlier_warning"):
-            click.echo(f"note: {category}: {warning}")
+            say(f"note: {category}: {warning}")
     skipped = sum(len(entry["skipped"]) for entry in run.manifest["categories"].values())
     if skipped:
-        click.echo(f"\n{skipped} unreadable images were skipped; the manifest lists them")
-    click.echo(f"\nresults: {run.folder}\nreport:  {report}")
+        say(f"\n{skipped} unreadable images were skipped; the manifest lists them")
+    say(f"\nresults: {run.folder}\nreport:  {report}")

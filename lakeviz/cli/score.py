@@ -8,6 +8,8 @@ from typing import Any
 import click
 
 from lakeviz.cli.options import image_size
+from lakeviz.cli.settings import SEEDS, Number, Whole
+from lakeviz.cli.terminal import say
 from lakeviz.files import write_csv
 
 
@@ -48,9 +50,15 @@ def _size(
     help="Images without a mask are normal; else only those in a folder called good or normal.",
 )
 @click.option("--image-score", default="max", show_default=True, help="max or top_mean.")
-@click.option("--smoothing", default=0.0, show_default=True, help="Sigma in pixels.")
-@click.option("--resamples", default=2000, show_default=True, help="Of the bootstrap.")
-@click.option("--seed", default=0, show_default=True, help="Of the bootstrap.")
+@click.option(
+    "--smoothing", type=Number(0, 1000), default=0.0, show_default=True, help="Sigma in pixels."
+)
+@click.option(
+    "--resamples", type=Whole(1), default=2000, show_default=True, help="Of the bootstrap."
+)
+@click.option(
+    "--seed", type=Whole(0, SEEDS), default=0, show_default=True, help="Of the bootstrap."
+)
 def score(**given: Any) -> None:
     """Measure the score maps of any detector, exactly as lakeviz measures its own.
 
@@ -79,10 +87,10 @@ def score(**given: Any) -> None:
     for column in columns[2:]:
         table[column] = [f"{v:.3f}" if v == v else "-" for v in table[column]]
     show(table)
-    click.echo(f"\n{result.summary()}")
+    say(f"\n{result.summary()}")
     for note in result.notes:
-        click.echo(f"note: {note}")
+        say(f"note: {note}")
     for row in result.metrics.to_dict("records"):
         if row["reason"]:
-            click.echo(f"note: {row['level']} {row['metric']}: {row['reason']}")
-    click.echo(f"\nresults: {folder}")
+            say(f"note: {row['level']} {row['metric']}: {row['reason']}")
+    say(f"\nresults: {folder}")

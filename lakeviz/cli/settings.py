@@ -9,9 +9,40 @@ from typing import Any
 
 import click
 
-from lakeviz.settings import Option, Settings
+from lakeviz.settings import MANY, Option, Settings
 
 Command = Callable[..., Any]
+_DIGITS = 300
+SEEDS = 2**32 - 1
+
+
+class Number(click.ParamType):
+    """A finite number in a range."""
+
+    name, kind = "float", "number"
+    read: Callable[[Any], float] = float
+
+    def __init__(self, least: float = 0, most: float = MANY) -> None:
+        self.least, self.most = least, most
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Read it, or refuse it by its range."""
+        if len(str(value)) > _DIGITS:
+            self.fail(f"a {self.kind} of {len(str(value))} characters is too long", param, ctx)
+        try:
+            found = type(self).read(value)
+        except ValueError:
+            self.fail(f"{value!r} is not a valid {self.name}.", param, ctx)
+        if not self.least <= found <= self.most:
+            self.fail(f"{found} is not between {self.least:g} and {self.most:g}", param, ctx)
+        return found
+
+
+class Whole(Number):
+    """A whole number in a range."""
+
+    name, kind = "integer", "whole number"
+    read = int
 
 
 def stack(options: list[Callable[[Command], Command]]) -> Callable[[Command], Command]:
@@ -70,6 +101,10 @@ def _option(settings: type[Settings], name: str, option: Option) -> Callable[[Co
 def _type(wanted: type, option: Option) -> Any:
     if option.choices is not None:
         return click.Choice(option.choices)
+    if wanted in (int, float):
+        low, high = option.least, option.most
+        number = Whole if wanted is int else Number
+        return number(-MANY if low is None else low, MANY if high is None else high)
     if wanted is Path:
         return click.Path(path_type=Path)
     return str if wanted is object else wanted

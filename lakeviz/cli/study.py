@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from lakeviz.cli.options import image_size, loading_options, make_loading
-from lakeviz.cli.settings import settings_options, stack
+from lakeviz.cli.settings import SEEDS, Whole, settings_options, stack
+from lakeviz.cli.terminal import say
 
 if TYPE_CHECKING:
     from lakeviz.studies.base.result import StudyResult
@@ -30,10 +31,18 @@ _shared = stack(
             help='Size of pixel maps and masks: N, HxW, or "image" for full size.',
         ),
         click.option(
-            "--seed", default=0, show_default=True, help="Seed of random sets and resamples."
+            "--seed",
+            type=Whole(0, SEEDS),
+            default=0,
+            show_default=True,
+            help="Seed of random sets and resamples.",
         ),
         click.option(
-            "--resamples", default=1000, show_default=True, help="Number of bootstrap resamples."
+            "--resamples",
+            type=Whole(1),
+            default=1000,
+            show_default=True,
+            help="Number of bootstrap resamples.",
         ),
         loading_options,
     ]
@@ -107,7 +116,7 @@ def open_run(run: Path, given: dict[str, Any]) -> StudyRun:
 
 def announce(category: str) -> None:
     """Say which category is being worked on."""
-    click.echo(f"{category} ...", err=True)
+    say(f"{category} ...", err=True)
 
 
 def conclude(run: StudyRun, result: StudyResult) -> None:
@@ -116,7 +125,7 @@ def conclude(run: StudyRun, result: StudyResult) -> None:
 
     folder = run.save(result)
     report = write_run_report(run)
-    click.echo(result.summary())
+    say(result.summary())
     for note in result.notes:
-        click.echo(f"note: {note}")
-    click.echo(f"\ntables: {folder}\nreport: {report}")
+        say(f"note: {note}")
+    say(f"\ntables: {folder}\nreport: {report}")

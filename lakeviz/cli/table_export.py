@@ -7,6 +7,8 @@ from typing import Literal
 
 import click
 
+from lakeviz.cli.settings import Whole
+from lakeviz.cli.terminal import say
 from lakeviz.errors import ConfigError
 from lakeviz.files import write_text
 
@@ -30,7 +32,7 @@ from lakeviz.files import write_text
     show_default=True,
     help="lake, visual, text, text_image.",
 )
-@click.option("--digits", default=3, show_default=True)
+@click.option("--digits", type=Whole(0, 12), default=3, show_default=True)
 @click.option("--label", default="tab:metrics", show_default=True)
 @click.option("--caption", help="In place of the one that says n and what the intervals are.")
 def table(
@@ -69,7 +71,7 @@ def table(
         caption=caption,
     )
     write_text(out, text)
-    click.echo(out)
+    say(out)
 
 
 def _metric(text: str) -> tuple[str, str]:

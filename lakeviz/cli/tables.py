@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from lakeviz.cli.terminal import say
+
 if TYPE_CHECKING:
     import pandas as pd
 
@@ -19,9 +21,9 @@ def show(frame: pd.DataFrame, *, index: bool = False) -> None:
         header = ["", *header]
         rows = [[str(name), *row] for name, row in zip(frame.index, rows, strict=True)]
     widths = [max(map(len, column)) for column in zip(header, *rows, strict=True)]
-    click.echo("  ".join(h.ljust(w) for h, w in zip(header, widths, strict=True)).rstrip())
+    say("  ".join(h.ljust(w) for h, w in zip(header, widths, strict=True)).rstrip())
     for row in rows:
-        click.echo("  ".join(v.ljust(w) for v, w in zip(row, widths, strict=True)).rstrip())
+        say("  ".join(v.ljust(w) for v, w in zip(row, widths, strict=True)).rstrip())
 
 
 @click.command()
@@ -35,11 +37,26 @@ def models(filter: str) -> None:
 
 
 @click.command()
-def datasets() -> None:
-    """List the data set readers with folder layout and licence."""
-    from lakeviz.data import datasets_table
+@click.argument("name", required=False)
+def datasets(name: str | None) -> None:
+    """List the data set readers with folder layout and licence, or the options of reader NAME."""
+    import pandas as pd
 
-    show(datasets_table())
+    from lakeviz.data import datasets_table, get_layout
+
+    if name is None:
+        show(datasets_table())
+        return
+    layout = get_layout(name)
+    for field in ("title", "layout", "license", "homepage", "citation"):
+        if text := getattr(layout, field):
+            click.echo(f"{field}: {text}")
+    click.echo("\noptions (--reader OPTION=VALUE):")
+    rows = [
+        [o.name, o.type, "" if o.default in (None, ()) else o.default, o.help]
+        for o in layout.options.values()
+    ]
+    show(pd.DataFrame(rows, columns=["option", "type", "default", "meaning"]))
 
 
 @click.command()

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lakeviz.data.files import file_sha256
-from lakeviz.errors import DataError
+from lakeviz.errors import DataError, ImageReadError
 
 if TYPE_CHECKING:
     from lakeviz.data.dataset import Dataset
@@ -15,36 +15,37 @@ if TYPE_CHECKING:
 _SHOWN = 5
 
 
+_GONE = "gone"
+
+
 def contents(dataset: Dataset) -> dict[str, str]:
     """Content of every image of a data set: SHA-256 of the image and of its mask, by sample id.
 
-    Raises
-    ------
-    ImageReadError
-        A file cannot be read.
+    A file that cannot be opened counts as gone.
     """
     found = {}
     for row in dataset.frame.to_dict("records"):
-        mask = file_sha256(row["mask_path"]) if row["mask_path"] else "-"
-        found[row["sample_id"]] = f"{file_sha256(row['path'])} {mask} {row['defect_type']}"
+        mask = _content(row["mask_path"]) if row["mask_path"] else "-"
+        found[row["sample_id"]] = f"{_content(row['path'])} {mask} {row['defect_type']}"
     return found
 
 
-def contents_of(sample_ids: Sequence[str], paths: Sequence[Path]) -> dict[str, str]:
-    """Content of single files: their SHA-256, by sample id.
+def _content(path: str | Path) -> str:
+    try:
+        return file_sha256(path)
+    except ImageReadError:
+        return _GONE
 
-    Raises
-    ------
-    ImageReadError
-        A file cannot be read, or is gone.
-    """
-    return {name: file_sha256(path) for name, path in zip(sample_ids, paths, strict=True)}
+
+def contents_of(sample_ids: Sequence[str], paths: Sequence[Path]) -> dict[str, str]:
+    """Content of single files: their SHA-256, by sample id, or that it is gone."""
+    return {name: _content(path) for name, path in zip(sample_ids, paths, strict=True)}
 
 
 def changes(was: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
     """Name what is not as it was, as "a.png (changed)", "(gone)" or "(new)"."""
     changed = [
-        f"{name} ({'gone' if name not in now else 'changed'})"
+        f"{name} ({'gone' if now.get(name, _GONE).startswith(_GONE) else 'changed'})"
         for name, content in was.items()
         if now.get(name) != content
     ]

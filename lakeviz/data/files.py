@@ -1,4 +1,4 @@
-"""Listing of folders: their images and sub-folders, and the mask that belongs to an image.
+"""Listing of folders: their images and sub-folders, by rules that drop nothing silently.
 
 Everything returns sorted results, so that no table depends on the order in which a file system
 happens to list its entries.
@@ -7,7 +7,9 @@ happens to list its entries.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Sequence
+import os
+import stat
+from collections.abc import Collection, Iterable, Sequence
 from functools import lru_cache
 from pathlib import Path
 
@@ -15,30 +17,115 @@ import numpy as np
 
 from lakeviz.errors import ConfigError, DatasetLayoutError, ImageReadError
 
-IMAGE_SUFFIXES = frozenset(
-    {".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".pgm", ".ppm"}
+_READ = "png jpg jpeg jpe jfif bmp dib tif tiff webp pgm ppm pbm pnm gif tga jp2"
+IMAGE_SUFFIXES = frozenset(f".{s}" for s in _READ.split())
+# Pictures that are not read: passed over, a test set would shrink without a word.
+_FOREIGN = "heic heif avif jxl exr hdr psd svg dcm nii dng raw cr2 nef arw mp4 avi mov"
+_FOREIGN_SUFFIXES = frozenset(f".{s}" for s in _FOREIGN.split())
+_KINDS_OF_FILE = (
+    (stat.S_ISFIFO, "a named pipe (FIFO)"),
+    (stat.S_ISSOCK, "a socket"),
+    (stat.S_ISCHR, "a device"),
+    (stat.S_ISBLK, "a device"),
 )
 
-
-def is_image(path: Path) -> bool:
-    """Whether ``path`` is a visible file with the suffix of an image."""
-    return (
-        path.suffix.lower() in IMAGE_SUFFIXES
-        and not path.name.startswith(".")  # macOS archives bring "._x.png" companions
-        and path.is_file()
-    )
+IMAGE_FORMATS = ("PNG", "JPEG", "BMP", "TIFF", "WEBP", "PPM", "GIF", "JPEG2000")
+"""What a file is read as whatever its suffix: for PostScript Pillow would start Ghostscript."""
 
 
 def list_images(folder: Path) -> list[Path]:
-    """Images directly inside ``folder``, sorted by name; an absent folder has none."""
-    return sorted(p for p in _entries(folder) if is_image(p)) if folder.is_dir() else []
+    """Images directly inside ``folder``, sorted by name; an absent folder has none.
+
+    Raises
+    ------
+    DatasetLayoutError
+        A file with the name of an image is none that can be read: a broken link, a pipe, a device,
+        a format that is not read, or a name that is not UTF-8. Names the first of them.
+    """
+    return list_files(folder, IMAGE_SUFFIXES)
+
+
+def holds_images(folder: Path, suffixes: Collection[str] = IMAGE_SUFFIXES) -> bool:
+    """Whether there is an image in a folder or anywhere below it."""
+    return any(p.suffix.lower() in suffixes and p.is_file() for p in folder.rglob("*"))
+
+
+def list_files(folder: Path, suffixes: Collection[str]) -> list[Path]:
+    """Visible files with one of ``suffixes``, as :func:`list_images`."""
+    if not folder.is_dir():
+        return []
+    found, wrong = [], []
+    for path in sorted(_entries(folder)):
+        suffix = path.suffix.lower()
+        if suffix not in suffixes and suffix not in _FOREIGN_SUFFIXES:
+            continue
+        if path.is_dir():
+            continue
+        reason = why_unreadable(path) or ("" if suffix in suffixes else "a format that is not read")
+        found.append(path)
+        if reason:
+            wrong.append(f"{printable(path.name)} is {reason}")
+    if wrong:
+        raise DatasetLayoutError(
+            f"{len(wrong)} of the {len(found)} images in {printable(folder)} cannot be read: "
+            f"{some(wrong)}; mend, convert or remove them"
+        )
+    return found
+
+
+def walk_files(folder: Path, suffixes: Collection[str]) -> list[Path]:
+    """Files with one of ``suffixes`` in a folder and all below it, as :func:`list_images`."""
+    below = (p for inner in list_folders(folder) for p in walk_files(inner, suffixes))
+    return sorted([*list_files(folder, suffixes), *below])
+
+
+def why_unreadable(path: Path) -> str:
+    """Say why a path that exists, or seems to, is no file to read; empty where it is one.
+
+    To be asked before opening: a pipe would be waited for without end.
+    """
+    if not is_utf8(path.name):
+        return "a name that is not UTF-8: rename it"
+    try:
+        mode = path.stat().st_mode
+    except FileNotFoundError:
+        return f"a broken link to {printable(path.readlink())}" if path.is_symlink() else ""
+    except OSError as error:  # a link to itself
+        return f"not to be followed ({error.strerror or error})"
+    return next((words for is_kind, words in _KINDS_OF_FILE if is_kind(mode)), "")
+
+
+def is_utf8(name: str) -> bool:
+    """Whether a name of the file system is valid UTF-8."""
+    return printable(name) == name
+
+
+def printable(name: str | Path) -> str:
+    r"""Return a name with bytes that are not UTF-8 written as ``\xe9``."""
+    return os.fsencode(name).decode("utf-8", "backslashreplace")
+
+
+def some(names: Sequence[object], shown: int = 3) -> str:
+    """List the first of several names, and say how many there are besides."""
+    more = f" and {len(names) - shown} more" if len(names) > shown else ""
+    return f"{', '.join(map(str, names[:shown]))}{more}"
 
 
 def list_folders(folder: Path) -> list[Path]:
-    """Visible sub-folders of ``folder``, sorted by name; an absent folder has none."""
+    """Visible sub-folders of ``folder``, sorted by name; an absent folder has none.
+
+    Raises
+    ------
+    DatasetLayoutError
+        A folder has a name that is not UTF-8.
+    """
     if not folder.is_dir():
         return []
-    return sorted(p for p in _entries(folder) if p.is_dir() and not p.name.startswith("."))
+    found = sorted(p for p in _entries(folder) if p.is_dir())
+    for path in found:
+        if not is_utf8(path.name):
+            raise DatasetLayoutError(f"the name of {printable(path)} is not UTF-8: rename it")
+    return found
 
 
 def child_folder(folder: Path, *names: str) -> Path | None:
@@ -62,25 +149,11 @@ def describe(folder: Path, limit: int = 8) -> str:
         return f"{folder} does not exist"
     if not folder.is_dir():
         return f"{folder} is a file"
-    names = sorted(p.name + ("/" if p.is_dir() else "") for p in _entries(folder))
+    names = sorted(printable(p.name) + ("/" if p.is_dir() else "") for p in _entries(folder))
     if not names:
         return f"{folder} is empty"
     more = f", and {len(names) - limit} more" if len(names) > limit else ""
     return f"{folder} holds {', '.join(names[:limit])}{more}"
-
-
-def mask_index(folder: Path | None) -> dict[str, Path]:
-    """Masks by stem: image files, and sub-folders that hold several masks of one image."""
-    if folder is None or not folder.is_dir():
-        return {}
-    return {p.stem: p for p in list_images(folder)} | {p.name: p for p in list_folders(folder)}
-
-
-def find_mask(
-    stem: str, index: dict[str, Path], suffixes: Sequence[str] = ("_mask", "")
-) -> Path | None:
-    """Return the mask ``stem + suffix`` for the first suffix that is there."""
-    return next((index[stem + s] for s in suffixes if stem + s in index), None)
 
 
 def require_root(root: str | Path, looked_for: str) -> Path:
@@ -92,6 +165,8 @@ def require_root(root: str | Path, looked_for: str) -> Path:
         It does not exist or is a file; the message says what was looked for in it.
     """
     path = Path(root).expanduser().absolute()
+    if not is_utf8(str(path)):
+        raise DatasetLayoutError(f"the name of {printable(path)} is not UTF-8: rename it")
     if not path.is_dir():
         raise DatasetLayoutError(f"{describe(path)}; looked there for {looked_for}")
     return path
@@ -107,8 +182,10 @@ def train_part(names: Iterable[str], seed: int, fraction: float) -> set[str]:
     Raises
     ------
     ConfigError
-        ``fraction`` is not strictly between 0 and 1.
+        ``fraction`` is not strictly between 0 and 1, or ``seed`` is negative.
     """
+    if seed < 0:
+        raise ConfigError(f"split_seed must be 0 or more, got {seed}")
     if not 0 < fraction < 1:
         raise ConfigError(f"train_fraction must lie strictly between 0 and 1, got {fraction}")
     ordered = sorted(names)
@@ -135,8 +212,10 @@ def file_sha256(path: str | Path) -> str:
         if path.is_dir():
             parts = "".join(p.name + file_sha256(p) for p in list_images(path))
             return hashlib.sha256(parts.encode()).hexdigest()
-        stat = path.stat()
-        return _digest(str(path), stat.st_size, stat.st_mtime_ns)
+        if reason := why_unreadable(path):
+            raise ImageReadError(f"cannot read {printable(path)}: it is {reason}")
+        status = path.stat()
+        return _digest(str(path), status.st_size, status.st_mtime_ns)
     except OSError as error:
         raise ImageReadError(f"cannot read {path}: {error.strerror or error}") from error
 
@@ -148,7 +227,8 @@ def _digest(path: str, size: int, mtime_ns: int) -> str:
 
 
 def _entries(folder: Path) -> list[Path]:
+    """Visible entries: macOS archives bring ``._x.png`` companions."""
     try:
-        return list(folder.iterdir())
+        return [p for p in folder.iterdir() if not p.name.startswith(".")]
     except OSError as error:
         raise DatasetLayoutError(f"cannot list {folder}: {error.strerror or error}") from error

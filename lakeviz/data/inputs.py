@@ -21,7 +21,7 @@ from torch import Tensor
 
 from lakeviz.data.dataset import Dataset
 from lakeviz.data.fewshot import FewShotDraw
-from lakeviz.data.files import IMAGE_SUFFIXES, describe, list_images
+from lakeviz.data.files import IMAGE_FORMATS, IMAGE_SUFFIXES, describe, list_images
 from lakeviz.data.images import load_image, rgb_image
 from lakeviz.errors import DataError
 
@@ -208,7 +208,8 @@ def _picture(item: Any, name: str) -> Image.Image:
     item = _member(item, name)
     if isinstance(item, Mapping) and (item.get("bytes") or item.get("path")):
         # A file of a Hugging Face data set that was not decoded.
-        item = Image.open(io.BytesIO(item["bytes"])) if item.get("bytes") else item["path"]
+        kept = item.get("bytes")
+        item = item["path"] if not kept else Image.open(io.BytesIO(kept), formats=IMAGE_FORMATS)
     if isinstance(item, str | Path):
         return load_image(item)
     if isinstance(item, Image.Image):

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import inspect
 import logging
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,9 @@ import pandas as pd
 
 from lakeviz.data.dataset import Dataset, unknown_category
 from lakeviz.data.files import describe, list_folders
-from lakeviz.data.table import Sample, build_frame, check_masks
+from lakeviz.data.images import dark_images
+from lakeviz.data.reader_options import ON_MISSING_MASK, ReaderOption, check_options, options_of
+from lakeviz.data.table import Sample, build_frame, check_masks, missing_normals
 from lakeviz.errors import ConfigError, DataError, DatasetLayoutError, nearest
 
 logger = logging.getLogger(__name__)
@@ -21,12 +22,16 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Reading:
-    """What a reader found: the samples, the folder their ids are relative to, and remarks."""
+    """What a reader found: the samples, the folder their ids are relative to, and remarks.
+
+    ``unused_masks`` are masks that belong to no image, by category.
+    """
 
     root: Path
     samples: Sequence[Sample]
     notes: tuple[str, ...] = ()
     masks_looked_for: str = "a mask with the image's stem"
+    unused_masks: Mapping[str, Sequence[Path]] = field(default_factory=dict)
 
 
 Reader = Callable[..., Reading]
@@ -44,6 +49,13 @@ class Layout:
     citation: str
     read: Reader = field(repr=False)
     detect: Callable[[Path], bool] | None = field(default=None, repr=False)
+    rules: type | None = field(default=None, repr=False)
+
+    @property
+    def options(self) -> dict[str, ReaderOption]:
+        """Options of the reader, from its signature and docstring, with those of every reader."""
+        own = options_of(self.read) | (options_of(self.rules) if self.rules else {})
+        return own | {ON_MISSING_MASK.name: ON_MISSING_MASK}
 
 
 _LAYOUTS: dict[str, Layout] = {}
@@ -58,12 +70,14 @@ def register_reader(
     homepage: str = "",
     citation: str = "",
     detect: Callable[[Path], bool] | None = None,
+    rules: type | None = None,
 ) -> Callable[[Reader], Reader]:
     """Register a reader under a name; to be used as a decorator.
 
     The reader is called as ``read(root, categories, **options)``, with ``root`` as the user gave
     it and ``categories`` a list of names or None for all; its keyword-only parameters are the
-    options that :func:`read_dataset` passes on. It returns a :class:`Reading`.
+    options that :func:`read_dataset` passes on, and its docstring is their help. It returns a
+    :class:`Reading`.
 
     Parameters
     ----------
@@ -73,6 +87,8 @@ def register_reader(
         Columns of :func:`datasets_table`.
     detect
         Tells cheaply whether a folder has this layout, for ``read_dataset("auto", ...)``.
+    rules
+        Dataclass whose fields are further options, taken by the reader as ``**rules``.
 
     Raises
     ------
@@ -83,7 +99,9 @@ def register_reader(
     def register(read: Reader) -> Reader:
         if name in _LAYOUTS:
             raise ConfigError(f"a reader called {name!r} is already registered")
-        _LAYOUTS[name] = Layout(name, title, layout, license, homepage, citation, read, detect)
+        _LAYOUTS[name] = Layout(
+            name, title, layout, license, homepage, citation, read, detect, rules
+        )
         return read
 
     return register
@@ -125,8 +143,8 @@ def read_dataset(
     ConfigError
         The layout has no such option, or an option has an impossible value.
     """
-    chosen = detect_layout(root) if name in (None, "auto") else get_layout(name)
-    _check_options(chosen, options)
+    chosen = reader_of(name, root)
+    check_options(chosen.name, chosen.options, options)
     wanted = [categories] if isinstance(categories, str) else categories
     reading = chosen.read(root, None if wanted is None else list(wanted), **options)
     return assemble(chosen.name, reading, on_missing_mask, chosen.license, chosen.citation)
@@ -144,11 +162,22 @@ def assemble(
     DatasetLayoutError
         See :func:`lakeviz.data.table.build_frame`.
     """
-    check_masks(reading.samples, on_missing_mask, reading.masks_looked_for)
-    for note in reading.notes:
+    checked = check_masks(
+        reading.samples, on_missing_mask, reading.masks_looked_for, reading.unused_masks
+    )
+    by_category: dict[str, list[Path]] = {}
+    for s in reading.samples:
+        by_category.setdefault(s.category, []).append(s.path)
+    notes = (
+        *reading.notes,
+        *checked,
+        *missing_normals(reading.samples),
+        *dark_images(by_category),
+    )
+    for note in notes:
         logger.info("%s: %s", name, note)
     frame = build_frame(reading.samples, reading.root)
-    return Dataset(name, reading.root, frame, license, citation, reading.notes)
+    return Dataset(name, reading.root, frame, license, citation, notes)
 
 
 def get_layout(name: str) -> Layout:
@@ -175,8 +204,18 @@ def reader_defaults(name: str) -> dict[str, Any]:
     DataError
         No such layout.
     """
-    parameters = inspect.signature(get_layout(name).read).parameters.values()
-    return {p.name: p.default for p in parameters if p.kind is p.KEYWORD_ONLY}
+    return {name: option.default for name, option in get_layout(name).options.items()}
+
+
+def reader_of(name: str | None, root: str | Path) -> Layout:
+    """Return the layout called ``name``, or the one that ``root`` has for ``"auto"`` and None.
+
+    Raises
+    ------
+    DataError
+        No such layout, or none or several that fit.
+    """
+    return detect_layout(root) if name in (None, "auto") else get_layout(name)
 
 
 def detect_layout(root: str | Path) -> Layout:
@@ -203,6 +242,11 @@ def datasets_table() -> pd.DataFrame:
     columns = ["name", "title", "layout", "license", "homepage", "citation"]
     rows = [[getattr(layout, c) for c in columns] for _, layout in sorted(_LAYOUTS.items())]
     return pd.DataFrame(rows, columns=columns)
+
+
+def as_names(given: str | Path | Iterable[str | Path] | None) -> list[str]:
+    """Return one name or several as a list."""
+    return [str(given)] if isinstance(given, str | Path) else [str(name) for name in given or ()]
 
 
 def choose(known: Sequence[str], wanted: Sequence[str] | None, dataset: str) -> list[str]:
@@ -242,14 +286,3 @@ def category_folders(
             f"not a folder of {dataset}: looked for {looked_for}; {describe(root)}"
         )
     return {name: found[name] for name in choose(list(found), wanted, dataset)}
-
-
-def _check_options(layout: Layout, options: dict[str, Any]) -> None:
-    parameters = inspect.signature(layout.read).parameters.values()
-    known = [p.name for p in parameters if p.kind is p.KEYWORD_ONLY]
-    for option in options:
-        if option not in known:
-            raise ConfigError(
-                f"{layout.name} has no option {option!r}{nearest(option, known)}; "
-                f"it has {', '.join(known) or 'none'}"
-            )

@@ -14,7 +14,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
@@ -22,6 +22,8 @@ from typing import Protocol
 
 import pandas as pd
 
+from lakeviz.data.files import some
+from lakeviz.data.masks import require_own_masks
 from lakeviz.errors import ConfigError, DatasetLayoutError, MaskError
 
 GOOD = "good"
@@ -112,16 +114,36 @@ def _check_frame(frame: pd.DataFrame) -> None:
         )
 
 
-def check_masks(samples: Sequence[Sample], on_missing_mask: str, looked_for: str) -> None:
-    """Apply the rule for defective images without a mask, category by category.
+def check_masks(
+    samples: Sequence[Sample],
+    on_missing_mask: str,
+    looked_for: str,
+    unused: Mapping[str, Sequence[Path]] | None = None,
+) -> list[str]:
+    """Apply the rules for defective images and their masks, category by category.
 
-    A category without any mask is a set labelled at image level and passes. Where some defective
-    images have masks, one without is an error, unless ``on_missing_mask`` is ``"none"``.
+    A category without any mask is a set labelled at image level and passes. Where there are masks,
+    a defective image without one is an error, unless ``on_missing_mask`` is ``"none"``.
+
+    Parameters
+    ----------
+    samples
+    on_missing_mask
+    looked_for
+        Where masks were looked for.
+    unused
+        Masks that belong to no image, by category.
+
+    Returns
+    -------
+    list of str
+        Remarks: masks that no image has.
 
     Raises
     ------
     MaskError
-        Masks are missing; the message names the first images and where was looked.
+        Masks are missing, or one is that of several images; the message names the first images,
+        the first masks that are left over, and where was looked.
     ConfigError
         ``on_missing_mask`` is neither ``"error"`` nor ``"none"``.
     """
@@ -130,16 +152,42 @@ def check_masks(samples: Sequence[Sample], on_missing_mask: str, looked_for: str
     defective = sorted(
         (s for s in samples if s.defect_type != GOOD), key=lambda s: (s.category, s.path)
     )
+    require_own_masks((s.path, s.mask) for s in defective if s.mask)
+    notes = []
     for category, members in groupby(defective, key=lambda s: s.category):
         group = list(members)
         missing = [s for s in group if s.mask is None]
-        if not missing or len(missing) == len(group):
+        left = list((unused or {}).get(category, ()))
+        if left and not missing:
+            notes.append(f"{category}: {len(left)} masks belong to no image: {some(left)}")
+        if not missing or (len(missing) == len(group) and not left):
             continue
-        names = ", ".join(str(s.path) for s in missing[:3])
         message = (
             f"{len(missing)} of {len(group)} defective images of {category} have no mask "
-            f"(looked for {looked_for}): {names}{', ...' if len(missing) > 3 else ''}"
+            f"(looked for {looked_for}): {some([s.path for s in missing])}"
         )
+        if left:
+            message += f"; {len(left)} masks belong to no image: {some(left)}"
         if on_missing_mask == "error":
-            raise MaskError(f"{message}; on_missing_mask='none' reads them without")
+            raise MaskError(
+                f"{message}; on_missing_mask='none' (--reader on_missing_mask=none) reads them "
+                "without"
+            )
         logger.warning("%s", message)
+        notes.append(message)
+    return notes
+
+
+def missing_normals(samples: Iterable[Sample]) -> list[str]:
+    """Say which categories have a test split without a normal image."""
+    normal: dict[str, bool] = {}
+    for s in samples:
+        if s.split == "test":
+            normal[s.category] = normal.get(s.category, False) or s.defect_type == GOOD
+    return [
+        f"{category}: the test split has no normal image, so that nothing can be measured at the "
+        "image level; folders and labels of normal images are called "
+        "good, normal, ok, 0, ..."
+        for category, there in sorted(normal.items())
+        if not there
+    ]

@@ -69,7 +69,9 @@ class Pictures:
         """A map in the colours of the category."""
         options = self.fitted.data.options
         size = options.map_size or self.fitted.data.sizes[index]
-        coloured = heat_layer(upsample(patch_map, size, options.smoothing), self.fitted.colours)
+        data = self.fitted.data
+        pixels = upsample(patch_map, size, options.smoothing, data.geometry, data.sizes[index])
+        coloured = heat_layer(pixels, self.fitted.colours)
         width, height = self.size(index)
         scale = min(1.0, _LONGEST_HEAT / max(width, height))
         shape = max(1, round(width * scale)), max(1, round(height * scale))
@@ -97,9 +99,9 @@ class Pictures:
         if self.problem(place.source, place.image):
             return ""
         photo = self._photo(place.source, place.image)
-        rows, columns = place.grid
-        width, height = photo.width / columns, photo.height / rows
-        x, y = place.column * width, place.row * height
+        shown = (photo.height, photo.width)
+        shares = self.fitted.data.geometry.patch_box(place.row, place.column, place.grid, shown)
+        y, x, height, width = (share * side for share, side in zip(shares, shown * 2))
         # Patches at the border are shown in the middle too, with black where the image ends.
         box = (round(x - width), round(y - height), round(x + 2 * width), round(y + 2 * height))
         cut = photo.crop(box).resize((_CROP, _CROP), Image.Resampling.BICUBIC)

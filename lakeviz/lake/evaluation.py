@@ -13,7 +13,7 @@ from jaxtyping import Bool
 
 from lakeviz import renamed
 from lakeviz.errors import DataError, StoreError
-from lakeviz.files import read_arrays, remove, write_arrays, write_json, write_parquet
+from lakeviz.files import read_arrays, write_arrays, write_json, write_parquet, written_together
 from lakeviz.lake.controls import CONTROL_METRICS
 from lakeviz.lake.evaluation_files import EVALUATION, MAPS, TABLES, read_description, read_table
 from lakeviz.lake.fitted import PROTOCOL
@@ -111,26 +111,28 @@ class Evaluation(NotebookView):
         return float(keyed.loc[(branch, level, metric)])
 
     def save(self, folder: str | Path) -> Path:
-        """Write tables, maps and, last, ``evaluation.json``: where it is, the rest is whole.
+        """Write tables, maps and ``evaluation.json``, all together.
 
         Raises
         ------
         OutputError
             If something cannot be written.
         """
-        folder = Path(folder)
-        remove(folder / EVALUATION)
-        for name in TABLES:
-            write_parquet(folder / f"{name}.parquet", getattr(self, name))
-        write_arrays(folder / MAPS, self.maps.arrays())
-        described = {
-            "protocol": PROTOCOL,
-            "category": self.category,
-            "maps": self.maps.plain(),
-            "provenance": self.provenance,
-        }
-        write_json(folder / EVALUATION, described)
-        return folder
+        with written_together(folder) as scratch:
+            tables = {
+                name: write_parquet(scratch / f"{name}.parquet", getattr(self, name))
+                for name in TABLES
+            }
+            described = {
+                "protocol": PROTOCOL,
+                "category": self.category,
+                "maps": self.maps.plain(),
+                "maps_sha256": write_arrays(scratch / MAPS, self.maps.arrays()),
+                "sha256": tables,
+                "provenance": self.provenance,
+            }
+            write_json(scratch / EVALUATION, described, sealed=True)
+        return Path(folder)
 
     @classmethod
     def load(cls, folder: str | Path, dataset: Dataset) -> Evaluation:
@@ -151,7 +153,9 @@ class Evaluation(NotebookView):
         folder = Path(folder)
         described = read_description(folder)
         tables = {name: read_table(folder, name) for name in TABLES}
-        maps = ScoreMaps.from_plain(described["maps"], read_arrays(folder / MAPS))
+        maps = ScoreMaps.from_plain(
+            described["maps"], read_arrays(folder / MAPS, described.get("maps_sha256"))
+        )
         test = dataset.where(np.isin(dataset.sample_ids, maps.sample_ids))
         if test.sample_ids != maps.sample_ids:
             raise StoreError(f"{folder} was made on other images than {dataset.name} has now")

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, NotRequired, TypedDict
 
 import pandas as pd
 
-from lakeviz.errors import StoreError
-from lakeviz.files import read_json, read_parquet
+from lakeviz.documents import read_document
+from lakeviz.errors import ConfigError, StoreError
+from lakeviz.files import read_parquet, settle
+from lakeviz.metrics.bootstrap import Bootstrap
 from lakeviz.selector_names import todays_selectors
 
 EVALUATION, MAPS = "evaluation.json", "maps.safetensors"
@@ -23,6 +25,50 @@ _LATER = ("curves", "draws", "outliers")
 """Tables that runs of earlier versions do not have."""
 
 
+class DescribedMaps(TypedDict):
+    """What :meth:`lakeviz.lake.score_maps.ScoreMaps.plain` gives."""
+
+    sample_ids: list[str]
+    sizes: list[tuple[int, int]]
+    smoothing: float
+    map_size: tuple[int, int] | None
+    skipped: list[tuple[str, str]]
+
+
+class DescribedImages(TypedDict):
+    """Normal images or test images of an evaluation."""
+
+    n_images: int
+    fingerprint: NotRequired[str]
+    sample_ids: NotRequired[list[str]]
+    draws: NotRequired[list[list[str]]]
+    contents: NotRequired[dict[str, str]]
+    skipped: NotRequired[list[Any]]
+
+
+class Provenance(TypedDict):
+    """What made an evaluation, as far as it is read back."""
+
+    fit: DescribedImages
+    test: DescribedImages
+    bootstrap: NotRequired[dict[str, Any] | None]
+    conventions: NotRequired[dict[str, Any]]
+    model: NotRequired[dict[str, Any]]
+    options: NotRequired[dict[str, Any]]
+    notes: NotRequired[list[str]]
+    outlier_warning: NotRequired[str | None]
+
+
+class Described(TypedDict):
+    """What ``evaluation.json`` says."""
+
+    category: str
+    maps: DescribedMaps
+    provenance: Provenance
+    sha256: NotRequired[dict[str, str]]
+    maps_sha256: NotRequired[str]
+
+
 def read_table(folder: Path, name: str) -> pd.DataFrame:
     """Read a table of an evaluation, of any protocol, with today's names of columns.
 
@@ -34,7 +80,8 @@ def read_table(folder: Path, name: str) -> pd.DataFrame:
     path = folder / f"{name}.parquet"
     if name in _LATER and not path.is_file():
         return pd.DataFrame()
-    table = read_parquet(path)
+    expected = read_description(folder).get("sha256", {})
+    table = read_parquet(path, expected.get(name))
     # A table of today has the new name, and may use the old one for something else.
     old = {was: now for was, now in _RENAMED.get(name, {}).items() if now not in table}
     return todays_selectors(table.rename(columns=old))
@@ -48,7 +95,11 @@ def read_description(folder: Path) -> dict[str, Any]:
     StoreError
         If it is missing or damaged.
     """
-    described = read_json(folder / EVALUATION)
-    if not {"category", "maps", "provenance"} <= described.keys():
-        raise StoreError(f"{folder / EVALUATION} is damaged; delete {folder} and run again")
-    return described
+    settle(folder)
+    path, remedy = folder / EVALUATION, f"delete {folder} and run again"
+    found = read_document(path, Described, remedy)
+    try:
+        Bootstrap.from_plain(found["provenance"].get("bootstrap"))
+    except ConfigError as error:
+        raise StoreError(f"{path} is damaged: {error}; {remedy}") from error
+    return dict(found)

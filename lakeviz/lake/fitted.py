@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, NotRequired, Protocol, TypedDict, TypeVar
 
 import numpy as np
 import torch
 
 from lakeviz.activations import ChannelStatistics, RunningStatistics
+from lakeviz.documents import of_file
 from lakeviz.errors import StoreError
-from lakeviz.files import read_arrays, read_json, remove, write_arrays, write_json
+from lakeviz.files import read_arrays, read_json, settle, write_arrays, write_json, written_together
 from lakeviz.lake.gallery import Gallery
 from lakeviz.lake.options import LakeOptions
 from lakeviz.lake.outliers import Outliers
@@ -24,6 +25,35 @@ if TYPE_CHECKING:
     from lakeviz.models import VisionModel
 
 PROTOCOL = "lakeviz-lake/1"
+
+
+class DescribedPoint(TypedDict):
+    """A selection, but for its arrays."""
+
+    selector: str
+    n_channels: int
+    provenance: dict[str, Any]
+
+
+class DescribedModel(TypedDict):
+    """The model that a detector was fitted on."""
+
+    name: str
+    weights_hash: str
+    preprocess: dict[str, Any]
+    precision: str
+
+
+class Described(TypedDict):
+    """What ``lake.json`` says."""
+
+    model: DescribedModel
+    options: LakeOptions
+    points: dict[str, DescribedPoint]
+    normal_ids: list[str]
+    class_name: str | None
+    arrays_sha256: NotRequired[str]
+    text_point: str | None
 
 
 class FittedLake(Protocol):
@@ -93,7 +123,6 @@ def save_fitted(lake: FittedLake, folder: str | Path) -> Path:
     OutputError
         If it cannot be written.
     """
-    folder = Path(folder)
     arrays: dict[str, np.ndarray] = {}
     points = {}
     for point, fitted in lake.visual.points.items():
@@ -109,8 +138,6 @@ def save_fitted(lake: FittedLake, folder: str | Path) -> Path:
         arrays |= {f"{point}|{name}": a for name, a in found.items()}
     if lake.text is not None:
         arrays["text|vectors"] = lake.text.vectors.cpu().numpy()
-    remove(folder / "lake.json")
-    write_arrays(folder / "lake.safetensors", arrays)
     described = {
         "protocol": PROTOCOL,
         "model": lake.describe_model(),
@@ -120,8 +147,10 @@ def save_fitted(lake: FittedLake, folder: str | Path) -> Path:
         "class_name": lake.text.class_name if lake.text else None,
         "text_point": lake.text.point if lake.text else None,
     }
-    write_json(folder / "lake.json", described)
-    return folder
+    with written_together(folder) as scratch:
+        described["arrays_sha256"] = write_arrays(scratch / "lake.safetensors", arrays)
+        write_json(scratch / "lake.json", described, sealed=True)
+    return Path(folder)
 
 
 def load_fitted(folder: str | Path, make: Callable[[LakeOptions], L]) -> L:
@@ -140,10 +169,12 @@ def load_fitted(folder: str | Path, make: Callable[[LakeOptions], L]) -> L:
         If it is missing, damaged, or was fitted on another model.
     """
     folder = Path(folder)
+    settle(folder)
     described = read_json(folder / "lake.json")
     if described.get("protocol") != PROTOCOL:
         raise StoreError(f"{folder} follows {described.get('protocol')!r}, not {PROTOCOL!r}")
-    lake = make(LakeOptions.from_plain(described["options"]))
+    described = of_file(folder / "lake.json", Described, described)
+    lake = make(described["options"])
     was, now = described["model"], lake.describe_model()
     for name in ("weights_hash", "preprocess", "precision"):
         if was[name] != now[name]:
@@ -151,24 +182,29 @@ def load_fitted(folder: str | Path, make: Callable[[LakeOptions], L]) -> L:
                 f"{folder} was fitted on {was['name']} with another {name.replace('_', ' ')} "
                 f"than {now['name']} has"
             )
-    arrays = read_arrays(folder / "lake.safetensors")
+    arrays = read_arrays(folder / "lake.safetensors", described.get("arrays_sha256"))
     lake.normal_ids = described["normal_ids"]
     lake.statistics = RunningStatistics([])
     points = {}
-    for point, plain in described["points"].items():
-        own = {n.split("|", 1)[1]: a for n, a in arrays.items() if n.startswith(f"{point}|")}
-        points[point] = _visual_point(lake, point, plain, own)
-        of_point = {n.removeprefix("statistics/"): a for n, a in own.items() if "/" in n}
-        lake.statistics[point] = ChannelStatistics.from_arrays(point, of_point)
-    lake.branches = {"lake": VisualBranch(points, lake.options.selector, lake.options.seed)}
-    if described["class_name"] is not None and lake.model.logit_scale is not None:
-        lake.text = TextBranch(
-            lake.options.text,
-            described["class_name"],
-            torch.from_numpy(arrays["text|vectors"]),
-            lake.model.logit_scale,
-            described["text_point"],
-        )
+    try:
+        for point, plain in described["points"].items():
+            own = {n.split("|", 1)[1]: a for n, a in arrays.items() if n.startswith(f"{point}|")}
+            points[point] = _visual_point(lake, point, plain, own)
+            of_point = {n.removeprefix("statistics/"): a for n, a in own.items() if "/" in n}
+            lake.statistics[point] = ChannelStatistics.from_arrays(point, of_point)
+        lake.branches = {"lake": VisualBranch(points, lake.options.selector, lake.options.seed)}
+        if described["class_name"] is not None and lake.model.logit_scale is not None:
+            lake.text = TextBranch(
+                lake.options.text,
+                described["class_name"],
+                torch.from_numpy(arrays["text|vectors"]),
+                lake.model.logit_scale,
+                described["text_point"],
+            )
+    except KeyError as error:
+        raise StoreError(
+            f"{folder / 'lake.safetensors'} lacks {error} that lake.json speaks of; fit again"
+        ) from error
     return lake
 
 

@@ -12,6 +12,7 @@ import pandas as pd
 from lakeviz.activations import Loading
 from lakeviz.data.changes import contents
 from lakeviz.errors import DataError
+from lakeviz.journal import Journal
 from lakeviz.lake.controls import CONTROL_METRICS, compare_controls, control_maps
 from lakeviz.lake.evaluation import Evaluation
 from lakeviz.lake.fitted import FittedLake
@@ -37,6 +38,7 @@ def evaluate(
     towers: Mapping[str, Sequence[Sequence[FittedLake]]] | None = None,
     loading: Loading | None = None,
     bootstrap: Bootstrap | None = None,
+    journal: Journal | None = None,
 ) -> Evaluation:
     """Score a labelled data set and measure detection and localisation, with controls.
 
@@ -56,6 +58,9 @@ def evaluate(
     loading : Loading, optional
     bootstrap : Bootstrap, optional
         Confidence, number of resamples and seed of all intervals.
+    journal : Journal, optional
+        Keeps every batch that was scored, and every control that was measured: another call of
+        the same detectors and images goes on from there.
 
     Returns
     -------
@@ -76,16 +81,18 @@ def evaluate(
         )
     bootstrap = bootstrap or Bootstrap(seed=lake.options.seed)
     lakes = [lake, *further]
-    draws = score_together(lakes, test, loading=loading)
+    draws = score_together(lakes, test, loading=loading, journal=journal)
     controls = control_maps(draws)
     for name, members in (towers or {}).items():
-        own = [score_together(member, test, loading=loading) for member in members]
+        own = [
+            score_together(member, test, loading=loading, journal=journal, label=f"{name} {number}")
+            for number, member in enumerate(members)
+        ]
         # From [tower][draw] to [draw][tower].
         controls[name] = [[one.parts["visual"] for one in row] for row in zip(*own, strict=True)]
     maps = draws[0]
     kept = np.isin(test.sample_ids, maps.sample_ids)
-    skipped = test.where(~kept).sample_ids
-    test = test.where(kept)
+    skipped, test = test.where(~kept), test.where(kept)
     conventions = Conventions(image_score=lake.options.image_score.describe())
     truth = Truth.of_dataset(test, maps.sizes, maps.map_size)
     image, pixel = _branches(draws)
@@ -99,8 +106,10 @@ def evaluate(
         bootstrap=bootstrap,
         image_score=lake.options.image_score,
         smoothing=maps.smoothing,
+        geometry=maps.geometry,
         # Resamples of controls look at as many thresholds as those of studies.
         conventions=replace(conventions, interval_grid=CONTROL_GRID),
+        journal=journal,
     )
     visual = [one.parts["visual"] for one in draws]
     tables = {
@@ -147,7 +156,7 @@ def _branches(
 def _provenance(
     lakes: Sequence[FittedLake],
     test: Dataset,
-    skipped: list[str],
+    skipped: Dataset,
     conventions: Conventions,
     bootstrap: Bootstrap,
 ) -> dict[str, Any]:
@@ -171,7 +180,8 @@ def _provenance(
             "n_images": len(test),
             "fingerprint": test.fingerprint,
             "contents": contents(test),
-            "skipped": skipped,
+            "skipped": skipped.sample_ids,
+            "skipped_contents": contents(skipped),
         },
         "conventions": conventions.to_dict(),
         "bootstrap": asdict(bootstrap),

@@ -75,7 +75,8 @@ def pixel_tables(
     if truth.reason:
         for metric in PIXEL_METRICS:
             row = {"branch": next(iter(branches)), "level": "pixel", "metric": metric}
-            row |= {"value": np.nan, "n_images": len(truth.labels), "n_draws": 1, "note": ""}
+            counts = {"n_images": len(truth.labels), "n_anomalous": int(truth.labels.sum())}
+            row |= {"value": np.nan, **counts, "n_draws": 1, "note": ""}
             row["reason"] = truth.reason
             rows.append(row)
         return rows, draws, curves

@@ -9,9 +9,11 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
+from lakeviz.documents import restored
 from lakeviz.errors import ConfigError
 from lakeviz.lake.prompts import PromptEnsemble
 from lakeviz.lake.selectors import NeuronNumbers, neurons_named, selector_of
+from lakeviz.settings import check_pixels, check_smoothing
 
 DEFAULT_TEXT_WEIGHT = 0.3
 DISTANCES: tuple[str, ...] = ("cosine", "euclidean")
@@ -95,6 +97,9 @@ class VisualOptions:
         If one of them is out of range, or a prototype is asked for with more than one neighbour, a
         coreset, or a cosine distance of centred tokens, whose mean is zero.
     """
+
+    LATER = frozenset({"center", "reference"})
+    """Settings that results of earlier versions do not have."""
 
     distance: str = "cosine"
     neighbours: int = 1
@@ -248,6 +253,9 @@ class LakeOptions:
         If one of them is out of range.
     """
 
+    LATER = frozenset({"selection_scope", "drop_channels", "drop_tokens"})
+    """Settings that results of earlier versions do not have."""
+
     # None until the width of the tower is known; detectors and study data always hold a number.
     k: int = None  # type: ignore[assignment]
     layers: tuple[int | str, ...] | None = None
@@ -273,12 +281,13 @@ class LakeOptions:
             raise ConfigError(f"selection_scope must be {known}, not {self.selection_scope!r}")
         if self.text_weight is not None and not 0 <= self.text_weight <= 1:
             raise ConfigError(f"the text weight must be between 0 and 1, not {self.text_weight}")
-        if self.smoothing < 0:
-            raise ConfigError(f"smoothing must be 0 or more pixels, not {self.smoothing}")
+        check_smoothing(self.smoothing)
         if self.seed < 0:
             raise ConfigError(f"the seed must be 0 or more, not {self.seed}")
-        if self.map_size is not None and (len(self.map_size) != 2 or min(self.map_size) < 1):
-            raise ConfigError(f"the map size must be (height, width), not {self.map_size}")
+        if self.map_size is not None:
+            if len(self.map_size) != 2:
+                raise ConfigError(f"the map size must be (height, width), not {self.map_size}")
+            check_pixels(self.map_size, "map size")
 
     def _settle_named(self, named: NeuronNumbers) -> None:
         """Let layers and k follow from neurons that were named, and refuse others."""
@@ -312,18 +321,14 @@ class LakeOptions:
 
     @classmethod
     def from_plain(cls, data: Mapping[str, Any]) -> LakeOptions:
-        """Restore settings from JSON types; see :func:`lakeviz.lake.provenance.as_plain`."""
-        data = dict(data)
-        visual, text = dict(data["visual"]), dict(data["text"])
-        visual["normalisation"] = Normalisation(**visual["normalisation"])
-        text["prompts"] = PromptEnsemble.from_json(text["prompts"])
-        data["visual"], data["text"] = VisualOptions(**visual), TextOptions(**text)
-        data["image_score"] = ImageScoreRule(**data["image_score"])
-        for name in ("layers", "map_size"):
-            data[name] = None if data[name] is None else tuple(data[name])
-        if isinstance(data.get("drop_channels"), list):
-            data["drop_channels"] = tuple(data["drop_channels"])
-        return cls(**data)
+        """Restore settings from JSON types; see :func:`lakeviz.lake.provenance.as_plain`.
+
+        Raises
+        ------
+        ConfigError
+            If a setting is missing, unknown or impossible.
+        """
+        return restored(cls, data, "options")
 
 
 def _check_drops(channels: DropChannels, tokens: str) -> None:

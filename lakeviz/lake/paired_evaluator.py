@@ -8,14 +8,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 from jaxtyping import Float
 
+from lakeviz.data.aspect import SQUASH, Geometry
 from lakeviz.errors import MetricError
+from lakeviz.journal import Journal, fingerprint
 from lakeviz.lake.ground_truth import Size, Truth
 from lakeviz.lake.options import ImageScoreRule
+from lakeviz.lake.provenance import as_plain
 from lakeviz.lake.score_maps import upsample
 from lakeviz.metrics import Bootstrap, Conventions, get_metric
 from lakeviz.metrics.comparison import compare_measurements
@@ -48,6 +52,10 @@ class PairedEvaluator:
     smoothing : float
         Standard deviation of the Gaussian on pixel maps, in pixels.
     conventions : Conventions, optional
+    journal : Journal, optional
+        Keeps what was measured, by the content of the maps.
+    geometry : Geometry
+        Which part of each image the patch maps cover.
 
     Raises
     ------
@@ -63,6 +71,8 @@ class PairedEvaluator:
     image_score: ImageScoreRule = field(default_factory=ImageScoreRule)
     smoothing: float = 0.0
     conventions: Conventions = field(default_factory=lambda: Conventions(interval_grid=GRID))
+    journal: Journal | None = field(default=None, repr=False, compare=False)
+    geometry: Geometry = SQUASH
 
     def __post_init__(self) -> None:
         for metric in self.metrics:
@@ -120,13 +130,29 @@ class PairedEvaluator:
         """
         if len(maps) != self.n_images:
             raise MetricError(f"{len(maps)} maps were given for {self.n_images} images")
+        if self.journal is None:
+            return self._measure(maps)
+        key = [self.identity, fingerprint(maps)]
+        made = self.journal.keep(key, lambda: self._measure(maps).arrays())
+        return Measurement.of_arrays(made)
+
+    @cached_property
+    def identity(self) -> str:
+        """SHA-256 of all that a measurement depends on, but for the maps."""
+        regions = [part for r in self.truth.regions for part in (r.defect, r.pixels, r.share)]
+        own = [self.map_size, self.sizes, self.metrics, self.smoothing, self.truth.reason]
+        own += [as_plain(x) for x in (self.bootstrap, self.image_score, self.conventions)]
+        return fingerprint(own, self.truth.labels, *regions)
+
+    def _measure(self, maps: Float[np.ndarray, "image row column"]) -> Measurement:
         found = self.measure_scores(self.image_score(maps))
         names = self._names("pixel")
         if not names:
             return found
         sizes = [self.map_size] * len(maps) if self.map_size else self.sizes
         pixel_maps = [
-            upsample(one, size, self.smoothing) for one, size in zip(maps, sizes, strict=True)
+            upsample(one, size, self.smoothing, self.geometry, own)
+            for one, size, own in zip(maps, sizes, self.sizes or sizes, strict=True)
         ]
         return found | measure_pixels(
             pixel_maps, self.truth.regions, names, self.bootstrap, self.conventions

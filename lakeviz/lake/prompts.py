@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from lakeviz.documents import restored
 from lakeviz.errors import TextBranchError
 
 NORMAL_STATES: tuple[str, ...] = (
@@ -90,5 +91,11 @@ class PromptEnsemble:
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> PromptEnsemble:
-        """Restore an ensemble from JSON types; see :func:`lakeviz.lake.provenance.as_plain`."""
-        return cls(**{name: tuple(entries) for name, entries in data.items()})
+        """Restore an ensemble from JSON types; see :func:`lakeviz.lake.provenance.as_plain`.
+
+        Raises
+        ------
+        ConfigError, TextBranchError
+            If it is not one.
+        """
+        return restored(cls, data, "prompts")

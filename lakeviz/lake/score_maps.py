@@ -12,7 +12,8 @@ from jaxtyping import Float
 from scipy.ndimage import gaussian_filter
 from torch import Tensor
 
-from lakeviz.errors import ConfigError
+from lakeviz.data.aspect import SQUASH, Geometry
+from lakeviz.errors import ConfigError, StoreError
 from lakeviz.lake.provenance import as_plain
 
 if TYPE_CHECKING:
@@ -23,7 +24,11 @@ PatchMaps = Float[np.ndarray, "image row column"]
 
 
 def upsample(
-    patch_map: Float[np.ndarray, "row column"], size: tuple[int, int], smoothing: float = 0.0
+    patch_map: Float[np.ndarray, "row column"],
+    size: tuple[int, int],
+    smoothing: float = 0.0,
+    geometry: Geometry = SQUASH,
+    image_size: tuple[int, int] | None = None,
 ) -> Float[np.ndarray, "height width"]:
     """Bring one patch map to ``size`` pixels: bilinear between patch centres, then Gaussian.
 
@@ -34,11 +39,18 @@ def upsample(
         In pixels.
     smoothing : float
         Standard deviation of the Gaussian in pixels of the result; 0 for none.
+    geometry : Geometry
+        Which part of the image the patches cover.
+    image_size : (height, width)
+        Of the image, in pixels; ``size`` by default.
     """
-    tensor = torch.from_numpy(np.ascontiguousarray(patch_map, dtype=np.float32))[None, None]
-    pixels = torch.nn.functional.interpolate(
-        tensor, size=size, mode="bilinear", align_corners=False
-    )[0, 0].numpy()
+    if geometry.aspect == "squash":
+        tensor = torch.from_numpy(np.ascontiguousarray(patch_map, dtype=np.float32))[None, None]
+        pixels = torch.nn.functional.interpolate(
+            tensor, size=size, mode="bilinear", align_corners=False
+        )[0, 0].numpy()
+    else:
+        pixels = geometry.to_image(patch_map, image_size or size, size)
     if smoothing > 0:
         pixels = gaussian_filter(pixels, smoothing, mode="nearest")
     return pixels
@@ -68,6 +80,8 @@ class ScoreMaps:
         Size of the pixel maps; each image's own size by default.
     skipped : list of (path, reason)
         Images that could not be read, where that was allowed.
+    geometry : Geometry
+        Which part of each image the patches cover.
     picture : callable, optional
         From a sample id to the image, for :meth:`heatmap`; not stored in files.
     """
@@ -81,6 +95,7 @@ class ScoreMaps:
     smoothing: float = 0.0
     map_size: tuple[int, int] | None = None
     skipped: list[tuple[str, str]] = field(default_factory=list)
+    geometry: Geometry = SQUASH
     picture: Callable[[str], Image.Image] | None = field(default=None, compare=False)
 
     def __len__(self) -> int:
@@ -119,12 +134,30 @@ class ScoreMaps:
     def plain(self) -> dict[str, Any]:
         """All but the arrays, as JSON types."""
         names = ("sample_ids", "sizes", "smoothing", "map_size", "skipped")
-        return {name: as_plain(getattr(self, name)) for name in names}
+        said = {name: as_plain(getattr(self, name)) for name in names}
+        if self.geometry.aspect != "squash":
+            said["geometry"] = self.geometry.plain()
+        return said
 
     @classmethod
     def from_plain(cls, plain: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> ScoreMaps:
-        """Restore what :meth:`plain` and :meth:`arrays` gave."""
-        size = plain["map_size"]
+        """Restore what :meth:`plain` and :meth:`arrays` gave.
+
+        Raises
+        ------
+        StoreError
+            If an array is missing, or they are not of the images listed.
+        """
+        size, n = plain["map_size"], len(plain["sample_ids"])
+        patch = arrays.get("patch", np.empty(0))
+        shapes = {name: a.shape[:1] if "image" in name else a.shape for name, a in arrays.items()}
+        for name in ("patch", "image_scores", *arrays):
+            wanted = (n,) if "image" in name else (n, *patch.shape[1:])
+            if shapes.get(name) != wanted or len(plain["sizes"]) != n or patch.ndim != 3:
+                raise StoreError(
+                    f"the score maps are damaged: {name} is not of the {n} images listed; delete "
+                    "the folder of the category and run again"
+                )
         parts, image_parts = (
             {n.removeprefix(head): a for n, a in arrays.items() if n.startswith(head)}
             for head in ("part/", "image/")
@@ -139,6 +172,8 @@ class ScoreMaps:
             smoothing=plain["smoothing"],
             map_size=None if size is None else tuple(size),
             skipped=[tuple(entry) for entry in plain["skipped"]],
+            # Maps that were squashed do not say so, as those of earlier versions.
+            geometry=Geometry.from_plain(plain["geometry"]) if "geometry" in plain else SQUASH,
         )
 
     @property
@@ -159,7 +194,8 @@ class ScoreMaps:
         Made when asked for, so that a large test set does not have to fit in memory.
         """
         size = self.map_size or self.sizes[index]
-        return upsample(self._source(part)[index], size, self.smoothing)
+        source = self._source(part)[index]
+        return upsample(source, size, self.smoothing, self.geometry, self.sizes[index])
 
     def pixel_maps(self, part: str | None = None) -> Iterator[Float[np.ndarray, "height width"]]:
         """Yield the pixel map of each image."""

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
 from lakeviz.activations import Images, Loading, TokenBatch, TokenBatches, token_grid
+from lakeviz.errors import DataError
+from lakeviz.journal import Journal
 from lakeviz.lake.fitted import FittedLake
 from lakeviz.lake.score_maps import ScoreMaps, join_layers, stack_parts, to_grid
 
 CONTROL_PREFIX = "control/"
+_SAID = "said"  # ids, sizes, what was skipped and where it ends, as JSON in a record
 
 
 def score_together(
@@ -20,6 +24,8 @@ def score_together(
     *,
     loading: Loading | None = None,
     preprocessed: bool = False,
+    journal: Journal | None = None,
+    label: str = "score",
 ) -> list[ScoreMaps]:
     """Score images with several detectors of one tower: each image passes it once.
 
@@ -30,6 +36,9 @@ def score_together(
         points are kept of the first alone.
     images, loading, preprocessed
         See :class:`lakeviz.activations.TokenBatches`.
+    journal : Journal, optional
+        Keeps every batch as it is scored; those it holds under this label are not scored again.
+    label : str
 
     Returns
     -------
@@ -45,13 +54,16 @@ def score_together(
     ActivationError
         On NaN or infinite activations.
     """
-    first = lakes[0]
+    first, loading = lakes[0], loading or Loading()
     for lake in lakes:
         lake.visual  # noqa: B018 - raises if not fitted
     points = list(first.points)
     if first.text is not None and first.text.point not in points:
         points.append(first.text.point)
-    batches = TokenBatches(
+    done = [] if journal is None else list(_kept(journal, label))
+    start = done[-1].stop if done else 0
+    skipped = [one for part in done for one in part.skipped]
+    whole = TokenBatches(
         first.model,
         images,
         points,
@@ -60,26 +72,110 @@ def score_together(
         label="score",
         preprocessed=preprocessed,
     )
-    found = [_Scored(lake) for lake in lakes]
-    ids: list[str] = []
-    sizes: list[tuple[int, int]] = []
-    text_maps, text_images = [], []
-    for batch in batches:
-        ids.extend(batch.sample_ids)
-        sizes.extend(batch.sizes)
-        for number, one in enumerate(found):
-            one.add(batch, layers=number == 0)
-        if first.text is not None:
-            text_maps.append(_text_maps(first, batch, found[0].grid))
-            if batch.output is not None:
-                text_images.append(first.text.probability(batch.output).cpu().numpy())
-    # Prompts know nothing of the normal images: the text branch is the same for all detectors.
-    text = np.concatenate(text_maps) if text_maps else None
-    text_image = np.concatenate(text_images) if text_images else None
-    made = [one.maps(ids, sizes, text, text_image, batches.skipped) for one in found]
+    if start < whole.n_images:
+        batches = whole.after(start)
+        before = len(skipped)
+        try:
+            for batch in batches:
+                # Batches begin at multiples of their size, also where images are left out.
+                n_batches = batch.indices[-1] // loading.batch_size + 1
+                new = batches.skipped[len(skipped) - before :]
+                stop = start + n_batches * loading.batch_size
+                part = _Part(_arrays(lakes, batch), batch.sample_ids, batch.sizes, new, stop)
+                if journal is not None:
+                    journal.put([label, done[-1].stop if done else 0], part.record())
+                done.append(part)
+                skipped += new
+        except DataError:
+            if not done or len(batches.skipped) < batches.n_images:
+                raise  # else none of the last few could be read, and earlier ones could
+        skipped += batches.skipped[len(skipped) - before :]
+    made = [_maps(lake, number, done, skipped) for number, lake in enumerate(lakes)]
     for maps in made:
-        maps.picture = batches.picture
+        maps.picture = whole.picture
     return made
+
+
+@dataclass(frozen=True)
+class _Part:
+    """What the detectors made of one batch: maps of each as ``NUMBER|NAME``, and of the text."""
+
+    arrays: dict[str, np.ndarray]
+    sample_ids: Sequence[str]
+    sizes: Sequence[tuple[int, int]]
+    skipped: Sequence[tuple[str, str]]
+    stop: int  # position of the image after its last
+
+    def record(self) -> dict[str, np.ndarray]:
+        """As a journal keeps it."""
+        said = json.dumps([list(self.sample_ids), self.sizes, list(self.skipped), self.stop])
+        return self.arrays | {_SAID: np.frombuffer(said.encode(), dtype=np.uint8)}
+
+    @classmethod
+    def of_record(cls, record: dict[str, np.ndarray]) -> _Part:
+        """What :meth:`record` gave."""
+        ids, sizes, skipped, stop = json.loads(record.pop(_SAID).tobytes())
+        return cls(record, ids, [tuple(s) for s in sizes], [tuple(s) for s in skipped], stop)
+
+
+def _kept(journal: Journal, label: str) -> Iterator[_Part]:
+    stop = 0
+    while (record := journal.get([label, stop])) is not None:
+        part = _Part.of_record(record)
+        yield part
+        stop = part.stop
+
+
+def _arrays(lakes: Sequence[FittedLake], batch: TokenBatch) -> dict[str, np.ndarray]:
+    """Maps of one batch: of each detector the visual branch and its controls, and of the text."""
+    arrays: dict[str, np.ndarray] = {}
+    for number, lake in enumerate(lakes):
+        grids = {p: token_grid(lake.model.tower, p) for p in lake.points}
+        for name, branch in lake.branches.items():
+            mean, own = join_layers(branch.score(batch.tokens), grids)
+            if name != "lake":
+                arrays[f"{number}|{CONTROL_PREFIX}{name}"] = mean.cpu().numpy()
+                continue
+            arrays[f"{number}|visual"] = mean.cpu().numpy()
+            if number == 0:
+                arrays |= {f"0|visual/{p}": layer.cpu().numpy() for p, layer in own.items()}
+    first = lakes[0]
+    if first.text is not None:
+        arrays["text"] = _text_maps(first, batch, arrays["0|visual"].shape[-2:])
+        if batch.output is not None:
+            arrays["text_image"] = first.text.probability(batch.output).cpu().numpy()
+    return arrays
+
+
+def _maps(
+    lake: FittedLake, number: int, done: Sequence[_Part], skipped: list[tuple[str, str]]
+) -> ScoreMaps:
+    """Put the batches of one detector together and fuse them with the text branch.
+
+    Prompts know nothing of the normal images: the text branch is the same for all detectors.
+    """
+    arrays = stack_parts([part.arrays for part in done])
+    head = f"{number}|"
+    parts = {n.removeprefix(head): a for n, a in arrays.items() if n.startswith(head)}
+    if "text" in arrays:
+        parts["text"] = arrays["text"]
+    fused = fuse(lake, parts["visual"], arrays.get("text"))
+    rule = lake.options.image_score
+    image_parts = {name: rule(part) for name, part in parts.items()}
+    if "text_image" in arrays:
+        image_parts["text_image"] = arrays["text_image"]
+    return ScoreMaps(
+        patch=fused,
+        parts=parts,
+        image_scores=rule(fused),
+        image_parts=image_parts,
+        sample_ids=[name for part in done for name in part.sample_ids],
+        sizes=[size for part in done for size in part.sizes],
+        smoothing=lake.options.smoothing,
+        map_size=lake.options.map_size,
+        skipped=list(skipped),
+        geometry=lake.model.preprocess.geometry,
+    )
 
 
 def fuse(lake: FittedLake, visual: np.ndarray, text: np.ndarray | None) -> np.ndarray:
@@ -87,63 +183,6 @@ def fuse(lake: FittedLake, visual: np.ndarray, text: np.ndarray | None) -> np.nd
     if text is None or lake.text_weight == 0:
         return visual
     return (1 - lake.text_weight) * visual + lake.text_weight * text
-
-
-@dataclass
-class _Scored:
-    """What one detector made of the batches so far."""
-
-    lake: FittedLake
-    parts: list[dict[str, np.ndarray]] = field(default_factory=list)
-
-    @property
-    def grid(self) -> tuple[int, int]:
-        """Rows and columns of its patch maps."""
-        return self.parts[-1]["visual"].shape[-2:]
-
-    def add(self, batch: TokenBatch, *, layers: bool) -> None:
-        """Maps of one batch: the visual branch, its layers, the controls."""
-        lake = self.lake
-        maps: dict[str, np.ndarray] = {}
-        grids = {p: token_grid(lake.model.tower, p) for p in lake.points}
-        for name, branch in lake.branches.items():
-            mean, own = join_layers(branch.score(batch.tokens), grids)
-            if name != "lake":
-                maps[f"{CONTROL_PREFIX}{name}"] = mean.cpu().numpy()
-                continue
-            maps["visual"] = mean.cpu().numpy()
-            if layers:
-                maps |= {f"visual/{p}": layer.cpu().numpy() for p, layer in own.items()}
-        self.parts.append(maps)
-
-    def maps(
-        self,
-        ids: list[str],
-        sizes: list[tuple[int, int]],
-        text: np.ndarray | None,
-        text_image: np.ndarray | None,
-        skipped: list[tuple[str, str]],
-    ) -> ScoreMaps:
-        """Put the batches together and fuse them with the text branch."""
-        parts = stack_parts(self.parts)
-        if text is not None:
-            parts["text"] = text
-        fused = fuse(self.lake, parts["visual"], text)
-        rule = self.lake.options.image_score
-        image_parts = {name: rule(part) for name, part in parts.items()}
-        if text_image is not None:
-            image_parts["text_image"] = text_image
-        return ScoreMaps(
-            patch=fused,
-            parts=parts,
-            image_scores=rule(fused),
-            image_parts=image_parts,
-            sample_ids=ids,
-            sizes=sizes,
-            smoothing=self.lake.options.smoothing,
-            map_size=self.lake.options.map_size,
-            skipped=skipped,
-        )
 
 
 def _text_maps(lake: FittedLake, batch: TokenBatch, grid: tuple[int, int]) -> np.ndarray:

@@ -10,11 +10,13 @@ from jaxtyping import Float
 from torch import Tensor
 
 from lakeviz.activations.statistics import ChannelStatistics
+from lakeviz.journal import fingerprint
 from lakeviz.lake.coreset import greedy_coreset
 from lakeviz.lake.gallery import Gallery
 from lakeviz.lake.joint_selection import select_points
 from lakeviz.lake.normalisation import normalise, standardiser
 from lakeviz.lake.options import Normalisation, VisualOptions
+from lakeviz.lake.provenance import as_plain
 from lakeviz.lake.selection import Selection, SubspaceSelection
 
 Tokens = Mapping[str, Float[Tensor, "image patch channel"]]
@@ -69,6 +71,19 @@ class VisualPoint:
     def selection(self) -> Selection:
         """The neurons (or subspace) in use."""
         return self.restriction.selection
+
+    @property
+    def identity(self) -> str:
+        """SHA-256 of all that its scores depend on, but for the tokens that are scored."""
+        restriction, gallery, chosen = self.restriction, self.gallery, self.selection
+        own = [as_plain(restriction.normalisation), gallery.distance, as_plain(gallery.neighbours)]
+        if isinstance(chosen, SubspaceSelection):
+            arrays = [chosen.basis]
+        else:
+            arrays = [chosen.channels, *([] if chosen.scale is None else [chosen.scale])]
+        tensors = [gallery.tokens, *(restriction.standard or ())]
+        tensors += [] if restriction.centre is None else [restriction.centre]
+        return fingerprint(own, self.reference, *arrays, *(t.cpu().numpy() for t in tensors))
 
     def score(self, tokens: Float[Tensor, "image patch channel"]) -> Float[Tensor, "image patch"]:
         """Distance of each patch to its nearest normal patches."""

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
+from lakeviz.documents import restored
 from lakeviz.errors import ConfigError
 
 _BLOCK_VALUES = 1 << 17  # 1 MiB of float64 per table: the dozen tables of a block stay in cache
@@ -39,6 +40,8 @@ class Bootstrap:
         A value is outside its range.
     """
 
+    LATER = frozenset({"confidence", "n_resamples", "seed"})
+
     confidence: float = 0.95
     n_resamples: int = 2000
     seed: int = 0
@@ -50,6 +53,8 @@ class Bootstrap:
             )
         if self.n_resamples < 1:
             raise ConfigError(f"n_resamples is {self.n_resamples}; it must be at least 1")
+        if self.seed < 0:
+            raise ConfigError(f"the seed of the resamples must be 0 or more, not {self.seed}")
 
     @classmethod
     def from_plain(cls, stored: Mapping[str, Any] | None) -> Bootstrap:
@@ -58,7 +63,8 @@ class Bootstrap:
         Results of ``lakeviz-run/1`` and ``lakeviz-study/1`` call them ``level`` and ``n_draws``.
         """
         old = {"level": "confidence", "n_draws": "n_resamples"}
-        return cls(**{old.get(name, name): value for name, value in (stored or {}).items()})
+        named = restored(dict, {} if stored is None else stored, "bootstrap")
+        return restored(cls, {old.get(n, n): value for n, value in named.items()}, "bootstrap")
 
     def draw(
         self,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float
@@ -53,6 +54,29 @@ class Measurement:
             {**self.n_images, **other.n_images},
             self.scores if self.scores is not None else other.scores,
         )
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """As arrays by name, in the order of the metrics."""
+        found = {"scores": self.scores} if self.scores is not None else {}
+        for part in ("values", "resampled", "n_images"):
+            for key, value in getattr(self, part).items():
+                name = "|".join((key,) if isinstance(key, str) else key)
+                found[f"{part}|{name}"] = np.asarray(value)
+        return found
+
+    @classmethod
+    def of_arrays(cls, arrays: Mapping[str, np.ndarray]) -> Measurement:
+        """Restore what :meth:`arrays` gave."""
+        parts: dict[str, dict[Any, Any]] = {"values": {}, "resampled": {}, "n_images": {}}
+        for name, value in arrays.items():
+            part, *key = name.split("|")
+            if part == "resampled":
+                parts[part][tuple(key)] = value
+            elif part == "values":
+                parts[part][tuple(key)] = value.item()
+            elif part == "n_images":
+                parts[part][key[0]] = tuple(value.tolist())
+        return cls(**parts, scores=arrays.get("scores"))
 
     def same_detector(self, other: Measurement) -> bool:
         """Whether the image scores of both agree but for rounding."""

@@ -1,8 +1,9 @@
 """Turn an RGB image into the tensor a model was trained on.
 
-Size, interpolation, mean and standard deviation come from the model. The whole image is resized to
-the model's size, without keeping the aspect ratio and without cropping: a score map must cover
-every pixel of the image it belongs to. On square images this equals the model's own transform.
+Size, interpolation, mean and standard deviation come from the model. By default the whole image is
+resized to the model's size, without keeping the aspect ratio and without cropping: a score map must
+cover every pixel of the image it belongs to. On square images this equals the model's own
+transform. :mod:`lakeviz.data.aspect` has the other rules.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from torch import Tensor
 from torchvision.transforms import InterpolationMode
 from torchvision.transforms import functional as transforms
 
+from lakeviz.data.aspect import Geometry
 from lakeviz.errors import DataError
 
 _EIGHT_BIT = ("RGB", "L", "P", "1", "LA", "RGBA", "CMYK", "YCbCr")
@@ -34,12 +36,20 @@ class Preprocess:
         Per RGB channel, on the [0, 1] scale.
     interpolation
         ``bicubic``, ``bilinear`` or another name of ``torchvision.transforms.InterpolationMode``.
+    aspect
+        ``squash``, ``letterbox`` (filled with the mean colour) or ``crop``.
     """
 
     size: tuple[int, int]
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
     interpolation: str = "bicubic"
+    aspect: str = "squash"
+
+    @property
+    def geometry(self) -> Geometry:
+        """Which part of an image the input shows."""
+        return Geometry(self.aspect, self.size)
 
     def __call__(self, image: Image.Image) -> Float[Tensor, "3 height width"]:
         """Preprocess one image.
@@ -57,7 +67,13 @@ class Preprocess:
         if image.mode != "RGB":
             image = image.convert("RGB")
         mode = InterpolationMode(self.interpolation)
-        resized: Any = transforms.resize(cast(Any, image), list(self.size), interpolation=mode)
+        size, (top, left) = self.geometry.placement((image.height, image.width))
+        resized: Any = transforms.resize(cast(Any, image), list(size), interpolation=mode)
+        if self.aspect != "squash":
+            fill = tuple(round(255 * value) for value in self.mean)
+            laid = Image.new("RGB", (self.size[1], self.size[0]), fill)
+            laid.paste(resized, (left, top))
+            resized = laid
         return transforms.normalize(transforms.to_tensor(resized), list(self.mean), list(self.std))
 
     def undo(self, tensor: Float[Tensor, "3 height width"]) -> Image.Image:
@@ -68,7 +84,8 @@ class Preprocess:
     def describe(self) -> dict[str, Any]:
         """Everything that decides the result, in plain types, for manifests and cache keys."""
         described = {key: list(v) if isinstance(v, tuple) else v for key, v in asdict(self).items()}
-        return {**described, "resize_mode": "squash"}
+        mode = described.pop("aspect")
+        return {**described, "resize_mode": mode}
 
 
 def preprocess_of(cfg: Mapping[str, Any], size: tuple[int, int]) -> Preprocess:

@@ -6,13 +6,17 @@ import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lakeviz.data import Dataset, FewShotDraw
+from lakeviz.data.changes import contents
 from lakeviz.errors import DataError, LakevizError, ModelError
+from lakeviz.journal import Journal
 from lakeviz.lake.detector import Lake
 from lakeviz.lake.evaluation import Evaluation
 from lakeviz.lake.measuring import evaluate
+from lakeviz.lake.provenance import versions
 from lakeviz.lake.selection import Selection
 from lakeviz.metrics import Bootstrap
 from lakeviz.runs.images import normal_contents
@@ -51,8 +55,17 @@ class CategoryRun:
     loading: Loading | None = None
     _selections: dict[tuple[str, int], Mapping[str, Selection]] = field(default_factory=dict)
 
-    def evaluate(self, category: str) -> Evaluation:
-        """Fit on every draw, score the test images in one pass, and measure with all controls."""
+    def journal(self, category: str, path: Path) -> Journal:
+        """What a category keeps until it is finished, bound to all that its scores depend on."""
+        images = [contents(self.dataset.category(category).evaluated())]
+        images.append(normal_contents(self.draws[category]))
+        return Journal(path, [self.spec.digest, self.model.weights_hash, versions(), *images])
+
+    def evaluate(self, category: str, journal: Journal | None = None) -> Evaluation:
+        """Fit on every draw, score the test images in one pass, and measure with all controls.
+
+        Batches that the journal holds are not scored again.
+        """
         spec, own = self.spec, self.dataset.category(category)
         lakes = []
         for number, draw in enumerate(self.draws[category]):
@@ -70,6 +83,7 @@ class CategoryRun:
             towers=towers,
             loading=self.loading,
             bootstrap=Bootstrap(seed=spec.bootstrap_seed),
+            journal=journal,
         )
         self._describe(evaluation, category, lakes)
         return evaluation

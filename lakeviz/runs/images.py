@@ -21,6 +21,12 @@ def normal_contents(draws: Sequence[FewShotDraw]) -> dict[str, str]:
     return found
 
 
+def unread_normals(fit: Mapping[str, Any]) -> list[str]:
+    """Sample ids of normal images that were drawn, and could not be read."""
+    used = {name for draw in fit.get("draws", ()) for name in draw}
+    return [name for name in fit.get("contents", ()) if name not in used]
+
+
 def require_images_of(manifest: Mapping[str, Any], spec: RunSpec) -> None:
     """Refuse to repeat a run on images that have changed since.
 
@@ -62,18 +68,21 @@ def require_same_images(
     DataError
         Names the images that changed, are gone or are new.
     """
-    was = provenance.get("fit", {}).get("contents")
+    fit, recorded = provenance.get("fit", {}), provenance["test"]
+    was = fit.get("contents")
     if was is not None:
-        require_unchanged(was, normal_contents(draws), "normal images")
-    recorded = provenance["test"]
-    now = own.evaluated()
+        left_out = own.where(np.isin(own.sample_ids, unread_normals(fit)))
+        now = normal_contents(draws) | contents_of(left_out.sample_ids, left_out.paths)
+        require_unchanged(was, now, "normal images")
+    test = own.evaluated()
     if "contents" in recorded:
-        skipped = set(recorded.get("skipped", ()))
-        kept = now.where([name not in skipped for name in now.sample_ids])
-        require_unchanged(recorded["contents"], contents(kept), "test images")
+        skipped = recorded.get("skipped_contents", {})
+        unknown = set(recorded.get("skipped", ())) - skipped.keys()
+        kept = test.where([name not in unknown for name in test.sample_ids])
+        require_unchanged(recorded["contents"] | skipped, contents(kept), "test images")
     elif not test_ids:
         return  # the manifest of an earlier version does not name them
-    elif now.where(np.isin(now.sample_ids, test_ids)).fingerprint != recorded["fingerprint"]:
+    elif test.where(np.isin(test.sample_ids, test_ids)).fingerprint != recorded["fingerprint"]:
         # A run of an earlier version: which image it is was not recorded.
         raise DataError(
             f"the test images of {own.name} have changed since the run; run again into another "

@@ -7,6 +7,8 @@ PROTOCOLS = ("lakeviz-run/1", "lakeviz-run/2", PROTOCOL)
 """Protocols of runs that can be read."""
 MANIFEST, STUDY = "manifest.json", "study.json"
 CATEGORIES, STUDIES = "categories", "studies"
+JOURNALS = "unfinished"
+"""Folder of what a run or a study has made so far; gone when it is finished."""
 OTHER_CATEGORY, UNTRAINED = "other_category", "untrained"
 """Controls that are no selectors: neurons selected on another category, and untrained towers."""
 DEFAULT_CONTROLS = (

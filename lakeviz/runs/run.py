@@ -7,16 +7,26 @@ import json
 import logging
 import re
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lakeviz.data import Dataset, FewShotDraw, file_sha256
 from lakeviz.errors import OutputError
-from lakeviz.files import read_json, write_csv, write_json, write_parquet
+from lakeviz.files import (
+    read_json,
+    remove,
+    remove_scratch,
+    settle,
+    write_csv,
+    write_json,
+    write_parquet,
+)
 from lakeviz.lake.evaluation_files import EVALUATION, TABLES, read_description
 from lakeviz.lake.provenance import environment, versions
+from lakeviz.locks import is_free, locked
 from lakeviz.runs.images import require_same_images
-from lakeviz.runs.names import CATEGORIES, MANIFEST, PROTOCOL
+from lakeviz.runs.names import CATEGORIES, JOURNALS, MANIFEST, PROTOCOL
 from lakeviz.runs.run_folder import RunFolder, read_manifest
 from lakeviz.runs.spec import RunSpec
 
@@ -42,8 +52,9 @@ def execute(
     spec : RunSpec
     out : path
         Folder for results. If it holds a run of the same settings, its finished categories are
-        taken as they are. Where all are finished, the model is not loaded if its weights are known
-        to be the same, see :func:`same_weights`.
+        taken as they are, and so are the batches that were scored of an unfinished one. Where all
+        are finished, the model is not loaded if its weights are known to be the same, see
+        :func:`same_weights`. While another command writes there, it is waited for.
     model : VisionModel, optional
         Already loaded; else it is loaded as the spec says.
     loading : Loading, optional
@@ -67,15 +78,35 @@ def execute(
     dataset = spec.read_data()
     categories = list(spec.categories or dataset.categories)
     draws = {category: spec.draw_normals(dataset, category) for category in categories}
-    folders = {category: out / CATEGORIES / folder_name(category) for category in categories}
+    with locked(out):
+        for pattern in ("*", f"{CATEGORIES}/*/*"):
+            remove_scratch(out, pattern)
+        return _execute(spec, out, dataset, draws, model, loading, announce)
+
+
+def _execute(
+    spec: RunSpec,
+    out: Path,
+    dataset: Dataset,
+    draws: dict[str, list[FewShotDraw]],
+    model: VisionModel | None,
+    loading: Loading | None,
+    announce: Callable[[str], None] | None,
+) -> RunFolder:
+    folders = {category: out / CATEGORIES / folder_name(category) for category in draws}
     manifest = _manifest_of(out, spec)
-    missing = [c for c in categories if not (folders[c] / EVALUATION).is_file()]
+    missing = [c for c, folder in folders.items() if not _is_finished(folder)]
     if missing or model is not None or not same_weights(manifest, spec):
         model = model or spec.load_model()
         manifest = _claim(out, spec, model, manifest, dataset)
+    for category, folder in folders.items():  # first: a name that cannot be listed costs no work
+        for number, draw in enumerate(draws[category]):
+            path = folder / (f"few_shot_{number}.txt" if number else "few_shot.txt")
+            if category in missing or not path.is_file():
+                draw.to_manifest(path)
     entries = {}
     category_run = None
-    for category in categories:
+    for category in draws:
         if announce:
             announce(category)
         own = dataset.category(category)
@@ -85,16 +116,18 @@ def execute(
                 from lakeviz.runs.category import CategoryRun  # loads torch
 
                 category_run = CategoryRun(spec, model, dataset, draws, loading)
-            evaluation = category_run.evaluate(category)
-            evaluation.save(folders[category])
-            for number, draw in enumerate(draws[category]):
-                name = f"few_shot_{number}.txt" if number else "few_shot.txt"
-                draw.to_manifest(folders[category] / name)
+            journal = category_run.journal(category, out / JOURNALS / folders[category].name)
+            category_run.evaluate(category, journal).save(folders[category])
+            journal.remove()
         check = None if category in missing else draws[category]
         entries[category] = _entry(folders[category], own, check)
     _write(out, manifest | {"protocol": PROTOCOL, "spec": spec.to_plain(), "categories": entries})
+    for folder in folders.values():  # a kill may have come right before it was removed
+        remove(out / JOURNALS / folder.name)
+    with suppress(OSError):  # not empty where studies are unfinished
+        (out / JOURNALS).rmdir()
     run = RunFolder.open(out)
-    run.dataset = dataset
+    run._all_images = dataset
     return run
 
 
@@ -135,9 +168,14 @@ def _manifest_of(out: Path, spec: RunSpec) -> dict[str, Any]:
         if manifest.get("digest") != spec.digest:
             raise _other(out)
         return manifest
-    if out.exists() and any(out.iterdir()):
+    if not is_free(out):
         raise OutputError(f"{out} is not empty and holds no run; choose another folder with --out")
     return {}
+
+
+def _is_finished(folder: Path) -> bool:
+    settle(folder)
+    return (folder / EVALUATION).is_file()
 
 
 def _other(out: Path) -> OutputError:

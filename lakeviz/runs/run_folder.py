@@ -6,7 +6,7 @@ Manifest and tables are read without torch.
 from __future__ import annotations
 
 import html
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -17,10 +17,13 @@ import pandas as pd
 import lakeviz.lake.selectors  # noqa: F401 - gives selectors the names that figures show
 from lakeviz.data import Dataset, FewShotDraw
 from lakeviz.data.dataset import unknown_category
+from lakeviz.documents import of_file
 from lakeviz.errors import ConfigError, DataError, StoreError
 from lakeviz.files import read_json
 from lakeviz.lake.evaluation_files import EVALUATION, read_description, read_table
 from lakeviz.notebook import NotebookView, table_html
+from lakeviz.runs.images import require_same_images, unread_normals
+from lakeviz.runs.manifest import Manifest
 from lakeviz.runs.names import MANIFEST, PROTOCOLS, STUDIES, STUDY
 from lakeviz.runs.spec import RunSpec
 
@@ -55,6 +58,7 @@ class RunFolder(NotebookView):
     finished: dict[str, Path] = field(repr=False)
     root: str | Path | None = None
     device: str | None = None
+    _unchanged: set[str] = field(default_factory=set, repr=False, kw_only=True)
 
     @classmethod
     def open(
@@ -209,9 +213,17 @@ class RunFolder(NotebookView):
         )
 
     @cached_property
-    def dataset(self) -> Dataset:
-        """The data of the run."""
+    def _all_images(self) -> Dataset:
         return self.spec.read_data()
+
+    @cached_property
+    def dataset(self) -> Dataset:
+        """The data of the run, without images that it could not read and left out."""
+        out: set[str] = set()
+        for entry in self.manifest.get("categories", {}).values():
+            out |= {*entry["test"].get("skipped", ()), *unread_normals(entry["few_shot"])}
+        whole = self._all_images
+        return whole.where([name not in out for name in whole.sample_ids]) if out else whole
 
     def draws(self, category: str) -> list[FewShotDraw]:
         """Normal images of a category that the run was fitted on, draw by draw."""
@@ -249,7 +261,24 @@ class RunFolder(NotebookView):
         """
         from lakeviz.lake.evaluation import Evaluation
 
+        self.require_unchanged(category)
         return Evaluation.load(self.path(category), self.dataset.category(category))
+
+    def require_unchanged(self, category: str) -> None:
+        """Refuse images or masks of a category that have changed since it was evaluated.
+
+        Raises
+        ------
+        DataError
+            Names what has changed, is gone or is new, and says what to do.
+        """
+        if category in self._unchanged:
+            return
+        described = read_description(self.path(category))
+        ids = described["maps"]["sample_ids"]
+        own = self._all_images.category(category)
+        require_same_images(described["provenance"], own, ids, self.draws(category))
+        self._unchanged.add(category)
 
     @cached_property
     def evaluations(self) -> list[Evaluation]:
@@ -294,6 +323,7 @@ class RunFolder(NotebookView):
 
 RunResult = RunFolder
 """Its name in the version before."""
+_REMEDY = "restore the file, or delete the folder and run again"
 
 
 def read_manifest(path: str | Path) -> dict[str, Any]:
@@ -307,12 +337,6 @@ def read_manifest(path: str | Path) -> dict[str, Any]:
     manifest = read_json(path)
     if manifest.get("protocol") not in PROTOCOLS:
         raise StoreError(f"{path} is not the manifest of a lakeviz run ({' or '.join(PROTOCOLS)})")
-    entries = manifest.get("categories", {})
-    whole = all(isinstance(manifest.get(name), Mapping) for name in ("spec", "model"))
-    if not whole or not isinstance(entries, Mapping) or not _all_named(entries.values()):
-        raise StoreError(f"{path} is damaged; delete the folder and run again")
+    of_file(path, Manifest, manifest, _REMEDY)
+    of_file(path, RunSpec, manifest["spec"], _REMEDY)
     return manifest
-
-
-def _all_named(entries: Iterable[Any]) -> bool:
-    return all(isinstance(e, Mapping) and isinstance(e.get("folder"), str) for e in entries)

@@ -11,17 +11,16 @@ from typing import TYPE_CHECKING, Any
 
 from lakeviz.data import Dataset, FewShotDraw, read_dataset
 from lakeviz.data.registry import reader_defaults
+from lakeviz.documents import restored
 from lakeviz.errors import ConfigError
 from lakeviz.lake.options import LakeOptions, VisualOptions
 from lakeviz.lake.provenance import as_plain
+from lakeviz.runs.manifest import Manifest
 from lakeviz.runs.names import DEFAULT_CONTROLS, OTHER_CATEGORY
 from lakeviz.selector_names import RENAMED
 
 if TYPE_CHECKING:
     from lakeviz.models import VisionModel
-
-_LATER = {"center", "reference", "selection_scope", "drop_channels", "drop_tokens"}
-"""Options that came later; the digest leaves them out at their defaults."""
 
 
 @dataclass(frozen=True)
@@ -41,6 +40,10 @@ class RunSpec:
     image_size : (height, width), optional
         The model's own by default.
     precision, device : str
+    preprocess : str, optional
+        Tag or configuration file whose preprocessing the weights have, where it is not known.
+    quick_gelu : bool, optional
+        Whether the activation is QuickGELU, where the name of the weights says otherwise.
     categories : tuple of str, optional
         All by default.
     shots : int or "all"
@@ -64,7 +67,14 @@ class RunSpec:
         ``"other_category"``, the neurons selected on another category.
     reader_options : dict
         Further options of the reader.
+    aspect : str
+        How images become inputs of the model: ``squash``, ``letterbox`` or ``crop``.
     """
+
+    LATER = frozenset(
+        {"draws", "bootstrap_seed", "untrained", "aspect", "preprocess", "quick_gelu"}
+    )
+    """Settings that manifests of earlier versions do not have."""
 
     dataset: str
     root: str | Path
@@ -77,13 +87,16 @@ class RunSpec:
     shots: int | str = 4
     draws: int | None = None
     seed: int = 0
-    few_shot_lists: dict[str, tuple[tuple[str, ...], ...]] = field(default_factory=dict)
+    few_shot_lists: dict[str, tuple[tuple[str, ...] | str, ...]] = field(default_factory=dict)
     options: LakeOptions = field(default_factory=lambda: LakeOptions())
     random_controls: int = 5
     controls: tuple[str, ...] = DEFAULT_CONTROLS
     bootstrap_seed: int = 0
     untrained: int = 0
     reader_options: dict[str, Any] = field(default_factory=dict)
+    aspect: str = "squash"
+    preprocess: str | None = None
+    quick_gelu: bool | None = None
 
     def __post_init__(self) -> None:
         # A Path is taken too; a manifest holds text. Images of a single draw need no inner tuple.
@@ -109,15 +122,8 @@ class RunSpec:
         ConfigError
             If a setting is unknown or missing.
         """
-        data = dict(data)
-        try:
-            data["options"] = LakeOptions.from_plain(data["options"])
-            for name in ("image_size", "categories", "controls"):
-                data[name] = None if data[name] is None else tuple(data[name])
-            data["controls"] = tuple(RENAMED.get(c, c) for c in data["controls"])
-            return cls(**data)
-        except (KeyError, TypeError) as error:
-            raise ConfigError(f"this manifest's settings cannot be read: {error}") from error
+        spec = restored(cls, data, "spec")
+        return replace(spec, controls=tuple(RENAMED.get(c, c) for c in spec.controls))
 
     @classmethod
     def from_manifest(cls, manifest: Mapping[str, Any]) -> RunSpec:
@@ -128,6 +134,7 @@ class RunSpec:
         ConfigError
             If a setting is unknown or missing.
         """
+        manifest = restored(Manifest, manifest)
         spec = cls.from_plain(manifest["spec"])
         lists = {}
         for category, entry in manifest.get("categories", {}).items():
@@ -169,11 +176,15 @@ class RunSpec:
         for name in ("root", "categories", "device"):
             plain.pop(name)
         # Settings that came later are left out at their defaults, so that older runs go on.
+        for name in ("aspect", "preprocess", "quick_gelu"):
+            if plain[name] == self.__dataclass_fields__[name].default:
+                del plain[name]
         for part, of in (
             (VisualOptions, plain["options"]["visual"]),
             (LakeOptions, plain["options"]),
+            (RunSpec, plain),
         ):
-            for name in _LATER & of.keys():
+            for name in part.LATER & of.keys():
                 if of[name] == part.__dataclass_fields__[name].default:
                     del of[name]
         return hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()
@@ -200,6 +211,9 @@ class RunSpec:
             device=self.device,
             precision=self.precision,
             image_size=self.image_size,
+            aspect=self.aspect,
+            quick_gelu=self.quick_gelu,
+            preprocess=self.preprocess,
         )
 
 

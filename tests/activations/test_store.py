@@ -268,6 +268,13 @@ def test_missing_partial_and_damaged_stores(stored: ActivationStore, tmp_path: P
     save_file({"b.hook": tokens(2, 4)["b.hook"]}, shard)
     with pytest.raises(StoreError, match="is damaged"):
         opened.read("a.hook", [2])
+    with pytest.raises(StoreError, match="checksum does not fit; delete the store"):
+        save_file(tokens(3, 5), shard)
+        opened.read("a.hook", [2])
+    manifest = json.loads((stored.folder / "manifest.json").read_text())
+    bare = [{n: v for n, v in s.items() if n != "sha256"} for s in manifest["shards"]]
+    edit_manifest(stored.folder, shards=bare)  # as earlier versions wrote it
+    opened = ActivationStore.open(stored.folder)
     for wrong in (tokens(2, 3), {p: t[:, :1] for p, t in tokens(2, 4).items()}):
         save_file({p: t.contiguous() for p, t in wrong.items()}, shard)
         with pytest.raises(StoreError, match="has shape"):
@@ -403,3 +410,35 @@ def test_prefix_tokens_are_stored_too(tiny_model, image_files, tmp_path: Path) -
     store = capture_to_store(model, paths, point, tmp_path / "s", tokens="prefix")
     assert store.tokens == "prefix"
     assert store.read(point).shape == (2, 3, 32)
+
+
+def test_damaged_numbers_are_named_and_not_read(stored: ActivationStore) -> None:
+    shard = stored.folder / "shard-00001.safetensors"
+    content = bytearray(shard.read_bytes())
+    content[-40:-20] = bytes(20)
+    shard.write_bytes(content)
+    opened = ActivationStore.open(stored.folder)
+    assert opened.read("a.hook", [0]).tolist() == tokens(0, 1)["a.hook"].tolist()
+    with pytest.raises(StoreError, match=r"shard-00001\.safetensors is damaged: its checksum"):
+        opened.read("a.hook", [2])
+    with pytest.raises(StoreError, match="delete the store and capture again"):
+        list(opened.shards())
+
+
+def test_checksums_are_those_of_the_files(stored: ActivationStore) -> None:
+    manifest = json.loads((stored.folder / "manifest.json").read_text())
+    for shard in manifest["shards"]:
+        content = (stored.folder / shard["file"]).read_bytes()
+        assert shard["sha256"] == hashlib.sha256(content).hexdigest()
+
+
+def test_what_a_kill_left_is_removed_when_the_capture_goes_on(tmp_path: Path) -> None:
+    store = ActivationStore.create(tmp_path, key(), images_per_shard=2)
+    store.append(tokens(0, 2))
+    for name in ("shard-00001.safetensors.0123abcd.tmp", ".tmpA1b2C3", "manifest.json.01.tmp"):
+        (tmp_path / name).write_text("half")
+    ActivationStore.create(tmp_path, key())
+    assert sorted(p.name for p in tmp_path.iterdir()) == [
+        "manifest.json",
+        "shard-00000.safetensors",
+    ]

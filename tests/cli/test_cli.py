@@ -190,3 +190,12 @@ def test_an_interrupt_says_how_to_go_on(bench, tmp_path, capsys, monkeypatch):
     monkeypatch.setattr("lakeviz.runs.category.CategoryRun.evaluate", interrupt)
     assert call("run", "mvtec", "--root", bench, "--out", tmp_path / "o", *TINY_RUN) == 130
     assert "goes on where it stopped" in capsys.readouterr().err
+
+
+def test_an_interrupt_promises_nothing_where_nothing_is_kept(tmp_path, capsys, monkeypatch):
+    def interrupt(*args, **kwargs):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("lakeviz.cli.figure.list_figures", interrupt)
+    assert call("figure", "--list") == 130
+    assert capsys.readouterr().err.endswith("interrupted; run it again\n")

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from lakeviz.data import load_image, load_mask
-from lakeviz.data.images import image_size
+from lakeviz.data.images import dark_images, image_size
 from lakeviz.errors import ImageReadError, MaskError
 
 
@@ -215,3 +215,81 @@ def test_image_size_is_that_of_the_upright_image(tmp_path):
     assert image_size(tmp_path / "plain.png") == (5, 7)
     with pytest.raises(ImageReadError, match=r"nothing\.png does not exist"):
         image_size(tmp_path / "nothing.png")
+
+
+@pytest.mark.parametrize("orientation", [0, 9, 255, 65535])
+def test_an_orientation_that_is_none_is_upright(tmp_path, orientation):
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    path = save(tmp_path / "a.jpg", np.zeros((32, 40)), np.uint8, exif=exif)
+    assert image_size(path) == load_image(path).size[::-1] == (32, 40)
+
+
+def test_damaged_exif_of_a_png_leaves_its_pixels(tmp_path):
+    path = save(tmp_path / "a.png", [[7, 9]], np.uint8)
+    chunk = b"eXIf" + b"no TIFF"
+    bad = struct.pack(">I", 7) + chunk + struct.pack(">I", zlib.crc32(chunk))
+    path.write_bytes(path.read_bytes()[:33] + bad + path.read_bytes()[33:])
+    assert pixels(path) == [[[7] * 3, [9] * 3]]
+    assert image_size(path) == (1, 2)
+    assert load_mask(path, (1, 2)).all()
+
+
+def test_strips_give_what_the_whole_gives(tmp_path, monkeypatch):
+    monkeypatch.setattr("lakeviz.data.images._STRIP", 7)
+    values = np.random.default_rng(0).integers(0, 65536, (9, 3))
+    expected = np.rint(values / 257).astype(int)
+    path = save(tmp_path / "a.png", values, np.uint16)
+    assert np.asarray(load_image(path))[:, :, 1].tolist() == expected.tolist()
+    path = save(tmp_path / "a.tif", values / 65535, np.float32)
+    assert np.asarray(load_image(path))[:, :, 1].tolist() == expected.tolist()
+
+
+def test_a_large_grey_image_needs_few_copies(tmp_path):
+    resource = pytest.importorskip("resource")
+    path = tmp_path / "large.png"
+    Image.new("I;16", (6000, 6000)).save(path)  # 36 Mpx: 69 MiB decoded, 103 MiB as RGB
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    load_image(path)
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 400 * 1024
+
+
+def test_too_large_images_are_named_with_a_way_out(tmp_path, monkeypatch):
+    path = save(tmp_path / "a.png", np.zeros((9, 9)), np.uint8)
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 10)
+    message = r"a\.png is too large \(81 pixels\); scale it down, .* or raise PIL"
+    with pytest.raises(ImageReadError, match=message):
+        load_image(path)
+
+
+@pytest.mark.parametrize(
+    ("values", "mode", "expected"),
+    [
+        ([[[0, 0, 0, 255], [0, 9, 0, 0]]], "CMYK", [[False, True]]),  # black ink; hardly any
+        ([[[0, 0, 0, 255], [0, 0, 0, 0]]], "RGBA", [[True, False]]),  # drawn in opacity alone
+        ([[[255, 0], [255, 40]]], "LA", [[False, True]]),
+        ([[[255, 0, 0, 255], [255, 0, 0, 255]]], "RGBA", [[True, True]]),  # no drawing in it
+        ([[[0, 0, 0, 0], [9, 0, 0, 9]]], "RGBA", [[False, True]]),
+    ],
+)
+def test_masks_in_other_modes(tmp_path, values, mode, expected):
+    path = tmp_path / "m.tif"
+    Image.fromarray(np.array(values, np.uint8), mode).save(path)
+    assert load_mask(path, (1, 2)).tolist() == expected
+
+
+def test_palette_masks_with_transparency_warn_of_nothing(tmp_path, recwarn):
+    image = Image.new("P", (2, 1))
+    image.putpalette([0, 0, 0, 128, 0, 0])
+    image.putpixel((1, 0), 1)
+    image.save(tmp_path / "m.png", transparency=b"\x00\x80")
+    assert load_mask(tmp_path / "m.png", (1, 2)).tolist() == [[False, True]]
+    assert not recwarn.list
+
+
+def test_12_bits_in_16_are_said(tmp_path):
+    paths = [save(tmp_path / f"{i}.png", [[0, 4095]], np.uint16) for i in range(2)]
+    (note,) = dark_images({"bolt": paths, "nut": []})
+    assert note.startswith("bolt: the brightest grey of its first 16-bit images is 4095 of 65535")
+    assert dark_images({"bolt": [*paths, save(tmp_path / "b.png", [[60000]], np.uint16)]}) == []
+    assert dark_images({"bolt": [save(tmp_path / "c.png", [[3]], np.uint8)]}) == []

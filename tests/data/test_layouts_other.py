@@ -153,6 +153,8 @@ def test_mtd_splits_by_seed_and_notes_empty_masks(mtd):
 
 
 def test_mtd_refuses_a_bad_fraction_and_another_category(mtd):
+    with pytest.raises(ConfigError, match="split_seed must be 0 or more, got -1"):
+        read_dataset("mtd", mtd, split_seed=-1)
     with pytest.raises(ConfigError, match="train_fraction"):
         read_dataset("mtd", mtd, train_fraction=1.0)
     with pytest.raises(DataError, match="no category 'tile'"):
@@ -203,3 +205,34 @@ def test_kolektor_sdd2_keeps_its_split(tmp_path, put_image, put_mask):
     # A defective training image is never drawn as a normal one.
     assert data.few_shot("all").sample_ids == ("train/10000.png",)
     assert read_dataset("auto", tmp_path).name == "kolektor_sdd2"
+
+
+@pytest.mark.parametrize("folder", ["1cls", "visa_pytorch/1cls"])
+def test_a_converted_visa_is_found(tmp_path, put_image, folder):
+    for name in ("train/good/0", "test/good/1", "test/bad/2"):
+        put_image(tmp_path / folder / "candle" / f"{name}.png")
+    data = read_dataset("auto", tmp_path)
+    assert (data.name, data.categories) == ("visa", ["candle"])
+
+
+def test_mvtec_without_masks_is_found(tmp_path, put_image):
+    for name in ("train/good/0", "test/good/1", "test/broken_large/2"):
+        put_image(tmp_path / "bottle" / f"{name}.png")
+    assert read_dataset("auto", tmp_path).name == "mvtec"
+    put_image(tmp_path / "bottle/test/Ungood/2.png")
+    assert read_dataset("auto", tmp_path).name == "bmad"
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (b"object,split,label,image,mask\nwood,train\n", "row 1: 2 cells for 5 columns"),
+        (b"object,split,label,image,mask\nw\xe9,train,normal,a,\n", "is not UTF-8"),
+        (b"object,object,label,image,mask\n", "two columns called 'object'"),
+    ],
+)
+def test_visa_names_damaged_split_files(tmp_path, text, message):
+    (tmp_path / "split_csv").mkdir()
+    (tmp_path / "split_csv/1cls.csv").write_bytes(text)
+    with pytest.raises(DatasetLayoutError, match=message):
+        read_dataset("visa", tmp_path)

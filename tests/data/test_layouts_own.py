@@ -58,8 +58,10 @@ def test_folder_with_named_directories_and_flat_masks(parts, put_image, put_mask
 
 
 def test_folder_without_masks_is_labelled_at_image_level(parts):
+    (parts / "masks").rename(parts / "sketches")
     data = read_dataset("folder", parts, normal="fine", anomalous=["dent", "rust"])
     assert not data.has_masks
+    assert data.notes == ("parts: the images of sketches/ are not read",)
     assert data.frame["mask_path"].isna().all()
 
 
@@ -150,3 +152,36 @@ def test_dataframe_reads_like_csv(parts, tmp_path, put_image):
         ("fine/0.png", 0, "train"),
     ]
     assert data.has_masks
+
+
+def test_labels_may_be_probabilities_in_a_file_without_header(parts):
+    table = parts / "labels.csv"
+    table.write_text("fine/0.png 0.0 mono\nfine/1.png  0.333 mono\ndent/a.png 0.5 poly\n")
+    options = {"separator": "whitespace", "header": ("path", "label", "cell")}
+    with pytest.raises(DatasetLayoutError, match=r"row 2: label '0.333' .* label_threshold"):
+        read_dataset("csv", table, **options)
+    options |= {"label_threshold": 0.5, "category_column": "cell"}
+    data = read_dataset("csv", table, **options)
+    assert rows(data, "sample_id", "label", "category") == [
+        ("dent/a.png", 1, "poly"),
+        ("fine/0.png", 0, "mono"),
+        ("fine/1.png", 0, "mono"),
+    ]
+    table.write_text("fine/0.png 0.0 mono\nfine/1.png nan mono\n")
+    with pytest.raises(DatasetLayoutError, match="row 2: label 'nan' is not a number"):
+        read_dataset("csv", table, **options)
+    with pytest.raises(ConfigError, match="label_threshold must be finite"):
+        read_dataset("csv", table, **options | {"label_threshold": float("nan")})
+    with pytest.raises(ConfigError, match="category_column: no column 'kind'; there are path"):
+        read_dataset("csv", table, **options | {"category_column": "kind"})
+
+
+def test_columns_and_words_of_a_table_can_be_named(parts):
+    table = parts / "images.csv"
+    table.write_text("file,state\nfine/0.png,A\nfine/1.png,A\ndent/a.png,C\n")
+    options = {"path_column": "file", "label_column": "state", "normal": "a", "anomalous": ["c"]}
+    assert read_dataset("csv", table, **options).labels.tolist() == [1, 0, 0]
+    frame = pd.read_csv(table)
+    assert from_dataframe(frame, parts, **options).labels.tolist() == [1, 0, 0]
+    with pytest.raises(ConfigError, match="unexpected keyword argument 'colour'"):
+        from_dataframe(frame, parts, colour=1)

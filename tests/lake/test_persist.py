@@ -7,6 +7,7 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
+from stored import read_unsealed
 
 from lakeviz import load_evaluation, load_lake, save_evaluation, save_lake
 from lakeviz.data import read_dataset
@@ -80,11 +81,38 @@ def test_an_unfitted_detector_cannot_be_saved(model, tmp_path):
 def test_a_detector_of_other_weights_is_refused(model, tile, tmp_path):
     save_lake(Lake(model).fit(tile.few_shot(1)), tmp_path / "lake")
     path = tmp_path / "lake" / "lake.json"
-    described = json.loads(path.read_text())
+    described = read_unsealed(path)
     described["model"]["weights_hash"] = "0" * 64
     path.write_text(json.dumps(described))
     with pytest.raises(StoreError, match="weights hash"):
         load_lake(tmp_path / "lake", model)
+
+
+def test_a_gallery_that_was_damaged_or_is_of_another_detector_is_refused(model, tile, tmp_path):
+    for seed in (0, 1):
+        save_lake(Lake(model, k=5 + seed).fit(tile.few_shot(1)), tmp_path / str(seed))
+    arrays = tmp_path / "0" / "lake.safetensors"
+    whole = arrays.read_bytes()
+    arrays.write_bytes((tmp_path / "1" / "lake.safetensors").read_bytes())
+    with pytest.raises(StoreError, match=r"0/lake\.safetensors belongs to something else"):
+        load_lake(tmp_path / "0", model)
+    arrays.write_bytes(whole[:-400] + bytes(400))
+    with pytest.raises(StoreError, match=r"0/lake\.safetensors is damaged: .* delete it and run"):
+        load_lake(tmp_path / "0", model)
+
+
+def test_maps_that_were_damaged_or_are_of_another_evaluation_are_refused(model, tile, tmp_path):
+    for seed in (0, 1):
+        lake = Lake(model, k=5 + seed).fit(tile.few_shot(1))
+        save_evaluation(lake.evaluate(tile), tmp_path / str(seed))
+    maps = tmp_path / "0" / "maps.safetensors"
+    whole = maps.read_bytes()
+    maps.write_bytes((tmp_path / "1" / "maps.safetensors").read_bytes())
+    with pytest.raises(StoreError, match=r"0/maps\.safetensors belongs to something else"):
+        load_evaluation(tmp_path / "0", tile)
+    maps.write_bytes(whole[:-400] + bytes(400))
+    with pytest.raises(StoreError, match=r"0/maps\.safetensors is damaged"):
+        load_evaluation(tmp_path / "0", tile)
 
 
 def test_an_evaluation_comes_back(model, tile, tmp_path):

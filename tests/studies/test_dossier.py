@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from stored import unseal
 from worlds import POINT, World
 
 from lakeviz import load_model
@@ -130,8 +131,7 @@ def test_a_result_of_protocol_1_is_read(planted, tmp_path):
         # There were no draws of the normal images then: n_draws were random neurons.
         table = pd.read_parquet(path).drop(columns="n_draws", errors="ignore")
         table.rename(columns=old).to_parquet(path)
-    described = folder / "study.json"
-    described.write_text(described.read_text().replace("lakeviz-study/2", "lakeviz-study/1"))
+    unseal(folder / "study.json", protocol="lakeviz-study/1")
     back = load_study(folder)
     assert back.sentences("category", POINT, 0) == planted.sentences("category", POINT, 0)
     pd.testing.assert_frame_equal(back.shares, planted.shares)

@@ -12,6 +12,7 @@ import pandas as pd
 import pytest
 import torch
 from scipy.stats import binom, rankdata, spearmanr
+from stored import read_unsealed
 from worlds import World
 
 from lakeviz.errors import ConfigError, MetricError, SelectionError
@@ -473,7 +474,7 @@ def test_tables_of_the_first_protocol_are_read(result, tmp_path):
     tables = {name: table.drop(columns="n_draws") for name, table in result.tables.items()}
     for name, table in tables.items():
         table.rename(columns=old).to_parquet(tmp_path / f"{name}.parquet")
-    described = json.loads((tmp_path / "study.json").read_text())
+    described = read_unsealed(tmp_path / "study.json")
     settings = described["provenance"]["settings"]["score, remove"]
     settings["n_draws"] = settings.pop("n_random_sets")
     described["protocol"] = "lakeviz-study/1"

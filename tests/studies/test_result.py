@@ -9,6 +9,7 @@ from typing import ClassVar
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
+from stored import read_unsealed
 
 from lakeviz.errors import ConfigError, OutputError, StoreError
 from lakeviz.studies import load_study, register_study
@@ -85,7 +86,7 @@ def test_names_stay_text_in_notebooks():
 
 def test_damaged_foreign_and_missing_results(tmp_path):
     folder = made().to_parquet(tmp_path / "study")
-    described = json.loads((folder / "study.json").read_text())
+    described = read_unsealed(folder / "study.json")
     (folder / "study.json").write_text(json.dumps({**described, "study": "other"}))
     with pytest.raises(StoreError, match="holds a study 'other', not 'made_up'"):
         _Made.from_parquet(folder)

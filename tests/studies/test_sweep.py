@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import json
 import multiprocessing
+import subprocess
+import sys
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -525,3 +528,34 @@ def test_backends_that_cannot_be_had(monkeypatch):
     for backend in ("dask", "ray"):
         with pytest.raises(ConfigError, match=rf"pip install 'lakeviz\[{backend}\]'"):
             start(backend)
+
+
+_SLEEPERS = """
+import os, time
+from lakeviz.studies.sweep.backends import engine
+
+def task(number):
+    print(os.getpid(), flush=True)
+    time.sleep(100)
+
+if __name__ == "__main__":
+    with engine("loky", 2) as ready:
+        list(ready.map(task, [0, 1]))
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform == "win32", reason="a process there does not know its parent")
+def test_workers_end_with_a_parent_that_is_killed(tmp_path):
+    (tmp_path / "sleepers.py").write_text(_SLEEPERS)
+    parent = subprocess.Popen(
+        [sys.executable, "sleepers.py"], cwd=tmp_path, stdout=subprocess.PIPE, text=True
+    )
+    workers = [int(parent.stdout.readline()) for _ in range(2)]
+    parent.kill()
+    parent.wait()
+    # The pipe is closed when the last process that has it ends.
+    assert parent.stdout.read() == ""
+    for worker in workers:
+        state = Path(f"/proc/{worker}/stat")
+        assert not state.exists() or state.read_text().split()[2] == "Z"

@@ -11,12 +11,11 @@ from pathlib import Path
 
 from lakeviz.data.files import (
     child_folder,
-    find_mask,
     list_folders,
     list_images,
-    mask_index,
     require_root,
 )
+from lakeviz.data.masks import match_masks
 from lakeviz.data.registry import Reading, category_folders, register_reader
 from lakeviz.data.table import GOOD, Sample
 
@@ -71,11 +70,12 @@ def read_bmad(root: str | Path, categories: Sequence[str] | None) -> Reading:
         "bmad",
         _LOOKED_FOR,
     )
-    samples = [s for name, folder in found.items() for s in _category(folder, name)]
-    return Reading(path, samples, masks_looked_for="SPLIT/Ungood/label/STEM.*")
+    unused: dict[str, list[Path]] = {name: [] for name in found}
+    samples = [s for name, folder in found.items() for s in _category(folder, name, unused[name])]
+    return Reading(path, samples, masks_looked_for="SPLIT/Ungood/label/STEM.*", unused_masks=unused)
 
 
-def _category(folder: Path, category: str) -> Iterator[Sample]:
+def _category(folder: Path, category: str, unused: list[Path]) -> Iterator[Sample]:
     data = _data_folder(folder) or folder
     train = child_folder(data, "train/good")
     if train is not None:
@@ -84,15 +84,17 @@ def _category(folder: Path, category: str) -> Iterator[Sample]:
     for split, names in (("valid", ("valid", "val", "validation")), ("test", ("test",))):
         parent = child_folder(data, *names)
         if parent is not None:
-            yield from _labelled(parent, category, split)
+            yield from _labelled(parent, category, split, unused)
 
 
-def _labelled(parent: Path, category: str, split: str) -> Iterator[Sample]:
+def _labelled(parent: Path, category: str, split: str, unused: list[Path]) -> Iterator[Sample]:
     good = _state_folder(parent, GOOD, _IMAGES)
     if good is not None:
         yield from (Sample(image, category, split) for image in list_images(good))
     defective = _state_folder(parent, _DEFECTIVE, _IMAGES)
     if defective is not None:
-        index = mask_index(_state_folder(parent, _DEFECTIVE, _MASKS))
-        for image in list_images(defective):
-            yield Sample(image, category, split, _DEFECTIVE, find_mask(image.stem, index, ("",)))
+        images = list_images(defective)
+        match = match_masks({defective: images}, _state_folder(parent, _DEFECTIVE, _MASKS))
+        unused += match.unused
+        for image in images:
+            yield Sample(image, category, split, _DEFECTIVE, match.masks.get(image))

@@ -7,15 +7,17 @@ from pathlib import Path
 
 from lakeviz.data.files import (
     describe,
-    find_mask,
+    holds_images,
     list_folders,
     list_images,
-    mask_index,
     require_root,
     train_part,
 )
-from lakeviz.data.registry import Reading, choose, register_reader
-from lakeviz.data.table import GOOD, Sample, sample_id
+from lakeviz.data.masks import images_and_masks, mask_folder, match_masks, one_mask, pair
+from lakeviz.data.polygons import is_coco
+from lakeviz.data.registry import Reading, as_names, choose, register_reader
+from lakeviz.data.table import Sample, sample_id
+from lakeviz.data.words import is_normal_word
 from lakeviz.errors import ConfigError, DatasetLayoutError
 
 
@@ -29,7 +31,7 @@ def read_folder(
     root: str | Path,
     categories: Sequence[str] | None,
     *,
-    normal: str | Iterable[str] = "normal",
+    normal: str | Iterable[str] | None = None,
     anomalous: str | Iterable[str] | None = None,
     normal_test: str | Iterable[str] | None = None,
     masks: str | None = None,
@@ -46,17 +48,23 @@ def read_folder(
     categories
         None, or the one category.
     normal
-        Directory or directories of normal images.
+        Directory or directories of normal images; by default those called normal, good, ok, ...
     anomalous
-        Those of defective images; the name of each is the kind of defect. None takes every other
+        Those of defective images; the name of each is the kind of defect. By default every other
         directory in ``root`` that holds images.
     normal_test
         Directory or directories of normal test images. If given, all of ``normal`` trains;
         otherwise ``normal`` is split, ``train_fraction`` of it for training by ``split_seed``.
     masks
-        Directory of masks, with one sub-directory for each kind of defect or with none.
+        Directory of masks or polygons (or a COCO .json), with one sub-directory for each kind of
+        defect or with none; by default the one called masks, ground_truth, gt, labels, ..., where
+        ``anomalous`` does not name it.
     category
         Name of the category; the name of ``root`` by default.
+    split_seed
+        Seed of the split of the normal images.
+    train_fraction
+        Share of the normal images that trains.
 
     Raises
     ------
@@ -65,49 +73,56 @@ def read_folder(
     ConfigError
         ``train_fraction`` is not between 0 and 1, or a kind of defect is called "good".
     """
-    looked_for = f"the folder {normal!r} of normal images"
+    looked_for = f"the folder {normal or 'normal'!r} of normal images"
     path = require_root(root, looked_for)
     category = category or path.name
     choose([category], categories, "folder")
+    if normal is None:
+        normal = [f.name for f in list_folders(path) if is_normal_word(f.name)] or "normal"
     normal_dirs, test_dirs = _folders(path, normal), _folders(path, normal_test)
-    mask_dir = _folders(path, masks)[0] if masks else None
-    if anomalous is None:
-        taken = {*normal_dirs, *test_dirs, *([mask_dir] if mask_dir else [])}
-        kinds = [f for f in list_folders(path) if f not in taken and list_images(f)]
+    given = _folders(path, anomalous)
+    taken = {*normal_dirs, *test_dirs, *given}
+    if masks and is_coco(path / masks):
+        mask_dir = path / masks
     else:
-        kinds = _folders(path, anomalous)
-    images = [p for folder in normal_dirs for p in list_images(folder)]
+        mask_dir = _folders(path, masks)[0] if masks else mask_folder(path, taken)
+    others = [f for f in list_folders(path) if f not in taken and f != mask_dir]
+    kinds = [f for f in others if list_images(f)] if anomalous is None else given
+    images = [p for folder in normal_dirs for p in images_and_masks(folder)[0]]
     if not images:
         raise DatasetLayoutError(f"{looked_for} in {path} holds no image")
-    if test_dirs:
-        train = {sample_id(p, path) for p in images}
-    else:
-        train = train_part((sample_id(p, path) for p in images), split_seed, train_fraction)
+    train = {sample_id(p, path) for p in images}
+    if not test_dirs:
+        train = train_part(train, split_seed, train_fraction)
+    images += [p for folder in test_dirs for p in images_and_masks(folder)[0]]
     samples = [
         Sample(p, category, "train" if sample_id(p, path) in train else "test") for p in images
     ]
-    samples += [Sample(p, category, "test") for folder in test_dirs for p in list_images(folder)]
+    defective, beside = {}, {}
     for kind in kinds:
-        samples += _defective(kind, category, mask_dir)
-    return Reading(path, samples, masks_looked_for=f"{masks}/[DEFECT/]STEM.* or STEM_mask.*")
+        if is_normal_word(kind.name):
+            raise ConfigError(
+                f"{kind} would be a kind of defect called {kind.name!r}; list it under 'normal'"
+            )
+        defective[kind], own = images_and_masks(kind)
+        beside |= pair(defective[kind], own)[0]
+    match = match_masks(defective, mask_dir, images)
+    for kind, members in defective.items():
+        found = {p: one_mask(p, match.masks, beside) for p in members}
+        samples += [Sample(p, category, "test", kind.name, found[p]) for p in members]
+    unread = [f for f in others if f not in kinds and holds_images(f)]
+    return Reading(
+        path,
+        samples,
+        tuple(f"{category}: the images of {f.name}/ are not read" for f in unread),
+        f"{mask_dir.name if mask_dir else 'masks'}/[DEFECT/]STEM.* or STEM_mask.*",
+        {category: match.unused},
+    )
 
 
 def _folders(root: Path, given: str | Iterable[str] | None) -> list[Path]:
-    names = [given] if isinstance(given, str | Path) else list(given or ())
-    folders = [root / name for name in names]
+    folders = [root / name for name in as_names(given)]
     for folder in folders:
         if not folder.is_dir():
             raise DatasetLayoutError(f"{folder} is not a folder; {describe(root)}")
     return folders
-
-
-def _defective(kind: Path, category: str, masks: Path | None) -> list[Sample]:
-    if kind.name == GOOD:
-        raise ConfigError(f"{kind} would be a kind of defect called 'good'; list it under 'normal'")
-    index: dict[str, Path] = {}
-    if masks is not None:
-        own = masks / kind.name
-        index = mask_index(own if own.is_dir() else masks)
-    return [
-        Sample(p, category, "test", kind.name, find_mask(p.stem, index)) for p in list_images(kind)
-    ]

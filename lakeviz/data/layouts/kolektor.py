@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from lakeviz.data.files import describe, list_folders, list_images, require_root, train_part
+from lakeviz.data.files import describe, list_folders, require_root, train_part
 from lakeviz.data.images import mask_is_empty
+from lakeviz.data.masks import images_and_masks, pair
 from lakeviz.data.registry import Reading, choose, register_reader
 from lakeviz.data.table import GOOD, Sample, sample_id
 from lakeviz.errors import DatasetLayoutError, MaskError
@@ -20,13 +21,12 @@ def _pairs(folder: Path, suffix: str) -> list[tuple[Path, Path]]:
 
     Every image must have one, since the mask is the only label.
     """
-    files = list_images(folder)
-    masks = {p.stem.removesuffix(suffix): p for p in files if p.stem.endswith(suffix)}
-    images = [p for p in files if not p.stem.endswith(suffix)]
+    images, beside = images_and_masks(folder)
+    masks, _ = pair(images, beside)
     for image in images:
-        if image.stem not in masks:
+        if image not in masks:
             raise MaskError(f"{image} has no mask {image.stem}{suffix}.*, which is its only label")
-    return [(image, masks[image.stem]) for image in images]
+    return list(masks.items())
 
 
 @register_reader(
@@ -46,6 +46,17 @@ def read_kolektor_sdd(
     train_fraction: float = 0.5,
 ) -> Reading:
     """Read KolektorSDD with a seeded split: a share of the normal images trains, the rest is test.
+
+    Parameters
+    ----------
+    root
+        The folder.
+    categories
+        None, or the one category.
+    split_seed
+        Seed of the split of the normal images.
+    train_fraction
+        Share of the normal images that trains.
 
     Raises
     ------
@@ -83,7 +94,7 @@ def read_kolektor_sdd(
     license=_LICENSE,
     homepage="https://www.vicos.si/resources/kolektorsdd2/",
     citation="Božič et al., Mixed supervision for surface-defect detection, Comput. Ind. 2021",
-    detect=lambda root: any(p.stem.endswith("_GT") for p in list_images(root / "test")),
+    detect=lambda root: bool(images_and_masks(root / "test")[1]),
 )
 def read_kolektor_sdd2(root: str | Path, categories: Sequence[str] | None) -> Reading:
     """Read KolektorSDD2 with its published split, which has defective images in training too.

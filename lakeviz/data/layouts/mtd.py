@@ -38,6 +38,17 @@ def read_mtd(
     split; the rest and all defective images are the test split. Some "Uneven" images have an
     empty mask: they stay anomalous at image level, have no anomalous pixel, and are noted.
 
+    Parameters
+    ----------
+    root
+        The folder.
+    categories
+        None, or the one category.
+    split_seed
+        Seed of the split of the normal images.
+    train_fraction
+        Share of the normal images that trains.
+
     Raises
     ------
     DatasetLayoutError

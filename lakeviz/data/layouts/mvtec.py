@@ -5,20 +5,28 @@ They differ in the names of folders only, which a :class:`Shape` holds.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from lakeviz.data.files import (
+    child_folder,
     describe,
-    find_mask,
+    holds_images,
     list_folders,
-    list_images,
-    mask_index,
     require_root,
 )
-from lakeviz.data.registry import Reading, category_folders, register_reader
+from lakeviz.data.masks import (
+    images_and_masks,
+    is_mask_folder,
+    mask_folder,
+    match_masks,
+    one_mask,
+    pair,
+)
+from lakeviz.data.registry import Reading, category_folders, get_layout, register_reader
 from lakeviz.data.table import GOOD, Sample
+from lakeviz.data.words import is_normal_word
 from lakeviz.errors import DatasetLayoutError
 
 _CC_BY_NC_SA = "CC BY-NC-SA 4.0"
@@ -28,8 +36,9 @@ _CC_BY_NC_SA = "CC BY-NC-SA 4.0"
 class Shape:
     """Folder names of an MVTec-like layout.
 
-    ``normal`` is the folder of normal images in each split, every other folder of the test split
-    is a kind of defect, and ``masks`` has one sub-folder for each kind.
+    ``normal`` is the usual folder of normal images in each split (any word for normal is read),
+    every other folder of the test split is a kind of defect, and ``masks`` (or the one folder
+    named as masks are) has a sub-folder for each kind.
     """
 
     normal: str = GOOD
@@ -48,9 +57,9 @@ BTAD = Shape(normal="ok")
 AD2 = Shape(test="test_public", masks="test_public/ground_truth")
 
 
-def is_category(folder: Path, shape: Shape = MVTEC) -> bool:
-    """Whether ``folder`` is a category of this shape (its training folder tells)."""
-    return (folder / "train" / shape.normal).is_dir()
+def is_category(folder: Path) -> bool:
+    """Whether ``folder`` is a category of such a layout (its training folder tells)."""
+    return bool(_normal_folders(child_folder(folder, "train")))
 
 
 def read_mvtec_like(
@@ -64,38 +73,79 @@ def read_mvtec_like(
         The folders of the shape are not there.
     DataError
         A wanted category is not there.
+    MaskError
+        A mask could be that of several images, or an image has two.
     """
     path = require_root(root, shape.looked_for)
-    folders = category_folders(
-        path, lambda f: is_category(f, shape), categories, name, shape.looked_for
-    )
-    samples = [s for category, f in folders.items() for s in _category(f, category, shape)]
+    folders = category_folders(path, is_category, categories, name, shape.looked_for)
+    parts = [_category(f, category, shape) for category, f in folders.items()]
     where = f"{shape.masks}/DEFECT/STEM_mask.* or STEM.* or the folder STEM/"
-    return Reading(path, samples, masks_looked_for=where)
+    return Reading(
+        path,
+        [s for part in parts for s in part.samples],
+        tuple(note for part in parts for note in part.notes),
+        where,
+        {category: p.unused_masks[category] for category, p in zip(folders, parts)},
+    )
 
 
-def _category(folder: Path, category: str, shape: Shape) -> Iterator[Sample]:
-    test = folder / shape.test
-    if not test.is_dir():
+def _category(folder: Path, category: str, shape: Shape) -> Reading:
+    test = child_folder(folder, shape.test)
+    if test is None:
         raise DatasetLayoutError(f"{category} has no {shape.test}/ folder; {describe(folder)}")
-    for split, parent in (("train", folder / "train"), ("valid", folder / shape.valid)):
-        for image in list_images(parent / shape.normal):
-            yield Sample(image, category, split)
-    masks = folder / shape.masks
-    for kind in list_folders(test):
-        if kind == masks:
-            continue
-        if kind.name == shape.normal:
-            yield from (Sample(image, category, "test") for image in list_images(kind))
-            continue
-        index = mask_index(masks / kind.name)
-        for image in list_images(kind):
-            yield Sample(image, category, "test", kind.name, find_mask(image.stem, index))
+    samples = []
+    train, valid = child_folder(folder, "train"), child_folder(folder, shape.valid)
+    for split, parent in (("train", train), ("valid", valid), ("test", test)):
+        for normal in _normal_folders(parent):
+            samples += [Sample(image, category, split) for image in images_and_masks(normal)[0]]
+    where = _mask_folder(folder, test, shape)
+    kinds = [f for f in list_folders(test) if not is_normal_word(f.name) and f != where]
+    images, beside = {}, {}
+    for kind in kinds:
+        images[kind], masks = images_and_masks(kind)
+        beside |= pair(images[kind], masks)[0]
+    match = match_masks(images, where, [s.path for s in samples])
+    for kind, members in images.items():
+        masks = {p: one_mask(p, match.masks, beside) for p in members}
+        samples += [Sample(p, category, "test", kind.name, masks[p]) for p in members]
+    unread = [f for f in [*_others(train), *_others(valid)] if holds_images(f)]
+    unread += [f for f in kinds if not images[f] and holds_images(f)]
+    notes = [f"{category}: the images of {f.relative_to(folder)} are not read" for f in unread]
+    return Reading(folder, samples, tuple(notes), unused_masks={category: match.unused})
+
+
+def _mask_folder(folder: Path, test: Path, shape: Shape) -> Path | None:
+    """Folder of masks: the usual one, or the one named as masks are; never two."""
+    usual = child_folder(folder, shape.masks)
+    found = usual or mask_folder(folder) or mask_folder(test)
+    for other in list_folders(test):
+        own_masks = found is not None and child_folder(found, other.name)
+        if is_mask_folder(other.name) and other != found and not own_masks:
+            raise DatasetLayoutError(
+                f"{found} and {other} may both hold masks; keep one, or rename a kind of defect"
+            )
+    return found
+
+
+def _normal_folders(parent: Path | None) -> list[Path]:
+    return [f for f in list_folders(parent) if is_normal_word(f.name)] if parent else []
+
+
+def _others(parent: Path | None) -> list[Path]:
+    return [f for f in list_folders(parent) if not is_normal_word(f.name)] if parent else []
 
 
 def _any_category(root: Path, *inside: str) -> bool:
     """Whether ``root`` or one of its sub-folders has all of these folders."""
-    return any(all((f / x).is_dir() for x in inside) for f in [root, *list_folders(root)])
+    return any(all(child_folder(f, x) for x in inside) for f in [root, *list_folders(root)])
+
+
+def _is_mvtec(root: Path) -> bool:
+    """Whether a category has normal training images and a test split, and nothing says more."""
+    others = (get_layout(name).detect for name in ("mvtec_loco", "mvtec_ad2", "btad", "bmad"))
+    return any(
+        is_category(f) and child_folder(f, "test") for f in [root, *list_folders(root)]
+    ) and not any(detect and detect(root) for detect in others)
 
 
 def _is_loco(root: Path) -> bool:
@@ -109,9 +159,7 @@ def _is_loco(root: Path) -> bool:
     license=_CC_BY_NC_SA,
     homepage="https://www.mvtec.com/company/research/datasets/mvtec-ad",
     citation="Bergmann et al., The MVTec Anomaly Detection Dataset, IJCV 2021",
-    detect=lambda root: (
-        _any_category(root, "train/good", "test/good", "ground_truth") and not _is_loco(root)
-    ),
+    detect=_is_mvtec,
 )
 def read_mvtec(root: str | Path, categories: Sequence[str] | None) -> Reading:
     """Read MVTec AD, or any folder laid out like it."""

@@ -14,6 +14,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -23,6 +24,7 @@ from torch import Tensor, nn
 
 from lakeviz.errors import HookError
 from lakeviz.models.hooks.hook_points import Fire, Handle, Tap
+from lakeviz.models.hooks.threads import StandIn, stand_in_of
 
 HEAD_POINTS = (
     "hook_q",
@@ -102,7 +104,8 @@ def explicit_attention(
     view: AttentionView,
     fires: Mapping[str, Fire],
     x: Float[Tensor, "batch token d_model"],
-    context: dict[str, Any],
+    *_more: Any,
+    **context: Any,
 ) -> Any:
     """Self-attention with every wanted step shown to its point.
 
@@ -157,34 +160,17 @@ class HeadTap(Tap):
         return self.view.module
 
     def attach(self, fire: Fire) -> Sequence[Handle]:
-        """Join the shadow that another tap of this module has put on, or put it on."""
-        shadow = self.module.__dict__.get("forward")
-        if not isinstance(shadow, _Shadow):
-            shadow = _Shadow(self.view)
-            shadow.put_on()
-        shadow.fires[self.step] = fire
-        return [shadow]
+        """Join the stand-in that another tap of this module has put on, or put it on."""
+        on = stand_in_of(self.module)
+        if not isinstance(on, _Explicit):
+            on = _Explicit(self.view)
+        on.fires[self.step] = fire
+        return [on]
 
 
-class _Shadow:
-    """Stands in for an attention module's ``forward`` as long as a tap is on."""
+class _Explicit(StandIn):
+    """Attention written out, in place of a module's ``forward`` as long as a tap is on."""
 
     def __init__(self, view: AttentionView) -> None:
-        self.view = view
         self.fires: dict[str, Fire] = {}
-        self.hidden: Any = None
-
-    def put_on(self) -> None:
-        # An instance attribute hides the class's method without touching class, weights or hooks.
-        self.hidden = self.view.module.__dict__.get("forward")
-        self.view.module.__dict__["forward"] = self
-
-    def remove(self) -> None:
-        if self.view.module.__dict__.get("forward") is not self:
-            return  # several taps share one shadow: it is already off
-        del self.view.module.__dict__["forward"]
-        if self.hidden is not None:
-            self.view.module.__dict__["forward"] = self.hidden
-
-    def __call__(self, x: Tensor, *args: Any, **context: Any) -> Any:
-        return explicit_attention(self.view, self.fires, x, context)
+        super().__init__(view.module, partial(explicit_attention, view, self.fires))

@@ -17,6 +17,7 @@ from typing import Any, Protocol
 from torch import Tensor, nn
 
 from lakeviz.errors import UnknownHookPointError, nearest
+from lakeviz.models.hooks.threads import only_here
 
 Fire = Callable[[Tensor], Tensor]
 """Shows a tensor to the hooks of a point; returns the same object, or the edited tensor."""
@@ -56,7 +57,7 @@ class InputTap(Tap):
             edited = fire(args[0])
             return None if edited is args[0] else (edited, *args[1:])
 
-        return [self.module.register_forward_pre_hook(hook)]
+        return [self.module.register_forward_pre_hook(only_here(hook))]
 
 
 @dataclass(frozen=True)
@@ -74,7 +75,7 @@ class OutputTap(Tap):
             edited = fire(output[0])
             return output if edited is output[0] else (edited, *output[1:])
 
-        return [self.module.register_forward_hook(hook)]
+        return [self.module.register_forward_hook(only_here(hook))]
 
 
 @dataclass(frozen=True)
@@ -103,8 +104,8 @@ class ResidMidTap(Tap):
             return attn_out if edited is mid else edited - before
 
         return [
-            self.block.register_forward_pre_hook(keep_input),
-            self.module.register_forward_hook(hook),
+            self.block.register_forward_pre_hook(only_here(keep_input)),
+            self.module.register_forward_hook(only_here(hook)),
         ]
 
 

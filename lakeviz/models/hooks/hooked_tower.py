@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from types import SimpleNamespace
 from typing import Any
 
@@ -25,6 +25,7 @@ from lakeviz.models.hooks.attention import value_value_attention
 from lakeviz.models.hooks.hook_points import NamesFilter, resolve_names
 from lakeviz.models.hooks.run_from import check_resume, resumed
 from lakeviz.models.hooks.taps import Hook, StopForward, Taps, out_of_place, read_only
+from lakeviz.models.hooks.threads import OwnHooks, WeightGate
 from lakeviz.models.towers.base import TowerAdapter
 from lakeviz.models.towers.choose import adapter_for
 
@@ -54,25 +55,53 @@ class HookedTower(HookedRootModule):
     """
 
     def __init__(self, tower: nn.Module, adapter: TowerAdapter | None = None) -> None:
+        adapter = adapter or adapter_for(tower)
+        points = {point.name: point for point in adapter.points()}
+        self._own = OwnHooks(points)
+        self._gate = WeightGate()
         super().__init__()
-        self.tower = tower
-        self.adapter = adapter or adapter_for(tower)
-        self.points = {point.name: point for point in self.adapter.points()}
+        self.tower, self.adapter, self.points = tower, adapter, points
         self.cfg = SimpleNamespace(
             n_layers=len(self.adapter.blocks),
             n_heads=self.adapter.n_heads,
             d_model=self.adapter.d_model,
             d_head=self.adapter.d_head,
         )
-        self.setup()
 
     def setup(self) -> None:
         """Build the hook points outside the tower; TransformerLens' own writes on its modules."""
-        self.hook_dict = {}
-        for name in self.points:
-            self.hook_dict[name] = HookPoint()
-            self.hook_dict[name].name = name
-        self.mod_dict = dict(self.hook_dict)
+        self._own = OwnHooks(self.points)
+
+    # What TransformerLens' class keeps on itself, each thread's own.
+
+    @property
+    def hook_dict(self) -> dict[str, HookPoint]:  # type: ignore[override]
+        """Hook points of this thread by name; they lie outside the tower."""
+        return self._own.points
+
+    @property
+    def mod_dict(self) -> dict[str, HookPoint]:  # type: ignore[override]
+        """The same."""
+        return self._own.points
+
+    @property
+    def context_level(self) -> int:  # type: ignore[override]
+        """How many ``with tower.hooks(...)`` are open in this thread."""
+        return self._own.level
+
+    @context_level.setter
+    def context_level(self, level: int) -> None:
+        self._own.level = level
+
+    def changing_weights(self) -> AbstractContextManager[None]:
+        """For a while, keep passes of other threads away from weights that are changed.
+
+        Raises
+        ------
+        HookError
+            If another thread does so already.
+        """
+        return self._gate.changing()
 
     @property
     def device(self) -> torch.device:
@@ -279,7 +308,8 @@ class HookedTower(HookedRootModule):
         images = images.to(device=self.device, dtype=self.dtype)
         active = [p for p in self.points.values() if self.hook_dict[p.name].has_hooks()]
         if not active and stop_at in (None, "auto"):
-            return self.tower(images)
+            with self._gate.passing():
+                return self.tower(images)
         if stop_at in (None, "auto"):
             awaited = {point.name for point in active}
         else:
@@ -287,7 +317,8 @@ class HookedTower(HookedRootModule):
             active += [self.points[n] for n in awaited if self.points[n] not in active]
         # In the last block nothing is left to save, and running on gives the output too.
         last_to_stop = -2 if stop_at is None else self.cfg.n_layers - 1
-        with Taps(self.hook_dict, active, awaited, last_to_stop) as taps:
+        taps = Taps(self.hook_dict, active, awaited, last_to_stop)
+        with self._gate.passing(), taps:
             try:
                 output = self.tower(images)
             except StopForward:

@@ -9,7 +9,8 @@ from typing import Any
 from torch import Tensor, nn
 
 from lakeviz.errors import ActivationError, HookError
-from lakeviz.models.hooks.hook_points import Point
+from lakeviz.models.hooks.hook_points import Handle, Point
+from lakeviz.models.hooks.threads import StandIn, only_here
 
 
 def check_resume(
@@ -37,28 +38,25 @@ def check_resume(
 def resumed(blocks: Sequence[nn.Module], point: Point, activation: Tensor) -> Iterator[None]:
     """Make the blocks before ``point`` hand on ``activation`` as long as the context lasts.
 
-    The blocks' ``forward`` is hidden by an instance attribute, as for per-head points; classes,
-    weights and hooks stay as they are. Where no block lies before the point, the input of the
-    first one is replaced.
+    The blocks' ``forward`` is hidden in this thread, as for per-head points; classes, weights and
+    hooks stay as they are. Where no block lies before the point, the input of the first one is
+    replaced.
     """
 
     def hand_on(*_args: Any, **_kwargs: Any) -> Tensor:
         return activation
 
+    def replace_input(_block: nn.Module, args: tuple[Any, ...]) -> tuple[Any, ...]:
+        return (activation, *args[1:])
+
     n_skipped = point.block + (1 if point.name.endswith("hook_resid_post") else 0)
-    skipped = blocks[:n_skipped]
-    hidden = [block.__dict__.get("forward") for block in skipped]
-    handle = None
+    handles: list[Handle] = []
     try:
-        if not skipped:
-            handle = blocks[0].register_forward_pre_hook(lambda _, args: (activation, *args[1:]))
-        for block in skipped:
-            block.__dict__["forward"] = hand_on
+        if not n_skipped:
+            handles.append(blocks[0].register_forward_pre_hook(only_here(replace_input)))
+        for block in blocks[:n_skipped]:
+            handles.append(StandIn(block, hand_on))
         yield
     finally:
-        if handle is not None:
+        for handle in handles:
             handle.remove()
-        for block, before in zip(skipped, hidden):
-            block.__dict__.pop("forward", None)
-            if before is not None:
-                block.__dict__["forward"] = before

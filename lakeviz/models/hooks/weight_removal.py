@@ -24,7 +24,8 @@ def weights_removed(
     (:func:`~lakeviz.models.hooks.weight_rows.writers_of`) is replaced by an edited copy whose
     rows of these channels are 0, so the channels are exactly 0 at the point, for every token of
     every image. The tower's own tensors are never written into and are put back whatever happens.
-    Blocks may be nested, also at the same point.
+    Blocks may be nested, also at the same point. A pass of another thread is refused meanwhile, as
+    weights belong to all threads.
 
     Parameters
     ----------
@@ -46,7 +47,8 @@ def weights_removed(
     UnknownHookPointError
         If there is no such point.
     HookError
-        If the writers of the point are not known, as in a ResNet, or a channel does not exist.
+        If the writers of the point are not known, as in a ResNet, a channel does not exist, or
+        another thread has removed weights.
     """
     writers = writers_of(tower, point)
     wanted = [int(channel) for channel in channels]
@@ -55,18 +57,19 @@ def weights_removed(
     if outside:
         raise HookError(f"{point} has channels 0 to {n_channels - 1}, not {outside[0]}")
     hidden: list[tuple[Rows, nn.Parameter]] = []
-    try:
-        for rows in writers if wanted else []:
-            own = rows.module._parameters[rows.name]
-            assert own is not None  # writers_of lists what is there
-            edited = _without(own, rows.axis, wanted)
-            hidden.append((rows, own))
-            # Not setattr: that would run a tower's own hooks, and a plain entry is put back alike.
-            rows.module._parameters[rows.name] = edited
-        yield tower
-    finally:
-        for rows, own in reversed(hidden):
-            rows.module._parameters[rows.name] = own
+    with tower.changing_weights():
+        try:
+            for rows in writers if wanted else []:
+                own = rows.module._parameters[rows.name]
+                assert own is not None  # writers_of lists what is there
+                edited = _without(own, rows.axis, wanted)
+                hidden.append((rows, own))
+                # Not setattr: that runs a tower's own hooks, and a plain entry is put back alike.
+                rows.module._parameters[rows.name] = edited
+            yield tower
+        finally:
+            for rows, own in reversed(hidden):
+                rows.module._parameters[rows.name] = own
 
 
 def _without(own: nn.Parameter, axis: int, channels: Sequence[int]) -> nn.Parameter:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -54,7 +56,74 @@ def tag_config(name: str, tag: str) -> dict[str, Any]:
     return config
 
 
-def check_quick_gelu(name: str, quick: bool, weights: str, weights_quick: bool | None) -> None:
+def published(name: str) -> dict[str, dict[str, Any]]:
+    """All published weights of an open_clip model, of both activations, by tag.
+
+    Each entry has ``mean``, ``std``, ``interpolation``, ``url``, ``repository``, ``quick_gelu``.
+    """
+    base = name.replace("/", "-").removesuffix("-quickgelu")
+    entries: dict[str, dict[str, Any]] = {}
+    for model in (base, f"{base}-quickgelu"):
+        for tag in pretrained_tags(model):
+            found = tag_config(model, tag)
+            entries[tag] = {
+                **found,
+                "repository": found.get("hf_hub"),
+                "quick_gelu": bool(found.get("quick_gelu", False)),
+            }
+    return entries
+
+
+def published_timm(architecture: str) -> dict[str, dict[str, Any]]:
+    """The same of a timm architecture and its twin with the other activation."""
+    import timm
+    from timm.models import get_pretrained_cfg
+
+    entries: dict[str, dict[str, Any]] = {}
+    for twin in (architecture.replace("_quickgelu_", "_"), quick_twin(architecture)):
+        for full in timm.list_pretrained(f"{twin}.*") if timm.is_model(twin) else ():
+            config = get_pretrained_cfg(full)
+            found = {} if config is None else config.to_dict()
+            # timm keeps QuickGELU weights under the GELU name too, with this note.
+            noted = any("natively QuickGELU" in note for note in found.get("notes") or ())
+            entries[found["tag"]] = {
+                **found,
+                "repository": found.get("hf_hub_id"),
+                "quick_gelu": noted or "_quickgelu_" in twin,
+            }
+    return entries
+
+
+def quick_twin(architecture: str) -> str:
+    """Name of a timm CLIP tower with QuickGELU; of others a name that timm does not have."""
+    return architecture.replace("_quickgelu_", "_").replace("_clip_", "_clip_quickgelu_")
+
+
+def published_as(
+    name: str, path: Path, entries: Mapping[str, Mapping[str, Any]]
+) -> Mapping[str, Any] | None:
+    """The published weights that a file is, judged by its name or the folder it was fetched to.
+
+    A file counts under its published name, named after tag or repository, or in a folder named
+    after its repository (as the hub's cache does).
+    """
+    parts = {*path.absolute().parts[-7:-1], *path.resolve().parts[-7:-1]}
+    folders = {part.rpartition("--")[2].lower() for part in parts}
+    base = name.replace("/", "-").removesuffix("-quickgelu").replace("_quickgelu_", "_")
+    models = (base, f"{base}-quickgelu", quick_twin(base))
+    for tag, entry in entries.items():
+        repository = (entry.get("repository") or "").strip("/").rpartition("/")[2].lower()
+        named = {f"{model}{between}{tag}".lower() for model in models for between in "-._"}
+        names = {repository, tag.lower(), *named} - {""}
+        file = Path(entry.get("url") or "").name
+        if path.name == file or path.stem.lower() in names or repository in folders - {""}:
+            return entry
+    return None
+
+
+def check_quick_gelu(
+    name: str, quick: bool, weights: str, trained: bool | None, twin: str | None
+) -> None:
     """Refuse weights trained with another activation than the architecture has.
 
     Parameters
@@ -65,47 +134,38 @@ def check_quick_gelu(name: str, quick: bool, weights: str, weights_quick: bool |
         Whether the architecture uses QuickGELU.
     weights
         Tag or file, for the message.
-    weights_quick
+    trained
         Whether the weights were trained with QuickGELU; None if unknown.
+    twin
+        The same architecture with the other activation, if it has a name of its own.
 
     Raises
     ------
     QuickGELUMismatchError
         Naming the model to use instead. open_clip itself only warns, and every feature is off.
     """
-    if weights_quick is None or weights_quick == quick:
+    if trained is None or trained == quick:
         return
-    trained, built = ("QuickGELU", "GELU") if weights_quick else ("GELU", "QuickGELU")
-    right = f"{name}-quickgelu" if weights_quick else name.removesuffix("-quickgelu")
-    import open_clip
-
-    if right != name and right.replace("/", "-") in open_clip.list_models():
-        way_out = f"use model {right!r}"
-    else:
-        way_out = f"pass quick_gelu={weights_quick}"
+    was, built = ("QuickGELU", "GELU") if trained else ("GELU", "QuickGELU")
+    way_out = f"use model {twin!r}" if twin else f"pass quick_gelu={trained}"
     raise QuickGELUMismatchError(
-        f"the weights {weights!r} were trained with {trained}, but {name!r} is built with {built}: "
-        f"{way_out}"
+        f"the weights {weights!r} were trained with {was}, but {name!r} is built with {built}: "
+        f"{way_out} (or quick_gelu={quick} if these weights are others)"
     )
 
 
-def quick_gelu_of_file(name: str, path: Path) -> bool | None:
-    """Whether a local checkpoint was trained with QuickGELU, judged by its name.
+def other_activation(name: str) -> str | None:
+    """The name open_clip has for a model with the other activation."""
+    import open_clip
 
-    A file kept under its published name, or in a folder named after its hub repository, is matched
-    with open_clip's list of tags; anything with ``openai`` as a word in its name is OpenAI's.
-    """
-    base = name.replace("/", "-").removesuffix("-quickgelu")
-    where = "/".join(path.resolve().parts[-6:]).replace("models--", "").replace("--", "/")
-    for model in (base, f"{base}-quickgelu"):
-        for tag in pretrained_tags(model):
-            config = tag_config(model, tag)
-            published = Path(config.get("url") or "").name
-            repository = (config.get("hf_hub") or "").strip("/")
-            if path.name == published or (repository and f"{repository}/" in where):
-                return bool(config.get("quick_gelu", False))
-    words = where.replace("-", ".").replace("_", ".").replace("/", ".").lower().split(".")
-    return True if "openai" in words else None
+    plain = name.removesuffix("-quickgelu")
+    twin = f"{name}-quickgelu" if plain == name else plain
+    return twin if twin.replace("/", "-") in open_clip.list_models() else None
+
+
+def sounds_like_openai(path: Path) -> bool:
+    """Whether ``openai`` is a word in the name of a file or of its folders."""
+    return "openai" in re.split(r"[-._/ ]", "/".join(path.resolve().parts[-6:]).lower())
 
 
 def models_table() -> pd.DataFrame:

@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
-import zipfile
-from collections.abc import Callable, Iterator, Mapping
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from lakeviz.errors import CheckpointError, LakevizError
+from lakeviz.models.load.catalog import LOCAL_PREFIX
+from lakeviz.models.load.folder import CONFIG
+from lakeviz.models.load.request import first_line
+from lakeviz.models.load.torchscript import is_torchscript, read_torchscript
 
 _SUFFIXES = {".pt", ".pth", ".bin", ".safetensors", ".ckpt"}
 
 
-def checkpoint_path(value: str) -> Path | None:
-    """The file a ``pretrained`` value names, or None if it looks like a tag.
+def checkpoint_path(value: str, tags: Sequence[str] = ()) -> Path | None:
+    """The file a ``pretrained`` value names, or None if it is one of ``tags`` or looks like one.
 
     Raises
     ------
@@ -27,67 +32,113 @@ def checkpoint_path(value: str) -> Path | None:
     path = Path(value).expanduser()
     if path.is_file():
         return path
-    if path.suffix in _SUFFIXES or "/" in value or path.is_dir():
+    if value in tags:
+        return None
+    if path.is_dir():
+        raise CheckpointError(
+            f"{path} is a folder: give a weights file in it, or, if it is an open_clip folder "
+            f"(with {CONFIG}), the model {LOCAL_PREFIX}{path} without pretrained"
+        )
+    if path.suffix.lower() in _SUFFIXES or "/" in value:
         raise CheckpointError(f"no checkpoint file at {path}")
     return None
-
-
-def is_torchscript(path: Path) -> bool:
-    """Whether a file is a TorchScript archive, the form OpenAI published CLIP in."""
-    if not zipfile.is_zipfile(path):
-        return False
-    with zipfile.ZipFile(path) as archive:
-        return any("/code/" in name for name in archive.namelist())
 
 
 def read_state(path: Path) -> dict[str, Tensor]:
     """Read the tensors of a ``.safetensors`` or PyTorch file; no code in it is run.
 
-    Unwraps ``state_dict`` and ``module.`` prefixes, and reads TorchScript archives.
+    Unwraps ``state_dict``, ``model`` and ``module.`` prefixes, and reads TorchScript archives.
 
     Raises
     ------
     CheckpointError
         If the file is damaged, or holds something other than tensors.
     """
-    if is_torchscript(path):
-        with _readable(path):
-            state = dict(torch.jit.load(path, map_location="cpu").state_dict())
-        return {k: v for k, v in state.items() if k not in _NOT_WEIGHTS}
-    import open_clip.factory
-
-    state: Any
     with _readable(path):
-        state = open_clip.factory.load_state_dict(str(path))
-    if not state or not all(isinstance(v, Tensor) for v in state.values()):
+        if path.suffix.lower() == ".safetensors":
+            state: Any = load_file(path)
+        elif is_torchscript(path):
+            state = read_torchscript(path)
+        else:
+            state = torch.load(path, map_location="cpu", weights_only=True)
+    for wrapper in _WRAPPERS:
+        if isinstance(state, Mapping) and isinstance(state.get(wrapper), Mapping):
+            state = state[wrapper]
+    held = isinstance(state, Mapping) and all(isinstance(v, Tensor) for v in state.values())
+    if not held or not state or not all(isinstance(name, str) for name in state):
         raise CheckpointError(f"{path} holds no state of a model (a mapping from names to tensors)")
-    return state
+    for prefix in _PREFIXES:
+        if all(name.startswith(prefix) for name in state):
+            state = {name.removeprefix(prefix): tensor for name, tensor in state.items()}
+    return dict(state)
 
 
-_NOT_WEIGHTS = ("input_resolution", "context_length", "vocab_size")
+_WRAPPERS = ("state_dict", "model_state_dict", "model")
+"""Keys that training scripts keep the weights under, beside the optimiser and the epoch."""
+_PREFIXES = ("module.", "_orig_mod.")
+"""What DistributedDataParallel and torch.compile put before every name."""
+_ESCAPES = re.compile(r"\x1b\[[0-9;]*m")
 
 
 @contextmanager
 def _readable(path: Path) -> Iterator[None]:
     try:
         yield
+    except CheckpointError:
+        raise
     except Exception as e:  # unpicklers and zip readers raise almost anything on a damaged file
+        said = _ESCAPES.sub("", str(e))
+        foreign = re.search(r"Unsupported (?:global: GLOBAL|class) (\S+)", said)
+        if foreign:
+            raise CheckpointError(
+                f"{path} holds Python objects ({foreign[1]}), which are not loaded because that "
+                "would run code: save the state_dict() of the model instead"
+            ) from e
         raise CheckpointError(
-            f"{path} cannot be read as a checkpoint ({type(e).__name__}: {str(e)[:200]}); give a "
-            ".safetensors file, or a .pt file with tensors only"
+            f"{path} cannot be read as a checkpoint ({type(e).__name__}: "
+            f"{' '.join(said.split())[:200]}); give a .safetensors file, or a .pt file with "
+            "tensors only"
         ) from e
 
 
+def load_open_clip_state(model: Any, path: Path) -> None:
+    """Load a file into an open_clip model strictly, after open_clip's own conversions.
+
+    ``open_clip.load_checkpoint`` does the same, but reads the file itself, as fewer kinds of files
+    than :func:`read_state`. Only the arrays of big_vision (``.npz``) are left to it.
+    """
+    from open_clip import factory
+
+    if path.suffix.lower() in (".npz", ".npy"):
+        factory.load_checkpoint(model, str(path))
+        return
+    state = factory.convert_state_dict(model, read_state(path))
+    if "positional_embedding" in state and not hasattr(model, "positional_embedding"):
+        state = factory.convert_to_custom_text_state_dict(state)
+    for name in ("logit_scale", "logit_bias"):
+        own = getattr(model, name, None)
+        if name in state and own is not None and state[name].ndim != own.ndim:
+            state[name] = state[name].reshape(own.shape)
+    if "logit_bias" not in state and getattr(model, "logit_bias", None) is not None:
+        state["logit_bias"] = torch.zeros_like(state["logit_scale"])
+    position_ids = "text.transformer.embeddings.position_ids"  # of older versions of transformers
+    if not hasattr(model, position_ids):
+        state.pop(position_ids, None)
+    factory.resize_pos_embed(state, model)
+    factory.resize_text_pos_embed(state, model)
+    model.load_state_dict(state)
+
+
 @contextmanager
-def fitting(model_name: str, path: Path, bare: Callable[[], nn.Module]) -> Iterator[None]:
+def fitting(model_name: str, path: Path, model: nn.Module) -> Iterator[None]:
     """Turn any failure to load ``path`` into one error that names model, file and first keys.
 
     Parameters
     ----------
     model_name, path
         For the message.
-    bare
-        Builds the model without weights, to compare keys; only called after a failure.
+    model
+        The model that is filled, to compare keys after a failure.
 
     Raises
     ------
@@ -99,8 +150,7 @@ def fitting(model_name: str, path: Path, bare: Callable[[], nn.Module]) -> Itera
     except LakevizError:
         raise
     except Exception as e:  # each library fails in its own way on foreign keys
-        reason = (str(e).strip().splitlines() or [type(e).__name__])[0]
-        what = describe_mismatch(bare().state_dict(), read_state(path)) or reason
+        what = describe_mismatch(model.state_dict(), read_state(path)) or first_line(e)
         raise CheckpointError(
             f"the checkpoint {path} does not fit the model {model_name}: {what}"
         ) from e

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import torch
 
+from lakeviz.data.aspect import Geometry
 from lakeviz.errors import ConfigError
 from lakeviz.models.hooks.hooked_tower import HookedTower
 from lakeviz.models.load import catalog
 from lakeviz.models.load.request import Request, check_divisible
+from lakeviz.models.preprocess import Preprocess
 from lakeviz.models.vision_model import VisionModel
+from lakeviz.settings import check_pixels
 
 _PRECISIONS = ("fp32", "bf16", "fp16")
 
@@ -25,6 +31,8 @@ def load_model(
     seed: int = 0,
     cache_dir: str | Path | None = None,
     quick_gelu: bool | None = None,
+    aspect: str = "squash",
+    preprocess: Preprocess | Mapping[str, Any] | str | None = None,
 ) -> VisionModel:
     """Load a model by name, frozen and in eval mode, ready to be read and edited.
 
@@ -50,8 +58,18 @@ def load_model(
     cache_dir
         Where downloads are kept (default: the library's own place).
     quick_gelu
-        Overrides the activation of an open_clip architecture. Only needed where no model name has
-        the activation the weights were trained with.
+        Whether an open_clip architecture has QuickGELU; needed where no model name has the
+        activation the weights were trained with, or the file's name says otherwise. In timm the
+        activation is part of the name.
+    preprocess
+        How images are standardised, where that is not known or is to be another: the tag of
+        published weights, a configuration file (JSON), or a mapping with ``mean``, ``std`` and
+        ``interpolation``. By default it comes from the tag, from a configuration beside the file,
+        from the published weights the file is by its name, or from all published weights of the
+        model where they agree.
+    aspect
+        How images that are not square become inputs: ``squash``, ``letterbox`` or ``crop``; see
+        :mod:`lakeviz.data.aspect`.
 
     Returns
     -------
@@ -64,7 +82,8 @@ def load_model(
     QuickGELUMismatchError
         The weights were trained with another activation (raised before any download).
     CheckpointError
-        The file is missing, damaged, or belongs to another architecture.
+        The file is missing, damaged, belongs to another architecture, or it is not known how its
+        images were preprocessed.
     DownloadError
         The network refused.
     ConfigError
@@ -72,6 +91,7 @@ def load_model(
     """
     if precision not in _PRECISIONS:
         raise ConfigError(f"precision must be one of {', '.join(_PRECISIONS)}, not {precision!r}")
+    Geometry(aspect)  # refuses another rule before anything is loaded
     request = Request(
         name=name,
         pretrained=pretrained,
@@ -81,12 +101,14 @@ def load_model(
         seed=seed,
         cache_dir=None if cache_dir is None else str(Path(cache_dir).expanduser()),
         quick_gelu=quick_gelu,
+        preprocess=preprocess,
     )
     if name.startswith(catalog.TIMM_PREFIX):
         from lakeviz.models.load.timm import load_timm as load
     else:
         from lakeviz.models.load.open_clip import load_open_clip as load
     model = load(request)
+    model.preprocess = replace(model.preprocess, aspect=aspect)
     model.module.eval().requires_grad_(False)
     _check_image_size(model, request.size)
     _check_half_on_cpu(model.tower, precision)
@@ -99,14 +121,15 @@ def _image_size(value: int | tuple[int, int] | None) -> tuple[int, int] | None:
     size = (value, value) if isinstance(value, int) else tuple(value)
     if len(size) != 2 or any(not isinstance(n, int) or n < 1 for n in size):
         raise ConfigError(f"image_size must be pixels or (height, width), not {value!r}")
+    check_pixels(size, "image size")
     return size
 
 
 def _device(device: str | torch.device) -> torch.device:
     try:
         where = torch.device(device)
-        torch.empty(0, device=where)
-    except (RuntimeError, AssertionError) as e:
+        torch.ones(1, device=where).item()  # there are devices without numbers, such as meta
+    except (RuntimeError, AssertionError, ImportError, ValueError) as e:
         reason = str(e).splitlines()[0]
         raise ConfigError(f"device {str(device)!r} is not available: {reason}") from e
     return where

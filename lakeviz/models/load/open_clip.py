@@ -2,19 +2,37 @@
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from lakeviz.errors import CheckpointError, ConfigError, DownloadError, UnknownModelError
+from lakeviz.errors import (
+    CheckpointError,
+    ConfigError,
+    DownloadError,
+    ModelError,
+    UnknownModelError,
+)
 from lakeviz.models.hooks.hooked_tower import HookedTower
 from lakeviz.models.load import catalog
-from lakeviz.models.load.checkpoints import checkpoint_path, fitting, is_torchscript, read_state
-from lakeviz.models.load.request import Request, check_divisible, no_weights_asked, own_generator
+from lakeviz.models.load.checkpoints import (
+    checkpoint_path,
+    fitting,
+    is_torchscript,
+    load_open_clip_state,
+)
+from lakeviz.models.load.folder import CONFIG, folder_weights, read_folder_config
+from lakeviz.models.load.recipes import Recipe, asked_recipe, file_recipe, read_recipe
+from lakeviz.models.load.request import (
+    Request,
+    check_divisible,
+    first_line,
+    no_weights_asked,
+    own_generator,
+)
 from lakeviz.models.preprocess import preprocess_of
 from lakeviz.models.text import TextEncoder
 from lakeviz.models.vision_model import VisionModel
@@ -34,8 +52,8 @@ class Source:
         Its checkpoint, already on this machine; None for random weights.
     online
         Whether the network was asked for.
-    tag
-        open_clip's entry of the pretrained tag, which carries the preprocessing.
+    recipe
+        Mean, deviation and interpolation its weights were trained with; None for open_clip's own.
     tokenizer
         The name open_clip builds the tokenizer by.
     """
@@ -45,41 +63,79 @@ class Source:
     weights: Path | None
     online: bool
     tokenizer: str
-    tag: dict[str, Any] = field(default_factory=dict)
+    recipe: Recipe | None = None
 
 
 def load_open_clip(request: Request) -> VisionModel:
     """Load an open_clip model as asked for."""
-    import open_clip
-
     source = _source(request)
     _check_image_size(request, source)
-    options: dict[str, Any] = {
-        "precision": request.precision,
-        "device": request.device,
-        "cache_dir": request.cache_dir,
-        "pretrained_text": False,
-        "force_image_size": request.size,
-    }
-    if request.quick_gelu is not None:
-        options["quick_gelu"] = request.quick_gelu
-
-    def bare() -> Any:
-        return open_clip.create_model(source.create, load_weights=False, **options)
-
+    build = _Builder(source, request)
     with _library(source, request.name), own_generator(request.seed):
         if source.weights is None:
-            model = bare()
+            model = build.bare(request.size)
         else:
-            with fitting(request.name, source.weights, bare):
-                model = _create_with_file(source, source.weights, options, bare)
+            # A timm tower is filled at its own size and resizes its position embeddings itself.
+            late = request.size is not None and "timm_model_name" in source.config["vision_cfg"]
+            model = build.bare(None if late else request.size)
+            with fitting(request.name, source.weights, model):
+                load_open_clip_state(model, source.weights)
+            if late:
+                model.visual.set_input_size(request.size)
             _resize_same_count(model, request, source)
+    return _vision_model(model, request, source, build)
 
-    def build_tower(seed: int) -> Any:
-        with _library(source, request.name), own_generator(seed):
-            return bare().visual
 
-    return _vision_model(model, request, source, build_tower)
+@dataclass(frozen=True)
+class _Builder:
+    """Builds the model without weights; called with a seed, its image tower alone."""
+
+    source: Source
+    request: Request
+
+    def bare(self, size: tuple[int, int] | None) -> Any:
+        import open_clip
+
+        request = self.request
+        options: dict[str, Any] = {
+            "precision": request.precision,
+            "device": request.device,
+            "cache_dir": request.cache_dir,
+            "pretrained_text": False,
+            "load_weights": False,
+            "force_image_size": size,
+        }
+        if request.quick_gelu is not None:
+            options["quick_gelu"] = request.quick_gelu
+        try:
+            return open_clip.create_model(self.source.create, **options)
+        except OSError:
+            raise  # parts that are defined on the hub
+        except Exception as e:  # every architecture fails in its own way on settings of a folder
+            raise ModelError(f"open_clip cannot build {request.name}: {first_line(e)}") from e
+
+    def __call__(self, seed: int) -> Any:
+        with _library(self.source, self.request.name), own_generator(seed):
+            return self.bare(self.request.size).visual
+
+
+@dataclass(frozen=True)
+class _MakeTokenizer:
+    """Builds a model's tokenizer; without the network, unless the weights came over it."""
+
+    source: Source
+    request: Request
+
+    def __call__(self) -> Any:
+        import open_clip
+
+        source, name = self.source, self.request.name
+        hub = "hf_tokenizer_name" in source.config["text_cfg"]
+        never: dict[str, Any] = {"trust_remote_code": False} if hub else {}
+        with _library(source, name), _download(f"the tokenizer of {name}"):
+            return open_clip.get_tokenizer(
+                source.tokenizer, cache_dir=self.request.cache_dir, **never
+            )
 
 
 def _source(request: Request) -> Source:
@@ -96,23 +152,20 @@ def _source(request: Request) -> Source:
 
 
 def _folder(request: Request, folder: Path) -> Source:
-    from open_clip.factory import _find_checkpoint_in_dir
-
     _refuse_pretrained(request)
     if not folder.is_dir():
         raise UnknownModelError(f"{request.name}: there is no folder {folder}")
-    config_file = folder / "open_clip_config.json"
-    try:
-        config = json.loads(config_file.read_text())["model_cfg"]
-    except (OSError, ValueError, KeyError) as e:
-        raise CheckpointError(
-            f"{config_file} is missing or holds no model_cfg: {folder} is no open_clip folder"
-        ) from e
-    found = _find_checkpoint_in_dir(folder)
-    if found is None:
-        raise CheckpointError(f"{folder} holds no weights (open_clip_model.safetensors)")
+    config = read_folder_config(folder)
+    with _quiet():
+        weights = folder_weights(folder)
     create = f"{catalog.LOCAL_PREFIX}{folder}"
-    return Source(create, config, Path(found), online=False, tokenizer=create)
+    recipe = None if request.preprocess is not None else read_recipe(folder / CONFIG)
+    if recipe is None and request.preprocess is None:
+        raise CheckpointError(
+            f"{folder / CONFIG} does not say how images are preprocessed (mean and std in "
+            "preprocess_cfg): add it, or give preprocess="
+        )
+    return Source(create, config["model_cfg"], weights, False, create, recipe)
 
 
 def _hub(request: Request) -> Source:
@@ -140,19 +193,24 @@ def _named(request: Request) -> Source:
     if not isinstance(pretrained, str):
         tags = ", ".join(catalog.pretrained_tags(name)) or "none"
         raise no_weights_asked(name, f"a tag ({tags}), a .pt or .safetensors file")
-    quick = request.quick_gelu
-    if quick is None:
-        quick = config.get("quick_gelu", False)
-    path = checkpoint_path(pretrained)
+    published = catalog.published(name)
+    asked, quick = request.preprocess, config.get("quick_gelu", False)
+    twin = catalog.other_activation(name)
+    path = checkpoint_path(pretrained, tuple(published))
     if path is not None:
-        trained = True if is_torchscript(path) else catalog.quick_gelu_of_file(name, path)
-        catalog.check_quick_gelu(name, quick, pretrained, trained)
-        return replace(source, weights=path)
+        found = catalog.published_as(name, path, published)
+        if request.quick_gelu is None:  # the user's own word stands
+            trained = is_torchscript(path) or catalog.sounds_like_openai(path) or None
+            trained = trained if found is None else found["quick_gelu"]
+            catalog.check_quick_gelu(name, quick, pretrained, trained, twin)
+        recipe = None if asked is not None else file_recipe(name, path, published, found)
+        return replace(source, weights=path, recipe=recipe)
     tag = catalog.tag_config(name, pretrained)
-    catalog.check_quick_gelu(name, quick, pretrained, bool(tag.get("quick_gelu", False)))
+    quick = quick if request.quick_gelu is None else request.quick_gelu
+    catalog.check_quick_gelu(name, quick, pretrained, bool(tag.get("quick_gelu", False)), twin)
     with _download(f"the weights {pretrained!r} of {name}"):
         downloaded = Path(open_clip.download_pretrained(tag, cache_dir=request.cache_dir))
-    return replace(source, weights=downloaded, online=True, tag=tag)
+    return replace(source, weights=downloaded, online=True, recipe=tag)
 
 
 def _refuse_pretrained(request: Request) -> None:
@@ -168,7 +226,7 @@ def _download(what: str) -> Iterator[None]:
         yield
     except Exception as e:  # the hub, urllib and the file system each have their own errors
         raise DownloadError(
-            f"{what} could not be had ({(str(e).splitlines() or [type(e).__name__])[0][:200]}); "
+            f"{what} could not be had ({first_line(e)}); "
             "check the network, or fetch the files elsewhere and give a path as pretrained "
             "or a local-dir:<folder> as the model"
         ) from e
@@ -186,26 +244,6 @@ def _hub_parts(name: str) -> Iterator[None]:
             f"the text tower of {name} is defined on the Hugging Face hub, which was not asked for "
             "or cannot be reached; use a model with its own text tower, or a local-dir:<folder>"
         ) from e
-
-
-def _create_with_file(
-    source: Source, weights: Path, options: dict[str, Any], bare: Callable[[], Any]
-) -> Any:
-    import open_clip
-    from open_clip.model import resize_pos_embed
-    from open_clip.transform import merge_preprocess_dict
-
-    if is_torchscript(weights):
-        model, state = bare(), read_state(weights)
-        resize_pos_embed(state, model)
-        model.load_state_dict(state)
-        return model
-    if source.create.startswith(catalog.LOCAL_PREFIX):
-        return open_clip.create_model(source.create, **options)
-    overlay = merge_preprocess_dict({}, source.tag)
-    return open_clip.create_model(
-        source.create, pretrained=str(weights), force_preprocess_cfg=overlay, **options
-    )
 
 
 def _check_image_size(request: Request, source: Source) -> None:
@@ -253,21 +291,18 @@ def _vision_model(
     tower = HookedTower(model.visual)
     tower.eval()
 
-    def make_tokenizer() -> Any:
-        import open_clip
-
-        # Without the network, unless the weights came over it.
-        with _library(source, request.name), _download(f"the tokenizer of {request.name}"):
-            return open_clip.get_tokenizer(source.tokenizer, cache_dir=request.cache_dir)
-
+    recipe = source.recipe or model.visual.preprocess_cfg
+    if request.preprocess is not None:
+        published = {} if source.create != request.name else catalog.published(request.name)
+        recipe = asked_recipe(request.preprocess, request.name, published)
     scale, bias = getattr(model, "logit_scale", None), getattr(model, "logit_bias", None)
     return VisionModel(
         name=request.name,
         pretrained=request.pretrained,
         module=model,
         tower=tower,
-        preprocess=preprocess_of(model.visual.preprocess_cfg, tower.adapter.image_size),
-        text=TextEncoder(model, make_tokenizer),
+        preprocess=preprocess_of(recipe, tower.adapter.image_size),
+        text=TextEncoder(model, _MakeTokenizer(source, request)),
         logit_scale=None if scale is None else float(scale.detach().float().exp()),
         logit_bias=None if bias is None else float(bias.detach().float()),
         precision=request.precision,

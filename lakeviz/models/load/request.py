@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 
 from lakeviz.errors import ConfigError, ModelError
+from lakeviz.models.preprocess import Preprocess
 
 
 @dataclass(frozen=True)
@@ -23,6 +25,7 @@ class Request:
     seed: int
     cache_dir: str | None
     quick_gelu: bool | None
+    preprocess: Preprocess | Mapping[str, Any] | str | None
 
 
 def check_divisible(patch_size: tuple[int, int], size: tuple[int, int], name: str) -> None:
@@ -42,6 +45,11 @@ def no_weights_asked(name: str, choices: str) -> ModelError:
         f"which weights for {name}? Give pretrained: {choices}, or 'random' if random weights are "
         "really wanted"
     )
+
+
+def first_line(error: Exception) -> str:
+    """What a library said, cut to one line for a message of our own."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
 
 
 @contextmanager

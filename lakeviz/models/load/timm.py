@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +18,24 @@ from lakeviz.errors import (
     nearest,
 )
 from lakeviz.models.hooks.hooked_tower import HookedTower
-from lakeviz.models.load.catalog import TIMM_PREFIX
+from lakeviz.models.load.catalog import (
+    TIMM_PREFIX,
+    check_quick_gelu,
+    published_as,
+    published_timm,
+    quick_twin,
+)
 from lakeviz.models.load.checkpoints import checkpoint_path, describe_mismatch, fitting, read_state
-from lakeviz.models.load.request import Request, check_divisible, no_weights_asked, own_generator
+from lakeviz.models.load.recipes import Recipe, asked_recipe, file_recipe
+from lakeviz.models.load.request import (
+    Request,
+    check_divisible,
+    first_line,
+    no_weights_asked,
+    own_generator,
+)
 from lakeviz.models.preprocess import preprocess_of
-from lakeviz.models.towers.timm_vit import is_timm_vit
+from lakeviz.models.towers.timm_vit import missing_parts
 from lakeviz.models.vision_model import VisionModel
 
 _DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
@@ -29,39 +43,29 @@ _DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 def load_timm(request: Request) -> VisionModel:
     """Load a timm model as asked for."""
-    import timm
     from timm.data.config import resolve_model_data_config
 
     name, pretrained = request.name, request.pretrained
     known = name.removeprefix(TIMM_PREFIX)
-    if request.quick_gelu is not None:
-        raise ConfigError("quick_gelu is for open_clip architectures, not for timm models")
     _check_name(known)
     path = _weights_file(name, pretrained)
+    recipe = _recipe(request, known, path)
 
-    def create(seed: int, trained: bool) -> Any:
-        with own_generator(seed):
-            return timm.create_model(
-                known, pretrained=trained, num_classes=0, cache_dir=request.cache_dir
-            )
-
-    def place(model: Any) -> Any:
-        _set_size(model, request.size, name)
-        return model.to(device=request.device, dtype=_DTYPES[request.precision])
-
+    build = _Builder(request, known)
     try:
-        model = create(request.seed, pretrained is True)
+        model = build.create(request.seed, pretrained is True)
     except Exception as e:  # the hub and each architecture raise their own
         raise _creation_error(name, pretrained, e) from e
-    if not is_timm_vit(model):
+    missing = missing_parts(model)
+    if missing:
         raise ModelError(
-            f"{name} is a {type(model).__name__}, not a vision transformer with blocks; "
-            "lakeviz hooks timm vision transformers"
+            f"{name} is a {type(model).__name__}, not a vision transformer with one stream of "
+            f"tokens (it has no {', '.join(missing)}); lakeviz hooks timm vision transformers"
         )
     if path is not None:
-        with fitting(name, path, lambda: model):
+        with fitting(name, path, model):
             _load_file(model, path, name)
-    model = place(model)
+    model = build.place(model)
     tower = HookedTower(model)
     tower.eval()
     config = resolve_model_data_config(model)
@@ -70,10 +74,64 @@ def load_timm(request: Request) -> VisionModel:
         pretrained=pretrained,
         module=model,
         tower=tower,
-        preprocess=preprocess_of(config, tower.adapter.image_size),
+        preprocess=preprocess_of(recipe or config, tower.adapter.image_size),
         precision=request.precision,
-        build_tower=lambda seed: place(create(seed, trained=False)),
+        build_tower=build,
     )
+
+
+@dataclass(frozen=True)
+class _Builder:
+    """Builds the tower; called with a seed, with random weights and where it belongs."""
+
+    request: Request
+    known: str
+
+    def create(self, seed: int, trained: bool) -> Any:
+        import timm
+
+        with own_generator(seed):
+            return timm.create_model(
+                self.known, pretrained=trained, num_classes=0, cache_dir=self.request.cache_dir
+            )
+
+    def place(self, model: Any) -> Any:
+        _set_size(model, self.request.size, self.request.name)
+        return model.to(device=self.request.device, dtype=_DTYPES[self.request.precision])
+
+    def __call__(self, seed: int) -> Any:
+        return self.place(self.create(seed, trained=False))
+
+
+def _recipe(request: Request, known: str, path: Path | None) -> Recipe | None:
+    """What the weights were trained with, after the check of their activation; None: timm's own."""
+    architecture, _, tag = known.partition(".")
+    entries = published_timm(architecture)
+    quick, twin = "_quickgelu_" in architecture, quick_twin(architecture)
+    twin = architecture.replace("_quickgelu_", "_") if quick else twin
+    if request.quick_gelu not in (None, quick):
+        way_out = "" if twin == architecture else f": use {TIMM_PREFIX}{twin}"
+        raise ConfigError(
+            f"timm has the activation in the name, so {request.name} cannot be had with "
+            f"quick_gelu={request.quick_gelu}{way_out}"
+        )
+    named = entries.get(tag or timm_tag(architecture)) if tag or path is None else None
+    found = named if path is None else published_as(architecture, path, entries) or named
+    if request.pretrained != "random" and request.quick_gelu is None and found is not None:
+        weights = str(request.pretrained) if path else f"{architecture}.{found['tag']}"
+        better = f"{TIMM_PREFIX}{twin}" + (f".{tag}" if tag else "")
+        check_quick_gelu(request.name, quick, weights, found["quick_gelu"], better)
+    if request.preprocess is not None:
+        return asked_recipe(request.preprocess, request.name, entries)
+    return None if path is None else file_recipe(request.name, path, entries, named or found)
+
+
+def timm_tag(architecture: str) -> str:
+    """Tag of the weights that timm gives a name without one."""
+    from timm.models import get_pretrained_cfg
+
+    config = get_pretrained_cfg(architecture)
+    return "" if config is None else config.tag or ""
 
 
 def _weights_file(name: str, pretrained: str | bool | None) -> Path | None:
@@ -108,7 +166,7 @@ def _check_name(known: str) -> None:
 
 
 def _creation_error(name: str, pretrained: str | bool | None, error: Exception) -> ModelError:
-    reason = (str(error).splitlines() or [type(error).__name__])[0][:200]
+    reason = first_line(error)
     if pretrained is True:
         return DownloadError(
             f"the weights of {name} could not be downloaded ({reason}); check the network, or give "

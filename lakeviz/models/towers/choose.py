@@ -28,15 +28,17 @@ def adapter_for(tower: nn.Module) -> TowerAdapter:
         from lakeviz.models.towers.open_clip_resnet import OpenClipResNet
 
         return OpenClipResNet(tower)
-    from lakeviz.models.towers.timm_vit import TimmViT, is_timm_vit
+    from lakeviz.models.towers.timm_vit import TimmViT, missing_parts
 
-    if is_timm_vit(tower.trunk if isinstance(tower, TimmModel) else tower):
+    missing = missing_parts(tower.trunk if isinstance(tower, TimmModel) else tower)
+    if not missing:
         return TimmViT(tower)
     if isinstance(tower, TimmModel):
         from lakeviz.models.towers.timm_stages import TimmStages
 
         return TimmStages(tower)
     raise ModelError(
-        f"no hook points are known for a tower of class {type(tower).__name__}; known are "
-        "open_clip's VisionTransformer, TimmModel and ModifiedResNet, and timm vision transformers"
+        f"no hook points are known for a tower of class {type(tower).__name__}: it is none of "
+        "open_clip's, and as a timm vision transformer, with one stream of tokens, it lacks "
+        f"{', '.join(missing)}"
     )

@@ -21,9 +21,11 @@ from timm.models.eva import EvaAttention, EvaBlockPostNorm
 from timm.models.vision_transformer import ResPostBlock
 from torch import Tensor, nn
 
+from lakeviz.errors import ModelError
 from lakeviz.models.hooks.attention import AttentionView
 from lakeviz.models.hooks.hook_points import InputTap, OutputTap, Point, Tap
 from lakeviz.models.towers.base import BlockParts, Rows, TowerAdapter, embedding_rows, keeps_zero
+from lakeviz.models.towers.token_count import tokens_in_blocks
 
 
 class TimmAttentionView(AttentionView):
@@ -150,14 +152,22 @@ class TimmViT(TowerAdapter):
         vit: Any = tower.trunk if isinstance(tower, TimmModel) else tower
         self.vit = vit
         self.blocks = [_parts(block) for block in vit.blocks]
-        height, width = vit.patch_embed.img_size
-        rows, columns = vit.patch_embed.grid_size
-        self.image_size = (height, width)
+        self.image_size, (rows, columns) = _geometry(vit)
+        height, width = self.image_size
         # With a convolutional stem (ViTamin) patch_embed.patch_size is not the stride in pixels.
         self.patch_size = (height // rows, width // columns)
-        self.n_prefix_tokens = vit.num_prefix_tokens
-        self.has_class_token = getattr(vit, "cls_token", None) is not None
         self.d_model = vit.embed_dim
+        modules = [parts.block for parts in self.blocks]
+        n_tokens = tokens_in_blocks(tower, modules, self.image_size, self.d_model)
+        self.n_prefix_tokens = n_tokens - rows * columns
+        if self.n_prefix_tokens not in (0, vit.num_prefix_tokens):
+            raise ModelError(
+                f"no hook points are known for the tower {type(vit).__name__}: its blocks carry "
+                f"{n_tokens} tokens of {rows}x{columns} patches and {vit.num_prefix_tokens} before"
+            )
+        self.joins_late = self.n_prefix_tokens != vit.num_prefix_tokens
+        has_class_token = getattr(vit, "cls_token", None) is not None
+        self.has_class_token = has_class_token and not self.joins_late
         view = self.blocks[0].attn
         if view is not None:
             self.n_heads, self.d_head = view.n_heads, view.d_head
@@ -170,6 +180,8 @@ class TimmViT(TowerAdapter):
         fc_norm = getattr(self.vit, "fc_norm", None)
         after_pool = fc_norm is not None and not isinstance(fc_norm, nn.Identity)
         ln_final = fc_norm if after_pool else self.vit.norm
+        if self.joins_late:
+            ln_final = None  # it sees a token more than the blocks
         axis = "joint" if self.in_open_clip else "d_model"
         return points + self._head_points(ln_final, not after_pool, self._out_features(), axis)
 
@@ -201,7 +213,7 @@ class TimmViT(TowerAdapter):
         """Final norm, norm after pooling, and the linear head, token by token."""
         if not self.in_open_clip:
             raise self._no_projection("it was not trained with text and has no joint space")
-        if self.vit.attn_pool is not None:
+        if getattr(self.vit, "attn_pool", None) is not None or self.joins_late:
             raise self._no_projection("it pools with attention, which is not linear in the tokens")
         if hasattr(_head(self.tower), "mlp"):
             raise self._no_projection("its head is an MLP, which is not linear in the tokens")
@@ -209,10 +221,25 @@ class TimmViT(TowerAdapter):
         return _head(self.tower)(self.vit.head(normalized))
 
 
-def is_timm_vit(module: nn.Module) -> bool:
-    """Whether a timm model has the parts a ViT adapter needs."""
+def _geometry(vit: Any) -> tuple[tuple[int, int], tuple[int, int]]:
+    """Image size in pixels and patches of a tower, ``(height, width)`` each."""
+    size, grid = (getattr(vit.patch_embed, name, None) for name in ("img_size", "grid_size"))
+    if size is None:
+        raise ModelError(
+            f"no hook points are known for the tower {type(vit).__name__}: its patch embedding has "
+            "no image size, so the patches cannot be put on a grid"
+        )
+    if grid is None:  # XCiT's convolutional stem
+        patch = vit.patch_embed.patch_size
+        patch = (patch, patch) if isinstance(patch, int) else patch
+        grid = (size[0] // patch[0], size[1] // patch[1])
+    return (int(size[0]), int(size[1])), (int(grid[0]), int(grid[1]))
+
+
+def missing_parts(module: nn.Module) -> list[str]:
+    """What a timm model lacks of the parts a ViT adapter needs."""
     needed = ("blocks", "patch_embed", "num_prefix_tokens", "norm", "embed_dim")
-    return all(hasattr(module, name) for name in needed)
+    return [name for name in needed if not hasattr(module, name)]
 
 
 def _is_identity(module: nn.Module | None) -> bool:

@@ -113,6 +113,7 @@ def capture_study(
         text=scored,
         text_weight=weight,
         model=model,
+        geometry=model.preprocess.geometry,
         dataset=test,
         normal_paths=tuple(normal.paths),
         provenance={

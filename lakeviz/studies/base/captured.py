@@ -16,13 +16,10 @@ from torch import Tensor
 from lakeviz.activations import ChannelStatistics, RunningStatistics
 from lakeviz.activations.token_subsets import CapturedTokens
 from lakeviz.data import Dataset
+from lakeviz.data.aspect import SQUASH, Geometry
 from lakeviz.errors import ConfigError, DataError, SelectionError
-from lakeviz.lake import (
-    LakeOptions,
-    Selection,
-    VisualBranch,
-    get_selector,
-)
+from lakeviz.journal import Journal, fingerprint
+from lakeviz.lake import LakeOptions, Selection, VisualBranch, get_selector
 from lakeviz.lake.dropping import drop_channels, gallery_tokens
 from lakeviz.lake.ground_truth import Size, Truth
 from lakeviz.lake.joint_selection import select_points
@@ -74,8 +71,12 @@ class StudyData:
         The test images, where there are files.
     provenance : dict
         Model, images and fingerprint.
+    geometry : Geometry
+        Which part of each image the patches cover.
     others : tuple of StudyData
         Other categories, where selections on their normal images are a control.
+    journal : Journal, optional
+        Keeps what is measured, so that a kill loses none of it.
     """
 
     category: str
@@ -92,7 +93,9 @@ class StudyData:
     dataset: Dataset | None = field(default=None, repr=False)
     normal_paths: tuple[Path, ...] = field(default=(), repr=False)
     provenance: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    geometry: Geometry = SQUASH
     others: tuple[StudyData, ...] = field(default=(), repr=False)
+    journal: Journal | None = field(default=None, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         labels = len(self.truth.labels)
@@ -295,8 +298,20 @@ class StudyData:
     ) -> list[Float[np.ndarray, "image row column"]]:
         """Score the test images with each branch: patch maps, averaged over the points.
 
-        The test tokens are read once for all branches.
+        The test tokens are read once for all branches; maps that the journal holds are taken.
         """
+        if (journal := self.journal) is None:
+            return self._visual_maps(branches)
+        keys = [[self.identity, {p: v.identity for p, v in b.points.items()}] for b in branches]
+        found = journal.keep_all(
+            keys,
+            lambda rows: [{"maps": m} for m in self._visual_maps([branches[i] for i in rows])],
+        )
+        return [one["maps"] for one in found]
+
+    def _visual_maps(
+        self, branches: Sequence[VisualBranch]
+    ) -> list[Float[np.ndarray, "image row column"]]:
         parts: list[list[np.ndarray]] = [[] for _ in branches]
         with torch.inference_mode():
             for _, tokens in self.batches():
@@ -340,7 +355,16 @@ class StudyData:
             bootstrap=bootstrap,
             image_score=self.options.image_score,
             smoothing=self.options.smoothing,
+            journal=self.journal,
+            geometry=self.geometry,
         )
+
+    @property
+    def identity(self) -> str:
+        """SHA-256 of what scores of these data depend on, within one run."""
+        own = [self.category, self.points, self.normal.sample_ids, self.test.sample_ids]
+        own += [as_plain(self.options), self.text_weight, as_plain(dict(self.provenance))]
+        return fingerprint(own)
 
     def describe(
         self, study: str, settings: Mapping[str, Any], evaluator: PairedEvaluator | None = None

@@ -7,13 +7,21 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, NotRequired, Self, TypedDict
 
 import pandas as pd
 
 import lakeviz.lake.selectors  # noqa: F401 - gives selectors the names that results show
+from lakeviz.documents import of_file
 from lakeviz.errors import ConfigError, StoreError
-from lakeviz.files import read_json, read_parquet, remove, write_json, write_parquet
+from lakeviz.files import (
+    read_json,
+    read_parquet,
+    settle,
+    write_json,
+    write_parquet,
+    written_together,
+)
 from lakeviz.metrics.bootstrap import Bootstrap
 from lakeviz.notebook import NotebookView, table_html
 from lakeviz.selector_names import todays_selectors
@@ -27,6 +35,26 @@ PROTOCOL = "lakeviz-study/2"
 _FIRST = "lakeviz-study/1"
 STUDIES, STUDY_FILE = "studies", "study.json"
 _METADATA = b"lakeviz"
+
+
+class Provenance(TypedDict):
+    """What made a study, as far as all studies have it."""
+
+    bootstrap: NotRequired[dict[str, Any] | None]
+    settings: NotRequired[dict[str, Any]]
+    categories: NotRequired[dict[str, Any]]
+    model: NotRequired[dict[str, Any]]
+    versions: NotRequired[dict[str, str]]
+    conventions: NotRequired[dict[str, Any]]
+
+
+class Described(TypedDict):
+    """What ``study.json`` says; results of earlier versions have no ``sha256``, of its tables."""
+
+    study: str
+    notes: list[str]
+    provenance: Provenance
+    sha256: NotRequired[dict[str, str]]
 
 
 @dataclass
@@ -168,19 +196,15 @@ class StudyResult(NotebookView):
         """Write a folder: ``TABLE.parquet`` for each table, and ``study.json``.
 
         Each Parquet file also carries the provenance in its own metadata, so that a table that is
-        passed on alone still says what made it. ``study.json`` comes last: where it is, the rest
-        is whole.
+        passed on alone still says what made it. A result that is there is replaced when all of
+        the new one is written.
 
         Raises
         ------
         OutputError
             If it cannot be written.
         """
-        folder = Path(folder)
         provenance = json.dumps(self.provenance, ensure_ascii=False).encode()
-        remove(folder / STUDY_FILE)
-        for name, table in self.tables.items():
-            write_parquet(folder / f"{name}.parquet", table, {_METADATA: provenance})
         described = {
             "protocol": PROTOCOL,
             "study": self.name,
@@ -189,8 +213,13 @@ class StudyResult(NotebookView):
             "tables": list(self.tables),
             "provenance": self.provenance,
         }
-        write_json(folder / STUDY_FILE, described)
-        return folder
+        with written_together(folder) as scratch:
+            described["sha256"] = {
+                name: write_parquet(scratch / f"{name}.parquet", table, {_METADATA: provenance})
+                for name, table in self.tables.items()
+            }
+            write_json(scratch / STUDY_FILE, described, sealed=True)
+        return Path(folder)
 
     @classmethod
     def from_parquet(cls, folder: str | Path) -> Self:
@@ -205,7 +234,10 @@ class StudyResult(NotebookView):
         described = read_description(folder)
         if described["study"] != cls.name:
             raise StoreError(f"{folder} holds a study {described['study']!r}, not {cls.name!r}")
-        tables = {n: read_parquet(folder / f"{n}.parquet") for n in cls.table_names()}
+        expected = described.get("sha256", {})
+        tables = {
+            n: read_parquet(folder / f"{n}.parquet", expected.get(n)) for n in cls.table_names()
+        }
         made = described["provenance"]
         if described["protocol"] == _FIRST:
             tables = {name: cls._of_first(name, table) for name, table in tables.items()}
@@ -272,11 +304,17 @@ def read_description(folder: Path) -> Mapping[str, Any]:
     StoreError
         If it is missing, damaged, or of a protocol this version does not know.
     """
+    settle(folder)
     described = read_json(folder / STUDY_FILE)
-    known = isinstance(described, dict) and described.get("protocol") in (PROTOCOL, _FIRST)
-    if not known or not {"study", "provenance", "notes"} <= described.keys():
+    if described.get("protocol") not in (PROTOCOL, _FIRST):
         raise StoreError(f"{folder} holds no study of protocol {PROTOCOL!r}")
-    return described
+    remedy = f"delete {folder} and run the study again"
+    found = of_file(folder / STUDY_FILE, Described, described, remedy)
+    try:
+        Bootstrap.from_plain(found["provenance"].get("bootstrap"))
+    except ConfigError as error:
+        raise StoreError(f"{folder / STUDY_FILE} is damaged: {error}; {remedy}") from error
+    return found
 
 
 def _renamed(value: Any, names: Mapping[str, str]) -> Any:

@@ -8,15 +8,22 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field, fields
 from importlib import import_module
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
+from lakeviz.data import file_sha256
 from lakeviz.errors import ConfigError
+from lakeviz.files import settle
+from lakeviz.journal import fingerprint
+from lakeviz.lake.provenance import as_plain
 from lakeviz.lake.selectors import name_of
+from lakeviz.locks import locked
 from lakeviz.metrics.bootstrap import Bootstrap
 from lakeviz.studies.base.draws import as_draws, describe_draws
-from lakeviz.studies.base.result import StudyResult
+from lakeviz.studies.base.result import STUDY_FILE, StudyResult
 from lakeviz.studies.base.settings import Settings
 
 if TYPE_CHECKING:
@@ -93,7 +100,7 @@ class OnRun:
 
 @dataclass(frozen=True)
 class Study:
-    """A study that measures one category at a time; others override :meth:`on_run`.
+    """A study that measures one category at a time; others override :meth:`measure_runs`.
 
     Parameters
     ----------
@@ -216,13 +223,32 @@ class Study:
         return run.draws_of(category) if self.over_draws else run.data(category)
 
     def on_run(self, on: OnRun, settings: Any) -> StudyResult:
-        """Run the study on the chosen categories of a run's folder."""
-        return self.result.join(
-            [
-                self(self.data(on.run, category, settings), settings, bootstrap=on.bootstrap)
-                for category in on.each_category()
-            ]
-        )
+        """Run the study on the chosen categories of a run's folder.
+
+        What was measured before a kill is read back. While another command writes to the folder,
+        it is waited for.
+        """
+        with ExitStack() as stack:
+            for run in {one.folder.resolve(): one for one in on.runs}.values():
+                stack.enter_context(locked(run.folder))
+                for category in run.finished:
+                    if not on.categories or category in on.categories:
+                        run.require_unchanged(category)
+                run.begin(self.name)
+            return self.measure_runs(on, settings)
+
+    def measure_runs(self, on: OnRun, settings: Any) -> StudyResult:
+        """Measure category by category; each is kept when it is finished."""
+        made = []
+        for category in on.each_category():
+            files = [file_sha256(x) for x in vars(settings).values() if isinstance(x, Path)]
+            asked = [settings.to_plain(), as_plain(on.bootstrap), files]
+            folder = on.run.unfinished(self.name) / fingerprint(category, asked, on.run.identity)
+            if not _is_whole(folder):
+                data = self.data(on.run, category, settings)
+                self(data, settings, bootstrap=on.bootstrap).to_parquet(folder)
+            made.append(self.result.from_parquet(folder))
+        return self.result.join(made)
 
     @property
     def __signature__(self) -> inspect.Signature:
@@ -247,6 +273,11 @@ class Study:
                 ),
             ]
         )
+
+
+def _is_whole(folder: Path) -> bool:
+    settle(folder)
+    return (folder / STUDY_FILE).is_file()
 
 
 class LazyStudy:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import itertools
+import shutil
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
@@ -13,11 +16,13 @@ import numpy as np
 from lakeviz.activations import Loading
 from lakeviz.data import FewShotDraw
 from lakeviz.errors import StoreError
-from lakeviz.lake.evaluation_files import read_description
+from lakeviz.files import remove_scratch
+from lakeviz.journal import Journal, fingerprint
 from lakeviz.lake.ground_truth import Size
+from lakeviz.lake.provenance import versions
+from lakeviz.locks import locked
 from lakeviz.runs.category import MOST_OTHERS
-from lakeviz.runs.images import require_same_images
-from lakeviz.runs.names import MANIFEST
+from lakeviz.runs.names import JOURNALS, MANIFEST
 from lakeviz.runs.run_folder import RunFolder
 from lakeviz.studies.base.capture import STUDY_MAP_SIZE, capture_study
 from lakeviz.studies.base.captured import StudyData
@@ -40,10 +45,13 @@ class StudyRun(RunFolder):
     map_size : (height, width), optional
         Of the pixel maps of studies; each image's own size where None.
     loading : Loading
+    journal : Journal, optional
+        Where a study keeps what it has measured; see :meth:`begin`.
     """
 
     map_size: Size | None = STUDY_MAP_SIZE
     loading: Loading = field(default_factory=Loading)
+    journal: Journal | None = field(default=None, repr=False)
 
     @classmethod
     def open(
@@ -102,9 +110,10 @@ class StudyRun(RunFolder):
         points : sequence of int or str, optional
             Hook points; the run's own by default.
         """
-        own = self.dataset.category(category)
         if shots is None:
             return self.draws_of(category, points=points)[0]
+        self.require_unchanged(category)
+        own = self.dataset.category(category)
         return self._captured(category, own.few_shot(shots, self.spec.seed), points)
 
     def draws_of(
@@ -131,7 +140,7 @@ class StudyRun(RunFolder):
             If normal or test images have changed since the run; it names them.
         """
         draws = self.draws(category)
-        self._require_unchanged(category, draws)
+        self.require_unchanged(category)
         whole = self._captured(category, joined(draws), points, model)
         starts = np.cumsum([0, *(len(draw) for draw in draws)])
         return [whole.view(images=range(start, stop)) for start, stop in itertools.pairwise(starts)]
@@ -149,11 +158,6 @@ class StudyRun(RunFolder):
             for n, draw in enumerate(draws)
         ]
 
-    def _require_unchanged(self, category: str, draws: Sequence[FewShotDraw]) -> None:
-        described = read_description(self.path(category))
-        own, ids = self.dataset.category(category), described["maps"]["sample_ids"]
-        require_same_images(described["provenance"], own, ids, draws)
-
     def _captured(
         self,
         category: str,
@@ -165,7 +169,7 @@ class StudyRun(RunFolder):
         options = replace(self.spec.options, map_size=self.map_size)
         if model is not None:
             options = replace(options, text_weight=0.0)
-        return capture_study(
+        captured = capture_study(
             model or self.model,
             normal,
             own,
@@ -175,10 +179,35 @@ class StudyRun(RunFolder):
             cache=self.cache,
             loading=self.loading,
         )
+        return replace(captured, journal=self.journal)
+
+    # --- what a study makes, finished and not ---
+
+    @cached_property
+    def identity(self) -> str:
+        """SHA-256 of all that measurements on this run depend on, but for their settings."""
+        own = [self.manifest[name] for name in ("spec", "model", "categories")]
+        return fingerprint(own, self.map_size, versions())
+
+    def unfinished(self, study: str) -> Path:
+        """Folder of what a study has measured so far."""
+        return self.folder / JOURNALS / study
+
+    def begin(self, study: str) -> None:
+        """Keep all that is measured from now on until the study is saved."""
+        remove_scratch(self.folder)
+        remove_scratch(self.folder, f"{STUDIES}/{study}/*")
+        remove_scratch(self.cache, "text/*")
+        self.journal = Journal(self.unfinished(study) / "measured", self.identity)
 
     def save(self, result: StudyResult) -> Path:
         """Write a result into the run's folder, where its report finds it."""
-        return result.to_parquet(self.folder / STUDIES / result.name)
+        with locked(self.folder):
+            folder = result.to_parquet(self.folder / STUDIES / result.name)
+            shutil.rmtree(self.unfinished(result.name), ignore_errors=True)
+            with suppress(OSError):  # not empty where other studies are unfinished
+                (self.folder / JOURNALS).rmdir()
+        return folder
 
 
 def joined(draws: Sequence[FewShotDraw]) -> FewShotDraw:

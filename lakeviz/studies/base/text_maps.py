@@ -12,13 +12,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 from jaxtyping import Float
-from safetensors import SafetensorError
-from safetensors.numpy import load_file, save_file
 
 from lakeviz.activations import Loading, TokenBatches, store_key, token_grid
 from lakeviz.activations.token_subsets import CapturedTokens
 from lakeviz.data import Dataset
-from lakeviz.files import written
+from lakeviz.errors import StoreError
+from lakeviz.files import read_arrays, write_arrays
 from lakeviz.lake import TextBranch
 from lakeviz.lake.provenance import as_plain
 
@@ -79,12 +78,11 @@ def text_maps(
     asked = [key, text.class_name, as_plain(text.options), text.logit_scale]
     digest = hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()
     path = Path(cache) / _FOLDER / f"{digest[:16]}.safetensors"
-    with suppress(OSError, SafetensorError, KeyError):  # missing or damaged: made anew
-        kept = load_file(path)
+    with suppress(StoreError, KeyError):  # missing or damaged: made anew
+        kept = read_arrays(path)
         return TextMaps(kept["patch"], kept["image"])
     made = _score(model, text, tokens, test, loading)
-    with written(path) as scratch:
-        save_file({"patch": made.patch, "image": made.image}, scratch)
+    write_arrays(path, {"patch": made.patch, "image": made.image})
     return made
 
 

@@ -63,9 +63,9 @@ class Plan:
             If it is no plan, or was changed after it was written.
         """
         found = read_json(Path(path))
-        if not isinstance(found, dict) or found.get("protocol") != PROTOCOL:
+        if found.get("protocol") != PROTOCOL or not isinstance(found.get("plan"), dict):
             raise ConfigError(f"{path} is no plan of claims ({PROTOCOL}); see --write-plan")
-        plan = cls(found.get("plan", {}))
+        plan = cls(found["plan"])
         if plan.sha256 != found.get("sha256"):
             raise ConfigError(f"{path} was changed after it was written: its SHA-256 does not fit")
         return plan

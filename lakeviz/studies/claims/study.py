@@ -70,7 +70,7 @@ class ClaimsStudy(Study):
         """
         return _judge(cases)
 
-    def on_run(self, on: OnRun, settings: Any) -> ClaimsResult:
+    def measure_runs(self, on: OnRun, settings: Any) -> ClaimsResult:
         """Judge every category at the run's own hook points, then at single blocks."""
         check_host(settings)
         return ClaimsResult.join([_judge(cases) for cases in _cases(on, settings)])

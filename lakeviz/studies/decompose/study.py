@@ -84,7 +84,7 @@ class DecomposeStudy(Study):
         chosen = Settings.of(settings, changes)
         return _decompose(data, chosen, bootstrap, loading)
 
-    def on_run(self, on: OnRun, settings: Any) -> DecomposeResult:
+    def measure_runs(self, on: OnRun, settings: Any) -> DecomposeResult:
         """Decompose every chosen category of a run."""
         return DecomposeResult.join(
             [

@@ -12,6 +12,7 @@ import plotly.graph_objects as go
 from PIL import Image
 from plotly.subplots import make_subplots
 
+from lakeviz.data.files import IMAGE_FORMATS
 from lakeviz.errors import ConfigError
 from lakeviz.metrics.estimates import Estimate, estimate
 from lakeviz.metrics.registry import metric_title
@@ -112,7 +113,9 @@ def _frame(title: str, caption: str, strips: Sequence[Sequence[Row]]) -> tuple[g
 def _add_pictures(fig: go.Figure, strips: Sequence[Sequence[Row]]) -> None:
     pictures, labels, texts, names = [], [], [], []
     for own in strips:
-        crops = [Image.open(io.BytesIO(row["crop"])).convert("RGB") for row in own]
+        crops = [
+            Image.open(io.BytesIO(row["crop"]), formats=IMAGE_FORMATS).convert("RGB") for row in own
+        ]
         is_top = own[0]["kind"] == "top"
         pictures.append([np.asarray(crop) for crop in crops])
         labels.append([row["label"] for row in own])

@@ -111,7 +111,7 @@ def add_crops(data: StudyData, patches: pd.DataFrame) -> list[str]:
     ]
     # The same patch drives many neurons: each is cut out once.
     distinct = list(dict.fromkeys(places))
-    made, problems = crops(data.dataset.paths, distinct)
+    made, problems = crops(data.dataset.paths, distinct, data.geometry)
     pictures = dict(zip(distinct, made, strict=True))
     patches["crop"] = pd.Series([pictures[place] for place in places], dtype=object)
     return [f"{data.category}: no picture of a patch: {problem}" for problem in problems]

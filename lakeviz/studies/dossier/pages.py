@@ -16,6 +16,7 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
+from lakeviz.data.files import IMAGE_FORMATS
 from lakeviz.plots.html import embed
 from lakeviz.plots.names import short_point
 from lakeviz.studies.dossier.figures import neuron_dossier_figure, quantile_name
@@ -152,5 +153,7 @@ def _crop(row: Row) -> dict[str, str]:
 
 def _jpeg(crop: bytes) -> str:
     buffer = io.BytesIO()
-    Image.open(io.BytesIO(crop)).convert("RGB").save(buffer, "JPEG", quality=85, optimize=True)
+    Image.open(io.BytesIO(crop), formats=IMAGE_FORMATS).convert("RGB").save(
+        buffer, "JPEG", quality=85, optimize=True
+    )
     return f"data:image/jpeg;base64,{base64.b64encode(buffer.getvalue()).decode('ascii')}"

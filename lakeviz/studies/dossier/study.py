@@ -46,7 +46,8 @@ def measure(data: StudyData, settings: Settings, evaluator: PairedEvaluator) -> 
     confidence = bootstrap.confidence
     k = settings.k or data.options.k
     choices = choose(data, k, settings.selector, settings.n_random, seed)
-    truths = {p: PatchTruth.of(data.truth, data.grids[p], settings.coverage) for p in data.points}
+    shown = (settings.coverage, data.geometry, data.sizes)
+    truths = {p: PatchTruth.of(data.truth, data.grids[p], *shown) for p in data.points}
     scans = scan(data, choices, truths, n_top=settings.n_top, seed=seed)
     found = {p: behaviour(data, own, bootstrap) for p, own in scans.items()}
     knocked = list(knockouts(data, choices, settings, evaluator))

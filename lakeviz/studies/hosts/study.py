@@ -97,7 +97,7 @@ class HostStudy(Study):
         evaluator.require_some()
         return _compare(made, draws, chosen, evaluator)
 
-    def on_run(self, on: OnRun, settings: Any) -> HostResult:
+    def measure_runs(self, on: OnRun, settings: Any) -> HostResult:
         """Compare every host on every chosen category."""
         # Made before anything is captured, so that a missing library is told at once.
         hosts = [get_host(name, **own) for name, own in settings.of_hosts().items()]

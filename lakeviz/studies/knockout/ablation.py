@@ -13,6 +13,7 @@ from jaxtyping import Float
 
 from lakeviz.activations import ChannelStatistics
 from lakeviz.errors import ConfigError, SelectionError
+from lakeviz.journal import fingerprint
 from lakeviz.lake import NeuronSelection, Selection, get_selector, select
 from lakeviz.lake.paired_evaluator import PairedEvaluator
 from lakeviz.metrics.measurement import Measurement
@@ -182,6 +183,12 @@ class Engine(ABC):
     def choices(self) -> dict[str, str]:
         """``tokens`` and ``reference`` of its ablations, where the kind has a choice."""
         return {}
+
+    @property
+    def identity(self) -> str:
+        """SHA-256 of all that the scores of a condition depend on, within one run."""
+        own = [self.kind, self.base, self.branches, self.points, self.choices]
+        return fingerprint(own, getattr(self, "seed", None), self.data.identity)
 
     @property
     def points(self) -> tuple[str, ...]:

@@ -9,7 +9,9 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from lakeviz.errors import SelectionError
+from lakeviz.journal import fingerprint
 from lakeviz.lake.paired_evaluator import PairedEvaluator
+from lakeviz.lake.provenance import as_plain
 from lakeviz.lake.selectors import expand_selectors, get_selector, neurons_named
 from lakeviz.metrics.contrasts import Replicates
 from lakeviz.metrics.measurement import Measurement, Metric, metric_columns
@@ -45,9 +47,35 @@ class Measurer:
         missing = [c for c in dict.fromkeys(conditions) if c not in self.found]
         for start in range(0, len(missing), _AT_ONCE):
             group = missing[start : start + _AT_ONCE]
-            for condition, knocked in zip(group, self.engine.run(group), strict=True):
-                self.found[condition] = knocked.measure(self.evaluator)
+            self.found |= zip(group, self._kept(group) or self._run(group), strict=True)
         return [self.found[c] for c in conditions]
+
+    def _run(self, group: Sequence[Condition]) -> Sequence[Measured]:
+        found = [knocked.measure(self.evaluator) for knocked in self.engine.run(group)]
+        if (journal := self.evaluator.journal) is not None:
+            parts = {
+                f"{number}/{branch}/{name}": array
+                for number, measured in enumerate(found)
+                for branch, one in measured.items()
+                for name, array in one.arrays().items()
+            }
+            journal.put(self._key(group), parts)
+        return found
+
+    def _kept(self, group: Sequence[Condition]) -> Sequence[Measured] | None:
+        """What was measured of a group before a kill; a group is made of the same conditions."""
+        journal = self.evaluator.journal
+        kept = None if journal is None else journal.get(self._key(group))
+        if kept is None:
+            return None
+        parts: list[dict[str, dict[str, np.ndarray]]] = [{} for _ in group]
+        for place, array in kept.items():
+            number, branch, name = place.split("/", 2)
+            parts[int(number)].setdefault(branch, {})[name] = array
+        return [{b: Measurement.of_arrays(one) for b, one in own.items()} for own in parts]
+
+    def _key(self, group: Sequence[Condition]) -> list[str]:
+        return [self.engine.identity, self.evaluator.identity, fingerprint(as_plain(list(group)))]
 
     @property
     def intact(self) -> Measured:

@@ -64,7 +64,7 @@ def study_point(
     """Measure the chosen and the random neurons of one hook point."""
     point = choice.point
     own = Deviation.fit(data, point, deviation)
-    truth = PatchTruth.of(data.truth, data.grids[point], share)
+    truth = PatchTruth.of(data.truth, data.grids[point], share, data.geometry, data.sizes)
     obstacle = truth.obstacle
     sample = None if obstacle else PatchSample.of(truth, evaluator.bootstrap)
     drawn: list[dict[str, Drawn]] = []

@@ -10,6 +10,7 @@ import pandas as pd
 import plotly.graph_objects as go
 from PIL import Image
 
+from lakeviz.data.files import IMAGE_FORMATS
 from lakeviz.plots.names import measure_title, short_point
 from lakeviz.studies.neurons.figures import (
     neuron_detectors_figure,
@@ -116,4 +117,4 @@ def _best_by(best: pd.DataFrame) -> str:
 
 
 def _decoded(crop: bytes) -> np.ndarray:
-    return np.asarray(Image.open(io.BytesIO(crop)).convert("RGB"))
+    return np.asarray(Image.open(io.BytesIO(crop), formats=IMAGE_FORMATS).convert("RGB"))

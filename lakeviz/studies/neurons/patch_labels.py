@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Bool, Float
 
+from lakeviz.data.aspect import SQUASH, Geometry
 from lakeviz.errors import ConfigError
 from lakeviz.lake.ground_truth import Truth
 
@@ -40,8 +42,15 @@ class PatchTruth:
     reason: str = ""
 
     @classmethod
-    def of(cls, truth: Truth, grid: tuple[int, int], share: float = DEFAULT_COVERAGE) -> PatchTruth:
-        """Read the masks at a grid of patches.
+    def of(
+        cls,
+        truth: Truth,
+        grid: tuple[int, int],
+        share: float = DEFAULT_COVERAGE,
+        geometry: Geometry = SQUASH,
+        sizes: Sequence[tuple[int, int]] = (),
+    ) -> PatchTruth:
+        """Read the masks at a grid of patches, which cover by ``geometry`` images of ``sizes``.
 
         Raises
         ------
@@ -55,7 +64,10 @@ class PatchTruth:
         if truth.reason:
             return cls(labels, coverage, coverage > 0, share, truth.reason)
         for image in np.flatnonzero(labels):
-            coverage[image] = cell_coverage(truth.masks[image], grid).ravel()
+            mask = truth.masks[image]
+            if sizes:
+                mask = geometry.to_input(mask, sizes[int(image)])
+            coverage[image] = cell_coverage(mask, grid).ravel()
         defect = coverage >= share
         small = np.flatnonzero((coverage.max(axis=1) > 0) & ~defect.any(axis=1))
         defect[small, coverage[small].argmax(axis=1)] = True

@@ -9,6 +9,7 @@ from pathlib import Path
 from PIL import Image
 
 from lakeviz.data import load_image
+from lakeviz.data.aspect import SQUASH, Geometry
 from lakeviz.errors import LakevizError
 
 CROP_PATCHES = 3
@@ -17,11 +18,15 @@ _BEYOND = "#868E99"  # beyond the border of the image
 
 
 def crop_patch(
-    image: Image.Image, row: int, column: int, grid: tuple[int, int], longest: int = CROP_PIXELS
+    image: Image.Image,
+    row: int,
+    column: int,
+    grid: tuple[int, int],
+    longest: int = CROP_PIXELS,
+    geometry: Geometry = SQUASH,
 ) -> Image.Image:
     """Cut a patch and its neighbours out of an image.
 
-    The tower sees the whole image, whatever its aspect ratio, so cells are shares of the image.
     The patch is the middle third in both directions; what lies beyond the image is grey.
 
     Parameters
@@ -33,12 +38,19 @@ def crop_patch(
         Of patches.
     longest : int
         Longer side of the result at most, in pixels.
+    geometry : Geometry
+        Which part of the image the patches cover.
     """
-    height, width = image.height / grid[0], image.width / grid[1]
+    y, x, height, width = (
+        share * side
+        for share, side in zip(
+            geometry.patch_box(row, column, grid, (image.height, image.width)),
+            (image.height, image.width) * 2,
+        )
+    )
     around = CROP_PATCHES // 2
-    left, top = round((column - around) * width), round((row - around) * height)
-    right = round((column + around + 1) * width)
-    bottom = round((row + around + 1) * height)
+    left, top = round(x - around * width), round(y - around * height)
+    right, bottom = round(x + (around + 1) * width), round(y + (around + 1) * height)
     tile = Image.new("RGB", (max(1, right - left), max(1, bottom - top)), _BEYOND)
     inside = (max(left, 0), max(top, 0), min(right, image.width), min(bottom, image.height))
     tile.paste(image.crop(inside), (inside[0] - left, inside[1] - top))
@@ -49,6 +61,7 @@ def crop_patch(
 def crops(
     paths: Sequence[Path],
     places: Sequence[tuple[int, int, int, tuple[int, int]]],
+    geometry: Geometry = SQUASH,
 ) -> tuple[list[bytes | None], list[str]]:
     """PNG of each place (image, row, column, grid); every image is read once.
 
@@ -67,7 +80,7 @@ def crops(
             continue
         for number, (own, row, column, grid) in enumerate(places):
             if own == index:
-                made[number] = _png(crop_patch(image, row, column, grid))
+                made[number] = _png(crop_patch(image, row, column, grid, geometry=geometry))
     return made, problems
 
 

@@ -147,7 +147,7 @@ def _add_crops(data: StudyData, table: pd.DataFrame, patches: pd.DataFrame) -> l
         (image, row, column, data.grids[point])
         for (image, row, column), point in zip(where, shown["point"], strict=True)
     ]
-    made, problems = make_crops(data.dataset.paths, places)
+    made, problems = make_crops(data.dataset.paths, places, data.geometry)
     pictures: list[bytes | None] = [None] * len(patches)
     for place, picture in zip(keep, made, strict=True):
         pictures[place] = picture

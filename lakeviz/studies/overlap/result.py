@@ -86,7 +86,7 @@ class Settings(PairSettings):
     def check(self) -> None:
         """Check the numbers of shots."""
         for text in self.shots:
-            if text != "all" and not (text.isdecimal() and int(text)):
+            if text != "all" and not (text.isdecimal() and len(text) < 10 and int(text)):
                 raise ConfigError(f'shots is {text!r}; it must be a positive number or "all"')
 
 

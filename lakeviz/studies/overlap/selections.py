@@ -279,7 +279,7 @@ def _check_items(items: Sequence[OverlapItem]) -> None:
 def _natural(key: Key) -> list[tuple[int, int, str]]:
     """Sort numbers in texts by value: block 2 before block 10, 4 shots before 16."""
     pieces = re.findall(r"\d+|\D", "\n".join(map(str, key)))
-    return [(0, int(p), "") if p.isdecimal() else (1, 0, p) for p in pieces]
+    return [(0, int(p), "") if p.isdecimal() and len(p) < 1000 else (1, 0, p) for p in pieces]
 
 
 def _nothing_to_compare(items: Sequence[OverlapItem], across: str) -> str:

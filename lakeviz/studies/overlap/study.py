@@ -98,7 +98,7 @@ class Overlap(Study):
             notes=_notes(groups, tables["overview"]),
         )
 
-    def on_run(self, on: OnRun, settings: Settings) -> OverlapResult:
+    def measure_runs(self, on: OnRun, settings: Settings) -> OverlapResult:
         """Compare the categories, layers or draws of one run, or of several."""
         _check_runs(on.runs)
         k = on.run.spec.options.k if settings.k is None else settings.k

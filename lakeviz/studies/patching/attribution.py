@@ -19,9 +19,9 @@ from torch import Tensor
 from lakeviz.activations import select_tokens
 from lakeviz.errors import ConfigError
 from lakeviz.lake.selection import NeuronSelection
-from lakeviz.studies.patching.interchange import DEFECTS, DENOISING, Interchange, keep_in
-from lakeviz.studies.patching.readouts import DEFECT
+from lakeviz.studies.patching.interchange import Interchange, keep_in
 from lakeviz.studies.patching.result import Settings
+from lakeviz.studies.patching.words import DEFECT, DEFECTS, DENOISING
 
 Rows = Iterator[dict[str, Any]]
 

@@ -9,9 +9,10 @@ import numpy as np
 
 from lakeviz.metrics.estimates import NOT_MEASURED
 from lakeviz.metrics.pair_shares import share_difference, share_estimate
-from lakeviz.studies.patching.interchange import CLASS, DENOISING, GROUPS, Interchange
+from lakeviz.studies.patching.interchange import Interchange
 from lakeviz.studies.patching.result import Settings
 from lakeviz.studies.patching.unit_sets import UnitSets
+from lakeviz.studies.patching.words import CLASS, DENOISING, GROUPS
 
 Rows = Iterator[dict[str, Any]]
 _NOTHING = "the two sides of the pairs do not differ in this read-out"

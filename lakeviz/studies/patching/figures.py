@@ -16,7 +16,7 @@ from lakeviz.plots.names import short_point
 from lakeviz.plots.panels import Look, name_panel, panels
 from lakeviz.plots.template import new_figure
 from lakeviz.selector_names import selector_name
-from lakeviz.studies.patching.result import GROUPS, units_name
+from lakeviz.studies.patching.words import GROUPS, units_name
 from lakeviz.tables import is_measured, numbers, records, rows, where
 
 _SIGNED = "RdBu"

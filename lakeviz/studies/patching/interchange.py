@@ -19,18 +19,11 @@ from lakeviz.lake import NeuronSelection, Selection
 from lakeviz.lake.selection import SubspaceSelection
 from lakeviz.models.hooks.taps import read_only
 from lakeviz.studies.patching.pairs import Pairs
-from lakeviz.studies.patching.readouts import TEXT, Readouts, Values
+from lakeviz.studies.patching.readouts import Readouts, Values
+from lakeviz.studies.patching.words import CLASS, DEFECTS, DENOISING, EVERY, OTHERS, TEXT
 
 if TYPE_CHECKING:
     from lakeviz.models import HookedTower, VisionModel
-
-DENOISING, NOISING = "denoising", "noising"
-DIRECTIONS: tuple[str, ...] = (DENOISING, NOISING)
-"""Denoising puts the twin's values into the defect image, noising the defect's into the twin."""
-
-CLASS, DEFECTS, OTHERS, EVERY = "class token", "defect patches", "other patches", "all tokens"
-GROUPS: tuple[str, ...] = (DEFECTS, OTHERS, CLASS, EVERY)
-"""Groups of tokens that are exchanged; the class token goes with registers."""
 
 _BATCH = 16
 

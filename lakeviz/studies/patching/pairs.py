@@ -18,9 +18,7 @@ from lakeviz.data.synthetic.pairs import twin_of
 from lakeviz.errors import ConfigError, DataError
 from lakeviz.models.preprocess import Preprocess
 from lakeviz.studies.neurons.patch_labels import DEFAULT_COVERAGE, cell_coverage
-
-RENDERED, INPAINTED = "rendered", "inpainted"
-TWINS: tuple[str, ...] = ("auto", RENDERED, INPAINTED)
+from lakeviz.studies.patching.words import INPAINTED, RENDERED
 
 
 @dataclass(frozen=True)

@@ -13,13 +13,7 @@ from torch import Tensor
 from lakeviz.lake import TextBranch, VisualBranch
 from lakeviz.lake.options import ImageScoreRule
 from lakeviz.lake.score_maps import join_layers
-
-IMAGE, DEFECT, TEXT = "image score", "defect patches", "text margin"
-READOUTS: Mapping[str, str] = {
-    IMAGE: "the image score of the visual branch",
-    DEFECT: "its mean over the defect patches",
-    TEXT: "log-odds of the anomalous against the normal prompts, from the image embedding",
-}
+from lakeviz.studies.patching.words import DEFECT, IMAGE, TEXT
 
 Values = dict[str, Float[np.ndarray, "draw image"]]
 """Read-outs of some images, with the detector of each draw."""

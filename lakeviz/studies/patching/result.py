@@ -15,18 +15,21 @@ from lakeviz.studies.base import settings
 from lakeviz.studies.base.findings import Finding, finding
 from lakeviz.studies.base.result import StudyResult
 from lakeviz.studies.base.settings import option
+from lakeviz.studies.patching.words import (
+    CONTROL,
+    DEFECT,
+    DIRECTIONS,
+    EVERY,
+    GROUPS,
+    TWIN_DIFFERENCE,
+    TWINS,
+    units_name,
+)
 from lakeviz.tables import records
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
 
-TWINS: tuple[str, ...] = ("auto", "rendered", "inpainted")
-DIRECTIONS: tuple[str, ...] = ("denoising", "noising")
-GROUPS: tuple[str, ...] = ("defect patches", "other patches", "class token", "all tokens")
-CONTROL = "random"
-TWIN_DIFFERENCE = "twin_difference"
-"""Units that differ most within pairs, chosen on the other half of the pairs."""
-_READ = "defect patches"
 _KINDS = ("resid_pre", "resid_post", "attn_out", "mlp_out")
 
 
@@ -59,7 +62,7 @@ class Settings(settings.DrawSettings):
         None, "Hook point of the units; the first that the detector reads by default."
     )
     tokens: str = option(
-        "all tokens", "Tokens in which units are exchanged.", choices=GROUPS, flag="--tokens"
+        EVERY, "Tokens in which units are exchanged.", choices=GROUPS, flag="--tokens"
     )
     heatmap: bool = option(True, "Exchange whole tokens too, block by block and group by group.")
     kinds: tuple[str, ...] = option(
@@ -142,7 +145,7 @@ class PatchingResult(StudyResult):
     def findings(self) -> Iterator[Finding]:
         """Yield what the units in question move of the defect patches' score, against controls."""
         for direction in dict.fromkeys(self.effects["direction"]):
-            own = {"direction": direction, "readout": _READ}
+            own = {"direction": direction, "readout": DEFECT}
             for control in dict.fromkeys(self.effects["units"]):
                 rows = records(self.effects, **own, units=control)
                 if control == self.selector:
@@ -161,7 +164,7 @@ class PatchingResult(StudyResult):
         """What part of the effect the units carry, and whether random ones carry as much."""
         said = []
         for direction in dict.fromkeys(self.effects["direction"]):
-            rows = records(self.effects, direction=direction, readout=_READ, units=self.selector)
+            rows = records(self.effects, direction=direction, readout=DEFECT, units=self.selector)
             shares = [row["share"] for row in rows if row["share"] == row["share"]]
             if shares:
                 mean = sum(shares) / len(shares)
@@ -187,13 +190,6 @@ class PatchingResult(StudyResult):
         if len(self.steering):
             made.append(draw.steering_figure(self.steering, confidence=self.confidence))
         return made
-
-
-def units_name(name: str) -> str:
-    """Name of units for people."""
-    if name == TWIN_DIFFERENCE:
-        return "units of the largest difference within other pairs"
-    return selector_name(name)
 
 
 Result = PatchingResult

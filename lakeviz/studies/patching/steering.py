@@ -11,9 +11,10 @@ from torch import Tensor
 from lakeviz.metrics.estimates import NOT_MEASURED
 from lakeviz.metrics.pair_shares import share_difference, share_estimate
 from lakeviz.studies.patching.effects import counts
-from lakeviz.studies.patching.interchange import DEFECTS, DENOISING, Units, of_units
-from lakeviz.studies.patching.result import CONTROL, Settings
+from lakeviz.studies.patching.interchange import Units, of_units
+from lakeviz.studies.patching.result import Settings
 from lakeviz.studies.patching.unit_sets import UnitSets
+from lakeviz.studies.patching.words import CONTROL, DEFECTS, DENOISING
 
 Rows = Iterator[dict[str, Any]]
 

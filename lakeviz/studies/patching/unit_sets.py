@@ -15,9 +15,10 @@ from lakeviz.activations import ChannelStatistics
 from lakeviz.lake.selection import NeuronSelection, Selection
 from lakeviz.lake.selectors import get_selector, neurons_named, select
 from lakeviz.studies.base.draws import attempted
-from lakeviz.studies.patching.interchange import DEFECTS, DENOISING, Interchange, Units
+from lakeviz.studies.patching.interchange import Interchange, Units
 from lakeviz.studies.patching.readouts import Values
-from lakeviz.studies.patching.result import TWIN_DIFFERENCE, Settings, units_name
+from lakeviz.studies.patching.result import Settings
+from lakeviz.studies.patching.words import DEFECTS, DENOISING, TWIN_DIFFERENCE, units_name
 
 Moved = dict[str, Float[np.ndarray, "draw member pair"]]
 """By read-out, what every set of every draw moves in every pair."""

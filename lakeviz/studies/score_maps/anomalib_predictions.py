@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from lakeviz.errors import DataError, OutputError
+from lakeviz.errors import DataError
+from lakeviz.files import written
 from lakeviz.metrics.inputs import to_numpy
 
 SCORES = "scores.csv"
@@ -63,17 +64,14 @@ def save_predictions(predictions: Iterable[Any], folder: str | Path, root: str |
     if not seen:
         raise DataError("there is no prediction")
     if rows:
-        try:
-            with (folder / SCORES).open("w", newline="", encoding="utf-8") as file:
-                csv.writer(file).writerows([("sample_id", "score"), *rows])
-        except OSError as error:
-            raise OutputError(f"cannot write {folder / SCORES}: {error}") from error
+        with (
+            written(folder / SCORES) as scratch,
+            scratch.open("w", newline="", encoding="utf-8") as file,
+        ):
+            csv.writer(file).writerows([("sample_id", "score"), *rows])
     return folder
 
 
 def _write(path: Path, values: np.ndarray) -> None:
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        np.save(path, values, allow_pickle=False)
-    except OSError as error:
-        raise OutputError(f"cannot write {path}: {error}") from error
+    with written(path) as scratch, scratch.open("wb") as file:
+        np.save(file, values, allow_pickle=False)

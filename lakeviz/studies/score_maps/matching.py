@@ -10,14 +10,14 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Bool, Float
 
-from lakeviz.data.files import IMAGE_SUFFIXES
+from lakeviz.data.files import IMAGE_SUFFIXES, some, walk_files
 from lakeviz.data.images import image_size, load_mask
+from lakeviz.data.masks import pair
+from lakeviz.data.words import is_normal_word
 from lakeviz.errors import DataError, ImageReadError, MaskError
 from lakeviz.studies.score_maps.reading import MapFile, key_of
 
-NORMAL_FOLDERS = ("good", "normal")
-_MASK_SUFFIX = "_mask"
-_NAMED = 3
+_MASK_SUFFIXES = IMAGE_SUFFIXES | {".npy"}
 
 
 @dataclass(frozen=True)
@@ -58,10 +58,10 @@ class Pair:
 def match(
     maps: Mapping[str, MapFile], masks: str | Path, *, normal_without_mask: bool = False
 ) -> list[Pair]:
-    """Pair maps and masks of equal relative path without suffix (``_mask`` is dropped).
+    """Pair maps and masks of one relative folder by the rule of :mod:`lakeviz.data.masks`.
 
-    An image without a mask is normal if one of its folders is called ``good`` or ``normal``, or if
-    ``normal_without_mask`` says so of all.
+    An image without a mask is normal if one of its folders is called ``good``, ``normal``, ..., or
+    if ``normal_without_mask`` says so of all.
 
     Raises
     ------
@@ -70,13 +70,12 @@ def match(
     MaskError
         If there is no mask at all, or two of one image.
     """
-    found = _find_masks(Path(masks))
-    without = [str(path) for key, path in found.items() if key not in maps]
+    found, without = _match(maps, Path(masks))
     if without:
         hint = ""
-        if len(without) == len(found):
-            names = next(iter(maps)), next(iter(found))
-            hint = f"; no name agrees: maps are called like {names[0]!r}, masks like {names[1]!r}"
+        if not found:
+            keys, names = list(maps), [key_of(p, Path(masks)) for p in without]
+            hint = f"; no name agrees: maps are called like {some(keys)}, masks like {some(names)}"
         raise DataError(f"{_some(without, 'mask')} without a map of that name{hint}")
     pairs = [Pair(one, found.get(key)) for key, one in maps.items()]
     unknown = [str(p.map) for p in pairs if p.mask is None and not _is_normal(p.map.key)]
@@ -124,25 +123,26 @@ def read_scores(path: str | Path, keys: Sequence[str]) -> Float[np.ndarray, " im
     return np.array([by_name[key] for key in keys])
 
 
-def _find_masks(root: Path) -> dict[str, Path]:
+def _match(maps: Mapping[str, MapFile], root: Path) -> tuple[dict[str, Path], list[Path]]:
+    """Masks by the key of their map, and the masks that have none."""
     if not root.is_dir():
         raise MaskError(f"{root} is no folder of masks")
-    found: dict[str, Path] = {}
-    for path in sorted(root.rglob("*")):
-        known = path.suffix.lower() in (*IMAGE_SUFFIXES, ".npy")
-        if not known or not path.is_file() or path.name.startswith("."):
-            continue
-        key = key_of(path, root).removesuffix(_MASK_SUFFIX)
-        if key in found:
-            raise MaskError(f"there are two masks of {key}: {found[key]} and {path}")
-        found[key] = path
-    if not found:
+    masks = walk_files(root, _MASK_SUFFIXES)
+    if not masks:
         raise MaskError(f"{root} holds no mask")
-    return found
+    found: dict[str, Path] = {}
+    left: list[Path] = []
+    for folder in dict.fromkeys(p.parent for p in masks):
+        inside = folder.relative_to(root)
+        own = [Path(key) for key in maps if Path(key).parent == inside]
+        paired, rest = pair(own, [p for p in masks if p.parent == folder])
+        found |= {key.as_posix(): mask for key, mask in paired.items()}
+        left += rest
+    return found, left
 
 
 def _is_normal(key: str) -> bool:
-    return any(part.lower() in NORMAL_FOLDERS for part in Path(key).parts[:-1])
+    return any(is_normal_word(part) for part in Path(key).parts[:-1])
 
 
 def _number(value: object) -> float:
@@ -157,7 +157,5 @@ def _without_suffix(name: str) -> str:
     return path.with_suffix("").as_posix() if path.suffix.lower() in IMAGE_SUFFIXES else name
 
 
-def _some(names: Sequence[str], what: str) -> str:
-    shown = ", ".join(names[:_NAMED])
-    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
-    return f"{len(names)} {what}{'s' if len(names) > 1 else ''} ({shown}{more})"
+def _some(names: Sequence[object], what: str) -> str:
+    return f"{len(names)} {what}{'s' if len(names) > 1 else ''} ({some(names)})"

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import tokenize
 import zipfile
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,13 +14,25 @@ import numpy as np
 from jaxtyping import Float
 from PIL import Image
 
-from lakeviz.data.files import IMAGE_SUFFIXES
+from lakeviz.data.files import IMAGE_FORMATS, IMAGE_SUFFIXES, walk_files
 from lakeviz.errors import DataError
 
 MAP_SUFFIXES = (".npy", ".npz", ".png", ".tif", ".tiff")
 _NAMED = ("anomaly_map", "map", "scores", "arr_0")
 _GREY = ("1", "L", "I", "I;16", "I;16B", "I;16L", "F")
-_DECODE_ERRORS = (OSError, ValueError, SyntaxError, EOFError, KeyError, zipfile.BadZipFile)
+_DECODE_ERRORS = (
+    OSError,
+    ValueError,
+    SyntaxError,
+    EOFError,
+    KeyError,
+    MemoryError,
+    RecursionError,
+    tokenize.TokenError,  # of the header of an .npy
+    zipfile.BadZipFile,
+    zlib.error,
+    Image.DecompressionBombError,
+)
 
 
 @dataclass(frozen=True)
@@ -67,11 +81,12 @@ class MapFile:
     def _load(self) -> np.ndarray:
         suffix = self.path.suffix.lower()
         if suffix == ".npy":
-            return np.load(self.path, allow_pickle=False)
+            # Mapped, so that a header that claims more than the file holds asks for no memory.
+            return np.load(self.path, mmap_mode="c", allow_pickle=False)
         if suffix == ".npz":
             with np.load(self.path, allow_pickle=False) as arrays:
                 return arrays[self.member or _only(arrays.files)]
-        with Image.open(self.path) as image:
+        with Image.open(self.path, formats=IMAGE_FORMATS) as image:
             if image.mode not in _GREY:
                 raise ValueError(
                     f"it is a picture of mode {image.mode}, drawn in colours; scores are one "
@@ -85,7 +100,7 @@ class MapFile:
         if self.path.suffix.lower() not in IMAGE_SUFFIXES:
             return False
         try:
-            with Image.open(self.path) as image:
+            with Image.open(self.path, formats=IMAGE_FORMATS) as image:
                 return image.mode in ("1", "L")
         except _DECODE_ERRORS as error:
             raise DataError(f"cannot read the map {self}: {error}") from error
@@ -128,11 +143,7 @@ def find_maps(where: str | Path) -> dict[str, MapFile]:
             raise DataError(f"cannot read the maps {where}: {error}") from error
         found = [MapFile(_stem(name), where, name) for name in names]
     elif where.is_dir():
-        found = [
-            MapFile(key_of(path, where), path)
-            for path in sorted(where.rglob("*"))
-            if path.suffix.lower() in MAP_SUFFIXES and path.is_file() and path.name[0] != "."
-        ]
+        found = [MapFile(key_of(p, where), p) for p in walk_files(where, MAP_SUFFIXES)]
     else:
         raise DataError(f"{where} is neither a folder of maps nor an .npz file")
     if not found:

@@ -34,7 +34,10 @@ class Settings(Base):
         "Images without a mask are normal; else only those in a folder called good or normal.",
     )
     smoothing: float = option(
-        0.0, "Gaussian standard deviation on maps at their final size, in pixels.", least=0
+        0.0,
+        "Gaussian standard deviation on maps at their final size, in pixels.",
+        least=0,
+        most=1000,
     )
 
 

@@ -18,6 +18,7 @@ from lakeviz.lake.ground_truth import Truth
 from lakeviz.lake.metric_rows import image_rows, pixel_tables
 from lakeviz.lake.provenance import as_plain, versions
 from lakeviz.metrics import Bootstrap, Conventions, RegionMask
+from lakeviz.settings import check_pixels
 from lakeviz.studies.score_maps.matching import Pair, match, read_scores
 from lakeviz.studies.score_maps.reading import LazyMaps, find_maps
 from lakeviz.studies.score_maps.result import ScoredMaps, Settings
@@ -76,6 +77,8 @@ class ScoreStudy:
             If a setting is out of range.
         """
         chosen = Settings.of(settings, changes)
+        if isinstance(map_size, tuple):
+            check_pixels(map_size, "map size")
         bootstrap = bootstrap or Bootstrap()
         rule = image_score or ImageScoreRule()
         found = find_maps(maps)

@@ -107,7 +107,9 @@ def _put_seed(spec: RunSpec, value: int) -> RunSpec:
 
 
 def _put_layer(spec: RunSpec, value: str) -> RunSpec:
-    layers = tuple(int(part) if part.isdecimal() else part for part in value.split("+"))
+    layers = tuple(
+        int(part) if part.isdecimal() and len(part) < 10 else part for part in value.split("+")
+    )
     return _replaced(spec, "options.layers", layers)
 
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import threading
+import time
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -67,6 +70,17 @@ class _OneThread:
         return self.function(task)
 
 
+def _end_with(parent: int) -> None:
+    """End this process within a second of its parent, however that ends: loky waits minutes."""
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(0.5)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True, name="lakeviz-ends-with-parent").start()
+
+
 @contextmanager
 def engine(backend: str = "loky", n_jobs: int = 2, address: str | None = None) -> Iterator[Engine]:
     """Get a backend ready, and let go of what was opened for it.
@@ -99,9 +113,11 @@ def engine(backend: str = "loky", n_jobs: int = 2, address: str | None = None) -
         if backend in _CLUSTERS:
             _require(backend)
             (_connect_dask if backend == "dask" else _connect_ray)(stack, address)
-        stack.enter_context(parallel_config(backend=backend))
+        own: dict[str, Any] = {}
         if backend == "loky":  # its workers would idle on, each with a copy of torch
+            own = {"initializer": _end_with, "initargs": (os.getpid(),)}
             stack.callback(lambda: get_reusable_executor().shutdown(wait=True))
+        stack.enter_context(parallel_config(backend=backend, **own))
         yield Engine(backend, n_jobs)
 
 

@@ -135,7 +135,9 @@ def capture(job: CaptureJob) -> Captured:
 
 def _capture(job: CaptureJob) -> Captured:
     spec = job.spec
-    model = _load(spec.model, spec.pretrained, spec.device, spec.precision, spec.image_size)
+    model = _load(
+        spec.model, spec.pretrained, spec.device, spec.precision, spec.image_size, spec.aspect
+    )
     points: dict[Layers, tuple[str, ...] | str] = {}
     for layers in job.layers:
         try:
@@ -166,9 +168,10 @@ def _load(
     device: str,
     precision: str,
     image_size: tuple[int, int] | None,
+    aspect: str,
 ) -> VisionModel:
     """Keep the model between the categories of one process: they come one after the other."""
-    spec = RunSpec("", "", name, pretrained, image_size, precision, device)
+    spec = RunSpec("", "", name, pretrained, image_size, precision, device, aspect=aspect)
     return spec.load_model()
 
 

@@ -13,6 +13,7 @@ from lakeviz.metrics.estimates import estimate, mean_over_categories
 from lakeviz.metrics.measurement import Metric
 from lakeviz.metrics.registry import metric_title
 from lakeviz.selector_names import selector_name
+from lakeviz.settings import most_workers
 from lakeviz.studies.base import settings
 from lakeviz.studies.base.findings import Finding
 from lakeviz.studies.base.result import StudyResult
@@ -42,7 +43,7 @@ class Settings(settings.Settings):
         (),
         f"An axis and its values, such as k=10,20 or layer=3,5+6. Axes: {', '.join(AXIS_TITLES)}.",
     )
-    n_jobs: int = option(2, "Tasks at a time; -1: all processors.")
+    n_jobs: int = option(2, "Tasks at a time; -1: all processors.", least=-1, most=most_workers())
     backend: str = option(
         "loky", "On this machine, or a cluster that runs: dask, ray.", choices=BACKENDS
     )

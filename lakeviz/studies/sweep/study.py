@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 from tqdm import tqdm
 
 from lakeviz.activations import Loading
-from lakeviz.data import read_dataset
+from lakeviz.data import Dataset
 from lakeviz.errors import OutputError
 from lakeviz.studies.base.captured import StudyData
 from lakeviz.studies.base.study import OnRun, Study
@@ -48,6 +48,7 @@ class Sweep(Study):
         progress: bool = True,
         address: str | None = None,
         loading: Loading | None = None,
+        dataset: Dataset | None = None,
     ) -> SweepResult:
         """Evaluate a detector at every point of a grid of settings.
 
@@ -73,6 +74,8 @@ class Sweep(Study):
             Of the cluster.
         loading : Loading, optional
             How images are read.
+        dataset : Dataset, optional
+            The images, where some of those that the data set names are left out.
 
         Returns
         -------
@@ -89,7 +92,8 @@ class Sweep(Study):
             The folder cannot be written.
         """
         out = Path(out).absolute()
-        dataset = read_dataset(spec.base.dataset, spec.base.root, **spec.base.reader_options)
+        if dataset is None:
+            dataset = spec.base.read_data()
         cells = spec.cells(dataset)
         try:
             (out / CELLS).mkdir(parents=True, exist_ok=True)
@@ -115,7 +119,7 @@ class Sweep(Study):
         made = [outcomes[one] if isinstance(one, str) else one for one in found]
         return make_result(spec, cells, made, views)
 
-    def on_run(self, on: OnRun, settings: Settings) -> SweepResult:
+    def measure_runs(self, on: OnRun, settings: Settings) -> SweepResult:
         """Evaluate a grid around the settings of a run, in its folder."""
         run, grid = on.run, read_grid(settings.grid)
         options = replace(run.spec.options, map_size=run.map_size)
@@ -129,6 +133,7 @@ class Sweep(Study):
             n_jobs=settings.n_jobs,
             address=settings.address,
             loading=run.loading,
+            dataset=run.dataset,
         )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from types import SimpleNamespace
 
 import numpy as np
@@ -169,17 +170,27 @@ def test_scores_of_a_file(folders):
             score_maps(root / "maps", root / "masks", scores=path)
 
 
+def claim_much(path):
+    """Write a header of 10^12 numbers, and none of them."""
+    with path.open("wb") as file:
+        header = {"descr": "<f8", "fortran_order": False, "shape": (10**6, 10**6)}
+        np.lib.format.write_array_header_1_0(file, header)
+
+
 @pytest.mark.parametrize(
     ("spoil", "message"),
     [
         (lambda r: np.save(r / "maps/good/000", np.full((12, 10), np.nan)), "000.npy has 120 val"),
         (lambda r: np.save(r / "maps/good/000", np.zeros((2, 12, 10))), "one number per pixel"),
         (lambda r: (r / "maps/good/000.npy").write_bytes(b"no"), r"cannot read the map .*000.npy"),
+        (lambda r: claim_much(r / "maps/good/000.npy"), r"cannot read the map .*000.npy"),
+        (lambda r: os.mkfifo(r / "maps/good/009.npy"), "009.npy is a named pipe"),
+        (lambda r: (r / "masks/scratch/9.png").symlink_to("/gone"), "9.png is a broken link"),
         (lambda r: np.savez(r / "maps/good/000", a=1, b=2), "two maps of good/000"),
         (lambda r: (r / "maps/scratch/000.npy").unlink(), "1 mask .*without a map of that name"),
         (lambda r: (r / "masks/scratch/000.png").write_bytes(b"no"), "two masks of scratch/000"),
         (lambda r: (r / "masks/scratch/000_mask.png").write_bytes(b"no"), "cannot read the mask"),
-        (lambda r: (r / "maps/scratch").rename(r / "maps/x"), "maps are called like 'good/000'"),
+        (lambda r: (r / "maps/scratch").rename(r / "maps/x"), "called like good/000, good/001"),
         (lambda r: (r / "masks").rename(r / "gone"), "is no folder of masks"),
         (lambda r: (r / "maps").rename(r / "gone"), "neither a folder of maps nor an .npz"),
         (

@@ -1,0 +1,342 @@
+"""Interventions on pairs: identities, hand-made hooks, a planted circuit, and the edges."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from importlib import import_module
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from lakeviz.data import read_dataset
+from lakeviz.data.inpainting import inpaint
+from lakeviz.data.synthetic import render_sample, write_benchmark
+from lakeviz.data.synthetic.pairs import render_pair, twin_of
+from lakeviz.errors import ConfigError, DataError, SelectionError
+from lakeviz.lake import LakeOptions, NeuronSelection
+from lakeviz.metrics import Bootstrap
+from lakeviz.studies import capture_study, load_study, patching
+from lakeviz.studies.patching.attribution import gradient_attribution, integrated_attribution
+from lakeviz.studies.patching.interchange import Interchange
+from lakeviz.studies.patching.pairs import make_pairs
+from lakeviz.studies.patching.readouts import Readouts
+from lakeviz.studies.patching.words import (
+    CLASS,
+    DEFECT,
+    DEFECTS,
+    DENOISING,
+    DIRECTIONS,
+    EVERY,
+    IMAGE,
+    NOISING,
+    TEXT,
+)
+
+POINT = "blocks.0.hook_resid_post"
+FEW = Bootstrap(n_resamples=50)
+SMALL = dict(n_pairs=4, n_random_sets=2, n_checked=3, integrated_steps=2, bootstrap=FEW)
+
+
+@pytest.fixture
+def interchange(tiny_model, captured):
+    """Make the interchange of tiles on a tiny tower."""
+
+    def make(kind: str = "clip", points=(1,), n_pairs: int = 5) -> Interchange:
+        model = tiny_model(kind)
+        data = captured(model, list(points), text_weight=None)
+        pairs = make_pairs(
+            data.dataset, data.normal_paths, model.preprocess, (4, 4), n_pairs=n_pairs
+        )
+        branch = data.branches([data.select(1, "all")])[0]
+        text = None
+        if kind == "clip":
+            from lakeviz.lake import fit_text
+
+            text = fit_text(model, "tile", data.options.text)
+        return Interchange(
+            model, pairs, Readouts([branch], data.grids, data.options.image_score, text)
+        )
+
+    return make
+
+
+# --- twins ---
+
+
+def test_a_twin_differs_in_the_defect_alone(tmp_path) -> None:
+    defect, twin = render_pair("wood", 20, "hole", size=48)
+    changed = (defect.image != twin.image).any(-1)
+    assert changed.any()
+    assert not (changed & ~defect.mask).any()
+    np.testing.assert_array_equal(twin.image, render_sample("wood", "test", 20, size=48).image)
+    write_benchmark(tmp_path, categories=("wood",), size=48, n_train=1, n_good=1, n_per_defect=1)
+    path = sorted((tmp_path / "wood/test").glob("hole/*.png"))[0]
+    image = np.asarray(Image.open(path))
+    expected = render_sample("wood", "test", int(path.stem), size=48).image
+    np.testing.assert_array_equal(twin_of(path, image), expected)
+    other = image.copy()
+    other[0, 0] ^= 1
+    assert twin_of(path, other) is None
+    assert twin_of(tmp_path / "x.png", image) is None
+
+
+def test_inpainting_takes_the_most_similar_image_inside_the_mask_alone() -> None:
+    random = np.random.default_rng(0)
+    image = random.integers(0, 100, (64, 64, 3), dtype=np.uint8)
+    near, far = image.copy(), np.full_like(image, 250)
+    mask = np.zeros((64, 64), dtype=bool)
+    mask[20:30, 20:30] = True
+    broken = image.copy()
+    broken[mask] = 255
+    made = inpaint(broken, mask, [Image.fromarray(far), Image.fromarray(near)])
+    np.testing.assert_array_equal(made, near)
+
+
+# --- identities ---
+
+
+@pytest.mark.parametrize("kind", ["clip", "timm"])
+@pytest.mark.parametrize("direction", DIRECTIONS)
+def test_everything_exchanged_is_the_other_side(interchange, kind: str, direction: str) -> None:
+    made = interchange(kind)
+    defect, twin = made.intact
+    expected = twin if direction == DENOISING else defect
+    for point in (POINT, "blocks.1.hook_resid_pre"):
+        found = made.run(point, made.exchanged(point, direction), direction)
+        for readout, values in expected.items():
+            np.testing.assert_allclose(found[readout], values, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("point", [POINT, "blocks.0.mlp.hook_post", "blocks.1.hook_attn_out"])
+def test_nothing_exchanged_is_the_same_side(interchange, point: str) -> None:
+    made = interchange()
+    for direction, expected in zip(DIRECTIONS, made.intact, strict=True):
+        tokens = made.sides(point)[0 if direction == DENOISING else 1]
+        found = made.run(point, tokens, direction)
+        for readout, values in expected.items():
+            np.testing.assert_allclose(found[readout], values, rtol=1e-4, atol=1e-6)
+
+
+def test_exchange_equals_a_hook_on_the_bare_model(interchange) -> None:
+    made = interchange("timm")
+    blocks, is_defect = made.model.module.blocks, made.pairs.is_defect
+    unit = NeuronSelection(POINT, np.array([3, 11]), np.zeros(2), 32, "own")
+    kept = {}
+
+    def run(images, edit=None):
+        handles = []
+        if edit is not None:
+            handles.append(blocks[0].register_forward_hook(edit))
+        handles.append(
+            blocks[1].register_forward_hook(lambda m, i, o: kept.__setitem__("out", o.detach()))
+        )
+        with torch.no_grad():
+            made.model.module(images)
+        for handle in handles:
+            handle.remove()
+        return kept["out"][:, -is_defect.shape[1] :]
+
+    twin = {}
+    with torch.no_grad():
+        handle = blocks[0].register_forward_hook(lambda m, i, o: twin.__setitem__("out", o))
+        made.model.module(made.pairs.twins)
+        handle.remove()
+
+    def exchange(module, inputs, output):
+        edited = output.clone()
+        prefix = output.shape[1] - is_defect.shape[1]
+        for pair, patch in is_defect.nonzero().tolist():
+            for channel in (3, 11):
+                edited[pair, prefix + patch, channel] = twin["out"][pair, prefix + patch, channel]
+        return edited
+
+    patches = {"blocks.1.hook_resid_post": run(made.pairs.defects, exchange)}
+    expected = made.readouts.read(patches, None, is_defect)
+    found = made.run(POINT, made.exchanged(POINT, DENOISING, DEFECTS, unit))
+    for readout in (IMAGE, DEFECT):
+        np.testing.assert_allclose(found[readout], expected[readout], rtol=1e-4, atol=1e-6)
+
+
+def test_groups_part_the_tokens(interchange) -> None:
+    made = interchange()
+    parts = [made.group(name, POINT) for name in (DEFECTS, "other patches", CLASS)]
+    assert torch.equal(torch.stack(parts).sum(0), torch.ones_like(parts[0], dtype=torch.long))
+    assert made.group(EVERY, POINT).all()
+    assert made.reaches("blocks.2.hook_resid_post", DEFECT)
+    assert not made.reaches("blocks.2.hook_resid_post", TEXT)
+
+
+# --- gradients ---
+
+
+def test_the_score_with_a_gradient_is_the_score(interchange) -> None:
+    made = interchange()
+    tokens = made.sides("blocks.1.hook_resid_post")[0]
+    patches = {"blocks.1.hook_resid_post": tokens[:, -16:]}
+    found = made.readouts.defect_score(patches, made.pairs.is_defect).numpy()
+    np.testing.assert_allclose(found, made.intact[0][DEFECT][0], rtol=1e-4)
+
+
+def test_gradient_attribution_is_the_slope_of_small_exchanges(interchange) -> None:
+    made = interchange()
+    found = gradient_attribution(made, [POINT])[POINT]
+    defect, twin = made.sides(POINT)
+    chosen = made.group(DEFECTS, POINT)
+    for channel in (0, 5):
+        step = 1e-2
+        edited = defect.clone()
+        edited[..., channel] += torch.where(chosen, step * (twin - defect)[..., channel], 0.0)
+        moved = made.intact[0][DEFECT] - made.run(POINT, edited)[DEFECT]
+        np.testing.assert_allclose(found[:, channel].numpy(), moved[0] / step, rtol=0.15, atol=2e-4)
+
+
+def test_integrated_gradients_add_up_to_the_exchange(interchange) -> None:
+    made = interchange()
+    total = integrated_attribution(made, POINT, 32).sum(1).numpy()
+    exchanged = made.run(POINT, made.exchanged(POINT, DENOISING, DEFECTS))
+    moved = (made.intact[0][DEFECT] - exchanged[DEFECT])[0]
+    np.testing.assert_allclose(total, moved, rtol=0.1, atol=2e-3)
+
+
+# --- a planted circuit ---
+
+
+@pytest.fixture
+def planted(tiny_model, tmp_path):
+    """Channels 3 and 7 alone read red, which the defect changes; others vary more with green."""
+    model = tiny_model("timm")
+    embed = model.module.patch_embed.proj
+    random = torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        weight = torch.zeros_like(embed.weight)
+        weight[:, 1] = 0.3 * torch.randn(weight[:, 1].shape, generator=random)
+        weight[[3, 7]] = 0
+        weight[[3, 7], 0] = 0.02
+        embed.weight.copy_(weight)
+    draw = np.random.default_rng(0)
+    for name, n in (("train/good", 4), ("test/good", 3), ("test/red", 4)):
+        folder = tmp_path / "thing" / name
+        folder.mkdir(parents=True)
+        for i in range(n):
+            pixels = np.full((32, 32, 3), 60, dtype=np.uint8)
+            pixels[..., 1] = draw.integers(0, 256, (32, 32))
+            if "red" in name:
+                masks = tmp_path / "thing/ground_truth/red"
+                masks.mkdir(parents=True, exist_ok=True)
+                mask = np.zeros((32, 32), dtype=np.uint8)
+                mask[8:16, 8:24] = 255
+                Image.fromarray(mask).save(masks / f"{i:03d}_mask.png")
+                Image.fromarray(pixels).save(tmp_path / f"twin{i}.png")
+                pixels[8:16, 8:24, 0] = 250
+            Image.fromarray(pixels).save(folder / f"{i:03d}.png")
+    data = read_dataset("mvtec", tmp_path)["thing"]
+    twins = [np.asarray(Image.open(tmp_path / f"twin{i}.png")) for i in range(4)]
+    point = "blocks.0.hook_resid_pre"
+    options = LakeOptions(k=2, layers=(point,), map_size=(16, 16))
+    return capture_study(model, data.few_shot(4), data, options=options), twins, point
+
+
+def test_a_planted_circuit_is_found_by_exchange_and_not_by_variance(planted, monkeypatch) -> None:
+    data, twins, point = planted
+    queue = iter(twins)
+    module = import_module("lakeviz.studies.patching.pairs")
+    monkeypatch.setattr(module, "inpaint", lambda image, mask, normal: next(queue))
+    found = patching(
+        data,
+        twins="inpainted",
+        controls=("random", "neurons:blocks.0.hook_resid_pre=3,7", "twin_difference", "all"),
+        heatmap=False,
+        **SMALL,
+    )
+    own = found.effects.query("readout == 'defect patches'").set_index(["direction", "units"])
+    for direction in DIRECTIONS:
+        shares = own["share"][direction]
+        assert shares["neurons:blocks.0.hook_resid_pre=3,7"] == pytest.approx(1, abs=1e-4)
+        assert shares["twin_difference"] == pytest.approx(1, abs=1e-4)
+        assert shares["variance"] == pytest.approx(0, abs=1e-4)
+    strongest = found.attribution[found.attribution["point"] == point].nlargest(2, "gradient")[
+        "channel"
+    ]
+    assert set(strongest) == {3, 7}
+
+
+# --- the study ---
+
+
+def test_study_on_draws_is_stored_and_drawn(tiny_model, tile, tmp_path) -> None:
+    model = tiny_model("clip")
+    options = LakeOptions(k=4, layers=(1,), map_size=(16, 16))
+    data = [
+        capture_study(model, draw, tile, options=options)
+        for draw in tile.few_shot_draws(2, draws=2)
+    ]
+    found = patching(data, doses=(-1.0, 1.0), **SMALL)
+    pairs = found.pairs
+    assert set(pairs["twin"]) == {"rendered"}
+    everything = found.effects.query("units == 'all' and readout == 'defect patches'")
+    np.testing.assert_allclose(everything["share"], 1, rtol=1e-4)
+    assert set(found.effects["n_draws"]) == {2}
+    behind = found.heatmap.query("point == 'blocks.2.hook_resid_post' and readout == 'image score'")
+    assert behind["share"].isna().all()
+    assert behind["reason"].str.contains("lies behind").all()
+    every = found.heatmap.query("point == @POINT and tokens == 'all tokens'")
+    every = every.query("readout == 'defect patches'")
+    np.testing.assert_allclose(every["share"], 1, rtol=1e-3)
+    assert found.summary().startswith("Denoising by top-variance neurons (4 of 32) moves")
+    assert "pairs" in next(iter(found.findings())).sentence()
+    assert len(found.figures()) == 5
+    found.to_parquet(tmp_path)
+    back = load_study(tmp_path)
+    assert back.summary() == found.summary()
+    half = [found.effects.query("units == 'random'")["difference"].notna().any()]
+    assert half == [True]
+
+
+def test_halves_of_the_pairs_do_not_choose_for_themselves(interchange) -> None:
+    from lakeviz.activations import stream_statistics
+    from lakeviz.studies.patching.result import Settings
+    from lakeviz.studies.patching.unit_sets import UnitSets
+
+    made = interchange(n_pairs=6)
+    statistics = stream_statistics(made.model, [Image.new("RGB", (32, 32))], [POINT])
+    sets = UnitSets(made, POINT, [statistics[POINT]], Settings(n_pairs=6), 3)
+    moved = sets.moved("twin_difference", NOISING)[DEFECT][0, 0]
+    for own, other in (([0, 2, 4], [1, 3, 5]), ([1, 3, 5], [0, 2, 4])):
+        units = sets._largest_difference(other)
+        tokens = made.exchanged(POINT, NOISING, EVERY, units)
+        expected = made.run(POINT, tokens, NOISING)[DEFECT] - made.intact[1][DEFECT]
+        np.testing.assert_allclose(moved[own], expected[0][own], rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("settings", "error", "said"),
+    [
+        ({"point": "blocks.9.hook_resid_post"}, Exception, "blocks.9"),
+        ({"controls": ("variance",)}, SelectionError, "no control of itself"),
+        ({"controls": ("varance",)}, SelectionError, "nearest"),
+        ({"twins": "painted"}, ConfigError, "auto, rendered, inpainted"),
+        ({"n_pairs": 2}, ConfigError, "at least 3"),
+        ({"directions": ()}, ConfigError, "empty"),
+    ],
+)
+def test_bad_settings(captured, tiny_model, settings, error, said: str) -> None:
+    with pytest.raises(error, match=said):
+        patching(captured(tiny_model("clip"), [1]), **settings)
+
+
+def test_bad_data(captured, tiny_model, tile, tmp_path) -> None:
+    data = captured(tiny_model("timm"), [1])
+    with pytest.raises(ConfigError, match="lies behind"):
+        patching(data, point="blocks.2.hook_resid_post")
+    with pytest.raises(ConfigError, match="capture_study"):
+        patching(replace(data, model=None))
+    with pytest.raises(DataError, match="no anomalous image with a mask"):
+        patching(replace(data, dataset=tile.evaluated().normal()))
+    other = Image.new("RGB", (32, 32))
+    with pytest.raises(ConfigError, match="no picture of the synthetic benchmark"):
+        path = tmp_path / "a.png"
+        other.save(path)
+        frame = tile.evaluated().anomalous().frame.assign(path=str(path))
+        patching(replace(data, dataset=replace(tile, frame=frame)), twins="rendered")
