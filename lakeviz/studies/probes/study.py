@@ -126,7 +126,11 @@ class _Case:
             }
 
     def _compared(
-        self, neurons: str, size: float, own: Measurement, controls: Mapping[str, Sequence[Measurement]]
+        self,
+        neurons: str,
+        size: float,
+        own: Measurement,
+        controls: Mapping[str, Sequence[Measurement]],
     ) -> Rows:
         said = {"point": self.point, "neurons": neurons, "size": size}
         for row in compare(own, controls, self.evaluator):
