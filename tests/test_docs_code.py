@@ -65,6 +65,7 @@ OF_STUDIES = (
     "outliers",
     "patching",
     "pca",
+    "probes",
     "plugins",
     "tables",
 )

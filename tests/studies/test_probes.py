@@ -1,4 +1,4 @@
-"""Sparse probes: planted carriers are found, nothing is read from nothing, and images stay apart."""
+"""Sparse probes: planted carriers are found, nothing comes from nothing, images stay apart."""
 
 from __future__ import annotations
 
