@@ -77,7 +77,8 @@ def _of_manifest(run: RunFolder) -> Iterator[tuple[str, str]]:
     yield (
         "settings",
         f"shots {spec.shots}, draws {n_draws or 'up to 5'}, k {k}, "
-        f"selector {spec.options.selector}, controls {', '.join(spec.controls) or 'none'}, seed {spec.seed}",
+        f"selector {spec.options.selector}, "
+        f"controls {', '.join(spec.controls) or 'none'}, seed {spec.seed}",
     )
     yield "made with", f"lakeviz {made.get('versions', {}).get('lakeviz', 'unknown')}"
 
