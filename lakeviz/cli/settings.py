@@ -120,7 +120,7 @@ def _type(wanted: type, option: Option) -> Any:
         number = Whole if wanted is int else Number
         return number(-MANY if low is None else low, MANY if high is None else high)
     if wanted is Path:
-        return click.Path(path_type=Path)
+        return click.Path(exists=True, dir_okay=False, path_type=Path)
     return str if wanted is object else wanted
 
 

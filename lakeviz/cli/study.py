@@ -81,12 +81,15 @@ def study_command(made: Study | LazyStudy) -> click.Command:
 
     def run_study(**given: Any) -> None:
         from lakeviz.metrics.bootstrap import Bootstrap
+        from lakeviz.runs.run_folder import require_run
         from lakeviz.studies.base.study import OnRun
 
-        loaded = made.load()
         runs = given.pop("runs") if made.settings.several_runs else (given.pop("run"),)
+        for run in runs:
+            require_run(run)
         names = [name for name, o in made.settings.options().items() if o.command]
         settings = made.settings.of(None, {n: given[n] for n in names} | {"seed": given["seed"]})
+        loaded = made.load()  # torch, once all that was asked for is known to be there
         bootstrap = Bootstrap(n_resamples=given["resamples"], seed=given["seed"])
         opened = [open_run(run, given) for run in runs]
         on = OnRun(opened, bootstrap, given["categories"], announce)

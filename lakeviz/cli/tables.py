@@ -74,6 +74,9 @@ def hooks(model: str, pretrained: str | None, names: str) -> None:
 
     Each with its name, module, shape, whether it can be edited, and its formula.
     """
+    from lakeviz.models.load.files import require_files
+
+    require_files(model, pretrained)
     from lakeviz.models import load_model
 
     if pretrained is None and model != "tiny" and not model.startswith("local-dir:"):

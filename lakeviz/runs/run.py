@@ -76,6 +76,8 @@ def execute(
         If normal or test images of a finished category have changed; it names them.
     """
     out = Path(out)
+    if model is None:
+        spec.require_files()
     dataset = spec.read_data()
     categories = list(spec.categories or dataset.categories)
     draws = {category: spec.draw_normals(dataset, category) for category in categories}
