@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import click
@@ -41,8 +42,8 @@ def test_help_of_every_command():
 @pytest.mark.parametrize("words", [[], ["study"]])
 def test_lists_of_commands_fit_a_screen_with_whole_descriptions(words, capsys, monkeypatch):
     monkeypatch.setenv("COLUMNS", "80")
-    with pytest.raises(SystemExit):
+    with suppress(SystemExit):
         main([*words, "--help"])
-    lines = capsys.readouterr().out.splitlines()
-    assert len(lines) <= 26
+    _, *lines = capsys.readouterr().out.splitlines()
+    assert len(lines) < 24
     assert not [line for line in lines if line.endswith("...") or len(line) > 80]
