@@ -36,7 +36,7 @@ def _parts(run: RunFolder) -> Iterator[tuple[str, str]]:
     from lakeviz.runs.names import CATEGORIES, JOURNALS, STUDIES
 
     folder = run.folder
-    yield "folder", f"{folder}, {_size(folder)}"
+    yield "folder", f"{folder}, {size_of(folder)}"
     if is_locked(folder):
         yield "lock", "another lakeviz command writes to it now"
     if run.manifest:
@@ -49,12 +49,12 @@ def _parts(run: RunFolder) -> Iterator[tuple[str, str]]:
     if tables := [name for name in TABLES if (folder / f"{name}.parquet").is_file()]:
         yield "tables", f"{', '.join(tables)} (.parquet, most as .csv too)"
     if (folder / "report.html").is_file():
-        yield "report", f"report.html, {_size(folder / 'report.html')}"
+        yield "report", f"report.html, {size_of(folder / 'report.html')}"
     if run.finished:
         yield "figures", f"{', '.join(KINDS)}, and those of the studies (lakeviz figure --list)"
     for name in (CATEGORIES, "activations", STUDIES, JOURNALS):
         if (folder / name).is_dir():
-            yield f"{name}/", _size(folder / name)
+            yield f"{name}/", size_of(folder / name)
     journals = sorted(path.name for path in (folder / JOURNALS).glob("*"))
     if left := [*missing, *(name for name in journals if name not in missing)]:
         yield "unfinished", f"{', '.join(left)}; the same command goes on"
@@ -93,14 +93,14 @@ def _study(path: Path) -> str:
     categories = list(made.get("categories", {}))
     few = ", ".join(categories) if len(categories) < 4 else f"{len(categories)} categories"
     if name not in study_names():
-        return f"{few}; of a version with other studies; {_size(path)}"
+        return f"{few}; of a version with other studies; {size_of(path)}"
     own = get_study(name).settings
     defaults = {n: _plain(own.default(n)) for n, option in own.options().items() if option.command}
     changed = [
         f"{setting}={value}"
         for setting, value in dict.fromkeys(_leaves(made.get("settings", {}), defaults))
     ]
-    return f"{few}; {', '.join(changed) or 'default settings'}; {_size(path)}"
+    return f"{few}; {', '.join(changed) or 'default settings'}; {size_of(path)}"
 
 
 def _leaves(settings: Mapping[str, Any], defaults: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
@@ -116,7 +116,8 @@ def _plain(value: Any) -> Any:
     return [_plain(one) for one in value] if isinstance(value, tuple) else value
 
 
-def _size(path: Path) -> str:
+def size_of(path: Path) -> str:
+    """Size of a file or of a folder on disk, as people say it."""
     files = [path] if path.is_file() else [p for p in path.rglob("*") if p.is_file()]
     size = float(sum(file.stat().st_size for file in files))
     for unit in ("B", "KB", "MB"):

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from lakeviz.cli.ls import size_of
 from lakeviz.cli.options import image_size, loading_options, make_loading
 from lakeviz.cli.settings import SEEDS, Whole, settings_options, stack
 from lakeviz.cli.terminal import announce, say
@@ -127,3 +128,6 @@ def conclude(run: StudyRun, result: StudyResult) -> None:
     for note in result.notes:
         say(f"note: {note}")
     say(f"\ntables: {folder}\nreport: {report}")
+    if run.cache.is_dir():
+        said = f"{size_of(run.cache)}; other studies read them, and they may be deleted"
+        say(f"tokens: {run.cache} ({said})")
