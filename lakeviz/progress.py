@@ -15,7 +15,11 @@ from typing import Any, TypeVar
 from tqdm.auto import tqdm
 
 Part = TypeVar("Part")
-_FIRST_LOOK = 3.0  # seconds of measuring after which the time of the rest is said
+_MANY, _BRIEFLY, _LONG = 24, 3.0, 15.0
+"""The time of the rest is said after so many conditions and seconds, or after more seconds.
+
+Conditions may come in batches, and the first takes longer than the others: libraries are loaded.
+"""
 _open: ContextVar[Progress | None] = ContextVar("progress", default=None)
 
 
@@ -110,18 +114,21 @@ class Progress:
             counted = [(len(self.parts), "categories"), (n_draws, "draws")]
             said = [f"{n} {of}" for n, of in counted if n > 1] + [f"{n_conditions} conditions"]
             self.say(f"{self.what}: {' x '.join(said)}")
-        self._expected, self._since = n_conditions * n_draws, self.clock()
+        self._expected = n_conditions * n_draws
         self._show()
 
     def step(self, n: int = 1) -> None:
         """Count conditions of the part that runs."""
         self._of_part += n
         self._bar.update(n)
-        took = self.clock() - self._since
-        if self._expected and not self._said_time and took >= _FIRST_LOOK:
+        if self.made == n:
+            self._since = self.clock()
+        took, further = self.clock() - self._since, self.made - n
+        enough = took >= _LONG or (took >= _BRIEFLY and further >= _MANY)
+        if self._expected and not self._said_time and further and enough:
             self._said_time = True
-            left = took / self._of_part * ((self.total or 0) - self.made)
-            self.say(f"{self.what}: about {duration(left)}, by the first {self._of_part}")
+            left = took / further * ((self.total or 0) - self.made)
+            self.say(f"{self.what}: about {duration(left)} left, by the first {self.made}")
 
     def _show(self) -> None:
         self._bar.total = self.total

@@ -70,8 +70,8 @@ def test_cost_is_said_beforehand_and_time_after_the_first_conditions():
     assert said == [
         "wood (1 of 3) ...",
         "pca: 3 categories x 2 draws x 5 conditions",
-        "pca: about 27 s, by the first 3",
         "tile (2 of 3), about 20 s left ...",
+        "pca: about 14 s left, by the first 16",
         "gear (3 of 3), about 10 s left ...",
     ]
     assert totals == [30, 30, 30]
@@ -94,3 +94,8 @@ def test_bar_is_drawn_on_a_terminal_only(capsys):
     for _ in Progress("pca", ["wood"]):
         step()
     assert capsys.readouterr().err == ""
+
+
+def test_many_conditions_are_enough_after_a_moment():
+    said, _ = lines_of({"wood": 60}, n_conditions=30, seconds=0.2)
+    assert said[1:] == ["pca: 2 draws x 30 conditions", "pca: about 7 s left, by the first 25"]
