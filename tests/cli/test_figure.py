@@ -208,7 +208,7 @@ def test_figures_of_a_study(run, study, tmp_path, capsys):
         assert sidecar(out)["provenance"] == {"study": "toy"}
     call(capsys, "figure", "toy", study, "--out", out, "--number", 1)
     assert sidecar(out)["title"] == "First one"
-    for words in ((), ("--number", 3), ("--number", 0), ("--title", "one")):
+    for words in ((), ("--number", 3), ("--title", "one")):
         said = fail(capsys, "figure", "toy", study, "--out", out, *words)
         assert "1 = First one; 2 = Second one" in said
     assert "it has toy" in fail(capsys, "figure", "roc", study, "--out", out)
