@@ -47,7 +47,7 @@ SHOWN = {"column": 440, "page": 760}
 """Width of a picture on the page in pixels; it has half as many again."""
 
 # Numbers, and addresses of objects.
-_NUMBER = re.compile(r"0x[0-9a-f]+|[-+\u2212]?\d[\d.,]*(?:e[-+]?\d+)?|\bnan\b")
+_NUMBER = re.compile(r"0x[0-9a-f]+|[-+\u2212]?\d+(?:,\d{3})*(?:\.\d+)?(?:e[-+]?\d+)?|\bnan\b")
 
 
 def run(notebook: Path, folder: Path, limit: float) -> tuple[nbformat.NotebookNode, str | None]:
@@ -158,7 +158,9 @@ def _figure(output: nbformat.NotebookNode) -> go.Figure:
 
 
 def _label(figure: go.Figure) -> str:
-    return ". ".join(part.rstrip(".") for part in caption_of(figure) if part) or "Figure"
+    said = ". ".join(part.rstrip(".") for part in caption_of(figure) if part)
+    layout: Any = figure.layout
+    return said or layout.title.text or "Figure"
 
 
 def main() -> int:
