@@ -82,7 +82,7 @@ BEFORE["docs/tasks/figures.md"] = (
 BEFORE["docs/tasks/tables.md"] = (
     "evaluations, some, others = [evaluation], [evaluation], [evaluation]"
 )
-PAGES = sorted({*BEFORE, "docs/getting-started.md"})
+PAGES = sorted({*BEFORE, "docs/getting-started.md", "docs/index.md"})
 
 # What stands on a page, and what is run in its place.
 SMALL = "LakeOptions(k=20, layers=(2,), map_size=(24, 24))"
@@ -117,6 +117,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write_benchmark(made / "mvtec", categories=("bottle", "cable", "gear"), **few)
     (made / "mvtec/gear").rename(made / "mvtec/screw")
     write_benchmark(made / "benchmark", categories=("wood", "gear"), **few)
+    shutil.copytree(made / "benchmark/wood/train/good", made / "normal")
+    shutil.copytree(made / "benchmark/wood/test/hole", made / "new")
     options = LakeOptions(k=20, layers=(2,), map_size=(24, 24))
     names = ("bottle", "cable")
     run = RunSpec("mvtec", str(made / "mvtec"), model="tiny", categories=names, options=options)
@@ -146,6 +148,19 @@ def studied(folder: Path) -> dict[str, Any]:
     evaluation = lake.fit(wood.few_shot(8, seed=0)).evaluate(wood)
     data = capture_study(model, wood.few_shot(10, seed=0), wood, options=options)
     return {"model": model, "lake": lake, "evaluation": evaluation, "data": data}
+
+
+def test_the_first_heat_map_takes_five_lines():
+    """From a clone to a figure, as typed: the front page and the next one say the same."""
+    index, start = (
+        (ROOT / f"docs/{name}.md").read_text("utf-8") for name in ("index", "getting-started")
+    )
+    typed = re.findall(r"^```(?:bash|python)\n(.*?)^```$", index, re.M | re.S)
+    lines = "".join(typed).splitlines()
+    assert len(lines) == 5
+    assert lines[1] == "uv run jupyter lab"
+    assert lines[-1].endswith(".heatmap(0)")
+    assert typed[-1] in start
 
 
 @pytest.mark.parametrize("page", PAGES)

@@ -2,8 +2,8 @@
 (() => {
   const dark = matchMedia("(prefers-color-scheme: dark)");
   const config = {
-    displaylogo: false, displayModeBar: matchMedia("(hover: hover)").matches ? "hover" : false,
-    responsive: true, modeBarButtonsToRemove: ["lasso2d", "select2d", "autoScale2d"],
+    displaylogo: false, responsive: true,
+    modeBarButtonsToRemove: ["lasso2d", "select2d", "autoScale2d"],
   };
 
   function template() {
