@@ -22,16 +22,19 @@ pytestmark = pytest.mark.docs
 ROOT = Path(__file__).parent.parent
 BLOCK = re.compile(r"(?P<mark>^% not run: .+\n\n?)?^```python\n(?P<code>.*?)^```$", re.M | re.S)
 
+METRICS = (
+    "import numpy as np\nfrom lakeviz.metrics import PixelScorer, pixel_metrics\n"
+    "maps = np.random.default_rng(0).random((6, 16, 16))\n"
+    "masks = np.zeros((6, 16, 16), dtype=int)\nmasks[3:, 4:9, 4:9] = 1\n"
+    "scores, labels, batches = maps.max((1, 2)), masks.max((1, 2)), [(maps, masks)]"
+)
 BEFORE = {
+    **dict.fromkeys((f"docs/{p.name}" for p in (ROOT / "docs").glob("metrics*.md")), METRICS),
     "docs/data.md": "from lakeviz import load_model\nmodel = load_model('tiny')",
     "docs/errors.md": "from lakeviz import Lake, load_model\n"
     "lake, images = Lake(load_model('tiny')), ['nothing.png']",
     "docs/hooks.md": "import torch\nfrom lakeviz import load_model\n"
     "model, images = load_model('tiny'), torch.zeros(2, 3, 96, 96)",
-    "docs/metrics.md": "import numpy as np\nfrom lakeviz.metrics import PixelScorer\n"
-    "maps = np.random.default_rng(0).random((6, 16, 16))\n"
-    "masks = np.zeros((6, 16, 16), dtype=int)\nmasks[3:, 4:9, 4:9] = 1\n"
-    "scores, labels, batches = maps.max((1, 2)), masks.max((1, 2)), [(maps, masks)]",
     "docs/store.md": "import hashlib, json\nfrom lakeviz import load_model, read_dataset\n"
     "model = load_model('tiny')\n"
     "images = read_dataset('mvtec', 'lakeviz-demo/data').category('wood').split('test')",
