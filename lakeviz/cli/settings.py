@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from lakeviz.cli.terminal import say
 from lakeviz.settings import MANY, Option, Settings
 
 Command = Callable[..., Any]
@@ -54,6 +55,19 @@ def stack(options: list[Callable[[Command], Command]]) -> Callable[[Command], Co
         return command
 
     return decorate
+
+
+def renamed(old: str, new: str, parameter: str) -> Callable[[Command], Command]:
+    """Make a hidden option of the version before, which gives its value to today's, and says so."""
+
+    def hand_on(context: click.Context, own: click.Parameter, value: str | None) -> None:
+        if value is not None:
+            say(f"{old} is called {new} now; the old name goes with the next version", err=True)
+            context.default_map = {**(context.default_map or {}), parameter: value}
+
+    return click.option(
+        old, f"{parameter}_was", hidden=True, is_eager=True, expose_value=False, callback=hand_on
+    )
 
 
 def settings_options(settings: type[Settings]) -> Callable[[Command], Command]:
@@ -106,7 +120,7 @@ def _type(wanted: type, option: Option) -> Any:
         number = Whole if wanted is int else Number
         return number(-MANY if low is None else low, MANY if high is None else high)
     if wanted is Path:
-        return click.Path(path_type=Path)
+        return click.Path(exists=True, dir_okay=False, path_type=Path)
     return str if wanted is object else wanted
 
 

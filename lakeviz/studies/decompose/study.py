@@ -89,7 +89,7 @@ class DecomposeStudy(Study):
         return DecomposeResult.join(
             [
                 _decompose(on.run.data(category), settings, on.bootstrap, on.run.loading)
-                for category in on.each_category()
+                for category in on.each_category(self.name)
             ]
         )
 

@@ -19,6 +19,7 @@ from lakeviz.data import Dataset, FewShotDraw
 from lakeviz.errors import ConfigError, DataError
 from lakeviz.lake import SubspaceSelection, layer_points, select
 from lakeviz.lake.selectors import check_k
+from lakeviz.progress import Progress
 from lakeviz.studies.overlap.result import Settings
 from lakeviz.studies.overlap.selections import OverlapItem
 
@@ -95,7 +96,7 @@ def run_items(
     points: Sequence[int | str] | None = None,
     pool: int = DEFAULT_POOL,
     name: str | None = None,
-    announce: Callable[[str], None] = lambda category: None,
+    announce: Callable[[str], None] = lambda line: None,
 ) -> list[OverlapItem]:
     """Make the items of a run: of the very images it was fitted on, unless told otherwise.
 
@@ -108,13 +109,12 @@ def run_items(
     shots, seeds : sequences
         Draws to make instead; where one of the two is empty, it is the run's own.
     announce : callable, optional
-        Called with the name of each category as it begins.
+        Told how far it is, as each category begins.
     """
     spec, named = run.spec, name or run.dataset.name
     wanted = layer_points(run.model, points or spec.options.layers)
     items: list[OverlapItem] = []
-    for category in run.chosen(categories):
-        announce(category)
+    for category in Progress("overlap", run.chosen(categories), announce):
         own = run.dataset.category(category)
         if shots or seeds:
             draws = _draws(own, shots or (spec.shots,), seeds or (spec.seed,))
