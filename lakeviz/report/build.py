@@ -21,9 +21,12 @@ from lakeviz.files import write_text
 from lakeviz.plots.html import theme_templates
 from lakeviz.report.page_model import Page, Section, SectionMaker
 from lakeviz.report.sections.categories import categories
-from lakeviz.report.sections.closing import closing, dataset_name, facts, provenance
+from lakeviz.report.sections.closing import closing
 from lakeviz.report.sections.controls import controls
+from lakeviz.report.sections.glance import glance
+from lakeviz.report.sections.neurons import neurons
 from lakeviz.report.sections.overview import overview
+from lakeviz.report.sections.provenance import dataset_name, provenance
 from lakeviz.report.sections.studies import studies as study_sections
 
 if TYPE_CHECKING:
@@ -33,8 +36,10 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 SECTIONS: tuple[SectionMaker, ...] = (
+    glance,
     overview,
     controls,
+    neurons,
     categories,
     study_sections,
     closing,
@@ -103,7 +108,6 @@ def _render(page: Page, sections: list[Section], inputs: str) -> str:
         .render(
             title=f"LAKE on {only or dataset_name(page)}",
             page=page,
-            facts=facts(page),
             sections=sections,
             version=__version__,
             inputs=inputs,
