@@ -18,6 +18,7 @@ from plotly.offline import get_plotlyjs
 from lakeviz import __version__
 from lakeviz.errors import DataError
 from lakeviz.files import write_text
+from lakeviz.plots.captions import joined
 from lakeviz.plots.html import theme_templates
 from lakeviz.report.page_model import Page, Section, SectionMaker
 from lakeviz.report.sections.categories import categories
@@ -46,6 +47,10 @@ SECTIONS: tuple[SectionMaker, ...] = (
     provenance,
 )
 """What makes the sections, in the order of the page."""
+
+
+_NAMED = 3
+"""Categories that the title names, where the data have no name of their own."""
 
 
 def write_report(
@@ -101,12 +106,13 @@ def write_report(
 
 def _render(page: Page, sections: list[Section], inputs: str) -> str:
     script, plotly = _asset("report.js"), get_plotlyjs()
-    only = page.evaluations[0].category if len(page.evaluations) == 1 else ""
+    names = [e.category for e in page.ordered]
+    named = page.manifest.get("dataset") or len(names) > _NAMED
     return (
         _environment()
         .get_template("page.html")
         .render(
-            title=f"LAKE on {only or dataset_name(page)}",
+            title=f"LAKE on {dataset_name(page) if named and len(names) > 1 else joined(names)}",
             page=page,
             sections=sections,
             version=__version__,

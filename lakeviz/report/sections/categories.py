@@ -58,7 +58,7 @@ def _context(page: Page, evaluation: Evaluation) -> dict[str, Any]:
     labels = evaluation.dataset.labels
     shown, digits = strips(evaluation, colours, threshold), colours.decimals
     return {
-        "summary": evaluation.summary(),
+        "n_fit": evaluation.provenance.get("fit", {}).get("n_images"),
         "baseline": of_run(page),
         "open": len(page.evaluations) <= _OPEN,
         "headline": [

@@ -92,11 +92,10 @@ def _comparisons(table: pd.DataFrame) -> Iterator[str]:
             found = control_finding(table, control, metric)
             if found is not None:
                 link = "than" if found.verdict in ("higher", "lower") else "for"
-                counts = f" ({found.counts})" if found.counts else ""
-                said.setdefault(f"{found.short} {link}", []).append(f"{found.control}{counts}")
+                said.setdefault(f"{found.short} {link}", []).append(found.control)
         if said:
             groups = "; ".join(f"{verdict} {joined(names)}" for verdict, names in said.items())
-            yield f"{metric_title(*metric)} of LAKE's neurons: {groups}."
+            yield f"LAKE's neurons in {metric_title(*metric)}: {groups}."
 
 
 def figures(table: pd.DataFrame, confidence: float) -> list[EmbeddedFigure]:

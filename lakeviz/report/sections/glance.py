@@ -164,7 +164,9 @@ def _without_first(page: Page) -> str:
     if found is None:
         return f"whether the result hangs on the first was not measured (control {_FIRST})"
     change = (-found.difference).text(signed=True, style="html")
-    return f"exchanging the first moves {metric_title(*metric)} by {change}: {found.short}"
+    words = {"higher": "part of the effect is its own", "lower": "LAKE is better without it"}
+    reading = words.get(found.verdict, found.short)
+    return f"exchanging the first moves {metric_title(*metric)} by {change}: {reading}"
 
 
 # --- does it beat its controls ---

@@ -86,6 +86,7 @@ def neurons(page: Page) -> list[Section]:
             for own in [[one for one in every if one.point == point]]
         ],
         "n": len(page.evaluations),
+        "linked": any(one.links for one in every),
         "selector": page.settings.get("selector"),
     }
     return [Section("neurons", "Neurons", "neurons.html", context)]
