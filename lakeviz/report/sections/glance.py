@@ -23,7 +23,7 @@ from lakeviz.report.pictures import Picture, frame, picture, typical
 from lakeviz.report.sections.controls import control_finding
 from lakeviz.report.sections.neurons import ranked
 from lakeviz.studies.base.findings import HEADLINE_METRICS, Finding
-from lakeviz.tables import numbers, records, where
+from lakeviz.tables import numbers, records, rows, where
 
 if TYPE_CHECKING:
     from lakeviz.lake.evaluation import Evaluation
@@ -97,11 +97,23 @@ def _detects(page: Page) -> Answer:
         joined(done if not how else [f"{how} {one.replace('s ', ' ', 1)}" for one in done])
         for how, done in tasks.items()
     )
-    n = len(page.evaluations)
-    sources = f"mean over {n} categories" if n > 1 else page.evaluations[0].category
     size = f", maps of {map_size(page)} pixels" if map_size(page) else ""
-    said.append(f"{sources}; {100 * page.confidence:g} % intervals; {branch(page)}{size}")
+    said.append(f"{_over(page)}; {100 * page.confidence:g} % intervals; {branch(page)}{size}")
     return Answer(f"LAKE {verdict}", "; ".join(said))
+
+
+def _over(page: Page) -> str:
+    """What the values are of; of several categories, where the first metric is lowest."""
+    if len(page.evaluations) == 1:
+        return page.evaluations[0].category
+    level, name = HEADLINE_METRICS[0]
+    found = where(page.table("metrics"), branch="lake", level=level, metric=name)
+    found = rows(found, np.isfinite(numbers(found, "value")))
+    said = f"mean over {len(page.evaluations)} categories"
+    if found.empty:
+        return said
+    lowest = found.iloc[int(np.argmin(numbers(found, "value")))]
+    return f"{said}, lowest {metric_title(level, name)} {lowest['value']:.3f} ({lowest['category']})"
 
 
 def _chance(page: Page, name: str) -> float:
