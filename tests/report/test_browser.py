@@ -75,7 +75,9 @@ def test_tables_that_do_not_fit_say_so(opened):
     browser = opened(width=390, height=844)
     cut = "return document.querySelector('.scroll.more-right + .cue:not([hidden])') !== null"
     browser.wait(cut.removeprefix("return "))
-    browser.run("for (const b of document.querySelectorAll('.scroll')) b.scrollLeft = b.scrollWidth")
+    browser.run(
+        "for (const b of document.querySelectorAll('.scroll')) b.scrollLeft = b.scrollWidth"
+    )
     browser.wait("document.querySelector('.more-right') === null")
     assert browser.run(cut) is False
 

@@ -21,6 +21,7 @@ from lakeviz.report.curves import pixel_curves
 from lakeviz.report.numbers import Footnotes, show
 from lakeviz.studies.base.result import StudyResult
 
+
 @dataclass
 class Plain(StudyResult):
     """A study of the least that there can be."""
@@ -105,7 +106,7 @@ def test_numbers_of_the_tables_are_on_the_page(make, page):
     assert "+0.200 [+0.100, +0.300] higher" in text
     assert "−0.200 [−0.300, −0.100] lower" in text
     assert "+0.000 [−0.100, +0.100] cannot tell" in text
-    said = "LAKE's neurons in AUPRO: cannot tell for all neurons; higher than random neurons; lower"
+    said = "In AUPRO, LAKE's neurons cannot be told from all neurons; beat random neurons; do worse"
     assert said in text
     assert "lakeviz run folder --root 'a b'" in text
     assert "2 channels by variance, variance 3 to 2" in text
@@ -145,7 +146,7 @@ def test_three_sentences_open_the_page(make, page):
         "the result hangs on the first was not measured (control variance_without_first)."
     ) in first
     assert (
-        "LAKE's neurons beat random neurons, cannot be told from all neurons, were not compared "
+        "LAKE's neurons cannot be told from all neurons, beat random neurons, were not compared "
         "with an untrained tower: AUPRO +0.000 [−0.100, +0.100] against all neurons; AUPRO +0.200 "
         "[+0.100, +0.300] against random neurons; LAKE minus control, visual branch alone."
     ) in first
@@ -376,7 +377,7 @@ def test_a_category_of_two_groups_is_shown_once(make, page):
 
 def test_parts_of_the_score(make, page):
     text = page(make(text=True)).text
-    parts = text[text.index("The branches of the score") : text.index("Controls LAKE's neurons in")]
+    parts = text[text.index("The branches of the score") : text.index("Controls In image AUROC")]
     assert "text weight 0.3" in parts
     for number in ("0.900", "0.800", "0.700", "0.600"):
         assert number in parts

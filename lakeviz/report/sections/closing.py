@@ -99,5 +99,3 @@ def _fewest(evaluation: Any) -> int:
 
 def _listed(names: list[str], most: int = 6) -> str:
     return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
-
-

@@ -22,6 +22,8 @@ from lakeviz.selector_names import selector_name, selector_order
 from lakeviz.studies.base.findings import HEADLINE_METRICS, Finding, finding
 from lakeviz.tables import mean_of, numbers, records, rows, where
 
+UNDECIDED = "cannot be told from"
+
 
 @dataclass(frozen=True)
 class Comparison:
@@ -65,7 +67,7 @@ def controls(page: Page) -> list[Section]:
         "notes": notes,
         "figures": figures(table, page.confidence),
         "n_categories": len(page.evaluations),
-        "baseline": ", ".join(["visual branch", channels(page)] + size),
+        "baseline": ", ".join(["visual branch", channels(page), *size]),
         "bars": difference_bars(measured_rows(table), page.confidence),
         "n_draws": n_draws(table),
     }
@@ -84,6 +86,12 @@ def control_finding(table: pd.DataFrame, control: str, metric: Metric) -> Findin
     return None if found.verdict == "not measured" else found
 
 
+def against(found: Finding) -> str:
+    """How LAKE's neurons did, before the name of the control."""
+    words = {"higher": "beat", "lower": "do worse than"}
+    return words.get(found.verdict, UNDECIDED)
+
+
 def _comparisons(table: pd.DataFrame) -> Iterator[str]:
     """One sentence per metric: controls by what the interval of the difference says."""
     for metric in HEADLINE_METRICS:
@@ -91,11 +99,10 @@ def _comparisons(table: pd.DataFrame) -> Iterator[str]:
         for control in selector_order(table["control"]):
             found = control_finding(table, control, metric)
             if found is not None:
-                link = "than" if found.verdict in ("higher", "lower") else "for"
-                said.setdefault(f"{found.short} {link}", []).append(found.control)
+                said.setdefault(against(found), []).append(found.control)
         if said:
             groups = "; ".join(f"{verdict} {joined(names)}" for verdict, names in said.items())
-            yield f"LAKE's neurons in {metric_title(*metric)}: {groups}."
+            yield f"In {metric_title(*metric)}, LAKE's neurons {groups}."
 
 
 def figures(table: pd.DataFrame, confidence: float) -> list[EmbeddedFigure]:

@@ -20,7 +20,7 @@ from lakeviz.report.baseline import branch, channels, layer, map_size
 from lakeviz.report.numbers import over_categories
 from lakeviz.report.page_model import Page, Section
 from lakeviz.report.pictures import Picture, frame, picture, typical
-from lakeviz.report.sections.controls import control_finding
+from lakeviz.report.sections.controls import against, control_finding
 from lakeviz.report.sections.neurons import ranked
 from lakeviz.studies.base.findings import HEADLINE_METRICS, Finding
 from lakeviz.tables import numbers, records, rows, where
@@ -34,6 +34,7 @@ _CONTROLS = {
     "untrained": "an untrained tower",
     "random": "random neurons",
 }
+_NOT_COMPARED = "were not compared with"
 _FIRST = "variance_without_first"
 _PAIRS, _LEADING = 4, 3
 _TASKS = {"image": "detects defective images", "pixel": "localises the defects"}
@@ -113,7 +114,9 @@ def _over(page: Page) -> str:
     if found.empty:
         return said
     lowest = found.iloc[int(np.argmin(numbers(found, "value")))]
-    return f"{said}, lowest {metric_title(level, name)} {lowest['value']:.3f} ({lowest['category']})"
+    return (
+        f"{said}, lowest {metric_title(level, name)} {lowest['value']:.3f} ({lowest['category']})"
+    )
 
 
 def _chance(page: Page, name: str) -> float:
@@ -186,20 +189,19 @@ def _without_first(page: Page) -> str:
 
 def _beats(page: Page) -> Answer:
     """LAKE's neurons against all, untrained and random ones."""
-    words = {"higher": "beat", "lower": "do worse than"}
     said: dict[str, list[str]] = {}
-    differences, metric = [], None
+    differences = []
     for control, name in _CONTROLS.items():
         metric, found = _compared(page, control)
         if found is None:
-            said.setdefault("were not compared with", []).append(name)
+            said.setdefault(_NOT_COMPARED, []).append(name)
             continue
-        verdict = words.get(found.verdict, "cannot be told from")
-        said.setdefault(verdict, []).append(name)
+        said.setdefault(against(found), []).append(name)
         gap = found.difference.text(signed=True, style="html")
         differences.append(f"{metric_title(*metric)} {gap} against {name}")
-    order = [*words.values(), "cannot be told from", "were not compared with"]
-    verdict = ", ".join(f"{how} {joined(said[how])}" for how in order if how in said)
+    missing = said.pop(_NOT_COMPARED, None)
+    said |= {_NOT_COMPARED: missing} if missing else {}  # last
+    verdict = ", ".join(f"{how} {joined(names)}" for how, names in said.items())
     numbers_said = "; ".join(differences)
     if differences:
         numbers_said += "; LAKE minus control, visual branch alone"

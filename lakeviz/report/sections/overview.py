@@ -145,6 +145,9 @@ def _body(page: Page, group: Group, columns: list[tuple[str, str, str]], notes: 
     if len(rows) < _SEVERAL:
         return Body(group.name, rows, None)
     tables = [e.metrics for e in group.evaluations]
-    means = [mean_metric(tables, level, name, notes, page.confidence, part) for level, name, part in columns]
+    means = [
+        mean_metric(tables, level, name, notes, page.confidence, part)
+        for level, name, part in columns
+    ]
     images = sum(len(e.scores) for e in group.evaluations)
     return Body(group.name, rows, Row(f"mean of {len(rows)}", "", f"{images:,}", means))

@@ -62,6 +62,7 @@
     draw(entry.target);
   }), { rootMargin: "300px" });
   addEventListener("load", () => all(".canvas").forEach((canvas) => watcher.observe(canvas)));
+  addEventListener("beforeprint", () => all("main details.more:not(.folded)").forEach((fold) => { fold.open = true; }));
   addEventListener("beforeprint", () => all(".canvas").filter((c) => !drawn.has(c)).forEach(draw));
 
   // Heat maps: opacity and outlines are one setting for the page.
