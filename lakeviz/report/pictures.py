@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -124,12 +125,12 @@ def _doubtful(
 
 def typical(evaluation: Evaluation, most: int) -> list[int]:
     """Anomalous images of the median score: one of each kind of defect, the largest kinds first."""
-    frame = evaluation.dataset.frame
+    kinds = evaluation.dataset.frame["defect_type"].to_numpy()
     scores = np.asarray(evaluation.maps.image_scores)
-    kinds = frame["defect_type"][evaluation.dataset.labels == 1].value_counts().index[:most]
+    anomalous = evaluation.dataset.labels == 1
     made = []
-    for kind in kinds:
-        own = np.flatnonzero((frame["defect_type"] == kind) & (evaluation.dataset.labels == 1))
+    for kind, _ in Counter(kinds[anomalous]).most_common(most):
+        own = np.flatnonzero(anomalous & (kinds == kind))
         made.append(int(own[np.argsort(scores[own], kind="stable")[(len(own) - 1) // 2]]))
     return made
 
