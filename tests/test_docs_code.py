@@ -63,7 +63,9 @@ OF_STUDIES = (
     "knockout-forward",
     "neurons",
     "outliers",
+    "patching",
     "pca",
+    "probes",
     "plugins",
     "tables",
 )
@@ -97,6 +99,7 @@ ELSEWHERE = {
     "n_repeats=10": "n_repeats=2",
     "n_jobs=8": "backend='sequential'",
     'compare_host("patchcore"': 'compare_host("pca_residual"',
+    "n_pairs=12, n_random_sets=4": "n_pairs=3, n_random_sets=2, n_checked=3, integrated_steps=2",
     'controls=("random",), n_random_sets=5': 'controls=("random",), n_random_sets=2',
     "knockout(data)": "knockout(data, sizes=[5], n_random_sets=2)",
     "knockout(data, n_random_sets": "knockout(data, sizes=[5], n_random_sets",
