@@ -20,6 +20,7 @@ if TYPE_CHECKING:
         principal_components,
         rotated,
     )
+    from lakeviz.units.training import reconstruction, save_sae, train_sae
 
 __all__ = [
     "AutoencoderUnits",
@@ -33,7 +34,10 @@ __all__ = [
     "heads",
     "load_sae",
     "principal_components",
+    "reconstruction",
     "rotated",
+    "save_sae",
+    "train_sae",
     "units_by_point",
 ]
 
@@ -51,7 +55,10 @@ __getattr__, __dir__ = lazy_face(
         "heads": "linear",
         "load_sae": "formats",
         "principal_components": "linear",
+        "reconstruction": "training",
         "rotated": "linear",
+        "save_sae": "training",
+        "train_sae": "training",
         "units_by_point": "base",
     },
 )

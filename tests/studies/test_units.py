@@ -11,6 +11,7 @@ from lakeviz.lake import LakeOptions
 from lakeviz.studies import decompose, knockout, neurons, overlap, patching, pca, readings
 from lakeviz.studies.base.capture import capture_study
 from lakeviz.studies.base.unit_data import on_units, reconstructed
+from lakeviz.studies.overlap.capture import capture_items
 from lakeviz.units import AutoencoderUnits, channels, rotated
 
 POINT = "blocks.2.hook_resid_post"
@@ -45,7 +46,9 @@ def test_tokens_are_unit_activations(tiny_model, tile, made, units, captured):
     assert made.provenance["units"][POINT]["hash"] == units.hash
     assert made.identity != plain.identity
     assert torch.equal(on_units(plain, units).test.patches(POINT), made.test.patches(POINT))
-    assert len({d.identity for d in (plain, made, on_units(plain, rotated(plain.model, POINT)))}) == 3
+    assert (
+        len({d.identity for d in (plain, made, on_units(plain, rotated(plain.model, POINT)))}) == 3
+    )
 
 
 def test_reconstructed_tokens_keep_their_width(tiny_model, units, captured):
@@ -73,6 +76,18 @@ def test_studies_of_neurons_take_units(made, study, settings):
     result = study(made, **settings)
     assert result.provenance["units"][POINT]["source"] == "a/b.safetensors"
     assert result.summary()
+
+
+def test_overlap_takes_units(tiny_model, tile, units):
+    model = tiny_model("clip")
+    shared = {"shots": (2,), "seeds": (0, 1)}
+    items = capture_items(model, tile, 3, units=units, **shared)
+    assert [item.pool.n_channels for item in items] == [20, 20]
+    found = overlap(items, 3, across="seed", n_random_sets=5, n_resamples=5)
+    assert set(found.pairs["n_channels"]) == {20}
+    plain = capture_items(model, tile, 3, points=[POINT], **shared)
+    turned = capture_items(model, tile, 3, units=rotated(model, POINT), **shared)
+    assert len({item.weights_hash for item in (*items, *plain, *turned)}) == 3
 
 
 def test_studies_that_change_the_network_refuse_units(made):
