@@ -16,8 +16,8 @@ from lakeviz.activations.statistics import check_finite
 from lakeviz.errors import ConfigError
 from lakeviz.files import write_arrays, write_json, written_together
 from lakeviz.units.autoencoder import AutoencoderUnits
+from lakeviz.units.settings import ARCHITECTURES
 
-KINDS = ("batchtopk", "topk")
 _CALIBRATED = 16384  # tokens that the threshold of BatchTopK is set on
 _BLOCK = 8192
 _AUX_WEIGHT, _AUX_LATENTS, _DEAD_AFTER = 1 / 32, 64, 100  # Gao et al., arXiv 2406.04093
@@ -53,7 +53,7 @@ def train_sae(
     latents: int,
     k: int,
     steps: int = 2000,
-    kind: str = "batchtopk",
+    architecture: str = "batchtopk",
     batch_size: int = 1024,
     learning_rate: float = 1e-3,
     seed: int = 0,
@@ -74,7 +74,7 @@ def train_sae(
         Number of latents, and how many are active.
     steps : int
         0 gives an untrained autoencoder, as a control.
-    kind : str
+    architecture : str
         ``"batchtopk"`` (k per token on average) or ``"topk"`` (k of each token).
     batch_size : int
     learning_rate : float
@@ -93,7 +93,7 @@ def train_sae(
         On NaN or infinite tokens.
     """
     flat = tokens.detach().reshape(-1, tokens.shape[-1]).float()
-    _check(len(flat), latents, k, steps, kind, batch_size, learning_rate)
+    _check(len(flat), latents, k, steps, architecture, batch_size, learning_rate)
     check_finite(flat, point)
     centre = flat.double().mean(0).float()
     scale = (flat - centre).square().mean().sqrt().clamp(min=1e-12)
@@ -105,7 +105,7 @@ def train_sae(
         rows = torch.randint(len(flat), (min(batch_size, len(flat)),), generator=generator)
         x = (flat[rows] - centre) / scale
         before = net.before(x)
-        active = _largest(before, k, kind == "batchtopk")
+        active = _largest(before, k, architecture == "batchtopk")
         left = x - net.decode(active)
         lost = left.square().mean()
         loss = lost + _AUX_WEIGHT * _of_idle(net, x, left.detach(), idle > _DEAD_AFTER)
@@ -116,7 +116,7 @@ def train_sae(
             net.w_dec.copy_(F.normalize(net.w_dec, dim=1))
         idle = torch.where((active > 0).any(0), 0.0, idle + 1)
         progress(step, float(lost.detach()))
-    return _finished(net, flat, centre, scale, point, k, kind, seed, made or {})
+    return _finished(net, flat, centre, scale, point, k, architecture, seed, made or {})
 
 
 def _of_idle(net: _Autoencoder, x: Tensor, left: Tensor, dead: Tensor) -> Tensor:
@@ -138,7 +138,7 @@ def _finished(
     scale: Tensor,
     point: str,
     k: int,
-    kind: str,
+    architecture: str,
     seed: int,
     made: Mapping[str, Any],
 ) -> AutoencoderUnits:
@@ -149,12 +149,12 @@ def _finished(
         b_enc=net.b_enc.detach() * scale,
         w_dec=net.w_dec.detach().clone(),
         b_dec=net.b_dec.detach() * scale + centre,
-        activation="topk" if kind == "topk" else "relu",
-        k=k if kind == "topk" else None,
+        activation="topk" if architecture == "topk" else "relu",
+        k=k if architecture == "topk" else None,
         source=f"trained here, seed {seed}",
         made=made,
     )
-    if kind == "topk":
+    if architecture == "topk":
         return units
     before = units.encode(flat[torch.linspace(0, len(flat) - 1, _CALIBRATED).long().unique()])
     kept = min(k * len(before), before.numel() - 1)
@@ -162,7 +162,9 @@ def _finished(
     return replace(units, activation="threshold", threshold=threshold.expand(before.shape[1]))
 
 
-def _check(n: int, latents: int, k: int, steps: int, kind: str, batch: int, rate: float) -> None:
+def _check(
+    n: int, latents: int, k: int, steps: int, architecture: str, batch: int, rate: float
+) -> None:
     if n == 0:
         raise ConfigError("there is no token to train on")
     if not 1 <= k <= latents:
@@ -172,8 +174,10 @@ def _check(n: int, latents: int, k: int, steps: int, kind: str, batch: int, rate
             f"steps ({steps}) must be 0 or more, and batch size ({batch}) and learning rate "
             f"({rate}) above 0"
         )
-    if kind not in KINDS:
-        raise ConfigError(f"kind must be one of {', '.join(KINDS)}, not {kind!r}")
+    if architecture not in ARCHITECTURES:
+        raise ConfigError(
+            f"architecture must be one of {', '.join(ARCHITECTURES)}, not {architecture!r}"
+        )
 
 
 @torch.no_grad()

@@ -30,7 +30,7 @@ def planted():
 
 @pytest.fixture(scope="module", params=["batchtopk", "topk"])
 def trained(request, planted):
-    return train_sae(planted[0], POINT, kind=request.param, **SETTINGS)
+    return train_sae(planted[0], POINT, architecture=request.param, **SETTINGS)
 
 
 def test_planted_directions_are_found(trained, planted):
@@ -67,7 +67,7 @@ def test_dead_latents_are_trained_on_what_is_left(planted, monkeypatch):
     from lakeviz.units import training
 
     tokens, _ = planted
-    settings = SETTINGS | {"latents": 60, "kind": "topk", "steps": 300}
+    settings = SETTINGS | {"latents": 60, "architecture": "topk", "steps": 300}
     dead = {}
     for after in (20, 10**9):
         monkeypatch.setattr(training, "_DEAD_AFTER", after)
@@ -96,7 +96,7 @@ def test_it_comes_back_from_disk_as_it_went(trained, planted, tmp_path):
         ({"k": 13}, "k must be 1 to the 12 latents, not 13"),
         ({"steps": -1}, r"steps \(-1\)"),
         ({"learning_rate": 0.0}, r"learning rate \(0.0\)"),
-        ({"kind": "gated"}, "kind must be one of"),
+        ({"architecture": "gated"}, "architecture must be one of"),
     ],
 )
 def test_impossible_settings_are_refused(changes, said):
