@@ -9,14 +9,15 @@ RUN is the folder of a run, whose draws of normal images are used; both folders 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+from jaxtyping import Float
 
 from lakeviz.studies import StudyRun
 from lakeviz.studies.base.captured import StudyData
-from lakeviz.studies.base.sae_training import image_auroc
+from lakeviz.studies.base.sae_training import image_aurocs
 from lakeviz.studies.base.unit_data import on_units
 from lakeviz.units import Units, load_sae, rotated
 
@@ -34,13 +35,19 @@ def kinds(run: StudyRun, sae: Path, untrained: Path) -> dict[str, Units | None]:
     }
 
 
-def rows(draws: list[StudyData], units: Units | None, k: int) -> Iterator[tuple[float, float]]:
-    """AUROC of the units of highest variance, and the mean of random sets, draw by draw."""
-    for draw in draws:
-        data = draw if units is None else on_units(draw, units)
-        top = image_auroc(data, k, "variance")
-        random = [image_auroc(data, k, "random", seed) for seed in range(SETS)]
-        yield float(top or np.nan), float(np.mean([one or np.nan for one in random]))
+def measured(
+    draw: StudyData, units: Units | None, sizes: Sequence[int]
+) -> Float[np.ndarray, "k 2"]:
+    """AUROC of the units of highest variance, and the mean of random sets, for each number."""
+    data = draw if units is None else on_units(draw, units)
+    chosen = [
+        data.select(k, *how)
+        for k in sizes
+        for how in (("variance", 0), *(("random", seed) for seed in range(SETS)))
+    ]
+    aurocs = image_aurocs(data, chosen) or [np.nan] * len(chosen)
+    found = np.reshape(aurocs, (len(sizes), 1 + SETS))
+    return np.stack([found[:, 0], found[:, 1:].mean(1)], axis=1)
 
 
 def main() -> None:
@@ -50,20 +57,28 @@ def main() -> None:
     parser.add_argument("--sae", type=Path, required=True)
     parser.add_argument("--untrained", type=Path, required=True)
     parser.add_argument("--k", type=int, action="append", required=True)
+    parser.add_argument("--draws", type=int, help="all of RUN by default")
     args = parser.parse_args()
     run = StudyRun.open(args.run)
     wanted = kinds(run, args.sae, args.untrained)
     points = [load_sae(args.sae).point]
-    draws = {c: run.draws_of(c, points=points) for c in run.categories}
-    everything = [image_auroc(one, 1, "all") for own in draws.values() for one in own]
-    print(f"all neurons: {np.mean([one or np.nan for one in everything]):.3f}\n")
-    print("| units | k | top variance | by category | random |")
-    print("|---|---|---|---|---|")
-    for k in args.k:
-        for name, units in wanted.items():
-            found = {c: np.mean(list(rows(own, units, k)), axis=0) for c, own in draws.items()}
-            top, random = np.mean(list(found.values()), axis=0)
-            single = ", ".join(f"{own[0]:.3f}" for own in found.values())
+    draws = {c: run.draws_of(c, points=points)[: args.draws] for c in run.categories}
+    everything = [
+        np.mean([image_aurocs(one, [one.select(1, "all")]) or np.nan for one in own])
+        for own in draws.values()
+    ]
+    print(f"all neurons: {np.mean(everything):.3f}\n")
+    print(f"| units | K | top variance | {' | '.join(draws)} | random |")
+    print("|---" * (4 + len(draws)) + "|")
+    for name, units in wanted.items():
+        found = {
+            c: np.mean([measured(one, units, args.k) for one in own], axis=0)
+            for c, own in draws.items()
+        }
+        whole = np.mean(list(found.values()), axis=0)
+        for row, k in enumerate(args.k):
+            single = " | ".join(f"{own[row, 0]:.3f}" for own in found.values())
+            top, random = whole[row]
             print(f"| {name} | {k} | {top:.3f} | {single} | {random:.3f} |", flush=True)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +21,7 @@ from lakeviz.units.training import reconstruction, train_sae
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from lakeviz.lake import Selection
     from lakeviz.studies.base.captured import StudyData
     from lakeviz.studies.base.study_run import StudyRun
 
@@ -108,14 +109,20 @@ def auroc_of_reconstruction(data: StudyData, units: AutoencoderUnits) -> dict[st
     own = data.view(points=[units.point])
     found: dict[str, Any] = {}
     for name, one in (("intact", own), ("reconstructed", reconstructed(own, units))):
-        found[name] = image_auroc(one, one.options.k, "variance")
+        aurocs = image_aurocs(one, [one.select(one.options.k, "variance")])
+        found[name] = None if aurocs is None else aurocs[0]
     return found
 
 
-def image_auroc(data: StudyData, k: int, selector: str, seed: int = 0) -> float | None:
-    """Image AUROC of the visual branch on a selection; None where the images are of one class."""
+def image_aurocs(
+    data: StudyData, selections: Sequence[Mapping[str, Selection]]
+) -> list[float] | None:
+    """Image AUROC of the visual branch on each selection; None where the images are of one class.
+
+    The test tokens are read, and encoded where they are units, once for all of them.
+    """
     evaluator = data.evaluator([_IMAGE_AUROC], Bootstrap(n_resamples=1))
     if _IMAGE_AUROC not in evaluator.measured:
         return None
-    (maps,) = data.visual_maps(data.branches([data.select(k, selector, seed)]))
-    return float(evaluator.measure(maps).values[_IMAGE_AUROC])
+    maps = data.visual_maps(data.branches(selections))
+    return [float(evaluator.measure(one).values[_IMAGE_AUROC]) for one in maps]
