@@ -25,6 +25,7 @@ from lakeviz.studies.neurons import neurons
 from lakeviz.studies.overlap import overlap
 from lakeviz.studies.patching import patching
 from lakeviz.studies.pca import pca
+from lakeviz.studies.probes import probes
 from lakeviz.studies.readings import readings
 from lakeviz.studies.score_maps import score_maps
 from lakeviz.studies.sweep import sweep
@@ -57,6 +58,7 @@ if TYPE_CHECKING:
     from lakeviz.studies.overlap.selections import OverlapItem
     from lakeviz.studies.patching.result import PatchingResult
     from lakeviz.studies.pca.result import PCAResult
+    from lakeviz.studies.probes.result import ProbesResult
     from lakeviz.studies.readings.result import ReadingsResult
     from lakeviz.studies.score_maps.anomalib_predictions import save_predictions
     from lakeviz.studies.score_maps.result import ScoredMaps
@@ -86,6 +88,7 @@ __all__ = [
     "Part",
     "PatchFeatureDetector",
     "PatchingResult",
+    "ProbesResult",
     "ReadingsResult",
     "ScoredMaps",
     "StudyData",
@@ -108,6 +111,7 @@ __all__ = [
     "overlap",
     "patching",
     "pca",
+    "probes",
     "readings",
     "register_study",
     "save_predictions",
@@ -127,6 +131,7 @@ for _study in (
     overlap,
     patching,
     pca,
+    probes,
     readings,
     score_maps,
     sweep,
@@ -156,6 +161,7 @@ __getattr__, __dir__ = lazy_face(
         "OverlapResult": "overlap.result",
         "PCAResult": "pca.result",
         "PatchingResult": "patching.result",
+        "ProbesResult": "probes.result",
         "Part": "claims.claim",
         "PatchFeatureDetector": "hosts.detectors",
         "ReadingsResult": "readings.result",

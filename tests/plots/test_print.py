@@ -11,13 +11,17 @@ import plotly.graph_objects as go
 import print_geometry
 import pytest
 from browser import Browser
+from PIL import Image
 
 from lakeviz.errors import ConfigError
 from lakeviz.metrics import Bootstrap
 from lakeviz.plots import (
+    ColourRange,
     Scored,
+    Tile,
     controls_figure,
     controls_overview_figure,
+    gallery_figure,
     metrics_figure,
     neuron_category_figure,
     pr_figure,
@@ -192,6 +196,17 @@ def test_many_series_have_a_panel_each():
     assert apart.layout.yaxis9.autorangeoptions.clipmax == 1
 
 
+@pytest.mark.browser
+def test_long_titles_and_names_are_whole(page):
+    """On a page of its own, as notebooks keep it, a figure has its title."""
+    name = "minus top-variance directions of a rotated stream"
+    x = np.arange(3.0)
+    panels = {name: [Line("a", x, x, Look.of(0))], "other": [Line("a", x, x, Look.of(0))]}
+    figure = line_figure(panels, title="A title that is " + "long " * 12, caption="c", x="x")
+    assert figure.layout.annotations[0].text == name.replace(" rotated", "<br>rotated")
+    assert print_geometry.faults(print_geometry.read(page, figure, "column", "lakeviz")) == []
+
+
 # --- widths ---
 
 
@@ -205,3 +220,13 @@ def test_a_width_that_is_too_narrow_names_one_that_fits():
     assert fitted(figure, fits).layout.width == pytest.approx(fits / 25.4 * 96 / 0.8)
     with pytest.raises(ConfigError):
         fitted(figure, fits - 10)
+
+
+def test_pictures_whose_texts_would_touch_are_refused():
+    image, scores = Image.new("RGB", (60, 40)), np.zeros((4, 4))
+    tiles = [Tile(image, scores, str(i), 0.25, group="a", kind="misplaced part") for i in range(6)]
+    figure = gallery_figure(tiles, ColourRange(0, 1, "by hand"))
+    with pytest.raises(ConfigError, match=r"85 mm wide: .* would lie on .*--width \d+"):
+        fitted(figure, "column")
+    narrow = gallery_figure(tiles, ColourRange(0, 1, "by hand"), columns=3)
+    assert fitted(narrow, "column").layout.width == pytest.approx(401.6, abs=0.1)

@@ -272,7 +272,7 @@ def test_study_on_draws_is_stored_and_drawn(tiny_model, tile, tmp_path) -> None:
         capture_study(model, draw, tile, options=options)
         for draw in tile.few_shot_draws(2, draws=2)
     ]
-    found = patching(data, doses=(-1.0, 1.0), **SMALL)
+    found = patching(data, doses=(1.0,), **SMALL)
     pairs = found.pairs
     assert set(pairs["twin"]) == {"rendered"}
     everything = found.effects.query("units == 'all' and readout == 'defect patches'")
@@ -286,12 +286,55 @@ def test_study_on_draws_is_stored_and_drawn(tiny_model, tile, tmp_path) -> None:
     np.testing.assert_allclose(every["share"], 1, rtol=1e-3)
     assert found.summary().startswith("Denoising by top-variance neurons (4 of 32) moves")
     assert "pairs" in next(iter(found.findings())).sentence()
-    assert len(found.figures()) == 5
+    assert len(found.figures()) == 6
+    kept = found.curves.query("units == 'twin_difference'").pivot_table(
+        index="size", columns="measure", values="share"
+    )
+    assert kept.index[0] == 1
+    assert (found.areas.query("units == 'random'")["difference"].isna()).all()
+    assert found.concentration["gini"].between(0, 1).all()
+    assert found.concentration["participation"].between(1 / 128, 1).all()
     found.to_parquet(tmp_path)
     back = load_study(tmp_path)
     assert back.summary() == found.summary()
     half = [found.effects.query("units == 'random'")["difference"].notna().any()]
     assert half == [True]
+
+
+def test_the_planted_circuit_is_concentrated(planted, monkeypatch) -> None:
+    data, twins, _ = planted
+    queue = iter(twins)
+    module = import_module("lakeviz.studies.patching.pairs")
+    monkeypatch.setattr(module, "inpaint", lambda image, mask, normal: next(queue))
+    found = patching(
+        data,
+        twins="inpainted",
+        controls=("all",),
+        heatmap=False,
+        attribution=False,
+        doses=(),
+        **SMALL,
+    )
+    own = found.curves.set_index(["units", "measure", "size"])["share"]
+    for measure in ("faithfulness", "completeness"):
+        sizes = own["twin_difference", measure].index
+        assert own["twin_difference", measure][sizes >= 2].to_numpy() == pytest.approx(1, abs=1e-3)
+        assert own["variance", measure].iloc[0] == pytest.approx(0, abs=1e-3)
+    areas = found.areas.set_index(["units", "measure"])
+    assert areas.loc[("twin_difference", "faithfulness"), "difference"] > 0
+
+
+def test_evenness_of_effects_by_hand() -> None:
+    from lakeviz.studies.patching.concentration import concentration_rows
+
+    def rows(*effects: float) -> dict:
+        made = [{"point": "p", "gradient": e, "n_pairs": 3} for e in effects]
+        return next(iter(concentration_rows(made)))
+
+    equal, one = rows(2, -2, 2, 2), rows(0, 0, 5, 0)
+    assert (equal["gini"], equal["participation"]) == (0, 1)
+    assert (one["gini"], one["participation"]) == (0.75, 0.25)
+    assert np.isnan(rows(0, 0)["gini"])
 
 
 def test_halves_of_the_pairs_do_not_choose_for_themselves(interchange) -> None:

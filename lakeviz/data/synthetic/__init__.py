@@ -10,6 +10,7 @@ from lakeviz.data.synthetic.benchmark import (
     render_scene,
     write_benchmark,
 )
+from lakeviz.data.synthetic.pairs import render_pair
 
 __all__ = [
     "CATEGORIES",
@@ -17,6 +18,7 @@ __all__ = [
     "HELD_OUT",
     "TRAINED",
     "Sample",
+    "render_pair",
     "render_sample",
     "render_scene",
     "write_benchmark",

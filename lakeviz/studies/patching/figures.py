@@ -16,7 +16,7 @@ from lakeviz.plots.names import short_point
 from lakeviz.plots.panels import Look, name_panel, panels
 from lakeviz.plots.template import new_figure
 from lakeviz.selector_names import selector_name
-from lakeviz.studies.patching.words import GROUPS, units_name
+from lakeviz.studies.patching.words import COMPLETENESS, FAITHFULNESS, GROUPS, units_name
 from lakeviz.tables import is_measured, numbers, records, rows, where
 
 _SIGNED = "RdBu"
@@ -99,6 +99,35 @@ def effects_figure(effects: pd.DataFrame, selector: str, *, confidence: float = 
         f"{first['n_units']} units of {first['point']} are exchanged ({first['tokens']}); bars: "
         f"{percent(confidence)} over {over}; {first['n_pairs']} pairs, {first['n_draws']} draws.",
         x="share moved",
+    )
+
+
+def curves_figure(curves: pd.DataFrame, *, confidence: float = 0.95) -> go.Figure:
+    """Faithfulness and completeness by the number of units."""
+    shown = {}
+    for measure in (FAITHFULNESS, COMPLETENESS):
+        own = where(curves, measure=measure)
+        shown[measure] = [
+            line_of(
+                where(own, units=units),
+                "size",
+                "share",
+                units_name(units),
+                Look.of(number),
+                interval="own",
+            )
+            for number, units in enumerate(dict.fromkeys(own["units"]))
+        ]
+    row = records(curves)[0]
+    return line_figure(
+        shown,
+        title="Concentration of the effect",
+        caption="Shares of the difference in the score of the defect patches. Faithfulness: what "
+        "is left when all units but these are exchanged; completeness: what goes when these are. "
+        f"Bands: {percent(confidence)} over {row['n_pairs']} pairs and {row['n_draws']} draws.",
+        x="number of units",
+        y="share",
+        sizes=sorted(set(numbers(curves, "size").astype(int).tolist())),
     )
 
 

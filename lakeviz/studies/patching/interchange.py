@@ -112,12 +112,20 @@ class Interchange:
         return chosen
 
     def exchanged(
-        self, point: str, direction: str, tokens: str = EVERY, units: Units = None
+        self,
+        point: str,
+        direction: str,
+        tokens: str = EVERY,
+        units: Units = None,
+        *,
+        but: bool = False,
     ) -> Float[Tensor, "pair token channel"]:
-        """Tokens of one side with those units of the other."""
+        """Tokens of one side with those units of the other, or with all ``but`` these."""
         defect, twin = self.sides(point)
         base, source = (defect, twin) if direction == DENOISING else (twin, defect)
         part = of_units(source - base, units)
+        if but:
+            part = source - base - part
         return base + torch.where(self.group(tokens, point)[..., None], part, 0.0)
 
     def run(

@@ -68,6 +68,9 @@ class Settings(settings.DrawSettings):
     kinds: tuple[str, ...] = option(
         ("resid_post",), "Hook points of the heat map.", choices=_KINDS, flag="--kind"
     )
+    curves: bool = option(
+        True, "Faithfulness and completeness by the number of units, with their areas."
+    )
     attribution: bool = option(
         True, "Attribute the score of the defect patches to single neurons, checked by exchanges."
     )
@@ -120,6 +123,11 @@ class PatchingResult(StudyResult):
         ``exact`` for those that were checked, all as shares of the full difference.
     agreement : DataFrame
         Per hook point: correlation and largest error of the attribution against exact exchanges.
+    curves, areas : DataFrame
+        Faithfulness and completeness of the units by their number, and the areas under both with
+        the difference to random units (see :func:`.concentration.curve_rows`).
+    concentration : DataFrame
+        Per hook point: Gini coefficient and participation ratio of the attributions.
     steering : DataFrame
         Per units, dose and read-out: ``change`` as a share of the full difference, with its
         interval, and the difference to edits of the same length in random units.
@@ -134,6 +142,9 @@ class PatchingResult(StudyResult):
     heatmap: pd.DataFrame = field(repr=False)
     attribution: pd.DataFrame = field(repr=False)
     agreement: pd.DataFrame = field(repr=False)
+    curves: pd.DataFrame = field(repr=False)
+    areas: pd.DataFrame = field(repr=False)
+    concentration: pd.DataFrame = field(repr=False)
     steering: pd.DataFrame = field(repr=False)
     pairs: pd.DataFrame = field(repr=False)
 
@@ -185,6 +196,8 @@ class PatchingResult(StudyResult):
             for direction in dict.fromkeys(self.heatmap["direction"] if len(self.heatmap) else ())
         ]
         made.append(draw.effects_figure(self.effects, self.selector, confidence=self.confidence))
+        if len(self.curves):
+            made.append(draw.curves_figure(self.curves, confidence=self.confidence))
         if len(self.agreement):
             made.append(draw.attribution_figure(self.attribution))
         if len(self.steering):

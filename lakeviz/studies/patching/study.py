@@ -11,10 +11,12 @@ from lakeviz.activations import stream_statistics, token_grid
 from lakeviz.errors import ConfigError
 from lakeviz.lake import fit_text
 from lakeviz.lake.paired_evaluator import PairedEvaluator
+from lakeviz.lake.selectors import neurons_named
 from lakeviz.studies.base.captured import StudyData
 from lakeviz.studies.base.study import Measured, Study
 from lakeviz.studies.base.unit_data import model_of
 from lakeviz.studies.patching.attribution import agreement_rows, attribution_rows
+from lakeviz.studies.patching.concentration import concentration_rows, curve_rows
 from lakeviz.studies.patching.effects import effect_rows, heatmap_rows
 from lakeviz.studies.patching.interchange import Interchange
 from lakeviz.studies.patching.pairs import make_pairs
@@ -69,17 +71,20 @@ def measure(
     statistics = [
         stream_statistics(model, data.normal_paths, [point], with_covariance=True) for data in draws
     ]
-    sets = UnitSets(
-        interchange, point, [dict(s)[point] for s in statistics], settings, first.options.k
-    )
+    named = neurons_named(settings.selector) or {}
+    k = len(named[point]) if point in named else first.options.k
+    sets = UnitSets(interchange, point, [dict(s)[point] for s in statistics], settings, k)
     confidence = evaluator.bootstrap.confidence
     tables: dict[str, list[dict[str, Any]]] = {name: [] for name in PatchingResult.table_names()}
     tables["effects"] = list(effect_rows(sets, settings, confidence))
     if settings.heatmap:
         tables["heatmap"] = list(heatmap_rows(interchange, settings, confidence))
+    if settings.curves:
+        tables["curves"], tables["areas"] = curve_rows(sets, settings, confidence)
     if settings.attribution:
         tables["attribution"] = list(attribution_rows(interchange, point, settings))
         tables["agreement"] = list(agreement_rows(tables["attribution"]))
+        tables["concentration"] = list(concentration_rows(tables["attribution"]))
     if settings.doses:
         tables["steering"] = list(steering_rows(sets, settings, confidence))
     tables["pairs"] = list(_pair_rows(interchange))

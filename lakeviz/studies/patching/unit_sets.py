@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
@@ -13,7 +13,7 @@ from torch import Tensor
 
 from lakeviz.activations import ChannelStatistics
 from lakeviz.lake.selection import NeuronSelection, Selection
-from lakeviz.lake.selectors import get_selector, neurons_named, select
+from lakeviz.lake.selectors import get_selector, select
 from lakeviz.studies.base.draws import attempted
 from lakeviz.studies.patching.interchange import Interchange, Units
 from lakeviz.studies.patching.readouts import Values
@@ -56,9 +56,6 @@ class UnitSets:
     _found: dict[tuple, Values] = field(default_factory=dict, repr=False)
 
     def __post_init__(self) -> None:
-        named = neurons_named(self.settings.selector)
-        if named is not None and self.point in named:
-            self.k = len(named[self.point])
         self.k = min(self.k, self.statistics[0].n_channels)
 
     @property
@@ -88,6 +85,10 @@ class UnitSets:
             random = np.random.default_rng([self.settings.seed, zlib.crc32(name.encode())])
             seeds = random.integers(2**31, size=self.settings.n_random_sets).tolist()
         return [[select(own, self.k, name, seed=seed) for seed in seeds] for own in self.statistics]
+
+    def of_size(self, k: int) -> UnitSets:
+        """The same with another number of units; results are shared."""
+        return replace(self, k=k)
 
     def n_units(self, name: str) -> int:
         """Number of units of the sets of a selector."""

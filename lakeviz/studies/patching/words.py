@@ -21,6 +21,8 @@ READOUTS: Mapping[str, str] = {
     TEXT: "log-odds of the anomalous against the normal prompts, from the image embedding",
 }
 
+FAITHFULNESS, COMPLETENESS = "faithfulness", "completeness"
+
 RENDERED, INPAINTED = "rendered", "inpainted"
 TWINS: tuple[str, ...] = ("auto", RENDERED, INPAINTED)
 

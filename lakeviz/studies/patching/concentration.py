@@ -1,0 +1,137 @@
+"""How concentrated an effect is: in few units, or in many; and in single neurons."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float
+from torch import Tensor
+
+from lakeviz.lake.selectors import neurons_named
+from lakeviz.metrics.estimates import NOT_MEASURED
+from lakeviz.metrics.pair_shares import share_difference, share_estimate
+from lakeviz.studies.patching.effects import counts
+from lakeviz.studies.patching.interchange import Units
+from lakeviz.studies.patching.result import Settings
+from lakeviz.studies.patching.unit_sets import UnitSets
+from lakeviz.studies.patching.words import (
+    COMPLETENESS,
+    CONTROL,
+    DEFECT,
+    DENOISING,
+    FAITHFULNESS,
+    TWIN_DIFFERENCE,
+)
+
+Rows = Iterator[dict[str, Any]]
+
+
+def curve_rows(
+    sets: UnitSets, settings: Settings, confidence: float
+) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """Faithfulness and completeness by the number of units, and the areas under them.
+
+    Both are shares of the difference in the score of the defect patches. Faithfulness is what is
+    left of it when all units but the set are exchanged, completeness what goes when the set is
+    (Wang et al., ICLR 2023; Marks et al., ICLR 2025). An area is the mean over the logarithm of the
+    number of units: the larger, the fewer units carry the effect.
+
+    Returns
+    -------
+    curves, areas : lists of rows
+    """
+    full = sets.full[DEFECT]
+    orders = [CONTROL, TWIN_DIFFERENCE]
+    if neurons_named(settings.selector) is None:
+        orders.insert(0, settings.selector)
+    sizes = _sizes(sets.statistics[0].n_channels)
+    weights = _weights(sizes)
+    curves, areas = [], []
+    summed: dict[tuple[str, str], Float[np.ndarray, "draw member pair"]] = {}
+    for order in orders:
+        for size, weight in zip(sizes, weights, strict=True):
+            for measure in (FAITHFULNESS, COMPLETENESS):
+                shown = _shown(sets.of_size(size), order, measure, full)
+                key = order, measure
+                summed[key] = summed.get(key, 0.0) + weight * shown
+                curves.append(
+                    {
+                        "units": order,
+                        "measure": measure,
+                        "size": size,
+                        **share_estimate(shown.mean(1), full, confidence).columns("share"),
+                        "n_members": shown.shape[1],
+                        **counts(shown),
+                    }
+                )
+    for (order, measure), shown in summed.items():
+        gap, p_value = NOT_MEASURED, np.nan
+        if order != CONTROL:
+            random = summed[CONTROL, measure]
+            gap, p_value = share_difference(shown.mean(1), random, full, confidence)
+        areas.append(
+            {
+                "units": order,
+                "measure": measure,
+                **share_estimate(shown.mean(1), full, confidence).columns("area"),
+                **gap.columns("difference"),
+                "p_value": p_value,
+                **counts(shown),
+            }
+        )
+    return curves, areas
+
+
+def concentration_rows(attribution: Sequence[Mapping[str, Any]]) -> Rows:
+    """How evenly single neurons share the effect at each hook point, to first order.
+
+    Of absolute effects: the Gini coefficient (0 where all are equal, near 1 where one holds all)
+    and the participation ratio ``(sum e)^2 / (n sum e^2)``, the share of neurons that would hold as
+    much if they were equal.
+    """
+    for point in dict.fromkeys(row["point"] for row in attribution):
+        rows = [row for row in attribution if row["point"] == point]
+        effects = np.sort(np.abs([row["gradient"] for row in rows]))
+        n, total = len(effects), effects.sum()
+        even = total > 0
+        ranks = np.arange(1, n + 1)
+        yield {
+            "point": point,
+            "gini": float((2 * ranks - n - 1) @ effects / (n * total)) if even else np.nan,
+            "participation": float(total**2 / (n * (effects**2).sum())) if even else np.nan,
+            "n_neurons": n,
+            "n_pairs": rows[0]["n_pairs"],
+        }
+
+
+def _shown(
+    sets: UnitSets, order: str, measure: str, full: Float[np.ndarray, "draw pair"]
+) -> Float[np.ndarray, "draw member pair"]:
+    """The part of the difference that is left with a set alone, or that goes with it."""
+    if measure == COMPLETENESS:
+        return sets.moved(order, DENOISING)[DEFECT]
+    but = sets.moved(order, DENOISING, partial(_all_but, sets), "all but")[DEFECT]
+    return full[:, None] - but
+
+
+def _all_but(sets: UnitSets, direction: str, units: Units) -> Tensor:
+    tokens = sets.settings.tokens
+    return sets.interchange.exchanged(sets.point, direction, tokens, units, but=True)
+
+
+def _sizes(n: int) -> list[int]:
+    """Numbers of units from 1 to half of all, about geometric."""
+    return sorted({int(size) for size in np.geomspace(1, max(1, n // 2), 6).round()})
+
+
+def _weights(sizes: Sequence[int]) -> Float[np.ndarray, " size"]:
+    """Weights of the trapezoidal rule over the logarithm of the sizes, of sum 1."""
+    if len(sizes) == 1:
+        return np.ones(1)
+    at = np.log(sizes)
+    steps = np.diff(at)
+    weights = (np.r_[steps, 0] + np.r_[0, steps]) / 2
+    return weights / weights.sum()
