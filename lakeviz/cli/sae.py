@@ -21,7 +21,7 @@ def _settings() -> Any:
 
 @click.group()
 def sae() -> None:
-    """Sparse autoencoders, whose latents LAKE and the studies take in place of neurons."""
+    """Train sparse autoencoders, for latents instead of neurons."""
 
 
 @sae.command(cls=with_settings(_settings))
