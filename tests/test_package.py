@@ -17,6 +17,7 @@ FLOORS = (
     "data",
     "models",
     "activations",
+    "units",
     "metrics",
     "plots",
     "lake",

@@ -17,6 +17,7 @@ from lakeviz.cli.figure import figure
 from lakeviz.cli.ls import ls
 from lakeviz.cli.readings import readings
 from lakeviz.cli.run import run
+from lakeviz.cli.sae import sae
 from lakeviz.cli.score import score
 from lakeviz.cli.study import study
 from lakeviz.cli.table_export import table
@@ -45,7 +46,7 @@ def lakeviz(verbose: bool) -> None:
 
 
 for command in (
-    *(demo, run, study, claims, readings, score, ls, figure, table, models, datasets, hooks),
+    *(demo, run, study, claims, readings, sae, score, ls, figure, table, models, datasets, hooks),
 ):
     lakeviz.add_command(command)
 

@@ -99,13 +99,13 @@ def _option(settings: type[Settings], name: str, option: Option) -> Callable[[Co
         flag = f"{flag}/--no-{flag.removeprefix('--')}"
         return click.option(flag, name, default=default, show_default=True, help=option.help)
     said = option.help + (" Repeatable." if kind.several else "")
+    given: dict[str, Any] = {"required": True} if default is MISSING else {"default": default}
     return click.option(
         flag,
         name,
         type=_type(kind.type, option),
         multiple=kind.several,
-        required=default is MISSING,
-        default=None if default is MISSING else default,
+        **given,
         show_default=default not in (None, (), MISSING),
         callback=_none_if_empty if kind.several and default is None else None,
         help=said,

@@ -9,9 +9,12 @@ from typing import Any, cast
 
 import plotly.graph_objects as go
 
-from lakeviz.plots.template import TEMPLATES, caption_of
+from lakeviz.plots.template import PALETTE, TEMPLATES, caption_of, faded
 
-_MARGIN_TOP, _MARGIN_TOP_LEGEND = 12, 36
+_MARGIN, _MARGIN_TOP_LEGEND = 12, 36
+_MARGIN_PARCOORDS = 44  # labels of its axes make no room for themselves
+_LIGHTER = {PALETTE[0]: "#6AA9F0"}
+"""Colours that are dim on a dark page."""
 
 
 _PAGE = """<!DOCTYPE html>
@@ -67,9 +70,11 @@ def embed(fig: go.Figure) -> EmbeddedFigure:
     above = layout.get("legend", {}).get("orientation") == "h" or _annotated_above(layout)
     for name in ("template", "title", "meta"):
         layout.pop(name, None)
-    top = _MARGIN_TOP_LEGEND if above else _MARGIN_TOP
+    top = _MARGIN_TOP_LEGEND if above else _MARGIN
     height = int(layout.pop("height", 420)) - was + top
-    layout["margin"] = {"t": top, "r": 12, "l": 12, "b": 12}
+    parallel = any(trace["type"] == "parcoords" for trace in spec["data"])
+    side = _MARGIN_PARCOORDS if parallel else _MARGIN
+    layout["margin"] = {"t": top, "r": side, "l": side, "b": _MARGIN}
     layout |= {"paper_bgcolor": "rgba(0,0,0,0)", "plot_bgcolor": "rgba(0,0,0,0)"}
     return EmbeddedFigure(title, caption, {"data": spec["data"], "layout": layout}, height)
 
@@ -80,10 +85,17 @@ def without_figure(title: str, reason: str) -> EmbeddedFigure:
 
 
 def theme_templates() -> dict[str, Any]:
-    """Plotly templates of the page's two themes."""
+    """Plotly templates of the page's two themes, and colours that are lighter in the dark one."""
     names = {"light": "lakeviz", "dark": "lakeviz_dark"}
     figures = {theme: go.Figure(layout={"template": TEMPLATES[n]}) for theme, n in names.items()}
-    return {theme: _plain(fig)["layout"]["template"] for theme, fig in figures.items()}
+    made = {theme: _plain(fig)["layout"]["template"] for theme, fig in figures.items()}
+    # As figures write them: whole, and faded.
+    faded_ones = {_channels(dim): _channels(light) for dim, light in _LIGHTER.items()}
+    return {**made, "lighter": {**_LIGHTER, **faded_ones}}
+
+
+def _channels(colour: str) -> str:
+    return faded(colour, 1).rpartition(",")[0]
 
 
 def page_of(fig: go.Figure, template: str = "lakeviz") -> str:
