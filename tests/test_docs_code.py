@@ -71,6 +71,7 @@ OF_STUDIES = (
     "probes",
     "plugins",
     "tables",
+    "units",
 )
 BEFORE |= dict.fromkeys((f"docs/tasks/{name}.md" for name in OF_STUDIES), "")
 BEFORE["docs/outliers.md"] = BEFORE.pop("docs/tasks/outliers.md")

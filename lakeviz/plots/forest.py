@@ -16,7 +16,7 @@ import plotly.graph_objects as go
 from jaxtyping import Float
 
 from lakeviz.errors import ConfigError
-from lakeviz.metrics.estimates import NOT_MEASURED, Estimate, mean_over_categories
+from lakeviz.metrics.estimates import NOT_MEASURED, Estimate, estimate, mean_over_categories
 from lakeviz.plots.data_range import Bounds, end_axes
 from lakeviz.plots.panels import (
     Look,
@@ -29,7 +29,7 @@ from lakeviz.plots.panels import (
     room_for_names,
 )
 from lakeviz.plots.template import NEUTRAL, PALETTE, faded, new_figure, plain
-from lakeviz.tables import numbers
+from lakeviz.tables import numbers, records
 
 OWN, MEAN = Look.of(0), Look(PALETTE[0], "solid", "diamond")
 """Of one estimate, and of a mean over categories."""
@@ -87,7 +87,9 @@ def forest_row(
         return ForestRow(name, Estimate(float(values[0]), *ends), **row)
     members = dict(zip(map(str, table["category"]), values.tolist(), strict=True))
     row = {"look": MEAN} | row
-    return ForestRow(name, mean_over_categories(values, 0.95), members=members, **row)
+    known = {"low", "high"} if column == "value" else {f"{column}_low", f"{column}_high"}
+    parts = [estimate(one, column) for one in records(table)] if known <= set(table) else values
+    return ForestRow(name, mean_over_categories(parts, 0.95), members=members, **row)
 
 
 def forest_figure(

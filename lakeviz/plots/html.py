@@ -9,10 +9,12 @@ from typing import Any, cast
 
 import plotly.graph_objects as go
 
-from lakeviz.plots.template import TEMPLATES, caption_of
+from lakeviz.plots.template import PALETTE, TEMPLATES, caption_of, faded
 
 _MARGIN, _MARGIN_TOP_LEGEND = 12, 36
 _MARGIN_PARCOORDS = 44  # labels of its axes make no room for themselves
+_LIGHTER = {PALETTE[0]: "#6AA9F0"}
+"""Colours that are dim on a dark page."""
 
 
 _PAGE = """<!DOCTYPE html>
@@ -83,10 +85,17 @@ def without_figure(title: str, reason: str) -> EmbeddedFigure:
 
 
 def theme_templates() -> dict[str, Any]:
-    """Plotly templates of the page's two themes."""
+    """Plotly templates of the page's two themes, and colours that are lighter in the dark one."""
     names = {"light": "lakeviz", "dark": "lakeviz_dark"}
     figures = {theme: go.Figure(layout={"template": TEMPLATES[n]}) for theme, n in names.items()}
-    return {theme: _plain(fig)["layout"]["template"] for theme, fig in figures.items()}
+    made = {theme: _plain(fig)["layout"]["template"] for theme, fig in figures.items()}
+    # As figures write them: whole, and faded.
+    faded_ones = {_channels(dim): _channels(light) for dim, light in _LIGHTER.items()}
+    return {**made, "lighter": {**_LIGHTER, **faded_ones}}
+
+
+def _channels(colour: str) -> str:
+    return faded(colour, 1).rpartition(",")[0]
 
 
 def page_of(fig: go.Figure, template: str = "lakeviz") -> str:

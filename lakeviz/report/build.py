@@ -18,12 +18,16 @@ from plotly.offline import get_plotlyjs
 from lakeviz import __version__
 from lakeviz.errors import DataError
 from lakeviz.files import write_text
+from lakeviz.plots.captions import joined
 from lakeviz.plots.html import theme_templates
 from lakeviz.report.page_model import Page, Section, SectionMaker
 from lakeviz.report.sections.categories import categories
-from lakeviz.report.sections.closing import closing, dataset_name, facts, provenance
+from lakeviz.report.sections.closing import closing
 from lakeviz.report.sections.controls import controls
+from lakeviz.report.sections.glance import glance
+from lakeviz.report.sections.neurons import neurons
 from lakeviz.report.sections.overview import overview
+from lakeviz.report.sections.provenance import dataset_name, provenance
 from lakeviz.report.sections.studies import studies as study_sections
 
 if TYPE_CHECKING:
@@ -33,14 +37,20 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 SECTIONS: tuple[SectionMaker, ...] = (
+    glance,
     overview,
     controls,
+    neurons,
     categories,
     study_sections,
     closing,
     provenance,
 )
 """What makes the sections, in the order of the page."""
+
+
+_NAMED = 3
+"""Categories that the title names, where the data have no name of their own."""
 
 
 def write_report(
@@ -96,14 +106,14 @@ def write_report(
 
 def _render(page: Page, sections: list[Section], inputs: str) -> str:
     script, plotly = _asset("report.js"), get_plotlyjs()
-    only = page.evaluations[0].category if len(page.evaluations) == 1 else ""
+    names = [e.category for e in page.ordered]
+    named = page.manifest.get("dataset") or len(names) > _NAMED
     return (
         _environment()
         .get_template("page.html")
         .render(
-            title=f"LAKE on {only or dataset_name(page)}",
+            title=f"LAKE on {dataset_name(page) if named and len(names) > 1 else joined(names)}",
             page=page,
-            facts=facts(page),
             sections=sections,
             version=__version__,
             inputs=inputs,

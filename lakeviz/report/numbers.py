@@ -8,8 +8,9 @@ from dataclasses import dataclass, field, replace
 
 import pandas as pd
 
-from lakeviz.metrics.estimates import NOT_MEASURED, Estimate, estimate
-from lakeviz.tables import numbers, over_regions, records, where
+from lakeviz.metrics.estimates import NOT_MEASURED, Estimate, estimate, mean_over_categories
+from lakeviz.metrics.registry import get_metric
+from lakeviz.tables import over_regions, records
 
 NO_REASON = "not measured in this run"
 
@@ -82,14 +83,38 @@ def metric(
     return number if number.missing else replace(number, remark=over_regions(found[0], name))
 
 
+def over_categories(
+    tables: list[pd.DataFrame], level: str, name: str, confidence: float, branch: str = "lake"
+) -> tuple[Estimate, int]:
+    """A metric over categories, and how many of them have it.
+
+    Of one category its own value and interval, of several their mean with Student's interval.
+    """
+    found = [
+        estimate(row)
+        for table in tables
+        for row in records(table, level=level, metric=name, branch=branch)
+        if math.isfinite(row["value"])
+    ]
+    if len(found) < 2:
+        return (found[0] if found else NOT_MEASURED), len(found)
+    bounds = get_metric(level, name).bounds
+    return mean_over_categories(found, confidence, bounds), len(found)
+
+
 def mean_metric(
-    tables: list[pd.DataFrame], level: str, name: str, notes: Footnotes, branch: str = "lake"
+    tables: list[pd.DataFrame],
+    level: str,
+    name: str,
+    notes: Footnotes,
+    confidence: float,
+    branch: str = "lake",
 ) -> Number:
     """Mean of a metric over the categories that have it; a footnote says where some have not."""
-    found = [numbers(where(t, level=level, metric=name, branch=branch), "value") for t in tables]
-    values = [float(v[0]) for v in found if v.size and math.isfinite(v[0])]
-    if not values:
+    mean, n = over_categories(tables, level, name, confidence, branch)
+    if not n:
         return show(NOT_MEASURED, notes=notes, reason="no category has a value")
-    missing = len(tables) - len(values)
-    reason = f"mean of the {len(values)} of {len(tables)} that have a value" if missing else ""
-    return show(Estimate(sum(values) / len(values)), notes=notes, reason=reason)
+    missing = n < len(tables)
+    reason = f"mean of the {n} of {len(tables)} that have a value" if missing else ""
+    # The interval of one category is not one of a mean over them.
+    return show(mean if n > 1 else Estimate(mean.value), notes=notes, reason=reason)

@@ -88,6 +88,17 @@ class Page:
         made = self.evaluations[0].provenance.get("options", {})
         return {**made, **{name: value for name, value in asked.items() if value is not None}}
 
+    @cached_property
+    def study_pages(self) -> list[Mapping[str, Any]]:
+        """What the templates of the studies read, in their order."""
+        return [result.page_context() for result in self.studies]
+
+    @cached_property
+    def dossiers(self) -> Mapping[tuple[str, str, int], str]:
+        """Id of the page of a neuron, by category, hook point and channel."""
+        pages = [page for context in self.study_pages for page in context.get("pages", ())]
+        return {page["neuron"]: page["anchor"] for page in pages if "neuron" in page}
+
     @property
     def confidence(self) -> float:
         """Level of the intervals over images."""

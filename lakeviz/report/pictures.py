@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -11,7 +12,7 @@ from PIL import Image
 from lakeviz.data import load_image
 from lakeviz.errors import LakevizError
 from lakeviz.plots import ColourRange, heat_layer, mask_outlines
-from lakeviz.plots.colours import COLOUR_SCALE
+from lakeviz.plots.colours import HEAT
 from lakeviz.plots.distributions import verdict
 from lakeviz.plots.heatmap import data_uri, fit_within
 from lakeviz.plots.outlines import shrink_mask
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 _LONGEST = 320
 # A score map is smooth, so half the size is enough.
 _LONGEST_HEAT = 160
+_LEVELS = 64  # of colour and opacity
 _PER_STRIP = 4
 
 
@@ -78,7 +80,7 @@ class Strip:
 
 
 def strips(evaluation: Evaluation, colours: ColourRange, threshold: float) -> list[Strip]:
-    """Pictures of the images that are most wrong, then of those that are most right.
+    """Pictures of the images that are wrong or nearest to it, then of those that are most right.
 
     No image is shown twice: where there are few, the most wrong come first.
     """
@@ -86,12 +88,12 @@ def strips(evaluation: Evaluation, colours: ColourRange, threshold: float) -> li
     scores = np.asarray(evaluation.maps.image_scores)
     rising = np.argsort(scores, kind="stable")
     normal, anomalous = rising[labels[rising] == 0], rising[labels[rising] == 1]
-    wanted = (
-        ("Most wrong, normal", "the highest scores of normal images", normal[::-1]),
-        ("Most wrong, anomalous", "the lowest scores of anomalous images", anomalous),
+    wanted = [
+        _doubtful("normal", "highest", normal[::-1], labels, scores, threshold),
+        _doubtful("anomalous", "lowest", anomalous, labels, scores, threshold),
         ("Most right, anomalous", "the highest scores of anomalous images", anomalous[::-1]),
         ("Most right, normal", "the lowest scores of normal images", normal),
-    )
+    ]
     shown: set[int] = set()
     made = []
     for title, rule, order in wanted:
@@ -103,19 +105,55 @@ def strips(evaluation: Evaluation, colours: ColourRange, threshold: float) -> li
     return made
 
 
-def picture(evaluation: Evaluation, index: int, colours: ColourRange, threshold: float) -> Picture:
+def _doubtful(
+    kind: str,
+    extreme: str,
+    order: np.ndarray,
+    labels: np.ndarray,
+    scores: np.ndarray,
+    threshold: float,
+) -> tuple[str, str, np.ndarray]:
+    """The images that are wrong at the threshold; where none is, those closest to it."""
+    rule = f"the {extreme} scores of {kind} images"
+    if not np.isfinite(threshold):
+        return f"{extreme.capitalize()} scores, {kind}", rule, order
+    wrong = np.array([i for i in order if verdict(int(labels[i]), float(scores[i]), threshold)])
+    if not wrong.size:
+        return f"Closest to the threshold, {kind}", f"none is wrong; {rule}", order
+    return f"Most wrong, {kind}", f"{len(wrong)} of {len(order)} are wrong; {rule}", wrong
+
+
+def typical(evaluation: Evaluation, most: int) -> list[int]:
+    """Anomalous images of the median score: one of each kind of defect, the largest kinds first."""
+    kinds = evaluation.dataset.frame["defect_type"].to_numpy()
+    scores = np.asarray(evaluation.maps.image_scores)
+    anomalous = evaluation.dataset.labels == 1
+    made = []
+    for kind, _ in Counter(kinds[anomalous]).most_common(most):
+        own = np.flatnonzero(anomalous & (kinds == kind))
+        made.append(int(own[np.argsort(scores[own], kind="stable")[(len(own) - 1) // 2]]))
+    return made
+
+
+def picture(
+    evaluation: Evaluation,
+    index: int,
+    colours: ColourRange,
+    threshold: float,
+    longest: int = _LONGEST,
+) -> Picture:
     """Encode one image; one that cannot be read is named, with the reason."""
     row = evaluation.dataset.frame.iloc[index]
     maps = evaluation.maps
     score = float(maps.image_scores[index])
     rows, columns = maps.grid
     photo = heat = problem = ""
-    width, height = _LONGEST, _LONGEST
+    width, height = longest, longest
     try:
-        image = fit_within(load_image(row["path"]), _LONGEST)
+        image = fit_within(load_image(row["path"]), longest)
         width, height = image.size
         photo = data_uri(image, quality=80, optimize=True)
-        heat = data_uri(_heat(maps.pixel_map(index), colours, image), optimize=True)
+        heat = _heat(maps.pixel_map(index), colours, image)
     except LakevizError as error:
         problem = str(error)
     outline, no_mask = _outline(evaluation, index, (height, width)) if photo else ("", "")
@@ -137,21 +175,29 @@ def picture(evaluation: Evaluation, index: int, colours: ColourRange, threshold:
     )
 
 
-def frame(shown: list[Strip]) -> str:
-    """Aspect ratio for all pictures of a category: the middle one, neither flat nor tall."""
-    ratios = [p.width / p.height for strip in shown for p in strip.pictures]
+def frame(shown: list[Picture]) -> str:
+    """Aspect ratio for pictures that stand together: the middle one, neither flat nor tall."""
+    ratios = [p.width / p.height for p in shown]
     return f"{np.clip(np.median(ratios), 0.7, 1.6):.3f}" if ratios else "1"
 
 
 def colour_bar() -> str:
     """Colour scale of the heat maps as a CSS gradient."""
-    return f"linear-gradient(90deg, {', '.join(COLOUR_SCALE)})"
+    return f"linear-gradient(90deg, {', '.join(colour for _, colour in HEAT)})"
 
 
-def _heat(pixel_map: np.ndarray, colours: ColourRange, image: Image.Image) -> Image.Image:
-    scale = min(1.0, _LONGEST_HEAT / max(image.size))
+def _heat(pixel_map: np.ndarray, colours: ColourRange, image: Image.Image) -> str:
+    """Data URI of a picture to lay over the photograph, the more opaque the higher the score."""
+    scale = min(0.5, _LONGEST_HEAT / max(image.size))
     size = (max(1, round(image.width * scale)), max(1, round(image.height * scale)))
-    return Image.fromarray(heat_layer(pixel_map, colours)).resize(size, Image.Resampling.BILINEAR)
+    places = Image.fromarray(colours.place(pixel_map).astype(np.float32))
+    places = np.asarray(places.resize(size, Image.Resampling.BILINEAR))
+    levels = np.linspace(0, 1, _LEVELS)
+    made = Image.fromarray(np.rint((_LEVELS - 1) * places).astype(np.uint8), "P")
+    scale_of_one = ColourRange(0.0, 1.0, "")
+    made.putpalette(heat_layer(levels, scale_of_one).tobytes())
+    made.info["transparency"] = np.rint(255 * levels).astype(np.uint8).tobytes()
+    return data_uri(made, "png", optimize=True)
 
 
 def _outline(evaluation: Evaluation, index: int, size: tuple[int, int]) -> tuple[str, str]:

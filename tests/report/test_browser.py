@@ -48,6 +48,70 @@ def test_opens_offline_without_a_word_on_the_console(opened, width, dark):
     assert browser.run("return document.documentElement.scrollWidth") <= width
 
 
+@pytest.mark.parametrize(("width", "height"), [(1400, 900), (390, 844)])
+@pytest.mark.parametrize("dark", [False, True])
+def test_first_screen_answers(opened, width, height, dark):
+    browser = opened(width=width, height=height, dark=dark)
+    ends = browser.run(
+        "return [...document.querySelectorAll('.answers li')]"
+        ".map(li => li.getBoundingClientRect().bottom)"
+    )
+    assert len(ends) == 3
+    assert max(ends) <= height
+    strip = browser.run(
+        "return [...document.querySelectorAll('.pairs li')]"
+        ".map(li => [li.getBoundingClientRect().top, li.querySelectorAll('img').length])"
+    )
+    assert [n for _, n in strip] == [3, 3, 3]  # a photograph; a photograph and its heat
+    assert strip[0][0] < height
+    # Photographs are in colour.
+    assert browser.run("return getComputedStyle(document.querySelector('.photo')).filter") == "none"
+    settings = "return document.getElementById('provenance').getBoundingClientRect().top"
+    assert browser.run(settings) > 2 * height
+    assert browser.run("return document.documentElement.scrollWidth") <= width
+
+
+def test_tables_that_do_not_fit_say_so(opened):
+    browser = opened(width=390, height=844)
+    cut = "return document.querySelector('.scroll.more-right + .cue:not([hidden])') !== null"
+    browser.wait(cut.removeprefix("return "))
+    browser.run(
+        "for (const b of document.querySelectorAll('.scroll')) b.scrollLeft = b.scrollWidth"
+    )
+    browser.wait("document.querySelector('.more-right') === null")
+    assert browser.run(cut) is False
+
+
+def test_switch_shows_the_bare_photograph_everywhere(opened):
+    browser = opened()
+    shown = (
+        "return [...document.querySelectorAll('.heat')]"
+        ".filter(i => getComputedStyle(i).display !== 'none').length"
+    )
+    assert browser.run(shown) > 3
+    browser.run("document.querySelector('.heat-on').focus()")
+    browser.press(" ")
+    assert browser.run(shown) == 0
+    assert browser.run("return document.querySelector('#viewer .heat-on').checked") is False
+    browser.press(" ")
+    assert browser.run(shown) > 3
+
+
+def test_search_leaves_the_category_that_is_looked_for(browser, make, tmp_path):
+    evaluations = [make(category=f"c{number:02d}") for number in range(13)]
+    browser.open(write_report(evaluations, {}, tmp_path / "report.html"))
+    browser.run("document.getElementById('find').focus()")
+    browser.press("C07")
+    left = browser.run(
+        "return [...document.querySelectorAll('[data-find]')]"
+        ".filter(one => getComputedStyle(one).display !== 'none').map(one => one.dataset.find)"
+    )
+    assert left == ["c07"] * 4  # contents, card, row and section
+    browser.run("document.querySelector('nav li.inner:not([hidden]) a').click()")
+    opened = "return [...document.querySelectorAll('#category-8 details.body')].every(d => d.open)"
+    assert browser.run(opened) is True
+
+
 def test_hostile_names_stay_text(opened):
     browser = opened()
     draw_everything(browser)

@@ -74,7 +74,8 @@ def report(studies) -> Path:
 
 
 def draw_all(browser) -> int:
-    """Scroll to every figure until all are drawn; returns how many there are."""
+    """Unfold all, scroll to every figure until all are drawn; returns how many there are."""
+    browser.run("document.querySelectorAll('details').forEach(d => { d.open = true; })")
     browser.run("document.documentElement.style.scrollBehavior = 'auto'")
     n = browser.run("return document.querySelectorAll('.canvas').length")
     for number in range(n):
@@ -135,10 +136,18 @@ def test_contents_and_folds_work_by_keyboard(browser, report):
     assert complaints(browser) == []
 
 
-def test_closing_page_repeats_every_summary(browser, studies):
+def test_a_study_opens_with_a_sentence_and_a_figure(browser, studies):
     report, results = studies
     browser.open(report)
-    closing = " ".join(browser.run("return document.getElementById('shows').textContent").split())
     assert sorted(result.name for result in results) == sorted(STUDIES)
     for result in results:
-        assert " ".join(result.summary().split()) in closing
+        section = f"document.getElementById('study-{result.name}')"
+        first = browser.run(f"return {section}.querySelector('.finding').textContent")
+        assert " ".join(first.split()) == " ".join(result.opening().split())
+        unfolded = browser.run(
+            f"return [...{section}.querySelectorAll('.canvas')]"
+            ".filter(c => !c.closest('details')).length"
+        )
+        assert unfolded == 1, result.name
+        everything = " ".join(browser.run(f"return {section}.textContent").split())
+        assert " ".join(result.summary().split()) in everything

@@ -44,6 +44,7 @@ def page(browser, report):
     browser.log()
     browser.open(report)
     browser.run("document.documentElement.style.scrollBehavior = 'auto'")
+    browser.run("document.getElementById('index').open = true")
     return browser
 
 
@@ -107,7 +108,7 @@ def test_hostile_names_stay_text_and_the_page_fits(browser, report, width, dark)
     browser.log()
     browser.open(report, width=width, dark=dark)
     browser.run("document.documentElement.style.scrollBehavior = 'auto'")
-    browser.run("document.querySelectorAll('details.folded').forEach(d => { d.open = true; })")
+    browser.run("document.querySelectorAll('details').forEach(d => { d.open = true; })")
     canvases = "document.querySelectorAll('#study-dossier .canvas')"
     for number in range(browser.run(f"return {canvases}.length")):
         browser.run(f"{canvases}[{number}].scrollIntoView()")

@@ -6,10 +6,12 @@ import base64
 import hashlib
 import json
 import re
+from dataclasses import dataclass
 from html.parser import HTMLParser
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from lakeviz.errors import DataError, OutputError
@@ -17,6 +19,26 @@ from lakeviz.metrics.estimates import NOT_MEASURED
 from lakeviz.report import SECTIONS, Section, write_report
 from lakeviz.report.curves import pixel_curves
 from lakeviz.report.numbers import Footnotes, show
+from lakeviz.studies.base.result import StudyResult
+
+
+@dataclass
+class Plain(StudyResult):
+    """A study of the least that there can be."""
+
+    name = "plain"
+    title = "A plain study"
+    rows: pd.DataFrame
+
+    def opening(self) -> str:
+        return "One sentence."
+
+    def summary(self) -> str:
+        return "One sentence. And another."
+
+    def figures(self) -> list:
+        return []
+
 
 EVIL = "<img src=x onerror=alert(1)>"
 MANIFEST = {"dataset": "folder", "command": ["lakeviz", "run", "folder", "--root", "a b"]}
@@ -84,11 +106,8 @@ def test_numbers_of_the_tables_are_on_the_page(make, page):
     assert "+0.200 [+0.100, +0.300] higher" in text
     assert "−0.200 [−0.300, −0.100] lower" in text
     assert "+0.000 [−0.100, +0.100] cannot tell" in text
-    said = "AUPRO of LAKE's neurons: cannot tell for all neurons; higher than random neurons; lower"
+    said = "In AUPRO, LAKE's neurons cannot be told from all neurons; beat random neurons; do worse"
     assert said in text
-    assert "nut: image AUROC 0.900 [0.850, 0.950]" in text  # the evaluation's own summary
-    assert "abc123" in text
-    assert "f1f1f1" in text
     assert "lakeviz run folder --root 'a b'" in text
     assert "2 channels by variance, variance 3 to 2" in text
 
@@ -96,11 +115,124 @@ def test_numbers_of_the_tables_are_on_the_page(make, page):
 def test_pictures_are_ordered_by_how_wrong_they_are(make, page):
     made = page(make(labels=(1, 0, 0, 1, 0, 1)))
     shown = [a["data-name"] for a in made.all("button", "picture")]
-    # Normal by falling score, then anomalous by rising score; nothing is left for "most right".
-    assert shown == ["4.png", "2.png", "1.png", "0.png", "3.png", "5.png"]
-    # Image scores are 11/12, 23/12, ...; the threshold is 2.
+    # Image scores are 11/12, 23/12, ...; the threshold is 2. Those that are wrong come first:
+    # normal by falling score, anomalous by rising score; then those that are right.
+    assert shown == ["4.png", "2.png", "0.png", "5.png", "3.png", "1.png"]
+    assert "Most wrong, normal 2 of 3 are wrong; the highest scores of normal images" in made.text
+    assert "Most wrong, anomalous 1 of 3 are wrong" in made.text
     assert made.text.count("false alarm") == 2
     assert made.text.count("missed") == 1
+
+
+def test_nothing_is_called_wrong_where_nothing_is(make, page):
+    text = page(make(labels=(0, 0, 1, 1))).text  # scores 11/12, 23/12, 35/12, 47/12; threshold 2
+    assert "Most wrong" not in text
+    assert "Closest to the threshold, normal none is wrong" in text
+    assert "Closest to the threshold, anomalous none is wrong" in text
+
+
+def test_three_sentences_open_the_page(make, page):
+    text = page(make()).text
+    first = text[text.index("In three sentences LAKE") : text.index("Overview LAKE:")]
+    assert (
+        "LAKE detects defective images and localises the defects: image AUROC 0.900 [0.850, 0.950],"
+        " chance 0.5; AUPRO 0.870 [0.820, 0.920], chance 0.15; nut; 95 % intervals; visual branch,"
+        " maps of 24x32 pixels."
+    ) in first
+    # Of the variances 3, 1, 2, 0.5, 0.2 and 0.1: 6.8 squared by 14.3, and 3 of 6.8.
+    assert (
+        "It reads the 2 of 6 channels at blocks.1 of highest variance: first blocks.1: 0, 2; the "
+        "variance lives in 3 channels (participation ratio; the first holds at most 44 %); whether "
+        "the result hangs on the first was not measured (control variance_without_first)."
+    ) in first
+    assert (
+        "LAKE's neurons cannot be told from all neurons, beat random neurons, were not compared "
+        "with an untrained tower: AUPRO +0.000 [−0.100, +0.100] against all neurons; AUPRO +0.200 "
+        "[+0.100, +0.300] against random neurons; LAKE minus control, visual branch alone."
+    ) in first
+
+
+def test_one_channel_left_out_is_read_from_its_control(make, page):
+    evaluation = make()
+    table = evaluation.controls
+    own = table[table["control"] == "random"].assign(control="variance_without_first")
+    evaluation.controls = pd.concat([table, own], ignore_index=True)
+    said = "moves AUPRO by −0.200 [−0.300, −0.100]: part of the effect is its own."
+    assert said in page(evaluation).text
+
+
+def test_an_undecided_or_missing_detector_is_not_praised(make, page):
+    evaluation = make(missing={("pixel", "aupro"): "no masks"})
+    evaluation.metrics.loc[evaluation.metrics["metric"] == "auroc", "low"] = 0.5
+    said = "LAKE is not shown to detect defective images, and was not measured to localise the def"
+    assert said in page(evaluation).text
+
+
+def test_hashes_and_settings_stand_once_and_last(make, page):
+    manifest = MANIFEST | {
+        "model": {"name": "tiny", "weights_hash": "abc123"},
+        "categories": {"nut": {"fingerprint": "f1" * 32}},
+        "digest": "d1" * 32,
+        "spec": {"dataset": "folder", "root": "/data", "options": {"k": 2}},
+    }
+    text = page(make(), manifest=manifest).text
+    for once in ("abc123", "f1" * 32):
+        assert text.count(once) == 1, once
+        assert text.index(once) > text.index("Settings and provenance The same numbers again")
+    assert "d1" * 32 not in text
+
+
+def test_one_value_of_a_metric_on_the_whole_page(make, page):
+    categories = [make(category=name) for name in ("a", "b", "c")]
+    for number, evaluation in enumerate(categories):
+        evaluation.metrics["value"] += 0.01 * number
+    text = page(*categories).text
+    # 0.90, 0.91, 0.92: Student's interval over three is 0.01 * 4.303 / sqrt(3) wide on each side.
+    assert "image AUROC 0.910 [0.885, 0.935], chance 0.5" in text
+    assert re.search(r"mean of 3 18 0\.910 \[0\.885, 0\.935\]", text)
+    assert "lowest image AUROC 0.900 (a)" in text
+
+
+def test_neurons_are_ranked_over_categories_and_link_to_dossiers(make, page):
+    categories = [make(category=name) for name in ("a", "b")]
+    categories[1].neurons["channel"] = [2, 5]
+
+    class Study(Plain):
+        def page_context(self):
+            neuron = ("b", "blocks.1.hook_resid_post", 5)
+            return {"pages": [{"neuron": neuron, "anchor": "dossier-7"}]}
+
+    text = page(*categories, studies=[Study({}, pd.DataFrame())])
+    ranks = text.text[text.text.index("Neurons Chosen by") :]
+    # Channel 2 is second in a and first in b; of 6.8 it holds 2.
+    assert "blocks.1 · 2 2 of 2 1.5 29 % blocks.1 · 0 1 of 2 1 44 % blocks.1 · 5 1 of 2 2" in ranks
+    assert [a["href"] for t, a in text.tags if t == "a"].count("#dossier-7") == 2
+
+
+def test_many_categories_have_cards_and_a_search_field(make, page):
+    few = page(*(make(category=f"c{n}") for n in range(3)))
+    assert not few.all("ul", "cards")
+    many = page(*(make(category=f"c{n:02d}") for n in range(13)))
+    assert [a["id"] for t, a in many.tags if t == "input" and "id" in a] == ["find"]
+    found = [a["data-find"] for t, a in many.tags if "data-find" in a and t == "li"]
+    assert found == 2 * [f"c{n:02d}" for n in range(13)]  # contents and cards
+    assert len(many.all("details", "body")) == 2 * 13
+    assert not [a for a in many.all("details", "body") if "open" in a]
+
+
+def test_a_study_opens_with_one_sentence_and_its_baseline(make, page):
+    class Study(Plain):
+        def baseline(self):
+            return "visual branch on all channels"
+
+    made = Study({"options": {"map_size": [128, 128]}}, pd.DataFrame())
+    text = page(make(), studies=[made]).text
+    assert (
+        "A plain study One sentence. Measured here: visual branch on all channels, maps of 128x128 "
+        "pixels. Measured in the overview: visual branch, 2 of 6 channels at blocks.1, maps of "
+        "24x32 pixels."
+    ) in text
+    assert text.index("One sentence.") < text.index("One sentence. And another.")
 
 
 def test_pictures_carry_patch_scores_and_outlines(make, page):
@@ -166,7 +298,8 @@ def test_names_stay_text(make, page):
         make(category="b"),
         manifest={"dataset": EVIL, "command": EVIL, "groups": {EVIL: [EVIL], "rest": ["b"]}},
     )
-    assert all(a["src"].startswith("data:image/jpeg;base64,") for t, a in made.tags if t == "img")
+    kinds = {a["src"].partition(",")[0] for t, a in made.tags if t == "img"}
+    assert kinds == {"data:image/jpeg;base64", "data:image/png;base64"}
     assert made.text.count(EVIL) > 10
     assert "<b>truncated</b>" in made.text
     # Scripts: those of the page and JSON, nothing that a name brought in.
@@ -219,15 +352,14 @@ def test_groups_are_reported_apart_with_means(make, page):
     categories[1].metrics.loc[0, ["value", "reason"]] = [np.nan, "because"]
     manifest = {"groups": {"held-out": ["c", "d"], "trained": ["a", "b"]}}
     text = page(*categories, manifest=manifest).text
-    overview = text[text.index("Overview LAKE's fused") : text.index("The branches of the score")]
+    overview = text[text.index("Overview LAKE:") : text.index("The branches of the score")]
     assert overview.index("held-out") < overview.index("trained")
     held_out = overview[overview.index("held-out") : overview.index("trained")]
     assert "mean of 2 12 0.925" in held_out  # images, then the mean of 0.92 and 0.93
     trained = overview[overview.index("trained") :]
     assert "mean of the 1 of 2 that have a value" in trained
     assert re.search(r"mean of 2 12 0\.900 \w", trained)
-    said = "held-out, mean over 2 categories: image AUROC 0.925, pixel AUROC 0.925, AUPRO 0.895"
-    assert f"{said}; lowest image AUROC 0.920, c." in text
+    assert "image AUROC 0.925 [0.861, 0.989] held-out (2); 0.900 [0.850, 0.950] trained (1)" in text
 
 
 def test_categories_in_no_group_come_last(make, page):
@@ -245,7 +377,7 @@ def test_a_category_of_two_groups_is_shown_once(make, page):
 
 def test_parts_of_the_score(make, page):
     text = page(make(text=True)).text
-    parts = text[text.index("The branches of the score") : text.index("Controls The visual")]
+    parts = text[text.index("The branches of the score") : text.index("Controls In image AUROC")]
     assert "text weight 0.3" in parts
     for number in ("0.900", "0.800", "0.700", "0.600"):
         assert number in parts
@@ -255,7 +387,6 @@ def test_parts_of_the_score(make, page):
 def test_controls_over_categories_count_verdicts(make, page):
     text = page(make(category="a"), make(category="b")).text
     assert "higher in 2" in text
-    assert "random neurons (higher in 2)" in text
 
 
 def test_anchors_are_unique_and_reached(make, page):
@@ -280,20 +411,13 @@ def test_stored_curves_are_those_that_are_made_of_the_maps(make, tmp_path):
     evaluation.dataset.frame["mask_path"] = None  # the maps are not looked at again
     stored = write_report([evaluation], MANIFEST, tmp_path / "b.html").read_text()
     figures = re.findall(r'<div class="canvas".*?</div>', made.decode(), re.DOTALL)
-    assert len(figures) == 9
+    assert len(figures) == 10
     assert re.findall(r'<div class="canvas".*?</div>', stored, re.DOTALL) == figures
 
 
 def test_further_sections_join(make, page):
     def extra(run):
-        context = {
-            "groups": [],
-            "summaries": ["my own"],
-            "comparisons": [],
-            "studies": [],
-            "conventions": [],
-            "limits": [],
-        }
+        context = {"conventions": [], "limits": ["my own"]}
         return [Section("mine", "A study", "closing.html", context)]
 
     assert "my own" in page(make(), sections=(*SECTIONS, extra)).text

@@ -511,7 +511,7 @@ def test_findings_are_those_of_the_declared_size(result):
     shown = result.headline()
     assert shown["difference"][1] == against_random.difference.text(signed=True)
     assert list(shown["control"][:4]) == [
-        "the intact detector",
+        "the intact detector on all channels",
         "3 sets of 8 random neurons",
         "3 sets of 8 neurons next in variance",
         "8 lowest-variance neurons",

@@ -23,6 +23,7 @@ from lakeviz.plots import (
 from lakeviz.plots.colours import TICKS
 from lakeviz.plots.distributions import f1_max_threshold
 from lakeviz.plots.html import EmbeddedFigure, embed, without_figure
+from lakeviz.report.baseline import of_run
 from lakeviz.report.curves import conventions_of, image_runs, pixel_curves, pixel_run
 from lakeviz.report.numbers import Footnotes, metric
 from lakeviz.report.page_model import Page, Section
@@ -32,6 +33,10 @@ from lakeviz.tables import numbers, where
 
 if TYPE_CHECKING:
     from lakeviz.lake.evaluation import Evaluation
+
+
+_OPEN = 6
+"""Categories whose pictures and figures are shown unfolded."""
 
 
 def categories(page: Page) -> list[Section]:
@@ -53,6 +58,9 @@ def _context(page: Page, evaluation: Evaluation) -> dict[str, Any]:
     labels = evaluation.dataset.labels
     shown, digits = strips(evaluation, colours, threshold), colours.decimals
     return {
+        "n_fit": evaluation.provenance.get("fit", {}).get("n_images"),
+        "baseline": of_run(page),
+        "open": len(page.evaluations) <= _OPEN,
         "headline": [
             (metric_title(level, name), metric(evaluation.metrics, level, name, notes))
             for level, name in page.metrics
@@ -60,15 +68,14 @@ def _context(page: Page, evaluation: Evaluation) -> dict[str, Any]:
         "footnotes": notes,
         "n_normal": int((labels == 0).sum()),
         "n_anomalous": int((labels == 1).sum()),
-        "n_fit": evaluation.provenance.get("fit", {}).get("n_images"),
         "strips": shown,
-        "frame": frame(shown),
+        "frame": frame([picture for strip in shown for picture in strip.pictures]),
         "threshold": f"{threshold:.{digits}f}" if math.isfinite(threshold) else None,
         "colours": colours,
         "ticks": [(100 * t, said) for t, said in zip(TICKS, colours.labels())],
         "gradient": colour_bar(),
         "figures": list(_figures(page, evaluation, threshold)),
-        "neurons": _neurons(evaluation),
+        "neurons": _neurons(page, evaluation),
         "notes": _notes(evaluation),
     }
 
@@ -124,8 +131,8 @@ def _pixel_figures(evaluation: Evaluation, bootstrap: Bootstrap) -> Iterable[Emb
         yield _drawn(title, partial(draw, run, bootstrap=bootstrap, title=title))
 
 
-def _neurons(evaluation: Evaluation) -> list[dict[str, Any]]:
-    """Chosen channels per hook point, by rank."""
+def _neurons(page: Page, evaluation: Evaluation) -> list[dict[str, Any]]:
+    """Chosen channels per hook point, by rank, with the ids of their dossiers."""
     table = evaluation.neurons
     made = []
     for point in dict.fromkeys(table["point"]):
@@ -134,7 +141,10 @@ def _neurons(evaluation: Evaluation) -> list[dict[str, Any]]:
         made.append(
             {
                 "point": point,
-                "channels": of_point["channel"].tolist(),
+                "channels": [
+                    (c, page.dossiers.get((evaluation.category, point, c), ""))
+                    for c in of_point["channel"].tolist()
+                ],
                 "highest": f"{np.max(scores):.4g}",
                 "lowest": f"{np.min(scores):.4g}",
                 "selector": of_point["selector"].iloc[0],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,13 +13,16 @@ from lakeviz.metrics.estimates import NOT_MEASURED, Estimate
 from lakeviz.metrics.measurement import Metric
 from lakeviz.metrics.registry import metric_title
 from lakeviz.plots import controls_figure, controls_overview_figure
-from lakeviz.plots.captions import difference_bars
+from lakeviz.plots.captions import difference_bars, joined
 from lakeviz.plots.html import EmbeddedFigure, embed
+from lakeviz.report.baseline import channels, map_size
 from lakeviz.report.numbers import Footnotes, Number, show
 from lakeviz.report.page_model import Page, Section
 from lakeviz.selector_names import selector_name, selector_order
 from lakeviz.studies.base.findings import HEADLINE_METRICS, Finding, finding
 from lakeviz.tables import mean_of, numbers, records, rows, where
+
+UNDECIDED = "cannot be told from"
 
 
 @dataclass(frozen=True)
@@ -53,15 +57,17 @@ def controls(page: Page) -> list[Section]:
     """Make the section on controls; a sentence where the run has none."""
     table = page.table("controls")
     notes = Footnotes()
+    size = [f"maps of {map_size(page)} pixels"] if map_size(page) else []
     metrics = list(dict.fromkeys(zip(table["level"], table["metric"], strict=True)))
     context = {
+        "comparisons": list(_comparisons(table)),
         "titles": [metric_title(*metric) for metric in metrics],
         "lake": [show(Estimate(_lake_value(table, metric)), notes=notes) for metric in metrics],
         "rows": [_row(table, c, metrics, notes) for c in selector_order(table["control"])],
         "notes": notes,
         "figures": figures(table, page.confidence),
         "n_categories": len(page.evaluations),
-        "k": page.settings.get("k"),
+        "baseline": ", ".join(["visual branch", channels(page), *size]),
         "bars": difference_bars(measured_rows(table), page.confidence),
         "n_draws": n_draws(table),
     }
@@ -78,6 +84,25 @@ def control_finding(table: pd.DataFrame, control: str, metric: Metric) -> Findin
     subject, mean = "LAKE's neurons", "control_mean"
     found = finding(rows, metric, subject, control=selector_name(control), control_value=mean)
     return None if found.verdict == "not measured" else found
+
+
+def against(found: Finding) -> str:
+    """How LAKE's neurons did, before the name of the control."""
+    words = {"higher": "beat", "lower": "do worse than"}
+    return words.get(found.verdict, UNDECIDED)
+
+
+def _comparisons(table: pd.DataFrame) -> Iterator[str]:
+    """One sentence per metric: controls by what the interval of the difference says."""
+    for metric in HEADLINE_METRICS:
+        said: dict[str, list[str]] = {}
+        for control in selector_order(table["control"]):
+            found = control_finding(table, control, metric)
+            if found is not None:
+                said.setdefault(against(found), []).append(found.control)
+        if said:
+            groups = "; ".join(f"{verdict} {joined(names)}" for verdict, names in said.items())
+            yield f"In {metric_title(*metric)}, LAKE's neurons {groups}."
 
 
 def figures(table: pd.DataFrame, confidence: float) -> list[EmbeddedFigure]:

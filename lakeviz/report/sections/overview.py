@@ -3,16 +3,25 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from lakeviz.errors import ConfigError
-from lakeviz.metrics.registry import metric_label
+from lakeviz.lake.drawing import heat_colours
+from lakeviz.metrics.registry import metric_label, metric_title
 from lakeviz.plots import metrics_figure
+from lakeviz.plots.distributions import f1_max_threshold
 from lakeviz.plots.html import EmbeddedFigure, embed, without_figure
+from lakeviz.report.baseline import of_run
 from lakeviz.report.numbers import Footnotes, Number, mean_metric, metric
 from lakeviz.report.page_model import Group, Page, Section
+from lakeviz.report.pictures import Picture, picture, typical
+from lakeviz.studies.base.findings import HEADLINE_METRICS
 from lakeviz.tables import numbers
+
+if TYPE_CHECKING:
+    from lakeviz.lake.evaluation import Evaluation
 
 _BRANCHES = {
     "lake": "LAKE",
@@ -20,7 +29,8 @@ _BRANCHES = {
     "text": "text only, patches",
     "text_image": "text only, image",
 }
-_SEVERAL = 2
+_SEVERAL, _FIRST_SCREEN, _MANY = 2, 4, 12
+_THUMBNAIL = 128  # pixels
 
 
 @dataclass(frozen=True)
@@ -54,9 +64,40 @@ def overview(page: Page) -> list[Section]:
         "notes": notes,
         "figure": _figure(page),
         "n_draws": _n_draws(page),
+        "baseline": of_run(page),
+        "cards": _cards(page),
+        "many": len(page.evaluations) > _MANY,
         **_parts(page),
     }
     return [Section("overview", "Overview", "overview.html", context)]
+
+
+@dataclass(frozen=True)
+class Card:
+    """A category in small: one picture with its heat, and the headline metrics."""
+
+    name: str
+    anchor: str
+    picture: Picture
+    numbers: list[tuple[str, str]]
+
+
+def _cards(page: Page) -> list[Card]:
+    """A card of each category, where there are more than the first screen shows."""
+    if len(page.evaluations) <= _FIRST_SCREEN:
+        return []
+    return [_card(page, evaluation) for evaluation in page.ordered]
+
+
+def _card(page: Page, evaluation: Evaluation) -> Card:
+    threshold = f1_max_threshold(evaluation.metrics)
+    index = (typical(evaluation, 1) or [0])[0]
+    shown = picture(evaluation, index, heat_colours(evaluation), threshold, longest=_THUMBNAIL)
+    found = [
+        (metric_title(*one), metric(evaluation.metrics, *one, Footnotes()).text)
+        for one in HEADLINE_METRICS
+    ]
+    return Card(evaluation.category, page.anchor(evaluation), shown, found)
 
 
 def _n_draws(page: Page) -> int:
@@ -104,6 +145,9 @@ def _body(page: Page, group: Group, columns: list[tuple[str, str, str]], notes: 
     if len(rows) < _SEVERAL:
         return Body(group.name, rows, None)
     tables = [e.metrics for e in group.evaluations]
-    means = [mean_metric(tables, level, name, notes, part) for level, name, part in columns]
+    means = [
+        mean_metric(tables, level, name, notes, page.confidence, part)
+        for level, name, part in columns
+    ]
     images = sum(len(e.scores) for e in group.evaluations)
     return Body(group.name, rows, Row(f"mean of {len(rows)}", "", f"{images:,}", means))

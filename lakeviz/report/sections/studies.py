@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from lakeviz.errors import LakevizError
 from lakeviz.plots.html import EmbeddedFigure, embed, without_figure
+from lakeviz.report.baseline import of_study
 from lakeviz.report.page_model import Page, Section
 
 if TYPE_CHECKING:
@@ -19,8 +20,8 @@ if TYPE_CHECKING:
 def studies(page: Page) -> list[Section]:
     """Make the section of every study of the run."""
     return [
-        Section(anchor(result), result.title, result.template, _context(result), "Studies")
-        for result in page.studies
+        Section(anchor(r), r.title, r.template, {**own, **_context(page, r)}, "Studies")
+        for r, own in zip(page.studies, page.study_pages, strict=True)
     ]
 
 
@@ -35,10 +36,11 @@ def study_figures(result: StudyResult) -> list[go.Figure]:
     return result.figures()
 
 
-def _context(result: StudyResult) -> dict[str, Any]:
+def _context(page: Page, result: StudyResult) -> dict[str, Any]:
     headline = result.headline().fillna("–")
     return {
-        **result.page_context(),
+        "opening": result.opening(),
+        "baseline": of_study(page, result),
         "summary": result.summary(),
         "notes": result.notes,
         "columns": [str(column) for column in headline.columns],

@@ -37,20 +37,32 @@
     script.textContent = document.getElementById("plotly").textContent;
     document.head.append(script);
   };
+  // Series that are dim on a dark page have a lighter colour there.
+  const specs = new Map();
+  const specOf = (canvas) => {
+    let text = specs.get(canvas);
+    if (theme() === "dark") Object.entries(templates.lighter).forEach(([dim, light]) => { text = text.replaceAll(dim, light); });
+    return JSON.parse(text);
+  };
   const layoutOf = (layout) => ({ ...layout, template: templates[theme()] });
   const draw = (canvas) => {
     loadPlotly();
-    const spec = parse(canvas.querySelector("script"));
+    specs.set(canvas, canvas.querySelector("script").textContent);
+    const spec = specOf(canvas);
     drawn.add(canvas);
     Plotly.newPlot(canvas, spec.data, layoutOf(spec.layout), config);
   };
-  const redraw = () => drawn.forEach((canvas) => Plotly.react(canvas, canvas.data, layoutOf(canvas.layout), config));
+  const redraw = () => drawn.forEach((canvas) => {
+    const spec = specOf(canvas);
+    Plotly.react(canvas, spec.data, layoutOf(spec.layout), config);
+  });
   const watcher = new IntersectionObserver((entries) => entries.forEach((entry) => {
     if (!entry.isIntersecting) return;
     watcher.unobserve(entry.target);
     draw(entry.target);
   }), { rootMargin: "300px" });
   addEventListener("load", () => all(".canvas").forEach((canvas) => watcher.observe(canvas)));
+  addEventListener("beforeprint", () => all("main details.more:not(.folded)").forEach((fold) => { fold.open = true; }));
   addEventListener("beforeprint", () => all(".canvas").filter((c) => !drawn.has(c)).forEach(draw));
 
   // Heat maps: opacity and outlines are one setting for the page.
@@ -62,6 +74,33 @@
     root.classList.toggle("no-outlines", !box.checked);
     all(".outlines").forEach((other) => { other.checked = box.checked; });
   }));
+
+  all(".heat-on").forEach((box) => box.addEventListener("change", () => {
+    root.classList.toggle("no-heat", !box.checked);
+    all(".heat-on").forEach((other) => { other.checked = box.checked; });
+  }));
+
+  // Tables that do not fit say so, until they are scrolled to their end.
+  all(".scroll").forEach((box) => {
+    const cue = document.createElement("p");
+    cue.className = "cue";
+    cue.textContent = "scroll for more columns →";
+    cue.setAttribute("aria-hidden", "true");
+    box.after(cue);
+    const look = () => {
+      const more = box.scrollLeft + box.clientWidth < box.scrollWidth - 2;
+      box.classList.toggle("more-right", more);
+      cue.hidden = !more;
+    };
+    box.addEventListener("scroll", look, { passive: true });
+    new ResizeObserver(look).observe(box);
+  });
+
+  // Find a category: contents, cards, rows and sections of other names are hidden.
+  document.getElementById("find")?.addEventListener("input", (event) => {
+    const wanted = event.target.value.trim().toLowerCase();
+    all("[data-find]").forEach((one) => { one.hidden = !one.dataset.find.toLowerCase().includes(wanted); });
+  });
 
   // Tables that sort: the button in a column's head turns the order; what is missing comes last.
   all("table.sortable").forEach((table) => {
@@ -86,7 +125,10 @@
   // A link to a page that is folded opens it.
   const unfold = () => {
     const target = location.hash && document.getElementById(location.hash.slice(1));
-    if (target instanceof HTMLDetailsElement) target.open = true;
+    if (!target) return;
+    for (let fold = target.closest("details"); fold; fold = fold.parentElement.closest("details")) fold.open = true;
+    if (target.matches("section.category")) all("details.body", target).forEach((fold) => { fold.open = true; });
+    target.scrollIntoView();
   };
   addEventListener("hashchange", unfold);
   unfold();

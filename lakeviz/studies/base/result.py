@@ -125,6 +125,15 @@ class StudyResult(NotebookView):
         """Say the findings in words: effect, control, n, interval and verdict."""
         return " ".join(finding.sentence() for finding in self.findings())
 
+    def opening(self) -> str:
+        """One sentence to open its section with: its first finding, or the summary."""
+        first = next(iter(self.findings()), None)
+        return first.sentence() if first else self.summary()
+
+    def baseline(self) -> str:
+        """The detector that it measures, where that is not the run's; empty otherwise."""
+        return ""
+
     def headline(self) -> pd.DataFrame:
         """Small table for people, at the head of its section: the findings by default."""
         return pd.DataFrame([finding.row() for finding in self.findings()])

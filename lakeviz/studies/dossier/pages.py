@@ -128,6 +128,7 @@ def _page(result: Any, row: Row, anchor: str) -> dict[str, Any]:
     figure = neuron_dossier_figure(tables, pictures=False, confidence=result.confidence)
     return {
         "anchor": anchor,
+        "neuron": _key(row),
         "title": f"{row['category']}, {short_point(row['point'])}, channel {row['channel']}",
         "figure": embed(figure),
         "sentences": neuron_sentences(tables, result.confidence),

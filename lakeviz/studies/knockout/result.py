@@ -44,9 +44,10 @@ _SINGLE = (("image", "cohens_d"), ("pixel", "aupro"))  # metrics of single neuro
 
 @dataclass(frozen=True)
 class Settings(settings.DrawSettings):
-    """Knock out the neurons of highest variance of RUN's detector, and controls of the same size.
+    """Knock out the top-variance neurons, and controls.
 
-    Single neurons are knocked out too, and their importance is compared with their variance.
+    The neurons are those of RUN's detector, the controls of the same size. Single neurons are
+    knocked out too, and their importance is compared with their variance.
     """
 
     kinds: tuple[str, ...] = option(
@@ -217,6 +218,15 @@ class KnockoutResult(StudyResult):
         branch, size = self.branch_of(kind), self.size_of(kind, mode)
         return {"kind": kind, "mode": mode, "branch": branch, "size": size}
 
+    def _read_by(self, kind: str, mode: str) -> str:
+        """The channels that the intact detector reads."""
+        return f"{self.settings[run_name(kind, mode)].get('base', 'all')} channels"
+
+    def baseline(self) -> str:
+        """The intact detector."""
+        runs = [f"{self.branch_of(k)} branch on {self._read_by(k, m)}" for k, m in self.runs]
+        return " and ".join(dict.fromkeys(runs))
+
     def findings(self) -> Iterator[Finding]:
         """Yield what the top neurons do at the declared sizes, compared with each control."""
         controls = selector_order(self.contrasts["control"])
@@ -235,7 +245,8 @@ class KnockoutResult(StudyResult):
             own |= {"level": metric[0], "metric": metric[1]}
             curves = records(self.curves, **own, selector=selector)
             if curves:
-                yield read(curves, metric, control="the intact detector", difference="change")
+                intact = f"the intact detector on {self._read_by(kind, mode)}"
+                yield read(curves, metric, control=intact, difference="change")
             for control in controls:
                 rows = records(self.contrasts, **own, control=control)
                 if rows:
