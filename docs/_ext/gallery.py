@@ -37,7 +37,7 @@ from lakeviz.plots.print.export import suiting_width
 
 PLOTLY = Path(plotly.__file__).parent / "package_data" / "plotly.min.js"
 SCRATCH = "gallery-data"
-NARROWEST = {"column": 640, "page": 840}
+NARROWEST = {"column": 700, "page": 840}
 """Pixels; on a narrower page a figure is scrolled."""
 _SHOWN = "lakeviz-figure"
 _log = logging.getLogger(__name__)
