@@ -9,7 +9,7 @@ from lakeviz.metrics.registry import metric_title
 from lakeviz.plots.captions import percent
 from lakeviz.plots.line_panels import Line, line_figure, line_of
 from lakeviz.plots.panels import CHANCE, Look
-from lakeviz.studies.probes.result import ALL, CHOSEN, NAMES, RANDOM, SHUFFLED, VARIANCE
+from lakeviz.studies.probes.words import ALL, CHOSEN, NAMES, RANDOM, SHUFFLED, VARIANCE
 from lakeviz.tables import numbers, records, where
 
 

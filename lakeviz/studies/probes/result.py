@@ -13,27 +13,11 @@ from lakeviz.studies.base import settings
 from lakeviz.studies.base.findings import HEADLINE_METRICS, Finding, finding
 from lakeviz.studies.base.result import StudyResult
 from lakeviz.studies.base.settings import option
+from lakeviz.studies.probes.words import CHOSEN, NAMES, RANDOM, SHUFFLED, VARIANCE
 from lakeviz.tables import mean_of, records
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
-
-RANDOM, SHUFFLED, VARIANCE, CHOSEN, ALL, L1 = (
-    "random",
-    "shuffled labels",
-    "variance",
-    "probe",
-    "all",
-    "l1",
-)
-NAMES = {
-    RANDOM: "a probe of random neurons",
-    SHUFFLED: "a probe trained on shuffled labels",
-    VARIANCE: "a probe of the top-variance neurons",
-    CHOSEN: "a probe of the neurons that differ most",
-    ALL: "a probe of all neurons",
-    L1: "an L1 probe",
-}
 
 
 @dataclass(frozen=True)

@@ -24,16 +24,8 @@ from lakeviz.studies.probes.probe import (
     make_folds,
     most_different,
 )
-from lakeviz.studies.probes.result import (
-    ALL,
-    CHOSEN,
-    L1,
-    RANDOM,
-    SHUFFLED,
-    VARIANCE,
-    ProbesResult,
-    Settings,
-)
+from lakeviz.studies.probes.result import ProbesResult, Settings
+from lakeviz.studies.probes.words import ALL, CHOSEN, L1, RANDOM, SHUFFLED, VARIANCE
 
 Rows = Iterator[dict[str, Any]]
 
