@@ -56,6 +56,20 @@ def _acquire(lock: FileLock, folder: Path) -> None:
         lock.acquire()
 
 
+def is_locked(folder: Path) -> bool:
+    """Whether another command writes to a folder now."""
+    path = folder.absolute() / LOCK
+    if not path.is_file():
+        return False
+    try:
+        with FileLock(path, blocking=False):
+            return False
+    except Timeout:
+        return True
+    except OSError:
+        return False  # nothing can be written there
+
+
 def is_free(folder: Path) -> bool:
     """Whether a folder holds nothing, but perhaps a lock, or is not there."""
     return not folder.exists() or (

@@ -1,4 +1,4 @@
-"""Make the two pictures of the README: a report, and the explorer in a real JupyterLab.
+"""Make the pictures of the README and the front page: a heat map, a report, and the explorer.
 
 Needs Chromium, chromedriver and the dev dependencies; borrows the tests' browser:
 
@@ -19,13 +19,15 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 from browser import Browser, start
 from lab import open_notebook, run_all, serving
 
-from lakeviz import RunSpec, StudyRun, execute, write_report
+from lakeviz import Lake, RunSpec, StudyRun, execute, load_model, read_dataset, write_report
 from lakeviz.data.synthetic import write_benchmark
 from lakeviz.lake import LakeOptions
+from lakeviz.plots import save_figure
 from lakeviz.studies import knockout
 
 CATEGORY = "gear"
 WIDTH, HEIGHT = 1360, 1000
+KEPT = (1088, 800)
 EXPLORER = "document.querySelector('.jp-OutputArea .lakeviz-explorer')"
 CELL = """
 from lakeviz import StudyRun, explore
@@ -34,7 +36,7 @@ explore(StudyRun.open("out").data("gear"))
 
 
 def main() -> None:
-    """Draw both pictures and keep them small."""
+    """Draw the pictures and keep them small."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, default=Path("docs/pictures"))
     out = parser.parse_args().out.resolve()
@@ -47,6 +49,22 @@ def main() -> None:
         browser.run("document.getElementById('category-1').scrollIntoView()")
         shoot(browser, out / "report.png")
         explore(browser, folder, Path(scratch) / "lab", out / "explorer.png")
+        heat_map(folder, out / "heatmap.png")
+
+
+def heat_map(folder: Path, path: Path) -> None:
+    """Draw the defective image of highest score of a category, in the middle of a page."""
+    wood = read_dataset("mvtec", write_benchmark(folder / "wood", categories=("wood",), size=192))[
+        "wood"
+    ]
+    evaluation = Lake(load_model("tiny")).fit(wood.few_shot(8, seed=0)).evaluate(wood)
+    worst = evaluation.scores.set_index("sample_id")["score"].idxmax()
+    save_figure(evaluation.heatmap(str(worst)), path, sidecar=False)
+    with Image.open(path) as drawn:
+        drawn.thumbnail(KEPT)
+        page = Image.new("RGB", KEPT, "white")
+        page.paste(drawn, ((KEPT[0] - drawn.width) // 2, (KEPT[1] - drawn.height) // 2))
+    keep(page, path)
 
 
 def make_report(folder: Path) -> Path:
@@ -88,10 +106,16 @@ def explore(browser: Browser, folder: Path, own: Path, path: Path) -> None:
 
 
 def shoot(browser: Browser, path: Path) -> None:
-    """Take the window as a picture of few colours, which keeps it small."""
+    """Take the window as a picture."""
     browser.screenshot(path)
     with Image.open(path) as picture:
-        picture.convert("RGB").quantize(256).save(path, optimize=True)
+        picture.load()
+    keep(picture.convert("RGB").resize(KEPT), path)
+
+
+def keep(picture: Image.Image, path: Path) -> None:
+    """Save a picture with few colours, which keeps it small."""
+    picture.quantize(128, Image.Quantize.FASTOCTREE).save(path, optimize=True)
 
 
 if __name__ == "__main__":

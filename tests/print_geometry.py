@@ -83,9 +83,9 @@ def page(folder: Path) -> Path:
     return path
 
 
-def read(browser: Any, figure: go.Figure, width: Width) -> dict[str, Any]:
+def read(browser: Any, figure: go.Figure, width: Width, template: str = "paper") -> dict[str, Any]:
     """Draw a figure as it is printed, on the page that is open; return what the browser says."""
-    browser.run(_DRAW, fitted(figure, width).to_json())
+    browser.run(_DRAW, fitted(figure, width, template=template).to_json())
     browser.wait("window.drawn")
     return browser.run(_READ)
 

@@ -22,16 +22,19 @@ pytestmark = pytest.mark.docs
 ROOT = Path(__file__).parent.parent
 BLOCK = re.compile(r"(?P<mark>^% not run: .+\n\n?)?^```python\n(?P<code>.*?)^```$", re.M | re.S)
 
+METRICS = (
+    "import numpy as np\nfrom lakeviz.metrics import PixelScorer, pixel_metrics\n"
+    "maps = np.random.default_rng(0).random((6, 16, 16))\n"
+    "masks = np.zeros((6, 16, 16), dtype=int)\nmasks[3:, 4:9, 4:9] = 1\n"
+    "scores, labels, batches = maps.max((1, 2)), masks.max((1, 2)), [(maps, masks)]"
+)
 BEFORE = {
+    **dict.fromkeys((f"docs/{p.name}" for p in (ROOT / "docs").glob("metrics*.md")), METRICS),
     "docs/data.md": "from lakeviz import load_model\nmodel = load_model('tiny')",
     "docs/errors.md": "from lakeviz import Lake, load_model\n"
     "lake, images = Lake(load_model('tiny')), ['nothing.png']",
     "docs/hooks.md": "import torch\nfrom lakeviz import load_model\n"
     "model, images = load_model('tiny'), torch.zeros(2, 3, 96, 96)",
-    "docs/metrics.md": "import numpy as np\nfrom lakeviz.metrics import PixelScorer\n"
-    "maps = np.random.default_rng(0).random((6, 16, 16))\n"
-    "masks = np.zeros((6, 16, 16), dtype=int)\nmasks[3:, 4:9, 4:9] = 1\n"
-    "scores, labels, batches = maps.max((1, 2)), masks.max((1, 2)), [(maps, masks)]",
     "docs/store.md": "import hashlib, json\nfrom lakeviz import load_model, read_dataset\n"
     "model = load_model('tiny')\n"
     "images = read_dataset('mvtec', 'lakeviz-demo/data').category('wood').split('test')",
@@ -68,6 +71,7 @@ OF_STUDIES = (
     "probes",
     "plugins",
     "tables",
+    "units",
 )
 BEFORE |= dict.fromkeys((f"docs/tasks/{name}.md" for name in OF_STUDIES), "")
 BEFORE["docs/outliers.md"] = BEFORE.pop("docs/tasks/outliers.md")
@@ -84,7 +88,7 @@ BEFORE["docs/tasks/figures.md"] = (
 BEFORE["docs/tasks/tables.md"] = (
     "evaluations, some, others = [evaluation], [evaluation], [evaluation]"
 )
-PAGES = sorted({*BEFORE, "docs/getting-started.md"})
+PAGES = sorted({*BEFORE, "docs/getting-started.md", "docs/index.md"})
 
 # What stands on a page, and what is run in its place.
 SMALL = "LakeOptions(k=20, layers=(2,), map_size=(24, 24))"
@@ -120,6 +124,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write_benchmark(made / "mvtec", categories=("bottle", "cable", "gear"), **few)
     (made / "mvtec/gear").rename(made / "mvtec/screw")
     write_benchmark(made / "benchmark", categories=("wood", "gear"), **few)
+    shutil.copytree(made / "benchmark/wood/train/good", made / "normal")
+    shutil.copytree(made / "benchmark/wood/test/hole", made / "new")
     options = LakeOptions(k=20, layers=(2,), map_size=(24, 24))
     names = ("bottle", "cable")
     run = RunSpec("mvtec", str(made / "mvtec"), model="tiny", categories=names, options=options)
@@ -149,6 +155,19 @@ def studied(folder: Path) -> dict[str, Any]:
     evaluation = lake.fit(wood.few_shot(8, seed=0)).evaluate(wood)
     data = capture_study(model, wood.few_shot(10, seed=0), wood, options=options)
     return {"model": model, "lake": lake, "evaluation": evaluation, "data": data}
+
+
+def test_the_first_heat_map_takes_five_lines():
+    """From a clone to a figure, as typed: the front page and the next one say the same."""
+    index, start = (
+        (ROOT / f"docs/{name}.md").read_text("utf-8") for name in ("index", "getting-started")
+    )
+    typed = re.findall(r"^```(?:bash|python)\n(.*?)^```$", index, re.M | re.S)
+    lines = "".join(typed).splitlines()
+    assert len(lines) == 5
+    assert lines[1] == "uv run jupyter lab"
+    assert lines[-1].endswith(".heatmap(0)")
+    assert typed[-1] in start
 
 
 @pytest.mark.parametrize("page", PAGES)

@@ -76,6 +76,19 @@ def test_commands_parse(page):
     assert not wrong, "\n".join(wrong)
 
 
+def test_commands_of_the_readme_start_with_what_a_fresh_shell_has():
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    blocks = [b["lines"] for b in BLOCK.finditer(text) if b["kind"] in SHELL]
+    lines = [line for block in blocks for line in block.splitlines()]
+    assert not [line for line in lines if re.match(r"(lakeviz|pytest|python|jupyter)\b", line)]
+
+
+def test_the_readme_lists_the_studies_there_are():
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    (listed,) = re.findall(r"study knockout runs/mvtec +# also: ((?:[^\n]*\n +#)*[^\n]*)", text)
+    assert {"knockout", *re.findall(r"\w+", listed)} == set(study_names(on_runs=True))
+
+
 def test_finds_commands():
     """The pages have dozens; a page whose blocks are no longer found would pass unseen."""
     found = [a for page in PAGES for _, a in commands(page.read_text(encoding="utf-8"))]

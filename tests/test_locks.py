@@ -10,7 +10,7 @@ import threading
 
 import pytest
 
-from lakeviz.locks import LOCK, is_free, locked
+from lakeviz.locks import LOCK, is_free, is_locked, locked
 
 _HOLD = """
 import sys, time
@@ -49,6 +49,15 @@ def test_a_second_writer_waits_and_says_so_until_the_first_has_died(holder, tmp_
     assert [r.getMessage() for r in caplog.records if r.name == "lakeviz.locks"] == [
         f"waiting for another lakeviz command that writes to {tmp_path / 'run'}"
     ]
+
+
+def test_a_reader_sees_whether_a_folder_is_written_to(holder, tmp_path):
+    assert is_locked(tmp_path / "run")
+    assert not is_locked(tmp_path)
+    holder.kill()
+    holder.wait()
+    assert not is_locked(tmp_path / "run")
+    assert (tmp_path / "run" / LOCK).is_file()
 
 
 def test_a_thread_waits_for_another_and_may_lock_again_itself(tmp_path):

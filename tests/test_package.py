@@ -17,6 +17,7 @@ FLOORS = (
     "data",
     "models",
     "activations",
+    "units",
     "metrics",
     "plots",
     "lake",
@@ -194,6 +195,8 @@ def test_reading_a_run_and_listing_figures_loads_no_torch(tmp_path):
     code = (
         "import sys\nfrom lakeviz.cli import main\n"
         f"main(['figure', '--list', {str(run)!r}])\n"
+        f"main(['ls', {str(run)!r}])\n"
+        "assert 'scipy' not in sys.modules, 'slow to load'\n"
         f"main(['table', {str(run)!r}, '--out', {str(out)!r}])\n"
         f"print([m for m in {TORCH!r} if m in sys.modules])"
     )

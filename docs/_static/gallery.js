@@ -1,7 +1,10 @@
 // Draws the figures of a page when they come into view, in the theme that the page has.
 (() => {
   const dark = matchMedia("(prefers-color-scheme: dark)");
-  const config = { displaylogo: false, responsive: true };
+  const config = {
+    displaylogo: false, responsive: true,
+    modeBarButtonsToRemove: ["lasso2d", "select2d", "autoScale2d"],
+  };
 
   function template() {
     const theme = document.body.dataset.theme;
@@ -12,7 +15,7 @@
   function draw(figure) {
     const spec = JSON.parse(figure.querySelector("script").textContent);
     const layout = { ...spec.layout, template: template() };
-    Plotly.react(figure.querySelector("div"), spec.data, layout, config);
+    Plotly.react(figure.querySelector("[role=img]"), spec.data, layout, config);
     figure.dataset.drawn = "";
   }
 

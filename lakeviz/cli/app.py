@@ -14,8 +14,10 @@ from lakeviz import __version__
 from lakeviz.cli.claims import claims
 from lakeviz.cli.demo import demo
 from lakeviz.cli.figure import figure
+from lakeviz.cli.ls import ls
 from lakeviz.cli.readings import readings
 from lakeviz.cli.run import run
+from lakeviz.cli.sae import sae
 from lakeviz.cli.score import score
 from lakeviz.cli.study import study
 from lakeviz.cli.table_export import table
@@ -43,7 +45,9 @@ def lakeviz(verbose: bool) -> None:
         os.environ.setdefault("HF_HUB_VERBOSITY", "critical")
 
 
-for command in (demo, run, study, claims, readings, score, figure, table, models, datasets, hooks):
+for command in (
+    *(demo, run, study, claims, readings, sae, score, ls, figure, table, models, datasets, hooks),
+):
     lakeviz.add_command(command)
 
 

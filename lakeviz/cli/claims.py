@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from lakeviz.cli.options import make_loading, run_options
-from lakeviz.cli.run import announce, asked_spec
-from lakeviz.cli.settings import with_settings
+from lakeviz.cli.options import make_loading, run_first_options
+from lakeviz.cli.run import asked_spec
+from lakeviz.cli.settings import renamed, with_settings
 from lakeviz.cli.study import conclude
-from lakeviz.cli.terminal import say
+from lakeviz.cli.terminal import announce, say
 from lakeviz.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -44,7 +44,8 @@ def _settings() -> Any:
     type=click.Path(path_type=Path),
     help="Run under a plan that --write-plan wrote: the result says what differs from it.",
 )
-@run_options
+@renamed("--untrained-towers", "--untrained", "n_untrained")
+@run_first_options
 def claims(
     dataset: str | None,
     manifest: Path | None,

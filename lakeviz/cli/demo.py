@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from lakeviz.cli.settings import SEEDS, Whole
-from lakeviz.cli.terminal import say
+from lakeviz.cli.terminal import announce, say
 
 
 @click.command()
@@ -41,11 +41,12 @@ def demo(
     draws: int,
     size: int,
 ) -> None:
-    """Draw the synthetic benchmark, run LAKE on it with the embedded CLIP, write a report.
+    """Run LAKE on a synthetic benchmark, offline.
 
-    Needs no data, no download and no network.
+    Draws the images, runs the embedded CLIP on them and writes a report. Needs no data, no download
+    and no network.
     """
-    from lakeviz.cli.run import announce, finish
+    from lakeviz.cli.run import finish
     from lakeviz.data.synthetic import CATEGORIES, HELD_OUT, TRAINED, write_benchmark
     from lakeviz.lake.options import LakeOptions
     from lakeviz.runs.run import execute

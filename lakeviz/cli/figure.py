@@ -58,10 +58,11 @@ def print_width(
 def figure(
     kind: str | None, result: Path | None, out: Path | None, listing: bool, **given: Any
 ) -> None:
-    """Draw a figure of RESULT: a run's folder, one of its categories, or one of its studies.
+    """Draw a figure of a run or of one of its studies.
 
-    KIND is one of the figures of --list, or the name of a study. Beside the figure lies a JSON file
-    with its title, caption and data, and with what made it.
+    RESULT is a run's folder, one of its categories, or one of its studies. KIND is one of the
+    figures of --list, or the name of a study. Beside the figure lies a JSON file with its title,
+    caption and data, and with what made it.
     """
     from lakeviz.runs.run_folder import RunFolder
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from lakeviz.activations.loading import Loading
-from lakeviz.cli.settings import SEEDS, Number, Whole, settings_options, stack
+from lakeviz.cli.settings import SEEDS, Number, Whole, renamed, settings_options, stack
 from lakeviz.runs.names import DEFAULT_CONTROLS
 from lakeviz.settings import check_pixels
 
@@ -139,22 +140,34 @@ detector_options = stack(
             help='Selector to compare with at the same size, or "other_category"; repeatable.',
         ),
         click.option("--no-controls", is_flag=True, help="Leave the controls out."),
-        click.option(
-            "--random-controls",
-            type=Whole(0, 1000),
-            default=5,
-            show_default=True,
-            help="Sets of a random control.",
-        ),
-        click.option(
-            "--untrained",
-            type=Whole(0, 100),
-            default=0,
-            show_default=True,
-            help="Untrained towers to compare with; each costs one more pass.",
-        ),
     ]
 )
+
+
+def _control_options(prefix: str) -> Callable[[Command], Command]:
+    """How many members the controls of a run have."""
+    return stack(
+        [
+            click.option(
+                f"--{prefix}random-sets",
+                "random_controls",
+                type=Whole(0, 1000),
+                default=5,
+                show_default=True,
+                help="Random sets of each random control of the run.",
+            ),
+            renamed("--random-controls", f"--{prefix}random-sets", "random_controls"),
+            click.option(
+                f"--{prefix}untrained",
+                "untrained",
+                type=Whole(0, 100),
+                default=0,
+                show_default=True,
+                help="Untrained towers the run is compared with; each costs one more pass.",
+            ),
+        ]
+    )
+
 
 loading_options = settings_options(Loading)
 
@@ -253,8 +266,15 @@ _PLACE = stack(
         ),
     ]
 )
-run_options = stack([_DATA, detector_options, loading_options, _PLACE])
-"""Everything that makes a run: ``dataset``, ``manifest``, ``out`` and the rest."""
+run_options, run_first_options = (
+    stack([_DATA, detector_options, _control_options(prefix), loading_options, _PLACE])
+    for prefix in ("", "run-")
+)
+"""Everything that makes a run: ``dataset``, ``manifest``, ``out`` and the rest.
+
+The second is of commands that make the run first and have random sets and untrained towers of
+their own.
+"""
 
 
 def make_options(given: dict[str, Any]) -> LakeOptions:
@@ -292,5 +312,6 @@ def make_options(given: dict[str, Any]) -> LakeOptions:
 
 
 def make_loading(given: dict[str, Any]) -> Loading:
-    """Build the reading settings, with a progress bar."""
-    return Loading(given["batch_size"], given["workers"], given["skip_bad"], progress=True)
+    """Build the reading settings, with a progress bar where there is a terminal."""
+    how = given["batch_size"], given["workers"], given["skip_bad"]
+    return Loading(*how, progress=sys.stderr.isatty())

@@ -7,11 +7,11 @@ from typing import Any
 
 import click
 
-from lakeviz.cli.options import make_loading, run_options
-from lakeviz.cli.run import announce, asked_spec
+from lakeviz.cli.options import make_loading, run_first_options
+from lakeviz.cli.run import asked_spec
 from lakeviz.cli.settings import Whole, with_settings
 from lakeviz.cli.study import conclude
-from lakeviz.cli.terminal import say
+from lakeviz.cli.terminal import announce, say
 
 
 def _settings() -> Any:
@@ -28,13 +28,14 @@ def _settings() -> Any:
     show_default=True,
     help="Number of bootstrap resamples.",
 )
-@run_options
+@run_first_options
 def readings(dataset: str | None, manifest: Path | None, out: Path, **given: Any) -> None:
-    """Compare top-variance with random neurons on DATASET under every reading of the paper.
+    """Compare top-variance and random neurons by every reading.
 
-    Makes the run first, or takes the one that is in --out, captures a few depths of its tower once,
-    and adds the table to its report. What is open, and in the grid: layers, distance (cosine,
-    centred cosine, Euclidean), gallery or prototype, selection per layer or of all layers jointly.
+    The readings are those of the paper, the data are DATASET. Makes the run first, or takes the one
+    that is in --out, captures a few depths of its tower once, and adds the table to its report.
+    What is open, and in the grid: layers, distance (cosine, centred cosine, Euclidean), gallery or
+    prototype, selection per layer or of all layers jointly.
     """
     from lakeviz.cli.tables import show
     from lakeviz.metrics.bootstrap import Bootstrap

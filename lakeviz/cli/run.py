@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from lakeviz.cli.options import make_loading, make_options, run_options
-from lakeviz.cli.terminal import say
+from lakeviz.cli.terminal import announce, say
 from lakeviz.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -19,9 +19,10 @@ if TYPE_CHECKING:
 @click.command()
 @run_options
 def run(dataset: str | None, manifest: Path | None, out: Path, **given: Any) -> None:
-    """Fit LAKE on a few normal images of DATASET, score its test images, write a report.
+    """Fit LAKE on a few normal images and score the test images.
 
-    Running the same command again goes on where it stopped.
+    The images are those of DATASET; results and a report are written to --out. Running the same
+    command again goes on where it stopped.
     """
     from lakeviz.runs.run import execute
 
@@ -118,11 +119,6 @@ def make_reader_options(dataset: str, root: str | Path, given: dict[str, Any]) -
     return parse_options(layout.name, layout.options, texts)
 
 
-def announce(category: str) -> None:
-    """Say which category is being worked on."""
-    say(f"{category} ...", err=True)
-
-
 def finish(run: RunFolder, **said: Any) -> None:
     """Write the report and print the tables.
 
@@ -133,6 +129,7 @@ def finish(run: RunFolder, **said: Any) -> None:
         What the report says of the run instead of its settings: ``groups`` (lists of categories
         reported apart, by name), ``dataset``, ``command``. Kept in the manifest for later reports.
     """
+    from lakeviz.cli.run_tables import controls_table, metrics_table, missing_metrics
     from lakeviz.cli.tables import show
     from lakeviz.files import write_json
     from lakeviz.report.run_report import write_run_report
@@ -143,27 +140,18 @@ def finish(run: RunFolder, **said: Any) -> None:
         run.manifest["report"] = said
         write_json(run.folder / MANIFEST, run.manifest)
     report = write_run_report(run)
-    overview = run.overview()
-    for name, members in run.groups.items():
-        overview.loc[f"mean of {name}"] = overview.loc[overview.index.isin(list(members))].mean()
-    columns = {
-        "image auroc": "image AUROC",
-        "image average_precision": "image AP",
-        "pixel auroc": "pixel AUROC",
-        "pixel average_precision": "pixel AP",
-        "pixel aupro": "AUPRO",
-    }
-    numbers = overview.reindex(columns=list(columns)).rename(columns=columns)
-    show(numbers.map(lambda v: "-" if v != v else f"{v:.3f}"), index=True)
+    show(metrics_table(run), index=True)
+    if len(run.finished) > 1:
+        say("in brackets: categories behind a mean, whose interval is Student's over them")
+    for line in missing_metrics(run):
+        say(line)
     controls = run.table("controls")
     compared = controls["difference"].notna().to_numpy()
     absent, controls = rows(controls, ~compared), rows(controls, compared)
     if not controls.empty:
-        say("\nvisual branch minus controls, mean over categories (each category, with")
-        say("intervals: controls.csv and the report)")
-        keys, values = ["level", "metric", "control"], ["value", "control_mean", "difference"]
-        mean = controls.pivot_table(index=keys, values=values, sort=False)
-        show(mean.map("{:.3f}".format).reset_index())
+        say("\nvisual branch minus controls: all takes every channel, the others as many as LAKE;")
+        say("means over categories (each: controls.csv and the report)")
+        show(controls_table(controls))
     for row in records(absent.drop_duplicates("control")):
         say(f"not measured: {row['control']}: {row['reason']}")
     of_data = (n for category in run.finished for n in run.provenance(category).get("notes", ()))

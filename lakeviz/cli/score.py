@@ -60,9 +60,10 @@ def _size(
     "--seed", type=Whole(0, SEEDS), default=0, show_default=True, help="Of the bootstrap."
 )
 def score(**given: Any) -> None:
-    """Measure the score maps of any detector, exactly as lakeviz measures its own.
+    """Measure the score maps of any detector.
 
-    Writes metrics.csv, metrics.parquet, scores.parquet and study.json, which says what made them.
+    They are measured exactly as those of lakeviz. Writes metrics.csv, metrics.parquet,
+    scores.parquet and study.json, which says what made them.
     """
     from lakeviz.cli.tables import show
     from lakeviz.lake import ImageScoreRule

@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from lakeviz.cli.terminal import say
 from lakeviz.settings import MANY, Option, Settings
 
 Command = Callable[..., Any]
@@ -56,6 +57,19 @@ def stack(options: list[Callable[[Command], Command]]) -> Callable[[Command], Co
     return decorate
 
 
+def renamed(old: str, new: str, parameter: str) -> Callable[[Command], Command]:
+    """Make a hidden option of the version before, which gives its value to today's, and says so."""
+
+    def hand_on(context: click.Context, own: click.Parameter, value: str | None) -> None:
+        if value is not None:
+            say(f"{old} is called {new} now; the old name goes with the next version", err=True)
+            context.default_map = {**(context.default_map or {}), parameter: value}
+
+    return click.option(
+        old, f"{parameter}_was", hidden=True, is_eager=True, expose_value=False, callback=hand_on
+    )
+
+
 def settings_options(settings: type[Settings]) -> Callable[[Command], Command]:
     """Make a decorator that adds an option for each field: flag, type, default, help, repeats."""
     return stack(
@@ -85,13 +99,13 @@ def _option(settings: type[Settings], name: str, option: Option) -> Callable[[Co
         flag = f"{flag}/--no-{flag.removeprefix('--')}"
         return click.option(flag, name, default=default, show_default=True, help=option.help)
     said = option.help + (" Repeatable." if kind.several else "")
+    given: dict[str, Any] = {"required": True} if default is MISSING else {"default": default}
     return click.option(
         flag,
         name,
         type=_type(kind.type, option),
         multiple=kind.several,
-        required=default is MISSING,
-        default=None if default is MISSING else default,
+        **given,
         show_default=default not in (None, (), MISSING),
         callback=_none_if_empty if kind.several and default is None else None,
         help=said,
@@ -106,7 +120,7 @@ def _type(wanted: type, option: Option) -> Any:
         number = Whole if wanted is int else Number
         return number(-MANY if low is None else low, MANY if high is None else high)
     if wanted is Path:
-        return click.Path(path_type=Path)
+        return click.Path(exists=True, dir_okay=False, path_type=Path)
     return str if wanted is object else wanted
 
 

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from lakeviz.cli.ls import size_of
 from lakeviz.cli.options import image_size, loading_options, make_loading
 from lakeviz.cli.settings import SEEDS, Whole, settings_options, stack
-from lakeviz.cli.terminal import say
+from lakeviz.cli.terminal import announce, say
 
 if TYPE_CHECKING:
     from lakeviz.studies.base.result import StudyResult
@@ -69,7 +70,7 @@ class StudyGroup(click.Group):
 
 @click.group(cls=StudyGroup)
 def study() -> None:
-    """Run a study on RUN, the folder of a lakeviz run.
+    """Run a study on the folder of a run.
 
     A study takes model, data, normal images and settings from the manifest of RUN, writes its
     tables below RUN/studies and its section into RUN/report.html.
@@ -81,12 +82,15 @@ def study_command(made: Study | LazyStudy) -> click.Command:
 
     def run_study(**given: Any) -> None:
         from lakeviz.metrics.bootstrap import Bootstrap
+        from lakeviz.runs.run_folder import require_run
         from lakeviz.studies.base.study import OnRun
 
-        loaded = made.load()
         runs = given.pop("runs") if made.settings.several_runs else (given.pop("run"),)
+        for run in runs:
+            require_run(run)
         names = [name for name, o in made.settings.options().items() if o.command]
         settings = made.settings.of(None, {n: given[n] for n in names} | {"seed": given["seed"]})
+        loaded = made.load()  # torch, once all that was asked for is known to be there
         bootstrap = Bootstrap(n_resamples=given["resamples"], seed=given["seed"])
         opened = [open_run(run, given) for run in runs]
         on = OnRun(opened, bootstrap, given["categories"], announce)
@@ -114,11 +118,6 @@ def open_run(run: Path, given: dict[str, Any]) -> StudyRun:
     )
 
 
-def announce(category: str) -> None:
-    """Say which category is being worked on."""
-    say(f"{category} ...", err=True)
-
-
 def conclude(run: StudyRun, result: StudyResult) -> None:
     """Write the result and the report anew, and print what was found."""
     from lakeviz.report.run_report import write_run_report
@@ -129,3 +128,6 @@ def conclude(run: StudyRun, result: StudyResult) -> None:
     for note in result.notes:
         say(f"note: {note}")
     say(f"\ntables: {folder}\nreport: {report}")
+    if run.cache.is_dir():
+        said = f"{size_of(run.cache)}; other studies read them, and they may be deleted"
+        say(f"tokens: {run.cache} ({said})")

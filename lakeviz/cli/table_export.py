@@ -47,7 +47,10 @@ def table(
     label: str,
     caption: str | None,
 ) -> None:
-    """Write the metrics of each RUN as a LaTeX table (booktabs): value, interval, best in bold."""
+    """Write the metrics of runs as a LaTeX table.
+
+    It is of booktabs: value, interval, the best in bold.
+    """
     from lakeviz.report.latex import DEFAULT_METRICS, metrics_table
     from lakeviz.runs.run_folder import RunFolder
 

@@ -29,7 +29,10 @@ def show(frame: pd.DataFrame, *, index: bool = False) -> None:
 @click.command()
 @click.argument("filter", required=False, default="")
 def models(filter: str) -> None:
-    """List the models that can be loaded; FILTER keeps names that contain it."""
+    """List the models that can be loaded.
+
+    FILTER keeps names that contain it.
+    """
     from lakeviz.models import models_table
 
     table = models_table()
@@ -39,7 +42,10 @@ def models(filter: str) -> None:
 @click.command()
 @click.argument("name", required=False)
 def datasets(name: str | None) -> None:
-    """List the data set readers with folder layout and licence, or the options of reader NAME."""
+    """List the data set readers, or the options of reader NAME.
+
+    The list has their folder layouts and licences.
+    """
     import pandas as pd
 
     from lakeviz.data import datasets_table, get_layout
@@ -64,7 +70,13 @@ def datasets(name: str | None) -> None:
 @click.option("--pretrained", help="Weights; random ones by default, for shapes need none.")
 @click.option("--filter", "names", default="*", show_default=True, help="Name or glob.")
 def hooks(model: str, pretrained: str | None, names: str) -> None:
-    """Print the hook points of MODEL: name, module, shape, whether editable, formula."""
+    """Print the hook points of MODEL.
+
+    Each with its name, module, shape, whether it can be edited, and its formula.
+    """
+    from lakeviz.models.load.files import require_files
+
+    require_files(model, pretrained)
     from lakeviz.models import load_model
 
     if pretrained is None and model != "tiny" and not model.startswith("local-dir:"):

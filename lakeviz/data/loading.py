@@ -136,7 +136,9 @@ class ImageBatches:
         total = len(self.items)
         with (
             closing(self._loaded()) as loaded,  # also stops the workers when the caller breaks off
-            tqdm(total=total, desc=label, unit="image", disable=not self.progress) as bar,
+            tqdm(
+                total=total, desc=label, unit="image", leave=None, disable=not self.progress
+            ) as bar,
         ):
             for part in loaded:
                 self._note_failures(part)

@@ -133,6 +133,7 @@ def _of_evaluation(evaluation: Evaluation, lake: Lake) -> StudyData:
         options=lake.options,
         points=lake.points,
         class_name=lake.text.class_name if lake.text else None,
+        units=list(lake.units.values()) or None,
     )
 
 

@@ -14,24 +14,24 @@ from lakeviz.activations import (
     Loading,
     RunningStatistics,
     TokenBatches,
-    neurons_of,
     token_grid,
 )
 from lakeviz.data import Dataset, FewShotDraw
 from lakeviz.errors import (
     ConfigError,
-    DataError,
     NotFittedError,
     SelectionError,
     TextBranchError,
     no_attribute,
 )
 from lakeviz.lake.dropping import drop_channels, gallery_tokens
+from lakeviz.lake.elsewhere import ELSEWHERE
 from lakeviz.lake.evaluation import Evaluation
 from lakeviz.lake.fitted import load_fitted, save_fitted
 from lakeviz.lake.joint_selection import check_points_k
-from lakeviz.lake.layers import layer_points, with_k
+from lakeviz.lake.layers import layer_points, unit_points, widths_of, with_k
 from lakeviz.lake.measuring import evaluate, spectrum_table
+from lakeviz.lake.normal_images import normal_images
 from lakeviz.lake.options import DEFAULT_TEXT_WEIGHT, LakeOptions
 from lakeviz.lake.outliers import Outliers, OutlierWatch
 from lakeviz.lake.score_maps import ScoreMaps
@@ -40,6 +40,7 @@ from lakeviz.lake.selection import Selection
 from lakeviz.lake.selectors import NeuronNumbers, get_selector
 from lakeviz.lake.text import TextBranch, fit_text, text_obstacle
 from lakeviz.lake.visual import BranchSpec, VisualBranch, fit_selections, select_branch
+from lakeviz.units.base import Units, encoded, units_by_point
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
@@ -51,20 +52,6 @@ _log = logging.getLogger(__name__)
 # Normal tokens up to this size are kept between the two passes of a fit; above it, the images go
 # through the tower twice and memory stays flat.
 _KEEP_BYTES = 2**30
-
-
-_ELSEWHERE = {
-    "predict": "scores are lake.score(images)",
-    "decision_function": "image scores are lake.score(images).image_scores",
-    "score_samples": "image scores are lake.score(images).image_scores",
-    "transform": "scores are lake.score(images)",
-    "train": "a detector is fitted by lake.fit(normal images)",
-    "test": "a labelled data set is measured by lake.evaluate(dataset)",
-    "forward": "scores are lake.score(images)",
-    "neurons": "they are in lake.visual.selections after fit",
-    "run_with_cache": "activations come from lake.model.run_with_cache(images)",
-}
-"""Where something is that users of other tools look for on a detector."""
 
 
 class Lake:
@@ -80,6 +67,9 @@ class Lake:
     model : VisionModel
     neurons : mapping of hook point or block to channels, optional
         The neurons themselves, in place of a selector.
+    units : Units or sequence of Units, optional
+        What is selected and compared in place of neurons, such as the latents of an SAE: one set
+        for each hook point; see :mod:`lakeviz.units`. Its hook points are the layers.
     k, layers, selector, text_weight, visual, text, image_score, smoothing, map_size, seed
         See :class:`LakeOptions`.
 
@@ -121,17 +111,24 @@ class Lake:
     """
 
     def __init__(
-        self, model: VisionModel, *, neurons: NeuronNumbers | None = None, **options: object
+        self,
+        model: VisionModel,
+        *,
+        neurons: NeuronNumbers | None = None,
+        units: Units | Sequence[Units] | None = None,
+        **options: object,
     ):
         self.model = model
+        self.units = units_by_point(units)
         if neurons is not None:
             if "selector" in options:
                 raise ConfigError("neurons are named, so there is no selector; give one of them")
             options["selector"] = {layer_points(model, [p])[0]: n for p, n in neurons.items()}
         asked = LakeOptions(**options)  # type: ignore[arg-type]
-        self.points = layer_points(model, asked.layers)
-        self.options = with_k(asked, [neurons_of(model.tower, p) for p in self.points])
-        self._check_k(self.options.selector)
+        self.points = unit_points(model, asked.layers, self.units)
+        widths = widths_of(model, self.points, self.units)
+        o = self.options = with_k(asked, widths.values())
+        check_points_k(o.selector, o.k, widths, o.selection_scope)
         self.text_weight = self._resolve_text_weight()
         self.statistics: RunningStatistics | None = None
         self.normal_ids: list[str] = []
@@ -143,9 +140,15 @@ class Lake:
         self._description: dict[str, Any] | None = None
 
     @classmethod
-    def from_options(cls, model: VisionModel, options: LakeOptions) -> Lake:
+    def from_options(
+        cls,
+        model: VisionModel,
+        options: LakeOptions,
+        units: Units | Sequence[Units] | None = None,
+    ) -> Lake:
         """Build a detector from its settings."""
-        return cls(model, **{name: getattr(options, name) for name in options.__dataclass_fields__})
+        settings = {name: getattr(options, name) for name in options.__dataclass_fields__}
+        return cls(model, units=units, **settings)
 
     def _resolve_text_weight(self) -> float:
         wanted = self.options.text_weight
@@ -160,10 +163,6 @@ class Lake:
         raise TextBranchError(
             f"text_weight is {wanted}, but {obstacle}; use text_weight=0 or a CLIP with a plain ViT"
         )
-
-    def _check_k(self, selector: str) -> None:
-        widths = {p: neurons_of(self.model.tower, p) for p in self.points}
-        check_points_k(selector, self.options.k, widths, self.options.selection_scope)
 
     def _chosen(
         self, statistics: RunningStatistics, specs: Mapping[str, BranchSpec]
@@ -244,7 +243,7 @@ class Lake:
         SelectionError
             If the detector's own selection cannot be made, or a control is unknown.
         """
-        images, category = _normal_images(images)
+        images, category = normal_images(images)
         o = self.options
         specs = self._specs(controls)
         selectors = [get_selector(s.selector) for s in specs.values()]
@@ -259,7 +258,8 @@ class Lake:
             label="fit",
             preprocessed=preprocessed,
         )
-        keep = batches.bytes_per_image() * batches.n_images <= _KEEP_BYTES
+        wider = max((u.n_units / u.n_channels for u in self.units.values()), default=1)
+        keep = batches.bytes_per_image() * wider * batches.n_images <= _KEEP_BYTES
         statistics = RunningStatistics(
             batches.points,
             with_covariance=any(s.needs_covariance for s in selectors),
@@ -268,11 +268,12 @@ class Lake:
         )
         kept, normal_ids = [], []
         for batch in batches:
-            statistics.update_tokens(batch.tokens)
+            tokens = encoded(self.units, batch.tokens)
+            statistics.update_tokens(tokens)
             normal_ids.extend(batch.sample_ids)
             if keep:
-                kept.append(batch.tokens)
-        normal = kept if keep else (batch.tokens for batch in batches)
+                kept.append(tokens)
+        normal = kept if keep else (encoded(self.units, batch.tokens) for batch in batches)
         drop_channels(statistics, o)
         watch = OutlierWatch(statistics, {p: token_grid(self.model.tower, p) for p in statistics})
         chosen = self._chosen(statistics, specs) | dict(borrowed or {})
@@ -336,13 +337,14 @@ class Lake:
         o, points = self.options, ", ".join(self.points)
         state = f"fitted on {len(self.normal_ids)} images" if self.branches else "not fitted"
         each = "each" if o.selection_scope == "layer" else "in all"
-        chosen = f"{o.k} neurons {each} by {o.selector}"
+        what = " + ".join(dict.fromkeys(u.name for u in self.units.values())) or "neurons"
+        chosen = f"{o.k} {what} {each} by {o.selector}"
         return f"<Lake on {self.model.name}: {chosen} at {points}, {state}>"
 
     if not TYPE_CHECKING:  # else type checkers take any name
 
         def __getattr__(self, name: str) -> Any:
-            raise no_attribute(self, name, _ELSEWHERE)
+            raise no_attribute(self, name, ELSEWHERE)
 
     def describe_model(self) -> dict[str, Any]:
         """Describe the model once; hashing the weights of a large model takes seconds."""
@@ -363,7 +365,13 @@ class Lake:
         return save_fitted(self, folder)
 
     @classmethod
-    def load(cls, folder: str | Path, model: VisionModel) -> Lake:
+    def load(
+        cls,
+        folder: str | Path,
+        model: VisionModel,
+        *,
+        units: Units | Sequence[Units] | None = None,
+    ) -> Lake:
         """Read a detector back.
 
         Parameters
@@ -372,13 +380,16 @@ class Lake:
             As written by :meth:`save`.
         model : VisionModel
             The model it was fitted on, checked by its weights' hash.
+        units : Units or sequence of Units, optional
+            Those it was fitted on, checked by their hash; they are not stored with it.
 
         Raises
         ------
         StoreError
-            If it is missing, damaged, or was fitted on another model.
+            If it is missing, damaged, or was fitted on another model or on other units.
         """
-        return load_fitted(folder, lambda options: cls.from_options(model, options))
+        given = units_by_point(units)
+        return load_fitted(folder, lambda options: cls.from_options(model, options, units), given)
 
     def evaluate(
         self,
@@ -396,19 +407,3 @@ class Lake:
 
 
 save_lake, load_lake = Lake.save, Lake.load
-
-
-def _normal_images(images: Images | FewShotDraw) -> tuple[Images, str | None]:
-    """Images to fit on, and their category where it is known."""
-    if isinstance(images, FewShotDraw):
-        return images.paths, images.category.replace("_", " ")
-    if not isinstance(images, Dataset):
-        return images, None
-    anomalous = int(images.labels.sum())
-    if anomalous:
-        raise DataError(
-            f"{anomalous} of the {len(images)} images of {images.name} to fit on are anomalous; "
-            "pass dataset.normal() or a few-shot draw (or bare paths, to contaminate on purpose)"
-        )
-    one = images.categories[0] if len(images.categories) == 1 else None
-    return images, one and one.replace("_", " ")

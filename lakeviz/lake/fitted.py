@@ -23,6 +23,7 @@ from lakeviz.lake.visual import Restriction, VisualBranch, VisualPoint
 
 if TYPE_CHECKING:
     from lakeviz.models import VisionModel
+    from lakeviz.units.base import Units
 
 PROTOCOL = "lakeviz-lake/1"
 
@@ -54,12 +55,14 @@ class Described(TypedDict):
     class_name: str | None
     arrays_sha256: NotRequired[str]
     text_point: str | None
+    units: NotRequired[dict[str, Any]]
 
 
 class FittedLake(Protocol):
     """What evaluations and files need of a detector; see :class:`lakeviz.lake.detector.Lake`."""
 
     model: VisionModel
+    units: dict[str, Units]
     options: LakeOptions
     points: tuple[str, ...]
     text_weight: float
@@ -143,6 +146,7 @@ def save_fitted(lake: FittedLake, folder: str | Path) -> Path:
         "model": lake.describe_model(),
         "options": as_plain(lake.options),
         "points": points,
+        **described_units(lake.units),
         "normal_ids": lake.normal_ids,
         "class_name": lake.text.class_name if lake.text else None,
         "text_point": lake.text.point if lake.text else None,
@@ -153,7 +157,9 @@ def save_fitted(lake: FittedLake, folder: str | Path) -> Path:
     return Path(folder)
 
 
-def load_fitted(folder: str | Path, make: Callable[[LakeOptions], L]) -> L:
+def load_fitted(
+    folder: str | Path, make: Callable[[LakeOptions], L], units: Mapping[str, Units] | None = None
+) -> L:
     """Read a detector back.
 
     Parameters
@@ -162,11 +168,13 @@ def load_fitted(folder: str | Path, make: Callable[[LakeOptions], L]) -> L:
         As written by :func:`save_fitted`.
     make : callable
         Makes a detector, not fitted yet, of its settings.
+    units : mapping of hook point to Units, optional
+        Those it was fitted on.
 
     Raises
     ------
     StoreError
-        If it is missing, damaged, or was fitted on another model.
+        If it is missing, damaged, or was fitted on another model or on other units.
     """
     folder = Path(folder)
     settle(folder)
@@ -174,6 +182,7 @@ def load_fitted(folder: str | Path, make: Callable[[LakeOptions], L]) -> L:
     if described.get("protocol") != PROTOCOL:
         raise StoreError(f"{folder} follows {described.get('protocol')!r}, not {PROTOCOL!r}")
     described = of_file(folder / "lake.json", Described, described)
+    _check_units(folder, described.get("units", {}), units or {})
     lake = make(described["options"])
     was, now = described["model"], lake.describe_model()
     for name in ("weights_hash", "preprocess", "precision"):
@@ -206,6 +215,25 @@ def load_fitted(folder: str | Path, make: Callable[[LakeOptions], L]) -> L:
             f"{folder / 'lake.safetensors'} lacks {error} that lake.json speaks of; fit again"
         ) from error
     return lake
+
+
+def described_units(units: Mapping[str, Units]) -> dict[str, Any]:
+    """Source and hash of units that stand in place of neurons, as results carry them."""
+    return {"units": {p: one.describe() for p, one in units.items()}} if units else {}
+
+
+def _check_units(
+    folder: Path, was: Mapping[str, Mapping[str, Any]], given: Mapping[str, Units]
+) -> None:
+    for point in [*was, *(p for p in given if p not in was)]:
+        fitted = was.get(point, {"name": "neurons", "source": "channels", "hash": None})
+        own = given[point].describe() if point in given else {"source": "channels", "hash": None}
+        if fitted["hash"] != own["hash"]:
+            raise StoreError(
+                f"{folder} was fitted on {fitted['name']} of {fitted['source']} at {point} (hash "
+                f"{str(fitted['hash'])[:12]}), and not on those of {own['source']} (hash "
+                f"{str(own['hash'])[:12]}); give the same units= again"
+            )
 
 
 def _visual_point(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -12,6 +12,7 @@ from lakeviz.lake.options import LakeOptions
 
 if TYPE_CHECKING:
     from lakeviz.models import VisionModel
+    from lakeviz.units.base import Units
 
 
 # Depths, as shares of the blocks, that served best: see benchmarks/layers.py and docs/method.md.
@@ -96,3 +97,33 @@ def layer_points(model: VisionModel, layers: Sequence[int | str] | None) -> tupl
     for point in points:
         neurons_of(model.tower, point)
     return tuple(dict.fromkeys(points))
+
+
+def widths_of(
+    model: VisionModel, points: Sequence[str], units: Mapping[str, Units]
+) -> dict[str, int]:
+    """Number of neurons at each hook point, or of the units that stand in their place."""
+    return {p: units[p].n_units if p in units else neurons_of(model.tower, p) for p in points}
+
+
+def unit_points(
+    model: VisionModel, layers: Sequence[int | str] | None, units: Mapping[str, Units]
+) -> tuple[str, ...]:
+    """Hook points of units that fit the model; without units those of :func:`layer_points`.
+
+    Raises
+    ------
+    ConfigError
+        If units do not fit the model, or layers are named that have none.
+    """
+    if not units:
+        return layer_points(model, layers)
+    for one in units.values():
+        one.check(model)
+    points = tuple(units) if layers is None else layer_points(model, layers)
+    if set(points) != set(units):
+        raise ConfigError(
+            f"the units are of {', '.join(units)}, and the layers are {', '.join(points)}; leave "
+            "layers out, or give units for each"
+        )
+    return points

@@ -15,7 +15,7 @@ from lakeviz.errors import DataError
 from lakeviz.journal import Journal
 from lakeviz.lake.controls import CONTROL_METRICS, compare_controls, control_maps
 from lakeviz.lake.evaluation import Evaluation
-from lakeviz.lake.fitted import FittedLake
+from lakeviz.lake.fitted import FittedLake, described_units
 from lakeviz.lake.ground_truth import Truth
 from lakeviz.lake.metric_rows import draw_table, image_rows, pixel_tables
 from lakeviz.lake.paired_evaluator import GRID as CONTROL_GRID
@@ -168,6 +168,7 @@ def _provenance(
         "model": lake.describe_model(),
         "options": as_plain(lake.options),
         "points": list(lake.points),
+        **described_units(lake.units),
         "text_weight": lake.text_weight,
         "class_name": lake.text.class_name if lake.text else None,
         "fit": {

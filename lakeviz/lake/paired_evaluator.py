@@ -28,6 +28,7 @@ from lakeviz.metrics.image import one_class
 from lakeviz.metrics.image_intervals import measure_images
 from lakeviz.metrics.measurement import DEFAULT_METRICS, Measurement, Metric
 from lakeviz.metrics.pixel_intervals import measure_pixels
+from lakeviz.progress import step
 
 DEFAULT_BOOTSTRAP = Bootstrap(n_resamples=1000)
 # Resampled pixel metrics of studies look at this many thresholds: see Conventions.interval_grid.
@@ -131,10 +132,13 @@ class PairedEvaluator:
         if len(maps) != self.n_images:
             raise MetricError(f"{len(maps)} maps were given for {self.n_images} images")
         if self.journal is None:
-            return self._measure(maps)
-        key = [self.identity, fingerprint(maps)]
-        made = self.journal.keep(key, lambda: self._measure(maps).arrays())
-        return Measurement.of_arrays(made)
+            made = self._measure(maps)
+        else:
+            key = [self.identity, fingerprint(maps)]
+            kept = self.journal.keep(key, lambda: self._measure(maps).arrays())
+            made = Measurement.of_arrays(kept)
+        step()
+        return made
 
     @cached_property
     def identity(self) -> str:
@@ -145,7 +149,7 @@ class PairedEvaluator:
         return fingerprint(own, self.truth.labels, *regions)
 
     def _measure(self, maps: Float[np.ndarray, "image row column"]) -> Measurement:
-        found = self.measure_scores(self.image_score(maps))
+        found = self._measure_scores(self.image_score(maps))
         names = self._names("pixel")
         if not names:
             return found
@@ -160,6 +164,10 @@ class PairedEvaluator:
 
     def measure_scores(self, scores: Float[np.ndarray, " image"]) -> Measurement:
         """Measure image scores alone; there are no pixel metrics then."""
+        step()
+        return self._measure_scores(scores)
+
+    def _measure_scores(self, scores: Float[np.ndarray, " image"]) -> Measurement:
         names = self._names("image")
         if not names:
             return Measurement({}, {})

@@ -13,6 +13,7 @@ from lakeviz.errors import DataError
 from lakeviz.journal import Journal
 from lakeviz.lake.fitted import FittedLake
 from lakeviz.lake.score_maps import ScoreMaps, join_layers, stack_parts, to_grid
+from lakeviz.units.base import encoded
 
 CONTROL_PREFIX = "control/"
 _SAID = "said"  # ids, sizes, what was skipped and where it ends, as JSON in a record
@@ -32,8 +33,8 @@ def score_together(
     Parameters
     ----------
     lakes : sequence of Lake
-        Fitted, of one model and equal settings but for the normal images. The maps of single hook
-        points are kept of the first alone.
+        Fitted, of one model, the same units and equal settings but for the normal images. The maps
+        of single hook points are kept of the first alone.
     images, loading, preprocessed
         See :class:`lakeviz.activations.TokenBatches`.
     journal : Journal, optional
@@ -129,10 +130,11 @@ def _kept(journal: Journal, label: str) -> Iterator[_Part]:
 def _arrays(lakes: Sequence[FittedLake], batch: TokenBatch) -> dict[str, np.ndarray]:
     """Maps of one batch: of each detector the visual branch and its controls, and of the text."""
     arrays: dict[str, np.ndarray] = {}
+    tokens = encoded(lakes[0].units, batch.tokens)
     for number, lake in enumerate(lakes):
         grids = {p: token_grid(lake.model.tower, p) for p in lake.points}
         for name, branch in lake.branches.items():
-            mean, own = join_layers(branch.score(batch.tokens), grids)
+            mean, own = join_layers(branch.score(tokens), grids)
             if name != "lake":
                 arrays[f"{number}|{CONTROL_PREFIX}{name}"] = mean.cpu().numpy()
                 continue

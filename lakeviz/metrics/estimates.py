@@ -12,7 +12,6 @@ from typing import Any, Literal
 
 import numpy as np
 from jaxtyping import Float
-from scipy.special import stdtrit
 
 SOURCES = ("images", "draws", "sets")
 """What an interval may be over: test images, draws of the normal images, random sets of neurons."""
@@ -115,6 +114,8 @@ def student_reach(
     The standard error of the mean of ``n`` units is ``s / sqrt(n)``; one more unit lies around that
     mean with ``s sqrt(1 + 1/n)``.
     """
+    from scipy.special import stdtrit  # slow to load
+
     values = np.asarray(values, dtype=np.float64)
     t = float(stdtrit(len(values) - 1, (1 + confidence) / 2))
     return t * math.sqrt(variance_of_mean(values, one_more=one_more))
@@ -142,6 +143,8 @@ def joint_reach(
     others
         Further sources of the sum, whose half width is known otherwise.
     """
+    from scipy.special import stdtrit  # slow to load
+
     own = np.asarray(sum(variance for variance, _ in parts), dtype=np.float64)
     everything = [*parts, *others]
     total = np.asarray(sum(variance for variance, _ in everything), dtype=np.float64)

@@ -25,7 +25,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float
-from scipy.special import ndtri, stdtrit
 
 from lakeviz.errors import ConfigError
 from lakeviz.metrics.measurement import Metric
@@ -37,6 +36,12 @@ _PRIOR_IMAGES = 3.0  # so many images with a loss weigh as much as the variance 
 _PRIOR_DIFFERING = 4.0  # the same for images on which two conditions differ
 _HALVINGS = 40
 _ROUNDING = 1e-9
+
+
+def _normal_quantile(confidence: float) -> float:
+    from scipy.special import ndtri  # slow to load
+
+    return float(ndtri((1 + confidence) / 2))
 
 
 @dataclass(frozen=True)
@@ -68,6 +73,8 @@ class _Clusters:
 
     def quantile(self, confidence: float) -> float:
         """Student's: one degree more than Welch's least, since S is not trusted alone."""
+        from scipy.special import stdtrit  # slow to load
+
         return float(stdtrit(self.least, (1 + confidence) / 2))
 
 
@@ -123,7 +130,7 @@ def interval(
     value = min(max(value, low), high)
     assert variance is not None
     expected = variance(value)
-    reach = float(ndtri((1 + confidence) / 2)) ** 2
+    reach = _normal_quantile(confidence) ** 2
     if spread > 0 and expected > 0 and clusters.least > 1:
         # A share of n images has variance p (1 - p) / n, so these are the n and n (1 - p) for
         # which it equals that of the resamples.
@@ -229,7 +236,7 @@ def _unbounded(
     if variance is not None:
         known = spread > 0 and clusters.least > 1
         weight = clusters.least / (clusters.least + _PRIOR_IMAGES) if known else 0.0
-        normal = float(ndtri((1 + confidence) / 2)) ** 2
+        normal = _normal_quantile(confidence) ** 2
         student = weight * student + (1 - weight) * normal * variance(value)
     if student == 0:
         return math.nan, math.nan

@@ -11,7 +11,6 @@ from dataclasses import dataclass, field
 import numpy as np
 from jaxtyping import Bool, Float, Int
 from PIL import Image
-from scipy import ndimage
 
 from lakeviz.errors import MetricError
 from lakeviz.metrics.arrays import ArrayLike, plane, to_binary, to_numpy
@@ -169,6 +168,8 @@ def region_labels(defect: Mask, connectivity: int = 8) -> tuple[Int[np.ndarray, 
     tuple
         Region number, from 0, of each defect pixel in row-major order; number of regions.
     """
+    from scipy import ndimage  # slow to load, and not needed to read results
+
     # Only the bounding box is labelled: defects are small and labelling costs per pixel.
     rows = np.flatnonzero(defect.any(axis=1))
     strip = defect[rows[0] : rows[-1] + 1]

@@ -11,9 +11,10 @@ import plotly.graph_objects as go
 
 from lakeviz.plots.template import PALETTE, TEMPLATES, caption_of, faded
 
+_MARGIN, _MARGIN_TOP_LEGEND = 12, 36
+_MARGIN_PARCOORDS = 44  # labels of its axes make no room for themselves
 _LIGHTER = {PALETTE[0]: "#6AA9F0"}
 """Colours that are dim on a dark page."""
-_MARGIN_TOP, _MARGIN_TOP_LEGEND = 12, 36
 
 
 _PAGE = """<!DOCTYPE html>
@@ -69,9 +70,11 @@ def embed(fig: go.Figure) -> EmbeddedFigure:
     above = layout.get("legend", {}).get("orientation") == "h" or _annotated_above(layout)
     for name in ("template", "title", "meta"):
         layout.pop(name, None)
-    top = _MARGIN_TOP_LEGEND if above else _MARGIN_TOP
+    top = _MARGIN_TOP_LEGEND if above else _MARGIN
     height = int(layout.pop("height", 420)) - was + top
-    layout["margin"] = {"t": top, "r": 12, "l": 12, "b": 12}
+    parallel = any(trace["type"] == "parcoords" for trace in spec["data"])
+    side = _MARGIN_PARCOORDS if parallel else _MARGIN
+    layout["margin"] = {"t": top, "r": side, "l": side, "b": _MARGIN}
     layout |= {"paper_bgcolor": "rgba(0,0,0,0)", "plot_bgcolor": "rgba(0,0,0,0)"}
     return EmbeddedFigure(title, caption, {"data": spec["data"], "layout": layout}, height)
 

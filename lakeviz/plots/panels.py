@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -20,6 +21,7 @@ MOST_SERIES = 8
 REFERENCE = {"color": NEUTRAL, "dash": "dot", "width": 1.4}
 """Of a line that values are compared with, such as no difference."""
 
+_NAME_WIDTH = 40  # characters
 _NAME = 24
 
 
@@ -101,7 +103,7 @@ def name_panel(fig: go.Figure, number: int, name: str) -> None:
     """Write a name above the panel of a number, from 0, off its data."""
     axis = "" if number == 0 else str(number + 1)
     fig.add_annotation(
-        text=plain(name),
+        text="<br>".join(map(plain, textwrap.wrap(name, _NAME_WIDTH))),
         x=0,
         y=1,
         xref=f"x{axis} domain",

@@ -25,6 +25,7 @@ from lakeviz.files import (
 from lakeviz.lake.evaluation_files import EVALUATION, TABLES, read_description
 from lakeviz.lake.provenance import environment, versions
 from lakeviz.locks import is_free, locked
+from lakeviz.progress import Progress
 from lakeviz.runs.images import require_same_images
 from lakeviz.runs.names import CATEGORIES, JOURNALS, MANIFEST, PROTOCOL
 from lakeviz.runs.run_folder import RunFolder, read_manifest
@@ -60,7 +61,7 @@ def execute(
     loading : Loading, optional
         How images are read; does not change results.
     announce : callable, optional
-        Called with the name of each category as it begins.
+        Told how far the run is, as each category begins.
 
     Returns
     -------
@@ -75,6 +76,8 @@ def execute(
         If normal or test images of a finished category have changed; it names them.
     """
     out = Path(out)
+    if model is None:
+        spec.require_files()
     dataset = spec.read_data()
     categories = list(spec.categories or dataset.categories)
     draws = {category: spec.draw_normals(dataset, category) for category in categories}
@@ -106,9 +109,7 @@ def _execute(
                 draw.to_manifest(path)
     entries = {}
     category_run = None
-    for category in draws:
-        if announce:
-            announce(category)
+    for category in Progress("run", list(draws), announce, bar=False):
         own = dataset.category(category)
         if category in missing:
             assert model is not None

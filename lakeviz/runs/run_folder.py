@@ -326,6 +326,21 @@ RunResult = RunFolder
 _REMEDY = "restore the file, or delete the folder and run again"
 
 
+def require_run(folder: str | Path) -> None:
+    """Refuse a folder that holds no run.
+
+    Raises
+    ------
+    StoreError
+        Says how to make one.
+    """
+    if not (Path(folder) / MANIFEST).is_file():
+        raise StoreError(
+            f"{folder} holds no run ({MANIFEST} is missing); make one with "
+            f"lakeviz run ... --out {folder}"
+        )
+
+
 def read_manifest(path: str | Path) -> dict[str, Any]:
     """Read the manifest of a run.
 

@@ -201,8 +201,21 @@ class RunSpec:
             return own.few_shot_draws(self.shots, self.seed, self.draws)
         return [FewShotDraw.from_listed(names, own) for names in listed]
 
+    def require_files(self) -> None:
+        """Refuse weights, a folder or a preprocessing that are not there, before torch is loaded.
+
+        Raises
+        ------
+        ModelError, ConfigError
+            As :func:`lakeviz.models.load.files.require_files`.
+        """
+        from lakeviz.models.load.files import require_files
+
+        require_files(self.model, self.pretrained, self.preprocess)
+
     def load_model(self) -> VisionModel:
         """Load the model."""
+        self.require_files()
         from lakeviz.models import load_model
 
         return load_model(

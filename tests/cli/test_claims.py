@@ -11,7 +11,7 @@ from lakeviz.data.synthetic import write_benchmark
 from lakeviz.studies.claims import ClaimsResult
 
 FEW = ["--k", "10", "--map-size", "24", "--no-controls", "--random-sets", "2", "--fits", "2"]
-FEW += ["--untrained-towers", "1", "--draws", "2"]
+FEW += ["--untrained", "1", "--draws", "2"]
 
 
 @pytest.fixture(scope="module")

@@ -14,7 +14,7 @@ from PIL import Image
 from lakeviz.cli import main
 from lakeviz.data.synthetic import write_benchmark
 
-TINY_RUN = ("--shots", "2", "--random-controls", "2", "--map-size", "32")
+TINY_RUN = ("--shots", "2", "--random-sets", "2", "--map-size", "32")
 
 
 @pytest.fixture(scope="module")

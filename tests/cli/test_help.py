@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import click
+import pytest
 
-from lakeviz.cli.app import lakeviz
+from lakeviz.cli.app import lakeviz, main
 
 SNAPSHOT = Path(__file__).parent / "help.txt"
 
@@ -35,3 +37,13 @@ def test_help_of_every_command():
         SNAPSHOT.write_text(said)
     assert said == SNAPSHOT.read_text()
     assert "### lakeviz study knockout" in said
+
+
+@pytest.mark.parametrize("words", [[], ["study"]])
+def test_lists_of_commands_fit_a_screen_with_whole_descriptions(words, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    with suppress(SystemExit):
+        main([*words, "--help"])
+    _, *lines = capsys.readouterr().out.splitlines()
+    assert len(lines) < 24
+    assert not [line for line in lines if line.endswith("...") or len(line) > 80]

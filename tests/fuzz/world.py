@@ -189,13 +189,12 @@ def make_world(folder: Path, *, quick: bool = True) -> World:
         root, categories=("tile", CATEGORY), size=48, n_train=4, n_good=3, n_per_defect=1
     )
     run = ["--root", root, "--out", folder / "run", "--shots", 2, "--map-size", 24]
-    run += ["--random-controls", 2]
-    command("run", "mvtec", *run)
+    command("run", "mvtec", *run, "--random-sets", 2)
     small = ["--resamples", 20, "--map-size", 16]
     for name, own in (QUICK if quick else QUICK | SLOW).items():
         command("study", name, folder / "run", *small, *own)
     for name in () if quick else COMMANDS:
-        command(name, "mvtec", *run, "--resamples", 20)
+        command(name, "mvtec", *run, "--run-random-sets", 2, "--resamples", 20)
     world.studies = sorted(p.parent.name for p in world.files("run/studies/*/study.json"))
     lake = Lake(world.model, k=10)
     lake.fit(world.data.category(CATEGORY).few_shot(2, seed=0)).save(folder / "lake")

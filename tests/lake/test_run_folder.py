@@ -38,7 +38,7 @@ def made(tmp_path_factory) -> Path:
 
 
 def command(folder: Path) -> list[object]:
-    small = ["--shots", 2, "--random-controls", 2, "--map-size", 24]
+    small = ["--shots", 2, "--random-sets", 2, "--map-size", 24]
     return ["run", "mvtec", "--root", folder / "data", "--out", folder / "run", *small]
 
 

@@ -196,6 +196,17 @@ def test_many_series_have_a_panel_each():
     assert apart.layout.yaxis9.autorangeoptions.clipmax == 1
 
 
+@pytest.mark.browser
+def test_long_titles_and_names_are_whole(page):
+    """On a page of its own, as notebooks keep it, a figure has its title."""
+    name = "minus top-variance directions of a rotated stream"
+    x = np.arange(3.0)
+    panels = {name: [Line("a", x, x, Look.of(0))], "other": [Line("a", x, x, Look.of(0))]}
+    figure = line_figure(panels, title="A title that is " + "long " * 12, caption="c", x="x")
+    assert figure.layout.annotations[0].text == name.replace(" rotated", "<br>rotated")
+    assert print_geometry.faults(print_geometry.read(page, figure, "column", "lakeviz")) == []
+
+
 # --- widths ---
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -13,35 +13,8 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from lakeviz.errors import CheckpointError, LakevizError
-from lakeviz.models.load.catalog import LOCAL_PREFIX
-from lakeviz.models.load.folder import CONFIG
 from lakeviz.models.load.request import first_line
 from lakeviz.models.load.torchscript import is_torchscript, read_torchscript
-
-_SUFFIXES = {".pt", ".pth", ".bin", ".safetensors", ".ckpt"}
-
-
-def checkpoint_path(value: str, tags: Sequence[str] = ()) -> Path | None:
-    """The file a ``pretrained`` value names, or None if it is one of ``tags`` or looks like one.
-
-    Raises
-    ------
-    CheckpointError
-        If it looks like a path and no file is there.
-    """
-    path = Path(value).expanduser()
-    if path.is_file():
-        return path
-    if value in tags:
-        return None
-    if path.is_dir():
-        raise CheckpointError(
-            f"{path} is a folder: give a weights file in it, or, if it is an open_clip folder "
-            f"(with {CONFIG}), the model {LOCAL_PREFIX}{path} without pretrained"
-        )
-    if path.suffix.lower() in _SUFFIXES or "/" in value:
-        raise CheckpointError(f"no checkpoint file at {path}")
-    return None
 
 
 def read_state(path: Path) -> dict[str, Tensor]:

@@ -25,7 +25,8 @@ from lakeviz.models.load.catalog import (
     published_timm,
     quick_twin,
 )
-from lakeviz.models.load.checkpoints import checkpoint_path, describe_mismatch, fitting, read_state
+from lakeviz.models.load.checkpoints import describe_mismatch, fitting, read_state
+from lakeviz.models.load.files import checkpoint_path
 from lakeviz.models.load.recipes import Recipe, asked_recipe, file_recipe
 from lakeviz.models.load.request import (
     Request,

@@ -69,13 +69,12 @@ def fit_to_page(
     for part in (layout, *spec["data"]):
         _clamp_fonts(part)
     printed = template == "paper"
+    parallel = any(trace.get("type") == "parcoords" for trace in spec["data"])
+    if parallel:
+        margin |= {"l": 48, "r": 40}  # its labels widen none
     if printed:
         _thin(spec)
-        layout["title"], top = {"text": ""}, 0.0
-        if any(trace.get("type") == "parcoords" for trace in spec["data"]):
-            # Its labels widen no margin.
-            margin |= {"l": 48, "r": 40}
-            top = 40.0
+        layout["title"], top = {"text": ""}, 40.0 if parallel else 0.0
     else:
         top = _set_title(layout, title, caption, width)
     margin = {"l": 12.0, "r": 16.0} | margin
@@ -245,7 +244,7 @@ def _set_title(layout: Json, title: str, caption: str, width: float) -> float:
         "subtitle": {"text": "<br>".join(map(plain, rest)), "font": {"size": _SMALLEST}},
         "x": _GAP / width,
         "xref": "container",
-        "pad": {"t": _GAP},
+        "pad": {"t": _GAP + (len(first) - 1) * LINE * _LARGEST},  # it is placed by its last line
     }
     return _GAP + LINE * (len(first) * _LARGEST + len(rest) * _SMALLEST) + _GAP
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from lakeviz.activations import Images, Loading, neurons_of, token_grid
+from lakeviz.activations import Images, Loading, token_grid
 from lakeviz.activations.token_subsets import capture_tokens
 from lakeviz.data import Dataset, FewShotDraw, from_dataframe
 from lakeviz.data.images import image_size
@@ -17,10 +17,12 @@ from lakeviz.data.inputs import ImageItems, as_images
 from lakeviz.errors import DataError
 from lakeviz.lake import LakeOptions, fit_text, layer_points
 from lakeviz.lake.ground_truth import Truth
-from lakeviz.lake.layers import with_k
+from lakeviz.lake.layers import unit_points, widths_of, with_k
 from lakeviz.lake.text import text_obstacle
 from lakeviz.studies.base.captured import StudyData, weight_of
 from lakeviz.studies.base.text_maps import text_maps
+from lakeviz.studies.base.unit_data import on_units
+from lakeviz.units.base import Units, units_by_point
 
 if TYPE_CHECKING:
     from lakeviz.models import VisionModel
@@ -39,6 +41,7 @@ def capture_study(
     full_size: bool = False,
     cache: str | Path | None = None,
     loading: Loading | None = None,
+    units: Units | Sequence[Units] | None = None,
 ) -> StudyData:
     """Capture what the studies of one category need: each image passes the tower once.
 
@@ -62,6 +65,9 @@ def capture_study(
     cache : path, optional
         Folder of activation stores, shared by all studies; in memory without it.
     loading : Loading, optional
+    units : Units or sequence of Units, optional
+        What stands in place of neurons, such as the latents of an SAE: one set for each hook point.
+        The data hold no model then; studies that change the network refuse them.
 
     Raises
     ------
@@ -70,6 +76,8 @@ def capture_study(
         test image.
     StoreError, CaptureTooLargeError
         As :func:`lakeviz.activations.capture_to_store`.
+    ConfigError
+        If units do not fit the model, or other points than theirs are named.
     """
     options = options or LakeOptions()
     if options.map_size is None and not full_size:
@@ -81,9 +89,10 @@ def capture_study(
         normal = _listed(normal, test)
     _check(normal, test, dataset)
     category = test.categories[0]
-    layers = layer_points(model, points if points is not None else options.layers)
-    own = layers if points is None else layer_points(model, options.layers)
-    options = with_k(options, [neurons_of(model.tower, point) for point in own])
+    given = units_by_point(units)
+    layers = unit_points(model, points if points is not None else options.layers, given)
+    own = layers if given or points is None else layer_points(model, options.layers)
+    options = with_k(options, widths_of(model, own, given).values())
     weight = _text_weight(model, options)
     wanted = list(layers)
     text = None
@@ -101,7 +110,7 @@ def capture_study(
     sizes = [image_size(path) for path in test.paths]
     grids = {p: token_grid(model.tower, p) for p in layers}
     ids = list(normal.sample_ids)
-    return StudyData(
+    made = StudyData(
         category=category,
         points=layers,
         normal=fitted,
@@ -123,6 +132,7 @@ def capture_study(
             "test": {"name": test.name, "n_images": len(test), "fingerprint": test.fingerprint},
         },
     )
+    return on_units(made, list(given.values())) if given else made
 
 
 def _listed(images: Images, test: Dataset) -> FewShotDraw:

@@ -22,6 +22,7 @@ from lakeviz.lake.provenance import as_plain
 from lakeviz.lake.selectors import name_of
 from lakeviz.locks import locked
 from lakeviz.metrics.bootstrap import Bootstrap
+from lakeviz.progress import Progress
 from lakeviz.studies.base.draws import as_draws, describe_draws
 from lakeviz.studies.base.result import STUDY_FILE, StudyResult
 from lakeviz.studies.base.settings import Settings
@@ -78,24 +79,22 @@ class OnRun:
         Those named; all where empty.
     bootstrap : Bootstrap
     announce : callable
-        Told the category that is begun.
+        Told how far the study is: the category that is begun, and the time that is left.
     """
 
     runs: Sequence[StudyRun]
     bootstrap: Bootstrap
     categories: tuple[str, ...] = ()
-    announce: Callable[[str], None] = lambda category: None
+    announce: Callable[[str], None] = lambda line: None
 
     @property
     def run(self) -> StudyRun:
         """The only run, or the first."""
         return self.runs[0]
 
-    def each_category(self) -> Iterable[str]:
-        """Yield the chosen categories of the run, announced one after the other."""
-        for category in self.run.chosen(self.categories):
-            self.announce(category)
-            yield category
+    def each_category(self, what: str) -> Iterable[str]:
+        """Yield the chosen categories of the run; ``what`` is measured of each, with progress."""
+        return Progress(what, self.run.chosen(self.categories), self.announce)
 
 
 @dataclass(frozen=True)
@@ -135,6 +134,7 @@ class Study:
         *,
         bootstrap: Bootstrap = DEFAULT_BOOTSTRAP,
         neurons: Mapping[str, Sequence[int]] | None = None,
+        progress: bool = False,
         **changes: Any,
     ) -> Any:
         """Run the study on one category.
@@ -148,6 +148,8 @@ class Study:
             Over test images.
         neurons : mapping of hook point to channels, optional
             The neurons in question, in place of those that a selector chooses.
+        progress : bool
+            Show the conditions that are measured, and the time left.
         **changes
             Single settings by name.
 
@@ -167,7 +169,9 @@ class Study:
         if self.needs_a_metric:
             evaluator.require_some()
         assert self.measure is not None
-        found = self.measure(draws if self.over_draws else first, chosen, evaluator)
+        given = draws if self.over_draws else first
+        parts = Progress(self.name, [first.category]) if progress else [first.category]
+        (found,) = [self.measure(given, chosen, evaluator) for _ in parts]
         if not isinstance(found, Measured):
             found = Measured(found)
         for table in found.tables.values():
@@ -240,7 +244,7 @@ class Study:
     def measure_runs(self, on: OnRun, settings: Any) -> StudyResult:
         """Measure category by category; each is kept when it is finished."""
         made = []
-        for category in on.each_category():
+        for category in on.each_category(self.name):
             files = [file_sha256(x) for x in vars(settings).values() if isinstance(x, Path)]
             asked = [settings.to_plain(), as_plain(on.bootstrap), files]
             folder = on.run.unfinished(self.name) / fingerprint(category, asked, on.run.identity)

@@ -15,15 +15,14 @@ import numpy as np
 
 from lakeviz.activations import Loading
 from lakeviz.data import FewShotDraw
-from lakeviz.errors import StoreError
 from lakeviz.files import remove_scratch
 from lakeviz.journal import Journal, fingerprint
 from lakeviz.lake.ground_truth import Size
 from lakeviz.lake.provenance import versions
 from lakeviz.locks import locked
 from lakeviz.runs.category import MOST_OTHERS
-from lakeviz.runs.names import JOURNALS, MANIFEST
-from lakeviz.runs.run_folder import RunFolder
+from lakeviz.runs.names import JOURNALS
+from lakeviz.runs.run_folder import RunFolder, require_run
 from lakeviz.studies.base.capture import STUDY_MAP_SIZE, capture_study
 from lakeviz.studies.base.captured import StudyData
 from lakeviz.studies.base.result import STUDIES, StudyResult
@@ -80,11 +79,7 @@ class StudyRun(RunFolder):
         StoreError
             If there is no manifest of a run.
         """
-        if not (Path(folder) / MANIFEST).is_file():
-            raise StoreError(
-                f"{folder} holds no run ({MANIFEST} is missing); make one with "
-                f"lakeviz run ... --out {folder}"
-            )
+        require_run(folder)
         run = super().open(folder, root=root, device=device)
         return replace(run, map_size=map_size, loading=loading or Loading())
 

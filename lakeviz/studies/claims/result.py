@@ -38,9 +38,7 @@ class ClaimSettings(Settings):
         least=2,
         was="n_draws",
     )
-    n_untrained: int = option(
-        5, "Untrained towers of claims 11 and 12.", least=0, flag="--untrained-towers"
-    )
+    n_untrained: int = option(5, "Untrained towers of claims 11 and 12.", least=0)
     n_fits: int = option(
         10,
         "Fits of the claim on contamination, each on normal images of its own.",

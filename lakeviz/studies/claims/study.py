@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -10,6 +10,7 @@ import pandas as pd
 
 from lakeviz.errors import ConfigError
 from lakeviz.metrics.estimates import Estimate
+from lakeviz.progress import Progress
 from lakeviz.studies.base.captured import StudyData
 from lakeviz.studies.base.study import OnRun, Study
 from lakeviz.studies.claims import claims_on_detection as detection
@@ -73,7 +74,7 @@ class ClaimsStudy(Study):
     def measure_runs(self, on: OnRun, settings: Any) -> ClaimsResult:
         """Judge every category at the run's own hook points, then at single blocks."""
         check_host(settings)
-        return ClaimsResult.join([_judge(cases) for cases in _cases(on, settings)])
+        return ClaimsResult.join([_judge(cases, on.announce) for cases in _cases(on, settings)])
 
 
 # Claims have one metric instead of several, and so not the settings of every other study.
@@ -97,13 +98,13 @@ def _cases(on: OnRun, settings: ClaimSettings) -> Iterator[list[Case]]:
         return Case(first, settings, pool, further, untrained)
 
     towers: dict[int, VisionModel] = {}
-    yield [case(category, None) for category in on.each_category()]
+    yield [case(category, None) for category in on.each_category("capture")]
     if depth is None:
         return
     blocks = range(depth - 1, run.model.n_blocks, depth)
     if not blocks:
         raise ConfigError(f"--depth {depth} names no block: there are {run.model.n_blocks}")
-    deep = [case(category, blocks) for category in on.each_category()]
+    deep = [case(category, blocks) for category in on.each_category("capture")]
     for number in range(len(blocks)):
         yield [one.at(one.data.points[number]) for one in deep]
 
@@ -114,7 +115,7 @@ def check_host(settings: ClaimSettings) -> None:
         get_host(settings.host)
 
 
-def _judge(cases: Sequence[Case]) -> ClaimsResult:
+def _judge(cases: Sequence[Case], announce: Callable[[str], None] | None = None) -> ClaimsResult:
     _check(cases)
     check_host(cases[0].settings)
     for case in cases:
@@ -122,7 +123,8 @@ def _judge(cases: Sequence[Case]) -> ClaimsResult:
     first = cases[0]
     level = corrected_confidence(first.settings.confidence, N_PARTS)
     verdicts, parts, effects = [], [], []
-    for claim in CLAIMS:
+    names = [f"claim {claim.number}, {claim.name}" for claim in CLAIMS]
+    for _, claim in zip(Progress("claims", names, announce), CLAIMS, strict=True):
         found = claim.measure(cases)
         judged = [_part_row(claim, part, found[part.name], cases, level) for part in claim.parts]
         parts += judged

@@ -25,9 +25,10 @@ WHAT = ("both", "selection", "gallery", "swapped", "fewer")
 
 @dataclass(frozen=True)
 class Settings(settings.Settings):
-    """Replace normal images by defective ones, with the settings of RUN, and measure the effect.
+    """Replace normal images by defective ones, step by step.
 
-    The defective images are test images that are set aside and never tested on.
+    All else is as in RUN. The defective images are test images that are set aside and never tested
+    on.
     """
 
     shots: int = option(8, "Images fitted on.", least=1)

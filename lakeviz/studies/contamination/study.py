@@ -12,6 +12,7 @@ import pandas as pd
 from lakeviz.lake.paired_evaluator import PairedEvaluator
 from lakeviz.lake.provenance import as_plain
 from lakeviz.metrics.measurement import Measurement
+from lakeviz.progress import expect
 from lakeviz.studies.base.captured import StudyData
 from lakeviz.studies.base.draws import absence, servable
 from lakeviz.studies.base.study import Measured, Study
@@ -119,6 +120,7 @@ def _measure(
     conditions += [Condition(s, w, n) for s in names for w in kinds for n in plan.counts[1:]]
     kept = kept_images(data, plan)
     found: dict[Condition, list[Measurement]] = {condition: [] for condition in conditions}
+    expect(len(conditions) * len(fits))
     for fit in fits:
         for condition, measurement in fit.measure(conditions, kept, evaluator).items():
             found[condition].append(measurement)

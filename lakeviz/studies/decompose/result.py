@@ -25,10 +25,11 @@ _DRAWN, _LISTED = 3, 12  # categories that are drawn; rows of the small table
 
 @dataclass(frozen=True)
 class Settings(settings.Settings):
-    """Decompose the image embeddings of RUN's tower into heads, source patches and neurons.
+    """Split image embeddings into heads, patches and neurons.
 
-    Every part's contribution along the anomaly direction, between normal and anomalous test images,
-    compared with random directions and shuffled labels; and mean-ablation of its direct effect.
+    The decomposition of RUN's tower is exact, down to source patches. Every part's contribution
+    along the anomaly direction, between normal and anomalous test images, compared with random
+    directions and shuffled labels; and mean-ablation of its direct effect.
     """
 
     direction: Any = option(

@@ -17,6 +17,7 @@ from lakeviz.lake.paired_evaluator import PairedEvaluator
 from lakeviz.metrics import Bootstrap
 from lakeviz.studies.base.captured import StudyData
 from lakeviz.studies.base.study import DEFAULT_BOOTSTRAP, OnRun, Study
+from lakeviz.studies.base.unit_data import model_of
 from lakeviz.studies.decompose.component_rows import (
     N_NEURON_SHUFFLES,
     N_SHUFFLES,
@@ -89,7 +90,7 @@ class DecomposeStudy(Study):
         return DecomposeResult.join(
             [
                 _decompose(on.run.data(category), settings, on.bootstrap, on.run.loading)
-                for category in on.each_category()
+                for category in on.each_category(self.name)
             ]
         )
 
@@ -100,7 +101,8 @@ STUDY = DecomposeStudy(Settings, DecomposeResult)
 def _decompose(
     data: StudyData, settings: Settings, bootstrap: Bootstrap, loading: Loading | None
 ) -> DecomposeResult:
-    if data.model is None or data.dataset is None or not data.normal_paths:
+    model = model_of(data, "a decomposition runs")
+    if data.dataset is None or not data.normal_paths:
         raise ConfigError(
             f"{data.category}: a decomposition needs the model and the image files; make the data "
             "with capture_study"
@@ -111,19 +113,19 @@ def _decompose(
             f"{data.category}: what pushes towards anomalous shows between normal and anomalous "
             f"test images, and of the {len(labels)} there are {int(labels.sum())} anomalous"
         )
-    decomposer = Decomposer(data.model)
+    decomposer = Decomposer(model)
     direction, measured = _choose(data, settings, loading)
     evaluator = _evaluator(data, measured, settings, bootstrap)
     random = direction.draw(settings.n_random_sets, np.random.default_rng([settings.seed, 0]))
     along = torch.cat([direction.vector[None], random])
-    grid = token_grid(data.model.tower, f"blocks.{data.model.n_blocks - 1}.hook_resid_post")
+    grid = token_grid(model.tower, f"blocks.{model.n_blocks - 1}.hook_resid_post")
     shared: dict[str, Any] = {"grid": grid, "loading": loading}
     tested = data.dataset.where(measured)
-    found = gather(decomposer, data.model, tested, labels[measured], along, **shared)
+    found = gather(decomposer, model, tested, labels[measured], along, **shared)
     paths = list(data.normal_paths)
     none = np.zeros(len(paths), dtype=int)
     # Of the normal images nothing is needed along random directions.
-    reference = gather(decomposer, data.model, paths, none, along[:1], **shared)
+    reference = gather(decomposer, model, paths, none, along[:1], **shared)
     made = Comparison(
         labels[measured], evaluator, settings.n_random_sets, settings.top, settings.seed
     )

@@ -84,6 +84,16 @@ def knockouts(
             yield own
 
 
+def n_knockouts(choices: Mapping[str, Choice], settings: Settings) -> int:
+    """How many single knock-outs of all kinds are made, with the intact detector of each kind."""
+    tested = sum(len(choice.tested) for choice in choices.values())
+    if not settings.network_neurons:
+        return tested + 1
+    n = settings.network_neurons
+    network = sum(len(c.selected[:n]) + len(c.random[:n]) for c in choices.values())
+    return tested + 2 * network + len(choices) + 2
+
+
 def some_images(data: StudyData, n: int, seed: int) -> StudyData:
     """At most ``n`` test images, of both classes as nearly alike as there are images of them."""
     labels = data.truth.labels

@@ -41,7 +41,7 @@ _MORE_NAMES = {
 
 @dataclass(frozen=True)
 class Settings(settings.Settings):
-    """Make dossiers of the selected neurons of RUN, and of as many random ones.
+    """Make dossiers of the selected neurons, and of random ones.
 
     Highest patches and patches over the range, normal against defective activations, knock-outs,
     shares of the distance, correlated neurons, and text labels where the model has text.

@@ -9,6 +9,7 @@ import pandas as pd
 
 from lakeviz.lake.paired_evaluator import PairedEvaluator
 from lakeviz.metrics.estimates import benjamini_hochberg
+from lakeviz.progress import expect
 from lakeviz.studies.base.captured import StudyData
 from lakeviz.studies.base.study import Measured, Study
 from lakeviz.studies.dossier.correlated_neurons import correlated_table
@@ -20,7 +21,7 @@ from lakeviz.studies.dossier.effect_sizes import (
     effect_rows,
     group_table,
 )
-from lakeviz.studies.dossier.knockouts import knockout_table, knockouts
+from lakeviz.studies.dossier.knockouts import knockout_table, knockouts, n_knockouts
 from lakeviz.studies.dossier.label_table import COLUMNS, label_obstacle, label_table
 from lakeviz.studies.dossier.neuron_index import add_crops, index_table, patch_table
 from lakeviz.studies.dossier.result import DossierResult, Settings
@@ -46,6 +47,7 @@ def measure(data: StudyData, settings: Settings, evaluator: PairedEvaluator) -> 
     confidence = bootstrap.confidence
     k = settings.k or data.options.k
     choices = choose(data, k, settings.selector, settings.n_random, seed)
+    expect(n_knockouts(choices, settings))
     shown = (settings.coverage, data.geometry, data.sizes)
     truths = {p: PatchTruth.of(data.truth, data.grids[p], *shown) for p in data.points}
     scans = scan(data, choices, truths, n_top=settings.n_top, seed=seed)

@@ -79,6 +79,10 @@ class Plan:
         n = self.n_random_sets if get_selector(selector).is_random else 1
         return [self._choice(selector, self.seed + draw) for draw in range(n)]
 
+    def n_conditions(self, modes: Sequence[str]) -> int:
+        """How many are measured of each draw: the host and LAKE alone, and each set by mode."""
+        return 1 + (ADD in modes) + len(modes) * sum(len(self.choices(s)) for s in self.selectors)
+
     def _choice(self, selector: str, seed: int) -> Callable[[StudyData], Mapping[str, Selection]]:
         return lambda data: data.select(self.k, selector, seed)
 

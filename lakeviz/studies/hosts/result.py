@@ -28,9 +28,10 @@ _HOSTS = ("patch_nn", "lof", "pca_residual", "patchcore", "padim", "winclip", "z
 
 @dataclass(frozen=True)
 class Settings(settings.DrawSettings):
-    """Plug the neurons of RUN's detector into other detectors, and selections of the same size.
+    """Plug the selected neurons into other detectors.
 
-    Each host alone, with the neurons, and with the controls: metrics, memory, time per image.
+    Each host alone, with the neurons of RUN's detector, and with controls of the same size:
+    metrics, memory, time per image.
     """
 
     hosts: tuple[str, ...] = option(

@@ -13,6 +13,7 @@ from lakeviz.lake import LakeOptions, get_selector
 from lakeviz.lake.paired_evaluator import PairedEvaluator
 from lakeviz.lake.selectors import expand_selectors
 from lakeviz.metrics import Bootstrap
+from lakeviz.progress import expect
 from lakeviz.studies.base.capture import capture_study
 from lakeviz.studies.base.captured import StudyData
 from lakeviz.studies.base.draws import (
@@ -104,7 +105,7 @@ class HostStudy(Study):
         return HostResult.join(
             [
                 self(host, data, settings, bootstrap=on.bootstrap)
-                for category in on.each_category()
+                for category in on.each_category(self.name)
                 for data in [self.data(on.run, category, settings)]
                 for host in hosts
             ]
@@ -123,6 +124,7 @@ def _compare(
     names = (first, *able)
     plan = Plan(host, names, k, settings.n_random_sets, settings.seed, settings.weight)
     modes = tuple(dict.fromkeys(modes))
+    expect(plan.n_conditions(modes), len(draws))
     found = [run_conditions(draw, plan, modes, evaluator) for draw in draws]
     members = replicates([of_draw.members for of_draw in found])
     notes = [absence(data, control, why) for control, why in missing.items()]

@@ -15,6 +15,7 @@ from lakeviz.lake.provenance import as_plain
 from lakeviz.lake.selectors import expand_selectors, get_selector, neurons_named
 from lakeviz.metrics.contrasts import Replicates
 from lakeviz.metrics.measurement import Measurement, Metric, metric_columns
+from lakeviz.progress import step
 from lakeviz.selector_names import selector_name
 from lakeviz.studies.base.draws import attempted, replicates
 from lakeviz.studies.knockout.ablation import Condition, Engine, Sets
@@ -72,6 +73,7 @@ class Measurer:
         for place, array in kept.items():
             number, branch, name = place.split("/", 2)
             parts[int(number)].setdefault(branch, {})[name] = array
+        step(sum(map(len, parts)))
         return [{b: Measurement.of_arrays(one) for b, one in own.items()} for own in parts]
 
     def _key(self, group: Sequence[Condition]) -> list[str]:
@@ -182,6 +184,15 @@ def measure_groups(
     return sorted(found, key=lambda group: group.size)
 
 
+def n_conditions(engine: Engine, sizes: Sequence[int], settings: Settings) -> int:
+    """How many sets of neurons are knocked out in each mode, and single ones, on one draw."""
+    names = dict.fromkeys((settings.selector, *_expanded(settings.controls)))
+    sets = sum(len(_seeds(name, settings.n_random_sets, 0)) for name in names if name != UNTRAINED)
+    k, points = engine.data.options.k, engine.points
+    single = sum(min(2 * k, len(engine.candidates(p))) for p in points) if settings.single else 0
+    return 1 + len(settings.modes) * len(sizes) * sets + single
+
+
 def _absence(name: str, missing: Mapping[int, str]) -> str:
     (first, reason), *rest = missing.items()
     further = f"; nor {', '.join(str(size) for size, _ in rest)} of them" if rest else ""
@@ -220,7 +231,7 @@ def _sets(measurer: DrawMeasurers, name: str, size: int, settings: Settings) -> 
 
 def _seeds(selector: str, n_random_sets: int, seed: int) -> list[int]:
     """Seeds of the sets of a selector; its name enters, so that controls are independent."""
-    if not get_selector(selector).is_random:
+    if selector == OTHER_CATEGORY or not get_selector(selector).is_random:
         return [seed]
     generator = np.random.default_rng([seed, zlib.crc32(selector.encode())])
     return generator.integers(2**31, size=n_random_sets).tolist()

@@ -28,6 +28,7 @@ from lakeviz.lake.gallery import Gallery
 from lakeviz.lake.score_maps import join_layers
 from lakeviz.lake.visual import VisualBranch, fit_selections
 from lakeviz.studies.base.captured import StudyData
+from lakeviz.studies.base.unit_data import model_of
 from lakeviz.studies.knockout.ablation import Condition, Engine, Knocked
 
 if TYPE_CHECKING:
@@ -87,13 +88,9 @@ class NetworkEngine(Engine):
     known = BRANCHES
 
     def __init__(self, data: StudyData, base: str, branches: Sequence[str] | None) -> None:
-        if data.model is None:
-            raise ConfigError(
-                f"{data.category}: forward and weights knock-outs run the model, and these data "
-                "come without one; make them with capture_study, or use the score kind"
-            )
+        model = model_of(data, "forward and weights knock-outs (the score kind does not) run")
         super().__init__(data, base, branches)
-        self.model, self.tower = data.model, data.model.tower
+        self.model, self.tower = model, model.tower
 
     def _no_text(self) -> str:
         if self.data.text is not None and self.data.options.text.attention != "plain":

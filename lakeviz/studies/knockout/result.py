@@ -44,9 +44,10 @@ _SINGLE = (("image", "cohens_d"), ("pixel", "aupro"))  # metrics of single neuro
 
 @dataclass(frozen=True)
 class Settings(settings.DrawSettings):
-    """Knock out the neurons of highest variance of RUN's detector, and controls of the same size.
+    """Knock out the top-variance neurons, and controls.
 
-    Single neurons are knocked out too, and their importance is compared with their variance.
+    The neurons are those of RUN's detector, the controls of the same size. Single neurons are
+    knocked out too, and their importance is compared with their variance.
     """
 
     kinds: tuple[str, ...] = option(

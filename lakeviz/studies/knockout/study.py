@@ -12,6 +12,7 @@ from lakeviz.errors import SelectionError
 from lakeviz.lake.paired_evaluator import PairedEvaluator
 from lakeviz.lake.selectors import neurons_named
 from lakeviz.metrics.bootstrap import Bootstrap
+from lakeviz.progress import expect
 from lakeviz.studies.base.captured import StudyData
 from lakeviz.studies.base.draws import Draws
 from lakeviz.studies.base.settings import Settings as AnySettings
@@ -19,7 +20,7 @@ from lakeviz.studies.base.study import DEFAULT_BOOTSTRAP, Measured, Study
 from lakeviz.studies.base.study_run import StudyRun
 from lakeviz.studies.knockout.ablation import Engine
 from lakeviz.studies.knockout.forward_engine import ForwardEngine
-from lakeviz.studies.knockout.groups import DrawMeasurers, Measurer, measure_groups
+from lakeviz.studies.knockout.groups import DrawMeasurers, Measurer, measure_groups, n_conditions
 from lakeviz.studies.knockout.result import OTHER_CATEGORY, KnockoutResult, Settings, run_name
 from lakeviz.studies.knockout.rows import contrast_rows, curve_rows, single_rows
 from lakeviz.studies.knockout.score_engine import ScoreEngine
@@ -52,6 +53,8 @@ def measure(
         named = neurons_named(settings.selector)
         asked = settings.sizes if named is None else [len(n) for n in named.values()]
         sizes = check_sizes(asked, fewest, k)
+        n_branches = len(engine.branches)
+        expect(n_conditions(engine, sizes, settings) * n_branches, len(draws))
         for number, mode in enumerate(dict.fromkeys(settings.modes)):
             measurer = DrawMeasurers([Measurer(each, evaluator) for each in engines])
             words = {"kind": kind, "mode": mode}

@@ -32,7 +32,10 @@ _UNMATCHED = ("pixel_auroc", "patch_auroc", "abs_cohens_d", "deviation_d")
 
 @dataclass(frozen=True)
 class Settings(settings.Settings):
-    """Measure how well each selected neuron of RUN detects on its own, and random neurons."""
+    """Measure each selected neuron as a detector of its own.
+
+    As many random neurons are measured too.
+    """
 
     k: int | None = option(None, "Neurons selected per hook point; the run's k by default.")
     selector: str = option("variance", "Selector of the neurons, one that gives channels.")

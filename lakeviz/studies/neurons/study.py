@@ -11,6 +11,7 @@ import pandas as pd
 from lakeviz.lake.paired_evaluator import PairedEvaluator
 from lakeviz.metrics import Bootstrap
 from lakeviz.metrics.estimates import benjamini_hochberg
+from lakeviz.progress import expect
 from lakeviz.studies.base.captured import StudyData
 from lakeviz.studies.base.study import Measured, Study
 from lakeviz.studies.neurons.at_point import Found, study_point
@@ -46,6 +47,7 @@ def measure(data: StudyData, settings: Settings, evaluator: PairedEvaluator) -> 
     """
     k = data.options.k if settings.k is None else settings.k
     chosen = choose(data, k, settings.selector, settings.n_random, settings.seed)
+    expect(sum(len(choice.tested) for choice in chosen.values()))
     found = [
         study_point(
             data,

@@ -13,14 +13,16 @@ from lakeviz.activations import (
     ImageStatistics,
     Loading,
     TokenBatches,
-    neurons_of,
 )
 from lakeviz.data import Dataset, FewShotDraw
 from lakeviz.errors import ConfigError, DataError
 from lakeviz.lake import SubspaceSelection, layer_points, select
+from lakeviz.lake.layers import unit_points, widths_of
 from lakeviz.lake.selectors import check_k
+from lakeviz.progress import Progress
 from lakeviz.studies.overlap.result import Settings
 from lakeviz.studies.overlap.selections import OverlapItem
+from lakeviz.units.base import Units, encoded, units_by_point
 
 if TYPE_CHECKING:
     from lakeviz.models import VisionModel
@@ -42,6 +44,7 @@ def capture_items(
     pool: int = DEFAULT_POOL,
     name: str | None = None,
     loading: Loading | None = None,
+    units: Units | Sequence[Units] | None = None,
 ) -> list[OverlapItem]:
     """Make the items of every category of a data set.
 
@@ -67,6 +70,8 @@ def capture_items(
     name : str, optional
         Of the data set; its reader's by default.
     loading : Loading, optional
+    units : Units or sequence of Units, optional
+        What is selected in place of neurons: one set for each hook point.
 
     Raises
     ------
@@ -75,12 +80,13 @@ def capture_items(
     """
     if not shots or not seeds:
         raise ConfigError("name one number of shots and one seed at least")
-    named, wanted = name or dataset.name, layer_points(model, points)
+    given = units_by_point(units)
+    named, wanted = name or dataset.name, unit_points(model, points, given)
     items: list[OverlapItem] = []
     for own in map(dataset.category, dataset.categories):
         draws = _draws(own, shots, seeds)
         items += capture_category(
-            model, own, draws, k, wanted, pool=pool, name=named, loading=loading
+            model, own, draws, k, wanted, pool=pool, name=named, loading=loading, units=given
         )
     return items
 
@@ -95,7 +101,7 @@ def run_items(
     points: Sequence[int | str] | None = None,
     pool: int = DEFAULT_POOL,
     name: str | None = None,
-    announce: Callable[[str], None] = lambda category: None,
+    announce: Callable[[str], None] = lambda line: None,
 ) -> list[OverlapItem]:
     """Make the items of a run: of the very images it was fitted on, unless told otherwise.
 
@@ -108,13 +114,12 @@ def run_items(
     shots, seeds : sequences
         Draws to make instead; where one of the two is empty, it is the run's own.
     announce : callable, optional
-        Called with the name of each category as it begins.
+        Told how far it is, as each category begins.
     """
     spec, named = run.spec, name or run.dataset.name
     wanted = layer_points(run.model, points or spec.options.layers)
     items: list[OverlapItem] = []
-    for category in run.chosen(categories):
-        announce(category)
+    for category in Progress("overlap", run.chosen(categories), announce):
         own = run.dataset.category(category)
         if shots or seeds:
             draws = _draws(own, shots or (spec.shots,), seeds or (spec.seed,))
@@ -140,10 +145,12 @@ def capture_category(
     pool: int = DEFAULT_POOL,
     name: str,
     loading: Loading | None = None,
+    units: Mapping[str, Units] | None = None,
 ) -> list[OverlapItem]:
     """Stream the images of one category once and make an item per draw and hook point."""
-    for point in points:
-        check_k("variance", k, neurons_of(model.tower, point), point)
+    units = units or {}
+    for point, width in widths_of(model, points, units).items():
+        check_k("variance", k, width, point)
     paths = _images(own, draws, pool)
     names = {path.as_posix(): sample_id for sample_id, path in paths.items()}
     members = {key: set(draw.sample_ids) for key, draw in draws.items()}
@@ -154,13 +161,14 @@ def capture_category(
     )
     for batch in batches:
         ids = [names[i] for i in batch.sample_ids]
-        for point, tokens in batch.tokens.items():
+        for point, tokens in encoded(units, batch.tokens).items():
             parts[point].append(ImageStatistics.of_tokens(point, tokens, ids))
             for key, drawn in members.items():
                 rows = [row for row, sample_id in enumerate(ids) if sample_id in drawn]
                 covariances[key, point].update(tokens[rows])
-    items = []
+    items, weights = [], model.weights_hash
     for point, found in parts.items():
+        identity = f"{weights} {units[point].hash}" if point in units else weights
         of_images = ImageStatistics.concatenate(found)
         for (shots, seed), drawn in members.items():
             rows = [i for i, s in enumerate(of_images.sample_ids) if s in drawn]
@@ -169,7 +177,7 @@ def capture_category(
             subspace = select(covariances[(shots, seed), point], k, "pca")
             assert isinstance(subspace, SubspaceSelection)
             what = (name, own.categories[0], of_images, tuple(rows), shots, seed, subspace)
-            items.append(OverlapItem(*what, weights_hash=model.weights_hash))
+            items.append(OverlapItem(*what, weights_hash=identity))
     return items
 
 

@@ -65,7 +65,7 @@ class PairSettings(settings.Settings):
 
 @dataclass(frozen=True)
 class Settings(PairSettings):
-    """Overlap of the neurons selected for different categories, data sets, layers, shots or seeds.
+    """Compare the neurons of categories, layers, shots or seeds.
 
     Several runs of one model may be named, such as of several data sets; the result is saved with
     the first. Pairs are compared with random sets of the same size, sets next in variance, the

@@ -42,7 +42,7 @@ class OverlapItem:
     subspace : SubspaceSelection, optional
         The leading principal directions of the same images, for the projection kernel.
     weights_hash : str
-        Of the model: channels of other weights are other neurons.
+        Of the model, and of units in place of neurons: channels of other weights are other neurons.
 
     Raises
     ------

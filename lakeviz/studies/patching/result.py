@@ -35,12 +35,12 @@ _KINDS = ("resid_pre", "resid_post", "attn_out", "mlp_out")
 
 @dataclass(frozen=True)
 class Settings(settings.DrawSettings):
-    """Exchange activations between RUN's defect images and twins without the defect.
+    """Exchange activations between defect images and twins.
 
-    Denoising puts the twin's values into the defect image and asks how much of the score goes;
-    noising puts the defect's into the twin and asks how much comes. Twins are rendered where the
-    images are those of the synthetic benchmark. Elsewhere the masked region is filled from a normal
-    image, which is approximate.
+    A twin is the image without its defect. Denoising puts the twin's values into the defect image
+    and asks how much of the score goes; noising puts the defect's into the twin and asks how much
+    comes. Twins are rendered where the images are those of the synthetic benchmark. Elsewhere the
+    masked region is filled from a normal image, which is approximate.
     """
 
     twins: str = option("auto", "Twins of the defect images.", choices=TWINS)

@@ -14,6 +14,7 @@ from lakeviz.lake.paired_evaluator import PairedEvaluator
 from lakeviz.lake.selectors import neurons_named
 from lakeviz.studies.base.captured import StudyData
 from lakeviz.studies.base.study import Measured, Study
+from lakeviz.studies.base.unit_data import model_of
 from lakeviz.studies.patching.attribution import agreement_rows, attribution_rows
 from lakeviz.studies.patching.concentration import concentration_rows, curve_rows
 from lakeviz.studies.patching.effects import effect_rows, heatmap_rows
@@ -40,12 +41,12 @@ def measure(
         If no anomalous image has a mask.
     """
     first = draws[0]
-    if first.model is None or first.dataset is None:
+    model = model_of(first, "interventions run")
+    if first.dataset is None:
         raise ConfigError(
             f"{first.category}: interventions run the model on image files; make the data with "
             "capture_study"
         )
-    model = first.model
     pairs = make_pairs(
         first.dataset,
         [path for data in draws for path in data.normal_paths],

@@ -24,10 +24,11 @@ REFERENCE = "variance"
 
 @dataclass(frozen=True)
 class Settings(settings.DrawSettings):
-    """Compare the top-variance neurons of RUN with truncated PCA and controls, size by size.
+    """Compare the top-variance neurons with truncated PCA.
 
-    Also: how much variance each keeps, how near the two subspaces are, and how diagonal the
-    covariance is, since the two are the same only where it is.
+    Controls are measured as well, size by size. Also: how much variance each keeps, how near the
+    two subspaces are, and how diagonal the covariance is, since the two are the same only where it
+    is.
     """
 
     sizes: tuple[int, ...] | None = option(

@@ -26,6 +26,7 @@ from lakeviz.metrics import estimates
 from lakeviz.metrics.comparison import compare_with
 from lakeviz.metrics.contrasts import Replicates, mean_estimate
 from lakeviz.metrics.measurement import Measurement, metric_columns
+from lakeviz.progress import expect
 from lakeviz.studies.base.captured import StudyData
 from lakeviz.studies.base.draws import absence, mean_of_tables, not_measured, servable
 from lakeviz.studies.base.study import Measured, Study
@@ -58,6 +59,9 @@ def measure(
     everything: list[dict[str, Scored]] = [{} for _ in draws]
     notes: list[str] = []
     sizes = size_grid(draws[0], settings.sizes)
+    members = {n: settings.n_random_sets if get_selector(n).is_random else 1 for n in chosen}
+    once = sum(n for name, n in members.items() if not get_selector(name).uses_k)
+    expect(once + len(sizes) * (sum(members.values()) - once), len(draws))
     for k in sizes:
         able, missing = servable(draws, chosen, k)
         notes += [f"K = {k}: {absence(draws[0], name, why)}" for name, why in missing.items()]

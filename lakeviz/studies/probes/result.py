@@ -38,10 +38,11 @@ NAMES = {
 
 @dataclass(frozen=True)
 class Settings(settings.Settings):
-    """Train linear probes for defect patches on RUN's test images, with few and with all neurons.
+    """Train sparse linear probes for defect patches.
 
-    Every image is scored by a probe that was trained without it. Is the information in few neurons,
-    and are these the ones of high variance?
+    They are trained on RUN's test images, with few and with all neurons. Every image is scored by a
+    probe that was trained without it. Is the information in few neurons, and are these the ones of
+    high variance?
     """
 
     sizes: tuple[int, ...] = option(

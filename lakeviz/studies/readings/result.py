@@ -34,7 +34,7 @@ NO_CHANNEL = "none of those exchanged"
 
 @dataclass(frozen=True)
 class Settings(settings.Settings):
-    """Compare top-variance with random neurons under every reading of the paper, on RUN.
+    """Compare top-variance and random neurons by every reading.
 
     The grid is of depths, distances, gallery or prototype, and selection per layer or of all layers
     jointly. Each gap comes with its rank among random sets, and with what is left of it when the

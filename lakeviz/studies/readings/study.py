@@ -14,6 +14,7 @@ from lakeviz.errors import ConfigError, SelectionError
 from lakeviz.lake.paired_evaluator import PairedEvaluator, compare
 from lakeviz.metrics.measurement import Measurement, Metric, metric_columns
 from lakeviz.metrics.registry import better
+from lakeviz.progress import expect
 from lakeviz.studies.base.captured import StudyData
 from lakeviz.studies.base.study import Measured, Study
 from lakeviz.studies.base.study_run import StudyRun
@@ -37,15 +38,18 @@ def measure(data: StudyData, settings: Settings, evaluator: PairedEvaluator) -> 
     k = data.options.k
     if data.options.selection_scope == "joint":
         k = max(1, k // len(own))
-    readings = grid(
-        depth_points(data, settings.depths),
-        settings.comparisons,
-        settings.references,
-        settings.normalisations,
-        settings.scopes,
-        settings.sizes or (k,),
+    readings = list(
+        grid(
+            depth_points(data, settings.depths),
+            settings.comparisons,
+            settings.references,
+            settings.normalisations,
+            settings.scopes,
+            settings.sizes or (k,),
+        )
     )
     rows: dict[str, list[dict[str, Any]]] = {name: [] for name in ReadingsResult.table_names()}
+    expect(len(readings) * (1 + settings.n_random_sets + settings.n_exchanged))
     for reading in readings:
         said = reading.columns() | {"own": _is_own(reading, data, own)}
         try:

@@ -33,7 +33,7 @@ _LINES = ("selector", "normalisation", "distance", "image_score", "layer", "mode
 
 @dataclass(frozen=True)
 class Settings(settings.Settings):
-    """Evaluate the detector of RUN at every point of a grid of settings.
+    """Evaluate the detector of RUN on a grid of settings.
 
     What the grid does not name is as in RUN. The same command again goes on where it was stopped
     and tries again what failed.

@@ -92,6 +92,7 @@ class Sweep(Study):
             The folder cannot be written.
         """
         out = Path(out).absolute()
+        hidden = None if progress else True  # None: where there is no terminal
         if dataset is None:
             dataset = spec.base.read_data()
         cells = spec.cells(dataset)
@@ -104,7 +105,7 @@ class Sweep(Study):
             # Tasks may run in processes that can start none of their own.
             how = replace(loading or Loading(), workers=0, progress=False)
             jobs = capture_jobs(cells, draws, dataset, out / ACTIVATIONS, how)
-            bar = tqdm(total=len(jobs), desc="capture", unit="category", disable=not progress)
+            bar = tqdm(total=len(jobs), desc="capture", unit="category", disable=hidden)
             try:
                 captured = {one.key: one for one in _each(ready, capture, jobs, bar)}
             finally:
@@ -113,7 +114,7 @@ class Sweep(Study):
             outcomes: dict[str, Outcome] = {}
             done = len({one.digest for one in found if isinstance(one, Outcome)} - {""})
             total = done + len({one for one in found if isinstance(one, str)})
-            bar = tqdm(total=total, initial=done, desc="sweep", unit="cell", disable=not progress)
+            bar = tqdm(total=total, initial=done, desc="sweep", unit="cell", disable=hidden)
             for part in _each(ready, measure_group, groups, bar, len):
                 outcomes |= {one.digest: one for one in part}
         made = [outcomes[one] if isinstance(one, str) else one for one in found]

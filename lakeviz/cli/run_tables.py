@@ -1,0 +1,70 @@
+"""The tables that ``lakeviz run`` prints: values with intervals, and why some are missing."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pandas as pd
+
+from lakeviz.metrics.estimates import Estimate, estimate, mean_over_categories
+from lakeviz.metrics.registry import get_metric
+from lakeviz.tables import records, rows, where
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from lakeviz.runs.run_folder import RunFolder
+
+_SHOWN = {
+    ("image", "auroc"): "image AUROC",
+    ("pixel", "auroc"): "pixel AUROC",
+    ("pixel", "aupro"): "AUPRO",
+}
+
+
+def metrics_table(run: RunFolder) -> pd.DataFrame:
+    """The fused score of every category, and means with the number of categories behind them."""
+    own = where(run.table("metrics"), branch="lake")
+    made = {c: [_one(own, *metric, [c]) for metric in _SHOWN] for c in run.finished}
+    groups = {"mean": list(run.finished)} if len(run.finished) > 1 else {}
+    groups |= {f"mean of {name}": list(members) for name, members in run.groups.items()}
+    for name, members in groups.items():
+        made[name] = [_one(own, *metric, members) for metric in _SHOWN]
+    return pd.DataFrame.from_dict(made, orient="index", columns=list(_SHOWN.values()))
+
+
+def missing_metrics(run: RunFolder) -> list[str]:
+    """Why metrics that are shown have no value, a line for each reason."""
+    own = where(run.table("metrics"), branch="lake")
+    found: dict[str, tuple[dict[str, None], dict[str, None]]] = {}
+    for row in records(rows(own, own["value"].isna().to_numpy())):
+        if name := _SHOWN.get((row["level"], row["metric"])):
+            metrics, categories = found.setdefault(row["reason"], ({}, {}))
+            metrics[name] = categories[row["category"]] = None
+    return [
+        f"no {' and '.join(metrics)} of {', '.join(categories)}: {reason or 'no reason is kept'}"
+        for reason, (metrics, categories) in found.items()
+    ]
+
+
+def controls_table(controls: pd.DataFrame) -> pd.DataFrame:
+    """The visual branch minus each control: of one category, or the mean over them."""
+    made = []
+    for first in records(controls.drop_duplicates(["level", "metric", "control"])):
+        key = {name: first[name] for name in ("level", "metric", "control")}
+        gaps = [estimate(row, "difference") for row in records(controls, **key)]
+        said = {"minus": key.pop("control"), "difference": _mean(gaps).text(signed=True)}
+        made.append(key | said | {"categories": len(gaps)})
+    return pd.DataFrame(made)
+
+
+def _one(table: pd.DataFrame, level: str, metric: str, categories: Sequence[str]) -> str:
+    found = where(table, level=level, metric=metric)
+    chosen = [estimate(r) for r in records(found) if r["category"] in categories]
+    chosen = [one for one in chosen if one.value == one.value]
+    said = _mean(chosen, get_metric(level, metric).bounds).text()
+    return said if len(categories) < 2 or not chosen else f"{said} ({len(chosen)})"
+
+
+def _mean(parts: Sequence[Estimate], *bounds: tuple[float, float]) -> Estimate:
+    return parts[0] if len(parts) == 1 else mean_over_categories(parts, 0.95, *bounds)
