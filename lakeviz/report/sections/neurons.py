@@ -56,7 +56,7 @@ def ranked(page: Page) -> list[RankedNeuron]:
     found: dict[tuple[str, int], RankedNeuron] = {}
     for evaluation in page.ordered:
         table = evaluation.spectrum
-        total = table.groupby("point")["variance"].transform("sum")
+        total = np.asarray(table.groupby("point")["variance"].transform("sum"))
         share = numbers(table, "variance") / np.where(total > 0, total, np.inf)
         shares = dict(zip(zip(table["point"], table["channel"]), share.tolist(), strict=True))
         for row in records(evaluation.neurons):
