@@ -77,7 +77,7 @@ def write_report(
     sections : sequence of functions, optional
         What makes the sections, in order.
     studies : sequence of StudyResult, optional
-        Each gets a section, and its summary a line of the closing page.
+        Each gets a section.
     inputs : str
         Digest of what the report is made from; it is written into its head.
 

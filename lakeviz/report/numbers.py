@@ -10,6 +10,7 @@ import pandas as pd
 
 from lakeviz.metrics.estimates import NOT_MEASURED, Estimate, estimate, mean_over_categories
 from lakeviz.metrics.registry import get_metric
+from lakeviz.plots.captions import n_categories
 from lakeviz.tables import over_regions, records
 
 NO_REASON = "not measured in this run"
@@ -84,7 +85,7 @@ def metric(
 
 
 def over_categories(
-    tables: list[pd.DataFrame], level: str, name: str, confidence: float, branch: str = "lake"
+    table: pd.DataFrame, level: str, name: str, confidence: float, branch: str = "lake"
 ) -> tuple[Estimate, int]:
     """A metric over categories, and how many of them have it.
 
@@ -92,7 +93,6 @@ def over_categories(
     """
     found = [
         estimate(row)
-        for table in tables
         for row in records(table, level=level, metric=name, branch=branch)
         if math.isfinite(row["value"])
     ]
@@ -103,7 +103,7 @@ def over_categories(
 
 
 def mean_metric(
-    tables: list[pd.DataFrame],
+    table: pd.DataFrame,
     level: str,
     name: str,
     notes: Footnotes,
@@ -111,10 +111,10 @@ def mean_metric(
     branch: str = "lake",
 ) -> Number:
     """Mean of a metric over the categories that have it; a footnote says where some have not."""
-    mean, n = over_categories(tables, level, name, confidence, branch)
+    mean, n = over_categories(table, level, name, confidence, branch)
     if not n:
         return show(NOT_MEASURED, notes=notes, reason="no category has a value")
-    missing = n < len(tables)
-    reason = f"mean of the {n} of {len(tables)} that have a value" if missing else ""
+    every = n_categories(table)
+    reason = f"mean of the {n} of {every} that have a value" if n < every else ""
     # The interval of one category is not one of a mean over them.
     return show(mean if n > 1 else Estimate(mean.value), notes=notes, reason=reason)

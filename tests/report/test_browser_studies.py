@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -25,7 +26,7 @@ from lakeviz.studies.overlap import run_items
 
 pytestmark = pytest.mark.browser
 EVIL = "<img src=x onerror=alert(1)>"
-FEW = {"bootstrap": Bootstrap(n_resamples=20)}
+FEW: dict[str, Any] = {"bootstrap": Bootstrap(n_resamples=20)}
 CATEGORIES = (EVIL, "gear")
 
 

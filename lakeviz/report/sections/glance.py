@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
+import pandas as pd
 
 from lakeviz.lake.drawing import heat_colours
 from lakeviz.metrics.registry import metric_bounds, metric_title
@@ -78,9 +79,9 @@ def _detects(page: Page) -> Answer:
     said = []
     for level, name in HEADLINE_METRICS:
         found = [
-            (group, *over_categories(tables, level, name, page.confidence))
+            (group, *over_categories(table, level, name, page.confidence))
             for group in page.groups
-            for tables in [[e.metrics for e in group.evaluations]]
+            for table in [pd.concat([e.metrics for e in group.evaluations])]
         ]
         found = [one for one in found if one[2]]
         if not found:

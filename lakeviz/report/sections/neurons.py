@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+import numpy as np
+
 from lakeviz.report.baseline import layer
 from lakeviz.report.page_model import Page, Section
-from lakeviz.tables import numbers, records, where
+from lakeviz.tables import numbers, records
 
 _FIRST = 10
 
@@ -53,18 +55,16 @@ def ranked(page: Page) -> list[RankedNeuron]:
     """Chosen neurons of each hook point: those of most categories first, then by mean rank."""
     found: dict[tuple[str, int], RankedNeuron] = {}
     for evaluation in page.ordered:
-        variance = {}
-        for point in dict.fromkeys(evaluation.spectrum["point"]):
-            own = where(evaluation.spectrum, point=point)
-            total = float(numbers(own, "variance").sum())
-            for row in records(own) if total > 0 else ():
-                variance[point, row["channel"]] = row["variance"] / total
+        table = evaluation.spectrum
+        total = np.asarray(table.groupby("point")["variance"].transform("sum"))
+        share = numbers(table, "variance") / np.where(total > 0, total, np.inf)
+        shares = dict(zip(zip(table["point"], table["channel"]), share.tolist(), strict=True))
         for row in records(evaluation.neurons):
             key = row["point"], int(row["channel"])
             neuron = found.setdefault(key, RankedNeuron(*key))
             neuron.ranks[evaluation.category] = int(row["rank"])
-            if key in variance:
-                neuron.shares.append(variance[key])
+            if key in shares:
+                neuron.shares.append(shares[key])
             anchor = page.dossiers.get((evaluation.category, *key))
             if anchor:
                 neuron.links.append((evaluation.category, anchor))

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
+import pandas as pd
 
 from lakeviz.errors import ConfigError
 from lakeviz.lake.drawing import heat_colours
@@ -144,9 +145,9 @@ def _body(page: Page, group: Group, columns: list[tuple[str, str, str]], notes: 
     ]
     if len(rows) < _SEVERAL:
         return Body(group.name, rows, None)
-    tables = [e.metrics for e in group.evaluations]
+    table = pd.concat([e.metrics for e in group.evaluations])
     means = [
-        mean_metric(tables, level, name, notes, page.confidence, part)
+        mean_metric(table, level, name, notes, page.confidence, part)
         for level, name, part in columns
     ]
     images = sum(len(e.scores) for e in group.evaluations)
