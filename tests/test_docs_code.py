@@ -163,7 +163,7 @@ def test_the_first_heat_map_takes_five_lines():
         (ROOT / f"docs/{name}.md").read_text("utf-8") for name in ("index", "getting-started")
     )
     typed = re.findall(r"^```(?:bash|python)\n(.*?)^```$", index, re.M | re.S)
-    lines = "".join(typed).splitlines()
+    lines = [line for line in "".join(typed).splitlines() if line]
     assert len(lines) == 5
     assert lines[1] == "uv run jupyter lab"
     assert lines[-1].endswith(".heatmap(0)")
