@@ -86,6 +86,7 @@ def saev(path: Path, header: dict[str, Any], state: dict[str, np.ndarray]) -> Pa
 )
 def test_saelens(tmp_path, config, latents, subtract):
     w = weights()
+    w["b_enc"] -= 2  # so that some of the k largest are negative
     units = load_sae(saelens(tmp_path / "a", w, apply_b_dec_to_input=subtract, **config))
     found = latents(before(w, x(), subtract))
     same(units, found, found @ w["W_dec"] + w["b_dec"])
@@ -176,6 +177,7 @@ def test_vit_prisma(tmp_path):
 )
 def test_saev(tmp_path, header, more, latents, subtract):
     w = weights()
+    w["b_enc"] -= 2
     if isinstance(own := header.get("cfg", {}).get("activation"), tuple):
         header["cfg"]["activation"] = {"cls": own[0], "params": own[1]}
     path = saev(tmp_path / "sae.pt", header, {**w, **more})
