@@ -10,6 +10,7 @@ import logging
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import open_clip
 import timm
@@ -40,13 +41,13 @@ def open_clip_towers() -> Iterator[tuple[str, str, Callable[[], nn.Module]]]:
     from open_clip.model import CLIPVisionCfg, _build_vision_tower
 
     for name in open_clip.list_models():
-        config = open_clip.get_model_config(name)
+        config: dict[str, Any] = open_clip.get_model_config(name) or {}
         vision = CLIPVisionCfg(**config["vision_cfg"])
         family = "ViT" if isinstance(vision.layers, int) else "ResNet"
         if vision.timm_model_name:
             family = vision.timm_model_name.partition("_")[0]
 
-        def build(config: dict = config, vision: CLIPVisionCfg = vision) -> nn.Module:
+        def build(config: dict[str, Any] = config, vision: CLIPVisionCfg = vision) -> nn.Module:
             return _build_vision_tower(config["embed_dim"], vision, config.get("quick_gelu", False))
 
         yield family, name, build

@@ -30,4 +30,4 @@ def test_a_run_decomposed(tmp_path, capsys):
     with pytest.raises(SystemExit) as stop:
         main(f"study decompose {out} --random-sets 1".split())
     assert stop.value.code == 2
-    assert "must be at least 2" in capsys.readouterr().err
+    assert "is not between 2 and" in capsys.readouterr().err

@@ -40,4 +40,4 @@ def test_dossiers_of_a_run(tmp_path, capsys):
     with pytest.raises(SystemExit) as stop:
         main(f"study dossier {out} --top 0".split())
     assert stop.value.code == 2
-    assert "n_top is 0; it must be at least 1" in capsys.readouterr().err
+    assert "Invalid value for '--top': 0 is not between 1 and" in capsys.readouterr().err

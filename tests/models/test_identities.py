@@ -172,8 +172,8 @@ def test_per_head_points_refuse_dropout_in_training():
 
     attn = Attention(8, num_heads=2, attn_drop=0.5).train()
     with pytest.raises(HookError, match="eval"):
-        explicit_attention(PackedAttentionView(attn), {}, torch.zeros(1, 3, 8), {})
+        explicit_attention(PackedAttentionView(attn), {}, torch.zeros(1, 3, 8))
     with pytest.raises(HookError, match="mask"):
         explicit_attention(
-            PackedAttentionView(attn.eval()), {}, torch.zeros(1, 3, 8), {"attn_mask": torch.ones(3)}
+            PackedAttentionView(attn.eval()), {}, torch.zeros(1, 3, 8), attn_mask=torch.ones(3)
         )

@@ -123,7 +123,9 @@ def test_fraction_zero_is_the_plain_detector():
     result = contamination(data, what=("both",), **ARGS)
     reserved = result.provenance["categories"]["category"]["contaminants"]
     keep = ~np.isin(data.test.sample_ids, reserved)
-    evaluator = replace(data.evaluator(bootstrap=FEW), truth=data.truth.where(keep))
+    sizes = [size for size, own in zip(data.sizes, keep, strict=True) if own]
+    whole = data.evaluator(bootstrap=FEW)
+    evaluator = replace(whole, truth=data.truth.where(keep), sizes=sizes)
     for name in ("variance", "mad", "trimmed_variance", "pca", "all"):
         (maps,) = data.visual_maps(data.branches([data.select(4, name)]))
         plain = evaluator.measure(maps[keep])

@@ -345,7 +345,7 @@ def test_a_direction_of_ones_own(captured, tiny_model):
 
 
 def test_what_cannot_be_decomposed_is_refused(captured, tiny_model, world):
-    with pytest.raises(ConfigError, match="needs the model"):
+    with pytest.raises(ConfigError, match="runs the model"):
         decompose(world())
     data = captured(tiny_model("timm"), [1])
     with pytest.raises(TextBranchError, match="no text encoder"):

@@ -117,4 +117,4 @@ def test_a_study_has_command_section_and_figures(run_block, tmp_path, capsys):
     assert "Random sets per hook point." in said
     with pytest.raises(SystemExit):
         main(["study", "points", out, "--random-sets", "1"])
-    assert "n_random_sets is 1; it must be at least 2" in capsys.readouterr().err
+    assert "Invalid value for '--random-sets': 1 is not between 2 and" in capsys.readouterr().err

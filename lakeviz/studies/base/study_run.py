@@ -181,7 +181,7 @@ class StudyRun(RunFolder):
     @cached_property
     def identity(self) -> str:
         """SHA-256 of all that measurements on this run depend on, but for their settings."""
-        own = [self.manifest[name] for name in ("spec", "model", "categories")]
+        own = [self.manifest.get(name) for name in ("spec", "model", "categories")]
         return fingerprint(own, self.map_size, versions())
 
     def unfinished(self, study: str) -> Path:

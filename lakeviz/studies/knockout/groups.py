@@ -168,7 +168,7 @@ def measure_groups(
         made, missing = attempted(
             sizes, lambda size, name=name: _sets(measurer, name, size, settings)
         )
-        if missing and get_selector(name).is_named:
+        if missing and name == settings.selector:
             raise SelectionError(next(iter(missing.values())))
         for size, sets in made.items():
             pairs = list(zip(measurer.of_draws, sets, strict=True))
