@@ -44,7 +44,7 @@ BEFORE = {
     "wood = read_dataset('mvtec', 'lakeviz-demo/data').category('wood')\n"
     "for name in ('a.png', 'b.png'):\n    Image.new('RGB', (48, 48), 'tan').save(name)",
     "docs/from-anomalib.md": "",
-    "docs/from-captum.md": "",
+    "docs/from-captum.md": "from lakeviz.lake import LakeOptions",
     "docs/from-transformerlens.md": "",
     "docs/tasks/score.md": "",
     "docs/tasks/study.md": "",
@@ -103,6 +103,7 @@ ELSEWHERE = {
     "n_repeats=10": "n_repeats=2",
     "n_jobs=8": "backend='sequential'",
     'compare_host("patchcore"': 'compare_host("pca_residual"',
+    "sizes=(4, 16), n_random_sets=4": "sizes=(4,), n_random_sets=2, n_shuffles=2, n_folds=2",
     "n_pairs=12, n_random_sets=4": "n_pairs=3, n_random_sets=2, n_checked=3, integrated_steps=2",
     'controls=("random",), n_random_sets=5': 'controls=("random",), n_random_sets=2',
     "knockout(data)": "knockout(data, sizes=[5], n_random_sets=2)",

@@ -68,7 +68,7 @@ _EVALUATION = f"run/categories/{CATEGORY}"
 @reader("run manifest, --from", 4)
 def _(world: World, rng: random.Random) -> None:
     with world.damaged("run/manifest.json", rng) as path:
-        asked_spec(None, path, {"root": None})
+        asked_spec(None, path, {"root": None, "reader_options": (), "split_seed": None})
 
 
 @reader("run manifest, resume", 0.5)
