@@ -27,6 +27,7 @@ _DECODE_ERRORS = (
     EOFError,
     KeyError,
     MemoryError,
+    OverflowError,  # of a memory map whose header lies
     RecursionError,
     tokenize.TokenError,  # of the header of an .npy
     zipfile.BadZipFile,
