@@ -56,11 +56,12 @@ class Labelled:
         return np.concatenate(images), np.concatenate(patches)
 
     def shuffled(self, seed: int) -> Bool[np.ndarray, " image"]:
-        """Which images are anomalous, permuted among those with tokens to train on."""
-        used = np.unique(self.rows[0])
-        labels = ~self.is_normal
-        made = labels.copy()
-        made[used] = np.random.default_rng([self.seed, 3, seed]).permutation(labels[used])
+        """Which images are anomalous, permuted among those of a fold with tokens to train on."""
+        used, labels = np.unique(self.rows[0]), ~self.is_normal
+        random, made = np.random.default_rng([self.seed, 3, seed]), labels.copy()
+        for fold in np.unique(self.folds):  # each keeps both classes
+            own = used[self.folds[used] == fold]
+            made[own] = random.permutation(labels[own])
         return made
 
 
