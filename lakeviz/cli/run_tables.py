@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from lakeviz.metrics.estimates import Estimate, estimate, mean_over_categories
+from lakeviz.metrics.estimates import estimate, over_categories
 from lakeviz.metrics.registry import get_metric
 from lakeviz.tables import records, rows, where
 
@@ -53,7 +53,10 @@ def controls_table(controls: pd.DataFrame) -> pd.DataFrame:
     for first in records(controls.drop_duplicates(["level", "metric", "control"])):
         key = {name: first[name] for name in ("level", "metric", "control")}
         gaps = [estimate(row, "difference") for row in records(controls, **key)]
-        said = {"minus": key.pop("control"), "difference": _mean(gaps).text(signed=True)}
+        said = {
+            "minus": key.pop("control"),
+            "difference": over_categories(gaps, 0.95).text(signed=True),
+        }
         made.append(key | said | {"categories": len(gaps)})
     return pd.DataFrame(made)
 
@@ -62,9 +65,5 @@ def _one(table: pd.DataFrame, level: str, metric: str, categories: Sequence[str]
     found = where(table, level=level, metric=metric)
     chosen = [estimate(r) for r in records(found) if r["category"] in categories]
     chosen = [one for one in chosen if one.value == one.value]
-    said = _mean(chosen, get_metric(level, metric).bounds).text()
+    said = over_categories(chosen, 0.95, get_metric(level, metric).bounds).text()
     return said if len(categories) < 2 or not chosen else f"{said} ({len(chosen)})"
-
-
-def _mean(parts: Sequence[Estimate], *bounds: tuple[float, float]) -> Estimate:
-    return parts[0] if len(parts) == 1 else mean_over_categories(parts, 0.95, *bounds)

@@ -30,12 +30,6 @@ if TYPE_CHECKING:
     from lakeviz.data import Dataset
 
 
-_FIRST = (
-    *(("image", name) for name in ("auroc", "average_precision", "f1_max")),
-    *(("pixel", name) for name in ("auroc", "average_precision", "aupro")),
-)
-
-
 @dataclass(repr=False)
 class Evaluation(NotebookView):
     """Scores and metrics of one detector on one category.
@@ -243,7 +237,8 @@ class Evaluation(NotebookView):
         # The fused map first, images and pixels: what is asked first stands above the fold.
         keys = zip(self.metrics["branch"], self.metrics["level"], self.metrics["metric"])
         first = [
-            (branch != "lake", (level, metric) not in _FIRST) for branch, level, metric in keys
+            (branch != "lake", (level, metric) not in CONTROL_METRICS)
+            for branch, level, metric in keys
         ]
         order = sorted(range(len(first)), key=lambda row: first[row])
         table = self.metrics.iloc[order]

@@ -188,6 +188,15 @@ def mean_over_categories(
     return Estimate(mean, max(low, bounds[0]), min(high, bounds[1]))
 
 
+def over_categories(
+    parts: Sequence[Estimate],
+    confidence: float,
+    bounds: tuple[float, float] = (-math.inf, math.inf),
+) -> Estimate:
+    """Estimate of one category as it is, of several their mean (:func:`mean_over_categories`)."""
+    return parts[0] if len(parts) == 1 else mean_over_categories(parts, confidence, bounds)
+
+
 def benjamini_hochberg(p_values: Float[np.ndarray, " test"]) -> Float[np.ndarray, " test"]:
     """P-values corrected for their number; NaN stays NaN and is not counted as a test.
 

@@ -18,6 +18,7 @@ from lakeviz.errors import ConfigError, DataError, SelectionError
 from lakeviz.lake import LakeOptions, NeuronSelection
 from lakeviz.metrics import Bootstrap
 from lakeviz.studies import capture_study, load_study, patching
+from lakeviz.studies.neurons.patch_labels import PatchTruth
 from lakeviz.studies.patching.attribution import gradient_attribution, integrated_attribution
 from lakeviz.studies.patching.interchange import Interchange
 from lakeviz.studies.patching.pairs import make_pairs
@@ -46,8 +47,9 @@ def interchange(tiny_model, captured):
     def make(kind: str = "clip", points=(1,), n_pairs: int = 5) -> Interchange:
         model = tiny_model(kind)
         data = captured(model, list(points), text_weight=None)
+        defect = PatchTruth.of(data.truth, (4, 4)).defect
         pairs = make_pairs(
-            data.dataset, data.normal_paths, model.preprocess, (4, 4), n_pairs=n_pairs
+            data.dataset, data.normal_paths, model.preprocess, defect, n_pairs=n_pairs
         )
         branch = data.branches([data.select(1, "all")])[0]
         text = None
@@ -376,10 +378,39 @@ def test_bad_data(captured, tiny_model, tile, tmp_path) -> None:
     with pytest.raises(ConfigError, match="capture_study"):
         patching(replace(data, model=None))
     with pytest.raises(DataError, match="no anomalous image with a mask"):
-        patching(replace(data, dataset=tile.evaluated().normal()))
+        bare = replace(tile, frame=tile.frame.assign(mask_path=None))
+        patching(capture_study(data.model, tile.few_shot(2), bare, options=LakeOptions(k=4)))
     other = Image.new("RGB", (32, 32))
     with pytest.raises(ConfigError, match="no picture of the synthetic benchmark"):
         path = tmp_path / "a.png"
         other.save(path)
-        frame = tile.evaluated().anomalous().frame.assign(path=str(path))
+        frame = tile.evaluated().frame.assign(path=str(path))
         patching(replace(data, dataset=replace(tile, frame=frame)), twins="rendered")
+
+
+def test_defect_patches_are_those_that_the_tower_sees(tiny_model, tmp_path) -> None:
+    """Under crop a 32 x 64 image is seen in its middle: columns 16 to 47."""
+    for name, box in (("train/good", None), ("test/good", None), ("test/bad", (0, 40))):
+        for i in range(3):
+            folder = tmp_path / "thing" / name
+            folder.mkdir(parents=True, exist_ok=True)
+            pixels = np.full((32, 64, 3), 90 + i, dtype=np.uint8)
+            if box:
+                column = box[0] if i == 0 else box[1]
+                pixels[8:16, column : column + 8] = 255
+                mask = np.zeros((32, 64), dtype=np.uint8)
+                mask[8:16, column : column + 8] = 255
+                masks = tmp_path / "thing/ground_truth/bad"
+                masks.mkdir(parents=True, exist_ok=True)
+                Image.fromarray(mask).save(masks / f"{i:03d}_mask.png")
+            Image.fromarray(pixels).save(folder / f"{i:03d}.png")
+    model = tiny_model("timm")
+    model.preprocess = replace(model.preprocess, aspect="crop")
+    thing = read_dataset("mvtec", tmp_path)["thing"]
+    options = LakeOptions(k=4, layers=(1,), map_size=None)
+    data = capture_study(model, thing.few_shot(2), thing, options=options, full_size=True)
+    truth = PatchTruth.of(data.truth, (4, 4), geometry=data.geometry, sizes=data.sizes)
+    pairs = make_pairs(data.dataset, data.normal_paths, model.preprocess, truth.defect, n_pairs=9)
+    assert pairs.names == ("thing/test/bad/001.png", "thing/test/bad/002.png")
+    assert pairs.is_defect.nonzero().tolist() == [[0, 7], [1, 7]]  # row 1, column 3 of 4 x 4
+    assert "1 anomalous images have no mask that the tower sees" in pairs.notes[0]

@@ -7,7 +7,7 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from lakeviz.errors import ConfigError
-from lakeviz.metrics.estimates import Estimate, estimate, mean_over_categories
+from lakeviz.metrics.estimates import estimate, over_categories
 from lakeviz.plots.captions import percent
 from lakeviz.plots.forest import ForestRow, forest_figure
 from lakeviz.plots.line_panels import Line, line_figure, line_of
@@ -82,7 +82,7 @@ def effects_figure(effects: pd.DataFrame, selector: str, *, confidence: float = 
         if not found:
             continue
         members = {str(one["category"]): one["share"] for one in found} if len(found) > 1 else {}
-        mean = _mean([estimate(one, "share") for one in found], confidence)
+        mean = over_categories([estimate(one, "share") for one in found], confidence)
         name = units_name(row["units"])
         look = Look.of(0 if row["units"] == selector else 1)
         panel = f"{row['direction']}: {row['readout']}"
@@ -188,10 +188,6 @@ def steering_figure(steering: pd.DataFrame, *, confidence: float = 0.95) -> go.F
         y="change",
         level=0,
     )
-
-
-def _mean(parts: list[Estimate], confidence: float) -> Estimate:
-    return parts[0] if len(parts) == 1 else mean_over_categories(parts, confidence)
 
 
 def _caption(table: pd.DataFrame, direction: str) -> str:

@@ -12,12 +12,10 @@ from PIL import Image
 from torch import Tensor
 
 from lakeviz.data import Dataset, load_image
-from lakeviz.data.images import mask_is_empty
 from lakeviz.data.inpainting import inpaint
 from lakeviz.data.synthetic.pairs import twin_of
 from lakeviz.errors import ConfigError, DataError
 from lakeviz.models.preprocess import Preprocess
-from lakeviz.studies.neurons.patch_labels import DEFAULT_COVERAGE, cell_coverage
 from lakeviz.studies.patching.words import INPAINTED, RENDERED
 
 
@@ -54,7 +52,7 @@ def make_pairs(
     dataset: Dataset,
     normal_paths: Sequence,
     preprocess: Preprocess,
-    grid: tuple[int, int],
+    is_defect: Bool[np.ndarray, "image patch"],
     *,
     n_pairs: int,
     twins: str = "auto",
@@ -69,8 +67,9 @@ def make_pairs(
     normal_paths : sequence of Path
         Images that inpainting takes pixels from.
     preprocess : Preprocess
-    grid : (rows, columns)
-        Of the tower's patches.
+    is_defect : bool array [image, patch]
+        Patches of the test images that a mask covers, see
+        :class:`~lakeviz.studies.neurons.patch_labels.PatchTruth`.
     n_pairs : int
         At most; drawn by the seed where there are more.
     twins : str
@@ -85,15 +84,11 @@ def make_pairs(
     DataError
         If no anomalous image has a mask.
     """
-    masks = dataset.frame["mask_path"]
-    rows = [
-        i
-        for i in np.flatnonzero(dataset.labels)
-        if masks.iloc[i] and not mask_is_empty(masks.iloc[i])
-    ]
-    if not rows:
+    rows = np.flatnonzero(is_defect.any(axis=1))
+    if not len(rows):
         raise DataError(
-            f"{dataset.name} has no anomalous image with a mask, and a pair is of a known defect"
+            f"{dataset.name} has no anomalous image with a mask that the tower sees, and a pair is "
+            "of a known defect"
         )
     left_out = int(dataset.labels.sum()) - len(rows)
     rows = sorted(np.random.default_rng(seed).permutation(rows)[:n_pairs].tolist())
@@ -108,11 +103,13 @@ def make_pairs(
                 f"{path} is no picture of the synthetic benchmark; use inpainted twins"
             )
         kinds.add(INPAINTED if twin is None else RENDERED)
-        made.append((image, inpaint(image, mask, normal) if twin is None else twin, mask))
-    covered = [cell_coverage(mask, grid).ravel() for _, _, mask in made]
-    is_defect = [c >= min(DEFAULT_COVERAGE, c.max()) for c in covered]
+        made.append((image, inpaint(image, mask, normal) if twin is None else twin))
     names = dataset.sample_ids
-    notes = (f"{left_out} anomalous images have no mask, and no pair",) if left_out else ()
+    notes = (
+        (f"{left_out} anomalous images have no mask that the tower sees, and no pair",)
+        if left_out
+        else ()
+    )
     defects, shown = (
         torch.stack([preprocess(Image.fromarray(one[side])) for one in made]) for side in (0, 1)
     )
@@ -121,6 +118,6 @@ def make_pairs(
         "rendered and inpainted" if len(kinds) > 1 else kinds.pop(),
         defects,
         shown,
-        torch.from_numpy(np.stack(is_defect)),
+        torch.from_numpy(is_defect[rows]),
         notes,
     )

@@ -15,6 +15,7 @@ from lakeviz.lake.selectors import neurons_named
 from lakeviz.studies.base.captured import StudyData
 from lakeviz.studies.base.study import Measured, Study
 from lakeviz.studies.base.unit_data import model_of
+from lakeviz.studies.neurons.patch_labels import PatchTruth
 from lakeviz.studies.patching.attribution import agreement_rows, attribution_rows
 from lakeviz.studies.patching.concentration import concentration_rows, curve_rows
 from lakeviz.studies.patching.effects import effect_rows, heatmap_rows
@@ -47,11 +48,13 @@ def measure(
             f"{first.category}: interventions run the model on image files; make the data with "
             "capture_study"
         )
+    grid = token_grid(model.tower, first.points[0])
+    truth = PatchTruth.of(first.truth, grid, geometry=first.geometry, sizes=first.sizes)
     pairs = make_pairs(
         first.dataset,
         [path for data in draws for path in data.normal_paths],
         model.preprocess,
-        token_grid(model.tower, first.points[0]),
+        truth.defect,
         n_pairs=settings.n_pairs,
         twins=settings.twins,
         seed=settings.seed,

@@ -42,7 +42,9 @@ def measure(data: StudyData, settings: Settings, evaluator: PairedEvaluator) -> 
     folds = make_folds(labels, settings.n_folds, settings.seed)
     metrics, overlap, notes = [], [], []
     for point in data.points:
-        truth = PatchTruth.of(data.truth, data.grids[point], settings.share)
+        truth = PatchTruth.of(
+            data.truth, data.grids[point], settings.share, data.geometry, data.sizes
+        )
         is_defect = truth.defect
         if truth.reason:
             notes.append(

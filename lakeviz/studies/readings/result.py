@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from lakeviz.lake.options import KINDS, REFERENCES, SCOPES
-from lakeviz.metrics.estimates import Estimate, estimate, mean_over_categories, rank_p_value
+from lakeviz.metrics.estimates import Estimate, estimate, over_categories, rank_p_value
 from lakeviz.metrics.measurement import Metric
 from lakeviz.metrics.registry import better, metric_title
 from lakeviz.studies.base import settings
@@ -128,7 +128,7 @@ class ReadingsResult(StudyResult):
         found = {**chosen, "n_categories": len(rows), "paper": top - random, "own": every[0]["own"]}
         if not rows:
             return found | {"reason": every[0]["reason"]}
-        gap = self._mean([estimate(row, "difference") for row in rows])
+        gap = over_categories([estimate(row, "difference") for row in rows], self.confidence)
         carriers = records(self.channels, **chosen, carries=True) if len(self.channels) else []
         return {
             **found,
@@ -141,9 +141,6 @@ class ReadingsResult(StudyResult):
             "reason": "",
         }
 
-    def _mean(self, parts: list[Estimate]) -> Estimate:
-        return parts[0] if len(parts) == 1 else mean_over_categories(parts, self.confidence)
-
     def _p_value(self, rows: list[Row], chosen: dict[str, Any]) -> float:
         if len(rows) == 1:
             return float(rows[0]["p_value"])
@@ -154,7 +151,7 @@ class ReadingsResult(StudyResult):
     def _without(self, carriers: list[Row]) -> dict[str, Any]:
         if not carriers:
             return {"channel": "", **Estimate(np.nan).columns("gap_without"), "survives": False}
-        left = self._mean([estimate(row, "gap_without") for row in carriers])
+        left = over_categories([estimate(row, "gap_without") for row in carriers], self.confidence)
         metric = (carriers[0]["level"], carriers[0]["metric"])
         names = [
             f"{row['channel']} of {_layer(row['point'])}"
