@@ -24,6 +24,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import torch
 
 from lakeviz.activations import Loading, TokenBatches, capture_to_store
 from lakeviz.data import read_dataset
@@ -43,6 +44,8 @@ from lakeviz.studies.claims.result import ClaimSettings
 from lakeviz.studies.claims.study import STUDY as CLAIMS
 
 Command = Callable[[Path], None]
+_LONGEST = 300
+"""Seconds after which a fork hangs, and ends by an alarm."""
 _STUDIES: dict[str, dict[str, Any]] = {
     "knockout": {"sizes": (5,), "n_random_sets": 2, "single": False, "kinds": ("score", "forward")},
     "contamination": {"n_repeats": 2, "shots": 4},
@@ -168,6 +171,7 @@ def forked(command: Command, folder: Path, moments: Moments, stop: int = -1) -> 
         _, status, used = os.wait4(pid, 0)
         return os.waitstatus_to_exitcode(status), used.ru_utime + used.ru_stime
     code = 1
+    signal.alarm(_LONGEST)
     try:
         moments.stop = stop
         moments.watch()
@@ -219,6 +223,8 @@ def _plain(value: Any) -> Any:
 
 def measure(kills: int, seed: int, only: Sequence[str] = ()) -> pd.DataFrame:
     """Kill every command; a row each: tried, survived, and what was done twice at most."""
+    # A fork waits for ever for OpenMP threads that only its parent has.
+    torch.set_num_threads(1)
     rows, moments = [], Moments()
     with tempfile.TemporaryDirectory() as scratch:
         work = Path(scratch)
@@ -249,6 +255,8 @@ def measure(kills: int, seed: int, only: Sequence[str] = ()) -> pd.DataFrame:
                 second, again = forked(command, killed, moments)
                 done = moments.take()[1]
                 said = differences(whole, killed) if second == 0 else ["exit code 1"]
+                if second == -signal.SIGALRM:
+                    said = [f"hangs after {_LONGEST} s"]
                 if first != -signal.SIGKILL:
                     said.append(f"not killed: {first}")
                 if said:

@@ -20,10 +20,11 @@ def test_no_kill_loses_more_than_what_was_in_flight():
         capture_output=True,
         text=True,
         check=False,
+        timeout=1200,
     )
     assert found.returncode == 0, found.stderr
     rows = [line.split() for line in found.stdout.splitlines()[1:]]
     assert [row[0] for row in rows] == names
     for _, _, tried, survived, _, twice, *_ in rows:
         assert tried == survived == "5", found.stderr
-        assert int(twice) <= 3  # a batch of each pass
+        assert int(twice) <= 4  # a batch of each pass, and the few-shot images

@@ -35,7 +35,7 @@ class Number(click.ParamType):
         except ValueError:
             self.fail(f"{value!r} is not a valid {self.name}.", param, ctx)
         if not self.least <= found <= self.most:
-            self.fail(f"{found} is not between {self.least:g} and {self.most:g}", param, ctx)
+            self.fail(f"{found} is not between {self.least:.12g} and {self.most:.12g}", param, ctx)
         return found
 
 

@@ -60,11 +60,11 @@ def test_table_report_and_single_blocks(root, tmp_path, capsys):
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["--depth", "0"], "depth is 0; it must be at least 1"),
+        (["--depth", "0"], "'--depth': 0 is not between 1 and 1000000"),
         (["--depth", "7"], "names no block: there are 6"),
         (["--metric", "auroc"], "image:auroc, .* got auroc"),
         (["--metric", "image:cohens_d"], "got image:cohens_d"),
-        (["--random-sets", "1"], "n_random_sets is 1; it must be at least 2"),
+        (["--random-sets", "1"], "'--random-sets': 1 is not between 2 and"),
         (["--host", "patchcor"], "no host 'patchcor'"),
     ],
 )

@@ -60,20 +60,20 @@ def test_a_cut_run_goes_on_where_it_stopped(spec, model, tmp_path, monkeypatch):
     evaluated = []
     real = CategoryRun.evaluate
 
-    def cut(self, category):
+    def cut(self, category, journal=None):
         if evaluated:
             raise KeyboardInterrupt
         evaluated.append(category)
-        return real(self, category)
+        return real(self, category, journal)
 
     monkeypatch.setattr(CategoryRun, "evaluate", cut)
     with pytest.raises(KeyboardInterrupt):
         execute(spec, tmp_path / "cut", model=model)
     assert evaluated == ["gear"]
 
-    def rest(self, category):
+    def rest(self, category, journal=None):
         evaluated.append(category)
-        return real(self, category)
+        return real(self, category, journal)
 
     monkeypatch.setattr(CategoryRun, "evaluate", rest)
     resumed = execute(spec, tmp_path / "cut", model=model)

@@ -24,10 +24,21 @@ from lakeviz.studies.patching.result import Settings
 from lakeviz.studies.patching.words import DEFECT, DEFECTS, DENOISING
 
 Rows = Iterator[dict[str, Any]]
+_CHECKED_PAIRS = 10
 
 
-def attribution_rows(interchange: Interchange, point: str, settings: Settings) -> Rows:
-    """Attribution of every neuron of every residual stream and MLP before the read-out."""
+def attribution_rows(
+    interchange: Interchange, point: str, settings: Settings
+) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """Attribution of every neuron of every residual stream and MLP before the read-out.
+
+    Returns
+    -------
+    attribution : list of rows
+        Every neuron, means over all pairs.
+    checks : list of rows
+        Some neurons beside exact exchanges, means over the same few pairs.
+    """
     if interchange.tower.dtype != torch.float32:
         raise ConfigError(
             "attribution needs gradients in fp32; load the model with precision='fp32', or leave "
@@ -37,35 +48,50 @@ def attribution_rows(interchange: Interchange, point: str, settings: Settings) -
     if point not in points and not interchange.reaches(point, DEFECT):
         points.append(point)
     defect, twin = interchange.intact
-    full = float((defect[DEFECT] - twin[DEFECT]).mean())
-    if not points or full <= 0:
-        return
-    first = gradient_attribution(interchange, points)
+    full = (defect[DEFECT] - twin[DEFECT]).mean(0)
+    few = slice(0, _CHECKED_PAIRS)
+    if not points or full.sum() <= 0 or full[few].sum() <= 0:
+        return [], []
     random = np.random.default_rng([settings.seed, 1])
-    for name in points:
-        mean = first[name].mean(0).numpy() / full
-        checked = _to_check(mean, settings.n_checked, random)
-        exact = {c: _exact(interchange, name, c) / full for c in checked}
-        integrated = np.full(len(mean), np.nan)
+    rows, checks = [], []
+    for name, gradient in gradient_attribution(interchange, points).items():
+        found = {"gradient": gradient.numpy()}
         if name == point:
-            found = integrated_attribution(interchange, name, settings.integrated_steps)
-            integrated = found.mean(0).numpy() / full
-        for channel, value in enumerate(mean.tolist()):
-            yield {
+            steps = settings.integrated_steps
+            found["integrated"] = integrated_attribution(interchange, name, steps).numpy()
+        shares = {kind: own.mean(0) / full.mean() for kind, own in found.items()}
+        absent = {"integrated": np.nan} if name != point else {}
+        rows += [
+            {
                 "point": name,
                 "channel": channel,
-                "gradient": value,
-                "integrated": float(integrated[channel]),
-                "exact": exact.get(channel, np.nan),
-                "n_pairs": len(interchange.pairs),
+                **{kind: float(own[channel]) for kind, own in shares.items()},
+                **absent,
+                "n_pairs": len(full),
             }
+            for channel in range(gradient.shape[1])
+        ]
+        for channel in _to_check(shares["gradient"], settings.n_checked, random):
+            told = {kind: own[few, channel].mean() for kind, own in found.items()}
+            exact = _exact(interchange, name, channel, few)
+            checks.append(
+                {
+                    "point": name,
+                    "channel": channel,
+                    **{k: float(v / full[few].mean()) for k, v in told.items()},
+                    **absent,
+                    "exact": float(exact / full[few].mean()),
+                    "n_pairs": len(full[few]),
+                }
+            )
         interchange.forget(name)
+    return rows, checks
 
 
 def agreement_rows(rows: Sequence[Mapping[str, Any]]) -> Rows:
     """Correlation and largest error of attributions against the exact exchanges."""
     for point in dict.fromkeys(row["point"] for row in rows):
-        of_point = [r for r in rows if r["point"] == point and np.isfinite(r["exact"])]
+        of_point = [row for row in rows if row["point"] == point]
         exact = np.array([row["exact"] for row in of_point])
         for kind in ("gradient", "integrated"):
             found = np.array([row[kind] for row in of_point])
@@ -179,10 +205,10 @@ def _to_check(values: np.ndarray, n: int, random: np.random.Generator) -> list[i
     return [*strongest.tolist(), *random.permutation(rest)[: n - n // 2].tolist()]
 
 
-def _exact(interchange: Interchange, point: str, channel: int) -> float:
-    """Mean over pairs of what exchanging one neuron of the defect patches moves."""
-    n = interchange.sides(point)[0].shape[-1]
+def _exact(interchange: Interchange, point: str, channel: int, pairs: slice) -> float:
+    """Mean over some pairs of what exchanging one neuron of the defect patches moves."""
+    n_pairs, _, n = interchange.sides(point)[0].shape
     unit = NeuronSelection(point, np.array([channel]), np.zeros(1), n, "one")
-    tokens = interchange.exchanged(point, DENOISING, DEFECTS, unit)
-    moved = interchange.intact[0][DEFECT] - interchange.run(point, tokens)[DEFECT]
-    return float(moved.mean())
+    tokens = interchange.exchanged(point, DENOISING, DEFECTS, unit)[pairs]
+    found = interchange.run(point, tokens, rows=range(n_pairs)[pairs])[DEFECT]
+    return float((interchange.intact[0][DEFECT][:, pairs] - found).mean())

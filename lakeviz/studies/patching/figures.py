@@ -17,7 +17,7 @@ from lakeviz.plots.panels import Look, name_panel, panels
 from lakeviz.plots.template import new_figure
 from lakeviz.selector_names import selector_name
 from lakeviz.studies.patching.words import COMPLETENESS, FAITHFULNESS, GROUPS, units_name
-from lakeviz.tables import is_measured, numbers, records, rows, where
+from lakeviz.tables import is_measured, numbers, records, where
 
 _SIGNED = "RdBu"
 
@@ -131,12 +131,11 @@ def curves_figure(curves: pd.DataFrame, *, confidence: float = 0.95) -> go.Figur
     )
 
 
-def attribution_figure(attribution: pd.DataFrame) -> go.Figure:
+def attribution_figure(checks: pd.DataFrame) -> go.Figure:
     """Attribution of single neurons against exact exchanges, a panel per hook point."""
     shown: dict[str, list[Line]] = {}
-    checked = rows(attribution, np.isfinite(numbers(attribution, "exact")))
-    for point in dict.fromkeys(checked["point"]):
-        own = where(checked, point=point)
+    for point in dict.fromkeys(checks["point"]):
+        own = where(checks, point=point)
         lines = []
         for number, kind in enumerate(("gradient", "integrated")):
             values = numbers(own, kind)
@@ -149,7 +148,7 @@ def attribution_figure(attribution: pd.DataFrame) -> go.Figure:
         shown[short_point(point)] = lines
     if not shown:
         raise ConfigError("no attribution was checked")
-    n = int(numbers(checked, "n_pairs").max())
+    n = int(numbers(checks, "n_pairs").max())
     return line_figure(
         shown,
         title="Attribution against exact exchanges",

@@ -119,10 +119,11 @@ class PatchingResult(StudyResult):
         ``share`` with its interval, or the ``reason`` why a read-out cannot be reached.
     attribution : DataFrame
         Every neuron of every hook point: ``gradient`` (gradient times difference, summed over the
-        defect patches, mean over pairs), ``integrated`` at the hook point of the units, and
-        ``exact`` for those that were checked, all as shares of the full difference.
-    agreement : DataFrame
-        Per hook point: correlation and largest error of the attribution against exact exchanges.
+        defect patches, mean over pairs) and ``integrated`` at the hook point of the units, as
+        shares of the full difference.
+    checks, agreement : DataFrame
+        Some neurons beside their ``exact`` exchange, all means over the same few pairs; and per
+        hook point the correlation and the largest error of the attributions.
     curves, areas : DataFrame
         Faithfulness and completeness of the units by their number, and the areas under both with
         the difference to random units (see :func:`.concentration.curve_rows`).
@@ -141,6 +142,7 @@ class PatchingResult(StudyResult):
     effects: pd.DataFrame = field(repr=False)
     heatmap: pd.DataFrame = field(repr=False)
     attribution: pd.DataFrame = field(repr=False)
+    checks: pd.DataFrame = field(repr=False)
     agreement: pd.DataFrame = field(repr=False)
     curves: pd.DataFrame = field(repr=False)
     areas: pd.DataFrame = field(repr=False)
@@ -199,7 +201,7 @@ class PatchingResult(StudyResult):
         if len(self.curves):
             made.append(draw.curves_figure(self.curves, confidence=self.confidence))
         if len(self.agreement):
-            made.append(draw.attribution_figure(self.attribution))
+            made.append(draw.attribution_figure(self.checks))
         if len(self.steering):
             made.append(draw.steering_figure(self.steering, confidence=self.confidence))
         return made

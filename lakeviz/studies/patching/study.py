@@ -85,8 +85,8 @@ def measure(
     if settings.curves:
         tables["curves"], tables["areas"] = curve_rows(sets, settings, confidence)
     if settings.attribution:
-        tables["attribution"] = list(attribution_rows(interchange, point, settings))
-        tables["agreement"] = list(agreement_rows(tables["attribution"]))
+        tables["attribution"], tables["checks"] = attribution_rows(interchange, point, settings)
+        tables["agreement"] = list(agreement_rows(tables["checks"]))
         tables["concentration"] = list(concentration_rows(tables["attribution"]))
     if settings.doses:
         tables["steering"] = list(steering_rows(sets, settings, confidence))
