@@ -209,7 +209,7 @@ def read_truth(
         if volume.ndim == 1:
             labels = volume
         else:
-            shown = volume.any(axis=(1, 2))
+            shown = np.asarray(volume.any(axis=(1, 2)))
             masks = [file.with_name(f"{file.name}#{i}") for i in range(n)]
     if kinds is None:
         anomalous = shown if labels is None else labels
