@@ -11,6 +11,7 @@ from lakeviz.data.synthetic.benchmark import (
     write_benchmark,
 )
 from lakeviz.data.synthetic.pairs import render_pair
+from lakeviz.data.synthetic.video import VideoClip, render_clip, write_video_benchmark
 
 __all__ = [
     "CATEGORIES",
@@ -18,8 +19,11 @@ __all__ = [
     "HELD_OUT",
     "TRAINED",
     "Sample",
+    "VideoClip",
+    "render_clip",
     "render_pair",
     "render_sample",
     "render_scene",
     "write_benchmark",
+    "write_video_benchmark",
 ]
