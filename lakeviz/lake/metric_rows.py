@@ -150,7 +150,9 @@ def _rows(
                 "n_draws": max(1, len(measured)),
                 **found.share_columns(),
                 "resolution": result.conventions.resolution if level == "pixel" else None,
-                "note": _note((level, metric), result) if np.isfinite(found.low) else "",
+                "note": bootstrap.units_note or _note((level, metric), result)
+                if np.isfinite(found.low)
+                else "",
                 "reason": result.reasons.get(metric, ""),
             }
         )

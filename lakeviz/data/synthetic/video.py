@@ -36,7 +36,7 @@ _LANES = 2
 _LAPS = 3  # length of a strip, in sides of the frame
 _SPEED = 1 / 48  # sides of the frame per frame
 _THINGS = ("washer", "button", "hex_nut")
-_LIGHT = (0.82, 1.18)  # of a clip; a flickering lane has another light of this range in each frame
+_LIGHT = (0.9, 1.1)  # of a clip; a flickering lane has another light of this range in each frame
 _JUMP_EVERY = 4
 _JUMP = 0.4
 
@@ -249,7 +249,7 @@ def _paint(
     inside = (slice(edge, edge + height),) * 2
     wide = np.pad(np.clip(strip[:, columns], 0, 1), ((edge, edge), (edge, edge), (0, 0)), "reflect")
     foreground = np.zeros(wide.shape[:2], dtype=bool)
-    foreground[inside] = True
+    foreground[edge : edge + height, 2 * edge : edge + height] = True  # its front half
     backing = np.broadcast_to(1 - wide.mean(axis=(0, 1)), wide.shape).astype(np.float32)
     image, mask = apply_defect(rng, Scene(wide, foreground, backing), kind)
     painted = image[inside] / np.float32(255)
