@@ -89,6 +89,16 @@ class ImageItems:
             self.items[part], self.sample_ids[part], self.frames[part], self.depths[part]
         )
 
+    def where(self, keep: Sequence[bool]) -> ImageItems:
+        """Return the images where ``keep`` is true."""
+        chosen = [i for i, kept in enumerate(keep) if kept]
+        return ImageItems(
+            [self.items[i] for i in chosen],
+            [self.sample_ids[i] for i in chosen],
+            [self.frames[i] for i in chosen] if self.frames else (),
+            [self.depths[i] for i in chosen] if self.depths else (),
+        )
+
 
 @dataclass(frozen=True)
 class Preprocessed:
