@@ -122,7 +122,7 @@ class TokenBatches:
         if isinstance(own, Preprocessed):
             rest.images = Preprocessed(own.images[start:])
         else:
-            rest.images = ImageItems(own.items[start:], own.sample_ids[start:]) if start else own
+            rest.images = own[start:] if start else own
         return rest
 
     def _image_batches(self) -> Iterator[ImageBatch]:

@@ -12,11 +12,12 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from lakeviz.data.table import ImageTable, sample_id
+from lakeviz.data.table import DEPTH_COLUMN, ImageTable, depths_of, frames_of, sample_id
 from lakeviz.errors import FewShotError, OutputError
 from lakeviz.files import write_text
 
@@ -43,6 +44,10 @@ class FewShotDraw:
         The images, in the order of the draw.
     paths
         Their absolute paths, in the same order.
+    frames
+        Clip and number of each, where they are frames of clips; see :attr:`Dataset.frames`.
+    depths
+        Their depth maps, where there are any.
     """
 
     dataset: str
@@ -51,6 +56,8 @@ class FewShotDraw:
     pool_size: int | None
     sample_ids: tuple[str, ...]
     paths: tuple[Path, ...]
+    frames: tuple[tuple[str, int], ...] = ()
+    depths: tuple[Path, ...] = ()
 
     @property
     def shots(self) -> int:
@@ -106,6 +113,7 @@ class FewShotDraw:
             pool_size=_integer(header, "pool_size", path),
             sample_ids=tuple(found.paths),
             paths=tuple(found.paths.values()),
+            **_beside(dataset, list(found.paths)),
         )
 
     @classmethod
@@ -134,6 +142,7 @@ class FewShotDraw:
             pool_size=None,
             sample_ids=tuple(found.paths),
             paths=tuple(found.paths.values()),
+            **_beside(dataset, list(found.paths)),
         )
 
 
@@ -236,7 +245,19 @@ def draw(
         pool_size=len(pool),
         sample_ids=tuple(chosen["sample_id"]),
         paths=tuple(Path(p) for p in chosen["path"]),
+        **_beside(dataset, list(chosen["sample_id"])),
     )
+
+
+def _beside(dataset: ImageTable, names: Sequence[str]) -> dict[str, Any]:
+    """Frames and depth maps of the images drawn, where the table has them of all."""
+    if not {"clip", DEPTH_COLUMN} & set(dataset.frame):
+        return {}
+    rows = dataset.frame.set_index("sample_id")
+    if rows.index.isin(names).sum() != len(names):
+        return {}  # files that the table does not list
+    rows = rows.loc[list(names)]
+    return {"frames": tuple(frames_of(rows)), "depths": tuple(depths_of(rows))}
 
 
 def _escape(name: str) -> str:

@@ -101,8 +101,7 @@ def capture_study(
         text = fit_text(model, name, options.text)
         last = f"blocks.{model.n_blocks - 1}.hook_resid_post"
         wanted = list(dict.fromkeys([*wanted, text.point, last]))
-    normal_images = normal.paths if isinstance(normal, FewShotDraw) else normal
-    fitted = capture_tokens(model, normal_images, layers, cache=cache, loading=loading)
+    fitted = capture_tokens(model, normal, layers, cache=cache, loading=loading)
     captured = capture_tokens(model, test, wanted, cache=cache, loading=loading)
     scored = None
     if text is not None:
