@@ -11,6 +11,8 @@ Eyecandies             16-bit PNG whose range is in ``STEM_info_depth.yaml``; 0 
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -27,6 +29,7 @@ from lakeviz.data.images import image_size
 from lakeviz.data.surfaces import finite
 from lakeviz.errors import DepthError, ImageReadError
 
+_LOOKED_AT = 3
 _TIFF, _NPY = (".tif", ".tiff"), ".npy"
 _FULL_RANGE = 65535
 _EIGHT_BIT = ("RGB", "RGBA", "P", "CMYK", "1")
@@ -149,6 +152,30 @@ def require_same_size(path: str | Path, image: str, size: tuple[int, int]) -> No
             f"the depth map {printable(path)} is {width}x{height} (width x height) and its image "
             f"{image} {size[1]}x{size[0]}; register one to the other"
         )
+
+
+def depth_notes(paths: Mapping[str, Sequence[Path]]) -> list[str]:
+    """Say what share of the first depth maps of each category is invalid, and if they are constant.
+
+    Damaged ones are passed over: they are an error when they are rendered.
+    """
+    notes = []
+    for category, members in paths.items():
+        found = []
+        for path in members[:_LOOKED_AT]:
+            with suppress(ImageReadError):
+                found.append(read_depth(path))
+        invalid, points = sum(d.n_invalid for d in found), sum(d.valid.size for d in found)
+        if invalid:
+            notes.append(
+                f"{category}: {invalid} of the {points} points of its first {len(found)} depth "
+                "maps are invalid; they are drawn as the nearest valid ones"
+            )
+        if found and all(d.is_constant for d in found):
+            notes.append(
+                f"{category}: its first {len(found)} depth maps are constant and add nothing"
+            )
+    return notes
 
 
 def _size(path: Path) -> tuple[int, int]:
