@@ -27,6 +27,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Bool, Float
 from PIL import Image
+from scipy.ndimage import binary_fill_holes
 
 from lakeviz.data.depth_files import DepthMap, read_depth
 from lakeviz.data.surfaces import finite, mean_curvature, nearest_known, tangents, unit_normals
@@ -129,11 +130,12 @@ def render_map(depth: DepthMap, how: str, rendering: Rendering = Rendering()) ->
 
 
 def foreground(depth: DepthMap, tolerance: float = 0.02) -> Bool[np.ndarray, "height width"]:
-    """Points that do not lie on the plane behind the thing.
+    """The thing, without the plane behind it.
 
     The plane is fitted to the points near the border of the image by repeatedly leaving out those
     that lie far from it. A point is off the plane where it is farther from it than ``tolerance`` of
-    the span of all depths, and than four times the scatter of the points on it.
+    the span of all depths, and than four times the scatter of the points on it. What such points
+    enclose belongs to the thing: a pit that reaches down to the plane is a defect of it.
 
     Returns
     -------
@@ -163,7 +165,7 @@ def foreground(depth: DepthMap, tolerance: float = 0.02) -> Bool[np.ndarray, "he
     far = distance > max(tolerance * _between(z[depth.valid.ravel()]), 4 * scatter)
     off = far.reshape(height, width) & depth.valid
     is_plane = np.mean(far[border.ravel()]) < 0.5 and np.mean(off) >= 0.01
-    return off if is_plane else depth.valid.copy()
+    return binary_fill_holes(off) if is_plane else depth.valid.copy()
 
 
 class _Surface:

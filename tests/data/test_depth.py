@@ -230,7 +230,8 @@ def test_the_foreground_is_what_stands_off_the_plane_behind_it():
     thing = (np.hypot(U - 24, V - 24) < 10).astype(bool)
     depth = np.where(thing, plane - 20, plane)
     np.testing.assert_array_equal(foreground(depth_map(depth)), thing)
-    depth[0, :5] = 0  # invalid
+    depth[0, :5] = depth[20, 20] = 0  # invalid
+    depth[24:28, 24:28] = plane[24:28, 24:28]  # as deep as the plane
     np.testing.assert_array_equal(foreground(depth_map(depth)), thing)
 
 
