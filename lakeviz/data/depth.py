@@ -140,8 +140,8 @@ def foreground(depth: DepthMap, tolerance: float = 0.02) -> Bool[np.ndarray, "he
     Returns
     -------
     bool array [height, width]
-        All measured points where fewer than 1 % are off the plane or most of the border is: there
-        is no plane to remove.
+        All measured points where there is no plane to remove: its points scatter by more than
+        5 % of the span, most of the border is off it, or fewer than 1 % of all points are.
     """
     height, width = depth.valid.shape
     v, u = np.mgrid[0:height, 0:width]
@@ -162,10 +162,13 @@ def foreground(depth: DepthMap, tolerance: float = 0.02) -> Bool[np.ndarray, "he
             break
         kept = on
     scatter = 1.4826 * np.median(distance[kept])
-    far = distance > max(tolerance * _between(z[depth.valid.ravel()]), 4 * scatter)
+    span = _between(z[depth.valid.ravel()])
+    far = distance > max(tolerance * span, 4 * scatter)
     off = far.reshape(height, width) & depth.valid
-    is_plane = np.mean(far[border.ravel()]) < 0.5 and np.mean(off) >= 0.01
-    return binary_fill_holes(off) if is_plane else depth.valid.copy()
+    is_plane = (
+        scatter <= 0.05 * span and np.mean(far[border.ravel()]) < 0.5 and np.mean(off) >= 0.01
+    )
+    return np.asarray(binary_fill_holes(off)) if is_plane else depth.valid.copy()
 
 
 class _Surface:

@@ -237,5 +237,7 @@ def test_the_foreground_is_what_stands_off_the_plane_behind_it():
 
 def test_without_a_plane_all_measured_points_are_foreground():
     rough = 100 + np.random.default_rng(0).normal(size=(SIZE, SIZE))
+    hills = 100 + np.sin(U / 6) * np.cos(V / 7)
+    np.testing.assert_array_equal(foreground(depth_map(hills)), True)
     rough[5, 5] = np.nan
     np.testing.assert_array_equal(foreground(depth_map(rough)), np.isfinite(rough))
