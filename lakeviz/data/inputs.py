@@ -20,6 +20,7 @@ from PIL import Image
 from torch import Tensor
 
 from lakeviz.data.dataset import Dataset
+from lakeviz.data.depth import render
 from lakeviz.data.fewshot import FewShotDraw
 from lakeviz.data.files import IMAGE_FORMATS, IMAGE_SUFFIXES, describe, list_images
 from lakeviz.data.images import load_image, rgb_image
@@ -79,8 +80,6 @@ class ImageItems:
         ImageReadError
             If it cannot be read.
         """
-        from lakeviz.data.depth import render
-
         return render(self.depths[index], how)
 
     def __getitem__(self, part: slice) -> ImageItems:

@@ -102,7 +102,8 @@ class ImageBatches:
         While iterating: an image cannot be read, and ``skip_bad`` is false.
     DataError
         While iterating: the transform fails or gives something else than equally shaped
-        [3, height, width] tensors, or a worker process dies.
+        [3, height, width] tensors, the frames of a clip change their size, or a worker process
+        dies.
     """
 
     def __init__(
@@ -139,6 +140,7 @@ class ImageBatches:
 
     def __iter__(self) -> Iterator[ImageBatch]:
         self.skipped = []
+        sizes: dict[str, tuple[tuple[int, int], str]] = {}
         label = self.progress if isinstance(self.progress, str) else None
         total = len(self.items)
         with (
@@ -150,10 +152,24 @@ class ImageBatches:
             for part in loaded:
                 self._note_failures(part)
                 if part.images is not None:
+                    self._require_one_size(part, sizes)
                     ids = tuple(self.sample_ids[i] for i in part.indices)
                     views = dict(zip(self.renderings, part.images[1:], strict=True))
                     yield ImageBatch(part.indices, ids, part.images[0], part.sizes, views)
                 bar.update(len(part.indices) + len(part.failures))
+
+    def _require_one_size(
+        self, part: _Loaded, sizes: dict[str, tuple[tuple[int, int], str]]
+    ) -> None:
+        """Refuse a clip whose frames change their size; ``sizes`` holds the first frame of each."""
+        for index, size in zip(part.indices, part.sizes) if self.items.frames else ():
+            clip, name = self.items.frames[index][0], self.sample_ids[index]
+            first, where = sizes.setdefault(clip, (size, name))
+            if size != first:
+                raise DataError(
+                    f"{name} is {size[1]}x{size[0]} (width x height) and {where} of the same clip "
+                    f"{first[1]}x{first[0]}; scale the frames of a clip to one size"
+                )
 
     def _loaded(self) -> Generator[_Loaded]:
         decoder = _Decoder(self.items, self.transform, self.renderings)
