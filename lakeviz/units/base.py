@@ -76,6 +76,15 @@ class Units(ABC):
         What the units do not explain of a token (the error of an autoencoder) stays too.
         """
 
+    def exchange(
+        self,
+        tokens: Float[Tensor, "*token channel"],
+        source: Float[Tensor, "*token channel"],
+        units: Sequence[int],
+    ) -> Float[Tensor, "*token channel"]:
+        """Give some units the activations that they have in other tokens."""
+        return self.replace(tokens, units, self.encode(source)[..., list(units)])
+
     def ablate(
         self, tokens: Float[Tensor, "*token channel"], units: Sequence[int]
     ) -> Float[Tensor, "*token channel"]:

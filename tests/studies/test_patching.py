@@ -170,6 +170,54 @@ def test_groups_part_the_tokens(interchange) -> None:
     assert not made.reaches("blocks.2.hook_resid_post", TEXT)
 
 
+@pytest.mark.parametrize("kind", ["clip", "timm"])
+@pytest.mark.parametrize(
+    "point", ["blocks.1.mlp.hook_post", "blocks.1.hook_attn_out", "blocks.1.attn.hook_z"]
+)
+def test_a_point_within_a_block_resumes_to_the_bit(interchange, monkeypatch, kind, point) -> None:
+    made = interchange(kind)
+    tokens = made.exchanged(point, DENOISING, DEFECTS)
+    monkeypatch.setattr(type(made), "_start", lambda *_: None)
+    from_the_start = made.run(point, tokens)
+    monkeypatch.undo()
+    with monkeypatch.context() as patch:
+        patch.setattr(type(made.tower), "run_with_hooks", None)  # not called
+        resumed = made.run(point, tokens)
+    for readout, values in from_the_start.items():
+        assert np.abs(values - made.intact[0][readout]).max() > 0
+        np.testing.assert_array_equal(resumed[readout], values)
+
+
+def test_captures_resume_to_the_bit(interchange) -> None:
+    deep = "blocks.1.mlp.hook_post"
+    made, other = interchange(), interchange()
+    made.hold(POINT)
+    for resumed, whole in zip(made.sides(deep), other.sides(deep), strict=True):
+        assert torch.equal(resumed, whole)
+    made.hold("blocks.1.hook_resid_pre")
+    made.hold(deep)
+    assert list(made._held) == ["blocks.1.hook_resid_pre", deep]
+
+
+def test_units_other_than_neurons_are_exchanged(interchange) -> None:
+    """Rotated units with the identity as rotation are neurons; all but some are the others."""
+    from lakeviz.lake.selection import SubspaceSelection
+    from lakeviz.units import LinearUnits
+
+    made = interchange()
+    some = NeuronSelection(POINT, np.array([3, 11]), np.zeros(2), 32, "own")
+    others = NeuronSelection(POINT, np.delete(np.arange(32), [3, 11]), np.zeros(30), 32, "own")
+    found = made.exchanged(POINT, NOISING, EVERY, some)
+    turned = interchange()
+    turned.units = {POINT: LinearUnits(POINT, torch.eye(32).flip(0), "turned", "here")}
+    same = NeuronSelection(POINT, np.array([28, 20]), np.zeros(2), 32, "own")
+    torch.testing.assert_close(turned.exchanged(POINT, NOISING, EVERY, same), found)
+    span = SubspaceSelection(POINT, np.eye(32)[:, [3, 11]], np.zeros(2), "span")
+    torch.testing.assert_close(made.exchanged(POINT, NOISING, EVERY, span), found)
+    but = made.exchanged(POINT, NOISING, EVERY, some, but=True)
+    assert torch.equal(but, made.exchanged(POINT, NOISING, EVERY, others))
+
+
 # --- gradients ---
 
 

@@ -14,7 +14,7 @@ from lakeviz.lake.selectors import neurons_named
 from lakeviz.metrics.estimates import NOT_MEASURED
 from lakeviz.metrics.pair_shares import share_difference, share_estimate
 from lakeviz.studies.patching.effects import counts
-from lakeviz.studies.patching.interchange import Units
+from lakeviz.studies.patching.interchange import Chosen
 from lakeviz.studies.patching.result import Settings
 from lakeviz.studies.patching.unit_sets import UnitSets
 from lakeviz.studies.patching.words import (
@@ -117,7 +117,7 @@ def _shown(
     return full[:, None] - but
 
 
-def _all_but(sets: UnitSets, direction: str, units: Units) -> Tensor:
+def _all_but(sets: UnitSets, direction: str, units: Chosen) -> Tensor:
     tokens = sets.settings.tokens
     return sets.interchange.exchanged(sets.point, direction, tokens, units, but=True)
 
