@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from importlib import import_module
 
 import numpy as np
 import pytest
@@ -254,45 +253,13 @@ def test_integrated_gradients_add_up_to_the_exchange(interchange) -> None:
 
 
 @pytest.fixture
-def planted(tiny_model, tmp_path):
+def planted(plant):
     """Channels 3 and 7 alone read red, which the defect changes; others vary more with green."""
-    model = tiny_model("timm")
-    embed = model.module.patch_embed.proj
-    random = torch.Generator().manual_seed(0)
-    with torch.no_grad():
-        weight = torch.zeros_like(embed.weight)
-        weight[:, 1] = 0.3 * torch.randn(weight[:, 1].shape, generator=random)
-        weight[[3, 7]] = 0
-        weight[[3, 7], 0] = 0.02
-        embed.weight.copy_(weight)
-    draw = np.random.default_rng(0)
-    for name, n in (("train/good", 4), ("test/good", 3), ("test/red", 4)):
-        folder = tmp_path / "thing" / name
-        folder.mkdir(parents=True)
-        for i in range(n):
-            pixels = np.full((32, 32, 3), 60, dtype=np.uint8)
-            pixels[..., 1] = draw.integers(0, 256, (32, 32))
-            if "red" in name:
-                masks = tmp_path / "thing/ground_truth/red"
-                masks.mkdir(parents=True, exist_ok=True)
-                mask = np.zeros((32, 32), dtype=np.uint8)
-                mask[8:16, 8:24] = 255
-                Image.fromarray(mask).save(masks / f"{i:03d}_mask.png")
-                Image.fromarray(pixels).save(tmp_path / f"twin{i}.png")
-                pixels[8:16, 8:24, 0] = 250
-            Image.fromarray(pixels).save(folder / f"{i:03d}.png")
-    data = read_dataset("mvtec", tmp_path)["thing"]
-    twins = [np.asarray(Image.open(tmp_path / f"twin{i}.png")) for i in range(4)]
-    point = "blocks.0.hook_resid_pre"
-    options = LakeOptions(k=2, layers=(point,), map_size=(16, 16))
-    return capture_study(model, data.few_shot(4), data, options=options), twins, point
+    return plant()
 
 
-def test_a_planted_circuit_is_found_by_exchange_and_not_by_variance(planted, monkeypatch) -> None:
-    data, twins, point = planted
-    queue = iter(twins)
-    module = import_module("lakeviz.studies.patching.pairs")
-    monkeypatch.setattr(module, "inpaint", lambda image, mask, normal: next(queue))
+def test_a_planted_circuit_is_found_by_exchange_and_not_by_variance(planted) -> None:
+    data, point = planted
     found = patching(
         data,
         twins="inpainted",
@@ -351,11 +318,8 @@ def test_study_on_draws_is_stored_and_drawn(tiny_model, tile, tmp_path) -> None:
     assert half == [True]
 
 
-def test_the_planted_circuit_is_concentrated(planted, monkeypatch) -> None:
-    data, twins, _ = planted
-    queue = iter(twins)
-    module = import_module("lakeviz.studies.patching.pairs")
-    monkeypatch.setattr(module, "inpaint", lambda image, mask, normal: next(queue))
+def test_the_planted_circuit_is_concentrated(planted) -> None:
+    data, _ = planted
     found = patching(
         data,
         twins="inpainted",
