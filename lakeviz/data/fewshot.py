@@ -263,9 +263,9 @@ def _beside(dataset: ImageTable, names: Sequence[str]) -> dict[str, Any]:
     if not {"clip", DEPTH_COLUMN} & set(dataset.frame):
         return {}
     rows = dataset.frame.set_index("sample_id")
-    if rows.index.isin(list(names)).sum() != len(names):
+    if not set(names) <= set(rows.index):
         return {}  # files that the table does not list
-    rows = rows.loc[list(names)]
+    rows = rows.reindex(index=pd.Index(names))
     return {"frames": tuple(frames_of(rows)), "depths": tuple(depths_of(rows))}
 
 

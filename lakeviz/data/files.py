@@ -19,6 +19,7 @@ from lakeviz.errors import ConfigError, DatasetLayoutError, ImageReadError
 
 _READ = "png jpg jpeg jpe jfif bmp dib tif tiff webp pgm ppm pbm pnm gif tga jp2"
 IMAGE_SUFFIXES = frozenset(f".{s}" for s in _READ.split())
+DEPTH_SUFFIXES = frozenset({".png", ".tif", ".tiff", ".npy", ".pgm"})
 # Pictures that are not read: passed over, a test set would shrink without a word.
 _FOREIGN = "heic heif avif jxl exr hdr psd svg dcm nii dng raw cr2 nef arw mp4 avi mov"
 _FOREIGN_SUFFIXES = frozenset(f".{s}" for s in _FOREIGN.split())
