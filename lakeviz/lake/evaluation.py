@@ -209,7 +209,7 @@ class Evaluation(NotebookView):
         ----------
         kind : str
             ``"scores"``, ``"gallery"``, ``"roc"``, ``"pr"``, ``"metrics"``, ``"controls"``,
-            ``"spectrum"`` or ``"outliers"``.
+            ``"spectrum"`` or ``"outliers"``; of clips also ``"timeline"`` or ``"film"``.
 
         Raises
         ------
