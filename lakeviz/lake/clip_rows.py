@@ -10,6 +10,7 @@ import pandas as pd
 from jaxtyping import Float, Int
 
 from lakeviz.lake.ground_truth import Truth
+from lakeviz.lake.metric_rows import image_rows
 from lakeviz.metrics import Bootstrap, Estimate
 from lakeviz.metrics.clips import (
     EVENT_FPR,
@@ -18,13 +19,18 @@ from lakeviz.metrics.clips import (
     clip_aurocs,
     cluster_estimate,
     detect_events,
+    smooth_over_time,
 )
 from lakeviz.metrics.clusters import ClusterBootstrap
+from lakeviz.metrics.conventions import DEFAULT
 from lakeviz.metrics.estimates import mean_over_categories
 from lakeviz.metrics.region_detection import RegionDetection, detect_regions
 
 ALL = "all"
 """In place of a clip: all clips together."""
+
+SMOOTHED = "lake_smoothed"
+"""Branch of the scores smoothed over time."""
 
 CLIP_METRICS = {
     "auroc_micro": "frame AUROC, micro (all frames)",
@@ -54,8 +60,9 @@ def clip_table(
     maps: Sequence[np.ndarray],
     truth: Truth,
     frames: Sequence[Frame],
-    image_rows: Iterable[Mapping[str, Any]],
+    known_rows: Iterable[Mapping[str, Any]],
     bootstrap: Bootstrap,
+    smoothing: float = 0.0,
 ) -> pd.DataFrame:
     """Measure frames, events, regions and tracks; empty where the images are no frames of clips.
 
@@ -68,14 +75,23 @@ def clip_table(
     truth
     frames
         Clip and number of each frame.
-    image_rows
-        Rows of :func:`lakeviz.lake.metric_rows.image_rows`: the micro AUROC is theirs.
+    known_rows
+        Rows of the branches by :func:`lakeviz.lake.metric_rows.image_rows`, where the micro AUROC
+        is.
     bootstrap
         Over clips, see :func:`lakeviz.metrics.clusters.over_clips`.
+    smoothing
+        Frames; the scores of the first branch smoothed over time are then a further branch.
     """
     if not isinstance(bootstrap, ClusterBootstrap):
         return pd.DataFrame(columns=COLUMNS)
-    micro = {(row["branch"], row["metric"]): row for row in image_rows}
+    micro = {(row["branch"], row["metric"]): row for row in known_rows}
+    if smoothing:
+        first = next(iter(branches.values()))
+        smooth = {SMOOTHED: [smooth_over_time(one, frames, smoothing) for one in first]}
+        of_smooth, _ = image_rows(smooth, truth.labels, DEFAULT, bootstrap)
+        micro |= {(SMOOTHED, row["metric"]): row for row in of_smooth}
+        branches = dict(branches) | smooth
     rows: list[Row] = []
     for branch, scores in branches.items():
         for name, of in (("auroc_micro", "auroc"), ("average_precision", "average_precision")):

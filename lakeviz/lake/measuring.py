@@ -125,7 +125,15 @@ def evaluate(
         "draws": draw_table([*of_image_draws, *of_pixel_draws, *behind[1]]),
         "controls": compare_controls(visual, controls, lake.missing_controls, evaluator),
         "curves": curves,
-        "clips": clip_table(image, pixel["lake"][0], truth, test.frames, of_images, resampling),
+        "clips": clip_table(
+            image,
+            pixel["lake"][0],
+            truth,
+            test.frames,
+            of_images,
+            resampling,
+            lake.options.frame_smoothing,
+        ),
         "outliers": pd.DataFrame() if lake.outliers is None else lake.outliers.frame(),
     }
     for table in tables.values():

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from sklearn.metrics import roc_auc_score
 
-from lakeviz.lake.clip_rows import ALL, clip_table
+from lakeviz.lake.clip_rows import ALL, SMOOTHED, clip_table
 from lakeviz.lake.ground_truth import Truth
 from lakeviz.lake.metric_rows import image_rows
 from lakeviz.metrics import Bootstrap, Conventions
-from lakeviz.metrics.clips import clip_aurocs, detect_events
+from lakeviz.metrics.clips import clip_aurocs, detect_events, smooth_over_time
 from lakeviz.metrics.clusters import over_clips
 from lakeviz.metrics.region_detection import detect_regions
 
@@ -81,6 +82,21 @@ def test_intervals_over_clips_are_wider_than_over_frames(maps, truth):
     wide, narrow = (rows[0][0]["high"] - rows[0][0]["low"] for rows in (by_clip, by_frame))
     assert wide > 1.5 * narrow
     assert by_clip[0][0]["value"] == by_frame[0][0]["value"]
+
+
+def test_smoothed_scores_are_a_branch_of_their_own(maps, truth):
+    scores = [maps.max(axis=(1, 2))]
+    bootstrap = over_clips(Bootstrap(n_resamples=20), FRAMES)
+    rows, _ = image_rows({"lake": scores}, LABELS, Conventions(), bootstrap)
+    plain, _ = table({"lake": scores}, maps, truth, bootstrap=Bootstrap(n_resamples=20))
+    both = clip_table({"lake": scores}, maps, truth, FRAMES, rows, bootstrap, smoothing=2.0)
+    assert both[both["branch"] == "lake"].reset_index(drop=True).equals(plain)
+    smooth = both[(both["branch"] == SMOOTHED) & (both["clip"] == ALL)].set_index("metric")
+    expected = smooth_over_time(scores[0], FRAMES, 2.0)
+    assert smooth.loc["auroc_micro", "value"] == pytest.approx(roc_auc_score(LABELS, expected))
+    macro = np.mean(list(clip_aurocs(expected, LABELS, FRAMES).values()))
+    assert smooth.loc["auroc_macro", "value"] == pytest.approx(macro)
+    assert "rbdc" not in smooth.index
 
 
 def test_absent_parts_say_why(maps, truth):

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from lakeviz.errors import LakevizError
-from lakeviz.lake.clip_rows import ALL, CLIP_METRICS
+from lakeviz.lake.clip_rows import ALL, CLIP_METRICS, SMOOTHED
 from lakeviz.lake.drawing import heat_colours
 from lakeviz.metrics import Bootstrap
 from lakeviz.metrics.estimates import estimate
@@ -115,10 +115,12 @@ def _figures(page: Page, evaluation: Evaluation, threshold: float) -> Iterable[E
 def _clips(evaluation: Evaluation) -> list[dict[str, str]]:
     """What was measured of all clips together, in words."""
     table = evaluation.clips
-    rows = records(table, branch="lake", clip=ALL) if len(table) else []
+    shown = records(table, clip=ALL) if len(table) else []
+    rows = [row for row in shown if row["branch"] in ("lake", SMOOTHED)]
     return [
         {
-            "title": CLIP_METRICS[row["metric"]],
+            "title": CLIP_METRICS[row["metric"]]
+            + (", smoothed over time" if row["branch"] == SMOOTHED else ""),
             "text": estimate(row).text(1 if row["metric"] == "delay" else 3, style="html"),
             "remark": str(row["reason"] or row["note"] or ""),
         }
