@@ -32,6 +32,10 @@ class ImageReadError(DataError):
     """An image file is missing, truncated or not an image."""
 
 
+class DepthError(ImageReadError):
+    """A depth map is missing or unreadable, has no valid point, or is not its image's size."""
+
+
 class MaskError(DataError):
     """A mask is missing, unreadable, or does not have its image's size."""
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lakeviz.data.files import file_sha256
+from lakeviz.data.table import DEPTH_COLUMN
 from lakeviz.errors import DataError, ImageReadError
 
 if TYPE_CHECKING:
@@ -27,6 +28,8 @@ def contents(dataset: Dataset) -> dict[str, str]:
     for row in dataset.frame.to_dict("records"):
         mask = _content(row["mask_path"]) if row["mask_path"] else "-"
         found[row["sample_id"]] = f"{_content(row['path'])} {mask} {row['defect_type']}"
+        if DEPTH_COLUMN in row:
+            found[row["sample_id"]] += f" {_content(row[DEPTH_COLUMN])}"
     return found
 
 

@@ -18,7 +18,7 @@ from numpy.typing import ArrayLike
 from lakeviz.data.fewshot import DEFAULT_DRAWS, FewShotDraw, draw, n_draws_possible
 from lakeviz.data.files import file_sha256
 from lakeviz.data.images import load_image, load_mask
-from lakeviz.data.table import SPLITS
+from lakeviz.data.table import CLIP_COLUMNS, DEPTH_COLUMN, SPLITS, depths_of, frames_of
 from lakeviz.errors import DataError, MaskError, nearest
 
 
@@ -98,6 +98,16 @@ class Dataset:
     def paths(self) -> list[Path]:
         """Absolute paths of the images, in the order of the table."""
         return [Path(p) for p in self.frame["path"]]
+
+    @property
+    def frames(self) -> list[tuple[str, int]]:
+        """Clip and number of each frame, in the order of the table; empty where there are none."""
+        return frames_of(self.frame)
+
+    @property
+    def depths(self) -> list[Path]:
+        """Depth maps, in the order of the table; empty where there are none."""
+        return depths_of(self.frame)
 
     @property
     def labels(self) -> Int[np.ndarray, " image"]:
@@ -222,6 +232,9 @@ class Dataset:
             mask = file_sha256(row["mask_path"]) if row["mask_path"] else None
             keys = ("sample_id", "label", "defect_type", "category", "split")
             record = [*(row[k] for k in keys), image.stat().st_size, content, mask]
+            record += [row[k] for k in CLIP_COLUMNS if k in row]
+            if DEPTH_COLUMN in row:
+                record.append(file_sha256(row[DEPTH_COLUMN]))
             digest.update(json.dumps(record).encode() + b"\n")
         return digest.hexdigest()
 

@@ -20,6 +20,7 @@ from PIL import Image
 from torch import Tensor
 
 from lakeviz.data.dataset import Dataset
+from lakeviz.data.depth import render
 from lakeviz.data.fewshot import FewShotDraw
 from lakeviz.data.files import IMAGE_FORMATS, IMAGE_SUFFIXES, describe, list_images
 from lakeviz.data.images import load_image, rgb_image
@@ -40,10 +41,16 @@ class ImageItems:
     items
         Paths, pictures, arrays, tensors, or rows that hold one of them.
     sample_ids
+    frames
+        Clip and number of each, where they are frames of clips.
+    depths
+        Their depth maps, where there are any.
     """
 
     items: Sequence[Any] = field(repr=False)
     sample_ids: list[str] = field(repr=False)
+    frames: Sequence[tuple[str, int]] = field(default=(), repr=False)
+    depths: Sequence[Path] = field(default=(), repr=False)
 
     def __len__(self) -> int:
         return len(self.sample_ids)
@@ -64,6 +71,32 @@ class ImageItems:
             If what is in memory is no image.
         """
         return _picture(self.items[index], self.sample_ids[index])
+
+    def rendering(self, index: int, how: str) -> Image.Image:
+        """Draw the depth map of one image as 8-bit RGB; see :func:`lakeviz.data.depth.render`.
+
+        Raises
+        ------
+        ImageReadError
+            If it cannot be read.
+        """
+        return render(self.depths[index], how)
+
+    def __getitem__(self, part: slice) -> ImageItems:
+        """Return consecutive images."""
+        return ImageItems(
+            self.items[part], self.sample_ids[part], self.frames[part], self.depths[part]
+        )
+
+    def where(self, keep: Sequence[bool]) -> ImageItems:
+        """Return the images where ``keep`` is true."""
+        chosen = [i for i, kept in enumerate(keep) if kept]
+        return ImageItems(
+            [self.items[i] for i in chosen],
+            [self.sample_ids[i] for i in chosen],
+            [self.frames[i] for i in chosen] if self.frames else (),
+            [self.depths[i] for i in chosen] if self.depths else (),
+        )
 
 
 @dataclass(frozen=True)
@@ -108,9 +141,10 @@ def as_images(images: Any, *, preprocessed: bool = False) -> ImageItems | Prepro
 
 def _items(images: Any) -> ImageItems:
     if isinstance(images, FewShotDraw):
-        images = images.paths
+        ids = [path.as_posix() for path in images.paths]
+        return ImageItems(images.paths, ids, images.frames, images.depths)
     if isinstance(images, Dataset):
-        return ImageItems(images.paths, images.sample_ids)
+        return ImageItems(images.paths, images.sample_ids, images.frames, images.depths)
     if isinstance(images, pd.DataFrame):
         key = next((k for k in IMAGE_KEYS if k in images), None)
         if key is None:

@@ -166,18 +166,30 @@ def assemble(
         reading.samples, on_missing_mask, reading.masks_looked_for, reading.unused_masks
     )
     by_category: dict[str, list[Path]] = {}
+    depths: dict[str, list[Path]] = {}
     for s in reading.samples:
         by_category.setdefault(s.category, []).append(s.path)
+        if s.depth:
+            depths.setdefault(s.category, []).append(s.depth)
     notes = (
         *reading.notes,
         *checked,
         *missing_normals(reading.samples),
         *dark_images(by_category),
+        *_said_of_depth(depths),
     )
     for note in notes:
         logger.info("%s: %s", name, note)
     frame = build_frame(reading.samples, reading.root)
     return Dataset(name, reading.root, frame, license, citation, notes)
+
+
+def _said_of_depth(depths: Mapping[str, Sequence[Path]]) -> list[str]:
+    if not depths:
+        return []
+    from lakeviz.data.depth_files import depth_notes  # tifffile, scipy
+
+    return depth_notes(depths)
 
 
 def get_layout(name: str) -> Layout:

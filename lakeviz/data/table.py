@@ -9,6 +9,13 @@
 ``split``               ``"train"``, ``"valid"`` or ``"test"``
 ``sample_id``           path relative to the root with ``/``, the name of the image everywhere
 ======================  ==========================================================================
+
+Where images are frames of clips, or have a depth map, there are further columns:
+
+======================  ==========================================================================
+``clip``, ``frame``     name of the clip within its category and split, and number of the frame
+``depth_path``          absolute path of the depth map or point cloud
+======================  ==========================================================================
 """
 
 from __future__ import annotations
@@ -29,19 +36,26 @@ from lakeviz.errors import ConfigError, DatasetLayoutError, MaskError
 GOOD = "good"
 SPLITS = ("train", "valid", "test")
 COLUMNS = ("path", "label", "defect_type", "mask_path", "category", "split", "sample_id")
+CLIP_COLUMNS, DEPTH_COLUMN = ("clip", "frame"), "depth_path"
 
 logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class Sample:
-    """One image as a reader found it; normal exactly if ``defect_type`` is ``"good"``."""
+    """One image as a reader found it; normal exactly if ``defect_type`` is ``"good"``.
+
+    A frame of a clip names the clip and its number there; a depth map belongs to the same scene.
+    """
 
     path: Path
     category: str
     split: str
     defect_type: str = GOOD
     mask: Path | None = None
+    clip: str | None = None
+    frame: int | None = None
+    depth: Path | None = None
 
 
 class ImageTable(Protocol):
@@ -68,19 +82,37 @@ class ImageTable(Protocol):
         ...
 
 
+def frames_of(frame: pd.DataFrame) -> list[tuple[str, int]]:
+    """Clip and number of each frame of a table; empty where there are none.
+
+    The clip is named with its split, since both splits may call their clips alike.
+    """
+    if "clip" not in frame:
+        return []
+    rows = frame[["split", *CLIP_COLUMNS]].itertuples(index=False)
+    return [(f"{split}/{clip}", int(number)) for split, clip, number in rows]
+
+
+def depths_of(frame: pd.DataFrame) -> list[Path]:
+    """Depth maps of a table; empty where there are none."""
+    return [Path(path) for path in frame[DEPTH_COLUMN]] if DEPTH_COLUMN in frame else []
+
+
 def sample_id(path: Path, root: Path) -> str:
     """Path of an image relative to ``root``, with ``/``; absolute if it lies elsewhere."""
     return (path.relative_to(root) if path.is_relative_to(root) else path).as_posix()
 
 
 def build_frame(samples: Iterable[Sample], root: Path) -> pd.DataFrame:
-    """Turn samples into the table, sorted by sample id.
+    """Turn samples into the table, sorted by sample id; frames by their number within a clip.
 
     Raises
     ------
     DatasetLayoutError
-        No sample at all, an image listed twice, or an unknown split.
+        No sample at all, an image listed twice, an unknown split, or only some of the images have a
+        clip or a depth map.
     """
+    samples = list(samples)
     rows = [
         {
             "path": str(s.path),
@@ -98,8 +130,26 @@ def build_frame(samples: Iterable[Sample], root: Path) -> pd.DataFrame:
     frame = pd.DataFrame(rows, columns=list(COLUMNS))
     # Object, because pandas 3 would turn None into NaN in a column of strings.
     frame["mask_path"] = pd.Series([r["mask_path"] for r in rows], dtype=object)
+    order = ["sample_id"]
+    if _all_or_none([s.clip for s in samples], frame, "clip"):
+        frame["clip"] = [s.clip for s in samples]
+        frame["frame"] = [s.frame for s in samples]
+        order = ["category", "split", "clip", "frame"]
+    if _all_or_none([s.depth for s in samples], frame, "depth map"):
+        frame[DEPTH_COLUMN] = [str(s.depth) for s in samples]
     _check_frame(frame)
-    return frame.sort_values("sample_id", ignore_index=True)
+    return frame.sort_values(order, ignore_index=True)
+
+
+def _all_or_none(values: Sequence[object], frame: pd.DataFrame, what: str) -> bool:
+    """Whether all images have something; that only some have it is an error."""
+    lacking = [i for i, value in enumerate(values) if value is None]
+    if lacking and len(lacking) < len(values):
+        raise DatasetLayoutError(
+            f"{len(lacking)} of {len(values)} images have no {what}, such as "
+            f"{frame['sample_id'].iloc[lacking[0]]}"
+        )
+    return not lacking
 
 
 def _check_frame(frame: pd.DataFrame) -> None:

@@ -6,7 +6,7 @@ Regions of AUPRO are labelled on the masks at image size, before anything is res
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -14,6 +14,7 @@ import numpy as np
 from jaxtyping import Bool, Int
 
 from lakeviz.metrics.regions import RegionMask
+from lakeviz.metrics.results import DEPTH_METRICS, PIXEL_METRICS
 
 if TYPE_CHECKING:
     from lakeviz.data import Dataset
@@ -38,11 +39,14 @@ class Truth:
         where there is a ``reason``.
     reason : str
         Why nothing can be measured at the pixel level; empty where it can.
+    metrics : tuple of str
+        Pixel metrics that are measured.
     """
 
     labels: Int[np.ndarray, " image"]
     regions: list[RegionMask] = field(default_factory=list, repr=False)
     reason: str = ""
+    metrics: tuple[str, ...] = PIXEL_METRICS
 
     @classmethod
     def of_dataset(cls, dataset: Dataset, sizes: Sequence[Size], map_size: Size | None) -> Truth:
@@ -58,7 +62,8 @@ class Truth:
         if not dataset.has_masks:
             return cls(dataset.labels, reason="the data set has no masks")
         masks = [region_mask_at(dataset, i, size, map_size) for i, size in enumerate(sizes)]
-        return cls.of_masks(dataset.labels, masks)
+        truth = cls.of_masks(dataset.labels, masks)
+        return replace(truth, metrics=DEPTH_METRICS) if dataset.depths else truth
 
     @classmethod
     def of_masks(
@@ -82,6 +87,11 @@ class Truth:
         if self.reason:
             return Truth(self.labels[rows], reason=self.reason)
         return Truth.of_masks(self.labels[rows], [self.regions[i] for i in rows])
+
+    def counting(self, counted: Sequence[Mask]) -> Truth:
+        """The same with ``counted`` saying which normal pixels of each image count."""
+        regions = [r.counting(mask) for r, mask in zip(self.regions, counted, strict=True)]
+        return replace(self, regions=regions)
 
     @cached_property
     def masks(self) -> list[Mask]:

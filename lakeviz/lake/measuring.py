@@ -16,6 +16,7 @@ from lakeviz.journal import Journal
 from lakeviz.lake.controls import CONTROL_METRICS, compare_controls, control_maps
 from lakeviz.lake.evaluation import Evaluation
 from lakeviz.lake.fitted import FittedLake, described_units
+from lakeviz.lake.foreground import foreground_rows
 from lakeviz.lake.ground_truth import Truth
 from lakeviz.lake.metric_rows import draw_table, image_rows, pixel_tables
 from lakeviz.lake.paired_evaluator import GRID as CONTROL_GRID
@@ -98,6 +99,7 @@ def evaluate(
     image, pixel = _branches(draws)
     of_pixels, of_pixel_draws, curves = pixel_tables(pixel, truth, conventions, bootstrap)
     of_images, of_image_draws = image_rows(image, truth.labels, conventions, bootstrap)
+    behind = foreground_rows(test, maps.sizes, pixel["lake"], truth, lake.options, bootstrap)
     evaluator = PairedEvaluator(
         truth=truth if truth.fits_in_memory else Truth(truth.labels, reason="maps are too large"),
         map_size=maps.map_size,
@@ -113,8 +115,10 @@ def evaluate(
     )
     visual = [one.parts["visual"] for one in draws]
     tables = {
-        "metrics": pd.DataFrame([*of_images, *of_pixels]).assign(n_regions=truth.n_regions),
-        "draws": draw_table([*of_image_draws, *of_pixel_draws]),
+        "metrics": pd.DataFrame([*of_images, *of_pixels, *behind[0]]).assign(
+            n_regions=truth.n_regions
+        ),
+        "draws": draw_table([*of_image_draws, *of_pixel_draws, *behind[1]]),
         "controls": compare_controls(visual, controls, lake.missing_controls, evaluator),
         "curves": curves,
         "outliers": pd.DataFrame() if lake.outliers is None else lake.outliers.frame(),

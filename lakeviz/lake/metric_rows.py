@@ -26,7 +26,7 @@ from lakeviz.metrics.image_intervals import measure_images
 from lakeviz.metrics.intervals import coverage_note
 from lakeviz.metrics.measurement import Measurement, Metric
 from lakeviz.metrics.pixel import summarise
-from lakeviz.metrics.pixel_intervals import CountedPixels, measure_pixels
+from lakeviz.metrics.pixel_intervals import CountedPixels
 from lakeviz.metrics.streaming import PixelScorer
 
 Row = dict[str, Any]
@@ -73,7 +73,7 @@ def pixel_tables(
     rows, draws = [], []
     curves = pd.DataFrame(columns=pd.Index(COLUMNS))
     if truth.reason:
-        for metric in PIXEL_METRICS:
+        for metric in truth.metrics:
             row = {"branch": next(iter(branches)), "level": "pixel", "metric": metric}
             counts = {"n_images": len(truth.labels), "n_anomalous": int(truth.labels.sum())}
             row |= {"value": np.nan, **counts, "n_draws": 1, "note": ""}
@@ -85,19 +85,18 @@ def pixel_tables(
         if truth.fits_in_memory:
             first = CountedPixels.of(list(of_draws[0]), truth.regions, conventions)
             result = summarise(first.counts, first.conventions, PIXEL_METRICS)
-            measured = [first.measure(None, bootstrap)]
+            measured = [first.measure(None, bootstrap, among=truth.metrics)]
             if curves_too and measured[0].values and not rows:
                 curves = curve_table(first, bootstrap)
             for maps in of_draws[1:]:
-                measured.append(
-                    measure_pixels(list(maps), truth.regions, None, bootstrap, conventions)
-                )
+                one = CountedPixels.of(list(maps), truth.regions, conventions)
+                measured.append(one.measure(None, bootstrap, among=truth.metrics))
         else:
             with PixelScorer(conventions) as scorer:
                 for one, mask in zip(of_draws[0], truth.regions, strict=True):
                     scorer.update([one], [mask])
                 result = scorer.compute()
-        found = _rows(branch, "pixel", PIXEL_METRICS, result, measured, bootstrap)
+        found = _rows(branch, "pixel", truth.metrics, result, measured, bootstrap)
         if not truth.fits_in_memory:
             for row in found:
                 row["reason"] = row["reason"] or (
@@ -134,7 +133,7 @@ def _rows(
     draws = Replicates.over_draws(measured) if measured else None
     rows = []
     for metric in metrics:
-        found = Estimate(getattr(result, metric))
+        found = Estimate(getattr(result, metric, np.nan))  # some are measured on resamples alone
         if draws is not None and (level, metric) in draws.first.values:
             found = estimate_of(draws, (level, metric), bootstrap)
         rows.append(
@@ -151,7 +150,8 @@ def _rows(
                 **found.share_columns(),
                 "resolution": result.conventions.resolution if level == "pixel" else None,
                 "note": _note((level, metric), result) if np.isfinite(found.low) else "",
-                "reason": result.reasons.get(metric, ""),
+                # aupro_0.05 is undefined where aupro is.
+                "reason": result.reasons.get(metric.partition("_0")[0], ""),
             }
         )
     return rows

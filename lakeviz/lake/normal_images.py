@@ -16,7 +16,7 @@ def normal_images(images: Images | FewShotDraw) -> tuple[Images, str | None]:
         If a data set holds anomalous ones.
     """
     if isinstance(images, FewShotDraw):
-        return images.paths, images.category.replace("_", " ")
+        return images, images.category.replace("_", " ")
     if not isinstance(images, Dataset):
         return images, None
     anomalous = int(images.labels.sum())

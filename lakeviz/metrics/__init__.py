@@ -37,6 +37,7 @@ from lakeviz.metrics.registry import (
     register_metric,
 )
 from lakeviz.metrics.results import (
+    DEPTH_METRICS,
     IMAGE_METRICS,
     PIXEL_METRICS,
     Aupimo,
@@ -48,6 +49,7 @@ from lakeviz.metrics.streaming import PixelScorer
 
 __all__ = [
     "COMPAT_MODES",
+    "DEPTH_METRICS",
     "IMAGE_METRICS",
     "PIXEL_METRICS",
     "Aupimo",

@@ -161,12 +161,15 @@ class PixelCounts(RankCounts):
 
 def pool_of(image: ScoredImage) -> Pool:
     """Return the pool that an image's background belongs to."""
-    return image.scores.size if image.defect is None else ANOMALOUS
+    return background(image).size if image.defect is None else ANOMALOUS
 
 
 def background(image: ScoredImage) -> Float[np.ndarray, " negative"]:
-    """Return the scores of the pixels without defect, a view where possible."""
+    """Return the scores of the pixels that count and have no defect, a view where possible."""
     scores, defect = image.scores, image.defect
+    counted = None if image.regions is None else image.regions.counted
+    if counted is not None:
+        return scores[counted if defect is None else counted & ~defect]
     return scores.ravel() if defect is None else scores[~defect]
 
 

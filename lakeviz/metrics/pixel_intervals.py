@@ -205,10 +205,16 @@ class CountedPixels:
             raise MetricError(reason)
 
     def measure(
-        self, metrics: Sequence[str] | None = None, bootstrap: Bootstrap = DEFAULT_BOOTSTRAP
+        self,
+        metrics: Sequence[str] | None = None,
+        bootstrap: Bootstrap = DEFAULT_BOOTSTRAP,
+        among: Sequence[str] = PIXEL_METRICS,
     ) -> Measurement:
-        """Metrics, exact and on resamples of the images; see :func:`measure_pixels`."""
-        found = {name: get_metric("pixel", name) for name in metrics or PIXEL_METRICS}
+        """Metrics, exact and on resamples of the images; see :func:`measure_pixels`.
+
+        Without names, those ``among`` these that are defined.
+        """
+        found = {name: get_metric("pixel", name) for name in metrics or among}
         reasons = undefined(self.counts, self.conventions, list(found))
         if metrics is not None and reasons:
             name = next(iter(reasons))
@@ -227,7 +233,7 @@ class CountedPixels:
         return Measurement(
             {("pixel", name): value for name, value in exact.items()},
             {("pixel", name): row for name, row in zip(names, draws)},
-            {"pixel": (int(table.anomalous.sum()), int((~table.anomalous).sum()))},
+            {"pixel": bootstrap.units("pixel", table.anomalous)},
         )
 
 

@@ -6,7 +6,7 @@ whole region, and makes the number of regions depend on the size of the map.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
@@ -40,6 +40,9 @@ class RegionMask:
         Number of regions; it does not depend on the size.
     connectivity
         By which the regions were labelled; None where they came labelled.
+    counted
+        Which pixels count as normal where they are no defect, such as those of the foreground;
+        None for all. Defect pixels always count.
     """
 
     defect: Mask = field(repr=False)
@@ -47,6 +50,7 @@ class RegionMask:
     share: Float[np.ndarray, " pixel"] = field(repr=False)
     n_regions: int
     connectivity: int | None = None
+    counted: Mask | None = field(default=None, repr=False)
 
     @classmethod
     def of_mask(
@@ -137,6 +141,20 @@ class RegionMask:
     def shape(self) -> Size:
         """Height and width."""
         return self.defect.shape[0], self.defect.shape[1]
+
+    def counting(self, counted: Mask) -> RegionMask:
+        """The same regions, with ``counted`` saying which normal pixels count.
+
+        Raises
+        ------
+        MetricError
+            It has another shape, or no normal pixel is left.
+        """
+        if counted.shape != self.defect.shape:
+            raise MetricError(f"{counted.shape} pixels may count of a mask of {self.defect.shape}")
+        if not (counted & ~self.defect).any():
+            raise MetricError("no normal pixel would count")
+        return replace(self, counted=counted)
 
     def require(self, connectivity: int, number: int) -> None:
         """Refuse regions of another connectivity than a metric is to be computed by.

@@ -191,6 +191,14 @@ register_metric(
         pixel=lambda c, rules: formulas.aupro(c, c.overlap, rules.aupro_limit),
     )
 )
+for _limit in (0.05, 0.01):  # beside 0.3, as published for MVTec 3D-AD
+    register_metric(
+        MetricDefinition(
+            f"aupro_{_limit:g}",
+            f"AUPRO to {_limit:g}",
+            pixel=lambda c, _, limit=_limit: formulas.aupro(c, c.overlap, limit),
+        )
+    )
 register_metric(
     MetricDefinition("aupimo", "AUPIMO", pixel=lambda c, rules: c.aupimo(rules.aupimo_bounds))
 )

@@ -15,6 +15,7 @@ from lakeviz.metrics.conventions import Conventions
 
 IMAGE_METRICS = ("auroc", "average_precision", "f1_max")
 PIXEL_METRICS = ("auroc", "average_precision", "f1_max", "aupro", "aupimo")
+DEPTH_METRICS = (*PIXEL_METRICS, "aupro_0.05", "aupro_0.01")
 
 
 @dataclass(frozen=True)

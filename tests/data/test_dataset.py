@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from lakeviz.data import from_dataframe, read_dataset
-from lakeviz.errors import DataError, ImageReadError, MaskError
+from lakeviz.data import COLUMNS, Dataset, Sample, from_dataframe, read_dataset
+from lakeviz.data.table import build_frame
+from lakeviz.errors import DataError, DatasetLayoutError, ImageReadError, MaskError
 
 
 @pytest.fixture
@@ -110,3 +112,28 @@ def test_fingerprint_covers_folders_of_masks(tmp_path, put_image, put_mask):
     before = read_dataset("mvtec_loco", tmp_path).fingerprint
     put_mask(tmp_path / "pins/ground_truth/structural/000/001.png", [(0, 2)])
     assert read_dataset("mvtec_loco", tmp_path).fingerprint != before
+
+
+def _rows(*names, **columns):
+    return [
+        Sample(Path("/d") / name, "c", "train", **{k: v[i] for k, v in columns.items()})
+        for i, name in enumerate(names)
+    ]
+
+
+def test_frames_of_clips_are_in_their_order_and_images_without_have_no_column():
+    samples = _rows("x/10.png", "x/9.png", "a.png", clip=["x", "x", "a"], frame=[10, 9, 0])
+    frame = build_frame(samples, Path("/d"))
+    assert frame["sample_id"].tolist() == ["a.png", "x/9.png", "x/10.png"]
+    made = Dataset("clips", Path("/d"), frame)
+    assert made.frames == [("train/a", 0), ("train/x", 9), ("train/x", 10)]
+    assert made.depths == []
+    plain = Dataset("images", Path("/d"), build_frame(_rows("a.png"), Path("/d")))
+    assert plain.frames == []
+    assert set(plain.frame) == set(COLUMNS)
+
+
+def test_depth_of_some_images_alone_is_named():
+    said = r"1 of 2 images have no depth map, such as b\.png"
+    with pytest.raises(DatasetLayoutError, match=said):
+        build_frame(_rows("a.png", "b.png", depth=[Path("/d/a.tiff"), None]), Path("/d"))

@@ -15,6 +15,7 @@ from sklearn import metrics as sk
 from lakeviz.errors import ConfigError, MetricError
 from lakeviz.metrics import (
     Conventions,
+    RegionMask,
     aupimo,
     aupro,
     pixel_auroc,
@@ -22,6 +23,7 @@ from lakeviz.metrics import (
     pixel_f1_max,
     pixel_metrics,
 )
+from lakeviz.metrics.pixel_intervals import measure_pixels
 
 NAMES = ("auroc", "average_precision", "f1_max", "aupro")
 
@@ -280,3 +282,35 @@ def _broken(maps, value):
 def test_bad_input_is_named(smooth_set, change, message):
     with pytest.raises(MetricError, match=message):
         pixel_metrics(*change(*smooth_set(14)))
+
+
+@pytest.mark.parametrize("limit", [0.05, 0.01])
+def test_aupro_at_the_limits_of_mvtec_3d_is_aupro_with_that_convention(limit):
+    rng = np.random.default_rng(0)
+    masks = [np.zeros((20, 20), bool) for _ in range(4)]
+    masks[0][3:6, 4:8] = masks[1][10:12, 10:12] = True
+    maps = [rng.random((20, 20)) + mask for mask in masks]
+    found = measure_pixels(maps, masks, (f"aupro_{limit}",))
+    expected = aupro(maps, masks, Conventions(aupro_limit=limit))
+    assert found.values["pixel", f"aupro_{limit}"] == pytest.approx(expected, abs=1e-12)
+
+
+def test_pixels_that_do_not_count_are_as_if_they_were_not_there():
+    rng = np.random.default_rng(1)
+    masks = [np.zeros((12, 12), bool) for _ in range(3)]
+    masks[0][2:4, 2:9] = True  # partly outside of what counts: defect pixels count all the same
+    maps = [rng.random((12, 12)) + 0.5 * mask for mask in masks]
+    counted = np.zeros((12, 12), bool)
+    counted[:, :6] = True
+    regions = [RegionMask.of_mask(mask).counting(counted) for mask in masks]
+    names = ("auroc", "average_precision", "aupro")
+    found = pixel_metrics(maps, regions, metrics=names)
+    scores = np.concatenate([m[mask | counted] for m, mask in zip(maps, masks)])
+    labels = np.concatenate([mask[mask | counted] for mask in masks])
+    assert found.auroc == pytest.approx(sk.roc_auc_score(labels, scores))
+    assert found.average_precision == pytest.approx(sk.average_precision_score(labels, scores))
+    assert found.n_pixels == labels.size
+    # Resamples count as the exact value does: of one image drawn as it is, they agree.
+    assert measure_pixels(maps, regions, names).values["pixel", "auroc"] == found.auroc
+    with pytest.raises(MetricError, match="no normal pixel would count"):
+        regions[1].counting(np.zeros((12, 12), bool))

@@ -142,7 +142,8 @@ def _any_category(root: Path, *inside: str) -> bool:
 
 def _is_mvtec(root: Path) -> bool:
     """Whether a category has normal training images and a test split, and nothing says more."""
-    others = (get_layout(name).detect for name in ("mvtec_loco", "mvtec_ad2", "btad", "bmad"))
+    more = ("mvtec_loco", "mvtec_ad2", "btad", "bmad", "mvtec_3d", "rgbd")
+    others = (get_layout(name).detect for name in more)
     return any(
         is_category(f) and child_folder(f, "test") for f in [root, *list_folders(root)]
     ) and not any(detect and detect(root) for detect in others)

@@ -90,8 +90,9 @@ def capture_study(
     _check(normal, test, dataset)
     category = test.categories[0]
     given = units_by_point(units)
-    layers = unit_points(model, points if points is not None else options.layers, given)
-    own = layers if given or points is None else layer_points(model, options.layers)
+    asked, streams = points if points is not None else options.layers, options.streams
+    layers = unit_points(model, asked, given, streams)
+    own = layers if given or points is None else layer_points(model, options.layers, streams)
     options = with_k(options, widths_of(model, own, given).values())
     weight = _text_weight(model, options)
     wanted = list(layers)
@@ -101,8 +102,7 @@ def capture_study(
         text = fit_text(model, name, options.text)
         last = f"blocks.{model.n_blocks - 1}.hook_resid_post"
         wanted = list(dict.fromkeys([*wanted, text.point, last]))
-    normal_images = normal.paths if isinstance(normal, FewShotDraw) else normal
-    fitted = capture_tokens(model, normal_images, layers, cache=cache, loading=loading)
+    fitted = capture_tokens(model, normal, layers, cache=cache, loading=loading)
     captured = capture_tokens(model, test, wanted, cache=cache, loading=loading)
     scored = None
     if text is not None:

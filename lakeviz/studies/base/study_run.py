@@ -211,4 +211,6 @@ def joined(draws: Sequence[FewShotDraw]) -> FewShotDraw:
         draws[0],
         sample_ids=tuple(name for draw in draws for name in draw.sample_ids),
         paths=tuple(path for draw in draws for path in draw.paths),
+        frames=tuple(frame for draw in draws for frame in draw.frames),
+        depths=tuple(path for draw in draws for path in draw.depths),
     )

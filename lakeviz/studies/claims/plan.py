@@ -103,7 +103,7 @@ def plan_of(spec: RunSpec, model: VisionModel, settings: ClaimSettings) -> Plan:
 
     dataset = spec.read_data()
     categories = list(spec.categories or dataset.categories)
-    points = layer_points(model, spec.options.layers)
+    points = layer_points(model, spec.options.layers, spec.options.streams)
     options = with_k(spec.options, [neurons_of(model.tower, p) for p in points])
     draws = {c: spec.draw_normals(dataset, c) for c in categories}
     content = {
