@@ -2,21 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from copy import copy
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Self
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Self, cast
 
 import torch
 from jaxtyping import Float
 from PIL import Image
 from torch import Tensor
 
+from lakeviz.activations.changes import Changes
 from lakeviz.activations.loading import Loading
 from lakeviz.activations.statistics import check_finite, is_finite
-from lakeviz.activations.tokens import check_which, neurons_of, select_tokens, token_grid
+from lakeviz.activations.tokens import (
+    check_which,
+    neurons_of,
+    resolve_points,
+    select_tokens,
+    token_grid,
+)
 from lakeviz.data.inputs import ImageItems, Preprocessed, as_images
 from lakeviz.data.loading import ImageBatch, ImageBatches
+from lakeviz.data.streams import (
+    IMAGE,
+    RENDERINGS,
+    base_point,
+    frames_before,
+    on_stream,
+    stream_of,
+)
 from lakeviz.errors import DataError
 
 if TYPE_CHECKING:
@@ -53,7 +69,8 @@ class TokenBatches:
     images : path, folder, Dataset, paths, PIL images, arrays, tensors, or a loader
         See :func:`lakeviz.data.inputs.as_images`.
     points : names filter
-        Hook points: names, globs, or a collection of them.
+        Hook points: names, globs, or a collection of them, each with the suffix of a stream
+        (:mod:`lakeviz.data.streams`) or without one.
     tokens : str
         ``"patch"`` (default), ``"prefix"`` or ``"all"``.
     loading : Loading, optional
@@ -76,7 +93,9 @@ class TokenBatches:
         If a point has no tokens, or ``tokens`` is none of the three.
         While iterating: on NaN or infinite activations; names point, image and channel.
     DataError
-        If there is no image, or a tensor of images does not have the shape the tower takes.
+        If there is no image, a tensor of images does not have the shape the tower takes, or the
+        images have no frames or depth maps that a stream needs. While iterating: if a frame is
+        missing or out of order.
     """
 
     def __init__(
@@ -93,7 +112,7 @@ class TokenBatches:
     ):
         self.model = model
         self.images = as_images(images, preprocessed=preprocessed)
-        self.points = tuple(model.tower.resolve(points))
+        self.points = resolve_points(model.tower, points)
         for point in self.points:
             neurons_of(model.tower, point)
         check_which(tokens)
@@ -102,7 +121,9 @@ class TokenBatches:
         self.run_on = run_on
         self.label = label
         self.skipped: list[tuple[str, str]] = []
+        self._before: ImageItems | None = None  # frames that lie before the first, for its change
         _check_size(model, self.images)
+        _check_streams(self.points, self.images)
 
     @property
     def n_images(self) -> int:
@@ -116,14 +137,22 @@ class TokenBatches:
         made = self.images.images[int(sample_id.rpartition(" ")[2])]
         return self.model.preprocess.undo(made)
 
-    def after(self, start: int) -> Self:
-        """Batches of the images from a position on."""
+    def after(self, start: int, stop: int | None = None) -> Self:
+        """Batches of the images from a position on, or up to another one."""
         rest, own = copy(self), self.images
         if isinstance(own, Preprocessed):
-            rest.images = Preprocessed(own.images[start:])
-        else:
-            rest.images = own[start:] if start else own
+            rest.images = Preprocessed(own.images[start:stop])
+        elif start or stop is not None:
+            rest.images = own[start:stop]
+            reach = min(start, Changes(self._on("change")).reach)
+            rest._before = own[start - reach : start] if reach else None
         return rest
+
+    def _on(self, stream: str) -> list[str]:
+        """Points on a stream, or on all streams of changes."""
+        if stream == "change":
+            return [p for p in self.points if frames_before(stream_of(p))]
+        return [p for p in self.points if stream_of(p) == stream]
 
     def _image_batches(self) -> Iterator[ImageBatch]:
         if isinstance(self.images, Preprocessed):
@@ -141,6 +170,7 @@ class TokenBatches:
             workers=self.loading.workers,
             skip_bad=self.loading.skip_bad,
             progress=self.label if self.loading.progress else False,
+            renderings=[how for how in RENDERINGS if self._on(how)],
         )
         for batch in batches:
             self.skipped = list(batches.skipped)
@@ -151,21 +181,50 @@ class TokenBatches:
 
     def __iter__(self) -> Iterator[TokenBatch]:
         self.skipped = []
-        tower = self.model.tower
+        changes = self._changes()
         for batch in self._image_batches():
-            with torch.inference_mode():
-                output, cache = tower.run_with_cache(
-                    batch.images,
-                    names_filter=list(self.points),
-                    stop_at=None if self.run_on else "auto",
-                )
-                tokens = {p: select_tokens(tower, p, cache[p], self.tokens) for p in self.points}
-            if isinstance(output, tuple):  # some towers return their tokens with the embedding
-                output = output[0]
+            tokens, output = self._run(batch.images, [IMAGE, "change"], self.run_on)
+            for how, pictures in batch.renderings.items():
+                own, _ = self._run(pictures, [how], False)
+                tokens |= {on_stream(p, how): value for p, value in own.items()}
+            if changes.points:
+                frames = cast(ImageItems, self.images).frames
+                tokens |= changes.update(tokens, [frames[i] for i in batch.indices])
+            tokens = {p: tokens[p] for p in self.points}
             _check_finite(tokens if output is None else tokens | {"output": output}, batch)
             yield TokenBatch(
                 tokens, batch.sample_ids, batch.sizes, batch.images, output, batch.indices
             )
+
+    def _run(
+        self, images: Tensor, streams: Sequence[str], run_on: bool
+    ) -> tuple[dict[str, Tensor], Tensor | None]:
+        """Tokens at the hook points of the tower that some streams need, and its output."""
+        tower = self.model.tower
+        points = list(dict.fromkeys(base_point(p) for s in streams for p in self._on(s)))
+        with torch.inference_mode():
+            output, cache = tower.run_with_cache(
+                images, names_filter=points, stop_at=None if run_on else "auto"
+            )
+            tokens = {p: select_tokens(tower, p, cache[p], self.tokens) for p in points}
+        if isinstance(output, tuple):  # some towers return their tokens with the embedding
+            output = output[0]
+        return tokens, output
+
+    def _changes(self) -> Changes:
+        """Differences to earlier frames, those before the first image taken in already."""
+        changes = Changes(self._on("change"), gaps=self.loading.skip_bad)
+        if self._before is not None:
+            points = list(dict.fromkeys(map(base_point, changes.points)))
+            loading = replace(self.loading, progress=False)
+            before = TokenBatches(
+                self.model, self._before, points, tokens=self.tokens, loading=loading
+            )
+            with suppress(DataError):  # none of them can be read, and so there is no change
+                for batch in before:
+                    frames = [self._before.frames[i] for i in batch.indices]
+                    changes.update(batch.tokens, frames)
+        return changes
 
     def bytes_per_image(self) -> int:
         """Size of one image's tokens at all points, at the tower's precision."""
@@ -184,6 +243,22 @@ def _check_finite(tensors: Mapping[str, Tensor], batch: ImageBatch) -> None:
         if not is_finite(tensor):
             for sample_id, one in zip(batch.sample_ids, tensor, strict=True):
                 check_finite(one, f"{name} of {sample_id}")
+
+
+def _check_streams(points: Sequence[str], images: ImageItems | Preprocessed) -> None:
+    """Refuse streams that the images have no data for."""
+    for point in points:
+        stream = stream_of(point)
+        if stream in RENDERINGS and not getattr(images, "depths", ()):
+            raise DataError(
+                f"the stream {stream} needs depth maps, and these images have none; read a data "
+                "set that has them (lakeviz datasets)"
+            )
+        if frames_before(stream) and not getattr(images, "frames", ()):
+            raise DataError(
+                f"the stream {stream} needs frames of clips, and these images are none; read a "
+                "data set of clips (lakeviz datasets)"
+            )
 
 
 def _check_size(model: VisionModel, images: ImageItems | Preprocessed) -> None:

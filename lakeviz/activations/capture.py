@@ -17,9 +17,12 @@ from lakeviz.activations.loading import Loading
 from lakeviz.activations.manifest import StoreKey
 from lakeviz.activations.statistics import RunningStatistics
 from lakeviz.activations.store import ActivationStore, check_free_disk, image_rows
+from lakeviz.activations.tokens import resolve_points
 from lakeviz.data import file_sha256
 from lakeviz.data.inputs import ImageItems, as_images
+from lakeviz.data.streams import RENDERINGS, frames_before, stream_of
 from lakeviz.errors import CaptureTooLargeError, DataError, StoreError
+from lakeviz.journal import fingerprint
 from lakeviz.locks import locked
 
 if TYPE_CHECKING:
@@ -27,6 +30,7 @@ if TYPE_CHECKING:
     from lakeviz.models.hooks.hook_points import NamesFilter
 
 _SHARD_BYTES = 2**30
+_MOST_BYTES = 4 * 2**30
 _log = logging.getLogger(__name__)
 
 
@@ -102,7 +106,7 @@ def capture_activations(
     *,
     tokens: str = "patch",
     loading: Loading | None = None,
-    max_bytes: int = 4 * 2**30,
+    max_bytes: int = _MOST_BYTES,
     preprocessed: bool = False,
 ) -> Activations:
     """Capture tokens to memory.
@@ -122,6 +126,11 @@ def capture_activations(
     batches = TokenBatches(
         model, images, points, tokens=tokens, loading=loading, preprocessed=preprocessed
     )
+    return _held(batches, max_bytes)
+
+
+def _held(batches: TokenBatches, max_bytes: int) -> Activations:
+    """Capture batches to memory, if they fit."""
     n_images = batches.n_images
     size = batches.bytes_per_image() * n_images
     _log.info("capturing %.1f MiB to memory", size / 2**20)
@@ -179,23 +188,21 @@ def capture_to_store(
     CaptureTooLargeError
         If the disk has not enough room.
     """
-    loading = loading or Loading()
-    probe = TokenBatches(model, images, points, tokens=tokens, loading=loading)
+    strict = replace(loading or Loading(), skip_bad=False)
+    probe = TokenBatches(model, images, points, tokens=tokens, loading=strict)
     with locked(folder):
         store = ActivationStore.create(
             folder,
             store_key(model, images, probe.points, tokens=tokens, dtype=dtype),
             images_per_shard=min(images_per_shard, max(1, _SHARD_BYTES // probe.bytes_per_image())),
         )
-        paths = _files(images).items
+        paths = files_of(images).items
         ratio = getattr(torch, dtype).itemsize / model.tower.dtype.itemsize
         missing = len(paths) - store.n_stored
         check_free_disk(store.folder, int(probe.bytes_per_image() * ratio * missing))
-        strict = replace(loading, skip_bad=False)
         while not store.complete:
-            chunk = paths[store.n_stored : store.n_stored + store.images_per_shard]
-            part = capture_activations(model, chunk, probe.points, tokens=tokens, loading=strict)
-            store.append(part.tensors)
+            chunk = probe.after(store.n_stored, store.n_stored + store.images_per_shard)
+            store.append(_held(chunk, _MOST_BYTES).tensors)
     return store
 
 
@@ -208,20 +215,27 @@ def store_key(
     dtype: str = "float32",
 ) -> StoreKey:
     """Key of the store that :func:`capture_to_store` would make; reads every image file once."""
-    files = _files(images)
+    files, names = files_of(images), resolve_points(model.tower, points)
+    depths = files.depths if any(stream_of(p) in RENDERINGS for p in names) else ()
+    contents = [file_sha256(path) for path in files.items]
+    if depths:
+        pairs = zip(contents, depths, strict=True)
+        contents = [fingerprint(image, file_sha256(depth)) for image, depth in pairs]
+    reach = max((frames_before(stream_of(p)) for p in names), default=0)
+    if reach:  # what lies before a frame is a part of its change
+        parts = [slice(max(0, i - reach), i + 1) for i in range(len(contents))]
+        contents = [fingerprint(contents[part], files.frames[part]) for part in parts]
     return StoreKey(
         weights_hash=model.weights_hash,
         preprocess=model.preprocess.describe(),
         dtype=dtype,
-        points=tuple(sorted(model.tower.resolve(points))),
+        points=tuple(sorted(names)),
         tokens=tokens,
-        images=tuple(
-            (n, file_sha256(p)) for n, p in zip(files.sample_ids, files.items, strict=True)
-        ),
+        images=tuple(zip(files.sample_ids, contents, strict=True)),
     )
 
 
-def _files(images: Images) -> ImageItems:
+def files_of(images: Images) -> ImageItems:
     """Images that are files, as a store is of."""
     found = as_images(images)
     if not isinstance(found, ImageItems) or found.in_memory:

@@ -10,21 +10,22 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from lakeviz.activations.batches import Images
 from lakeviz.activations.capture import (
     Activations,
     capture_activations,
     capture_to_store,
+    files_of,
     store_key,
 )
 from lakeviz.activations.loading import Loading
 from lakeviz.activations.manifest import MANIFEST, StoreKey
 from lakeviz.activations.store import ActivationStore, image_rows
-from lakeviz.data import Dataset
+from lakeviz.data.streams import frames_before, stream_of
 from lakeviz.errors import StoreError
 
 if TYPE_CHECKING:
@@ -222,7 +223,7 @@ class CapturedTokens:
 
 def capture_tokens(
     model: VisionModel,
-    images: Dataset | Sequence[str | Path],
+    images: Images,
     points: Sequence[str],
     *,
     cache: str | Path | None = None,
@@ -253,11 +254,9 @@ def capture_tokens(
     lying = stored_images(cache, key)
     missing = [content not in lying for _, content in key.images]
     if any(missing):
-        rest: Dataset | list[str | Path]
-        if isinstance(images, Dataset):
-            rest = images.where(np.array(missing))
-        else:
-            rest = [path for path, absent in zip(images, missing, strict=True) if absent]
+        if any(frames_before(stream_of(p)) for p in key.points):
+            missing = [True] * len(missing)  # a frame is captured with those before it
+        rest = files_of(images).where(missing)
         own = tuple(pair for pair, absent in zip(key.images, missing, strict=True) if absent)
         store = _capture_to_cache(model, rest, replace(key, images=own), cache, loading)
         lying |= {content: (store, row) for row, (_, content) in enumerate(own)}
@@ -266,7 +265,7 @@ def capture_tokens(
 
 def _capture_to_cache(
     model: VisionModel,
-    images: Dataset | Sequence[str | Path],
+    images: Images,
     key: StoreKey,
     cache: Path,
     loading: Loading | None,

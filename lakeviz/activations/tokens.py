@@ -3,17 +3,44 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from jaxtyping import Float
 from torch import Tensor
 
+from lakeviz.data.streams import base_point, check_stream, on_stream, stream_of
 from lakeviz.errors import ActivationError
 
 if TYPE_CHECKING:
     from lakeviz.models import HookedTower
+    from lakeviz.models.hooks.hook_points import NamesFilter
 
 WHICH: tuple[str, ...] = ("patch", "prefix", "all")
+
+
+def resolve_points(tower: HookedTower, wanted: NamesFilter) -> tuple[str, ...]:
+    """Hook points with their streams, from names and globs; of each stream in forward order.
+
+    Raises
+    ------
+    UnknownHookPointError
+        If a name or glob matches nothing.
+    ConfigError
+        If a stream does not exist.
+    """
+    if not isinstance(wanted, str) and not isinstance(wanted, Iterable):
+        return tuple(tower.resolve(wanted))
+    of_streams: dict[str, list[str]] = {}
+    names = [wanted] if isinstance(wanted, str) else list(wanted)
+    if not names:
+        return tuple(tower.resolve(names))
+    for name in names:
+        check_stream(stream_of(name))
+        of_streams.setdefault(stream_of(name), []).append(base_point(name))
+    return tuple(
+        on_stream(p, stream) for stream, own in of_streams.items() for p in tower.resolve(own)
+    )
 
 
 def neurons_of(tower: HookedTower, point: str) -> int:
@@ -27,7 +54,7 @@ def neurons_of(tower: HookedTower, point: str) -> int:
         If the point has no tokens, such as an attention pattern or a pooled embedding, or a glob
         means several points.
     """
-    names = tower.resolve(point)
+    names = tower.resolve(base_point(point))
     if len(names) != 1:
         raise ActivationError(f"{point!r} means {len(names)} hook points; name one")
     (name,) = names
@@ -81,7 +108,7 @@ def select_tokens(
     prefix = tower.adapter.n_prefix_tokens
     if which == "prefix" and prefix == 0:
         raise ActivationError(f"{point}: this tower has no class token or registers, only patches")
-    axes = tower.points[point].axes
+    axes = tower.points[base_point(point)].axes
     if "height" in axes:
         return tensor.flatten(2).mT if axes[1] == "channel" else tensor.flatten(1, 2)
     tokens = tensor.flatten(2)
@@ -114,7 +141,7 @@ def as_activation(
 
 def token_grid(tower: HookedTower, point: str) -> tuple[int, int]:
     """Rows and columns in which a point's patch tokens lie."""
-    found = tower.points[point]
+    found = tower.points[base_point(point)]
     if "height" in found.axes:
         sizes = dict(zip(found.axes[1:], found.sizes, strict=True))
         return sizes["height"], sizes["width"]

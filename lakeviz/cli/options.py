@@ -67,6 +67,15 @@ detector_options = stack(
             multiple=True,
             help="Block number, hook point or glob; repeatable. Default: by architecture.",
         ),
+        click.option(
+            "--stream",
+            "streams",
+            multiple=True,
+            default=("image",),
+            show_default=True,
+            help="Source of patch tokens: image, change_N (against N frames before), depth, "
+            "normals or curvature; repeatable.",
+        ),
         click.option("--selector", default="variance", show_default=True),
         click.option("--text-weight", type=Number(0, 1), help="0.3 by default, 0 without text."),
         click.option(
@@ -308,6 +317,7 @@ def make_options(given: dict[str, Any]) -> LakeOptions:
         drop_channels=given["drop_channels"],
         drop_tokens=given["drop_tokens"],
         selection_scope=given["selection_scope"],
+        streams=given["streams"],
     )
 
 

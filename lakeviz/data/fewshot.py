@@ -39,7 +39,7 @@ class FewShotDraw:
     seed
         Seed of the draw; None if the images were listed by hand.
     pool_size
-        Number of normal training images that were drawn from; None if listed by hand.
+        Number of normal training images, or clips, that were drawn from; None if listed by hand.
     sample_ids
         The images, in the order of the draw.
     paths
@@ -181,9 +181,14 @@ def n_draws_possible(dataset: ImageTable, shots: int | str | None) -> int:
     return max(1, len(_pool(dataset)) // max(1, int(shots)))
 
 
-def _pool(dataset: ImageTable) -> pd.DataFrame:
-    normal = (dataset.frame["split"] == "train") & (dataset.frame["label"] == 0)
-    return dataset.frame.loc[normal].sort_values("sample_id")
+def _pool(dataset: ImageTable) -> list[pd.DataFrame]:
+    """Normal images of the training split, or whole clips of them, sorted by name."""
+    train = dataset.frame.loc[dataset.frame["split"] == "train"]
+    if "clip" not in train:
+        normal = train.loc[train["label"] == 0].sort_values("sample_id")
+        return [normal.iloc[i : i + 1] for i in range(len(normal))]
+    clips = train.sort_values(["clip", "frame"]).groupby("clip")
+    return [frames for _, frames in clips if frames["label"].max() == 0]
 
 
 def draw(
@@ -196,12 +201,15 @@ def draw(
     neither other categories nor the order of the file system matter. Further draws of the same seed
     (``number`` 1, 2, ...) take the images that follow, so that no two draws share one.
 
+    Where the images are frames of clips, whole clips are drawn, each with its frames in order.
+
     Parameters
     ----------
     dataset
         Images of a single category.
     shots
-        Number of images; ``"all"`` or None takes the whole pool, in the same permuted order.
+        Number of images, or of clips where there are any; ``"all"`` or None takes the whole pool,
+        in the same permuted order.
     seed
         Seed of the permutation, a non-negative integer.
     number
@@ -219,25 +227,26 @@ def draw(
         )
     category = dataset.categories[0]
     pool = _pool(dataset)
+    what = "clip" if "clip" in dataset.frame else "image"
     if len(pool) == 0:
-        raise FewShotError(f"{dataset.name}/{category} has no normal image in its train split")
+        raise FewShotError(f"{dataset.name}/{category} has no normal {what} in its train split")
     count = len(pool) if shots in (None, "all") else shots
     if not isinstance(count, int) or isinstance(count, bool) or count < 1:
         raise FewShotError(f"shots must be a positive integer or 'all', got {shots!r}")
     if count > len(pool):
         raise FewShotError(
             f"{count} shots asked of {dataset.name}/{category}, which has {len(pool)} normal "
-            "training images; ask for fewer or for 'all'"
+            f"training {what}s; ask for fewer or for 'all'"
         )
     possible = len(pool) // count
     if not 0 <= number < possible:
         raise FewShotError(
-            f"{number + 1} draws of {count} images were asked of {dataset.name}/{category}, whose "
-            f"{len(pool)} normal training images allow {possible} draws that share no image; "
+            f"{number + 1} draws of {count} {what}s were asked of {dataset.name}/{category}, whose "
+            f"{len(pool)} normal training {what}s allow {possible} draws that share no {what}; "
             "ask for fewer"
         )
     order = np.random.default_rng(seed).permutation(len(pool))
-    chosen = pool.iloc[order[number * count : (number + 1) * count]]
+    chosen = pd.concat([pool[i] for i in order[number * count : (number + 1) * count]])
     return FewShotDraw(
         dataset=dataset.name,
         category=category,
@@ -254,9 +263,9 @@ def _beside(dataset: ImageTable, names: Sequence[str]) -> dict[str, Any]:
     if not {"clip", DEPTH_COLUMN} & set(dataset.frame):
         return {}
     rows = dataset.frame.set_index("sample_id")
-    if rows.index.isin(names).sum() != len(names):
+    if not set(names) <= set(rows.index):
         return {}  # files that the table does not list
-    rows = rows.loc[list(names)]
+    rows = rows.reindex(index=pd.Index(names))
     return {"frames": tuple(frames_of(rows)), "depths": tuple(depths_of(rows))}
 
 

@@ -23,6 +23,8 @@ DEPTH_SUFFIXES = frozenset({".png", ".tif", ".tiff", ".npy", ".pgm"})
 # Pictures that are not read: passed over, a test set would shrink without a word.
 _FOREIGN = "heic heif avif jxl exr hdr psd svg dcm nii dng raw cr2 nef arw mp4 avi mov"
 _FOREIGN_SUFFIXES = frozenset(f".{s}" for s in _FOREIGN.split())
+VOLUME_SUFFIXES = frozenset({".npy", ".mat"})
+"""Files that hold the masks of all frames of a clip; ``FILE#12`` names the mask of frame 12."""
 _KINDS_OF_FILE = (
     (stat.S_ISFIFO, "a named pipe (FIFO)"),
     (stat.S_ISSOCK, "a socket"),
@@ -201,6 +203,8 @@ def train_part(names: Iterable[str], seed: int, fraction: float) -> set[str]:
 def file_sha256(path: str | Path) -> str:
     """SHA-256 of a file's content, or of the content of all images of a folder of masks.
 
+    Of one frame of a volume of masks it is that of the whole volume and the number of the frame.
+
     Cached by path, size and time of change, so that subsets of a data set are not read again.
 
     Raises
@@ -209,6 +213,8 @@ def file_sha256(path: str | Path) -> str:
         The file cannot be read.
     """
     path = Path(path)
+    if part := volume_frame(path):
+        return hashlib.sha256(f"{file_sha256(part[0])}#{part[1]}".encode()).hexdigest()
     try:
         if path.is_dir():
             parts = "".join(p.name + file_sha256(p) for p in list_images(path))
@@ -219,6 +225,14 @@ def file_sha256(path: str | Path) -> str:
         return _digest(str(path), status.st_size, status.st_mtime_ns)
     except OSError as error:
         raise ImageReadError(f"cannot read {path}: {error.strerror or error}") from error
+
+
+def volume_frame(path: str | Path) -> tuple[Path, int] | None:
+    """File and number of the frame that a path ``FILE#12`` names; None for any other path."""
+    file, mark, number = str(path).rpartition("#")
+    if not mark or not number.isdecimal() or Path(file).suffix.lower() not in VOLUME_SUFFIXES:
+        return None
+    return Path(file), int(number)
 
 
 @lru_cache(maxsize=1 << 17)

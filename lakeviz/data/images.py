@@ -16,8 +16,9 @@ import numpy as np
 from jaxtyping import Bool
 from PIL import Image
 
-from lakeviz.data.files import IMAGE_FORMATS, list_images, printable, why_unreadable
+from lakeviz.data.files import IMAGE_FORMATS, list_images, printable, volume_frame, why_unreadable
 from lakeviz.data.polygons import POLYGON_SUFFIXES, polygon_mask
+from lakeviz.data.volumes import mask_of_frame
 from lakeviz.errors import ImageReadError, LakevizError, MaskError
 
 _FULL_RANGE_16 = 65535
@@ -122,7 +123,8 @@ def load_mask(
     Parameters
     ----------
     path
-        Mask file, file of polygons (:mod:`lakeviz.data.polygons`), or folder of mask files.
+        Mask file, file of polygons (:mod:`lakeviz.data.polygons`), folder of mask files, or a
+        frame of a volume of masks (:mod:`lakeviz.data.volumes`).
     image_size
         Height and width of the upright image, in pixels.
     image_path
@@ -135,6 +137,8 @@ def load_mask(
         a palette in which zero and black are not the same.
     """
     path = Path(path)
+    if part := volume_frame(path):
+        return _sized(mask_of_frame(*part), path, image_size, image_path)
     parts = list_images(path) if path.is_dir() else [path]
     if not parts:
         raise MaskError(f"the mask folder {path} holds no image")

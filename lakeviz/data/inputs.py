@@ -20,6 +20,7 @@ from PIL import Image
 from torch import Tensor
 
 from lakeviz.data.dataset import Dataset
+from lakeviz.data.depth import render
 from lakeviz.data.fewshot import FewShotDraw
 from lakeviz.data.files import IMAGE_FORMATS, IMAGE_SUFFIXES, describe, list_images
 from lakeviz.data.images import load_image, rgb_image
@@ -79,14 +80,22 @@ class ImageItems:
         ImageReadError
             If it cannot be read.
         """
-        from lakeviz.data.depth import render
-
         return render(self.depths[index], how)
 
     def __getitem__(self, part: slice) -> ImageItems:
         """Return consecutive images."""
         return ImageItems(
             self.items[part], self.sample_ids[part], self.frames[part], self.depths[part]
+        )
+
+    def where(self, keep: Sequence[bool]) -> ImageItems:
+        """Return the images where ``keep`` is true."""
+        chosen = [i for i, kept in enumerate(keep) if kept]
+        return ImageItems(
+            [self.items[i] for i in chosen],
+            [self.sample_ids[i] for i in chosen],
+            [self.frames[i] for i in chosen] if self.frames else (),
+            [self.depths[i] for i in chosen] if self.depths else (),
         )
 
 

@@ -13,7 +13,7 @@ import traceback
 import warnings
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
@@ -49,12 +49,15 @@ class ImageBatch:
         What the transform made of them.
     sizes
         Height and width of each image before the transform, upright, in pixels.
+    renderings
+        What the transform made of the renderings of each depth map that were asked for.
     """
 
     indices: tuple[int, ...]
     sample_ids: tuple[str, ...]
     images: Float[Tensor, "image 3 height width"]
     sizes: tuple[tuple[int, int], ...]
+    renderings: dict[str, Float[Tensor, "image 3 height width"]] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.indices)
@@ -79,6 +82,8 @@ class ImageBatches:
         Go on past unreadable images and list them in ``skipped``, instead of raising.
     progress
         Show a progress bar, labelled with this text if it is one.
+    renderings
+        Renderings of the depth maps that are loaded beside the images.
     start_method
         How workers start: "fork", "forkserver" or "spawn". By default "fork" on Linux (workers
         only decode, on one thread, and touch no GPU) and "spawn" elsewhere, where a script needs
@@ -97,7 +102,8 @@ class ImageBatches:
         While iterating: an image cannot be read, and ``skip_bad`` is false.
     DataError
         While iterating: the transform fails or gives something else than equally shaped
-        [3, height, width] tensors, or a worker process dies.
+        [3, height, width] tensors, the frames of a clip change their size, or a worker process
+        dies.
     """
 
     def __init__(
@@ -109,6 +115,7 @@ class ImageBatches:
         workers: int | None = None,
         skip_bad: bool = False,
         progress: bool | str = False,
+        renderings: Sequence[str] = (),
         start_method: str | None = None,
     ) -> None:
         if batch_size < 1:
@@ -119,6 +126,7 @@ class ImageBatches:
         assert not isinstance(items, Preprocessed)
         self.items, self.sample_ids = items, items.sample_ids
         self.transform = transform
+        self.renderings = tuple(renderings)
         self.batch_size = batch_size
         few = 0 if items.in_memory else len(items)
         self.workers = default_workers(few) if workers is None else workers
@@ -132,6 +140,7 @@ class ImageBatches:
 
     def __iter__(self) -> Iterator[ImageBatch]:
         self.skipped = []
+        sizes: dict[str, tuple[tuple[int, int], str]] = {}
         label = self.progress if isinstance(self.progress, str) else None
         total = len(self.items)
         with (
@@ -143,12 +152,27 @@ class ImageBatches:
             for part in loaded:
                 self._note_failures(part)
                 if part.images is not None:
+                    self._require_one_size(part, sizes)
                     ids = tuple(self.sample_ids[i] for i in part.indices)
-                    yield ImageBatch(part.indices, ids, part.images, part.sizes)
+                    views = dict(zip(self.renderings, part.images[1:], strict=True))
+                    yield ImageBatch(part.indices, ids, part.images[0], part.sizes, views)
                 bar.update(len(part.indices) + len(part.failures))
 
+    def _require_one_size(
+        self, part: _Loaded, sizes: dict[str, tuple[tuple[int, int], str]]
+    ) -> None:
+        """Refuse a clip whose frames change their size; ``sizes`` holds the first frame of each."""
+        for index, size in zip(part.indices, part.sizes) if self.items.frames else ():
+            clip, name = self.items.frames[index][0], self.sample_ids[index]
+            first, where = sizes.setdefault(clip, (size, name))
+            if size != first:
+                raise DataError(
+                    f"{name} is {size[1]}x{size[0]} (width x height) and {where} of the same clip "
+                    f"{first[1]}x{first[0]}; scale the frames of a clip to one size"
+                )
+
     def _loaded(self) -> Generator[_Loaded]:
-        decoder = _Decoder(self.items, self.transform)
+        decoder = _Decoder(self.items, self.transform, self.renderings)
         return self._from_workers(decoder) if self.workers else self._from_here(decoder)
 
     def _from_here(self, decoder: _Decoder) -> Generator[_Loaded]:
@@ -205,7 +229,7 @@ class _Decoded:
     index: int
     name: str
     size: tuple[int, int] = (0, 0)
-    tensor: Tensor | None = None
+    tensor: Tensor | None = None  # [view, 3, height, width]: the image, and its renderings
     failure: str = ""  # of the image: may be skipped
     fatal: str = ""  # of the transform: may not
 
@@ -216,7 +240,7 @@ class _Loaded:
 
     indices: tuple[int, ...]
     sizes: tuple[tuple[int, int], ...]
-    images: Tensor | None
+    images: Tensor | None  # [view, image, 3, height, width]
     failures: tuple[tuple[int, str], ...] = ()
     fatal: str = ""
 
@@ -227,6 +251,7 @@ class _Decoder:
 
     images: ImageItems
     transform: Transform
+    renderings: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.images)
@@ -235,13 +260,14 @@ class _Decoder:
         name = self.images.sample_ids[index]
         try:
             image = self.images.load(index)
+            views = [image, *(self.images.rendering(index, how) for how in self.renderings)]
         except ImageReadError as error:
             return _Decoded(index, name, failure=str(error))
         except DataError as error:
             return _Decoded(index, name, fatal=str(error))
         size = (image.height, image.width)
         try:
-            return _Decoded(index, name, size, self.transform(image))
+            made = [self.transform(view) for view in views]
         except Exception as error:
             place = traceback.extract_tb(error.__traceback__)[-1]
             return _Decoded(
@@ -251,6 +277,10 @@ class _Decoder:
                 fatal=f"the transform failed on {name}: {type(error).__name__}: {error} "
                 f"({place.filename}, line {place.lineno})",
             )
+        fatal = next((f for one in made if (f := _not_tensor(one, name))), "")
+        if not fatal and any(one.shape != made[0].shape for one in made):
+            fatal = f"the transform made {[list(one.shape) for one in made]} of {name}"
+        return _Decoded(index, name, size, None if fatal else torch.stack(made), fatal=fatal)
 
 
 def _collate(items: list[_Decoded]) -> _Loaded:
@@ -260,23 +290,28 @@ def _collate(items: list[_Decoded]) -> _Loaded:
     fatal = next((f for item in good if (f := _fatal(item, good[0]))), "")
     images = None
     if good and not fatal:
-        images = torch.stack([item.tensor for item in good if item.tensor is not None])
+        images = torch.stack([item.tensor for item in good if item.tensor is not None], dim=1)
     return _Loaded(indices, sizes, images, failures, fatal)
 
 
 def _fatal(item: _Decoded, first: _Decoded) -> str:
-    made = item.tensor
     if item.fatal:
         return item.fatal
-    if not isinstance(made, Tensor):
-        return f"the transform made {type(made).__name__}, not a tensor, of {item.name}"
-    if made.ndim != 3 or made.shape[0] != 3:
-        return f"the transform made {list(made.shape)}, not [3, height, width], of {item.name}"
-    if first.tensor is not None and made.shape != first.tensor.shape:
+    assert item.tensor is not None
+    if first.tensor is not None and item.tensor.shape != first.tensor.shape:
         return (
-            f"the transform made {list(made.shape)} of {item.name} and "
-            f"{list(first.tensor.shape)} of {first.name}; let it resize, or use batch_size=1"
+            f"the transform made {list(item.tensor.shape[1:])} of {item.name} and "
+            f"{list(first.tensor.shape[1:])} of {first.name}; let it resize, or use batch_size=1"
         )
+    return ""
+
+
+def _not_tensor(made: object, name: str) -> str:
+    """What is wrong with what the transform made of an image."""
+    if not isinstance(made, Tensor):
+        return f"the transform made {type(made).__name__}, not a tensor, of {name}"
+    if made.ndim != 3 or made.shape[0] != 3:
+        return f"the transform made {list(made.shape)}, not [3, height, width], of {name}"
     return ""
 
 

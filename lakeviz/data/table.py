@@ -95,7 +95,7 @@ def frames_of(frame: pd.DataFrame) -> list[tuple[str, int]]:
 
 def depths_of(frame: pd.DataFrame) -> list[Path]:
     """Depth maps of a table; empty where there are none."""
-    return [Path(path) for path in frame.get(DEPTH_COLUMN, ())]
+    return [Path(path) for path in frame[DEPTH_COLUMN]] if DEPTH_COLUMN in frame else []
 
 
 def sample_id(path: Path, root: Path) -> str:

@@ -137,10 +137,10 @@ class NeuronGallery:
         """Tokens as they are compared: in the kept neurons, normalised if that comes after."""
         r, index = self.restriction, torch.from_numpy(self.kept)
         tokens = chosen.index_select(-1, index)
-        if r.normalisation.stage == "before":
-            return tokens
-        standard = r.standard and (r.standard[0][index], r.standard[1][index])
-        return normalise(tokens, r.normalisation.kind, standard)
+        if r.normalisation.stage != "before":
+            standard = r.standard and (r.standard[0][index], r.standard[1][index])
+            tokens = normalise(tokens, r.normalisation.kind, standard)
+        return tokens / r.unit
 
     def score(self, chosen: Float[Tensor, "*token k"]) -> Float[Tensor, "*token"]:
         """Distance of tokens (in all selected neurons) to their nearest normal ones."""

@@ -125,7 +125,7 @@ class Lake:
                 raise ConfigError("neurons are named, so there is no selector; give one of them")
             options["selector"] = {layer_points(model, [p])[0]: n for p, n in neurons.items()}
         asked = LakeOptions(**options)  # type: ignore[arg-type]
-        self.points = unit_points(model, asked.layers, self.units)
+        self.points = unit_points(model, asked.layers, self.units, asked.streams)
         widths = widths_of(model, self.points, self.units)
         o = self.options = with_k(asked, widths.values())
         check_points_k(o.selector, o.k, widths, o.selection_scope)

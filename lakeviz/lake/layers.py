@@ -7,6 +7,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from lakeviz.activations import neurons_of
+from lakeviz.activations.tokens import resolve_points
+from lakeviz.data.streams import IMAGE, on_stream
 from lakeviz.errors import ConfigError
 from lakeviz.lake.options import LakeOptions
 
@@ -64,34 +66,42 @@ def default_layers(model: VisionModel) -> tuple[str, ...]:
     return tuple(f"blocks.{block}.hook_resid_post" for block in blocks)
 
 
-def layer_points(model: VisionModel, layers: Sequence[int | str] | None) -> tuple[str, ...]:
-    """Hook points for the layers asked for.
+def layer_points(
+    model: VisionModel,
+    layers: Sequence[int | str] | None,
+    streams: Sequence[str] = (IMAGE,),
+) -> tuple[str, ...]:
+    """Hook points for the layers asked for, on each stream.
 
     Parameters
     ----------
     model : VisionModel
     layers : sequence of int or str, optional
-        Block numbers (their ``hook_resid_post``), exact names or globs.
+        Block numbers (their ``hook_resid_post``), exact names or globs; with the suffix of a stream
+        they are on it alone.
+    streams : sequence of str
+        See :mod:`lakeviz.data.streams`.
 
     Raises
     ------
     ConfigError
-        If the list is empty or a block does not exist.
+        If the list is empty, or a block or stream does not exist.
     UnknownHookPointError
         If a name or glob matches nothing.
     """
     if layers is None:
-        return default_layers(model)
+        layers = default_layers(model)
     if isinstance(layers, (str, int)):
         layers = [layers]
     points: list[str] = []
     for layer in layers:
-        if not isinstance(layer, str) or layer.isdecimal():
-            block = int(layer)
-            if not 0 <= block < model.n_blocks:
-                raise ConfigError(f"{model.name} has blocks 0 to {model.n_blocks - 1}, not {block}")
-            layer = f"blocks.{block}.hook_resid_post"
-        points.extend(model.tower.resolve(layer))
+        name, _, stream = str(layer).partition("@")
+        if not isinstance(layer, str) or name.isdecimal():
+            if not 0 <= int(name) < model.n_blocks:
+                raise ConfigError(f"{model.name} has blocks 0 to {model.n_blocks - 1}, not {name}")
+            name = f"blocks.{int(name)}.hook_resid_post"
+        for one in [stream] if stream else streams:
+            points.extend(resolve_points(model.tower, on_stream(name, one)))
     if not points:
         raise ConfigError("no layer was named for the visual branch")
     for point in points:
@@ -107,7 +117,10 @@ def widths_of(
 
 
 def unit_points(
-    model: VisionModel, layers: Sequence[int | str] | None, units: Mapping[str, Units]
+    model: VisionModel,
+    layers: Sequence[int | str] | None,
+    units: Mapping[str, Units],
+    streams: Sequence[str] = (IMAGE,),
 ) -> tuple[str, ...]:
     """Hook points of units that fit the model; without units those of :func:`layer_points`.
 
@@ -117,7 +130,7 @@ def unit_points(
         If units do not fit the model, or layers are named that have none.
     """
     if not units:
-        return layer_points(model, layers)
+        return layer_points(model, layers, streams)
     for one in units.values():
         one.check(model)
     points = tuple(units) if layers is None else layer_points(model, layers)

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
+from lakeviz.data.streams import IMAGE, check_stream, frames_before
 from lakeviz.documents import restored
 from lakeviz.errors import ConfigError
 from lakeviz.lake.prompts import PromptEnsemble
@@ -246,6 +247,12 @@ class LakeOptions:
         those that the selector ranks highest among the channels of all hook points (by raw
         variance: a hook point of larger activations gets more). Hook points without a channel take
         no part.
+    streams : tuple of str
+        Sources of patch tokens: ``"image"``; ``"change_N"``, the difference of a frame's token to
+        that of N frames before; ``"depth"``, ``"normals"`` and ``"curvature"``, renderings of the
+        depth map. Each layer is read on each stream. Where there are several and the distance is
+        Euclidean, distances at each hook point are divided by those of held-out normal patches, so
+        that no stream outweighs another by its scale.
 
     Raises
     ------
@@ -253,7 +260,7 @@ class LakeOptions:
         If one of them is out of range.
     """
 
-    LATER = frozenset({"selection_scope", "drop_channels", "drop_tokens"})
+    LATER = frozenset({"selection_scope", "drop_channels", "drop_tokens", "streams"})
     """Settings that results of earlier versions do not have."""
 
     # None until the width of the tower is known; detectors and study data always hold a number.
@@ -270,11 +277,13 @@ class LakeOptions:
     drop_channels: DropChannels = None
     drop_tokens: str = "none"
     selection_scope: str = "layer"
+    streams: tuple[str, ...] = (IMAGE,)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "selector", selector_of(self.selector))
         if (named := neurons_named(self.selector)) is not None:
             self._settle_named(named)
+        self._check_streams()
         _check_drops(self.drop_channels, self.drop_tokens)
         if self.selection_scope not in SCOPES:
             known = " or ".join(SCOPES)
@@ -288,6 +297,17 @@ class LakeOptions:
             if len(self.map_size) != 2:
                 raise ConfigError(f"the map size must be (height, width), not {self.map_size}")
             check_pixels(self.map_size, "map size")
+
+    def _check_streams(self) -> None:
+        if not self.streams:
+            raise ConfigError("no stream was named; the picture itself is the stream image")
+        for stream in self.streams:
+            check_stream(stream)
+        if any(map(frames_before, self.streams)) and self.visual.distance != "euclidean":
+            raise ConfigError(
+                "a change is told by its length, which no cosine sees; streams of changes need "
+                "distance='euclidean' (--distance euclidean)"
+            )
 
     def _settle_named(self, named: NeuronNumbers) -> None:
         """Let layers and k follow from neurons that were named, and refuse others."""

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from lakeviz.activations.statistics import ChannelStatistics
+from lakeviz.data.streams import stream_of
 from lakeviz.journal import fingerprint
 from lakeviz.lake.coreset import greedy_coreset
 from lakeviz.lake.gallery import Gallery
@@ -18,6 +20,9 @@ from lakeviz.lake.normalisation import normalise, standardiser
 from lakeviz.lake.options import Normalisation, VisualOptions
 from lakeviz.lake.provenance import as_plain
 from lakeviz.lake.selection import Selection, SubspaceSelection
+
+_RUNS, _PER_RUN = 8, 128
+_log = logging.getLogger(__name__)
 
 Tokens = Mapping[str, Float[Tensor, "image patch channel"]]
 
@@ -35,19 +40,22 @@ class Restriction:
         selection, over the selected ones if after.
     centre : Tensor [channel], optional
         Mean of the normal tokens, subtracted first of all.
+    unit : float
+        Length that counts as 1: what is compared is divided by it.
     """
 
     selection: Selection
     normalisation: Normalisation
     standard: tuple[Tensor, Tensor] | None = None
     centre: Float[Tensor, " channel"] | None = None
+    unit: float = 1.0
 
     def __call__(self, tokens: Float[Tensor, "*token channel"]) -> Float[Tensor, "*token k"]:
         """Centre, normalise and restrict tokens."""
         chosen = self.selected(tokens)
-        if self.normalisation.stage == "before":
-            return chosen
-        return normalise(chosen, self.normalisation.kind, self.standard)
+        if self.normalisation.stage != "before":
+            chosen = normalise(chosen, self.normalisation.kind, self.standard)
+        return chosen / self.unit
 
     def selected(self, tokens: Float[Tensor, "*token channel"]) -> Float[Tensor, "*token k"]:
         """Restrict tokens, without a normalisation that comes after the selection."""
@@ -83,6 +91,7 @@ class VisualPoint:
             arrays = [chosen.channels, *([] if chosen.scale is None else [chosen.scale])]
         tensors = [gallery.tokens, *(restriction.standard or ())]
         tensors += [] if restriction.centre is None else [restriction.centre]
+        own += [] if restriction.unit == 1 else [restriction.unit]
         return fingerprint(own, self.reference, *arrays, *(t.cpu().numpy() for t in tensors))
 
     def score(self, tokens: Float[Tensor, "image patch channel"]) -> Float[Tensor, "image patch"]:
@@ -202,17 +211,39 @@ def fit_selections(
         for restriction, kept in zip(restrictions, features, strict=True):
             for point, parts in kept.items():
                 parts.append(restriction[point](tokens[point]).flatten(0, 1))
-    return [
-        VisualBranch(
-            {
-                p: VisualPoint(r[p], _gallery(torch.cat(kept[p]), options, seed), options.reference)
-                for p in kept
-            },
-            selector,
-            seed,
-        )
-        for (selector, seed), r, kept in zip(names, restrictions, features, strict=True)
-    ]
+    branches = []
+    for (selector, seed), restriction, kept in zip(names, restrictions, features, strict=True):
+        mixed = options.distance == "euclidean" and len({stream_of(p) for p in kept}) > 1
+        points = {}
+        for p, parts in kept.items():
+            tokens, own = torch.cat(parts), restriction[p]
+            if mixed:
+                own = replace(own, unit=normal_distance(tokens, p))
+                tokens = tokens / own.unit
+            points[p] = VisualPoint(own, _gallery(tokens, options, seed), options.reference)
+        branches.append(VisualBranch(points, selector, seed))
+    return branches
+
+
+def normal_distance(tokens: Float[Tensor, "token k"], point: str) -> float:
+    """Mean distance of held-out normal tokens to the others: the unit that streams share.
+
+    Each of eight runs of consecutive tokens is held out in turn, so that a patch is not compared
+    with its own image (nor, for most frames, with those right beside it); of each at most 128
+    tokens are measured. It is infinite where all normal tokens are alike: nothing can be told there
+    what is far, and the hook point adds nothing.
+    """
+    found = []
+    for held in torch.arange(len(tokens)).chunk(min(_RUNS, len(tokens))):
+        others = torch.cat([tokens[: held[0]], tokens[held[-1] + 1 :]])
+        if len(others):
+            chosen = held[:: max(1, -(-len(held) // _PER_RUN))]
+            found.append(Gallery(others, distance="euclidean").score(tokens[chosen]))
+    unit = float(torch.cat(found).double().mean()) if found else 0.0
+    if unit > 0:
+        return unit
+    _log.warning("%s: all normal patches are alike; it adds nothing to the score", point)
+    return float("inf")
 
 
 def select_branch(

@@ -95,16 +95,33 @@ class Bootstrap:
         """
         # One stream per class, so that the block size below has no say in what is drawn.
         streams = np.random.default_rng(self.seed).spawn(2)
-        groups = [np.flatnonzero(anomalous), np.flatnonzero(~anomalous)]
         block = max(1, _BLOCK_VALUES // max(width, anomalous.size))
         for start in range(0, self.n_resamples, block):
             stop = min(start + block, self.n_resamples)
-            weights = np.zeros((stop - start, anomalous.size), dtype=np.int64)
-            for stream, group in zip(streams, groups):
-                if group.size:
-                    even = np.full(group.size, 1 / group.size)
-                    weights[:, group] = stream.multinomial(group.size, even, size=stop - start)
-            yield slice(start, stop), weights
+            yield slice(start, stop), self._drawn(streams, anomalous, range(start, stop))
+
+    def _drawn(
+        self,
+        streams: Sequence[np.random.Generator],
+        anomalous: Bool[np.ndarray, " image"],
+        rows: range,
+    ) -> Weights:
+        """Draw the resamples with the numbers ``rows``."""
+        weights = np.zeros((len(rows), anomalous.size), dtype=np.int64)
+        for stream, group in zip(streams, (np.flatnonzero(anomalous), np.flatnonzero(~anomalous))):
+            if group.size:
+                even = np.full(group.size, 1 / group.size)
+                weights[:, group] = stream.multinomial(group.size, even, size=len(rows))
+        return weights
+
+    def units(self, level: str, anomalous: Bool[np.ndarray, " image"]) -> tuple[int, int]:
+        """Independent units with and without a positive: the images, unless they hang together."""
+        return int(anomalous.sum()), int((~anomalous).sum())
+
+    @property
+    def units_note(self) -> str:
+        """What the intervals are over, where it is not the images; to follow "the interval of"."""
+        return ""
 
 
 DEFAULT_BOOTSTRAP = Bootstrap()

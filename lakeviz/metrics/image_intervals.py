@@ -139,7 +139,7 @@ def measure_images(
     return Measurement(
         {("image", m): np.asarray(e(images)).item() for m, e in zip(metrics, evaluators)},
         {("image", m): row for m, row in zip(metrics, draws)},
-        {"image": (images.positives.size, images.negatives.size)},
+        {"image": bootstrap.units("image", images.anomalous)},
         images.scores,
     )
 

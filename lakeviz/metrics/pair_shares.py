@@ -47,25 +47,37 @@ def share_difference(
     members: Float[np.ndarray, "draw member pair"],
     full: Float[np.ndarray, "draw pair"],
     confidence: float = 0.95,
+    *,
+    one_more: bool = True,
 ) -> tuple[Estimate, float]:
     """How much higher a share is than that of a control, and the rank among random members.
 
-    The interval is to *one more* random set where the control has several members, and that of the
-    paired difference where it has one; the rank p-value is NaN then.
+    The interval is to *one more* random set where the control has several members (or, without
+    ``one_more``, to their mean), and that of the paired difference where it has one; the rank
+    p-value is NaN then.
     """
     apart = moved[:, None] - members
-    found = _estimate(apart, full, confidence, one_more=True)
-    sets = _shares(members, full).mean(0)
+    found = _estimate(apart, full, confidence, one_more=one_more)
+    sets = shares_of(members, full).mean(0)
     if len(sets) < 2 or math.isnan(found.value):
         return found, math.nan
-    return found, rank_p_value(float(_shares(moved[:, None], full).mean()), sets)
+    return found, rank_p_value(float(shares_of(moved[:, None], full).mean()), sets)
 
 
-def _shares(
+def shares_of(
     moved: Float[np.ndarray, "draw member pair"], full: Float[np.ndarray, "draw pair"]
 ) -> Float[np.ndarray, "draw member"]:
+    """Share of each set on each draw; NaN where there is nothing to share."""
     total = full.sum(-1, keepdims=True)
     return np.divide(moved.sum(-1), total, out=np.full(moved.shape[:2], np.nan), where=total > 0)
+
+
+def linearised(
+    moved: Float[np.ndarray, "draw member pair"], full: Float[np.ndarray, "draw pair"]
+) -> Float[np.ndarray, "draw member pair"]:
+    """What each pair adds to the error of a share; the standard error is that of their mean."""
+    shares = shares_of(moved, full)
+    return (moved - shares[..., None] * full[:, None]) / full.mean(-1)[:, None, None]
 
 
 def _estimate(
@@ -74,14 +86,13 @@ def _estimate(
     confidence: float,
     one_more: bool = False,
 ) -> Estimate:
-    shares = _shares(moved, full)
+    shares = shares_of(moved, full)
     if not np.isfinite(shares).all():
         return NOT_MEASURED
     value, n_pairs = float(shares.mean()), full.shape[-1]
     if n_pairs < FEWEST:
         return Estimate(value)
-    mean_full = full.mean(-1)[:, None, None]
-    residuals = (moved - shares[..., None] * full[:, None]) / mean_full
+    residuals = linearised(moved, full)
     # A zero deviation, as of a share of exactly 1, is known up to one pair that differs.
     over_pairs = max(student_reach(residuals.mean((0, 1)), confidence), 1e-9)
     reaches = [over_pairs]

@@ -233,7 +233,7 @@ class CountedPixels:
         return Measurement(
             {("pixel", name): value for name, value in exact.items()},
             {("pixel", name): row for name, row in zip(names, draws)},
-            {"pixel": (int(table.anomalous.sum()), int((~table.anomalous).sum()))},
+            {"pixel": bootstrap.units("pixel", table.anomalous)},
         )
 
 

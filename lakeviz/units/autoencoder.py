@@ -101,12 +101,12 @@ class AutoencoderUnits(Units):
         return "SAE latents" if self.out_point is None else "transcoder latents"
 
     @property
-    def n_channels(self) -> int:
+    def n_channels(self) -> int:  # type: ignore[override]
         """Width of the tokens it reads."""
         return self.w_enc.shape[0]
 
     @property
-    def n_units(self) -> int:
+    def n_units(self) -> int:  # type: ignore[override]
         """Number of latents."""
         return self.w_enc.shape[1]
 

@@ -33,22 +33,18 @@ class Units(ABC):
         Where they come from: a file, a seed.
     made : mapping
         What they were made for, where that is known: ``model_name`` and ``weights_hash``.
+    n_channels : int
+        Width of the tokens they are read from.
+    n_units : int
+        How many there are.
     """
 
     point: str
     name: str
     source: str
     made: Mapping[str, Any]
-
-    @property
-    @abstractmethod
-    def n_channels(self) -> int:
-        """Width of the tokens they are read from."""
-
-    @property
-    @abstractmethod
-    def n_units(self) -> int:
-        """How many there are."""
+    n_channels: int
+    n_units: int
 
     @abstractmethod
     def encode(self, tokens: Float[Tensor, "*token channel"]) -> Float[Tensor, "*token unit"]:
@@ -75,6 +71,15 @@ class Units(ABC):
 
         What the units do not explain of a token (the error of an autoencoder) stays too.
         """
+
+    def exchange(
+        self,
+        tokens: Float[Tensor, "*token channel"],
+        source: Float[Tensor, "*token channel"],
+        units: Sequence[int],
+    ) -> Float[Tensor, "*token channel"]:
+        """Give some units the activations that they have in other tokens."""
+        return self.replace(tokens, units, self.encode(source)[..., list(units)])
 
     def ablate(
         self, tokens: Float[Tensor, "*token channel"], units: Sequence[int]

@@ -26,24 +26,19 @@ class ChannelUnits(Units):
     """The channels themselves: neurons."""
 
     point: str
-    width: int
+    n_channels: int
     name: str = "neurons"
     source: str = "channels"
     made: Mapping[str, Any] = field(default_factory=dict)
 
     @property
-    def n_channels(self) -> int:
-        """Width of the tokens."""
-        return self.width
-
-    @property
-    def n_units(self) -> int:
+    def n_units(self) -> int:  # type: ignore[override]
         """As many as there are channels."""
-        return self.width
+        return self.n_channels
 
     @property
     def _content(self) -> Sequence[Any]:
-        return [self.width]
+        return [self.n_channels]
 
     def encode(self, tokens: Float[Tensor, "*token channel"]) -> Float[Tensor, "*token unit"]:
         """Return the tokens themselves."""
@@ -87,12 +82,12 @@ class LinearUnits(Units):
     made: Mapping[str, Any] = field(default_factory=dict)
 
     @property
-    def n_channels(self) -> int:
+    def n_channels(self) -> int:  # type: ignore[override]
         """Width of the tokens."""
         return self.rows.shape[1]
 
     @property
-    def n_units(self) -> int:
+    def n_units(self) -> int:  # type: ignore[override]
         """Number of directions."""
         return self.rows.shape[0]
 
@@ -129,35 +124,26 @@ class HeadUnits(Units):
     Parameters
     ----------
     point : str
-    n_heads : int
-    width : int
-        Channels of all heads together, side by side.
+    n_units : int
+        Number of heads.
+    n_channels : int
+        Of all heads together, side by side.
     """
 
     point: str
-    n_heads: int
-    width: int
+    n_units: int
+    n_channels: int
     name: str = "attention heads"
     source: str = "heads"
     made: Mapping[str, Any] = field(default_factory=dict)
 
     @property
-    def n_channels(self) -> int:
-        """Channels of all heads."""
-        return self.width
-
-    @property
-    def n_units(self) -> int:
-        """Number of heads."""
-        return self.n_heads
-
-    @property
     def _content(self) -> Sequence[Any]:
-        return [self.n_heads, self.width]
+        return [self.n_units, self.n_channels]
 
     def encode(self, tokens: Float[Tensor, "*token channel"]) -> Float[Tensor, "*token unit"]:
         """Length of what each head gives a token."""
-        return self._checked(tokens).unflatten(-1, (self.n_heads, -1)).norm(dim=-1)
+        return self._checked(tokens).unflatten(-1, (self.n_units, -1)).norm(dim=-1)
 
     def decode(self, values: Float[Tensor, "*token unit"]) -> Float[Tensor, "*token channel"]:
         """Not defined: a length has no direction."""
@@ -176,7 +162,7 @@ class HeadUnits(Units):
         values: Float[Tensor, "*token chosen"] | float,
     ) -> Float[Tensor, "*token channel"]:
         """Scale what some heads give to other lengths."""
-        parts = self._checked(tokens).unflatten(-1, (self.n_heads, -1)).clone()
+        parts = self._checked(tokens).unflatten(-1, (self.n_units, -1)).clone()
         index = self._index(units, parts)
         own = parts[..., index, :]
         wanted = torch.as_tensor(values).to(own).expand(own.shape[:-1])

@@ -134,5 +134,6 @@ def test_frames_of_clips_are_in_their_order_and_images_without_have_no_column():
 
 
 def test_depth_of_some_images_alone_is_named():
-    with pytest.raises(DatasetLayoutError, match=r"1 of 2 images have no depth map, such as b\.png"):
+    said = r"1 of 2 images have no depth map, such as b\.png"
+    with pytest.raises(DatasetLayoutError, match=said):
         build_frame(_rows("a.png", "b.png", depth=[Path("/d/a.tiff"), None]), Path("/d"))

@@ -202,3 +202,40 @@ def test_more_draws_than_the_images_allow():
     with pytest.raises(FewShotError, match="9 normal training images allow 2 draws"):
         made(9).few_shot_draws(4, 0, 3)
     assert len(made(9).few_shot_draws("all")) == 1
+
+
+def of_clips(*lengths: int) -> Dataset:
+    """Make a table of training clips of so many frames, whose names sort unlike their numbers."""
+    samples = [
+        Sample(ROOT / f"train/{clip}/{i}.png", "belt", "train", clip=f"c{clip}", frame=i)
+        for clip, n in enumerate(lengths)
+        for i in range(n)
+    ]
+    bad = [
+        Sample(ROOT / f"train/x/{i}.png", "belt", "train", kind, clip="x", frame=i)
+        for i, kind in enumerate(("good", "stop"))
+    ]
+    return Dataset("made", ROOT, build_frame([*samples, *bad], ROOT))
+
+
+def test_shots_of_clips_are_whole_clips_in_order():
+    dataset = of_clips(12, 3, 4, 11)
+    order = np.random.default_rng(5).permutation(4)
+    first, second = dataset.few_shot_draws(2, 5)
+    expected = [(f"train/c{c}", i) for c in order[:2] for i in range((12, 3, 4, 11)[c])]
+    assert list(first.frames) == expected
+    assert first.sample_ids == tuple(f"train/{name[-1]}/{i}.png" for name, i in expected)
+    assert {c for c, _ in second.frames} == {f"train/c{c}" for c in order[2:]}
+    assert first.pool_size == 4
+    everything = dataset.few_shot("all", 5)
+    assert len(everything) == 30
+    with pytest.raises(FewShotError, match=r"5 shots .* has 4 normal training clips"):
+        dataset.few_shot(5)
+    with pytest.raises(FewShotError, match="allow 1 draws that share no clip"):
+        dataset.few_shot(3, number=1)
+
+
+def test_a_manifest_of_clips_lists_frames(tmp_path):
+    dataset = of_clips(12, 3)
+    drawn = dataset.few_shot(1, 0)
+    assert FewShotDraw.from_manifest(drawn.to_manifest(tmp_path / "m.txt"), dataset) == drawn

@@ -226,3 +226,23 @@ def test_decoding_here_leaves_torchs_threads_alone(paths):
         assert set(seen) == {1}
     finally:
         torch.set_num_threads(before)
+
+
+def test_a_clip_whose_frames_change_their_size_is_named(tmp_path, put_image):
+    sizes = {"a": [(6, 4), (6, 4)], "b": [(8, 4), (8, 5)]}
+    for clip, of_clip in sizes.items():
+        for i, size in enumerate(of_clip):
+            put_image(tmp_path / f"train/{clip}/{i}.png", size=size)
+            put_image(tmp_path / f"test/{clip}/{i}.png")
+    rows = [f"{clip},{i},0" for clip in sizes for i in (0, 1)]
+    (tmp_path / "labels.csv").write_text("\n".join(["clip,frame,label", *rows]))
+    data = read_dataset("clips", tmp_path)
+    batches = ImageBatches(data.split("train"), lambda image: torch.zeros(3, 2, 2), batch_size=1)
+    with pytest.raises(
+        DataError, match=r"b/1\.png is 8x5 .* and train/b/0\.png of the same clip 8x4"
+    ):
+        list(batches)
+    (tmp_path / "train/b/1.png").unlink()
+    data = read_dataset("clips", tmp_path)
+    batches = ImageBatches(data.split("train"), lambda image: torch.zeros(3, 2, 2), batch_size=2)
+    assert len(list(batches)) == 2  # of different size from clip to clip

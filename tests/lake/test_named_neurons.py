@@ -10,7 +10,7 @@ from lakeviz.errors import ConfigError, SelectionError
 from lakeviz.lake import Lake, LakeOptions
 from lakeviz.lake.provenance import as_plain
 from lakeviz.lake.selectors import SELECTORS, get_selector, name_of, neurons_named, select
-from lakeviz.selector_names import selector_name, selector_short
+from lakeviz.selector_names import SELECTOR_NAMES, selector_name, selector_short
 
 A, B = "blocks.0.hook_resid_post", "blocks.1.hook_resid_post"
 
@@ -114,3 +114,4 @@ def test_a_function_is_a_selector(tiny_model) -> None:
             LakeOptions(selector=own_choice)
     finally:
         SELECTORS.pop("own_choice", None)
+        SELECTOR_NAMES.pop("own_choice", None)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from importlib import import_module
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from worlds import World
 
 from lakeviz.activations import select_tokens
@@ -51,6 +53,62 @@ def captured(tile) -> Callable[..., StudyData]:
         return capture_study(model, draw, tile, options=settings, points=points, cache=cache)
 
     return capture
+
+
+@pytest.fixture
+def plant(tiny_model, tmp_path, monkeypatch):
+    """Make images whose defect some channels alone read: ``plant(weight=..., n_defects=...)``.
+
+    These ``channels`` read red, which the defect changes, and all others green. The larger
+    ``weight`` and ``noise``, the more they vary among normal images. Twins are exact.
+    """
+    twins = {}
+    module = import_module("lakeviz.studies.patching.pairs")
+    monkeypatch.setattr(module, "inpaint", lambda image, mask, normal: twins[image.tobytes()])
+
+    def make(
+        *,
+        channels: Sequence[int] = (3, 7),
+        weight: float = 0.02,
+        noise: int = 0,
+        n_defects: int = 4,
+        **options: Any,
+    ) -> tuple[StudyData, str]:
+        model = tiny_model("timm")
+        embed = model.module.patch_embed.proj
+        random = torch.Generator().manual_seed(0)
+        with torch.no_grad():
+            kernel = torch.zeros_like(embed.weight)
+            kernel[:, 1] = 0.3 * torch.randn(kernel[:, 1].shape, generator=random)
+            kernel[list(channels)] = 0
+            kernel[list(channels), 0] = weight
+            embed.weight.copy_(kernel)
+        draw = np.random.default_rng(0)
+        for name, n in (("train/good", 4), ("test/good", 3), ("test/red", n_defects)):
+            folder = tmp_path / "thing" / name
+            folder.mkdir(parents=True)
+            for i in range(n):
+                pixels = np.full((32, 32, 3), 60, dtype=np.uint8)
+                pixels[..., 0] += np.repeat(
+                    draw.integers(0, noise + 1, (4, 32), dtype=np.uint8), 8, axis=0
+                )
+                pixels[..., 1] = draw.integers(0, 256, (32, 32))
+                if "red" in name:
+                    masks = tmp_path / "thing/ground_truth/red"
+                    masks.mkdir(parents=True, exist_ok=True)
+                    mask = np.zeros((32, 32), dtype=np.uint8)
+                    mask[8:16, 8:24] = 255
+                    Image.fromarray(mask).save(masks / f"{i:03d}_mask.png")
+                    twin = pixels.copy()
+                    pixels[8:16, 8:24, 0] = 250
+                    twins[pixels.tobytes()] = twin
+                Image.fromarray(pixels).save(folder / f"{i:03d}.png")
+        data = read_dataset("mvtec", tmp_path)["thing"]
+        point = "blocks.0.hook_resid_pre"
+        settings = LakeOptions(**{"k": 2, "layers": (point,), "map_size": (16, 16), **options})
+        return capture_study(model, data.few_shot(4), data, options=settings), point
+
+    return make
 
 
 Run = Callable[[torch.Tensor, bool], tuple[torch.Tensor, dict[str, torch.Tensor]]]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from importlib import import_module
 
 import numpy as np
 import pytest
@@ -170,6 +169,54 @@ def test_groups_part_the_tokens(interchange) -> None:
     assert not made.reaches("blocks.2.hook_resid_post", TEXT)
 
 
+@pytest.mark.parametrize("kind", ["clip", "timm"])
+@pytest.mark.parametrize(
+    "point", ["blocks.1.mlp.hook_post", "blocks.1.hook_attn_out", "blocks.1.attn.hook_z"]
+)
+def test_a_point_within_a_block_resumes_to_the_bit(interchange, monkeypatch, kind, point) -> None:
+    made = interchange(kind)
+    tokens = made.exchanged(point, DENOISING, DEFECTS)
+    monkeypatch.setattr(type(made), "_start", lambda *_: None)
+    from_the_start = made.run(point, tokens)
+    monkeypatch.undo()
+    with monkeypatch.context() as patch:
+        patch.setattr(type(made.tower), "run_with_hooks", None)  # not called
+        resumed = made.run(point, tokens)
+    for readout, values in from_the_start.items():
+        assert np.abs(values - made.intact[0][readout]).max() > 0
+        np.testing.assert_array_equal(resumed[readout], values)
+
+
+def test_captures_resume_to_the_bit(interchange) -> None:
+    deep = "blocks.1.mlp.hook_post"
+    made, other = interchange(), interchange()
+    made.hold(POINT)
+    for resumed, whole in zip(made.sides(deep), other.sides(deep), strict=True):
+        assert torch.equal(resumed, whole)
+    made.hold("blocks.1.hook_resid_pre")
+    made.hold(deep)
+    assert list(made._held) == ["blocks.1.hook_resid_pre", deep]
+
+
+def test_units_other_than_neurons_are_exchanged(interchange) -> None:
+    """Rotated units with the identity as rotation are neurons; all but some are the others."""
+    from lakeviz.lake.selection import SubspaceSelection
+    from lakeviz.units import LinearUnits
+
+    made = interchange()
+    some = NeuronSelection(POINT, np.array([3, 11]), np.zeros(2), 32, "own")
+    others = NeuronSelection(POINT, np.delete(np.arange(32), [3, 11]), np.zeros(30), 32, "own")
+    found = made.exchanged(POINT, NOISING, EVERY, some)
+    turned = interchange()
+    turned.units = {POINT: LinearUnits(POINT, torch.eye(32).flip(0), "turned", "here")}
+    same = NeuronSelection(POINT, np.array([28, 20]), np.zeros(2), 32, "own")
+    torch.testing.assert_close(turned.exchanged(POINT, NOISING, EVERY, same), found)
+    span = SubspaceSelection(POINT, np.eye(32)[:, [3, 11]], np.zeros(2), "span")
+    torch.testing.assert_close(made.exchanged(POINT, NOISING, EVERY, span), found)
+    but = made.exchanged(POINT, NOISING, EVERY, some, but=True)
+    assert torch.equal(but, made.exchanged(POINT, NOISING, EVERY, others))
+
+
 # --- gradients ---
 
 
@@ -206,45 +253,13 @@ def test_integrated_gradients_add_up_to_the_exchange(interchange) -> None:
 
 
 @pytest.fixture
-def planted(tiny_model, tmp_path):
+def planted(plant):
     """Channels 3 and 7 alone read red, which the defect changes; others vary more with green."""
-    model = tiny_model("timm")
-    embed = model.module.patch_embed.proj
-    random = torch.Generator().manual_seed(0)
-    with torch.no_grad():
-        weight = torch.zeros_like(embed.weight)
-        weight[:, 1] = 0.3 * torch.randn(weight[:, 1].shape, generator=random)
-        weight[[3, 7]] = 0
-        weight[[3, 7], 0] = 0.02
-        embed.weight.copy_(weight)
-    draw = np.random.default_rng(0)
-    for name, n in (("train/good", 4), ("test/good", 3), ("test/red", 4)):
-        folder = tmp_path / "thing" / name
-        folder.mkdir(parents=True)
-        for i in range(n):
-            pixels = np.full((32, 32, 3), 60, dtype=np.uint8)
-            pixels[..., 1] = draw.integers(0, 256, (32, 32))
-            if "red" in name:
-                masks = tmp_path / "thing/ground_truth/red"
-                masks.mkdir(parents=True, exist_ok=True)
-                mask = np.zeros((32, 32), dtype=np.uint8)
-                mask[8:16, 8:24] = 255
-                Image.fromarray(mask).save(masks / f"{i:03d}_mask.png")
-                Image.fromarray(pixels).save(tmp_path / f"twin{i}.png")
-                pixels[8:16, 8:24, 0] = 250
-            Image.fromarray(pixels).save(folder / f"{i:03d}.png")
-    data = read_dataset("mvtec", tmp_path)["thing"]
-    twins = [np.asarray(Image.open(tmp_path / f"twin{i}.png")) for i in range(4)]
-    point = "blocks.0.hook_resid_pre"
-    options = LakeOptions(k=2, layers=(point,), map_size=(16, 16))
-    return capture_study(model, data.few_shot(4), data, options=options), twins, point
+    return plant()
 
 
-def test_a_planted_circuit_is_found_by_exchange_and_not_by_variance(planted, monkeypatch) -> None:
-    data, twins, point = planted
-    queue = iter(twins)
-    module = import_module("lakeviz.studies.patching.pairs")
-    monkeypatch.setattr(module, "inpaint", lambda image, mask, normal: next(queue))
+def test_a_planted_circuit_is_found_by_exchange_and_not_by_variance(planted) -> None:
+    data, point = planted
     found = patching(
         data,
         twins="inpainted",
@@ -303,11 +318,8 @@ def test_study_on_draws_is_stored_and_drawn(tiny_model, tile, tmp_path) -> None:
     assert half == [True]
 
 
-def test_the_planted_circuit_is_concentrated(planted, monkeypatch) -> None:
-    data, twins, _ = planted
-    queue = iter(twins)
-    module = import_module("lakeviz.studies.patching.pairs")
-    monkeypatch.setattr(module, "inpaint", lambda image, mask, normal: next(queue))
+def test_the_planted_circuit_is_concentrated(planted) -> None:
+    data, _ = planted
     found = patching(
         data,
         twins="inpainted",

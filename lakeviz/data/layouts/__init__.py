@@ -9,7 +9,19 @@ from lakeviz.data.layouts import (
     mvtec,
     rgbd,
     tabular,
+    video,
     visa,
 )
 
-__all__ = ["bmad", "eyecandies", "folder", "kolektor", "mtd", "mvtec", "rgbd", "tabular", "visa"]
+__all__ = [
+    "bmad",
+    "eyecandies",
+    "folder",
+    "kolektor",
+    "mtd",
+    "mvtec",
+    "rgbd",
+    "tabular",
+    "video",
+    "visa",
+]

@@ -17,6 +17,7 @@ from lakeviz.data.synthetic.relief import (
     render_relief,
     write_relief_benchmark,
 )
+from lakeviz.data.synthetic.video import VideoClip, render_clip, write_video_benchmark
 
 __all__ = [
     "CATEGORIES",
@@ -26,10 +27,13 @@ __all__ = [
     "TRAINED",
     "ReliefSample",
     "Sample",
+    "VideoClip",
+    "render_clip",
     "render_pair",
     "render_relief",
     "render_sample",
     "render_scene",
     "write_benchmark",
     "write_relief_benchmark",
+    "write_video_benchmark",
 ]

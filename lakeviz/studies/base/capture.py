@@ -90,8 +90,9 @@ def capture_study(
     _check(normal, test, dataset)
     category = test.categories[0]
     given = units_by_point(units)
-    layers = unit_points(model, points if points is not None else options.layers, given)
-    own = layers if given or points is None else layer_points(model, options.layers)
+    asked, streams = points if points is not None else options.layers, options.streams
+    layers = unit_points(model, asked, given, streams)
+    own = layers if given or points is None else layer_points(model, options.layers, streams)
     options = with_k(options, widths_of(model, own, given).values())
     weight = _text_weight(model, options)
     wanted = list(layers)

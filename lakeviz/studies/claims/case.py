@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 import numpy as np
 from jaxtyping import Float
@@ -16,6 +17,9 @@ from lakeviz.metrics.contrasts import Replicates
 from lakeviz.metrics.measurement import Measurement
 from lakeviz.studies.base.captured import StudyData
 from lakeviz.studies.claims.result import IMAGE_AUROC, ClaimSettings
+
+if TYPE_CHECKING:
+    from lakeviz.studies.patching.unit_sets import UnitSets
 
 Maps = Float[np.ndarray, "image row column"]
 Towers = Callable[[], Iterable[Sequence[StudyData]]]
@@ -110,6 +114,40 @@ class Case:
         """One selection on a draw, or one per random set."""
         k = self.k if k is None else k
         return [data.select(k, selector, seed) for seed in self.seeds(selector)]
+
+    # --- interventions on pairs ---
+
+    @cached_property
+    def exchanged(self) -> UnitSets | str:
+        """Sets of neurons that are exchanged within pairs, or why there are none."""
+        from lakeviz.studies.patching.result import Settings
+        from lakeviz.studies.patching.setup import unit_sets
+
+        own = self.settings
+        if own.n_pairs == 0:
+            return "no pairs were asked for"
+        asked = Settings(
+            n_pairs=own.n_pairs, n_random_sets=own.n_exchanged, controls=(), seed=own.seed
+        )
+        try:
+            return unit_sets(self.draws, asked, with_text=False)
+        except LakevizError as error:
+            return str(error)
+
+    @cached_property
+    def exchanged_latents(self) -> UnitSets | str:
+        """The same of the latents of the autoencoder that was given, on the same pairs."""
+        from lakeviz.studies.patching.setup import sets_of_units
+        from lakeviz.units import load_sae
+
+        if self.settings.sae is None:
+            return "no sparse autoencoder was given"
+        if isinstance(self.exchanged, str):
+            return self.exchanged
+        try:
+            return sets_of_units(self.exchanged, self.draws, load_sae(self.settings.sae))
+        except LakevizError as error:
+            return str(error)
 
     # --- measurements, on every draw ---
 

@@ -13,6 +13,9 @@ from lakeviz.studies.claims.rules import NOT_MEASURED, Rule
 SMALLEST_EFFECT = 0.01
 """A difference of image AUROC (or AUPRO) that matters: one point, as papers report them."""
 
+PAPER, CAUSES = "paper", "causes"
+"""Families of claims: those of the paper, and those that interventions on pairs add."""
+
 Measure = Callable[[Sequence[Case]], Mapping[str, Pooled]]
 """From the categories to the effect of each part, by its name."""
 
@@ -36,6 +39,8 @@ class Part:
         untrained tower.
     paper : dict of metric to (own, control)
         Values that the paper reports, where it does.
+    is_optional : bool
+        Whether the claim is judged without it where it cannot be measured.
     """
 
     name: str
@@ -45,6 +50,7 @@ class Part:
     unit: str = ""
     against_sets: bool = False
     paper: Mapping[Metric, tuple[float, float]] = field(default_factory=dict)
+    is_optional: bool = False
 
     def judge(self, found: Pooled, confidence: float) -> str:
         """Verdict at the corrected confidence."""
@@ -80,6 +86,8 @@ class Claim:
     parts : tuple of Part
         All must be supported for the claim to be.
     measure : callable
+    family : str
+        Claims whose intervals hold together.
     """
 
     number: int
@@ -87,6 +95,7 @@ class Claim:
     statement: str
     parts: tuple[Part, ...]
     measure: Measure
+    family: str = PAPER
 
 
 def each(measure: Callable[[Case], Mapping[str, Effect]]) -> Measure:

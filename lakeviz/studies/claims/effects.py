@@ -15,7 +15,7 @@ from lakeviz.metrics.registry import better, get_metric, room
 from lakeviz.studies.claims.rules import p_against_sets
 
 IMAGES, CATEGORIES, NOTHING = "images", "categories", "nothing"
-DRAWS = "draws"
+DRAWS, PAIRS = "draws", "pairs"
 _AT_BEST = 1e-9
 
 
@@ -68,6 +68,8 @@ class Effect:
     gaps : float array [set], optional
         Against random sets: how much better than each of them, as means over the draws.
     spread : Spread
+    over : str
+        What its interval is over, besides the draws.
     """
 
     value: float
@@ -78,6 +80,7 @@ class Effect:
     reason: str = ""
     gaps: Float[np.ndarray, " set"] | None = field(default=None, repr=False)
     spread: Spread = Spread()
+    over: str = IMAGES
 
     @classmethod
     def absent(cls, reason: str) -> Effect:
@@ -195,8 +198,8 @@ class Pooled:
     at : callable
         Confidence to estimate.
     over : str
-        What the interval is over: ``"images"`` (with the draws) of the one category, ``"draws"``
-        alone, ``"categories"``, or ``"nothing"`` where it was not measured.
+        What the interval is over: ``"images"`` or ``"pairs"`` (with the draws) of the one category,
+        ``"draws"`` alone, ``"categories"``, or ``"nothing"`` where it was not measured.
     rows : dict of category to Effect
     reason : str
         Why there is no number, or no interval.
@@ -248,7 +251,7 @@ def pool(rows: Mapping[str, Effect], note: Callable[[float], str] | None = None)
         (only,) = found.values()
         if only.interval is None:
             return unmeasured(rows, "one draw of one category gives no interval")
-        return Pooled(only.at, IMAGES if only.spread.n_anomalous else DRAWS, rows, "", note)
+        return Pooled(only.at, only.over if only.spread.n_anomalous else DRAWS, rows, "", note)
     effects = list(found.values())
 
     def mean(confidence: float) -> Estimate:

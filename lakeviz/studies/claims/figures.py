@@ -182,7 +182,12 @@ def claims_by_point_figure(verdicts: pd.DataFrame) -> go.Figure:
 
 
 # Results of the first version have a claim in shares of bytes.
-_UNITS = {"projection kernel": "kernel", "Jaccard index": "Jaccard", "share of bytes": "share"}
+_UNITS = {
+    "projection kernel": "kernel",
+    "Jaccard index": "Jaccard",
+    "share of bytes": "share",
+    "share": "share",
+}
 
 
 def _words(name: object) -> str:

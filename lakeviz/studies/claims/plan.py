@@ -98,11 +98,12 @@ def plan_of(spec: RunSpec, model: VisionModel, settings: ClaimSettings) -> Plan:
     from lakeviz.activations import neurons_of
     from lakeviz.lake.layers import layer_points, with_k
     from lakeviz.lake.provenance import as_plain
-    from lakeviz.studies.claims.study import N_PARTS, described_rules, plain_settings
+    from lakeviz.studies.claims.claim import CAUSES
+    from lakeviz.studies.claims.study import N_PARTS, described_rules, n_parts, plain_settings
 
     dataset = spec.read_data()
     categories = list(spec.categories or dataset.categories)
-    points = layer_points(model, spec.options.layers)
+    points = layer_points(model, spec.options.layers, spec.options.streams)
     options = with_k(spec.options, [neurons_of(model.tower, p) for p in points])
     draws = {c: spec.draw_normals(dataset, c) for c in categories}
     content = {
@@ -118,6 +119,7 @@ def plan_of(spec: RunSpec, model: VisionModel, settings: ClaimSettings) -> Plan:
         "options": as_plain(options),
         "claims": plain_settings(settings),
         "n_parts": N_PARTS,
+        "n_parts_causes": n_parts(CAUSES),
         "rules": described_rules(),
     }
     return Plan(json.loads(json.dumps(content)))

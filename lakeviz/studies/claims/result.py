@@ -50,6 +50,22 @@ class ClaimSettings(Settings):
         None,
         "Detector to plug into; zero_shot by default where there is text, patch_nn otherwise.",
     )
+    n_pairs: int = option(
+        20,
+        "Pairs of a defect image and its twin for claims 13 to 15; 0 leaves them out.",
+        least=0,
+        flag="--pairs",
+    )
+    n_exchanged: int = option(
+        10,
+        "Random sets of neurons that are exchanged within the pairs.",
+        least=2,
+        flag="--exchanged-sets",
+    )
+    sae: str | None = option(
+        None,
+        "Folder of a sparse autoencoder; claim 15 compares neurons with its latents too.",
+    )
     # The corrected intervals reach into the last 0.2 % of the resamples at either end.
     n_resamples: int = option(4000, "Number of bootstrap resamples.", least=1, was="resamples")
     confidence: float = option(
@@ -61,6 +77,8 @@ class ClaimSettings(Settings):
         """Refuse a metric without a best value: a ceiling could not be told from an effect."""
         if not 0 < self.confidence < 1:
             raise ConfigError(f"confidence is {self.confidence}; it must lie between 0 and 1")
+        if 0 < self.n_pairs < 3:
+            raise ConfigError(f"n_pairs is {self.n_pairs}; an interval needs 3 pairs (0: none)")
         known = [m for m in known_metrics() if np.isfinite(get_metric(*m).best)]
         if self.metric not in known:
             said = ":".join(self.metric).strip(":")
@@ -138,10 +156,12 @@ class ClaimsResult(StudyResult):
         metric = metric_title(*self.settings["metric"])
         n = len(self.categories)
         who = self.categories[0] if n == 1 else f"{n} categories"
+        more = max(self.verdicts["claim"]) > 12
+        apart = " (claims 13 and up among themselves)" if more else ""
         again = "; hook points are not corrected for each other" if len(self.points) > 1 else ""
         return (
             f"{who}, judged by {metric} with rules fixed beforehand; the intervals of one "
-            f"table hold together with {100 * self.confidence:g} % confidence{again}."
+            f"table hold together with {100 * self.confidence:g} % confidence{apart}{again}."
         )
 
     def _at(self, points: str) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,16 +13,17 @@ from lakeviz.metrics.estimates import Estimate
 from lakeviz.progress import Progress
 from lakeviz.studies.base.captured import StudyData
 from lakeviz.studies.base.study import OnRun, Study
+from lakeviz.studies.claims import claims_on_causes as causes
 from lakeviz.studies.claims import claims_on_detection as detection
 from lakeviz.studies.claims import claims_on_neurons as neurons
 from lakeviz.studies.claims import claims_on_training as training
 from lakeviz.studies.claims import claims_on_use as use
 from lakeviz.studies.claims.case import Case
-from lakeviz.studies.claims.claim import Claim, Part
+from lakeviz.studies.claims.claim import CAUSES, PAPER, Claim, Part
 from lakeviz.studies.claims.effects import Pooled
 from lakeviz.studies.claims.power import assumed, power
 from lakeviz.studies.claims.result import ClaimSettings, ClaimsResult
-from lakeviz.studies.claims.rules import corrected_confidence, joint_verdict
+from lakeviz.studies.claims.rules import NOT_MEASURED, corrected_confidence, joint_verdict
 from lakeviz.studies.hosts.detectors.protocol import name_of
 from lakeviz.studies.hosts.detectors.registry import get_host
 
@@ -42,10 +43,23 @@ CLAIMS: tuple[Claim, ...] = (
     use.NEEDS_LITTLE_MEMORY,
     training.COMES_FROM_TRAINING,
     training.CONCENTRATED,
+    causes.CAUSES_SCORE,
+    causes.EFFECT_CONCENTRATED,
+    causes.BASIS_PRIVILEGED,
 )
 """In the order of their numbers."""
-N_PARTS = sum(len(claim.parts) for claim in CLAIMS)
-"""Effects looked at, for which the intervals are corrected; the same whatever can be measured."""
+
+
+def n_parts(family: str = PAPER) -> int:
+    """Effects of a family of claims, for which its intervals are corrected.
+
+    The same whatever can be measured.
+    """
+    return sum(len(claim.parts) for claim in CLAIMS if claim.family == family)
+
+
+N_PARTS = n_parts()
+"""Effects of the claims of the paper."""
 _POOL = 24  # normal images that contaminated fits are drawn from, where there are as many
 
 
@@ -121,11 +135,14 @@ def _judge(cases: Sequence[Case], announce: Callable[[str], None] | None = None)
     for case in cases:
         case.evaluator.require_some()
     first = cases[0]
-    level = corrected_confidence(first.settings.confidence, N_PARTS)
+    levels = {
+        family: corrected_confidence(first.settings.confidence, n_parts(family))
+        for family in (PAPER, CAUSES)
+    }
     verdicts, parts, effects = [], [], []
     names = [f"claim {claim.number}, {claim.name}" for claim in CLAIMS]
     for _, claim in zip(Progress("claims", names, announce), CLAIMS, strict=True):
-        found = claim.measure(cases)
+        found, level = claim.measure(cases), levels[claim.family]
         judged = [_part_row(claim, part, found[part.name], cases, level) for part in claim.parts]
         parts += judged
         verdicts.append(_verdict_row(claim, found, judged, level))
@@ -136,7 +153,7 @@ def _judge(cases: Sequence[Case], announce: Callable[[str], None] | None = None)
     made = {name: pd.DataFrame(rows) for name, rows in tables.items()}
     for name, table in made.items():
         table.insert(1 if name == "effects" else 0, "points", points)
-    return ClaimsResult(**made, provenance=_describe(cases, level), notes=_notes(cases))
+    return ClaimsResult(**made, provenance=_describe(cases, levels), notes=_notes(cases))
 
 
 def _check(cases: Sequence[Case]) -> None:
@@ -206,7 +223,13 @@ def _verdict_row(
         "claim": claim.number,
         "name": claim.name,
         "statement": claim.statement,
-        "verdict": joint_verdict([row["verdict"] for row in judged]),
+        "verdict": joint_verdict(
+            [
+                row["verdict"]
+                for part, row in zip(claim.parts, judged, strict=True)
+                if not (part.is_optional and row["verdict"] == NOT_MEASURED)
+            ]
+        ),
         "finding": "; ".join([*(_said(row) for row in judged if not row["reason"]), *notes]),
         "n_categories": max(row["n_categories"] for row in judged),
         "reason": "; ".join(reasons),
@@ -258,11 +281,12 @@ def plain_settings(settings: ClaimSettings) -> dict[str, Any]:
     return {**settings.to_plain(), "host": named}
 
 
-def _describe(cases: Sequence[Case], level: float) -> dict[str, Any]:
+def _describe(cases: Sequence[Case], levels: Mapping[str, float]) -> dict[str, Any]:
     first = cases[0]
     shown = plain_settings(first.settings) | {
         "k": first.k,
-        "corrected_confidence": level,
+        "corrected_confidence": levels[PAPER],
+        "corrected_confidence_causes": levels[CAUSES],
         "rules": described_rules(),
     }
     described = [case.data.describe(ClaimsResult.name, shown, case.evaluator) for case in cases]

@@ -117,7 +117,7 @@ def run_items(
         Told how far it is, as each category begins.
     """
     spec, named = run.spec, name or run.dataset.name
-    wanted = layer_points(run.model, points or spec.options.layers)
+    wanted = layer_points(run.model, points or spec.options.layers, spec.options.streams)
     items: list[OverlapItem] = []
     for category in Progress("overlap", run.chosen(categories), announce):
         own = run.dataset.category(category)

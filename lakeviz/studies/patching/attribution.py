@@ -55,6 +55,7 @@ def attribution_rows(
     random = np.random.default_rng([settings.seed, 1])
     rows, checks = [], []
     for name, gradient in gradient_attribution(interchange, points).items():
+        interchange.hold(name)
         found = {"gradient": gradient.numpy()}
         if name == point:
             steps = settings.integrated_steps
@@ -84,7 +85,6 @@ def attribution_rows(
                     "n_pairs": len(full[few]),
                 }
             )
-        interchange.forget(name)
     return rows, checks
 
 
@@ -151,7 +151,7 @@ def integrated_attribution(
             share = (step + 0.5) / steps
             tokens = (defect[rows] - share * apart[rows]).clone().requires_grad_()
             with torch.enable_grad():
-                patches, _ = interchange.read_from(point, tokens, interchange.pairs.defects[rows])
+                patches, _ = interchange.read_from(point, tokens, DENOISING, rows)
                 is_defect = interchange.pairs.is_defect[rows]
                 score = interchange.readouts.defect_score(patches, is_defect).sum()
             (gradient,) = torch.autograd.grad(score, tokens)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import partial
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,7 @@ from lakeviz.lake.selectors import neurons_named
 from lakeviz.metrics.estimates import NOT_MEASURED
 from lakeviz.metrics.pair_shares import share_difference, share_estimate
 from lakeviz.studies.patching.effects import counts
-from lakeviz.studies.patching.interchange import Units
+from lakeviz.studies.patching.interchange import Chosen
 from lakeviz.studies.patching.result import Settings
 from lakeviz.studies.patching.unit_sets import UnitSets
 from lakeviz.studies.patching.words import (
@@ -27,6 +28,7 @@ from lakeviz.studies.patching.words import (
 )
 
 Rows = Iterator[dict[str, Any]]
+Moved = Float[np.ndarray, "draw member pair"]
 
 
 def curve_rows(
@@ -47,26 +49,22 @@ def curve_rows(
     orders = [CONTROL, TWIN_DIFFERENCE]
     if neurons_named(settings.selector) is None:
         orders.insert(0, settings.selector)
-    sizes = _sizes(sets.statistics[0].n_channels)
-    weights = _weights(sizes)
     curves, areas = [], []
-    summed: dict[tuple[str, str], Float[np.ndarray, "draw member pair"]] = {}
-    for order in orders:
-        for size, weight in zip(sizes, weights, strict=True):
-            for measure in (FAITHFULNESS, COMPLETENESS):
-                shown = _shown(sets.of_size(size), order, measure, full)
-                key = order, measure
-                summed[key] = summed.get(key, 0.0) + weight * shown
-                curves.append(
-                    {
-                        "units": order,
-                        "measure": measure,
-                        "size": size,
-                        **share_estimate(shown.mean(1), full, confidence).columns("share"),
-                        "n_members": shown.shape[1],
-                        **counts(shown),
-                    }
-                )
+    summed = {}
+    for order, measure in product(orders, (FAITHFULNESS, COMPLETENESS)):
+        curve = list(_curve(sets, order, measure))
+        summed[order, measure] = _under(curve)
+        for size, _, shown in curve:
+            curves.append(
+                {
+                    "units": order,
+                    "measure": measure,
+                    "size": size,
+                    **share_estimate(shown.mean(1), full, confidence).columns("share"),
+                    "n_members": shown.shape[1],
+                    **counts(shown),
+                }
+            )
     for (order, measure), shown in summed.items():
         gap, p_value = NOT_MEASURED, np.nan
         if order != CONTROL:
@@ -107,17 +105,31 @@ def concentration_rows(attribution: Sequence[Mapping[str, Any]]) -> Rows:
         }
 
 
-def _shown(
-    sets: UnitSets, order: str, measure: str, full: Float[np.ndarray, "draw pair"]
-) -> Float[np.ndarray, "draw member pair"]:
+def area(sets: UnitSets, order: str, measure: str) -> Moved:
+    """Area under a curve in each pair: what is shown, as a mean over the logarithm of the size."""
+    return _under(_curve(sets, order, measure))
+
+
+def _under(curve: Iterable[tuple[int, float, Moved]]) -> Moved:
+    return np.sum([weight * shown for _, weight, shown in curve], axis=0)
+
+
+def _curve(sets: UnitSets, order: str, measure: str) -> Iterator[tuple[int, float, Moved]]:
+    """Numbers of units, their weights in the area, and what is shown."""
+    sizes = _sizes(sets.statistics[0].n_channels)
+    for size, weight in zip(sizes, _weights(sizes), strict=True):
+        yield size, float(weight), _shown(sets.of_size(size), order, measure)
+
+
+def _shown(sets: UnitSets, order: str, measure: str) -> Moved:
     """The part of the difference that is left with a set alone, or that goes with it."""
     if measure == COMPLETENESS:
         return sets.moved(order, DENOISING)[DEFECT]
     but = sets.moved(order, DENOISING, partial(_all_but, sets), "all but")[DEFECT]
-    return full[:, None] - but
+    return sets.full[DEFECT][:, None] - but
 
 
-def _all_but(sets: UnitSets, direction: str, units: Units) -> Tensor:
+def _all_but(sets: UnitSets, direction: str, units: Chosen) -> Tensor:
     tokens = sets.settings.tokens
     return sets.interchange.exchanged(sets.point, direction, tokens, units, but=True)
 

@@ -57,6 +57,7 @@ def heatmap_rows(interchange: Interchange, settings: Settings, confidence: float
     defect, twin = interchange.intact
     full = {name: defect[name] - twin[name] for name in defect}
     for point in _points(interchange, settings.kinds):
+        interchange.hold(point)
         unreached = {name: interchange.reaches(point, name) for name in full}
         for direction in settings.directions:
             for tokens in GROUPS:
@@ -83,7 +84,6 @@ def heatmap_rows(interchange: Interchange, settings: Settings, confidence: float
                         **counts(full[name]),
                         "reason": reason,
                     }
-        interchange.forget(point)
 
 
 def counts(values: np.ndarray) -> dict[str, int]:

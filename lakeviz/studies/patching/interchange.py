@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -13,22 +13,23 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from lakeviz.activations import select_tokens
-from lakeviz.activations.tokens import as_activation, neurons_of
+from lakeviz.activations.tokens import as_activation
 from lakeviz.errors import ConfigError
 from lakeviz.lake import NeuronSelection, Selection
-from lakeviz.lake.selection import SubspaceSelection
 from lakeviz.models.hooks.taps import read_only
 from lakeviz.studies.patching.pairs import Pairs
 from lakeviz.studies.patching.readouts import Readouts, Values
 from lakeviz.studies.patching.words import CLASS, DEFECTS, DENOISING, EVERY, OTHERS, TEXT
+from lakeviz.units.base import Units
+from lakeviz.units.linear import ChannelUnits, LinearUnits
 
 if TYPE_CHECKING:
     from lakeviz.models import HookedTower, VisionModel
 
 _BATCH = 16
 
-Units = Selection | None
-"""What is exchanged of a token: channels, a subspace, or everything (None)."""
+Chosen = Selection | None
+"""What is exchanged of a token: some units, a subspace, or everything (None)."""
 
 
 @dataclass
@@ -40,11 +41,14 @@ class Interchange:
     model : VisionModel
     pairs : Pairs
     readouts : Readouts
+    units : mapping of hook point to Units
+        What the numbers of a selection count, where they do not count neurons.
     """
 
     model: VisionModel
     pairs: Pairs
     readouts: Readouts
+    units: Mapping[str, Units] = field(default_factory=dict)
     _held: dict[str, tuple[Tensor, Tensor]] = field(default_factory=dict, repr=False)
 
     # --- both sides as they are ---
@@ -52,20 +56,33 @@ class Interchange:
     def sides(self, point: str) -> tuple[Tensor, Tensor]:
         """All tokens of the defect images and of their twins at a hook point, captured once."""
         if point not in self._held:
-            self._held[point] = tuple(  # type: ignore[assignment]
-                torch.cat(
-                    [
-                        select_tokens(self.tower, point, cache[point], "all")
-                        for cache in self._caches(images, [point])
-                    ]
-                )
-                for images in (self.pairs.defects, self.pairs.twins)
-            )
+            self._held[point] = self._capture(0, point), self._capture(1, point)
         return self._held[point]
 
-    def forget(self, point: str) -> None:
-        """Free the tokens of a hook point."""
-        self._held.pop(point, None)
+    def _capture(self, side: int, point: str) -> Tensor:
+        """Tokens of one side, from the deepest residual stream before them that is held."""
+        order = list(self.tower.points)
+        before = [p for p in self._held if order.index(p) < order.index(point) and _is_stream(p)]
+        start = max(before, key=order.index) if before else None
+        parts, one = [], {"names_filter": [point], "stop_at": "auto"}
+        with torch.no_grad():
+            for rows in self.batches():
+                if start is None:
+                    _, cache = self.tower.run_with_cache(self._images(side)[rows], **one)
+                else:
+                    stream = as_activation(self.tower, start, self._held[start][side][rows])
+                    _, cache = self.tower.run_from(start, stream, **one)
+                parts.append(select_tokens(self.tower, point, cache[point], "all"))
+        return torch.cat(parts)
+
+    def _images(self, side: int) -> Tensor:
+        return self.pairs.twins if side else self.pairs.defects
+
+    def hold(self, point: str) -> None:
+        """Capture a hook point, and free the others that it does not need."""
+        self.sides(point)
+        kept = (point, stream_before(point))
+        self._held = {p: held for p, held in self._held.items() if p in kept}
 
     @cached_property
     def intact(self) -> tuple[Values, Values]:
@@ -116,17 +133,38 @@ class Interchange:
         point: str,
         direction: str,
         tokens: str = EVERY,
-        units: Units = None,
+        units: Chosen = None,
         *,
         but: bool = False,
     ) -> Float[Tensor, "pair token channel"]:
         """Tokens of one side with those units of the other, or with all ``but`` these."""
         defect, twin = self.sides(point)
         base, source = (defect, twin) if direction == DENOISING else (twin, defect)
-        part = of_units(source - base, units)
-        if but:
-            part = source - base - part
-        return base + torch.where(self.group(tokens, point)[..., None], part, 0.0)
+        made = self.mixed(source, base, units) if but else self.mixed(base, source, units)
+        return base + torch.where(self.group(tokens, point)[..., None], made - base, 0.0)
+
+    def mixed(
+        self,
+        tokens: Float[Tensor, "*token channel"],
+        source: Float[Tensor, "*token channel"],
+        units: Chosen,
+    ) -> Float[Tensor, "*token channel"]:
+        """Tokens with the activations that some units have in other ones."""
+        if units is None:
+            return source
+        n = tokens.shape[-1]
+        if isinstance(units, NeuronSelection):
+            basis = self.units.get(units.point) or ChannelUnits(units.point, n)
+            return basis.exchange(tokens, source, units.channels.tolist())
+        rows = torch.from_numpy(np.ascontiguousarray(units.basis.T)).to(tokens.dtype)
+        subspace = LinearUnits(units.point, rows, units.selector, units.selector)
+        return subspace.exchange(tokens, source, range(units.k))
+
+    def encoded(self, point: str) -> tuple[Tensor, Tensor]:
+        """Unit activations of both sides at a hook point; neurons where it has no other units."""
+        defect, twin = self.sides(point)
+        units = self.units.get(point)
+        return (defect, twin) if units is None else (units.encode(defect), units.encode(twin))
 
     def run(
         self,
@@ -141,42 +179,56 @@ class Interchange:
         tokens are of; all by default.
         """
         every = range(len(self.pairs)) if rows is None else rows
-        side = self.pairs.defects if direction == DENOISING else self.pairs.twins
         parts = []
         with torch.inference_mode():
             for start in range(0, len(every), _BATCH):
                 chosen = list(every[start : start + _BATCH])
                 edited = tokens[start : start + _BATCH]
-                patches, output = self.read_from(point, edited, side[chosen])
+                patches, output = self.read_from(point, edited, direction, chosen)
                 parts.append(self.readouts.read(patches, output, self.pairs.is_defect[chosen]))
         return _joined(parts)
 
     def read_from(
-        self, point: str, tokens: Float[Tensor, "image token channel"], images: Tensor
+        self,
+        point: str,
+        tokens: Float[Tensor, "image token channel"],
+        direction: str,
+        rows: Sequence[int] | slice,
     ) -> tuple[dict[str, Tensor], Tensor | None]:
-        """Patch tokens at the points read, and the embedding, with tokens put in place."""
-        read = self.readouts.points
+        """Patch tokens at the points read, and the embedding, with tokens put in place.
+
+        ``rows`` are the pairs of the tokens; the side that is changed gives all other activations.
+        """
+        read, side = self.readouts.points, 0 if direction == DENOISING else 1
         value = as_activation(self.tower, point, tokens.to(self.tower.dtype))
         wanted = [p for p in read if p != point]
         kept: dict[str, Tensor] = {}
-        watch = [(p, keep_in(kept)) for p in wanted]
-        output = None
-        if self._resumes(point, wanted):
-            if wanted or self._stop is None:
-                output, _ = self.tower.run_from(point, value, fwd_hooks=watch, stop_at=self._stop)
+        hooks = [(p, keep_in(kept)) for p in wanted]
+        output, start = None, self._start(point, wanted)
+        if start != point:
+            hooks.insert(0, (point, lambda tensor, hook: value))
+        if not wanted and self._stop is not None:
+            pass
+        elif start is None:
+            images = self._images(side)[rows]
+            output = self.tower.run_with_hooks(images, fwd_hooks=hooks, stop_at=self._stop)
         else:
-            edit = (point, lambda tensor, hook: value)
-            output = self.tower.run_with_hooks(images, fwd_hooks=[edit, *watch], stop_at=self._stop)
+            stream = value
+            if start != point:
+                stream = as_activation(self.tower, start, self.sides(start)[side][rows])
+            output, _ = self.tower.run_from(start, stream, fwd_hooks=hooks, stop_at=self._stop)
         patches = {p: select_tokens(self.tower, p, kept[p]) for p in wanted}
         if point in read:
             patches[point] = tokens[:, self.tower.adapter.n_prefix_tokens :]
         return patches, _embedding(output)
 
-    def _resumes(self, point: str, wanted: Sequence[str]) -> bool:
-        """Whether the tower can go on from the point without running what lies before it."""
+    def _start(self, point: str, wanted: Sequence[str]) -> str | None:
+        """Residual stream from which the tower goes on to the points wanted, without its start."""
         order = list(self.tower.points)
-        residual = point.endswith(("hook_resid_pre", "hook_resid_post"))
-        return residual and all(order.index(p) > order.index(point) for p in wanted)
+        start = point if _is_stream(point) else stream_before(point)
+        if start not in order or any(order.index(p) <= order.index(start) for p in wanted):
+            return None
+        return start
 
     def reaches(self, point: str, readout: str) -> str:
         """Why an exchange at a hook point cannot change a read-out; empty where it can."""
@@ -192,10 +244,6 @@ class Interchange:
         """Whether there is a class token (or registers) at a hook point."""
         return self.sides(point)[0].shape[1] > self.pairs.is_defect.shape[1]
 
-    def n_units(self, point: str, units: Units) -> int:
-        """Number of channels or dimensions that are exchanged."""
-        return neurons_of(self.tower, point) if units is None else units.k
-
     @property
     def tower(self) -> HookedTower:
         """The hooked tower."""
@@ -204,11 +252,6 @@ class Interchange:
     @property
     def _stop(self) -> str | None:
         return "auto" if self.readouts.text is None else None
-
-    def _caches(self, images: Tensor, points: Sequence[str]) -> Iterator[Any]:
-        with torch.inference_mode():
-            for rows in self.batches():
-                yield self.tower.run_with_cache(images[rows], names_filter=list(points))[1]
 
     def batches(self) -> Iterator[slice]:
         """Slices of the pairs that pass the tower together."""
@@ -225,20 +268,13 @@ def keep_in(kept: dict[str, Tensor]) -> Any:
     return read_only(hook)
 
 
-def of_units(
-    tokens: Float[Tensor, "*token channel"], units: Units
-) -> Float[Tensor, "*token channel"]:
-    """Part of tokens that lies in some units: in channels, or projected on a subspace."""
-    if units is None:
-        return tokens
-    if isinstance(units, NeuronSelection):
-        kept = torch.zeros_like(tokens)
-        index = torch.as_tensor(units.channels.copy())
-        kept[..., index] = tokens[..., index]
-        return kept
-    assert isinstance(units, SubspaceSelection)
-    basis = torch.from_numpy(units.basis).to(tokens.dtype)
-    return tokens @ basis @ basis.T
+def stream_before(point: str) -> str:
+    """Residual stream that goes into the block of a hook point."""
+    return ".".join([*point.split(".")[:2], "hook_resid_pre"])
+
+
+def _is_stream(point: str) -> bool:
+    return point.endswith(("hook_resid_pre", "hook_resid_post"))
 
 
 def _embedding(output: Tensor | tuple[Tensor, ...] | None) -> Tensor | None:

@@ -11,7 +11,7 @@ from torch import Tensor
 from lakeviz.metrics.estimates import NOT_MEASURED
 from lakeviz.metrics.pair_shares import share_difference, share_estimate
 from lakeviz.studies.patching.effects import counts
-from lakeviz.studies.patching.interchange import Units, of_units
+from lakeviz.studies.patching.interchange import Chosen
 from lakeviz.studies.patching.result import Settings
 from lakeviz.studies.patching.unit_sets import UnitSets
 from lakeviz.studies.patching.words import CONTROL, DEFECTS, DENOISING
@@ -57,10 +57,15 @@ def _edit(sets: UnitSets, dose: float, *, equal: bool = False) -> Any:
     defect, _ = interchange.sides(point)
     mean = torch.from_numpy(sets.statistics[0].mean).to(defect.dtype)
     chosen = interchange.group(DEFECTS, point)[..., None]
-    own = of_units(defect - mean, sets.members(sets.settings.selector)[0][0])
+    middle = mean.expand_as(defect)
 
-    def edit(direction: str, units: Units) -> Tensor:
-        away = of_units(defect - mean, units)
+    def deviation(units: Chosen) -> Tensor:
+        return defect - interchange.mixed(defect, middle, units)
+
+    own = deviation(sets.members(sets.settings.selector)[0][0])
+
+    def edit(direction: str, units: Chosen) -> Tensor:
+        away = deviation(units)
         if equal:
             length = own.norm(dim=-1, keepdim=True) / away.norm(dim=-1, keepdim=True).clamp(1e-12)
             away = away * length

@@ -7,24 +7,16 @@ from typing import Any, ClassVar
 
 import pandas as pd
 
-from lakeviz.activations import stream_statistics, token_grid
-from lakeviz.errors import ConfigError
-from lakeviz.lake import fit_text
 from lakeviz.lake.paired_evaluator import PairedEvaluator
-from lakeviz.lake.selectors import neurons_named
 from lakeviz.studies.base.captured import StudyData
 from lakeviz.studies.base.study import Measured, Study
-from lakeviz.studies.base.unit_data import model_of
-from lakeviz.studies.neurons.patch_labels import PatchTruth
 from lakeviz.studies.patching.attribution import agreement_rows, attribution_rows
 from lakeviz.studies.patching.concentration import concentration_rows, curve_rows
 from lakeviz.studies.patching.effects import effect_rows, heatmap_rows
 from lakeviz.studies.patching.interchange import Interchange
-from lakeviz.studies.patching.pairs import make_pairs
-from lakeviz.studies.patching.readouts import Readouts
 from lakeviz.studies.patching.result import PatchingResult, Settings
+from lakeviz.studies.patching.setup import unit_sets
 from lakeviz.studies.patching.steering import steering_rows
-from lakeviz.studies.patching.unit_sets import UnitSets
 
 
 def measure(
@@ -42,41 +34,8 @@ def measure(
         If no anomalous image has a mask.
     """
     first = draws[0]
-    model = model_of(first, "interventions run")
-    if first.dataset is None:
-        raise ConfigError(
-            f"{first.category}: interventions run the model on image files; make the data with "
-            "capture_study"
-        )
-    grid = token_grid(model.tower, first.points[0])
-    truth = PatchTruth.of(first.truth, grid, geometry=first.geometry, sizes=first.sizes)
-    pairs = make_pairs(
-        first.dataset,
-        [path for data in draws for path in data.normal_paths],
-        model.preprocess,
-        truth.defect,
-        n_pairs=settings.n_pairs,
-        twins=settings.twins,
-        seed=settings.seed,
-    )
-    text = None
-    if first.text is not None:
-        name = first.provenance.get("class_name") or first.category.replace("_", " ")
-        text = fit_text(model, name, first.options.text)
-    every = [data.branches([data.select(1, "all")])[0] for data in draws]
-    readouts = Readouts(every, first.grids, first.options.image_score, text)
-    interchange = Interchange(model, pairs, readouts)
-    point = settings.point or first.points[0]
-    model.tower.resolve(point)
-    unreached = interchange.reaches(point, "image score")
-    if unreached and text is None:
-        raise ConfigError(f"{unreached}; name an earlier hook point")
-    statistics = [
-        stream_statistics(model, data.normal_paths, [point], with_covariance=True) for data in draws
-    ]
-    named = neurons_named(settings.selector) or {}
-    k = len(named[point]) if point in named else first.options.k
-    sets = UnitSets(interchange, point, [dict(s)[point] for s in statistics], settings, k)
+    sets = unit_sets(draws, settings)
+    interchange, point, pairs = sets.interchange, sets.point, sets.interchange.pairs
     confidence = evaluator.bootstrap.confidence
     tables: dict[str, list[dict[str, Any]]] = {name: [] for name in PatchingResult.table_names()}
     tables["effects"] = list(effect_rows(sets, settings, confidence))

@@ -15,7 +15,7 @@ from lakeviz.activations import ChannelStatistics
 from lakeviz.lake.selection import NeuronSelection, Selection
 from lakeviz.lake.selectors import get_selector, select
 from lakeviz.studies.base.draws import attempted
-from lakeviz.studies.patching.interchange import Interchange, Units
+from lakeviz.studies.patching.interchange import Chosen, Interchange
 from lakeviz.studies.patching.readouts import Values
 from lakeviz.studies.patching.result import Settings
 from lakeviz.studies.patching.words import DEFECTS, DENOISING, TWIN_DIFFERENCE, units_name
@@ -23,7 +23,7 @@ from lakeviz.studies.patching.words import DEFECTS, DENOISING, TWIN_DIFFERENCE, 
 Moved = dict[str, Float[np.ndarray, "draw member pair"]]
 """By read-out, what every set of every draw moves in every pair."""
 
-Edit = Callable[[str, Units], Float[Tensor, "pair token channel"]]
+Edit = Callable[[str, Chosen], Float[Tensor, "pair token channel"]]
 """From a direction and units to the tokens that are put in place."""
 
 
@@ -117,7 +117,7 @@ class UnitSets:
             for readout in rows[0][0]
         }
 
-    def _one(self, direction: str, units: Units, edit: Edit | None, key: object) -> Values:
+    def _one(self, direction: str, units: Chosen, edit: Edit | None, key: object) -> Values:
         which = (
             units.channels.tobytes()
             if isinstance(units, NeuronSelection)
@@ -131,7 +131,7 @@ class UnitSets:
             )
         return self._found[place]
 
-    def _exchange(self, direction: str, units: Units) -> Tensor:
+    def _exchange(self, direction: str, units: Chosen) -> Tensor:
         return self.interchange.exchanged(self.point, direction, self.settings.tokens, units)
 
     def _change(self, direction: str, found: Values, rows: Sequence[int] | None = None) -> Values:
@@ -157,7 +157,7 @@ class UnitSets:
         return parts
 
     def _largest_difference(self, rows: Sequence[int]) -> NeuronSelection:
-        defect, twin = self.interchange.sides(self.point)
+        defect, twin = self.interchange.encoded(self.point)
         chosen = self.interchange.group(DEFECTS, self.point)[rows]
         apart = (defect[rows] - twin[rows]).double().square()[chosen].mean(0)
         order = torch.argsort(apart, descending=True, stable=True)[: self.k].numpy()

@@ -49,7 +49,8 @@ def own_points(data: StudyData) -> tuple[str, ...]:
     """Hook points of the detector, of those captured: all where nothing says which."""
     if data.model is None:
         return data.points
-    return tuple(p for p in layer_points(data.model, data.options.layers) if p in data.points)
+    own = layer_points(data.model, data.options.layers, data.options.streams)
+    return tuple(p for p in own if p in data.points)
 
 
 def _captured(data: StudyData, depth: str) -> tuple[str, ...]:

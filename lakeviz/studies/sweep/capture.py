@@ -141,7 +141,7 @@ def _capture(job: CaptureJob) -> Captured:
     points: dict[Layers, tuple[str, ...] | str] = {}
     for layers in job.layers:
         try:
-            points[layers] = layer_points(model, layers)
+            points[layers] = layer_points(model, layers, spec.options.streams)
         except Exception as error:
             points[layers] = failure(error)
     found = [own for own in points.values() if not isinstance(own, str)]

@@ -14,12 +14,13 @@ from lakeviz.metrics.estimates import Estimate, mean_over_categories
 from lakeviz.metrics.image_intervals import measure_images
 from lakeviz.studies.base.registry import load_study
 from lakeviz.studies.claims import CLAIMS, Case, ClaimSettings, ClaimsResult, judge_claims
+from lakeviz.studies.claims.claim import CAUSES
 from lakeviz.studies.claims.effects import over
 from lakeviz.studies.claims.figures import claims_by_point_figure, claims_figure
 from lakeviz.studies.claims.plan import Plan
 from lakeviz.studies.claims.result import IMAGE_AUROC
 from lakeviz.studies.claims.rules import VERDICTS
-from lakeviz.studies.claims.study import N_PARTS
+from lakeviz.studies.claims.study import N_PARTS, n_parts
 
 QUICK = ClaimSettings(n_random_sets=3, n_fits=2, n_resamples=50)
 NEXT = "blocks.1.hook_resid_post"
@@ -38,12 +39,15 @@ def several() -> ClaimsResult:
 
 
 def test_all_are_judged_once():
-    assert [claim.number for claim in CLAIMS] == list(range(1, 13))
-    assert sum(len(claim.parts) for claim in CLAIMS) == N_PARTS == 16
+    assert [claim.number for claim in CLAIMS] == list(range(1, 16))
+    assert sum(len(claim.parts) for claim in CLAIMS[:12]) == N_PARTS == 16
+    assert sum(len(claim.parts) for claim in CLAIMS) == N_PARTS + n_parts(CAUSES) == 21
     result = judge_claims([case()])
-    assert result.verdicts["claim"].tolist() == list(range(1, 13))
-    assert len(result.parts) == N_PARTS
-    assert (result.parts["corrected_confidence"] == 1 - 0.05 / N_PARTS).all()
+    assert result.verdicts["claim"].tolist() == list(range(1, 16))
+    assert len(result.parts) == 21
+    of_paper = result.parts["claim"] <= 12
+    levels = np.where(of_paper, 1 - 0.05 / 16, 1 - 0.05 / 5)
+    assert result.parts["corrected_confidence"].to_numpy() == pytest.approx(levels)
 
 
 def test_nothing_is_missing_without_a_reason(several):
@@ -127,7 +131,8 @@ def test_summary_counts_verdicts(several):
     for verdict in VERDICTS:
         assert f"{counts.get(verdict, 0)} {verdict}" in said
     assert "3 categories, judged by image AUROC with rules fixed beforehand" in said
-    assert f"At {POINT}, of 12 claims" in said
+    assert f"At {POINT}, of 15 claims" in said
+    assert "(claims 13 and up among themselves)" in said
 
 
 def test_hook_points_join_and_come_back(several, tmp_path):
@@ -219,9 +224,9 @@ def test_figure_holds_every_effect_and_its_rule(several):
     drawn = sorted(x for t in marks for x in t.x if x is not None)
     assert drawn == sorted(several.parts["value"].dropna())
     axes = fig.layout.yaxis, fig.layout.yaxis2
-    assert [len(axis.ticktext) for axis in axes] == [14, 2]
+    assert [len(axis.ticktext) for axis in axes] == [14, 7]
     shaded = [shape for shape in fig.layout.shapes if shape.type == "rect"]
-    assert len(shaded) == N_PARTS
+    assert len(shaded) == 21
     (shared,) = [s for s in shaded if s.yref == "y2" and s.y0 < 0]  # the last row
     assert (shared.x0, shared.x1) == (0.0, 0.05)
     legend = {t.name for t in fig.data if t.showlegend is not False}
@@ -233,7 +238,7 @@ def test_figure_holds_every_effect_and_its_rule(several):
 
 def test_figure_by_point_marks_each_claim_once(several):
     fig = claims_by_point_figure(several.verdicts)
-    assert sum(len(t.x) for t in fig.data) == 12
+    assert sum(len(t.x) for t in fig.data) == 15
     letters = {t.text[0] for t in fig.data if t.text}
     assert letters <= {"S", "C", "?", "–"}
     with pytest.raises(ConfigError, match="no verdict"):
