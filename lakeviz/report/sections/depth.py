@@ -52,11 +52,12 @@ def _context(evaluation: Evaluation) -> dict[str, Any]:
     streams = stream_maps(evaluation)
     labels = evaluation.dataset.labels
     colours = {name: colour_range(maps, labels) for name, maps in streams.items()}
+    ends = {name: own.labels() for name, own in colours.items()}
     rows = [_row(evaluation, i, streams, colours) for i in typical(evaluation, _ROWS)]
     return {
         "rows": rows,
         "gradient": colour_bar(),
-        "colours": [(name, *own.labels()[:: len(own.labels()) - 1]) for name, own in colours.items()],
+        "colours": [(name, said[0], said[-1]) for name, said in ends.items()],
         "rule": next(iter(colours.values())).rule.partition(";")[0],
         "frame": frame([tile for row in rows for tile in row["tiles"]]),
     }
@@ -95,12 +96,11 @@ def _row(
     }
 
 
-def _rendering(
-    evaluation: Evaluation, index: int, how: str, size: tuple[int, int]
-) -> Image.Image:
-    from lakeviz.data.depth import render
+def _rendering(evaluation: Evaluation, index: int, how: str, size: tuple[int, int]) -> Image.Image:
+    from lakeviz.data.depth import render, units_of
 
-    return render(evaluation.dataset.depths[index], how).resize(size)
+    found = evaluation.dataset.depths[index]
+    return render(found.path, how, units_of(found.normal)).resize(size)
 
 
 def _pixels(evaluation: Evaluation, index: int, maps: np.ndarray) -> np.ndarray:
