@@ -46,7 +46,7 @@ def main() -> None:
         report = make_report(folder)
         browser.open(report, WIDTH, HEIGHT)
         draw(browser)
-        browser.run("document.getElementById('category-1').scrollIntoView()")
+        browser.run("window.scrollTo(0, 0)")
         shoot(browser, out / "report.png")
         explore(browser, folder, Path(scratch) / "lab", out / "explorer.png")
         heat_map(folder, out / "heatmap.png")
@@ -68,8 +68,8 @@ def heat_map(folder: Path, path: Path) -> None:
 
 
 def make_report(folder: Path) -> Path:
-    """Run one category with one study, and write its report."""
-    root = write_benchmark(folder / "data", categories=(CATEGORY,), size=128)
+    """Run two categories and one study, and write their report."""
+    root = write_benchmark(folder / "data", categories=(CATEGORY, "wood"), size=128)
     spec = RunSpec("mvtec", str(root), options=LakeOptions(map_size=(128, 128)))
     run = execute(spec, folder / "out")
     data = StudyRun.open(folder / "out").data(CATEGORY)

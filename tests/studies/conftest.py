@@ -22,6 +22,10 @@ from lakeviz.lake import LakeOptions, Selection, fit_text
 from lakeviz.models import VisionModel
 from lakeviz.studies.base.capture import capture_study
 from lakeviz.studies.base.captured import StudyData
+from lakeviz.studies.neurons.patch_labels import PatchTruth
+from lakeviz.studies.patching.interchange import Interchange
+from lakeviz.studies.patching.pairs import make_pairs
+from lakeviz.studies.patching.readouts import Readouts
 
 
 @pytest.fixture
@@ -107,6 +111,28 @@ def plant(tiny_model, tmp_path, monkeypatch):
         point = "blocks.0.hook_resid_pre"
         settings = LakeOptions(**{"k": 2, "layers": (point,), "map_size": (16, 16), **options})
         return capture_study(model, data.few_shot(4), data, options=settings), point
+
+    return make
+
+
+@pytest.fixture
+def interchange(tiny_model, captured):
+    """Make the interchange of tiles on a tiny tower."""
+
+    def make(kind: str = "clip", points=(1,), n_pairs: int = 5) -> Interchange:
+        model = tiny_model(kind)
+        data = captured(model, list(points), text_weight=None)
+        defect = PatchTruth.of(data.truth, (4, 4)).defect
+        pairs = make_pairs(
+            data.dataset, data.normal_paths, model.preprocess, defect, n_pairs=n_pairs
+        )
+        branch = data.branches([data.select(1, "all")])[0]
+        text = None
+        if kind == "clip":
+            text = fit_text(model, "tile", data.options.text)
+        return Interchange(
+            model, pairs, Readouts([branch], data.grids, data.options.image_score, text)
+        )
 
     return make
 

@@ -19,9 +19,7 @@ from lakeviz.metrics import Bootstrap
 from lakeviz.studies import capture_study, load_study, patching
 from lakeviz.studies.neurons.patch_labels import PatchTruth
 from lakeviz.studies.patching.attribution import gradient_attribution, integrated_attribution
-from lakeviz.studies.patching.interchange import Interchange
 from lakeviz.studies.patching.pairs import make_pairs
-from lakeviz.studies.patching.readouts import Readouts
 from lakeviz.studies.patching.words import (
     CLASS,
     DEFECT,
@@ -37,30 +35,6 @@ from lakeviz.studies.patching.words import (
 POINT = "blocks.0.hook_resid_post"
 FEW = Bootstrap(n_resamples=50)
 SMALL = dict(n_pairs=4, n_random_sets=2, n_checked=3, integrated_steps=2, bootstrap=FEW)
-
-
-@pytest.fixture
-def interchange(tiny_model, captured):
-    """Make the interchange of tiles on a tiny tower."""
-
-    def make(kind: str = "clip", points=(1,), n_pairs: int = 5) -> Interchange:
-        model = tiny_model(kind)
-        data = captured(model, list(points), text_weight=None)
-        defect = PatchTruth.of(data.truth, (4, 4)).defect
-        pairs = make_pairs(
-            data.dataset, data.normal_paths, model.preprocess, defect, n_pairs=n_pairs
-        )
-        branch = data.branches([data.select(1, "all")])[0]
-        text = None
-        if kind == "clip":
-            from lakeviz.lake import fit_text
-
-            text = fit_text(model, "tile", data.options.text)
-        return Interchange(
-            model, pairs, Readouts([branch], data.grids, data.options.image_score, text)
-        )
-
-    return make
 
 
 # --- twins ---
@@ -176,7 +150,7 @@ def test_groups_part_the_tokens(interchange) -> None:
 def test_a_point_within_a_block_resumes_to_the_bit(interchange, monkeypatch, kind, point) -> None:
     made = interchange(kind)
     tokens = made.exchanged(point, DENOISING, DEFECTS)
-    monkeypatch.setattr(type(made), "_start", lambda *_: None)
+    monkeypatch.setattr(type(made), "start", lambda *_: None)
     from_the_start = made.run(point, tokens)
     monkeypatch.undo()
     with monkeypatch.context() as patch:

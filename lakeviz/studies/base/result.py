@@ -245,7 +245,11 @@ class StudyResult(NotebookView):
             raise StoreError(f"{folder} holds a study {described['study']!r}, not {cls.name!r}")
         expected = described.get("sha256", {})
         tables = {
-            n: read_parquet(folder / f"{n}.parquet", expected.get(n)) for n in cls.table_names()
+            n: read_parquet(folder / f"{n}.parquet", expected.get(n))
+            # A table that came after the result was written is empty.
+            if n in expected or not expected
+            else pd.DataFrame()
+            for n in cls.table_names()
         }
         made = described["provenance"]
         if described["protocol"] == _FIRST:

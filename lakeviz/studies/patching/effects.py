@@ -3,24 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import product
 from typing import Any
 
 import numpy as np
 
 from lakeviz.metrics.estimates import NOT_MEASURED
 from lakeviz.metrics.pair_shares import share_difference, share_estimate
+from lakeviz.studies.patching.heads import HEADS_END, heads_of, is_of_heads
 from lakeviz.studies.patching.interchange import Interchange
 from lakeviz.studies.patching.result import Settings
 from lakeviz.studies.patching.unit_sets import UnitSets
-from lakeviz.studies.patching.words import CLASS, DENOISING, GROUPS
+from lakeviz.studies.patching.words import CLASS, GROUPS, HEAD
 
 Rows = Iterator[dict[str, Any]]
-_NOTHING = "the two sides of the pairs do not differ in this read-out"
+NOTHING = "the two sides of the pairs do not differ in this read-out"
 
 
 def effect_rows(sets: UnitSets, settings: Settings, confidence: float) -> Rows:
     """Share that each set of units moves, and the difference of those in question to it."""
-    interchange, full = sets.interchange, sets.full
+    interchange, full = sets.interchange, sets.interchange.full
     for direction in settings.directions:
         own = sets.moved(settings.selector, direction)
         for name in sets.names:
@@ -33,7 +35,7 @@ def effect_rows(sets: UnitSets, settings: Settings, confidence: float) -> Rows:
                     gap, p_value = share_difference(mine, members, full[readout], confidence)
                 reason = interchange.reaches(sets.point, readout)
                 if not reason and np.isnan(share.value):
-                    reason = _NOTHING
+                    reason = NOTHING
                 yield {
                     "direction": direction,
                     "point": sets.point,
@@ -53,37 +55,35 @@ def effect_rows(sets: UnitSets, settings: Settings, confidence: float) -> Rows:
 
 
 def heatmap_rows(interchange: Interchange, settings: Settings, confidence: float) -> Rows:
-    """Share that whole tokens move, by hook point and group of tokens."""
-    defect, twin = interchange.intact
-    full = {name: defect[name] - twin[name] for name in defect}
+    """Share that whole tokens, or what single heads give them, move: by point and token group."""
+    full = interchange.full
     for point in _points(interchange, settings.kinds):
         interchange.hold(point)
         unreached = {name: interchange.reaches(point, name) for name in full}
-        for direction in settings.directions:
-            for tokens in GROUPS:
-                reasons, found = dict(unreached), {}
-                if tokens == CLASS and not interchange.has_prefix(point):
-                    reasons = dict.fromkeys(full, "there is no class token at this hook point")
-                if not all(reasons.values()):
-                    edited = interchange.exchanged(point, direction, tokens)
-                    found = interchange.run(point, edited, direction)
-                for name in full:
-                    reason, share = reasons[name], NOT_MEASURED
-                    if not reason:
-                        away = direction == DENOISING
-                        moved = defect[name] - found[name] if away else found[name] - twin[name]
-                        share = share_estimate(moved, full[name], confidence)
-                        reason = _NOTHING if np.isnan(share.value) else ""
-                    yield {
-                        "direction": direction,
-                        "point": point,
-                        "block": _block(point),
-                        "tokens": tokens,
-                        "readout": name,
-                        **share.columns("share"),
-                        **counts(full[name]),
-                        "reason": reason,
-                    }
+        parts = heads_of(interchange.tower, point) if is_of_heads(point) else {-1: None}
+        for head, direction, tokens in product(parts, settings.directions, GROUPS):
+            reasons, found = dict(unreached), {}
+            if tokens == CLASS and not interchange.has_prefix(point):
+                reasons = dict.fromkeys(full, "there is no class token at this hook point")
+            if not all(reasons.values()):
+                edited = interchange.exchanged(point, direction, tokens, parts[head])
+                found = interchange.moved(interchange.run(point, edited, direction), direction)
+            for name in full:
+                reason, share = reasons[name], NOT_MEASURED
+                if not reason:
+                    share = share_estimate(found[name], full[name], confidence)
+                    reason = NOTHING if np.isnan(share.value) else ""
+                yield {
+                    "direction": direction,
+                    "point": point,
+                    "block": _block(point),
+                    "head": head,
+                    "tokens": tokens,
+                    "readout": name,
+                    **share.columns("share"),
+                    **counts(full[name]),
+                    "reason": reason,
+                }
 
 
 def counts(values: np.ndarray) -> dict[str, int]:
@@ -94,8 +94,9 @@ def counts(values: np.ndarray) -> dict[str, int]:
 def _points(interchange: Interchange, kinds: tuple[str, ...]) -> list[str]:
     """Hook points of the kinds asked for that the tower has."""
     known = interchange.tower.points
-    return [point for point in known if point.rpartition(".hook_")[2] in kinds]
+    ends = [HEADS_END if kind == HEAD else f".hook_{kind}" for kind in kinds]
+    return [point for point in known if point.endswith(tuple(ends))]
 
 
 def _block(point: str) -> str:
-    return point.rpartition(".hook_")[0]
+    return point.rpartition(".hook_")[0].removesuffix(".attn")

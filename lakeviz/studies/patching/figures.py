@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
@@ -16,7 +18,13 @@ from lakeviz.plots.names import short_point
 from lakeviz.plots.panels import Look, name_panel, panels
 from lakeviz.plots.template import new_figure
 from lakeviz.selector_names import selector_name
-from lakeviz.studies.patching.words import COMPLETENESS, FAITHFULNESS, GROUPS, units_name
+from lakeviz.studies.patching.words import (
+    COMPLETENESS,
+    EVERY,
+    FAITHFULNESS,
+    GROUPS,
+    units_name,
+)
 from lakeviz.tables import is_measured, numbers, records, where
 
 _SIGNED = "RdBu"
@@ -37,24 +45,61 @@ def heatmap_figure(heatmap: pd.DataFrame, *, direction: str) -> go.Figure:
     ConfigError
         Nothing was measured in this direction.
     """
-    table = where(heatmap, direction=direction)
+    table = where(_rows_of(heatmap, of_heads=False), direction=direction)
+    title = f"Exchange of whole tokens: {direction}"
+    return _map_figure(table, direction, title, "point", "tokens", list(GROUPS))
+
+
+def heads_figure(heatmap: pd.DataFrame, *, direction: str) -> go.Figure:
+    """Share that what each head gives all tokens moves, blocks by heads.
+
+    Parameters
+    ----------
+    heatmap : DataFrame
+        ``PatchingResult.heatmap``; of several categories the mean is drawn.
+    direction : str
+        ``"denoising"`` or ``"noising"``.
+
+    Raises
+    ------
+    ConfigError
+        No head was measured in this direction.
+    """
+    table = where(_rows_of(heatmap, of_heads=True), direction=direction, tokens=EVERY)
+    title = f"Exchange of single heads: {direction}"
+    return _map_figure(table, direction, title, "block", "head", sorted(set(table["head"])))
+
+
+def directions_of(heatmap: pd.DataFrame, *, of_heads: bool) -> list[str]:
+    """Directions in which whole tokens, or heads, were exchanged."""
+    rows = _rows_of(heatmap, of_heads=of_heads)
+    return list(dict.fromkeys(rows["direction"])) if len(rows) else []
+
+
+def _rows_of(heatmap: pd.DataFrame, *, of_heads: bool) -> pd.DataFrame:
+    if "head" not in heatmap:
+        return heatmap.iloc[:0] if of_heads else heatmap
+    return heatmap.loc[(heatmap["head"] >= 0) == of_heads]
+
+
+def _map_figure(
+    table: pd.DataFrame, direction: str, title: str, y: str, x: str, columns: list[Any]
+) -> go.Figure:
     readouts = [
         r for r in dict.fromkeys(table["readout"]) if is_measured(where(table, readout=r), "share")
     ]
     if not readouts:
         raise ConfigError(f"no exchange was measured in the direction {direction!r}")
-    points = list(dict.fromkeys(table["point"]))
-    title, caption = f"Exchange of whole tokens: {direction}", _caption(table, direction)
-    fig = new_figure(title, caption, height=24 * len(points) + 130)
+    rows, caption = list(dict.fromkeys(table[y])), _caption(table, direction)
+    fig = new_figure(title, caption, height=24 * len(rows) + 130)
     made = panels(fig, len(readouts), shared_y=True, gap=0.03)
     for number, (readout, panel) in enumerate(zip(readouts, made, strict=True)):
         own = where(table, readout=readout)
-        z = np.full((len(points), len(GROUPS)), np.nan)
-        for row, point in enumerate(points):
-            for column, tokens in enumerate(GROUPS):
-                cell = where(own, point=point, tokens=tokens)
-                if is_measured(cell, "share"):
-                    z[row, column] = np.nanmean(numbers(cell, "share"))
+        z = np.full((len(rows), len(columns)), np.nan)
+        for place in np.ndindex(z.shape):
+            cell = where(own, **{y: rows[place[0]], x: columns[place[1]]})
+            if is_measured(cell, "share"):
+                z[place] = np.nanmean(numbers(cell, "share"))
         trace = cells(
             z,
             "share moved",
@@ -62,8 +107,8 @@ def heatmap_figure(heatmap: pd.DataFrame, *, direction: str) -> go.Figure:
             ends=(-1, 1),
             scale=_SIGNED,
             text=[["" if np.isnan(v) else f"{v:.2f}" for v in line] for line in z],
-            x=[group.replace(" ", "<br>") for group in GROUPS],
-            y=points,
+            x=[f"{x} {c}" if x == "head" else c.replace(" ", "<br>") for c in columns],
+            y=rows,
             gap=1,
             showscale=number == 0,
         )

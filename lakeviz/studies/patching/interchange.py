@@ -89,6 +89,21 @@ class Interchange:
         """Read-outs of the defect images and of their twins."""
         return self._intact(self.pairs.defects), self._intact(self.pairs.twins)
 
+    @cached_property
+    def full(self) -> Values:
+        """Difference of the two sides of each pair, by read-out."""
+        defect, twin = self.intact
+        return {name: defect[name] - twin[name] for name in defect}
+
+    def moved(
+        self, found: Values, direction: str, rows: Sequence[int] | slice = slice(None)
+    ) -> Values:
+        """What was moved towards the other side, in all or some of the pairs."""
+        defect, twin = self.intact
+        if direction == DENOISING:
+            return {name: defect[name][:, rows] - one for name, one in found.items()}
+        return {name: one - twin[name][:, rows] for name, one in found.items()}
+
     def _intact(self, images: Tensor) -> Values:
         read, parts = self.readouts, []
         with torch.inference_mode():
@@ -99,6 +114,16 @@ class Interchange:
                 patches = {p: select_tokens(self.tower, p, cache[p]) for p in read.points}
                 parts.append(read.read(patches, _embedding(output), self.pairs.is_defect[rows]))
         return _joined(parts)
+
+    @cached_property
+    def embeddings(self) -> tuple[Tensor, Tensor]:
+        """Image embeddings of the defect images and of their twins."""
+        found = []
+        with torch.no_grad():
+            for images in (self.pairs.defects, self.pairs.twins):
+                parts = [_embedding(self.tower(images[rows])) for rows in self.batches()]
+                found.append(torch.cat([one for one in parts if one is not None]))
+        return found[0], found[1]
 
     # --- interventions ---
 
@@ -204,7 +229,7 @@ class Interchange:
         wanted = [p for p in read if p != point]
         kept: dict[str, Tensor] = {}
         hooks = [(p, keep_in(kept)) for p in wanted]
-        output, start = None, self._start(point, wanted)
+        output, start = None, self.start(point, wanted)
         if start != point:
             hooks.insert(0, (point, lambda tensor, hook: value))
         if not wanted and self._stop is not None:
@@ -222,8 +247,8 @@ class Interchange:
             patches[point] = tokens[:, self.tower.adapter.n_prefix_tokens :]
         return patches, _embedding(output)
 
-    def _start(self, point: str, wanted: Sequence[str]) -> str | None:
-        """Residual stream from which the tower goes on to the points wanted, without its start."""
+    def start(self, point: str, wanted: Sequence[str]) -> str | None:
+        """Residual stream from which the tower goes on, past a point, to those wanted; or None."""
         order = list(self.tower.points)
         start = point if _is_stream(point) else stream_before(point)
         if start not in order or any(order.index(p) <= order.index(start) for p in wanted):

@@ -21,6 +21,7 @@ from lakeviz.studies.patching.words import (
     DIRECTIONS,
     EVERY,
     GROUPS,
+    KINDS,
     TWIN_DIFFERENCE,
     TWINS,
     units_name,
@@ -29,8 +30,6 @@ from lakeviz.tables import records
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
-
-_KINDS = ("resid_pre", "resid_post", "attn_out", "mlp_out")
 
 
 @dataclass(frozen=True)
@@ -66,7 +65,16 @@ class Settings(settings.DrawSettings):
     )
     heatmap: bool = option(True, "Exchange whole tokens too, block by block and group by group.")
     kinds: tuple[str, ...] = option(
-        ("resid_post",), "Hook points of the heat map.", choices=_KINDS, flag="--kind"
+        ("resid_post",),
+        "Hook points of the heat map; head: each attention head.",
+        choices=KINDS,
+        flag="--kind",
+    )
+    receivers: tuple[str, ...] = option(
+        (),
+        "Path patching: heads (7.2 is head 2 of block 7) and MLPs (7.mlp) through which alone the "
+        "units may act.",
+        flag="--receiver",
     )
     curves: bool = option(
         True, "Faithfulness and completeness by the number of units, with their areas."
@@ -115,8 +123,9 @@ class PatchingResult(StudyResult):
         ``difference`` of the units in question to these (``low`` and ``high`` are of one more
         random set where the control is random) and ``p_value`` among random sets.
     heatmap : DataFrame
-        Whole tokens exchanged, per category, direction, hook point, group of tokens and read-out:
-        ``share`` with its interval, or the ``reason`` why a read-out cannot be reached.
+        Whole tokens exchanged, or what one ``head`` gives them (-1: no head), per category,
+        direction, hook point, group of tokens and read-out: ``share`` with its interval, or the
+        ``reason`` why a read-out cannot be reached.
     attribution : DataFrame
         Every neuron of every hook point: ``gradient`` (gradient times difference, summed over the
         defect patches, mean over pairs) and ``integrated`` at the hook point of the units, as
@@ -132,6 +141,11 @@ class PatchingResult(StudyResult):
     steering : DataFrame
         Per units, dose and read-out: ``change`` as a share of the full difference, with its
         interval, and the difference to edits of the same length in random units.
+    paths : DataFrame
+        Path patching, per direction, ``receiver``, units and read-out: ``share`` that moves when
+        the change of the units reaches this head or MLP alone, and the ``difference`` to random
+        units. The read-out ``image embedding`` is how far the embedding goes from one side to the
+        other.
     pairs : DataFrame
         Each pair: read-outs of both sides, means over draws.
     """
@@ -149,6 +163,7 @@ class PatchingResult(StudyResult):
     concentration: pd.DataFrame = field(repr=False)
     steering: pd.DataFrame = field(repr=False)
     pairs: pd.DataFrame = field(repr=False)
+    paths: pd.DataFrame = field(repr=False)
 
     @property
     def selector(self) -> str:
@@ -194,8 +209,9 @@ class PatchingResult(StudyResult):
         from lakeviz.studies.patching import figures as draw
 
         made = [
-            draw.heatmap_figure(self.heatmap, direction=direction)
-            for direction in dict.fromkeys(self.heatmap["direction"] if len(self.heatmap) else ())
+            figure(self.heatmap, direction=direction)
+            for figure, of_heads in ((draw.heatmap_figure, False), (draw.heads_figure, True))
+            for direction in draw.directions_of(self.heatmap, of_heads=of_heads)
         ]
         made.append(draw.effects_figure(self.effects, self.selector, confidence=self.confidence))
         if len(self.curves):

@@ -14,6 +14,7 @@ from lakeviz.studies.patching.attribution import agreement_rows, attribution_row
 from lakeviz.studies.patching.concentration import concentration_rows, curve_rows
 from lakeviz.studies.patching.effects import effect_rows, heatmap_rows
 from lakeviz.studies.patching.interchange import Interchange
+from lakeviz.studies.patching.paths import path_rows
 from lakeviz.studies.patching.result import PatchingResult, Settings
 from lakeviz.studies.patching.setup import unit_sets
 from lakeviz.studies.patching.steering import steering_rows
@@ -43,6 +44,8 @@ def measure(
         tables["heatmap"] = list(heatmap_rows(interchange, settings, confidence))
     if settings.curves:
         tables["curves"], tables["areas"] = curve_rows(sets, settings, confidence)
+    if settings.receivers:
+        tables["paths"] = list(path_rows(sets, settings, confidence))
     if settings.attribution:
         tables["attribution"], tables["checks"] = attribution_rows(interchange, point, settings)
         tables["agreement"] = list(agreement_rows(tables["checks"]))

@@ -18,7 +18,7 @@ from lakeviz.studies.base.draws import attempted
 from lakeviz.studies.patching.interchange import Chosen, Interchange
 from lakeviz.studies.patching.readouts import Values
 from lakeviz.studies.patching.result import Settings
-from lakeviz.studies.patching.words import DEFECTS, DENOISING, TWIN_DIFFERENCE, units_name
+from lakeviz.studies.patching.words import DEFECTS, TWIN_DIFFERENCE, units_name
 
 Moved = dict[str, Float[np.ndarray, "draw member pair"]]
 """By read-out, what every set of every draw moves in every pair."""
@@ -95,10 +95,9 @@ class UnitSets:
         return self.k if name == TWIN_DIFFERENCE else self.members(name)[0][0].k
 
     @property
-    def full(self) -> dict[str, Float[np.ndarray, "draw pair"]]:
+    def full(self) -> Values:
         """Difference of the two sides of each pair, by read-out."""
-        defect, twin = self.interchange.intact
-        return {name: defect[name] - twin[name] for name in defect}
+        return self.interchange.full
 
     def moved(self, name: str, direction: str, edit: Edit | None = None, key: object = "") -> Moved:
         """What exchanging the sets of a selector moves.
@@ -107,15 +106,9 @@ class UnitSets:
         """
         if name == TWIN_DIFFERENCE:
             return self._of_other_pairs(direction, edit)
-        rows = [
-            [self._one(direction, units, edit, key) for units in own] for own in self.members(name)
-        ]
-        return {
-            readout: np.stack(
-                [np.stack([one[readout][d] for one in own]) for d, own in enumerate(rows)]
-            )
-            for readout in rows[0][0]
-        }
+        return by_member(
+            [[self._one(direction, one, edit, key) for one in own] for own in self.members(name)]
+        )
 
     def _one(self, direction: str, units: Chosen, edit: Edit | None, key: object) -> Values:
         which = (
@@ -125,22 +118,14 @@ class UnitSets:
         )
         place = (direction, key, which)
         if place not in self._found:
-            tokens = (edit or self._exchange)(direction, units)
-            self._found[place] = self._change(
-                direction, self.interchange.run(self.point, tokens, direction)
-            )
+            tokens = (edit or self.exchange)(direction, units)
+            found = self.interchange.run(self.point, tokens, direction)
+            self._found[place] = self.interchange.moved(found, direction)
         return self._found[place]
 
-    def _exchange(self, direction: str, units: Chosen) -> Tensor:
+    def exchange(self, direction: str, units: Chosen) -> Tensor:
+        """Tokens of one side with those units of the other."""
         return self.interchange.exchanged(self.point, direction, self.settings.tokens, units)
-
-    def _change(self, direction: str, found: Values, rows: Sequence[int] | None = None) -> Values:
-        """What was moved towards the other side."""
-        defect, twin = self.interchange.intact
-        every = slice(None) if rows is None else list(rows)
-        if direction == DENOISING:
-            return {name: defect[name][:, every] - one for name, one in found.items()}
-        return {name: one - twin[name][:, every] for name, one in found.items()}
 
     def _of_other_pairs(self, direction: str, edit: Edit | None) -> Moved:
         """Each half of the pairs with the units that differ most on the other half."""
@@ -149,9 +134,9 @@ class UnitSets:
         parts = {}
         for own, other in (halves, halves[::-1]):
             units = self._largest_difference(other)
-            tokens = (edit or self._exchange)(direction, units)[own]
+            tokens = (edit or self.exchange)(direction, units)[own]
             found = self.interchange.run(self.point, tokens, direction, own)
-            for readout, moved in self._change(direction, found, own).items():
+            for readout, moved in self.interchange.moved(found, direction, own).items():
                 whole = parts.setdefault(readout, np.zeros((len(moved), 1, n)))
                 whole[:, 0, own] = moved
         return parts
@@ -162,3 +147,13 @@ class UnitSets:
         apart = (defect[rows] - twin[rows]).double().square()[chosen].mean(0)
         order = torch.argsort(apart, descending=True, stable=True)[: self.k].numpy()
         return NeuronSelection(self.point, order, apart.numpy()[order], len(apart), TWIN_DIFFERENCE)
+
+
+def by_member(found: Sequence[Sequence[Values]]) -> Moved:
+    """Join what was moved by each member of each draw, read by the detector of that draw."""
+    return {
+        readout: np.stack(
+            [np.stack([one[readout][d] for one in own]) for d, own in enumerate(found)]
+        )
+        for readout in found[0][0]
+    }

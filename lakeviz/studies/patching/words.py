@@ -14,12 +14,19 @@ DEFECTS, OTHERS, CLASS, EVERY = "defect patches", "other patches", "class token"
 GROUPS: tuple[str, ...] = (DEFECTS, OTHERS, CLASS, EVERY)
 """Groups of tokens that are exchanged; the class token goes with registers."""
 
+HEAD = "head"
+KINDS: tuple[str, ...] = ("resid_pre", "resid_post", "attn_out", "mlp_out", HEAD)
+"""Hook points of a heat map: whole tokens, or what each head gives them."""
+
 IMAGE, DEFECT, TEXT = "image score", "defect patches", "text margin"
 READOUTS: Mapping[str, str] = {
     IMAGE: "the image score of the visual branch",
     DEFECT: "its mean over the defect patches",
     TEXT: "log-odds of the anomalous against the normal prompts, from the image embedding",
 }
+
+EMBEDDING = "image embedding"
+"""Of path patching: how far the embedding is on its way from the twin's to the defect's."""
 
 FAITHFULNESS, COMPLETENESS = "faithfulness", "completeness"
 
