@@ -209,6 +209,8 @@ class TokenBatches:
         """Tokens at the hook points of the tower that some streams need, and its output."""
         tower, tiles = self.model.tower, self.model.tower.tiles
         points = list(dict.fromkeys(base_point(p) for s in streams for p in self._on(s)))
+        if not points and not run_on:  # no stream looks at the picture itself
+            return {}, None
         with torch.inference_mode():
             output, cache = tower.run_with_cache(
                 cut_tiles(images, tiles), names_filter=points, stop_at=None if run_on else "auto"
