@@ -205,7 +205,8 @@ _DATA = stack(
             "--aspect",
             default="squash",
             show_default=True,
-            help="How images become inputs: squash, letterbox (filled) or crop (the middle).",
+            help="How images become inputs: squash, letterbox (filled), crop (the middle) or "
+            "tile_RxC (in R rows and C columns of parts).",
         ),
         click.option(
             "--preprocess",

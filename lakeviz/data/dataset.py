@@ -18,7 +18,7 @@ from numpy.typing import ArrayLike
 from lakeviz.data.fewshot import DEFAULT_DRAWS, FewShotDraw, draw, n_draws_possible
 from lakeviz.data.files import file_sha256
 from lakeviz.data.images import load_image, load_mask
-from lakeviz.data.table import CLIP_COLUMNS, DEPTH_COLUMN, SPLITS, depths_of, frames_of
+from lakeviz.data.table import CLIP_COLUMNS, DEPTH_COLUMN, SPLITS, DepthFile, depths_of, frames_of
 from lakeviz.errors import DataError, MaskError, nearest
 
 
@@ -105,7 +105,7 @@ class Dataset:
         return frames_of(self.frame)
 
     @property
-    def depths(self) -> list[Path]:
+    def depths(self) -> list[DepthFile]:
         """Depth maps, in the order of the table; empty where there are none."""
         return depths_of(self.frame)
 

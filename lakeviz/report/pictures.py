@@ -171,10 +171,10 @@ def picture(
         image = fit_within(load_image(row["path"]), longest)
         width, height = image.size
         photo = data_uri(image, quality=80, optimize=True)
-        heat = _heat(maps.pixel_map(index), colours, image)
+        heat = heat_uri(maps.pixel_map(index), colours, image)
     except LakevizError as error:
         problem = str(error)
-    outline, no_mask = _outline(evaluation, index, (height, width)) if photo else ("", "")
+    outline, no_mask = outline_path(evaluation, index, (height, width)) if photo else ("", "")
     return Picture(
         name=str(row["sample_id"]),
         defect=str(row["defect_type"]),
@@ -204,7 +204,7 @@ def colour_bar() -> str:
     return f"linear-gradient(90deg, {', '.join(colour for _, colour in HEAT)})"
 
 
-def _heat(pixel_map: np.ndarray, colours: ColourRange, image: Image.Image) -> str:
+def heat_uri(pixel_map: np.ndarray, colours: ColourRange, image: Image.Image) -> str:
     """Data URI of a picture to lay over the photograph, the more opaque the higher the score."""
     scale = min(0.5, _LONGEST_HEAT / max(image.size))
     size = (max(1, round(image.width * scale)), max(1, round(image.height * scale)))
@@ -218,7 +218,7 @@ def _heat(pixel_map: np.ndarray, colours: ColourRange, image: Image.Image) -> st
     return data_uri(made, "png", optimize=True)
 
 
-def _outline(evaluation: Evaluation, index: int, size: tuple[int, int]) -> tuple[str, str]:
+def outline_path(evaluation: Evaluation, index: int, size: tuple[int, int]) -> tuple[str, str]:
     """SVG path of the mask, and the reason where an anomalous image has none."""
     try:
         mask = shrink_mask(evaluation.mask(index), size)
