@@ -149,6 +149,29 @@ class Dataset:
             raise DataError(f"no split {name!r}: the splits are {', '.join(SPLITS)}")
         return self.where(self.frame["split"] == name)
 
+    def shuffled_frames(self, seed: int = 0) -> Dataset:
+        """Frames of each clip in random order: the control of whatever looks at time.
+
+        Clips and numbers of frames stay; images, masks and labels change places within a clip.
+
+        Raises
+        ------
+        DataError
+            The images are no frames of clips.
+        """
+        if "clip" not in self.frame:
+            raise DataError(f"the images of {self.name} are no frames of clips")
+        rng = np.random.default_rng(seed)
+        keys = ["category", "split", "clip"]
+        order = np.concatenate(
+            [
+                rng.permutation(rows)
+                for rows in self.frame.groupby(keys, sort=False).indices.values()
+            ]
+        )
+        moved = self.frame.iloc[order].reset_index(drop=True)
+        return replace(self, frame=moved.assign(frame=self.frame["frame"]))
+
     def evaluated(self) -> Dataset:
         """Return the images that detectors are measured on: the test split, or all without one."""
         return self.split("test") if "test" in set(self.frame["split"]) else self

@@ -46,7 +46,7 @@ def upsample(
     image_size : (height, width)
         Of the image, in pixels; ``size`` by default.
     """
-    if geometry.aspect == "squash":
+    if geometry.is_whole:
         tensor = torch.from_numpy(np.ascontiguousarray(patch_map, dtype=np.float32))[None, None]
         pixels = torch.nn.functional.interpolate(
             tensor, size=size, mode="bilinear", align_corners=False

@@ -69,6 +69,8 @@ def text_obstacle(model: VisionModel) -> str | None:
     """
     if model.text is None or model.logit_scale is None:
         return f"{model.name} has no text encoder"
+    if model.tower.tiles != (1, 1):
+        return "images are cut into tiles, which have an embedding each"
     try:
         model.project_patches(torch.zeros(1, 1, model.d_model))
     except ModelError as error:

@@ -12,6 +12,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from lakeviz.models.calls import ModelCalls
+from lakeviz.models.class_head import ClassHead
 from lakeviz.models.hooks.hooked_tower import HookedTower
 from lakeviz.models.preprocess import Preprocess
 from lakeviz.models.text import TextEncoder
@@ -39,6 +40,8 @@ class VisionModel(ModelCalls):
         where it has none.
     precision
         ``fp32``, ``bf16`` or ``fp16``.
+    class_head
+        Classifier of a timm model, kept beside the tower; None where its weights are not known.
     build_tower
         Builds the bare image tower with random weights from a seed; None where that is not known.
     """
@@ -53,6 +56,7 @@ class VisionModel(ModelCalls):
     logit_bias: float | None = None
     precision: str = "fp32"
     build_tower: Callable[[int], nn.Module] | None = field(default=None, repr=False)
+    class_head: ClassHead | None = field(default=None, repr=False)
 
     @property
     def architecture(self) -> str:
@@ -139,12 +143,14 @@ class VisionModel(ModelCalls):
         built = untrained_tower(self.name, self.tower.tower, self.build_tower, seed)
         tower = HookedTower(built)
         tower.eval()
+        tower.tiles = self.tower.tiles
         return replace(
             self,
             pretrained=f"untrained, seed {seed}",
             module=built,
             tower=tower,
             text=None,
+            class_head=None,
             logit_scale=None,
             logit_bias=None,
         )

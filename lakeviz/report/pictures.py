@@ -16,6 +16,7 @@ from lakeviz.plots.colours import HEAT
 from lakeviz.plots.distributions import verdict
 from lakeviz.plots.heatmap import data_uri, fit_within
 from lakeviz.plots.outlines import shrink_mask
+from lakeviz.plots.timeline import choose_clips, film_frames
 
 if TYPE_CHECKING:
     from lakeviz.lake.evaluation import Evaluation
@@ -25,6 +26,7 @@ _LONGEST = 320
 _LONGEST_HEAT = 160
 _LEVELS = 64  # of colour and opacity
 _PER_STRIP = 4
+_FILM, _LONGEST_FRAME = 48, 240  # frames of a film, and their size in pixels
 
 
 @dataclass(frozen=True)
@@ -103,6 +105,22 @@ def strips(evaluation: Evaluation, colours: ColourRange, threshold: float) -> li
             pictures = [picture(evaluation, i, colours, threshold) for i in fresh]
             made.append(Strip(title, rule, pictures))
     return made
+
+
+def film(evaluation: Evaluation, colours: ColourRange, threshold: float) -> Strip | None:
+    """Frames of one clip in order, to be played; None where the images are no frames.
+
+    The clip is one that has both normal and anomalous frames, if there is one.
+    """
+    if "clip" not in evaluation.scores:
+        return None
+    clip = choose_clips(evaluation.scores)[0]
+    frames = film_frames(evaluation.scores, clip, _FILM)
+    n = evaluation.scores["clip"].tolist().count(clip)
+    chosen: list[int] = frames["position"].tolist()
+    pictures = [picture(evaluation, i, colours, threshold, _LONGEST_FRAME) for i in chosen]
+    rule = f"{len(frames)} of {n} frames, evenly spaced" if len(frames) < n else f"all {n} frames"
+    return Strip(f"Clip {clip}", rule, pictures)
 
 
 def _doubtful(

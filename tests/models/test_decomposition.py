@@ -147,9 +147,19 @@ def test_a_projected_patch_token_is_a_sum_too(make, name):
         _decomposer(case).decompose(case.images, patch=16)
 
 
-def test_patch_tokens_that_have_no_projection_are_refused(make):
+def test_patch_tokens_of_a_tower_without_text_end_where_its_classifier_reads(make):
     case = make("timm-cls")
-    with pytest.raises(ModelError, match="joint"):
+    made = _decomposer(case).decompose(case.images, patch=0)
+    tower = case.hooked
+    last = f"blocks.{len(tower.adapter.blocks) - 1}.hook_resid_post"
+    _, cache = tower.run_with_cache(case.images, names_filter=[last], stop_at=None)
+    expected = tower.adapter.project_tokens(cache[last])[:, tower.adapter.n_prefix_tokens]
+    assert _error(made.total, expected) < 1e-5
+
+
+def test_patch_tokens_that_have_no_projection_are_refused(make):
+    case = make("timm-no-prefix")
+    with pytest.raises(ModelError, match="pools with attention"):
         _decomposer(case).decompose(case.images, patch=0)
 
 

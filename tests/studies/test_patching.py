@@ -172,25 +172,6 @@ def test_captures_resume_to_the_bit(interchange) -> None:
     assert list(made._held) == ["blocks.1.hook_resid_pre", deep]
 
 
-def test_units_other_than_neurons_are_exchanged(interchange) -> None:
-    """Rotated units with the identity as rotation are neurons; all but some are the others."""
-    from lakeviz.lake.selection import SubspaceSelection
-    from lakeviz.units import LinearUnits
-
-    made = interchange()
-    some = NeuronSelection(POINT, np.array([3, 11]), np.zeros(2), 32, "own")
-    others = NeuronSelection(POINT, np.delete(np.arange(32), [3, 11]), np.zeros(30), 32, "own")
-    found = made.exchanged(POINT, NOISING, EVERY, some)
-    turned = interchange()
-    turned.units = {POINT: LinearUnits(POINT, torch.eye(32).flip(0), "turned", "here")}
-    same = NeuronSelection(POINT, np.array([28, 20]), np.zeros(2), 32, "own")
-    torch.testing.assert_close(turned.exchanged(POINT, NOISING, EVERY, same), found)
-    span = SubspaceSelection(POINT, np.eye(32)[:, [3, 11]], np.zeros(2), "span")
-    torch.testing.assert_close(made.exchanged(POINT, NOISING, EVERY, span), found)
-    but = made.exchanged(POINT, NOISING, EVERY, some, but=True)
-    assert torch.equal(but, made.exchanged(POINT, NOISING, EVERY, others))
-
-
 # --- gradients ---
 
 
@@ -251,6 +232,13 @@ def test_a_planted_circuit_is_found_by_exchange_and_not_by_variance(planted) -> 
         "channel"
     ]
     assert set(strongest) == {3, 7}
+    shared = found.overlap.set_index(["first", "second"])
+    for other in ("twin_difference", "attribution"):
+        assert shared.loc[("probe", other), "shared"] == 2
+        assert shared.loc[("probe", other), "excess"] == pytest.approx(1)
+        assert shared.loc[("probe", other), "p_value"] == pytest.approx(2 / (32 * 31))
+        assert shared.loc[("variance", other), "shared"] == 0
+    assert shared["expected"].unique() == 4 / 32
 
 
 # --- the study ---
@@ -335,7 +323,7 @@ def test_halves_of_the_pairs_do_not_choose_for_themselves(interchange) -> None:
     sets = UnitSets(made, POINT, [statistics[POINT]], Settings(n_pairs=6), 3)
     moved = sets.moved("twin_difference", NOISING)[DEFECT][0, 0]
     for own, other in (([0, 2, 4], [1, 3, 5]), ([1, 3, 5], [0, 2, 4])):
-        units = sets._largest_difference(other)
+        units = sets.largest_difference(other)
         tokens = made.exchanged(POINT, NOISING, EVERY, units)
         expected = made.run(POINT, tokens, NOISING)[DEFECT] - made.intact[1][DEFECT]
         np.testing.assert_allclose(moved[own], expected[0][own], rtol=1e-4, atol=1e-6)

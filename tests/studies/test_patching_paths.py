@@ -1,4 +1,4 @@
-"""Exchange of attention heads, and path patching, against hand-made hooks on the bare model."""
+"""Exchange of heads and other units, and path patching, against hand-made hooks on the bare model."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import torch
 
 from lakeviz.errors import ConfigError
 from lakeviz.lake import NeuronSelection
+from lakeviz.lake.selection import SubspaceSelection
 from lakeviz.metrics import Bootstrap
 from lakeviz.studies import load_study, patching
 from lakeviz.studies.patching.heads import heads_of
@@ -22,6 +23,7 @@ from lakeviz.studies.patching.words import (
     EVERY,
     IMAGE,
 )
+from lakeviz.units import LinearUnits
 
 POINT, Z = "blocks.0.hook_resid_post", "blocks.1.attn.hook_z"
 SMALL = dict(
@@ -117,6 +119,25 @@ def test_a_table_that_came_later_is_empty(captured, tiny_model, tmp_path) -> Non
     back = load_study(tmp_path)
     assert back.paths.empty
     assert back.effects.equals(found.effects)
+
+
+# --- other units ---
+
+
+def test_units_other_than_neurons_are_exchanged(interchange) -> None:
+    """Rotated units with the identity as rotation are neurons; all but some are the others."""
+    made = interchange()
+    some = NeuronSelection(POINT, np.array([3, 11]), np.zeros(2), 32, "own")
+    others = NeuronSelection(POINT, np.delete(np.arange(32), [3, 11]), np.zeros(30), 32, "own")
+    found = made.exchanged(POINT, DENOISING, EVERY, some)
+    turned = interchange()
+    turned.units = {POINT: LinearUnits(POINT, torch.eye(32).flip(0), "turned", "here")}
+    same = NeuronSelection(POINT, np.array([28, 20]), np.zeros(2), 32, "own")
+    torch.testing.assert_close(turned.exchanged(POINT, DENOISING, EVERY, same), found)
+    span = SubspaceSelection(POINT, np.eye(32)[:, [3, 11]], np.zeros(2), "span")
+    torch.testing.assert_close(made.exchanged(POINT, DENOISING, EVERY, span), found)
+    but = made.exchanged(POINT, DENOISING, EVERY, some, but=True)
+    assert torch.equal(but, made.exchanged(POINT, DENOISING, EVERY, others))
 
 
 # --- paths ---

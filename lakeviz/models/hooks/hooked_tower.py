@@ -61,6 +61,7 @@ class HookedTower(HookedRootModule):
         self._gate = WeightGate()
         super().__init__()
         self.tower, self.adapter, self.points = tower, adapter, points
+        self.tiles: tuple[int, int] = (1, 1)  # rows and columns of parts of an image
         self.cfg = SimpleNamespace(
             n_layers=len(self.adapter.blocks),
             n_heads=self.adapter.n_heads,

@@ -17,6 +17,7 @@ from lakeviz.errors import (
     UnknownModelError,
     nearest,
 )
+from lakeviz.models.class_head import ClassHead
 from lakeviz.models.hooks.hooked_tower import HookedTower
 from lakeviz.models.load.catalog import (
     TIMM_PREFIX,
@@ -63,9 +64,10 @@ def load_timm(request: Request) -> VisionModel:
             f"{name} is a {type(model).__name__}, not a vision transformer with one stream of "
             f"tokens (it has no {', '.join(missing)}); lakeviz hooks timm vision transformers"
         )
+    head = None
     if path is not None:
         with fitting(name, path, model):
-            _load_file(model, path, name)
+            head = _load_file(model, path, name)
     model = build.place(model)
     tower = HookedTower(model)
     tower.eval()
@@ -78,6 +80,7 @@ def load_timm(request: Request) -> VisionModel:
         preprocess=preprocess_of(recipe or config, tower.adapter.image_size),
         precision=request.precision,
         build_tower=build,
+        class_head=head,
     )
 
 
@@ -176,13 +179,17 @@ def _creation_error(name: str, pretrained: str | bool | None, error: Exception) 
     return ModelError(f"timm could not build {name}: {reason}")
 
 
-def _load_file(model: Any, path: Path, name: str) -> None:
-    """Load strictly, after the conversions timm itself applies to published checkpoints."""
+def _load_file(model: Any, path: Path, name: str) -> ClassHead | None:
+    """Load strictly, after the conversions timm itself applies to published checkpoints.
+
+    Returns the classifier of the file, where it has one.
+    """
     state = read_state(path)
     convert = getattr(sys.modules[type(model).__module__], "checkpoint_filter_fn", None)
     if convert is not None:
         state = convert(state, model)
-    # The classifier is left out on purpose: its features are what is read, not its classes.
+    # The classifier is kept apart: the features before it are what is read.
+    head = ClassHead.of_state(state, model.pretrained_cfg.get("classifier"))
     own = model.state_dict()
     state = {
         k: v for k, v in state.items() if k in own or not k.startswith(("head.", "head_dist."))
@@ -192,6 +199,7 @@ def _load_file(model: Any, path: Path, name: str) -> None:
     if mismatch:
         raise CheckpointError(f"the checkpoint {path} does not fit the model {name}: {mismatch}")
     model.load_state_dict(state)
+    return head
 
 
 def _set_size(model: Any, size: tuple[int, int] | None, name: str) -> None:

@@ -210,15 +210,17 @@ class TimmViT(TowerAdapter):
     def project_tokens(
         self, tokens: Float[Tensor, "batch token d_model"]
     ) -> Float[Tensor, "batch token joint"]:
-        """Final norm, norm after pooling, and the linear head, token by token."""
-        if not self.in_open_clip:
-            raise self._no_projection("it was not trained with text and has no joint space")
+        """Final norm, norm after pooling, and the linear head, token by token.
+
+        Without open_clip there is no head: tokens end where a classifier of the model reads.
+        """
         if getattr(self.vit, "attn_pool", None) is not None or self.joins_late:
             raise self._no_projection("it pools with attention, which is not linear in the tokens")
         if hasattr(_head(self.tower), "mlp"):
             raise self._no_projection("its head is an MLP, which is not linear in the tokens")
         normalized = self.vit.fc_norm(self.vit.norm(tokens))
-        return _head(self.tower)(self.vit.head(normalized))
+        made = self.vit.head(normalized)
+        return _head(self.tower)(made) if self.in_open_clip else made
 
 
 def _geometry(vit: Any) -> tuple[tuple[int, int], tuple[int, int]]:

@@ -31,6 +31,7 @@ from lakeviz.lake.provenance import as_plain, versions
 from lakeviz.lake.score_maps import join_layers
 from lakeviz.lake.visual import fit_selections
 from lakeviz.metrics import Bootstrap
+from lakeviz.metrics.clusters import over_clips
 from lakeviz.metrics.measurement import Metric
 from lakeviz.studies.base.text_maps import TextMaps
 
@@ -352,7 +353,7 @@ class StudyData:
             map_size=self.options.map_size,
             sizes=self.sizes,
             metrics=tuple(metrics),
-            bootstrap=bootstrap,
+            bootstrap=over_clips(bootstrap, self.dataset.frames if self.dataset else ()),
             image_score=self.options.image_score,
             smoothing=self.options.smoothing,
             journal=self.journal,
@@ -383,7 +384,7 @@ class StudyData:
             "categories": {self.category: as_plain(own) | {"outliers": self.outliers.to_plain()}},
         }
         if evaluator is not None:
-            made["bootstrap"] = as_plain(evaluator.bootstrap)
+            made["bootstrap"] = as_plain(evaluator.bootstrap.settings)
             made["conventions"] = evaluator.conventions.to_dict()
         return made
 

@@ -18,7 +18,8 @@ from lakeviz.lake.prompts import PromptEnsemble
 if TYPE_CHECKING:
     from lakeviz.models import VisionModel
 
-DIRECTIONS: tuple[str, ...] = ("text", "class-means")
+CLASS = "class:"
+DIRECTIONS: tuple[str, ...] = ("text", "class-means", f"{CLASS}NAME")
 
 Draw = Callable[[int, np.random.Generator], Float[Tensor, "draw out"]]
 
@@ -90,6 +91,33 @@ def text_direction(
         f"anomalous minus normal prompts of {class_name!r}",
         "differences of two random prompts of one state",
         draw,
+    )
+
+
+def class_direction(model: VisionModel, name: str) -> Direction:
+    """Row of a class in the class head minus the mean row, at unit length.
+
+    A random direction is that of another class.
+
+    Raises
+    ------
+    ConfigError
+        If the model has no class head with names, or no such class.
+    """
+    head = model.class_head
+    if head is None or not head.names:
+        raise ConfigError(
+            f"{model.name} has no class head with names, so no direction {CLASS}{name}; load a "
+            "timm classifier from its weights file"
+        )
+    vector = head.vectors([name])[0]
+    others = [other for other in head.names if other != name]
+
+    def draw(n: int, generator: np.random.Generator) -> Tensor:
+        return head.vectors([others[i] for i in generator.integers(len(others), size=n)])
+
+    return Direction(
+        vector, f"class {name!r} of the class head ({head.source})", "other classes", draw
     )
 
 

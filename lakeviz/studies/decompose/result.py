@@ -35,7 +35,8 @@ class Settings(settings.Settings):
     direction: Any = option(
         None,
         "Anomalous minus normal: text (the prompts, the default), or class-means (the embeddings "
-        "of half the test images; the other half is measured).",
+        "of half the test images; the other half is measured); or class:NAME, a class of the "
+        "model's class head.",
     )
     class_name: str | None = option(
         None, "What prompts call the thing; the run's own word, or the category, by default."

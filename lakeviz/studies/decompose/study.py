@@ -29,8 +29,10 @@ from lakeviz.studies.decompose.component_rows import (
 from lakeviz.studies.decompose.contributions import Gathered, embeddings, gather
 from lakeviz.studies.decompose.decomposer import Decomposer
 from lakeviz.studies.decompose.directions import (
+    CLASS,
     DIRECTIONS,
     Direction,
+    class_direction,
     class_mean_direction,
     given_direction,
     text_direction,
@@ -186,6 +188,8 @@ def _choose(
         name = settings.class_name or data.provenance.get("class_name")
         name = name or data.category.replace("_", " ")
         return text_direction(data.model, name, data.options.text.prompts), everything
+    if isinstance(direction, str) and direction.startswith(CLASS):
+        return class_direction(data.model, direction.removeprefix(CLASS)), everything
     if direction != "class-means":
         raise ConfigError(f"direction is {direction!r}; it must be one of {', '.join(DIRECTIONS)}")
     labels = data.truth.labels

@@ -11,10 +11,8 @@ import pandas as pd
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float
-from torch import Tensor
 
-from lakeviz.errors import HookError, TextBranchError
-from lakeviz.lake.text import text_obstacle
+from lakeviz.errors import HookError
 from lakeviz.metrics.estimates import benjamini_hochberg
 from lakeviz.studies.base.captured import StudyData
 from lakeviz.studies.dossier.rows import tested_rows
@@ -30,6 +28,7 @@ from lakeviz.studies.dossier.text_labels import (
     shuffled_tests,
     specificity,
 )
+from lakeviz.studies.dossier.word_space import word_vectors
 from lakeviz.studies.dossier.write_directions import projection, write_directions
 from lakeviz.studies.knockout.rescoring import stored_at
 from lakeviz.studies.neurons.tested_neurons import Choice
@@ -43,38 +42,6 @@ FIRST_ALONE = "tested for the first word alone"
 COLUMNS = ["point", "channel", "group", "source", "rank", "word", "similarity", "margin"]
 COLUMNS += ["specificity", *Tested().columns(), "q_value"]
 _BATCH = 32  # images read at a time
-
-
-def label_obstacle(data: StudyData, labels: bool | None) -> str:
-    """Why the neurons get no labels; empty where they do.
-
-    Raises
-    ------
-    TextBranchError
-        If they were asked for (True, not None) and cannot be made.
-    """
-    if labels is False:
-        return "labels were not asked for"
-    found = "these data come without a model"
-    if data.model is not None:
-        found = text_obstacle(data.model) or ""
-    if labels and found:
-        raise TextBranchError(
-            f"{data.category}: neurons cannot be labelled, because {found}; take a model with text "
-            "(lakeviz models), or leave labels out (labels=False, --no-labels)"
-        )
-    return found
-
-
-def word_vectors(
-    model: VisionModel, words: Sequence[str], templates: Sequence[str]
-) -> Float[Tensor, "word joint"]:
-    """Unit vector of each word: the mean of the unit vectors of its prompts, normalised."""
-    assert model.text is not None
-    # str.replace, not str.format: a word may itself hold braces.
-    prompts = [template.replace("{}", word) for word in words for template in templates]
-    vectors = model.text.encode(prompts).float().cpu()
-    return F.normalize(vectors.reshape(len(words), len(templates), -1).mean(1), dim=-1)
 
 
 def label_table(

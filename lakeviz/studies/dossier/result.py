@@ -62,9 +62,14 @@ class Settings(settings.Settings):
         least=0,
     )
     network_images: int = option(64, "Test images they are measured on, at most.", least=2)
-    labels: bool | None = option(None, "Label with words; by default where the model has text.")
+    labels: bool | None = option(
+        None, "Label with words; by default where the model has text or a class head with names."
+    )
     words: tuple[str, ...] | None = option(
-        None, "Words labels are chosen from; a list of visual words by default.", command=False
+        None,
+        "Words labels are chosen from; a list of visual words, or the classes of a class head, by "
+        "default.",
+        command=False,
     )
     word_list: Path | None = option(
         None, "File with these words instead, a word or phrase a line.", flag="--words"

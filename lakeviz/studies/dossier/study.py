@@ -22,10 +22,11 @@ from lakeviz.studies.dossier.effect_sizes import (
     group_table,
 )
 from lakeviz.studies.dossier.knockouts import knockout_table, knockouts, n_knockouts
-from lakeviz.studies.dossier.label_table import COLUMNS, label_obstacle, label_table
+from lakeviz.studies.dossier.label_table import COLUMNS, label_table
 from lakeviz.studies.dossier.neuron_index import add_crops, index_table, patch_table
 from lakeviz.studies.dossier.result import DossierResult, Settings
 from lakeviz.studies.dossier.stream import scan
+from lakeviz.studies.dossier.word_space import label_obstacle, words_of
 from lakeviz.studies.neurons.patch_labels import PatchTruth
 from lakeviz.studies.neurons.tested_neurons import Choice, choose
 
@@ -57,7 +58,8 @@ def measure(data: StudyData, settings: Settings, evaluator: PairedEvaluator) -> 
         labels = pd.DataFrame(columns=COLUMNS)
         notes = [f"{data.category}: no text labels, because {obstacle}"]
     else:
-        labels, notes = label_table(data, scans, settings.vocabulary(), settings.templates, seed)
+        words, _ = words_of(data, settings)
+        labels, notes = label_table(data, scans, words, settings.templates, seed)
     truth = next(iter(truths.values()))
     sizes = {
         "n_images": n_images,
@@ -103,13 +105,11 @@ class DossierStudy(Study):
         """Settings as a result carries them."""
         plain = settings.to_plain()
         del plain["word_list"]
-        has_words = not label_obstacle(data, settings.labels)
-        own = settings.words is not None or settings.word_list is not None
-        return plain | {
-            "k": settings.k or data.options.k,
-            "n_words": len(settings.vocabulary()) if has_words else 0,
-            "words": ("own" if own else "lakeviz") if has_words else "none",
-        }
+        words, source = words_of(data, settings)
+        if label_obstacle(data, settings.labels):
+            words, source = (), "none"
+        k = settings.k or data.options.k
+        return plain | {"k": k, "n_words": len(words), "words": source}
 
 
 STUDY = DossierStudy(Settings, DossierResult, measure)

@@ -146,6 +146,10 @@ class PatchingResult(StudyResult):
         the change of the units reaches this head or MLP alone, and the ``difference`` to random
         units. The read-out ``image embedding`` is how far the embedding goes from one side to the
         other.
+    overlap : DataFrame
+        Neurons shared by the sets that variance, a probe, the difference within pairs and
+        attribution choose, two by two: ``shared``, what chance gives (``expected``), ``excess`` (0
+        by chance, 1 for equal sets) and the hypergeometric ``p_value``.
     pairs : DataFrame
         Each pair: read-outs of both sides, means over draws.
     """
@@ -164,6 +168,7 @@ class PatchingResult(StudyResult):
     steering: pd.DataFrame = field(repr=False)
     pairs: pd.DataFrame = field(repr=False)
     paths: pd.DataFrame = field(repr=False)
+    overlap: pd.DataFrame = field(repr=False)
 
     @property
     def selector(self) -> str:

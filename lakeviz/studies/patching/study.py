@@ -14,6 +14,7 @@ from lakeviz.studies.patching.attribution import agreement_rows, attribution_row
 from lakeviz.studies.patching.concentration import concentration_rows, curve_rows
 from lakeviz.studies.patching.effects import effect_rows, heatmap_rows
 from lakeviz.studies.patching.interchange import Interchange
+from lakeviz.studies.patching.overlap import overlap_rows
 from lakeviz.studies.patching.paths import path_rows
 from lakeviz.studies.patching.result import PatchingResult, Settings
 from lakeviz.studies.patching.setup import unit_sets
@@ -50,6 +51,7 @@ def measure(
         tables["attribution"], tables["checks"] = attribution_rows(interchange, point, settings)
         tables["agreement"] = list(agreement_rows(tables["checks"]))
         tables["concentration"] = list(concentration_rows(tables["attribution"]))
+    tables["overlap"] = list(overlap_rows(sets, tables["attribution"]))
     if settings.doses:
         tables["steering"] = list(steering_rows(sets, settings, confidence))
     tables["pairs"] = list(_pair_rows(interchange))

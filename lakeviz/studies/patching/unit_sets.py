@@ -133,7 +133,7 @@ class UnitSets:
         halves = [list(range(start, n, 2)) for start in (0, 1)]
         parts = {}
         for own, other in (halves, halves[::-1]):
-            units = self._largest_difference(other)
+            units = self.largest_difference(other)
             tokens = (edit or self.exchange)(direction, units)[own]
             found = self.interchange.run(self.point, tokens, direction, own)
             for readout, moved in self.interchange.moved(found, direction, own).items():
@@ -141,7 +141,8 @@ class UnitSets:
                 whole[:, 0, own] = moved
         return parts
 
-    def _largest_difference(self, rows: Sequence[int]) -> NeuronSelection:
+    def largest_difference(self, rows: Sequence[int] | slice) -> NeuronSelection:
+        """Units that differ most between the sides of some pairs, in their defect patches."""
         defect, twin = self.interchange.encoded(self.point)
         chosen = self.interchange.group(DEFECTS, self.point)[rows]
         apart = (defect[rows] - twin[rows]).double().square()[chosen].mean(0)
