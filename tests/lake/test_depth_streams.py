@@ -9,7 +9,6 @@ from sklearn.metrics import roc_auc_score
 
 from lakeviz import Lake, load_model
 from lakeviz.data import read_dataset
-from lakeviz.data.streams import stream_of
 from lakeviz.data.synthetic import RELIEF_DEFECTS, write_relief_benchmark
 from lakeviz.errors import ImageReadError
 from lakeviz.lake import VisualOptions
@@ -28,14 +27,6 @@ def scored(root, **options):
     return data.split("test"), lake.score(data.split("test"))
 
 
-def by_stream(maps):
-    found: dict[str, list[np.ndarray]] = {}
-    for name, part in maps.parts.items():
-        if name.startswith("visual/"):
-            found.setdefault(stream_of(name), []).append(part)
-    return {stream: np.mean(parts, axis=0) for stream, parts in found.items()}
-
-
 def test_each_stream_finds_what_shows_in_it_and_nothing_else(leather):
     test, maps = scored(leather, streams=("image", "normals"))
     kinds = test.frame["defect_type"].to_numpy()
@@ -45,7 +36,7 @@ def test_each_stream_finds_what_shows_in_it_and_nothing_else(leather):
         where: np.array([tuple(parts) == (where,) for parts in shown])
         for where in ("depth", "colour")
     }
-    streams = by_stream(maps) | {"fused": maps.patch}
+    streams = maps.streams | {"fused": maps.patch}
     found = {}
     for stream, patch in streams.items():
         scores = patch.max(axis=(1, 2))
@@ -68,7 +59,7 @@ def test_a_constant_depth_map_adds_nothing_and_says_so(tmp_path, distance, caplo
     visual = VisualOptions(distance=distance)
     data, both = scored(root, streams=("image", "depth"), visual=visual)
     _, alone = scored(root, visual=visual)
-    depth, image = (by_stream(both)[s] for s in ("depth", "image"))
+    depth, image = (both.streams[s] for s in ("depth", "image"))
     np.testing.assert_allclose(depth, 0, atol=1e-6)
     np.testing.assert_allclose(both.patch, image / 2, atol=1e-6)
     assert np.argsort(both.image_scores).tolist() == np.argsort(alone.image_scores).tolist()

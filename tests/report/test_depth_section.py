@@ -7,7 +7,7 @@ from PIL import Image
 
 from lakeviz.data.table import DEPTH_COLUMN, DEPTH_NORMALS
 from lakeviz.report.page_model import Page
-from lakeviz.report.sections.depth import depth, stream_maps
+from lakeviz.report.sections.depth import depth
 
 POINT = "visual/blocks.1.hook_resid_post"
 
@@ -27,7 +27,7 @@ def with_depth(evaluation, tmp_path):
 
 def test_maps_of_a_stream_are_means_over_its_points(make, tmp_path):
     evaluation = with_depth(make(), tmp_path)
-    streams = stream_maps(evaluation)
+    streams = evaluation.maps.streams
     assert list(streams) == ["image", "depth"]
     np.testing.assert_allclose(streams["depth"], 3 * evaluation.maps.patch)
 

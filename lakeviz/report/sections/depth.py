@@ -5,11 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from jaxtyping import Float
 from PIL import Image
 
 from lakeviz.data import load_image
-from lakeviz.data.streams import IMAGE, RENDERINGS, stream_of
+from lakeviz.data.streams import IMAGE, RENDERINGS
 from lakeviz.errors import LakevizError
 from lakeviz.lake.score_maps import upsample
 from lakeviz.plots import ColourRange, colour_range
@@ -21,7 +20,6 @@ if TYPE_CHECKING:
     from lakeviz.lake.evaluation import Evaluation
 
 _LONGEST, _ROWS = 240, 4
-_VISUAL = "visual/"
 
 
 def depth(page: Page) -> list[Section]:
@@ -35,21 +33,12 @@ def depth(page: Page) -> list[Section]:
             "Picture and depth",
         )
         for evaluation in page.ordered
-        if evaluation.dataset.depths and set(stream_maps(evaluation)) & set(RENDERINGS)
+        if evaluation.dataset.depths and set(evaluation.maps.streams) & set(RENDERINGS)
     ]
 
 
-def stream_maps(evaluation: Evaluation) -> dict[str, Float[np.ndarray, "image row column"]]:
-    """Patch maps of each stream: the means over its hook points, of the first draw."""
-    found: dict[str, list[np.ndarray]] = {}
-    for name, part in evaluation.maps.parts.items():
-        if name.startswith(_VISUAL):
-            found.setdefault(stream_of(name), []).append(part)
-    return {stream: np.mean(parts, axis=0) for stream, parts in found.items()}
-
-
 def _context(evaluation: Evaluation) -> dict[str, Any]:
-    streams = stream_maps(evaluation)
+    streams = evaluation.maps.streams
     labels = evaluation.dataset.labels
     colours = {name: colour_range(maps, labels) for name, maps in streams.items()}
     ends = {name: own.labels() for name, own in colours.items()}
