@@ -10,7 +10,14 @@ import pandas as pd
 
 from lakeviz.explorer.pictures import Pictures
 from lakeviz.explorer.state import Explorer
-from lakeviz.explorer.views import KnockedView, NeuronView, PatchView, Place, PointView
+from lakeviz.explorer.views import (
+    ExchangedView,
+    KnockedView,
+    NeuronView,
+    PatchView,
+    Place,
+    PointView,
+)
 from lakeviz.plots import ColourRange
 from lakeviz.plots.colours import COLOUR_SCALE, TICKS
 
@@ -83,6 +90,11 @@ def knocked(view: KnockedView, pictures: Pictures) -> Payload:
         "control_max": float(view.control_scores.max()),
         "n_random_sets": len(view.control_scores),
     }
+
+
+def exchanged(view: ExchangedView, pictures: Pictures) -> Payload:
+    """An image with neurons from its twin."""
+    return knocked(view, pictures) | {"twin": view.twin, "twin_score": view.twin_score}
 
 
 def patch(view: PatchView, pictures: Pictures) -> Payload:

@@ -14,11 +14,13 @@ from torch import Tensor
 from lakeviz.data.dataset import unknown_category
 from lakeviz.errors import ConfigError, DataError, SelectionError
 from lakeviz.explorer.effects import effects, evaluator_of
+from lakeviz.explorer.exchange import exchanged_maps, twin_map, twin_of_image
 from lakeviz.explorer.fitted import Fitted
 from lakeviz.explorer.neurons import FiringTable, dossier_of, neuron_view
 from lakeviz.explorer.one_image import point_view
 from lakeviz.explorer.views import (
     Dropped,
+    ExchangedView,
     ImageView,
     KnockedView,
     NeuronView,
@@ -83,6 +85,7 @@ class Explorer:
         self._firing = [FiringTable(f) for f in self._fitted.values()]
         self._measured: dict[str, Measurement] = {}
         self._chosen = lru_cache(maxsize=8)(self._read_chosen)
+        self._twin = lru_cache(maxsize=8)(lambda c, i: twin_of_image(self._fitted[c], i))
 
     @property
     def categories(self) -> list[str]:
@@ -295,6 +298,53 @@ class Explorer:
             control_scores=scores[1:],
             control_maps=maps[1:],
             controls=controls,
+        )
+
+    def exchange(
+        self,
+        units: Mapping[str, Iterable[int]],
+        index: int,
+        category: str | None = None,
+    ) -> ExchangedView:
+        """One image whose neurons take the values of its twin without the defect.
+
+        The tower runs on from the exchange, unlike a knock-out of the detector's neurons.
+
+        Parameters
+        ----------
+        units : mapping of hook point to channels
+            Of the selected neurons.
+        index : int
+        category : str, optional
+
+        Raises
+        ------
+        DataError
+            If the image has no mask, or there are no image files; or as :meth:`patch`.
+        ConfigError
+            If the data hold no model.
+        SelectionError
+            As :meth:`patch`.
+        """
+        fitted = self.fitted(category)
+        fitted.check_image(index)
+        chosen = self._checked(fitted, units)
+        name = fitted.data.category
+        twin, controls = self._twin(name, index), self.controls(chosen, name)
+        maps = exchanged_maps(fitted, index, twin, [chosen, *controls])
+        scores = fitted.data.options.image_score(np.stack([*maps, twin_map(fitted, index, twin)]))
+        return ExchangedView(
+            category=name,
+            index=index,
+            dropped=chosen,
+            intact=float(fitted.image_scores[index]),
+            score=float(scores[0]),
+            map=maps[0],
+            control_scores=scores[1:-1],
+            control_maps=maps[1:],
+            controls=controls,
+            twin=twin.kind,
+            twin_score=float(scores[-1]),
         )
 
     def measure(

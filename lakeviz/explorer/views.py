@@ -188,3 +188,23 @@ class KnockedView:
     control_scores: Float[np.ndarray, " draw"]
     control_maps: Float[np.ndarray, "draw row column"]
     controls: list[Dropped]
+
+
+@dataclass(frozen=True)
+class ExchangedView(KnockedView):
+    """One test image whose neurons take the values of its twin without the defect.
+
+    ``dropped`` are the neurons that were exchanged; scores and maps are after the exchange of
+    these, and of as many random selected neurons.
+
+    Attributes
+    ----------
+    twin : str
+        ``"rendered"``, or ``"inpainted"``: approximate, the masked region filled from a normal
+        image.
+    twin_score : float
+        Image score of the twin itself: what all of the difference gone comes to.
+    """
+
+    twin: str
+    twin_score: float

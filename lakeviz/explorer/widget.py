@@ -51,6 +51,7 @@ class ExplorerWidget(anywidget.AnyWidget):
     listing = traitlets.Dict().tag(sync=True)
     picture = traitlets.Dict().tag(sync=True)
     knocked = traitlets.Dict().tag(sync=True)
+    exchanged = traitlets.Dict().tag(sync=True)
     metrics = traitlets.Dict().tag(sync=True)
     patch = traitlets.Dict().tag(sync=True)
     neuron = traitlets.Dict().tag(sync=True)
@@ -63,6 +64,7 @@ class ExplorerWidget(anywidget.AnyWidget):
         "patch",
         "neuron",
         "toggle",
+        "exchange",
         "visit",
     )
 
@@ -127,6 +129,10 @@ class ExplorerWidget(anywidget.AnyWidget):
         self._show_patch(self.patch["row"], self.patch["column"])
         self._measure()
 
+    def _on_exchange(self, content: Mapping[str, Any]) -> None:
+        view = self.explorer.exchange(self.dropped, self.picture["index"], self.category)
+        self.exchanged = payload.exchanged(view, self._pictures[self.category])
+
     def _on_visit(self, content: Mapping[str, Any]) -> None:
         if content["category"] != self.category:
             self._show_category(content["category"])
@@ -155,6 +161,7 @@ class ExplorerWidget(anywidget.AnyWidget):
         self._show_patch(*at)
 
     def _knock(self) -> None:
+        self.exchanged = {}
         if not self.dropped:
             self.knocked = {}
             return

@@ -340,6 +340,11 @@ class LakeOptions:
         return replace(self, selector=selector, k=None, layers=None)
 
     @property
+    def weight_with_text(self) -> float:
+        """Weight of the text branch where there is one: the default where none was named."""
+        return DEFAULT_TEXT_WEIGHT if self.text_weight is None else self.text_weight
+
+    @property
     def drops_from_selection(self) -> bool:
         """Whether massive tokens are left out of the statistics."""
         return self.drop_tokens in ("selection", "both")

@@ -52,7 +52,7 @@ class ClusterBootstrap(Bootstrap):
     @property
     def units_note(self) -> str:
         """What the intervals are over."""
-        return f"is over {self.what}; its coverage was not measured"
+        return f"is over {self.what}; its coverage was measured for the AUROC of frames alone"
 
     def units(self, level: str, anomalous: Bool[np.ndarray, " image"]) -> tuple[int, int]:
         """Clusters with a positive, and those with a negative image (or without, for pixels)."""

@@ -17,7 +17,17 @@ from lakeviz.studies.dossier import dossier
 pytestmark = pytest.mark.browser
 STATIC = Path(lakeviz.explorer.__file__).parent / "static"
 EVIL = "<img src=x onerror=alert(1)>"
-TRAITS = ("listing", "picture", "knocked", "metrics", "patch", "neuron", "problem", "answered")
+TRAITS = (
+    "listing",
+    "picture",
+    "knocked",
+    "exchanged",
+    "metrics",
+    "patch",
+    "neuron",
+    "problem",
+    "answered",
+)
 
 PAGE = """<!doctype html><html lang="en"><meta charset="utf-8">
 <meta name="viewport" content="width=device-width"><link rel="icon" href="data:,">

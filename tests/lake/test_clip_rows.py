@@ -63,8 +63,13 @@ def test_values_are_those_of_the_metrics_and_means_over_draws(maps, truth):
     assert whole.loc["auroc_micro", ["value", "low", "high"]].tolist() == [
         micro[c] for c in ("value", "low", "high")
     ]
-    assert set(whole["note"]) <= {"", "the interval is over 6 clips; its coverage was not measured"}
-    assert micro["note"] == "is over 6 clips; its coverage was not measured"
+    assert set(whole["note"]) <= {
+        "",
+        "the interval is over 6 clips; its coverage was measured for the AUROC of frames alone",
+    }
+    assert (
+        micro["note"] == "is over 6 clips; its coverage was measured for the AUROC of frames alone"
+    )
     clips = found[(found["metric"] == "auroc") & (found["branch"] == "lake")].set_index("clip")
     assert clips["value"].to_dict() == pytest.approx(
         {c: np.mean([one.get(c, np.nan) for one in each]) for c in dict(FRAMES)}, nan_ok=True

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -66,3 +68,24 @@ def test_the_order_of_frames_is_what_changes_see(found):
         assert 0.2 < found["change, shuffled"][kind] < 0.75
     shuffled, ordered = found["image, shuffled"], found["image"]
     np.testing.assert_allclose([*shuffled.values()], [*ordered.values()], atol=0.05)
+
+
+def test_the_image_stream_does_not_know_of_clips(belt):
+    model, train = load_model("tiny"), belt.few_shot(1)
+    test = belt.evaluated()[:8]
+    plain = replace(test, frame=test.frame.drop(columns=["clip", "frame"]))
+    lake = Lake(model, text_weight=0).fit(train.paths)
+    np.testing.assert_array_equal(lake.score(test).patch, lake.score(plain).patch)
+
+
+def test_a_clip_of_one_frame_has_no_change(belt):
+    lake = Lake(
+        load_model("tiny"),
+        streams=["change_1"],
+        visual=VisualOptions(distance="euclidean"),
+        text_weight=0,
+    ).fit(belt.few_shot(1))
+    first = belt.evaluated()[:2]
+    single = replace(first, frame=first.frame.assign(clip=["a", "b"], frame=0))
+    assert not lake.score(single).patch.any()
+    assert lake.score(first).patch[1].any()

@@ -1,4 +1,4 @@
-"""Exchange of heads and other units, and path patching, against hand-made hooks on the bare model."""
+"""Exchange of heads and other units, and path patching, against hooks on the bare model."""
 
 from __future__ import annotations
 

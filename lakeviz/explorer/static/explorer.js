@@ -56,6 +56,7 @@ class Explorer {
       listing: () => this.drawListing(),
       picture: () => this.drawPicture(),
       knocked: () => this.drawPicture(),
+      exchanged: () => this.drawPicture(),
       patch: () => this.drawPatch(),
       neuron: () => this.drawNeuron(),
       metrics: () => this.drawEffects(),
@@ -476,12 +477,13 @@ class Explorer {
   }
 
   drawLayerChoice() {
-    const off = this.get("knocked");
+    const [off, twin] = [this.get("knocked"), this.get("exchanged")];
     this.layers.replaceChildren();
     if (!off.n) {
       this.layer = "off";
       return;
     }
+    if (!twin.n && this.layer === "twin") this.layer = "off";
     this.layers.append(
       this.choice(
         "Which map",
@@ -490,12 +492,24 @@ class Explorer {
           ["on", "all neurons"],
           ["off", `without ${off.n} chosen`],
           ["random", `without ${off.n} random`],
+          ...(twin.n ? [["twin", `${twin.n} chosen from the twin`]] : []),
         ],
         this.layer,
         (value) => {
           this.layer = value;
           this.drawLayers();
         },
+      ),
+      h(
+        "button",
+        {
+          type: "button",
+          onclick: () => {
+            this.layer = "twin";
+            this.ask({ do: "exchange" });
+          },
+        },
+        "Patch the chosen from the twin without the defect",
       ),
     );
   }
@@ -504,6 +518,8 @@ class Explorer {
     const [shown, off] = [this.get("picture"), this.get("knocked")];
     if (!off.n || this.layer === "on") return shown;
     if (this.layer === "random") return { heat: off.control_heat, scores: off.control_map };
+    const twin = this.get("exchanged");
+    if (this.layer === "twin" && twin.n) return twin;
     return off;
   }
 
@@ -626,6 +642,15 @@ class Explorer {
         );
       }
       said.push("Neurons that are off are left out of the comparison; the network is untouched.");
+      const [twin, d] = [this.get("exchanged"), all.decimals];
+      if (twin.n) {
+        said.push(
+          `With the values of the twin (${twin.twin}) in the ${twin.n} chosen, and the network run ` +
+            `on, this image scores ${plain(twin.score, d)}; in as many random neurons ` +
+            `${plain(twin.control_mean, d)} (${plain(twin.control_min, d)} to ` +
+            `${plain(twin.control_max, d)}). The twin itself scores ${plain(twin.twin_score, d)}.`,
+        );
+      }
     } else {
       said.push("Switch neurons off on the right to see what changes, compared with random ones.");
     }

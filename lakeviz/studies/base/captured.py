@@ -24,7 +24,6 @@ from lakeviz.lake.dropping import drop_channels, gallery_tokens
 from lakeviz.lake.ground_truth import Size, Truth
 from lakeviz.lake.joint_selection import select_points
 from lakeviz.lake.layers import with_k
-from lakeviz.lake.options import DEFAULT_TEXT_WEIGHT
 from lakeviz.lake.outliers import Outliers, outlier_report
 from lakeviz.lake.paired_evaluator import DEFAULT_BOOTSTRAP, DEFAULT_METRICS, PairedEvaluator
 from lakeviz.lake.provenance import as_plain, versions
@@ -140,7 +139,7 @@ class StudyData:
             sizes=sizes or [grid] * n_test,
             options=options,
             text=text,
-            text_weight=0.0 if text is None else weight_of(options),
+            text_weight=0.0 if text is None else options.weight_with_text,
             provenance={"fit": {"sample_ids": ids[0]}, "test": {"n_images": n_test}},
         )
 
@@ -192,7 +191,10 @@ class StudyData:
                     f"{self.category}: a view has the map size and text branch of its capture"
                 )
             none = options.text_weight is None and self.text is None
-            changes |= {"options": options, "text_weight": 0.0 if none else weight_of(options)}
+            changes |= {
+                "options": options,
+                "text_weight": 0.0 if none else options.weight_with_text,
+            }
         return replace(self, **changes)
 
     # --- selections and branches ---
@@ -396,8 +398,3 @@ class StudyData:
         ]
         warning = self.outliers.warning()
         return notes + ([f"{self.category}: {warning}"] if warning else [])
-
-
-def weight_of(options: LakeOptions) -> float:
-    """Weight of the text branch where there is one: the default where none was named."""
-    return DEFAULT_TEXT_WEIGHT if options.text_weight is None else options.text_weight

@@ -13,7 +13,7 @@ from dataclasses import replace
 import numpy as np
 from jaxtyping import Float
 
-from lakeviz.metrics.estimates import Estimate
+from lakeviz.metrics.estimates import Estimate, student_reach
 from lakeviz.metrics.pair_shares import FEWEST, linearised, share_difference, shares_of
 from lakeviz.studies.claims.case import Case
 from lakeviz.studies.claims.claim import CAUSES, Claim, Part, each
@@ -44,7 +44,7 @@ def share_effect(own: Moved, control: Moved, sets: UnitSets) -> Effect:
         return share_difference(mine, control, full, confidence, one_more=False)[0]
 
     if not np.isfinite(shares_of(mine[:, None], full)).all():
-        return _absent("the two sides of the pairs do not differ in the score of the defects")
+        return _absent("on one draw the defect patches score no less without the defect")
     gaps = shares_of(mine[:, None] - control, full)
     errors = linearised(mine[:, None] - control, full).mean((0, 1))
     spread = Spread(
@@ -69,8 +69,16 @@ def _sets(case: Case) -> UnitSets | Effect:
     sets = case.exchanged
     if isinstance(sets, str):
         return _absent(sets)
-    n = len(sets.interchange.pairs)
-    return _absent(f"there are {n} pairs, and an interval needs {FEWEST}") if n < FEWEST else sets
+    full = sets.full[DEFECT].mean(0)
+    if len(full) < FEWEST:
+        return _absent(f"there are {len(full)} pairs, and an interval needs {FEWEST}")
+    value = float(full.mean())
+    if not value - student_reach(full, case.settings.confidence) > 0:
+        return _absent(
+            f"without the defect its patches score {value:.3g} less, not clear of zero: there is "
+            "nothing to share"
+        )
+    return sets
 
 
 def _absent(reason: str) -> Effect:

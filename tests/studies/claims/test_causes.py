@@ -121,3 +121,15 @@ def test_no_masks_few_pairs_or_too_many_neurons_are_reasons(plant):
         assert said in found[DENOISING].reason
     with pytest.raises(ConfigError, match="needs 3 pairs"):
         ClaimSettings(n_pairs=2)
+
+
+def test_twins_that_change_nothing_leave_nothing_to_share(plant):
+    """Every second twin scores higher than its defect image."""
+    case = Case(plant(n_defects=8)[0], QUICK)
+    sets = case.exchanged
+    defect, twin = sets.interchange.intact
+    turned = np.where(np.arange(8) % 2, 1.0, -0.9) * (defect[DEFECT] - twin[DEFECT])
+    sets.interchange.full = {**sets.interchange.full, DEFECT: turned}
+    for claim in CLAIMS[12:]:
+        reasons = {part.reason for part in claim.measure([case]).values()}
+        assert all("not clear of zero: there is nothing to share" in one for one in reasons)

@@ -1,0 +1,111 @@
+"""One test image with the values that some neurons have in its twin without the defect."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from lakeviz.activations import select_tokens, token_grid
+from lakeviz.activations.tokens import as_activation
+from lakeviz.errors import DataError
+from lakeviz.explorer.fitted import Fitted
+from lakeviz.explorer.views import Dropped
+from lakeviz.studies.base.unit_data import model_of
+from lakeviz.studies.neurons.patch_labels import PatchTruth
+from lakeviz.studies.patching.pairs import make_pairs
+
+Chosen = dict[str, Float[Tensor, "image patch k"]]
+
+
+@dataclass(frozen=True)
+class Twin:
+    """A test image and its twin, ready for the tower.
+
+    Attributes
+    ----------
+    kind : str
+        ``"rendered"`` or ``"inpainted"``, which is approximate.
+    image, twin : Tensor [1, 3, height, width]
+    tokens : dict of hook point to Tensor [1, token, channel]
+        All tokens of the twin.
+    """
+
+    kind: str
+    image: Float[Tensor, "1 3 height width"]
+    twin: Float[Tensor, "1 3 height width"]
+    tokens: dict[str, Tensor]
+
+
+def twin_of_image(fitted: Fitted, index: int) -> Twin:
+    """Make the twin of a test image.
+
+    Raises
+    ------
+    ConfigError
+        If the data hold no model.
+    DataError
+        If the image has no mask, or there are no image files.
+    """
+    data = fitted.data
+    model = model_of(data, "an exchange runs")
+    if data.dataset is None:
+        raise DataError(f"{data.category}: a twin is made of image files, and there are none")
+    grid = token_grid(model.tower, data.points[0])
+    own = PatchTruth.of(data.truth, grid, geometry=data.geometry, sizes=data.sizes).defect
+    one = np.zeros_like(own)
+    one[index] = own[index]
+    if not one.any():
+        raise DataError(
+            f"{data.test.sample_ids[index]} has no mask that the tower sees, so there is no twin "
+            "without its defect; choose an anomalous image"
+        )
+    pairs = make_pairs(data.dataset, data.normal_paths, model.preprocess, one, n_pairs=1)
+    with torch.inference_mode():
+        _, cache = model.tower.run_with_cache(pairs.twins, names_filter=list(data.points))
+    tokens = {p: select_tokens(model.tower, p, cache[p], "all") for p in data.points}
+    return Twin(pairs.kind, pairs.defects, pairs.twins, tokens)
+
+
+def exchanged_maps(
+    fitted: Fitted, index: int, twin: Twin, sets: Sequence[Dropped]
+) -> Float[np.ndarray, "set row column"]:
+    """Fused maps of a test image whose neurons take the twin's values, set by set.
+
+    The values are put in place at every token of each hook point, and the tower runs on: a later
+    hook point sees what an earlier one was given. The text branch does not change.
+    """
+    return np.stack(
+        [fitted.image_map(index, fitted.galleries, _tokens(fitted, twin, one)) for one in sets]
+    )
+
+
+def twin_map(fitted: Fitted, index: int, twin: Twin) -> Float[np.ndarray, "row column"]:
+    """Fused map of the twin itself, with the text scores of the image."""
+    model = model_of(fitted.data, "an exchange runs")
+    seen = {p: tokens[:, model.n_prefix_tokens :] for p, tokens in twin.tokens.items()}
+    chosen = {p: gallery.chosen(seen[p]) for p, gallery in fitted.galleries.items()}
+    return fitted.image_map(index, fitted.galleries, chosen)
+
+
+def _tokens(fitted: Fitted, twin: Twin, units: Dropped) -> Chosen:
+    tower = model_of(fitted.data, "an exchange runs").tower
+    kept: Chosen = {}
+
+    def put(tensor: Tensor, hook: Any) -> Tensor:
+        point = hook.name
+        tokens = select_tokens(tower, point, tensor, "all").clone()
+        channels = list(units.get(point, ()))
+        tokens[..., channels] = twin.tokens[point][..., channels]
+        kept[point] = fitted.galleries[point].chosen(tokens[:, tower.adapter.n_prefix_tokens :])
+        return as_activation(tower, point, tokens)
+
+    hooks = [(p, put) for p in fitted.galleries]
+    with torch.inference_mode():
+        tower.run_with_hooks(twin.image, fwd_hooks=hooks, stop_at="auto")
+    return kept
