@@ -56,4 +56,4 @@ def test_what_runs_the_network_refuses_other_streams_by_name(data):
 def test_neurons_of_streams_are_compared(relief):
     items = capture_items(load_model("tiny"), relief, 4, shots=(2,), points=POINTS, pool=3)
     assert [item.subspace.point for item in items] == list(POINTS)
-    assert {len(item.images.sample_ids) for item in items} == {3}
+    assert {len(item.pool.sample_ids) for item in items} == {3}
