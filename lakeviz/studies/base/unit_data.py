@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from torch import Tensor
 
 from lakeviz.activations.token_subsets import CapturedTokens
+from lakeviz.data.streams import IMAGE, stream_of
 from lakeviz.errors import ConfigError
 from lakeviz.lake.fitted import described_units
 from lakeviz.units.base import Units, units_by_point
@@ -84,3 +85,19 @@ def model_of(data: StudyData, what: str) -> VisionModel:
     for one in data.provenance.get("units", {}).values():
         why = f"they hold {one['name']} of {one['source']}; make them without units="
     raise ConfigError(f"{data.category}: {what} the model, which these data do not have: {why}")
+
+
+def require_pictures(data: StudyData, what: str) -> None:
+    """Refuse data with hook points on other streams than the pictures.
+
+    Raises
+    ------
+    ConfigError
+        Names the first such hook point.
+    """
+    beside = [p for p in data.points if stream_of(p) != IMAGE]
+    if beside:
+        raise ConfigError(
+            f"{data.category}: {what} the model on the pictures alone, and these data have "
+            f"{beside[0]}; make a run without --stream, or with --stream image alone"
+        )

@@ -28,7 +28,7 @@ from lakeviz.lake.gallery import Gallery
 from lakeviz.lake.score_maps import join_layers
 from lakeviz.lake.visual import VisualBranch, fit_selections
 from lakeviz.studies.base.captured import StudyData
-from lakeviz.studies.base.unit_data import model_of
+from lakeviz.studies.base.unit_data import model_of, require_pictures
 from lakeviz.studies.knockout.ablation import Condition, Engine, Knocked
 
 if TYPE_CHECKING:
@@ -88,7 +88,9 @@ class NetworkEngine(Engine):
     known = BRANCHES
 
     def __init__(self, data: StudyData, base: str, branches: Sequence[str] | None) -> None:
-        model = model_of(data, "forward and weights knock-outs (the score kind does not) run")
+        what = "forward and weights knock-outs (the score kind does not) run"
+        model = model_of(data, what)
+        require_pictures(data, what)
         super().__init__(data, base, branches)
         self.model, self.tower = model, model.tower
 

@@ -9,7 +9,7 @@ from lakeviz.errors import ConfigError
 from lakeviz.lake import fit_text
 from lakeviz.lake.selectors import neurons_named
 from lakeviz.studies.base.captured import StudyData
-from lakeviz.studies.base.unit_data import model_of, on_units
+from lakeviz.studies.base.unit_data import model_of, on_units, require_pictures
 from lakeviz.studies.neurons.patch_labels import PatchTruth
 from lakeviz.studies.patching.interchange import Interchange
 from lakeviz.studies.patching.pairs import make_pairs
@@ -34,6 +34,7 @@ def make_interchange(
     """
     first = draws[0]
     model = model_of(first, "interventions run")
+    require_pictures(first, "interventions run")
     if first.dataset is None:
         raise ConfigError(
             f"{first.category}: interventions run the model on image files; make the data with "
