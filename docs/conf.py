@@ -36,7 +36,7 @@ napoleon_use_rtype = False
 napoleon_use_ivar = True
 # Parameter types such as "k" name several attributes; the text shows the type all the same.
 suppress_warnings = ["ref.python"]
-exclude_patterns = ["_build", "_ext", "coverage_table.md", "claims_error.md"]
+exclude_patterns = ["_build", "_ext", "coverage_table.md", "coverage_groups.md", "claims_error.md"]
 
 html_theme = "furo"
 html_title = "lakeviz"

@@ -88,11 +88,16 @@ BEFORE["docs/tasks/figures.md"] = (
 BEFORE["docs/tasks/tables.md"] = (
     "evaluations, some, others = [evaluation], [evaluation], [evaluation]"
 )
+BEFORE["docs/tasks/video.md"] = ""
 PAGES = sorted({*BEFORE, "docs/getting-started.md", "docs/index.md"})
 
 # What stands on a page, and what is run in its place.
 SMALL = "LakeOptions(k=20, layers=(2,), map_size=(24, 24))"
 ELSEWHERE = {
+    'write_video_benchmark("video", scenes=["belt"])': (
+        'write_video_benchmark("video", scenes=["belt"], kinds=["jump"], n_train=3, n_good=1, '
+        "n_frames=16, size=48)"
+    ),
     "~/data/mvtec_ad": "mvtec",
     "/data/mvtec_ad": "mvtec",
     "(1024, 1024)": "(48, 48)",

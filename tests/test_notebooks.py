@@ -95,7 +95,7 @@ def test_reads_like_a_lecture(path):
     """The question first, and at the end what it shows and what it does not."""
     cells = nbformat.read(path, as_version=4).cells
     assert cells[0].cell_type == "markdown"
-    assert re.match(r"# \d\. .+\n\n\*\*The (question|questions|task)\.\*\*", cells[0].source)
+    assert re.match(r"# \d+\. .+\n\n\*\*The (question|questions|task)\.\*\*", cells[0].source)
     assert cells[-1].cell_type == "markdown"
     ends = cells[-1].source
     paper = path.stem.startswith("07")

@@ -18,6 +18,8 @@ from lakeviz.activations.loading import Loading
 from lakeviz.activations.statistics import check_finite, is_finite
 from lakeviz.activations.tokens import (
     check_which,
+    cut_tiles,
+    join_tiles,
     neurons_of,
     resolve_points,
     select_tokens,
@@ -33,7 +35,7 @@ from lakeviz.data.streams import (
     on_stream,
     stream_of,
 )
-from lakeviz.errors import DataError
+from lakeviz.errors import ActivationError, DataError
 
 if TYPE_CHECKING:
     from lakeviz.models import VisionModel
@@ -123,6 +125,11 @@ class TokenBatches:
         self.skipped: list[tuple[str, str]] = []
         self._before: ImageItems | None = None  # frames that lie before the first, for its change
         _check_size(model, self.images)
+        if model.tower.tiles != (1, 1) and (run_on or tokens != "patch"):
+            raise ActivationError(
+                "images that are cut into tiles have patch tokens only: each tile has a class "
+                "token and an embedding of its own; load the model with another aspect"
+            )
         _check_streams(self.points, self.images)
 
     @property
@@ -200,13 +207,17 @@ class TokenBatches:
         self, images: Tensor, streams: Sequence[str], run_on: bool
     ) -> tuple[dict[str, Tensor], Tensor | None]:
         """Tokens at the hook points of the tower that some streams need, and its output."""
-        tower = self.model.tower
+        tower, tiles = self.model.tower, self.model.tower.tiles
         points = list(dict.fromkeys(base_point(p) for s in streams for p in self._on(s)))
+        if not points and not run_on:  # no stream looks at the picture itself
+            return {}, None
         with torch.inference_mode():
             output, cache = tower.run_with_cache(
-                images, names_filter=points, stop_at=None if run_on else "auto"
+                cut_tiles(images, tiles), names_filter=points, stop_at=None if run_on else "auto"
             )
             tokens = {p: select_tokens(tower, p, cache[p], self.tokens) for p in points}
+            if tiles != (1, 1):
+                tokens = {p: join_tiles(t, tiles, token_grid(tower, p)) for p, t in tokens.items()}
         if isinstance(output, tuple):  # some towers return their tokens with the embedding
             output = output[0]
         return tokens, output
@@ -264,9 +275,9 @@ def _check_streams(points: Sequence[str], images: ImageItems | Preprocessed) -> 
 def _check_size(model: VisionModel, images: ImageItems | Preprocessed) -> None:
     if isinstance(images, Preprocessed) and tuple(images.images.shape[1:]) != (
         3,
-        *model.image_size,
+        *model.preprocess.input_size,
     ):
-        height, width = model.image_size
+        height, width = model.preprocess.input_size
         raise DataError(
             f"preprocessed images must be [image, 3, {height}, {width}] for {model.name}, not "
             f"{list(images.images.shape)}; without preprocessed=True lakeviz preprocesses them"

@@ -220,7 +220,7 @@ def store_key(
     contents = [file_sha256(path) for path in files.items]
     if depths:
         pairs = zip(contents, depths, strict=True)
-        contents = [fingerprint(image, file_sha256(depth)) for image, depth in pairs]
+        contents = [fingerprint(image, *map(file_sha256, depth.files)) for image, depth in pairs]
     reach = max((frames_before(stream_of(p)) for p in names), default=0)
     if reach:  # what lies before a frame is a part of its change
         parts = [slice(max(0, i - reach), i + 1) for i in range(len(contents))]

@@ -245,12 +245,14 @@ def capture_tokens(
     CaptureTooLargeError
         If they fit neither in memory nor on the disk.
     """
-    n_prefix = model.n_prefix_tokens
+    # Tiles have a class token each, and so an image has none.
+    tiled = model.tower.tiles != (1, 1)
+    which, n_prefix = ("patch", 0) if tiled else ("all", model.n_prefix_tokens)
     if cache is None:
-        held = capture_activations(model, images, list(points), tokens="all", loading=loading)
+        held = capture_activations(model, images, list(points), tokens=which, loading=loading)
         return CapturedTokens(held, n_prefix)
     cache = Path(cache)
-    key = store_key(model, images, list(points), tokens="all")
+    key = store_key(model, images, list(points), tokens=which)
     lying = stored_images(cache, key)
     missing = [content not in lying for _, content in key.images]
     if any(missing):
@@ -276,4 +278,6 @@ def _capture_to_cache(
         store = ActivationStore.open(folder, allow_partial=True)
         if store.complete:
             return store
-    return capture_to_store(model, images, list(key.points), folder, tokens="all", loading=loading)
+    return capture_to_store(
+        model, images, list(key.points), folder, tokens=key.tokens, loading=loading
+    )

@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
+from einops import rearrange
 from jaxtyping import Float
 from torch import Tensor
 
@@ -140,9 +141,34 @@ def as_activation(
 
 
 def token_grid(tower: HookedTower, point: str) -> tuple[int, int]:
-    """Rows and columns in which a point's patch tokens lie."""
+    """Rows and columns in which a point's patch tokens lie, those of all tiles together."""
     found = tower.points[base_point(point)]
+    rows, columns = tower.adapter.grid()
     if "height" in found.axes:
         sizes = dict(zip(found.axes[1:], found.sizes, strict=True))
-        return sizes["height"], sizes["width"]
-    return tower.adapter.grid()
+        rows, columns = sizes["height"], sizes["width"]
+    return rows * tower.tiles[0], columns * tower.tiles[1]
+
+
+def cut_tiles(
+    images: Float[Tensor, "image 3 height width"], tiles: tuple[int, int]
+) -> Float[Tensor, "tile 3 height_of_tile width_of_tile"]:
+    """Cut images into tiles: those of an image follow each other, row by row."""
+    return rearrange(images, "n c (r h) (k w) -> (n r k) c h w", r=tiles[0], k=tiles[1])
+
+
+def join_tiles(
+    tokens: Float[Tensor, "tile token channel"], tiles: tuple[int, int], grid: tuple[int, int]
+) -> Float[Tensor, "image all_tokens channel"]:
+    """Lay the patch tokens of tiles side by side: undoes :func:`cut_tiles` on a grid of patches.
+
+    Parameters
+    ----------
+    tokens : Tensor [tile, token, channel]
+    tiles : (rows, columns)
+        Of tiles in an image.
+    grid : (rows, columns)
+        Of patches in an image.
+    """
+    sizes = {"r": tiles[0], "k": tiles[1], "h": grid[0] // tiles[0], "w": grid[1] // tiles[1]}
+    return rearrange(tokens, "(n r k) (h w) c -> n (r h k w) c", **sizes)

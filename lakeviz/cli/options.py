@@ -134,6 +134,13 @@ detector_options = stack(
             help="Sigma in pixels.",
         ),
         click.option(
+            "--frame-smoothing",
+            type=Number(0, 1000),
+            default=0.0,
+            show_default=True,
+            help="Sigma in frames; the table of clips shows smoothed scores, too.",
+        ),
+        click.option(
             "--map-size",
             callback=image_size,
             default="256",
@@ -198,7 +205,8 @@ _DATA = stack(
             "--aspect",
             default="squash",
             show_default=True,
-            help="How images become inputs: squash, letterbox (filled) or crop (the middle).",
+            help="How images become inputs: squash, letterbox (filled), crop (the middle) or "
+            "tile_RxC (in R rows and C columns of parts).",
         ),
         click.option(
             "--preprocess",
@@ -318,6 +326,7 @@ def make_options(given: dict[str, Any]) -> LakeOptions:
         drop_tokens=given["drop_tokens"],
         selection_scope=given["selection_scope"],
         streams=given["streams"],
+        frame_smoothing=given["frame_smoothing"],
     )
 
 

@@ -2,11 +2,13 @@
 
 ``squash`` resizes the whole image to the input. ``letterbox`` keeps the aspect ratio and fills what
 is left of the input. ``crop`` keeps it too and takes the middle; what lies outside was not looked
-at and gets the lowest score of its image.
+at and gets the lowest score of its image. ``tile_2x1`` cuts the image into two rows and one column
+of parts, of which each is squashed to the input; their patches lie side by side in one map.
 """
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +19,7 @@ from scipy.ndimage import map_coordinates
 from lakeviz.errors import ConfigError
 
 ASPECTS = ("squash", "letterbox", "crop")
+_TILES = re.compile(r"tile_([1-9])x([1-9])")
 
 Size = tuple[int, int]
 
@@ -28,9 +31,9 @@ class Geometry:
     Attributes
     ----------
     aspect : str
-        ``squash``, ``letterbox`` or ``crop``.
+        ``squash``, ``letterbox``, ``crop``, or ``tile_RxC`` of 1 to 9 rows and columns.
     input_size : (height, width)
-        Of the model, in pixels.
+        Of the model, in pixels; of all tiles together where there are some.
 
     Raises
     ------
@@ -42,12 +45,26 @@ class Geometry:
     input_size: Size = (1, 1)
 
     def __post_init__(self) -> None:
-        if self.aspect not in ASPECTS:
-            raise ConfigError(f"aspect must be one of {', '.join(ASPECTS)}, not {self.aspect!r}")
+        if self.aspect not in ASPECTS and not _TILES.fullmatch(self.aspect):
+            known = ", ".join(ASPECTS)
+            raise ConfigError(
+                f"aspect must be one of {known} or tile_RxC, such as tile_2x1, not {self.aspect!r}"
+            )
+
+    @property
+    def tiles(self) -> Size:
+        """Rows and columns of parts that pass the tower one by one; 1 x 1 where it is whole."""
+        found = _TILES.fullmatch(self.aspect)
+        return (int(found[1]), int(found[2])) if found else (1, 1)
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether the patches cover the image from edge to edge."""
+        return self.aspect not in ("letterbox", "crop")
 
     def placement(self, image_size: Size) -> tuple[Size, Size]:
         """Size to resize an image to, and where its upper left corner lies in the input."""
-        if self.aspect == "squash":
+        if self.is_whole:
             return self.input_size, (0, 0)
         scales = [own / side for own, side in zip(self.input_size, image_size)]
         scale = min(scales) if self.aspect == "letterbox" else max(scales)
@@ -88,7 +105,7 @@ class Geometry:
         self, mask: Bool[np.ndarray, "height width"], image_size: Size
     ) -> Bool[np.ndarray, "height width"]:
         """Bring a mask over the whole image, of any size, to the part that the input shows."""
-        if self.aspect == "squash":
+        if self.is_whole:
             return mask
         top, left, height, width = self.box(image_size)
         rows, columns = (

@@ -18,7 +18,7 @@ from numpy.typing import ArrayLike
 from lakeviz.data.fewshot import DEFAULT_DRAWS, FewShotDraw, draw, n_draws_possible
 from lakeviz.data.files import file_sha256
 from lakeviz.data.images import load_image, load_mask
-from lakeviz.data.table import CLIP_COLUMNS, DEPTH_COLUMN, SPLITS, depths_of, frames_of
+from lakeviz.data.table import CLIP_COLUMNS, DEPTH_COLUMN, SPLITS, DepthFile, depths_of, frames_of
 from lakeviz.errors import DataError, MaskError, nearest
 
 
@@ -105,7 +105,7 @@ class Dataset:
         return frames_of(self.frame)
 
     @property
-    def depths(self) -> list[Path]:
+    def depths(self) -> list[DepthFile]:
         """Depth maps, in the order of the table; empty where there are none."""
         return depths_of(self.frame)
 
@@ -148,6 +148,29 @@ class Dataset:
         if name not in SPLITS:
             raise DataError(f"no split {name!r}: the splits are {', '.join(SPLITS)}")
         return self.where(self.frame["split"] == name)
+
+    def shuffled_frames(self, seed: int = 0) -> Dataset:
+        """Frames of each clip in random order: the control of whatever looks at time.
+
+        Clips and numbers of frames stay; images, masks and labels change places within a clip.
+
+        Raises
+        ------
+        DataError
+            The images are no frames of clips.
+        """
+        if "clip" not in self.frame:
+            raise DataError(f"the images of {self.name} are no frames of clips")
+        rng = np.random.default_rng(seed)
+        keys = ["category", "split", "clip"]
+        order = np.concatenate(
+            [
+                rng.permutation(rows)
+                for rows in self.frame.groupby(keys, sort=False).indices.values()
+            ]
+        )
+        moved = self.frame.iloc[order].reset_index(drop=True)
+        return replace(self, frame=moved.assign(frame=self.frame["frame"]))
 
     def evaluated(self) -> Dataset:
         """Return the images that detectors are measured on: the test split, or all without one."""

@@ -11,10 +11,12 @@
     Mean curvature in units of twice its 95th percentile, around middle grey; minima of depth are
     bright.
 
-The units are percentiles of the image itself, or (:meth:`Rendering.of`) their medians over normal
-images. A defect of less than 2 % (5 %) of the image cannot move them, a larger one only together
-with all else; nothing is stretched to the extremes of the image, where one wrong point would hide
-the rest. Invalid points show what the nearest measured points show, so that they add nothing.
+The units are medians over normal training images (:meth:`Rendering.of`), so that no test image says
+how it is drawn itself: one with a defect that covers much of it is drawn like the others. Only
+where there are no normal images they are those percentiles of the image itself, which a defect of
+less than 2 % (5 %) of it cannot move. Nothing is stretched to the extremes of an image, where one
+wrong point would hide the rest. Invalid points show what the nearest measured points show, so that
+they add nothing.
 """
 
 from __future__ import annotations
@@ -22,6 +24,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, fields
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -35,6 +38,7 @@ from lakeviz.errors import ConfigError, nearest
 
 _SPAN = (2, 98)
 _HIGH = 95
+_SMOOTHING = 1 / 80
 _MOST = 448  # towers look at fewer pixels
 _FEWEST, _FITS = 16, 10  # points of a plane, and rounds of its fit
 _SMALLEST = 1e-9  # below this share of the values a spread is rounding
@@ -67,7 +71,7 @@ class Rendering:
     span: float | None = None
     slope: float | None = None
     bend: float | None = None
-    smoothing: float = 1 / 160
+    smoothing: float = _SMOOTHING
 
     def __post_init__(self) -> None:
         for field in fields(self):
@@ -76,7 +80,7 @@ class Rendering:
                 raise ConfigError(f"{field.name} of a rendering must be positive, got {value}")
 
     @classmethod
-    def of(cls, paths: Iterable[str | Path], smoothing: float = 1 / 160) -> Rendering:
+    def of(cls, paths: Iterable[str | Path], smoothing: float = _SMOOTHING) -> Rendering:
         """Units for all images of a kind: the median of those of normal ones.
 
         Raises
@@ -84,9 +88,18 @@ class Rendering:
         DepthError
             A depth map cannot be read.
         """
-        own = [_Surface(read_depth(p), cls(smoothing=smoothing)).units for p in paths]
-        span, slope, bend = np.median(own, axis=0)
-        return cls(float(span), float(slope), float(bend), smoothing)
+        maps = [read_depth(p) for p in paths]
+        own = [_Surface(one, cls(smoothing=smoothing)) for one in maps]
+        span, slope = (float(np.median([getattr(o, u) for o in own])) for u in ("span", "slope"))
+        steep = cls(slope=slope, smoothing=smoothing)
+        bend = float(np.median([_Surface(one, steep).bend for one in maps]))
+        return cls(span, slope, bend, smoothing)
+
+
+@lru_cache(maxsize=256)
+def units_of(paths: tuple[Path, ...]) -> Rendering:
+    """Units from normal depth maps; those of each image itself where there are none."""
+    return Rendering.of(paths) if paths else Rendering()
 
 
 def render(path: str | Path, how: str, rendering: Rendering = Rendering()) -> Image.Image:
@@ -184,9 +197,9 @@ class _Surface:
         self.sigma = max(rendering.smoothing * max(self.valid.shape), 1.0)
 
     @property
-    def units(self) -> tuple[float, float, float]:
-        """Own span, slope and bend."""
-        return self.span, self.slope, self._curvature()[1]
+    def bend(self) -> float:
+        """Curvature that few pixels exceed."""
+        return self._curvature()[1]
 
     @property
     def span(self) -> float:
@@ -243,7 +256,6 @@ _RENDERINGS: dict[str, Callable[[_Surface], np.ndarray]] = {
     "normals": _Surface.normals,
     "curvature": _Surface.curvature,
 }
-RENDERINGS = tuple(_RENDERINGS)
 
 
 def _between(values: np.ndarray) -> float:

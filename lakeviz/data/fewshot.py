@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from lakeviz.data.table import DEPTH_COLUMN, ImageTable, depths_of, frames_of, sample_id
+from lakeviz.data.table import DEPTH_COLUMN, DepthFile, ImageTable, depths_of, frames_of, sample_id
 from lakeviz.errors import FewShotError, OutputError
 from lakeviz.files import write_text
 
@@ -57,7 +57,7 @@ class FewShotDraw:
     sample_ids: tuple[str, ...]
     paths: tuple[Path, ...]
     frames: tuple[tuple[str, int], ...] = ()
-    depths: tuple[Path, ...] = ()
+    depths: tuple[DepthFile, ...] = ()
 
     @property
     def shots(self) -> int:

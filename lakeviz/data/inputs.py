@@ -20,10 +20,12 @@ from PIL import Image
 from torch import Tensor
 
 from lakeviz.data.dataset import Dataset
-from lakeviz.data.depth import render
+from lakeviz.data.depth import render, units_of
+from lakeviz.data.depth_files import require_same_size
 from lakeviz.data.fewshot import FewShotDraw
 from lakeviz.data.files import IMAGE_FORMATS, IMAGE_SUFFIXES, describe, list_images
-from lakeviz.data.images import load_image, rgb_image
+from lakeviz.data.images import image_size, load_image, rgb_image
+from lakeviz.data.table import DepthFile
 from lakeviz.errors import DataError
 
 IMAGE_KEYS = ("image", "img", "pixel_values", "path", "image_path", "file_name")
@@ -50,7 +52,7 @@ class ImageItems:
     items: Sequence[Any] = field(repr=False)
     sample_ids: list[str] = field(repr=False)
     frames: Sequence[tuple[str, int]] = field(default=(), repr=False)
-    depths: Sequence[Path] = field(default=(), repr=False)
+    depths: Sequence[DepthFile] = field(default=(), repr=False)
 
     def __len__(self) -> int:
         return len(self.sample_ids)
@@ -79,8 +81,12 @@ class ImageItems:
         ------
         ImageReadError
             If it cannot be read.
+        DepthError
+            If it does not have the size of the image.
         """
-        return render(self.depths[index], how)
+        depth, name = self.depths[index], self.sample_ids[index]
+        require_same_size(depth.path, name, image_size(self.items[index]))
+        return render(depth.path, how, units_of(depth.normal))
 
     def __getitem__(self, part: slice) -> ImageItems:
         """Return consecutive images."""

@@ -15,6 +15,8 @@ Where images are frames of clips, or have a depth map, there are further columns
 ======================  ==========================================================================
 ``clip``, ``frame``     name of the clip within its category and split, and number of the frame
 ``depth_path``          absolute path of the depth map or point cloud
+``depth_normals``       paths of the normal training depth maps of its category that say in which
+                        units it is drawn; at most 10, evenly spaced
 ======================  ==========================================================================
 """
 
@@ -36,7 +38,8 @@ from lakeviz.errors import ConfigError, DatasetLayoutError, MaskError
 GOOD = "good"
 SPLITS = ("train", "valid", "test")
 COLUMNS = ("path", "label", "defect_type", "mask_path", "category", "split", "sample_id")
-CLIP_COLUMNS, DEPTH_COLUMN = ("clip", "frame"), "depth_path"
+CLIP_COLUMNS, DEPTH_COLUMN, DEPTH_NORMALS = ("clip", "frame"), "depth_path", "depth_normals"
+_MOST_NORMALS = 10
 
 logger = logging.getLogger(__name__)
 
@@ -56,6 +59,19 @@ class Sample:
     clip: str | None = None
     frame: int | None = None
     depth: Path | None = None
+
+
+@dataclass(frozen=True)
+class DepthFile:
+    """A depth map (or point cloud), and the normal ones that say in which units it is drawn."""
+
+    path: Path
+    normal: tuple[Path, ...] = ()
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """All files that its renderings depend on."""
+        return (self.path, *self.normal)
 
 
 class ImageTable(Protocol):
@@ -93,9 +109,12 @@ def frames_of(frame: pd.DataFrame) -> list[tuple[str, int]]:
     return [(f"{split}/{clip}", int(number)) for split, clip, number in rows]
 
 
-def depths_of(frame: pd.DataFrame) -> list[Path]:
+def depths_of(frame: pd.DataFrame) -> list[DepthFile]:
     """Depth maps of a table; empty where there are none."""
-    return [Path(path) for path in frame[DEPTH_COLUMN]] if DEPTH_COLUMN in frame else []
+    if DEPTH_COLUMN not in frame:
+        return []
+    rows = zip(frame[DEPTH_COLUMN], frame[DEPTH_NORMALS], strict=True)
+    return [DepthFile(Path(path), tuple(map(Path, normal))) for path, normal in rows]
 
 
 def sample_id(path: Path, root: Path) -> str:
@@ -137,8 +156,17 @@ def build_frame(samples: Iterable[Sample], root: Path) -> pd.DataFrame:
         order = ["category", "split", "clip", "frame"]
     if _all_or_none([s.depth for s in samples], frame, "depth map"):
         frame[DEPTH_COLUMN] = [str(s.depth) for s in samples]
+        normals = {c: _depth_normals(f) for c, f in frame.groupby("category")}
+        frame[DEPTH_NORMALS] = [normals[s.category] for s in samples]
     _check_frame(frame)
     return frame.sort_values(order, ignore_index=True)
+
+
+def _depth_normals(frame: pd.DataFrame) -> tuple[str, ...]:
+    """Depth maps of some normal training images of a category, evenly spaced."""
+    normal = (frame["split"] == "train") & (frame["label"] == 0)
+    paths = sorted(frame.loc[normal, DEPTH_COLUMN])
+    return tuple(paths[:: max(1, -(-len(paths) // _MOST_NORMALS))])
 
 
 def _all_or_none(values: Sequence[object], frame: pd.DataFrame, what: str) -> bool:

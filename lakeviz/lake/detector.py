@@ -21,7 +21,6 @@ from lakeviz.errors import (
     ConfigError,
     NotFittedError,
     SelectionError,
-    TextBranchError,
     no_attribute,
 )
 from lakeviz.lake.dropping import drop_channels, gallery_tokens
@@ -32,13 +31,13 @@ from lakeviz.lake.joint_selection import check_points_k
 from lakeviz.lake.layers import layer_points, unit_points, widths_of, with_k
 from lakeviz.lake.measuring import evaluate, spectrum_table
 from lakeviz.lake.normal_images import normal_images
-from lakeviz.lake.options import DEFAULT_TEXT_WEIGHT, LakeOptions
+from lakeviz.lake.options import LakeOptions
 from lakeviz.lake.outliers import Outliers, OutlierWatch
 from lakeviz.lake.score_maps import ScoreMaps
 from lakeviz.lake.scoring import fuse, score_together
 from lakeviz.lake.selection import Selection
 from lakeviz.lake.selectors import NeuronNumbers, get_selector
-from lakeviz.lake.text import TextBranch, fit_text, text_obstacle
+from lakeviz.lake.text import TextBranch, fit_text, text_weight_of
 from lakeviz.lake.visual import BranchSpec, VisualBranch, fit_selections, select_branch
 from lakeviz.units.base import Units, encoded, units_by_point
 
@@ -129,7 +128,7 @@ class Lake:
         widths = widths_of(model, self.points, self.units)
         o = self.options = with_k(asked, widths.values())
         check_points_k(o.selector, o.k, widths, o.selection_scope)
-        self.text_weight = self._resolve_text_weight()
+        self.text_weight = text_weight_of(model, asked.text_weight)
         self.statistics: RunningStatistics | None = None
         self.normal_ids: list[str] = []
         self.skipped: list[tuple[str, str]] = []
@@ -149,20 +148,6 @@ class Lake:
         """Build a detector from its settings."""
         settings = {name: getattr(options, name) for name in options.__dataclass_fields__}
         return cls(model, units=units, **settings)
-
-    def _resolve_text_weight(self) -> float:
-        wanted = self.options.text_weight
-        if wanted == 0:
-            return 0.0
-        obstacle = text_obstacle(self.model)
-        if obstacle is None:
-            return DEFAULT_TEXT_WEIGHT if wanted is None else wanted
-        if wanted is None:
-            _log.info("no text branch: %s", obstacle)
-            return 0.0
-        raise TextBranchError(
-            f"text_weight is {wanted}, but {obstacle}; use text_weight=0 or a CLIP with a plain ViT"
-        )
 
     def _chosen(
         self, statistics: RunningStatistics, specs: Mapping[str, BranchSpec]

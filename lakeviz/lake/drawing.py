@@ -26,6 +26,7 @@ from lakeviz.plots import (
 )
 from lakeviz.plots.distributions import f1_max_threshold, verdict
 from lakeviz.plots.outliers import outlier_figure
+from lakeviz.plots.timeline import choose_clips, film_frames, timeline_figure
 from lakeviz.tables import is_measured, records, where
 
 if TYPE_CHECKING:
@@ -131,7 +132,9 @@ def heatmap(
     )
 
 
-def gallery(evaluation: Evaluation, images: pd.DataFrame, **how: Any) -> go.Figure:
+def gallery(
+    evaluation: Evaluation, images: pd.DataFrame, title: str = "", rule: str = "", **how: Any
+) -> go.Figure:
     """Test images that :func:`choose_images` chose, with their heat maps, group by group."""
     threshold, maps = f1_max_threshold(evaluation.metrics), evaluation.maps
     tiles = []
@@ -153,9 +156,54 @@ def gallery(evaluation: Evaluation, images: pd.DataFrame, **how: Any) -> go.Figu
         tiles,
         heat_colours(evaluation),
         threshold=threshold,
-        title=f"Best, worst and typical images: {evaluation.category}",
-        rule=f"Chosen among {len(evaluation.scores):,} test images by their score alone.",
+        title=title or f"Best, worst and typical images: {evaluation.category}",
+        rule=rule or f"Chosen among {len(evaluation.scores):,} test images by their score alone.",
         **how,
+    )
+
+
+def film(evaluation: Evaluation, clip: str = "", n: int = 12, **how: Any) -> go.Figure:
+    """Frames of one clip in order, evenly spaced, with their heat maps.
+
+    Parameters
+    ----------
+    clip
+        By default the first one that has normal and anomalous frames.
+    n
+        Frames, at most.
+
+    Raises
+    ------
+    DataError
+        The images are no frames of clips.
+    ConfigError
+        There is no such clip.
+    """
+    require_clips(evaluation.scores)
+    clip = clip or choose_clips(evaluation.scores)[0]
+    frames = film_frames(evaluation.scores, clip, n)
+    rule = f"{len(frames)} frames of the clip, evenly spaced in time."
+    return gallery(evaluation, frames, f"Film: {evaluation.category}", rule, **how)
+
+
+def require_clips(scores: pd.DataFrame) -> None:
+    """Refuse images that are no frames of clips.
+
+    Raises
+    ------
+    DataError
+        Says so.
+    """
+    if "clip" not in scores:
+        raise DataError("these images are no frames of clips; they have no order in time")
+
+
+def _timeline(evaluation: Evaluation) -> go.Figure:
+    require_clips(evaluation.scores)
+    return timeline_figure(
+        evaluation.scores,
+        threshold=f1_max_threshold(evaluation.metrics),
+        title=f"Scores over time: {evaluation.category}",
     )
 
 
@@ -174,9 +222,10 @@ def draw(evaluation: Evaluation, kind: str) -> go.Figure:
     ConfigError
         If there is no such kind.
     """
-    if kind not in KINDS:
-        raise ConfigError(f"no figure {kind!r}{nearest(kind, KINDS)}; there are {', '.join(KINDS)}")
-    return KINDS[kind](evaluation)
+    known = KINDS | CLIP_KINDS if "clip" in evaluation.scores else KINDS
+    if kind not in known:
+        raise ConfigError(f"no figure {kind!r}{nearest(kind, known)}; there are {', '.join(known)}")
+    return known[kind](evaluation)
 
 
 def _scores(evaluation: Evaluation) -> go.Figure:
@@ -207,7 +256,7 @@ def _n_images(evaluation: Evaluation) -> int | None:
     return evaluation.provenance.get("fit", {}).get("n_images")
 
 
-KINDS: Mapping[str, Callable[[Evaluation], go.Figure]] = {
+KINDS: dict[str, Callable[[Evaluation], go.Figure]] = {
     "scores": _scores,
     "gallery": lambda e: gallery(e, choose_images(e.scores)),
     "roc": lambda e: roc_figure(_curve(e, "auroc"), title="ROC of images"),
@@ -220,3 +269,6 @@ KINDS: Mapping[str, Callable[[Evaluation], go.Figure]] = {
     "outliers": lambda e: outlier_figure(e.spectrum, n_images=_n_images(e)),
 }
 """What ``evaluation.plot(kind)`` draws."""
+
+CLIP_KINDS: dict[str, Callable[[Evaluation], go.Figure]] = {"timeline": _timeline, "film": film}
+"""What it draws besides where the images are frames of clips."""

@@ -15,7 +15,14 @@ from lakeviz import renamed
 from lakeviz.errors import DataError, StoreError
 from lakeviz.files import read_arrays, write_arrays, write_json, write_parquet, written_together
 from lakeviz.lake.controls import CONTROL_METRICS
-from lakeviz.lake.evaluation_files import EVALUATION, MAPS, TABLES, read_description, read_table
+from lakeviz.lake.evaluation_files import (
+    CLIPS,
+    EVALUATION,
+    MAPS,
+    TABLES,
+    read_description,
+    read_table,
+)
 from lakeviz.lake.fitted import PROTOCOL
 from lakeviz.lake.ground_truth import region_mask_at
 from lakeviz.lake.score_maps import ScoreMaps
@@ -61,6 +68,9 @@ class Evaluation(NotebookView):
     outliers : DataFrame
         What dominates the variance of the normal patch tokens, by hook point
         (:class:`lakeviz.lake.outliers.PointOutliers`).
+    clips : DataFrame
+        Frames of clips: micro and macro AUROC, events, RBDC and TBDC, and each clip
+        (:mod:`lakeviz.lake.clip_rows`); empty where the images are no frames.
     maps : ScoreMaps
     dataset : Dataset
         The images evaluated, in the order of ``maps``.
@@ -80,6 +90,7 @@ class Evaluation(NotebookView):
     provenance: dict[str, Any]
     draws: pd.DataFrame = field(default_factory=pd.DataFrame)
     outliers: pd.DataFrame = field(default_factory=pd.DataFrame)
+    clips: pd.DataFrame = field(default_factory=pd.DataFrame)
 
     def mask(self, index: int) -> Bool[np.ndarray, "height width"]:
         """Ground-truth mask of one image, at the size of its pixel map."""
@@ -115,7 +126,7 @@ class Evaluation(NotebookView):
         with written_together(folder) as scratch:
             tables = {
                 name: write_parquet(scratch / f"{name}.parquet", getattr(self, name))
-                for name in TABLES
+                for name in [*TABLES, *([] if self.clips.empty else [CLIPS])]
             }
             described = {
                 "protocol": PROTOCOL,
@@ -146,7 +157,7 @@ class Evaluation(NotebookView):
         """
         folder = Path(folder)
         described = read_description(folder)
-        tables = {name: read_table(folder, name) for name in TABLES}
+        tables = {name: read_table(folder, name) for name in (*TABLES, CLIPS)}
         maps = ScoreMaps.from_plain(
             described["maps"], read_arrays(folder / MAPS, described.get("maps_sha256"))
         )
@@ -168,7 +179,8 @@ class Evaluation(NotebookView):
                 over = over_regions(row, metric)
                 said.append(f"{metric_title(level, metric)} {estimate(row)}{over and f' ({over})'}")
         draws = int(np.nanmax(numbers(rows, "n_draws"), initial=1)) if "n_draws" in rows else 1
-        over = "images" if draws == 1 else "images and draws"
+        over = "images" if self.clips.empty else "clips"
+        over = over if draws == 1 else f"{over} and draws"
         fitted = f"{shots} normal images" + (f", mean over {draws} draws" if draws > 1 else "")
         return " ".join(
             [
@@ -197,7 +209,7 @@ class Evaluation(NotebookView):
         ----------
         kind : str
             ``"scores"``, ``"gallery"``, ``"roc"``, ``"pr"``, ``"metrics"``, ``"controls"``,
-            ``"spectrum"`` or ``"outliers"``.
+            ``"spectrum"`` or ``"outliers"``; of clips also ``"timeline"`` or ``"film"``.
 
         Raises
         ------

@@ -15,13 +15,15 @@ from lakeviz.selector_names import todays_selectors
 
 EVALUATION, MAPS = "evaluation.json", "maps.safetensors"
 TABLES = ("metrics", "draws", "scores", "controls", "neurons", "spectrum", "curves", "outliers")
+CLIPS = "clips"
+"""Table of frames of clips, written where there are any."""
 
 _RENAMED = {
     "metrics": {"part": "branch", "interval_level": "confidence"},
     "controls": {"low": "difference_low", "high": "difference_high"},
 }
 """Columns of protocol 1, by table."""
-_LATER = ("curves", "draws", "outliers")
+_LATER = ("curves", "draws", "outliers", CLIPS)
 """Tables that runs of earlier versions do not have."""
 
 

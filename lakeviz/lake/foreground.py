@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -29,7 +30,10 @@ def foreground_rows(
     options: LakeOptions,
     bootstrap: Bootstrap,
 ) -> tuple[list[Row], list[Row]]:
-    """Rows of the foreground, and one for each draw; none without depth or without a plane.
+    """Rows of the foreground, and one for each draw.
+
+    There are none without depth, or where fewer than half of the normal images have a plane behind
+    the thing: the surface is then the thing itself, and what stands off it a defect.
 
     Image scores are those of the pixels of the foreground. Of the pixels without defect, those of
     the foreground count; defect pixels all do, so that leaving out the plane hides no defect.
@@ -48,10 +52,11 @@ def foreground_rows(
     if not dataset.depths:
         return [], []
     shown = [
-        _foreground(path, own if options.map_size is None else options.map_size)
-        for path, own in zip(dataset.depths, sizes, strict=True)
+        _foreground(depth.path, own if options.map_size is None else options.map_size)
+        for depth, own in zip(dataset.depths, sizes, strict=True)
     ]
-    if all(mask.all() for mask in shown):
+    normal = [mask.all() for mask, label in zip(shown, truth.labels, strict=True) if not label]
+    if np.mean(normal or [True]) >= 0.5:  # what stands off the surface is the defect
         return [], []
     rule = options.image_score
     conventions = Conventions(image_score=f"{rule.describe()} on the foreground")
@@ -65,12 +70,12 @@ def foreground_rows(
     return [*rows, *found[0]], [*draws, *found[1]]
 
 
-def _foreground(path: object, size: Size) -> Bool[np.ndarray, "height width"]:
+def _foreground(path: Path, size: Size) -> Bool[np.ndarray, "height width"]:
     """Foreground of a depth map at the size of the pixel map; all where there is no plane."""
     from lakeviz.data.depth import foreground
     from lakeviz.data.depth_files import read_depth
 
-    depth = read_depth(str(path))
+    depth = read_depth(path)
     found = foreground(depth)
     if np.array_equal(found, depth.valid):
         found = np.ones_like(found)  # no plane: what was not measured is no background

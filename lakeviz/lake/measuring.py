@@ -11,8 +11,10 @@ import pandas as pd
 
 from lakeviz.activations import Loading
 from lakeviz.data.changes import contents
+from lakeviz.data.table import CLIP_COLUMNS
 from lakeviz.errors import DataError
 from lakeviz.journal import Journal
+from lakeviz.lake.clip_rows import clip_table
 from lakeviz.lake.controls import CONTROL_METRICS, compare_controls, control_maps
 from lakeviz.lake.evaluation import Evaluation
 from lakeviz.lake.fitted import FittedLake, described_units
@@ -26,6 +28,7 @@ from lakeviz.lake.score_maps import PixelMaps, ScoreMaps
 from lakeviz.lake.scoring import CONTROL_PREFIX, score_together
 from lakeviz.lake.selection import NeuronSelection
 from lakeviz.metrics import Bootstrap, Conventions
+from lakeviz.metrics.clusters import over_clips
 
 if TYPE_CHECKING:
     from lakeviz.data import Dataset
@@ -96,16 +99,17 @@ def evaluate(
     skipped, test = test.where(~kept), test.where(kept)
     conventions = Conventions(image_score=lake.options.image_score.describe())
     truth = Truth.of_dataset(test, maps.sizes, maps.map_size)
+    resampling = over_clips(bootstrap, test.frames)
     image, pixel = _branches(draws)
-    of_pixels, of_pixel_draws, curves = pixel_tables(pixel, truth, conventions, bootstrap)
-    of_images, of_image_draws = image_rows(image, truth.labels, conventions, bootstrap)
-    behind = foreground_rows(test, maps.sizes, pixel["lake"], truth, lake.options, bootstrap)
+    of_pixels, of_pixel_draws, curves = pixel_tables(pixel, truth, conventions, resampling)
+    of_images, of_image_draws = image_rows(image, truth.labels, conventions, resampling)
+    behind = foreground_rows(test, maps.sizes, pixel["lake"], truth, lake.options, resampling)
     evaluator = PairedEvaluator(
         truth=truth if truth.fits_in_memory else Truth(truth.labels, reason="maps are too large"),
         map_size=maps.map_size,
         sizes=maps.sizes,
         metrics=CONTROL_METRICS,
-        bootstrap=bootstrap,
+        bootstrap=resampling,
         image_score=lake.options.image_score,
         smoothing=maps.smoothing,
         geometry=maps.geometry,
@@ -121,6 +125,15 @@ def evaluate(
         "draws": draw_table([*of_image_draws, *of_pixel_draws, *behind[1]]),
         "controls": compare_controls(visual, controls, lake.missing_controls, evaluator),
         "curves": curves,
+        "clips": clip_table(
+            image,
+            pixel["lake"][0],
+            truth,
+            test.frames,
+            of_images,
+            resampling,
+            lake.options.frame_smoothing,
+        ),
         "outliers": pd.DataFrame() if lake.outliers is None else lake.outliers.frame(),
     }
     for table in tables.values():
@@ -196,7 +209,8 @@ def _provenance(
 
 
 def _scores(test: Dataset, maps: ScoreMaps) -> pd.DataFrame:
-    frame = test.frame.loc[:, ["category", "sample_id", "label", "defect_type"]].copy()
+    columns = ["category", "sample_id", "label", "defect_type", *CLIP_COLUMNS]
+    frame = test.frame.loc[:, [c for c in columns if c in test.frame]].copy()
     frame["score"] = maps.image_scores
     for name, values in maps.image_parts.items():
         if not name.startswith(CONTROL_PREFIX):

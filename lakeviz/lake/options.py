@@ -253,6 +253,9 @@ class LakeOptions:
         depth map. Each layer is read on each stream. Where there are several and the distance is
         Euclidean, distances at each hook point are divided by those of held-out normal patches, so
         that no stream outweighs another by its scale.
+    frame_smoothing : float
+        Gaussian standard deviation on the scores of frames over time, in frames; the table of clips
+        then shows the smoothed scores beside the others.
 
     Raises
     ------
@@ -260,7 +263,9 @@ class LakeOptions:
         If one of them is out of range.
     """
 
-    LATER = frozenset({"selection_scope", "drop_channels", "drop_tokens", "streams"})
+    LATER = frozenset(
+        {"selection_scope", "drop_channels", "drop_tokens", "streams", "frame_smoothing"}
+    )
     """Settings that results of earlier versions do not have."""
 
     # None until the width of the tower is known; detectors and study data always hold a number.
@@ -278,6 +283,7 @@ class LakeOptions:
     drop_tokens: str = "none"
     selection_scope: str = "layer"
     streams: tuple[str, ...] = (IMAGE,)
+    frame_smoothing: float = 0.0
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "selector", selector_of(self.selector))
@@ -291,6 +297,10 @@ class LakeOptions:
         if self.text_weight is not None and not 0 <= self.text_weight <= 1:
             raise ConfigError(f"the text weight must be between 0 and 1, not {self.text_weight}")
         check_smoothing(self.smoothing)
+        if not 0 <= self.frame_smoothing <= 1000:
+            raise ConfigError(
+                f"frame smoothing must be between 0 and 1000 frames, not {self.frame_smoothing}"
+            )
         if self.seed < 0:
             raise ConfigError(f"the seed must be 0 or more, not {self.seed}")
         if self.map_size is not None:
@@ -328,6 +338,11 @@ class LakeOptions:
     def reading(self, selector: str) -> LakeOptions:
         """Return the same settings with the neurons of a selector that names them."""
         return replace(self, selector=selector, k=None, layers=None)
+
+    @property
+    def weight_with_text(self) -> float:
+        """Weight of the text branch where there is one: the default where none was named."""
+        return DEFAULT_TEXT_WEIGHT if self.text_weight is None else self.text_weight
 
     @property
     def drops_from_selection(self) -> bool:

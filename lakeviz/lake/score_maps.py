@@ -13,6 +13,7 @@ from scipy.ndimage import gaussian_filter
 from torch import Tensor
 
 from lakeviz.data.aspect import SQUASH, Geometry
+from lakeviz.data.streams import stream_of
 from lakeviz.errors import ConfigError, StoreError
 from lakeviz.lake.provenance import as_plain
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from PIL import Image
 
 PatchMaps = Float[np.ndarray, "image row column"]
+_POINT = "visual/"  # before the name of a hook point among the parts
 
 
 def upsample(
@@ -44,7 +46,7 @@ def upsample(
     image_size : (height, width)
         Of the image, in pixels; ``size`` by default.
     """
-    if geometry.aspect == "squash":
+    if geometry.is_whole:
         tensor = torch.from_numpy(np.ascontiguousarray(patch_map, dtype=np.float32))[None, None]
         pixels = torch.nn.functional.interpolate(
             tensor, size=size, mode="bilinear", align_corners=False
@@ -180,6 +182,15 @@ class ScoreMaps:
     def grid(self) -> tuple[int, int]:
         """Rows and columns of patches."""
         return self.patch.shape[1], self.patch.shape[2]
+
+    @property
+    def streams(self) -> dict[str, PatchMaps]:
+        """Patch maps of each stream: the means over its hook points."""
+        found: dict[str, list[PatchMaps]] = {}
+        for name, part in self.parts.items():
+            if name.startswith(_POINT):
+                found.setdefault(stream_of(name), []).append(part)
+        return {stream: np.mean(parts, axis=0) for stream, parts in found.items()}
 
     def _source(self, part: str | None) -> PatchMaps:
         if part is None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -11,10 +12,12 @@ from jaxtyping import Float
 from torch import Tensor
 
 from lakeviz.errors import ConfigError, ModelError, TextBranchError
-from lakeviz.lake.options import TextOptions
+from lakeviz.lake.options import DEFAULT_TEXT_WEIGHT, TextOptions
 
 if TYPE_CHECKING:
     from lakeviz.models import VisionModel
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -69,11 +72,34 @@ def text_obstacle(model: VisionModel) -> str | None:
     """
     if model.text is None or model.logit_scale is None:
         return f"{model.name} has no text encoder"
+    if model.tower.tiles != (1, 1):
+        return "images are cut into tiles, which have an embedding each"
     try:
         model.project_patches(torch.zeros(1, 1, model.d_model))
     except ModelError as error:
         return f"in {model.name} {error}"
     return None
+
+
+def text_weight_of(model: VisionModel, wanted: float | None) -> float:
+    """Weight of the text branch on a model: 0.3 where none is wanted, 0 where it has no text.
+
+    Raises
+    ------
+    TextBranchError
+        If a weight above 0 is wanted, and the model cannot have a text branch.
+    """
+    if wanted == 0:
+        return 0.0
+    obstacle = text_obstacle(model)
+    if obstacle is None:
+        return DEFAULT_TEXT_WEIGHT if wanted is None else wanted
+    if wanted is None:
+        _log.info("no text branch: %s", obstacle)
+        return 0.0
+    raise TextBranchError(
+        f"text_weight is {wanted}, but {obstacle}; use text_weight=0 or a CLIP with a plain ViT"
+    )
 
 
 def fit_text(model: VisionModel, class_name: str, options: TextOptions | None = None) -> TextBranch:

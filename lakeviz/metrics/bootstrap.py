@@ -119,6 +119,11 @@ class Bootstrap:
         return int(anomalous.sum()), int((~anomalous).sum())
 
     @property
+    def settings(self) -> Bootstrap:
+        """The settings alone, as they are stored."""
+        return Bootstrap(self.confidence, self.n_resamples, self.seed)
+
+    @property
     def units_note(self) -> str:
         """What the intervals are over, where it is not the images; to follow "the interval of"."""
         return ""

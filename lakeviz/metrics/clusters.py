@@ -7,7 +7,7 @@ intervals as narrow as if each said something new.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -52,7 +52,7 @@ class ClusterBootstrap(Bootstrap):
     @property
     def units_note(self) -> str:
         """What the intervals are over."""
-        return f"is over {self.what}; its coverage was not measured"
+        return f"is over {self.what}; its coverage was measured for the AUROC of frames alone"
 
     def units(self, level: str, anomalous: Bool[np.ndarray, " image"]) -> tuple[int, int]:
         """Clusters with a positive, and those with a negative image (or without, for pixels)."""
@@ -115,5 +115,5 @@ def over_clips(bootstrap: Bootstrap, frames: Sequence[tuple[str, int]]) -> Boots
         keys = [(clip, number // BLOCK) for clip, number in frames]
         what = f"blocks of {BLOCK} frames, since there are {n} clips, and says nothing of others"
     order = {key: i for i, key in enumerate(dict.fromkeys(keys))}
-    plain = {f.name: getattr(bootstrap, f.name) for f in fields(Bootstrap)}
-    return ClusterBootstrap(**plain, clusters=tuple(order[k] for k in keys), what=what)
+    clusters = tuple(order[key] for key in keys)
+    return ClusterBootstrap(**vars(bootstrap.settings), clusters=clusters, what=what)

@@ -31,13 +31,13 @@ class Preprocess:
     Attributes
     ----------
     size
-        ``(height, width)`` in pixels.
+        ``(height, width)`` in pixels, that the tower takes.
     mean, std
         Per RGB channel, on the [0, 1] scale.
     interpolation
         ``bicubic``, ``bilinear`` or another name of ``torchvision.transforms.InterpolationMode``.
     aspect
-        ``squash``, ``letterbox`` (filled with the mean colour) or ``crop``.
+        ``squash``, ``letterbox`` (filled with the mean colour), ``crop`` or ``tile_RxC``.
     """
 
     size: tuple[int, int]
@@ -49,7 +49,13 @@ class Preprocess:
     @property
     def geometry(self) -> Geometry:
         """Which part of an image the input shows."""
-        return Geometry(self.aspect, self.size)
+        return Geometry(self.aspect, self.input_size)
+
+    @property
+    def input_size(self) -> tuple[int, int]:
+        """Height and width of what is made: ``size``, or that of all tiles together."""
+        rows, columns = Geometry(self.aspect).tiles
+        return rows * self.size[0], columns * self.size[1]
 
     def __call__(self, image: Image.Image) -> Float[Tensor, "3 height width"]:
         """Preprocess one image.
@@ -69,7 +75,7 @@ class Preprocess:
         mode = InterpolationMode(self.interpolation)
         size, (top, left) = self.geometry.placement((image.height, image.width))
         resized: Any = transforms.resize(cast(Any, image), list(size), interpolation=mode)
-        if self.aspect != "squash":
+        if not self.geometry.is_whole:
             fill = tuple(round(255 * value) for value in self.mean)
             laid = Image.new("RGB", (self.size[1], self.size[0]), fill)
             laid.paste(resized, (left, top))

@@ -143,6 +143,7 @@ class VisionModel(ModelCalls):
         built = untrained_tower(self.name, self.tower.tower, self.build_tower, seed)
         tower = HookedTower(built)
         tower.eval()
+        tower.tiles = self.tower.tiles
         return replace(
             self,
             pretrained=f"untrained, seed {seed}",

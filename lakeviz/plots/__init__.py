@@ -17,6 +17,7 @@ from lakeviz.plots.print.chromium import open_browser
 from lakeviz.plots.print.export import save_figure
 from lakeviz.plots.spectrum import selection_figure, spectrum_figure
 from lakeviz.plots.template import TEMPLATES, caption_of
+from lakeviz.plots.timeline import timeline_figure
 
 __all__ = [
     "TEMPLATES",
@@ -47,4 +48,5 @@ __all__ = [
     "score_figure",
     "selection_figure",
     "spectrum_figure",
+    "timeline_figure",
 ]

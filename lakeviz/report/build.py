@@ -24,6 +24,7 @@ from lakeviz.report.page_model import Page, Section, SectionMaker
 from lakeviz.report.sections.categories import categories
 from lakeviz.report.sections.closing import closing
 from lakeviz.report.sections.controls import controls
+from lakeviz.report.sections.depth import depth
 from lakeviz.report.sections.glance import glance
 from lakeviz.report.sections.neurons import neurons
 from lakeviz.report.sections.overview import overview
@@ -42,6 +43,7 @@ SECTIONS: tuple[SectionMaker, ...] = (
     controls,
     neurons,
     categories,
+    depth,
     study_sections,
     closing,
     provenance,

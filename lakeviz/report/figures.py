@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from lakeviz.errors import ConfigError, DataError, nearest
+from lakeviz.lake.drawing import require_clips
 from lakeviz.metrics import Bootstrap
 from lakeviz.plots import (
     Scored,
@@ -26,9 +27,10 @@ from lakeviz.plots import (
 from lakeviz.plots.curves import StoredCurves
 from lakeviz.plots.distributions import f1_max_threshold
 from lakeviz.plots.outliers import outlier_figure
+from lakeviz.plots.timeline import timeline_figure
 from lakeviz.report.curves import conventions_of, image_runs, pixel_curves, pixel_run
 from lakeviz.report.figure_request import Drawn, Made, Wanted
-from lakeviz.report.image_figures import activations, gallery, heatmap, layers
+from lakeviz.report.image_figures import activations, film, gallery, heatmap, layers
 from lakeviz.runs.run_folder import RunFolder
 from lakeviz.tables import numbers, where
 
@@ -111,6 +113,15 @@ def _scores(run: RunFolder, chosen: list[str], wanted: Wanted) -> Drawn:
     return score_figure(scores, threshold=threshold, title=f"Image scores: {chosen[0]}"), scores
 
 
+def _timeline(run: RunFolder, chosen: list[str], wanted: Wanted) -> Drawn:
+    scores = run.table("scores", chosen)
+    require_clips(scores)
+    threshold = f1_max_threshold(run.table("metrics", chosen))
+    title = f"Scores over time: {chosen[0]}"
+    columns = 1 if wanted.narrow else 3
+    return timeline_figure(scores, threshold=threshold, title=title, columns=columns), scores
+
+
 def _spectrum(run: RunFolder, chosen: list[str], wanted: Wanted) -> Drawn:
     spectrum = run.table("spectrum", chosen)
     n_images = run.provenance(chosen[0]).get("fit", {}).get("n_images")
@@ -163,6 +174,7 @@ class Kind(NamedTuple):
     words: str
     draw: Callable[[RunFolder, list[str], Wanted], Drawn]
     one_category: bool = False
+    of_clips: bool = False
 
 
 KINDS: dict[str, Kind] = {
@@ -178,6 +190,8 @@ KINDS: dict[str, Kind] = {
     "gallery": Kind("best, worst and typical images with their heat", gallery, True),
     "heatmap": Kind("patch scores over one image (--image)", heatmap, True),
     "layers": Kind("the score map of one image (--image) by layers and text", layers, True),
+    "timeline": Kind("scores of clips over time with the labelled events", _timeline, True, True),
+    "film": Kind("frames of one clip in order with their heat (--image)", film, True, True),
     "activations": Kind(
         "the chosen neurons in every patch of one image (--image)", activations, True
     ),

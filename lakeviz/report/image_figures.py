@@ -85,6 +85,19 @@ def gallery(run: RunFolder, chosen: list[str], wanted: Wanted) -> Drawn:
     return figure, images
 
 
+def film(run: RunFolder, chosen: list[str], wanted: Wanted) -> Drawn:
+    """Show frames of one clip in order: that of the image which was named, or the first."""
+    (category,) = chosen
+    evaluation = run.evaluation(category)
+    drawing.require_clips(evaluation.scores)
+    clip = ""
+    if wanted.image is not None:
+        _, _, index = _image(run, chosen, wanted)
+        clip = str(evaluation.scores["clip"].iloc[index])
+    columns = _NARROW_COLUMNS if wanted.narrow else None
+    return drawing.film(evaluation, clip, columns=columns), None
+
+
 def captured(run: RunFolder, category: str, index: int) -> StudyData:
     """Capture one test image and the images the run was fitted on; nothing is written.
 

@@ -16,6 +16,7 @@ from lakeviz.plots.colours import HEAT
 from lakeviz.plots.distributions import verdict
 from lakeviz.plots.heatmap import data_uri, fit_within
 from lakeviz.plots.outlines import shrink_mask
+from lakeviz.plots.timeline import choose_clips, film_frames
 
 if TYPE_CHECKING:
     from lakeviz.lake.evaluation import Evaluation
@@ -25,6 +26,7 @@ _LONGEST = 320
 _LONGEST_HEAT = 160
 _LEVELS = 64  # of colour and opacity
 _PER_STRIP = 4
+_FILM, _LONGEST_FRAME = 48, 240  # frames of a film, and their size in pixels
 
 
 @dataclass(frozen=True)
@@ -105,6 +107,22 @@ def strips(evaluation: Evaluation, colours: ColourRange, threshold: float) -> li
     return made
 
 
+def film(evaluation: Evaluation, colours: ColourRange, threshold: float) -> Strip | None:
+    """Frames of one clip in order, to be played; None where the images are no frames.
+
+    The clip is one that has both normal and anomalous frames, if there is one.
+    """
+    if "clip" not in evaluation.scores:
+        return None
+    clip = choose_clips(evaluation.scores)[0]
+    frames = film_frames(evaluation.scores, clip, _FILM)
+    n = evaluation.scores["clip"].tolist().count(clip)
+    chosen: list[int] = frames["position"].tolist()
+    pictures = [picture(evaluation, i, colours, threshold, _LONGEST_FRAME) for i in chosen]
+    rule = f"{len(frames)} of {n} frames, evenly spaced" if len(frames) < n else f"all {n} frames"
+    return Strip(f"Clip {clip}", rule, pictures)
+
+
 def _doubtful(
     kind: str,
     extreme: str,
@@ -153,10 +171,10 @@ def picture(
         image = fit_within(load_image(row["path"]), longest)
         width, height = image.size
         photo = data_uri(image, quality=80, optimize=True)
-        heat = _heat(maps.pixel_map(index), colours, image)
+        heat = heat_uri(maps.pixel_map(index), colours, image)
     except LakevizError as error:
         problem = str(error)
-    outline, no_mask = _outline(evaluation, index, (height, width)) if photo else ("", "")
+    outline, no_mask = outline_path(evaluation, index, (height, width)) if photo else ("", "")
     return Picture(
         name=str(row["sample_id"]),
         defect=str(row["defect_type"]),
@@ -186,7 +204,7 @@ def colour_bar() -> str:
     return f"linear-gradient(90deg, {', '.join(colour for _, colour in HEAT)})"
 
 
-def _heat(pixel_map: np.ndarray, colours: ColourRange, image: Image.Image) -> str:
+def heat_uri(pixel_map: np.ndarray, colours: ColourRange, image: Image.Image) -> str:
     """Data URI of a picture to lay over the photograph, the more opaque the higher the score."""
     scale = min(0.5, _LONGEST_HEAT / max(image.size))
     size = (max(1, round(image.width * scale)), max(1, round(image.height * scale)))
@@ -200,7 +218,7 @@ def _heat(pixel_map: np.ndarray, colours: ColourRange, image: Image.Image) -> st
     return data_uri(made, "png", optimize=True)
 
 
-def _outline(evaluation: Evaluation, index: int, size: tuple[int, int]) -> tuple[str, str]:
+def outline_path(evaluation: Evaluation, index: int, size: tuple[int, int]) -> tuple[str, str]:
     """SVG path of the mask, and the reason where an anomalous image has none."""
     try:
         mask = shrink_mask(evaluation.mask(index), size)

@@ -137,3 +137,24 @@ def test_depth_of_some_images_alone_is_named():
     said = r"1 of 2 images have no depth map, such as b\.png"
     with pytest.raises(DatasetLayoutError, match=said):
         build_frame(_rows("a.png", "b.png", depth=[Path("/d/a.tiff"), None]), Path("/d"))
+
+
+def test_frames_are_shuffled_within_their_clip(tmp_path, put_image):
+    for split, clip in (("train", "a"), ("test", "a"), ("test", "b")):
+        for i in range(12):
+            put_image(tmp_path / f"{split}/{clip}/{i}.png")
+    rows = [f"{clip},{i},{int(i > 5)}" for clip in "ab" for i in range(12)]
+    (tmp_path / "labels.csv").write_text("\n".join(["clip,frame,label", *rows]))
+    data = read_dataset("clips", tmp_path)
+    moved = data.shuffled_frames(3)
+    assert moved.frames == data.frames
+    assert moved.sample_ids != data.sample_ids
+    for split, clip in (("train", "a"), ("test", "a"), ("test", "b")):
+        own = moved.frame[(moved.frame["clip"] == clip) & (moved.frame["split"] == split)]
+        assert sorted(own["sample_id"]) == sorted(f"{split}/{clip}/{i}.png" for i in range(12))
+    keyed, was = (d.frame.set_index("sample_id")["label"] for d in (moved, data))
+    assert keyed.to_dict() == was.to_dict()
+    with pytest.raises(DataError, match="no frames of clips"):
+        data.where(np.ones(len(data))).__class__(
+            "made", tmp_path, data.frame.drop(columns="clip")
+        ).shuffled_frames()

@@ -7,8 +7,9 @@ import pytest
 import tifffile
 from PIL import Image
 
-from lakeviz.data.depth import RENDERINGS, Rendering, foreground, render, render_map
+from lakeviz.data.depth import Rendering, foreground, render, render_map, units_of
 from lakeviz.data.depth_files import depth_map, read_depth, require_same_size
+from lakeviz.data.streams import RENDERINGS
 from lakeviz.data.surfaces import mean_curvature, tangents, unit_normals
 from lakeviz.errors import ConfigError, DepthError
 
@@ -241,3 +242,21 @@ def test_without_a_plane_all_measured_points_are_foreground():
     np.testing.assert_array_equal(foreground(depth_map(hills)), True)
     rough[5, 5] = np.nan
     np.testing.assert_array_equal(foreground(depth_map(rough)), np.isfinite(rough))
+
+
+def test_a_large_defect_is_drawn_in_the_units_of_normal_images(tmp_path):
+    paths = []
+    for i in range(3):
+        paths.append(tmp_path / f"{i}.npy")
+        np.save(paths[-1], 100 + np.sin(U / 4))
+    broken = 100 + np.sin(U / 4)
+    broken[:, 30:] += 40  # more than a third of the image
+    np.save(tmp_path / "broken.npy", broken)
+    units = units_of(tuple(paths))
+    whole, drawn = (
+        np.asarray(render(p, "depth", units)) for p in (paths[0], tmp_path / "broken.npy")
+    )
+    assert np.ptp(drawn[:, :24]) >= 0.8 * np.ptp(whole[:, :24])
+    own = np.asarray(render(tmp_path / "broken.npy", "depth"))
+    assert np.ptp(own[:, :24]) < 0.1 * np.ptp(whole[:, :24])
+    assert units_of(()) == Rendering()

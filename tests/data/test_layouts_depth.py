@@ -56,7 +56,9 @@ def test_rgbd_is_read_with_depth_and_masks(tmp_path, rgbd_category, name, depth,
         ("bagel/validation/good/rgb/000.png", "good", "valid"),
     ]
     hole = tmp_path / "bagel/test/hole"
-    assert data.depths[2] == hole / depth / f"001{suffix}"
+    assert data.depths[2].path == hole / depth / f"001{suffix}"
+    good = tmp_path / "bagel/train/good" / depth  # all are drawn in their units
+    assert data.depths[2].normal == (good / f"000{suffix}", good / f"001{suffix}")
     assert data.frame["mask_path"][2] == str(hole / "gt/001.png")
     # The value 0 of the first point is not measured.
     assert data.notes == (
@@ -131,7 +133,7 @@ def test_eyecandies_is_read_under_one_light(tmp_path, candy, inner):
     test = data.split("test")
     assert [s.rsplit("/", 1)[1] for s in test.sample_ids] == [f"0{i}_image_0.png" for i in range(3)]
     assert test.frame["defect_type"].tolist() == ["good", "bumps", "bumps+colors"]
-    assert [p.name for p in test.depths] == ["00_depth.png", "01_depth.png", "02_depth.png"]
+    assert [d.path.name for d in test.depths] == ["00_depth.png", "01_depth.png", "02_depth.png"]
     assert test.mask(2, (4, 6)).sum() == 2
     assert data.notes == ()  # 0 is the nearest depth
     lit = read_dataset("eyecandies", tmp_path / "Lollipop", light=1)

@@ -71,3 +71,14 @@ def test_batches_of_real_images_equal_single_reads(hazelnut):
     torch.testing.assert_close(
         batch.images, torch.stack([shrink(load_image(p)) for p in drawn.paths])
     )
+
+
+def test_ped2_has_its_clips_and_masks(real_data):
+    data = read_dataset("auto", real_data / "UCSDped2")
+    assert (data.name, data.categories) == ("ucsd", ["ped2"])
+    counts = data.split("test").frame.groupby("clip")["label"].agg(["size", "sum"])
+    assert counts["size"].tolist() == [180, 180, 150, 180, 150, 180]
+    assert counts["sum"].tolist() == [120, 86, 146, 150, 129, 159]
+    first = data.anomalous()
+    assert load_image(first.paths[0]).size == (360, 240)
+    assert first.mask(0, (240, 360)).any()

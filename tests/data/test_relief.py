@@ -47,7 +47,7 @@ def test_it_is_written_as_mvtec_3d_and_read_back(tmp_path):
     made = render_relief("coin", "test", 2, "bump", size=32)
     np.testing.assert_array_equal(data[int(row)]["image"], made.image)
     np.testing.assert_array_equal(data.mask(int(row), (32, 32)), made.mask)
-    points = read_depth(data.depths[row])
+    points = read_depth(data.depths[row].path)
     np.testing.assert_array_equal(points.valid, ~(made.points == 0).all(axis=-1))
     np.testing.assert_array_equal(points.values[points.valid], made.points[points.valid])
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
+import tifffile
 from sklearn import metrics as sk
 
 from lakeviz.data import read_dataset
@@ -37,7 +38,7 @@ def measured(data, maps):
 
 def test_the_plane_behind_a_thing_does_not_count(relief):
     data = read_dataset("mvtec_3d", relief, categories=["coin"]).split("test")
-    shown = [foreground(read_depth(p)) for p in data.depths]
+    shown = [foreground(read_depth(d.path)) for d in data.depths]
     rng = np.random.default_rng(0)
     maps = [np.where(on, 0, 10) + rng.random(SIZE) for on in shown]  # alarms on the plane alone
     rows, draws, truth = measured(data, maps)
@@ -51,6 +52,21 @@ def test_the_plane_behind_a_thing_does_not_count(relief):
     labels = np.concatenate([mask[c] for mask, c in zip(truth.masks, counted)])
     assert value["pixel", "auroc"] == pytest.approx(sk.roc_auc_score(labels, pixels))
     assert len(draws) == rows["value"].notna().sum()
+
+
+def test_a_surface_that_only_defects_stand_off_is_no_background(tmp_path):
+    root = write_relief_benchmark(
+        tmp_path, categories=("wood",), size=32, n_train=1, n_good=3, n_per_defect=1
+    )
+    for path in root.rglob("xyz/*.tiff"):  # a flat plate, with a pit in every defective one
+        points = tifffile.imread(path)
+        points[..., 2] = 500
+        if "good" not in path.parts:
+            points[8:16, 8:16, 2] = 510
+        tifffile.imwrite(path, points, photometric="rgb")
+    data = read_dataset("mvtec_3d", root).split("test")
+    assert not foreground(read_depth(data.depths[-1].path)).all()
+    assert measured(data, [np.ones(SIZE)] * len(data))[0].empty
 
 
 def test_without_a_plane_or_without_depth_there_is_no_such_branch(relief):

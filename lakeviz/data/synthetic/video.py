@@ -1,9 +1,9 @@
 """The synthetic video benchmark: two lanes that run side by side at one speed.
 
-Every lane shows an endless strip with slats, which are sharp in front and fade behind, and with
-small things that lie on it. Any offset of a strip is normal, so no single frame shows what is wrong
-in time; appearance defects lie on a strip and run with it. A mask covers the defect, or the lane
-whose motion is wrong.
+Every lane shows an endless strip, the same in all clips of a scene, with slats, which are sharp in
+front and fade behind, and with small things that lie on it. Any offset of a strip is normal, so no
+single frame shows what is wrong in time; appearance defects lie on a strip and run with it. A mask
+covers the defect, or the lane whose motion is wrong.
 """
 
 from __future__ import annotations
@@ -25,8 +25,11 @@ from lakeviz.errors import ConfigError, nearest
 TEMPORAL = ("stop", "jump", "reversal", "speed", "flicker", "order")
 """Kinds of defect that no single frame shows."""
 
-APPEARANCE = tuple(DEFECTS)
-"""Kinds of defect that every frame shows which they cross."""
+DIRT = "dirt"
+"""A blot on the lens, which stands still in all frames of its clip."""
+
+APPEARANCE = (*DEFECTS, DIRT)
+"""Kinds of defect that single frames show; all but the blot on the lens run with a lane."""
 
 SCENES = ("belt", "web")
 """The lanes of a belt run to the right and carry things; those of a web run down and are empty."""
@@ -36,7 +39,7 @@ _LANES = 2
 _LAPS = 3  # length of a strip, in sides of the frame
 _SPEED = 1 / 48  # sides of the frame per frame
 _THINGS = ("washer", "button", "hex_nut")
-_LIGHT = (0.82, 1.18)  # of a clip; a flickering lane has another light of this range in each frame
+_LIGHT = (0.9, 1.1)  # of a clip; a flickering lane has another light of this range in each frame
 _JUMP_EVERY = 4
 _JUMP = 0.4
 
@@ -70,7 +73,8 @@ def render_clip(
         Name the clip's own random stream.
     kind
         ``"good"``, or one of :data:`TEMPORAL` (in the third quarter of the clip) or
-        :data:`APPEARANCE` (a defect that enters the frame in the middle of the clip).
+        :data:`APPEARANCE` (a defect that enters the frame in the middle of the clip, or dirt,
+        which is there from the first frame on).
     n_frames
         At least 16.
     size
@@ -97,7 +101,8 @@ def render_clip(
     # What goes wrong has a stream of its own: all else is as in the normal clip of this index.
     rng, own = np.random.default_rng(np.random.SeedSequence(key)).spawn(2)
     height = size // _LANES
-    strips = [_strip(rng, height, _LAPS * size, scene == "belt") for _ in range(_LANES)]
+    shared = np.random.default_rng(np.random.SeedSequence(key[:2]))
+    strips = [_strip(shared, height, _LAPS * size, scene == "belt") for _ in range(_LANES)]
     light = np.full((n_frames, _LANES), rng.uniform(*_LIGHT), dtype=np.float32)
     speed = size * _SPEED * rng.uniform(0.95, 1.05)
     start = rng.uniform(0, _LAPS * size, _LANES)
@@ -105,9 +110,12 @@ def render_clip(
     wrong, lane = int(own.integers(_LANES)), slice(0, 0)
     event = slice(n_frames // 2, 3 * n_frames // 4)
     bad = np.zeros((_LANES, height, _LAPS * size), dtype=bool)
+    blot = np.zeros((size, size), dtype=bool)
     if kind in TEMPORAL:
         _disturb(own, kind, offsets[:, wrong], light[:, wrong], event, speed, size)
         lane = slice(wrong * height, (wrong + 1) * height)
+    elif kind == DIRT:
+        blot = _blot(own, size)
     elif kind != GOOD:
         # Its front edge is just outside of the frame when the event begins.
         _paint(own, kind, strips[wrong], bad[wrong], int(offsets[event.start, wrong]) - height)
@@ -119,9 +127,11 @@ def render_clip(
         picture = np.zeros((size, size, 3), dtype=np.float32)
         picture[: _LANES * height] = np.concatenate(rows)
         picture[height - 1 : _LANES * height : height] = 0.08  # rails
+        picture[blot] = (0.25, 0.12, 0.05)
         frames[t] = to_uint8(np.clip(picture + rng.normal(0, 0.008, picture.shape), 0, 1))
         shown = np.concatenate([_window(b, x, size) > 0.5 for b, x in zip(bad, offsets[t])])
         masks[t, : _LANES * height] |= shown
+        masks[t] |= blot
     if scene == "web":
         frames, masks = frames.swapaxes(1, 2), masks.swapaxes(1, 2)
     kinds = tuple(kind if mask.any() else GOOD for mask in masks)
@@ -238,6 +248,14 @@ def _disturb(
     offsets[event] = path
 
 
+def _blot(rng: np.random.Generator, size: int) -> Bool[np.ndarray, "height width"]:
+    """Region of an uneven blot somewhere on the frame."""
+    y, x = np.mgrid[:size, :size] / size
+    where, radius = rng.uniform(0.2, 0.8, 2), rng.uniform(0.06, 0.1)
+    distance = np.hypot(x - where[0], y - where[1])
+    return distance < radius * (1 + 0.25 * value_noise(rng, size, 10, 10))
+
+
 def _paint(
     rng: np.random.Generator, kind: str, strip: np.ndarray, bad: np.ndarray, column: int
 ) -> None:
@@ -249,7 +267,7 @@ def _paint(
     inside = (slice(edge, edge + height),) * 2
     wide = np.pad(np.clip(strip[:, columns], 0, 1), ((edge, edge), (edge, edge), (0, 0)), "reflect")
     foreground = np.zeros(wide.shape[:2], dtype=bool)
-    foreground[inside] = True
+    foreground[edge : edge + height, 2 * edge : edge + height] = True  # its front half
     backing = np.broadcast_to(1 - wide.mean(axis=(0, 1)), wide.shape).astype(np.float32)
     image, mask = apply_defect(rng, Scene(wide, foreground, backing), kind)
     painted = image[inside] / np.float32(255)

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Any, Protocol
 
+import pandas as pd
 from torch import Tensor, nn
 
 from lakeviz.errors import UnknownHookPointError, nearest
@@ -146,6 +147,24 @@ class Point:
     def elements(self) -> int:
         """Number of elements for one image."""
         return math.prod(self.sizes)
+
+
+def points_table(points: Iterable[Point], tower: nn.Module) -> pd.DataFrame:
+    """Describe hook points, a row each; ``size`` is for one image at the tower's image size."""
+    names = {module: name or "(tower)" for name, module in tower.named_modules()}
+    rows = [
+        {
+            "name": point.name,
+            "module": names[point.tap.module],
+            "shape": ", ".join(point.axes),
+            "size": (1, *point.sizes),
+            "readable": True,
+            "editable": point.editable,
+            "formula": point.formula,
+        }
+        for point in points
+    ]
+    return pd.DataFrame(rows)
 
 
 def resolve_names(names_filter: NamesFilter, known: Iterable[str]) -> list[str]:

@@ -22,7 +22,7 @@ from transformer_lens.hook_points import HookPoint
 
 from lakeviz.errors import CaptureTooLargeError, HookError
 from lakeviz.models.hooks.attention import value_value_attention
-from lakeviz.models.hooks.hook_points import NamesFilter, resolve_names
+from lakeviz.models.hooks.hook_points import NamesFilter, points_table, resolve_names
 from lakeviz.models.hooks.run_from import check_resume, resumed
 from lakeviz.models.hooks.taps import Hook, StopForward, Taps, out_of_place, read_only
 from lakeviz.models.hooks.threads import OwnHooks, WeightGate
@@ -61,6 +61,7 @@ class HookedTower(HookedRootModule):
         self._gate = WeightGate()
         super().__init__()
         self.tower, self.adapter, self.points = tower, adapter, points
+        self.tiles: tuple[int, int] = (1, 1)  # rows and columns of parts of an image
         self.cfg = SimpleNamespace(
             n_layers=len(self.adapter.blocks),
             n_heads=self.adapter.n_heads,
@@ -71,8 +72,6 @@ class HookedTower(HookedRootModule):
     def setup(self) -> None:
         """Build the hook points outside the tower; TransformerLens' own writes on its modules."""
         self._own = OwnHooks(self.points)
-
-    # What TransformerLens' class keeps on itself, each thread's own.
 
     @property
     def hook_dict(self) -> dict[str, HookPoint]:  # type: ignore[override]
@@ -124,20 +123,7 @@ class HookedTower(HookedRootModule):
 
         ``shape`` is symbolic, ``size`` is in numbers for one image at the tower's image size.
         """
-        names = {module: name or "(tower)" for name, module in self.tower.named_modules()}
-        rows = [
-            {
-                "name": point.name,
-                "module": names[point.tap.module],
-                "shape": ", ".join(point.axes),
-                "size": (1, *point.sizes),
-                "readable": True,
-                "editable": point.editable,
-                "formula": point.formula,
-            }
-            for point in self.points.values()
-        ]
-        return pd.DataFrame(rows)
+        return points_table(self.points.values(), self.tower)
 
     def remove_all_hook_fns(self, *args: Any, **kwargs: Any) -> None:
         """Remove hooks from every hook point; see TransformerLens."""

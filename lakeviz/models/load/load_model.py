@@ -68,8 +68,8 @@ def load_model(
         from the published weights the file is by its name, or from all published weights of the
         model where they agree.
     aspect
-        How images that are not square become inputs: ``squash``, ``letterbox`` or ``crop``; see
-        :mod:`lakeviz.data.aspect`.
+        How images that are not square become inputs: ``squash``, ``letterbox``, ``crop`` or
+        ``tile_RxC``; see :mod:`lakeviz.data.aspect`.
 
     Returns
     -------
@@ -109,6 +109,7 @@ def load_model(
         from lakeviz.models.load.open_clip import load_open_clip as load
     model = load(request)
     model.preprocess = replace(model.preprocess, aspect=aspect)
+    model.tower.tiles = model.preprocess.geometry.tiles
     model.module.eval().requires_grad_(False)
     _check_image_size(model, request.size)
     _check_half_on_cpu(model.tower, precision)

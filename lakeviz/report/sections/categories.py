@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from lakeviz.errors import LakevizError
+from lakeviz.lake.clip_rows import ALL, CLIP_METRICS, SMOOTHED
 from lakeviz.lake.drawing import heat_colours
 from lakeviz.metrics import Bootstrap
+from lakeviz.metrics.estimates import estimate
 from lakeviz.metrics.registry import metric_title
 from lakeviz.plots import (
     pr_figure,
@@ -19,6 +21,7 @@ from lakeviz.plots import (
     roc_figure,
     score_figure,
     spectrum_figure,
+    timeline_figure,
 )
 from lakeviz.plots.colours import TICKS
 from lakeviz.plots.distributions import f1_max_threshold
@@ -27,9 +30,9 @@ from lakeviz.report.baseline import of_run
 from lakeviz.report.curves import conventions_of, image_runs, pixel_curves, pixel_run
 from lakeviz.report.numbers import Footnotes, metric
 from lakeviz.report.page_model import Page, Section
-from lakeviz.report.pictures import colour_bar, frame, strips
+from lakeviz.report.pictures import colour_bar, film, frame, strips
 from lakeviz.report.sections import controls as control_section
-from lakeviz.tables import numbers, where
+from lakeviz.tables import numbers, records, where
 
 if TYPE_CHECKING:
     from lakeviz.lake.evaluation import Evaluation
@@ -69,6 +72,8 @@ def _context(page: Page, evaluation: Evaluation) -> dict[str, Any]:
         "n_normal": int((labels == 0).sum()),
         "n_anomalous": int((labels == 1).sum()),
         "strips": shown,
+        "film": film(evaluation, colours, threshold),
+        "clips": _clips(evaluation),
         "frame": frame([picture for strip in shown for picture in strip.pictures]),
         "threshold": f"{threshold:.{digits}f}" if math.isfinite(threshold) else None,
         "colours": colours,
@@ -82,6 +87,10 @@ def _context(page: Page, evaluation: Evaluation) -> dict[str, Any]:
 
 def _figures(page: Page, evaluation: Evaluation, threshold: float) -> Iterable[EmbeddedFigure]:
     yield _drawn("Image scores", lambda: score_figure(evaluation.scores, threshold=threshold))
+    if "clip" in evaluation.scores:
+        yield _drawn(
+            "Scores over time", lambda: timeline_figure(evaluation.scores, threshold=threshold)
+        )
     yield _drawn(
         "Variance spectrum",
         lambda: spectrum_figure(
@@ -101,6 +110,22 @@ def _figures(page: Page, evaluation: Evaluation, threshold: float) -> Iterable[E
     yield from _pixel_figures(evaluation, bootstrap)
     if len(page.evaluations) > 1:
         yield from control_section.figures(evaluation.controls, page.confidence)
+
+
+def _clips(evaluation: Evaluation) -> list[dict[str, str]]:
+    """What was measured of all clips together, in words."""
+    table = evaluation.clips
+    shown = records(table, clip=ALL) if len(table) else []
+    rows = [row for row in shown if row["branch"] in ("lake", SMOOTHED)]
+    return [
+        {
+            "title": CLIP_METRICS[row["metric"]]
+            + (", smoothed over time" if row["branch"] == SMOOTHED else ""),
+            "text": estimate(row).text(1 if row["metric"] == "delay" else 3, style="html"),
+            "remark": str(row["reason"] or row["note"] or ""),
+        }
+        for row in rows
+    ]
 
 
 def _drawn(title: str, draw: Any) -> EmbeddedFigure:

@@ -18,8 +18,8 @@ from lakeviz.errors import DataError
 from lakeviz.lake import LakeOptions, fit_text, layer_points
 from lakeviz.lake.ground_truth import Truth
 from lakeviz.lake.layers import unit_points, widths_of, with_k
-from lakeviz.lake.text import text_obstacle
-from lakeviz.studies.base.captured import StudyData, weight_of
+from lakeviz.lake.text import text_weight_of
+from lakeviz.studies.base.captured import StudyData
 from lakeviz.studies.base.text_maps import text_maps
 from lakeviz.studies.base.unit_data import on_units
 from lakeviz.units.base import Units, units_by_point
@@ -94,7 +94,7 @@ def capture_study(
     layers = unit_points(model, asked, given, streams)
     own = layers if given or points is None else layer_points(model, options.layers, streams)
     options = with_k(options, widths_of(model, own, given).values())
-    weight = _text_weight(model, options)
+    weight = text_weight_of(model, options.text_weight)
     wanted = list(layers)
     text = None
     if weight > 0:
@@ -121,7 +121,8 @@ def capture_study(
         options=options,
         text=scored,
         text_weight=weight,
-        model=model,
+        # Nothing can be done to the network where each part of an image passes it alone.
+        model=model if model.tower.tiles == (1, 1) else None,
         geometry=model.preprocess.geometry,
         dataset=test,
         normal_paths=tuple(normal.paths),
@@ -163,10 +164,3 @@ def _check(normal: FewShotDraw | Dataset, test: Dataset, dataset: Dataset) -> No
     both = set(normal.sample_ids) & set(test.sample_ids)
     if both:
         raise DataError(f"{sorted(both)[0]} is a test image, which fitting must not see")
-
-
-def _text_weight(model: VisionModel, options: LakeOptions) -> float:
-    """Weight of the text branch: 0 where none was named and the model cannot have one."""
-    if options.text_weight is None and text_obstacle(model):
-        return 0.0
-    return weight_of(options)

@@ -24,13 +24,13 @@ from lakeviz.lake.dropping import drop_channels, gallery_tokens
 from lakeviz.lake.ground_truth import Size, Truth
 from lakeviz.lake.joint_selection import select_points
 from lakeviz.lake.layers import with_k
-from lakeviz.lake.options import DEFAULT_TEXT_WEIGHT
 from lakeviz.lake.outliers import Outliers, outlier_report
 from lakeviz.lake.paired_evaluator import DEFAULT_BOOTSTRAP, DEFAULT_METRICS, PairedEvaluator
 from lakeviz.lake.provenance import as_plain, versions
 from lakeviz.lake.score_maps import join_layers
 from lakeviz.lake.visual import fit_selections
 from lakeviz.metrics import Bootstrap
+from lakeviz.metrics.clusters import over_clips
 from lakeviz.metrics.measurement import Metric
 from lakeviz.studies.base.text_maps import TextMaps
 
@@ -139,7 +139,7 @@ class StudyData:
             sizes=sizes or [grid] * n_test,
             options=options,
             text=text,
-            text_weight=0.0 if text is None else weight_of(options),
+            text_weight=0.0 if text is None else options.weight_with_text,
             provenance={"fit": {"sample_ids": ids[0]}, "test": {"n_images": n_test}},
         )
 
@@ -191,7 +191,10 @@ class StudyData:
                     f"{self.category}: a view has the map size and text branch of its capture"
                 )
             none = options.text_weight is None and self.text is None
-            changes |= {"options": options, "text_weight": 0.0 if none else weight_of(options)}
+            changes |= {
+                "options": options,
+                "text_weight": 0.0 if none else options.weight_with_text,
+            }
         return replace(self, **changes)
 
     # --- selections and branches ---
@@ -352,7 +355,7 @@ class StudyData:
             map_size=self.options.map_size,
             sizes=self.sizes,
             metrics=tuple(metrics),
-            bootstrap=bootstrap,
+            bootstrap=over_clips(bootstrap, self.dataset.frames if self.dataset else ()),
             image_score=self.options.image_score,
             smoothing=self.options.smoothing,
             journal=self.journal,
@@ -383,7 +386,7 @@ class StudyData:
             "categories": {self.category: as_plain(own) | {"outliers": self.outliers.to_plain()}},
         }
         if evaluator is not None:
-            made["bootstrap"] = as_plain(evaluator.bootstrap)
+            made["bootstrap"] = as_plain(evaluator.bootstrap.settings)
             made["conventions"] = evaluator.conventions.to_dict()
         return made
 
@@ -395,8 +398,3 @@ class StudyData:
         ]
         warning = self.outliers.warning()
         return notes + ([f"{self.category}: {warning}"] if warning else [])
-
-
-def weight_of(options: LakeOptions) -> float:
-    """Weight of the text branch where there is one: the default where none was named."""
-    return DEFAULT_TEXT_WEIGHT if options.text_weight is None else options.text_weight

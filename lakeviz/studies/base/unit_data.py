@@ -79,6 +79,8 @@ def model_of(data: StudyData, what: str) -> VisionModel:
     if data.model is not None:
         return data.model
     why = "they come without one; make them with capture_study"
+    if data.geometry.tiles != (1, 1):
+        why = f"images pass it in parts ({data.geometry.aspect}); load it with another aspect"
     for one in data.provenance.get("units", {}).values():
         why = f"they hold {one['name']} of {one['source']}; make them without units="
     raise ConfigError(f"{data.category}: {what} the model, which these data do not have: {why}")

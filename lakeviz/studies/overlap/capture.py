@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -15,6 +14,7 @@ from lakeviz.activations import (
     TokenBatches,
 )
 from lakeviz.data import Dataset, FewShotDraw
+from lakeviz.data.inputs import ImageItems
 from lakeviz.errors import ConfigError, DataError
 from lakeviz.lake import SubspaceSelection, layer_points, select
 from lakeviz.lake.layers import unit_points, widths_of
@@ -151,16 +151,12 @@ def capture_category(
     units = units or {}
     for point, width in widths_of(model, points, units).items():
         check_k("variance", k, width, point)
-    paths = _images(own, draws, pool)
-    names = {path.as_posix(): sample_id for sample_id, path in paths.items()}
     members = {key: set(draw.sample_ids) for key, draw in draws.items()}
     parts: dict[str, list[ImageStatistics]] = {p: [] for p in points}
     covariances = {(key, p): ChannelStatistics(p, True) for key in draws for p in points}
-    batches = TokenBatches(
-        model, list(paths.values()), points, loading=loading, label=own.categories[0]
-    )
-    for batch in batches:
-        ids = [names[i] for i in batch.sample_ids]
+    images = _images(own, draws, pool)
+    for batch in TokenBatches(model, images, points, loading=loading, label=own.categories[0]):
+        ids = batch.sample_ids
         for point, tokens in encoded(units, batch.tokens).items():
             parts[point].append(ImageStatistics.of_tokens(point, tokens, ids))
             for key, drawn in members.items():
@@ -181,14 +177,28 @@ def capture_category(
     return items
 
 
-def _images(own: Dataset, draws: Draws, pool: int) -> dict[str, Path]:
-    """Images of all draws, then others of the training split, by sample id."""
-    found = {s: path for draw in draws.values() for s, path in zip(draw.sample_ids, draw.paths)}
-    train = own.split("train").normal().frame.sort_values("sample_id")
-    seed = min(seed for _, seed in draws)
-    for row in np.random.default_rng(seed).permutation(len(train)):
-        if len(found) >= pool:
-            break
-        entry = train.iloc[int(row)]
-        found.setdefault(str(entry["sample_id"]), Path(entry["path"]))
-    return found
+def _images(own: Dataset, draws: Draws, pool: int) -> ImageItems:
+    """Images of all draws, then others of the training split; of clips those of the draws alone."""
+    found: dict[str, tuple[Any, ...]] = {}
+    for draw in draws.values():
+        _add(found, draw.sample_ids, draw.paths, draw.frames, draw.depths)
+    train = own.split("train").normal()
+    if not train.frames:  # else single frames would tear clips apart
+        order = np.argsort(train.sample_ids, kind="stable")
+        seed = min(seed for _, seed in draws)
+        for row in order[np.random.default_rng(seed).permutation(len(train))]:
+            if len(found) >= pool:
+                break
+            one = train[int(row) : int(row) + 1]
+            _add(found, one.sample_ids, one.paths, (), one.depths)
+    paths, frames, depths = (list(column) for column in zip(*found.values()))
+    return ImageItems(
+        paths, list(found), [] if None in frames else frames, [] if None in depths else depths
+    )
+
+
+def _add(found: dict[str, tuple[Any, ...]], names: Sequence[str], *columns: Sequence[Any]) -> None:
+    """Take in images with their paths, frames and depth maps, None where there are none."""
+    rows = zip(*(column or [None] * len(names) for column in columns), strict=True)
+    for name, row in zip(names, rows, strict=True):
+        found.setdefault(name, row)
