@@ -20,7 +20,7 @@ from browser import Browser, start
 from lab import open_notebook, run_all, serving
 
 from lakeviz import Lake, RunSpec, StudyRun, execute, load_model, read_dataset, write_report
-from lakeviz.data.synthetic import write_benchmark
+from lakeviz.data.synthetic import TRAINED, write_benchmark
 from lakeviz.lake import LakeOptions
 from lakeviz.plots import save_figure
 from lakeviz.studies import knockout
@@ -67,8 +67,8 @@ def heat_map(folder: Path, path: Path) -> None:
 
 
 def make_report(folder: Path) -> Path:
-    """Run two categories and one study, and write their report."""
-    root = write_benchmark(folder / "data", categories=(CATEGORY, "wood"), size=128)
+    """Run some categories and one study, and write their report."""
+    root = write_benchmark(folder / "data", categories=(CATEGORY, *TRAINED[:6]), size=128)
     spec = RunSpec("mvtec", str(root), options=LakeOptions(map_size=(128, 128)))
     run = execute(spec, folder / "out")
     data = StudyRun.open(folder / "out").data(CATEGORY)
