@@ -504,12 +504,14 @@ class Explorer {
         "button",
         {
           type: "button",
+          className: "exchange",
+          title: "The chosen neurons take the values of the image without its defect",
           onclick: () => {
             this.layer = "twin";
             this.ask({ do: "exchange" });
           },
         },
-        "Patch the chosen from the twin without the defect",
+        "Patch from the twin",
       ),
     );
   }
