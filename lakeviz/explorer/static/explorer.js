@@ -501,17 +501,21 @@ class Explorer {
         },
       ),
       h(
-        "button",
-        {
-          type: "button",
-          className: "exchange",
-          title: "The chosen neurons take the values of the image without its defect",
-          onclick: () => {
-            this.layer = "twin";
-            this.ask({ do: "exchange" });
+        "div",
+        { className: "settings" },
+        h(
+          "button",
+          {
+            type: "button",
+            className: "exchange",
+            title: "The chosen neurons take the values of the image without its defect",
+            onclick: () => {
+              this.layer = "twin";
+              this.ask({ do: "exchange" });
+            },
           },
-        },
-        "Patch from the twin",
+          "Patch from the twin",
+        ),
       ),
     );
   }
