@@ -20,7 +20,7 @@ from browser import Browser, start
 from lab import open_notebook, run_all, serving
 
 from lakeviz import Lake, RunSpec, StudyRun, execute, load_model, read_dataset, write_report
-from lakeviz.data.synthetic import write_benchmark
+from lakeviz.data.synthetic import TRAINED, write_benchmark
 from lakeviz.lake import LakeOptions
 from lakeviz.plots import save_figure
 from lakeviz.studies import knockout
@@ -45,8 +45,7 @@ def main() -> None:
         folder = Path(scratch) / "work"
         report = make_report(folder)
         browser.open(report, WIDTH, HEIGHT)
-        draw(browser)
-        browser.run("window.scrollTo(0, 0)")
+        browser.wait("document.querySelector('.canvas .main-svg')", 60)
         shoot(browser, out / "report.png")
         explore(browser, folder, Path(scratch) / "lab", out / "explorer.png")
         heat_map(folder, out / "heatmap.png")
@@ -68,22 +67,13 @@ def heat_map(folder: Path, path: Path) -> None:
 
 
 def make_report(folder: Path) -> Path:
-    """Run two categories and one study, and write their report."""
-    root = write_benchmark(folder / "data", categories=(CATEGORY, "wood"), size=128)
+    """Run some categories and one study, and write their report."""
+    root = write_benchmark(folder / "data", categories=(CATEGORY, *TRAINED[:6]), size=128)
     spec = RunSpec("mvtec", str(root), options=LakeOptions(map_size=(128, 128)))
     run = execute(spec, folder / "out")
     data = StudyRun.open(folder / "out").data(CATEGORY)
     studies = [knockout(data, sizes=[20, 100], single=False)]
     return write_report(run.evaluations, run.manifest, folder / "report.html", studies=studies)
-
-
-def draw(browser: Browser) -> None:
-    """Scroll to every figure until it is drawn."""
-    browser.run("document.documentElement.style.scrollBehavior = 'auto'")
-    for number in range(browser.run("return document.querySelectorAll('.canvas').length")):
-        canvas = f"document.querySelectorAll('.canvas')[{number}]"
-        browser.run(f"{canvas}.scrollIntoView()")
-        browser.wait(f"{canvas}.querySelector('.main-svg')")
 
 
 def explore(browser: Browser, folder: Path, own: Path, path: Path) -> None:

@@ -13,6 +13,7 @@ from PIL import Image
 from lakeviz.errors import ConfigError
 from lakeviz.plots import ColourRange, choose_images, gallery, gallery_figure, save_figure
 from lakeviz.plots.gallery import Tile
+from lakeviz.plots.print.export import suiting_width
 
 UNIT = ColourRange(0.0, 1.0, "by hand")
 SCORES = pd.DataFrame(
@@ -127,3 +128,9 @@ def test_score_kind_and_verdict_are_told_in_words_and_names_stay_text():
     assert caption.startswith("2 images")
     assert "At the threshold 0.80, 1 of these are wrong (!)." in caption
     assert "Outlines: masks." in caption
+
+
+@pytest.mark.parametrize(("n", "width"), [(3, "column"), (6, "page")])
+def test_a_row_of_many_pictures_needs_the_page(n, width):
+    figure = gallery_figure([tile(i) for i in range(n)], UNIT, columns=n)
+    assert suiting_width(figure) == width

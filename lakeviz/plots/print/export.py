@@ -169,11 +169,12 @@ def fitted(
 
 
 def suiting_width(fig: go.Figure) -> Literal["column", "page"]:
-    """``"page"`` for three or more panels side by side, many names, or what no column holds."""
+    """``"page"`` for three or more panels or four pictures in a row, many names, or no room."""
     spec = fig.to_plotly_json()
     n_columns = max(map(len, grid(spec)), default=1)
     named = [len(names_of(spec, name, axis)) for name, axis in axes(spec["layout"], "x")]
     wide = n_columns > 2 or max(named, default=0) > _MOST_NAMES
+    wide |= len({image.get("x") for image in spec["layout"].get("images", ())}) > 3
     return "column" if not wide and _fits(fig, WIDTHS["column"], "paper") else "page"
 
 

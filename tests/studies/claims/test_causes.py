@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
+from scipy.stats import binom
 
 from lakeviz.errors import ConfigError
 from lakeviz.lake.ground_truth import Truth
 from lakeviz.metrics.pair_shares import share_difference
 from lakeviz.studies.claims import CLAIMS, Case, ClaimSettings, judge_claims
+from lakeviz.studies.claims.claims_on_causes import share_effect
+from lakeviz.studies.claims.effects import pool
 from lakeviz.studies.claims.rules import CONTRADICTED, NOT_MEASURED, SUPPORTED
 from lakeviz.studies.patching.words import DEFECT, DENOISING
 from lakeviz.units import AutoencoderUnits, save_sae
@@ -133,3 +137,17 @@ def test_twins_that_change_nothing_leave_nothing_to_share(plant):
     for claim in CLAIMS[12:]:
         reasons = {part.reason for part in claim.measure([case]).values()}
         assert all("not clear of zero: there is nothing to share" in one for one in reasons)
+
+
+def test_one_more_random_set_is_supported_as_rarely_as_stated():
+    """Pairs of other sizes and noise, sets of other shares; the selection is one of them."""
+    random, part, supported = np.random.default_rng(0), CLAIMS[12].parts[0], 0
+    for _ in range(300):
+        full = random.uniform(0.5, 1.5, (2, 20))
+        shares = 0.3 + 0.15 * random.standard_normal((1, 11, 1))
+        moved = full[:, None] * (shares + 0.1 * random.standard_normal((2, 11, 20)))
+        sets = SimpleNamespace(full={DEFECT: full})
+        found = pool({"a": share_effect(moved[:, :1], moved[:, 1:], sets)})
+        supported += part.judge(found, 0.9) == SUPPORTED
+    assert supported <= binom.ppf(0.999, 300, 0.05)
+    assert supported > 0
