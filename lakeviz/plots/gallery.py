@@ -182,7 +182,9 @@ def gallery_figure(
     # A row that is not full leaves room for the colour bar, which stands right of all names.
     names_end = max(map(len, groups)) * _LETTER / cell
     fig.add_trace(_bar(colours, min(1.0, max(n_columns, names_end) / wanted) + 0.01))
-    fig.update_xaxes(range=[0, n_columns], domain=[0, n_columns / wanted], visible=False, constrain="domain")
+    fig.update_xaxes(
+        range=[0, n_columns], domain=[0, n_columns / wanted], visible=False, constrain="domain"
+    )
     fig.update_xaxes(constraintoward="left")
     fig.update_yaxes(
         range=[deep, 0],
