@@ -88,7 +88,7 @@ BEFORE["docs/tasks/figures.md"] = (
 BEFORE["docs/tasks/tables.md"] = (
     "evaluations, some, others = [evaluation], [evaluation], [evaluation]"
 )
-BEFORE["docs/tasks/video.md"] = ""
+BEFORE["docs/tasks/video.md"] = BEFORE["docs/tasks/depth.md"] = ""
 PAGES = sorted({*BEFORE, "docs/getting-started.md", "docs/index.md"})
 
 # What stands on a page, and what is run in its place.
