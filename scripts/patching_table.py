@@ -11,7 +11,7 @@ from pathlib import Path
 from lakeviz.metrics.estimates import estimate
 from lakeviz.studies import load_study
 from lakeviz.studies.patching.result import PatchingResult
-from lakeviz.studies.patching.words import DEFECT, DIRECTIONS, units_name
+from lakeviz.studies.patching.words import DEFECT, DENOISING, DIRECTIONS, units_name
 from lakeviz.tables import records
 
 
@@ -36,10 +36,9 @@ def main() -> None:
     for direction in DIRECTIONS:
         for units in dict.fromkeys(result.effects["units"]):
             row(result.effects, units_name(units), direction, units=units, readout=DEFECT)
-    for receiver in dict.fromkeys(result.paths.get("receiver", [])):
-        for readout in (DEFECT,):
-            own = {"receiver": receiver, "units": result.selector, "readout": readout}
-            row(result.paths, f"through {receiver}", "denoising", **own)
+    for receiver in dict.fromkeys(str(one["receiver"]) for one in records(result.paths)):
+        own = {"receiver": receiver, "units": result.selector, "readout": DEFECT}
+        row(result.paths, f"through {receiver}", DENOISING, **own)
 
 
 if __name__ == "__main__":

@@ -313,7 +313,6 @@ class Explorer:
         Parameters
         ----------
         units : mapping of hook point to channels
-            Of the selected neurons.
         index : int
         category : str, optional
 

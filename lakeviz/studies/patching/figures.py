@@ -73,7 +73,7 @@ def heads_figure(heatmap: pd.DataFrame, *, direction: str) -> go.Figure:
 def directions_of(heatmap: pd.DataFrame, *, of_heads: bool) -> list[str]:
     """Directions in which whole tokens, or heads, were exchanged."""
     rows = _rows_of(heatmap, of_heads=of_heads)
-    return list(dict.fromkeys(rows["direction"])) if len(rows) else []
+    return list(dict.fromkeys(row["direction"] for row in records(rows)))
 
 
 def _rows_of(heatmap: pd.DataFrame, *, of_heads: bool) -> pd.DataFrame:
