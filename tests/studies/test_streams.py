@@ -36,7 +36,11 @@ def test_neurons_are_knocked_out_stream_by_stream(data):
     intact = {}
     for point in POINTS:
         own = knockout(
-            data.view(points=[point]), n_random_sets=2, modes=("remove",), sizes=(2, 4), single=False
+            data.view(points=[point]),
+            n_random_sets=2,
+            modes=("remove",),
+            sizes=(2, 4),
+            single=False,
         )
         rows = own.curves.query("level == 'image' and metric == 'auroc' and size == 4")
         assert {"variance", "random"} <= set(rows["selector"])
