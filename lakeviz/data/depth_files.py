@@ -225,7 +225,7 @@ def _scaled(raw: np.ndarray, info: Path) -> np.ndarray:
     try:
         span = yaml.safe_load(info.read_text(encoding="utf-8"))["normalization"]
         low, high = float(span["min"]), float(span["max"])
-    except (OSError, ValueError, KeyError, TypeError, yaml.YAMLError) as error:
+    except (OSError, ValueError, KeyError, TypeError, RecursionError, yaml.YAMLError) as error:
         raise DepthError(
             f"{printable(info)} does not give normalization: min and max of its depth map"
         ) from error

@@ -179,9 +179,12 @@ def gallery_figure(
     notes += [names | {"text": plain(name), "y": y} for name, y in heads.items() if name]
     fig.update_layout(images=images, annotations=notes, showlegend=False)
     fig.add_trace(_hover(ordered, places, colours, tall))
-    right = n_columns / wanted  # a row that is not full leaves room for the colour bar
-    fig.add_trace(_bar(colours, right + 0.01))
-    fig.update_xaxes(range=[0, n_columns], domain=[0, right], visible=False, constrain="domain")
+    # A row that is not full leaves room for the colour bar, which stands right of all names.
+    names_end = max(map(len, groups)) * _LETTER / cell
+    fig.add_trace(_bar(colours, min(1.0, max(n_columns, names_end) / wanted) + 0.01))
+    fig.update_xaxes(
+        range=[0, n_columns], domain=[0, n_columns / wanted], visible=False, constrain="domain"
+    )
     fig.update_xaxes(constraintoward="left")
     fig.update_yaxes(
         range=[deep, 0],
@@ -223,7 +226,8 @@ def _caption(
     wrong = sum(bool(tile.wrong) for tile in tiles)
     if threshold is not None and np.isfinite(threshold):
         parts.append(
-            f"At the threshold {threshold:.{colours.decimals}f}, {wrong} of these are wrong"
+            f"At the threshold {threshold:.{colours.decimals}f}, {wrong} of these "
+            + ("is wrong" if wrong == 1 else "are wrong")
             + (" (!)." if wrong else ".")
         )
     return " ".join(parts)

@@ -352,4 +352,7 @@ BY_SUFFIX: dict[str, Callable[[bytes, random.Random], bytes]] = {
     ".npy": damaged_npy,
     ".npz": damaged_bytes,
     ".png": damaged_image,
+    ".tiff": damaged_bytes,
+    ".mat": damaged_bytes,
+    ".yaml": damaged_text,
 }

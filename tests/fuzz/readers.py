@@ -16,7 +16,11 @@ from fuzz.world import CATEGORY, LAYOUTS, World
 from lakeviz.activations import ActivationStore
 from lakeviz.cli.run import asked_spec
 from lakeviz.data import FewShotDraw, read_dataset
+from lakeviz.data.depth import render
+from lakeviz.data.depth_files import read_depth
 from lakeviz.data.images import image_size, load_image, load_mask
+from lakeviz.data.streams import RENDERINGS
+from lakeviz.data.volumes import read_volume
 from lakeviz.lake import Lake, LakeOptions
 from lakeviz.lake.evaluation_files import TABLES
 from lakeviz.lake.prompts import PromptEnsemble
@@ -331,6 +335,23 @@ def _(world: World, rng: random.Random) -> None:
 def _(world: World, rng: random.Random) -> None:
     with world.damaged("mask.png", rng) as path:
         load_mask(path, (48, 48))
+
+
+@reader("depth maps and point clouds", 3)
+def _(world: World, rng: random.Random) -> None:
+    kinds = ("map.npy", "map.png", "map.tiff", "cloud.tiff", "0_depth.png", "0_info_depth.yaml")
+    which = rng.choice(kinds)
+    with world.damaged(f"depth/{which}", rng) as path:
+        path = path.with_name("0_depth.png") if path.suffix == ".yaml" else path
+        depth = read_depth(path)
+        assert render(path, rng.choice(RENDERINGS)).size[::-1] == depth.depth.shape
+
+
+@reader("labels and masks of clips", 3)
+def _(world: World, rng: random.Random) -> None:
+    which = rng.choice(("masks.npy", "labels.npy", "masks.mat", "labels.mat"))
+    with world.damaged(f"volumes/{which}", rng) as path:
+        read_volume(path)
 
 
 # --- score ---

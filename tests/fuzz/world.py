@@ -15,7 +15,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import tifffile
 from PIL import Image
+from scipy.io import savemat
 
 from fuzz.mutate import BY_SUFFIX, NAMES
 from lakeviz.cli import main
@@ -76,6 +78,29 @@ LAYOUTS: dict[str, tuple[str, ...]] = {
         "c/test/good/0.png",
         "c/test/bad/1.png",
         "c/ground_truth/bad/1.png",
+    ),
+    "ucsd": (
+        "Train/Train001/000.png",
+        "Train/Train001/001.png",
+        "Test/Test001/000.png",
+        "Test/Test001/001.png",
+        "Test/Test001_gt/001.png",
+        "Test/Test001_gt/002.png",
+    ),
+    "clips": (
+        "train/a/0.png",
+        "train/a/1.png",
+        "test/b/0.png",
+        "test/b/1.png",
+        "masks/b/0.png",
+        "masks/b/1.png",
+    ),
+    "rgbd": (
+        "c/train/good/rgb/0.png",
+        "c/train/good/depth/0.png",
+        "c/test/hole/rgb/1.png",
+        "c/test/hole/depth/1.png",
+        "c/test/hole/gt/1.png",
     ),
 }
 """Files of the smallest data set of each layout."""
@@ -207,6 +232,8 @@ def make_world(folder: Path, *, quick: bool = True) -> World:
     shutil.copy(next((root / CATEGORY / "ground_truth").rglob("*.png")), folder / "mask.png")
     _tables(folder)
     _maps(folder / "score")
+    _depths(folder / "depth")
+    _volumes(folder / "volumes")
     return world
 
 
@@ -225,6 +252,32 @@ def _tables(folder: Path) -> None:
     (folder / "data" / "table.csv").write_text("\n".join(rows) + "\n")
     (folder / "data" / "split_csv").mkdir()
     (folder / "data" / "split_csv" / "1cls.csv").write_text("\n".join(visa) + "\n")
+
+
+def _depths(folder: Path) -> None:
+    """Depth of each kind that is read."""
+    folder.mkdir()
+    depth = np.random.default_rng(1).uniform(1, 2, (24, 24)).astype("float32")
+    points = np.stack([*np.meshgrid(np.arange(24.0), np.arange(24.0)), depth], -1)
+    np.save(folder / "map.npy", depth)
+    Image.fromarray((1000 * depth).astype("uint16")).save(folder / "map.png")
+    Image.fromarray(depth).save(folder / "map.tiff")
+    tifffile.imwrite(folder / "cloud.tiff", points.astype("float32"))
+    Image.fromarray((1000 * depth).astype("uint16")).save(folder / "0_depth.png")
+    (folder / "0_info_depth.yaml").write_text("normalization:\n  min: 1.0\n  max: 2.0\n")
+
+
+def _volumes(folder: Path) -> None:
+    """Labels and masks of a clip of eight frames."""
+    folder.mkdir()
+    masks = np.zeros((8, 12, 12), dtype=np.uint8)
+    masks[4:, 3:6, 3:6] = 1
+    np.save(folder / "masks.npy", masks)
+    np.save(folder / "labels.npy", masks.any((1, 2)).astype(int))
+    savemat(folder / "labels.mat", {"labels": masks.any((1, 2)).astype(int)})
+    cells = np.empty((1, 1), dtype=object)
+    cells[0, 0] = np.moveaxis(masks, 0, -1)
+    savemat(folder / "masks.mat", {"volLabel": cells})
 
 
 def _maps(folder: Path) -> None:

@@ -126,7 +126,7 @@ def test_score_kind_and_verdict_are_told_in_words_and_names_stay_text():
     assert "<img" not in html
     caption = fig.layout.meta["caption"]
     assert caption.startswith("2 images")
-    assert "At the threshold 0.80, 1 of these are wrong (!)." in caption
+    assert "At the threshold 0.80, 1 of these is wrong (!)." in caption
     assert "Outlines: masks." in caption
 
 

@@ -106,7 +106,7 @@ def _map_figure(
             "%{y}, %{x}: %{z:.2f}",
             ends=(-1, 1),
             scale=_SIGNED,
-            text=[["" if np.isnan(v) else f"{v:.2f}" for v in line] for line in z],
+            text=[["" if np.isnan(v) else f"{round(v, 2) + 0.0:.2f}" for v in line] for line in z],
             x=[f"{x} {c}" if x == "head" else c.replace(" ", "<br>") for c in columns],
             y=rows,
             gap=1,
