@@ -193,6 +193,14 @@ def test_a_neuron_off_changes_map_score_and_metrics_beside_random_ones(live):
     assert page.browser.run(heat) == before and page.widget.dropped == {}
 
 
+def test_a_twin_that_cannot_be_made_is_said(live):
+    page = live()
+    page.do("document.querySelectorAll('.neurons input')[0].click()")
+    page.do("document.querySelector('.exchange').click()")
+    said = page.browser.run("return document.querySelector('.problem').textContent")
+    assert "an exchange runs the model" in said
+
+
 def test_fast_clicks_end_in_the_last_state(live):
     page = live()
     page.browser.run(

@@ -501,15 +501,21 @@ class Explorer {
         },
       ),
       h(
-        "button",
-        {
-          type: "button",
-          onclick: () => {
-            this.layer = "twin";
-            this.ask({ do: "exchange" });
+        "div",
+        { className: "settings" },
+        h(
+          "button",
+          {
+            type: "button",
+            className: "exchange",
+            title: "The chosen neurons take the values of the image without its defect",
+            onclick: () => {
+              this.layer = "twin";
+              this.ask({ do: "exchange" });
+            },
           },
-        },
-        "Patch the chosen from the twin without the defect",
+          "Patch from the twin",
+        ),
       ),
     );
   }
