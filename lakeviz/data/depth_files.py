@@ -191,6 +191,8 @@ def _size(path: Path) -> tuple[int, int]:
         raise
     except Exception as error:  # of many kinds
         raise DepthError(f"cannot read the depth map {printable(path)}: {error}") from error
+    if len(shape) < 2:
+        raise DepthError(f"the depth map {printable(path)} has shape {list(shape)}")
     return shape[0], shape[1]
 
 

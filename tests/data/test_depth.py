@@ -7,10 +7,13 @@ import pytest
 import tifffile
 from PIL import Image
 
+from lakeviz.data import Dataset, Sample
 from lakeviz.data.depth import Rendering, foreground, render, render_map, units_of
 from lakeviz.data.depth_files import depth_map, read_depth, require_same_size
+from lakeviz.data.inputs import ImageItems, as_images
 from lakeviz.data.streams import RENDERINGS
 from lakeviz.data.surfaces import mean_curvature, tangents, unit_normals
+from lakeviz.data.table import build_frame
 from lakeviz.errors import ConfigError, DepthError
 
 SIZE = 48
@@ -95,6 +98,12 @@ def test_a_depth_map_of_another_size_is_named(tmp_path, name):
     require_same_size(path, "a.png", (3, 4))
     with pytest.raises(DepthError, match=rf"{name} is 4x3 .* its image a\.png 3x4"):
         require_same_size(path, "a.png", (4, 3))
+
+
+def test_a_row_of_numbers_is_no_depth_map(tmp_path):
+    np.save(tmp_path / "d.npy", np.ones(7))
+    with pytest.raises(DepthError, match=r"d\.npy has shape \[7\]"):
+        require_same_size(tmp_path / "d.npy", "a.png", (7, 1))
 
 
 # --- geometry ---
@@ -260,3 +269,20 @@ def test_a_large_defect_is_drawn_in_the_units_of_normal_images(tmp_path):
     own = np.asarray(render(tmp_path / "broken.npy", "depth"))
     assert np.ptp(own[:, :24]) < 0.1 * np.ptp(whole[:, :24])
     assert units_of(()) == Rendering()
+
+
+def test_renderings_of_a_data_set_are_in_the_units_of_normal_training_images(tmp_path):
+    flat, steep = (100 + height * np.sin(U / 3) for height in (1, 9))
+    samples = []
+    for name, split, depth in (("a", "train", flat), ("b", "test", flat), ("c", "test", steep)):
+        picture, own = tmp_path / f"{name}.png", tmp_path / f"{name}.npy"
+        Image.new("RGB", (SIZE, SIZE)).save(picture)
+        np.save(own, depth)
+        samples.append(Sample(picture, "road", split, depth=own))
+    test = Dataset("rgbd", tmp_path, build_frame(samples, tmp_path)).split("test")
+    items = as_images(test)
+    assert isinstance(items, ImageItems)
+    low, high = (np.asarray(items.rendering(i, "depth")).astype(int) for i in range(2))
+    assert np.ptp(high) > np.ptp(low) > 100  # each by itself, both would be drawn alike
+    units = Rendering.of([tmp_path / "a.npy"])
+    np.testing.assert_array_equal(high, render(tmp_path / "c.npy", "depth", units))

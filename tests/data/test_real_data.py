@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from lakeviz.data import ImageBatches, load_image, read_dataset
+from lakeviz.data.depth import render, units_of
 
 pytestmark = pytest.mark.real_data
 
@@ -82,3 +83,16 @@ def test_ped2_has_its_clips_and_masks(real_data):
     first = data.anomalous()
     assert load_image(first.paths[0]).size == (360, 240)
     assert first.mask(0, (240, 360)).any()
+
+
+def test_potholes_have_depth_and_their_holes_are_drawn_darker(real_data):
+    data = read_dataset("auto", real_data / "pothole_rgbd")
+    assert data.name == "rgbd"
+    assert (len(data.split("train")), len(data.normal()), len(data.anomalous())) == (40, 100, 60)
+    darker = []
+    test = data.anomalous()
+    for index, depth in enumerate(test.depths):
+        drawn = np.asarray(render(depth.path, "depth", units_of(depth.normal)))[..., 0]
+        hole = test.mask(index, drawn.shape)
+        darker.append(drawn[hole].mean() < drawn[~hole].mean())
+    assert np.mean(darker) > 0.9

@@ -289,9 +289,10 @@ def test_aupro_at_the_limits_of_mvtec_3d_is_aupro_with_that_convention(limit):
     rng = np.random.default_rng(0)
     masks = [np.zeros((20, 20), bool) for _ in range(4)]
     masks[0][3:6, 4:8] = masks[1][10:12, 10:12] = True
-    maps = [rng.random((20, 20)) + mask for mask in masks]
+    maps = [rng.random((20, 20)) + 0.5 * mask for mask in masks]
     found = measure_pixels(maps, masks, (f"aupro_{limit}",))
     expected = aupro(maps, masks, Conventions(aupro_limit=limit))
+    assert expected < aupro(maps, masks) - 0.05
     assert found.values["pixel", f"aupro_{limit}"] == pytest.approx(expected, abs=1e-12)
 
 
