@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from lakeviz.data.files import is_file
 from lakeviz.data.table import DEPTH_COLUMN, DepthFile, ImageTable, depths_of, frames_of, sample_id
 from lakeviz.errors import FewShotError, OutputError
 from lakeviz.files import write_text
@@ -168,7 +169,7 @@ def _listed(dataset: ImageTable, entries: Sequence[tuple[int, str]], source: str
         if row is not None:
             _check_row(row, place)
             categories.setdefault(row["category"], place)
-        elif not os.path.isfile(file):  # noqa: PTH113 - false, too, of a name that is too long
+        elif not is_file(file):
             raise FewShotError(f"{place}: {file} does not exist")
         paths[name] = Path(row["path"]) if row is not None else file
     return _Listed(paths, categories)

@@ -82,6 +82,11 @@ def walk_files(folder: Path, suffixes: Collection[str]) -> list[Path]:
     return sorted([*list_files(folder, suffixes), *below])
 
 
+def is_file(path: Path) -> bool:
+    """Whether a path is a file; false, too, of a name that is longer than names can be."""
+    return os.path.isfile(path)  # noqa: PTH113
+
+
 def why_unreadable(path: Path) -> str:
     """Say why a path that exists, or seems to, is no file to read; empty where it is one.
 

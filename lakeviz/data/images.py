@@ -46,6 +46,7 @@ _DECODE_ERRORS = (
     OverflowError,
     struct.error,
     zlib.error,
+    AssertionError,  # Pillow's, on a palette that is missing
 )
 
 
@@ -168,7 +169,12 @@ def _opened(path: str | Path, kind: type[LakevizError], what: str) -> Iterator[I
     named = f"the {what} {printable(path)}"
     if reason := why_unreadable(Path(path)):
         raise kind(f"{named} is {reason}")
-    with _naming(named, kind), Image.open(path, formats=IMAGE_FORMATS) as image:
+    # A file, not its name: by the name Pillow 12 maps raw TIFF into memory, and turns it wrongly.
+    with (
+        _naming(named, kind),
+        Path(path).open("rb") as file,
+        Image.open(file, formats=IMAGE_FORMATS) as image,
+    ):
         yield image
 
 
@@ -192,7 +198,12 @@ def _naming(named: str, kind: type[LakevizError]) -> Iterator[None]:
 
 
 def _orientation(image: Image.Image) -> int:
-    """EXIF orientation, 1 (upright) where it is damaged or none of the eight values."""
+    """EXIF orientation, 1 (upright) where it is damaged or none of the eight values.
+
+    Pillow turns TIFF files itself, and gives their size upright.
+    """
+    if image.format == "TIFF":
+        return 1
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of Pillow, on damaged metadata

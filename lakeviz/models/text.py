@@ -61,7 +61,13 @@ class TextEncoder:
         device = next(self._model.parameters()).device
         parts = []
         for start in range(0, len(texts), batch_size):
-            tokens = self.tokenizer(list(texts[start : start + batch_size])).to(device)
-            parts.append(self._model.encode_text(tokens).float())
+            try:
+                tokens = self.tokenizer(list(texts[start : start + batch_size])).to(device)
+                parts.append(self._model.encode_text(tokens).float())
+            except (IndexError, ValueError) as error:  # settings of a folder that do not belong
+                raise TextBranchError(
+                    f"the tokenizer does not fit this model: {error}; check tokenizer_config.json "
+                    "and tokenizer.json beside the weights"
+                ) from error
         found = torch.cat(parts)
         return F.normalize(found, dim=-1) if normalize else found

@@ -293,3 +293,19 @@ def test_12_bits_in_16_are_said(tmp_path):
     assert note.startswith("bolt: the brightest grey of its first 16-bit images is 4095 of 65535")
     assert dark_images({"bolt": [*paths, save(tmp_path / "b.png", [[60000]], np.uint16)]}) == []
     assert dark_images({"bolt": [save(tmp_path / "c.png", [[3]], np.uint8)]}) == []
+
+
+@pytest.mark.parametrize("compression", [None, "tiff_lzw"])
+@pytest.mark.parametrize(("orientation", "turns"), [(1, 0), (3, 2), (6, -1), (8, 1)])
+@pytest.mark.parametrize("mode", ["RGB", "L", "RGBA", "CMYK", "P"])
+def test_tiff_files_are_turned_once(tmp_path, mode, orientation, turns, compression):
+    pixels = np.random.default_rng(0).integers(0, 255, (20, 50, 3), dtype=np.uint8)
+    image, exif = Image.fromarray(pixels).convert(mode), Image.Exif()
+    if mode == "RGBA":
+        image.putalpha(255)
+    exif[0x112] = orientation
+    more = {"compression": compression} if compression else {}
+    image.save(tmp_path / "a.tiff", exif=exif, **more)
+    expected = np.rot90(np.asarray(image.convert("RGB")), turns)
+    np.testing.assert_array_equal(np.asarray(load_image(tmp_path / "a.tiff")), expected)
+    assert image_size(tmp_path / "a.tiff") == expected.shape[:2]

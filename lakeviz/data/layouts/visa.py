@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from lakeviz.data.files import describe, list_folders, require_root
+from lakeviz.data.files import describe, is_file, list_folders, require_root
 from lakeviz.data.layouts.mvtec import MVTEC, is_category, read_mvtec_like
 from lakeviz.data.registry import Reading, choose, register_reader
 from lakeviz.data.table import GOOD, Sample
@@ -87,9 +87,9 @@ def _rows(table: Path) -> list[dict[str, str]]:
 def _samples(root: Path, rows: list[dict[str, str]], table: Path) -> Iterator[Sample]:
     for row in rows:
         image = root / row["image"]
-        if not image.is_file():
+        if not is_file(image):
             raise DatasetLayoutError(f"{image} does not exist, though {table} names it")
         mask = root / row["mask"] if row["mask"] else None
         kind = GOOD if is_normal_word(row["label"]) else row["label"]
-        found = mask if mask is not None and mask.is_file() else None
+        found = mask if mask is not None and is_file(mask) else None
         yield Sample(image, row["object"], split_of(row["split"]) or row["split"], kind, found)

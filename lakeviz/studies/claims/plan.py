@@ -37,7 +37,7 @@ class Plan:
     def sha256(self) -> str:
         """Hash of the content, whatever the order of its entries."""
         plain = json.dumps(self.content, sort_keys=True, ensure_ascii=False)
-        return hashlib.sha256(plain.encode()).hexdigest()
+        return hashlib.sha256(plain.encode("utf-8", "surrogatepass")).hexdigest()
 
     def write(self, path: str | Path) -> Path:
         """Write the plan with its hash.
