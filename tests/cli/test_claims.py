@@ -41,7 +41,7 @@ def test_table_report_and_single_blocks(root, tmp_path, capsys):
     said = capsys.readouterr().out
     result = ClaimsResult.from_parquet(tmp_path / "out/studies/claims")
     assert result.points[1:] == ["blocks.3.hook_resid_post"]
-    assert len(result.verdicts) == 24
+    assert len(result.verdicts) == 30
     assert "10. needs little memory" in said
     assert result.summary() in said
     page = (tmp_path / "out/report.html").read_text()
