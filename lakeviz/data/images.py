@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 from jaxtyping import Bool
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
 from lakeviz.data.files import IMAGE_FORMATS, list_images, printable, volume_frame, why_unreadable
 from lakeviz.data.polygons import POLYGON_SUFFIXES, polygon_mask
@@ -191,6 +191,8 @@ def _naming(named: str, kind: type[LakevizError]) -> Iterator[None]:
             f"{named} is too large ({size}); scale it down, cut it into tiles, or raise "
             "PIL.Image.MAX_IMAGE_PIXELS"
         ) from error
+    except UnidentifiedImageError as error:
+        raise kind(f"cannot read {named}: it is no image of a known format") from error
     except MemoryError as error:
         raise kind(f"{named} needs more memory than there is; scale it down") from error
     except _DECODE_ERRORS as error:

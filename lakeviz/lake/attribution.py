@@ -140,7 +140,7 @@ class NeuronGallery:
         if r.normalisation.stage != "before":
             standard = r.standard and (r.standard[0][index], r.standard[1][index])
             tokens = normalise(tokens, r.normalisation.kind, standard)
-        return tokens / r.unit
+        return tokens / r.typical_distance
 
     def score(self, chosen: Float[Tensor, "*token k"]) -> Float[Tensor, "*token"]:
         """Distance of tokens (in all selected neurons) to their nearest normal ones."""

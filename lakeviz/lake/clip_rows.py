@@ -108,7 +108,7 @@ def clip_table(
         "n_frames": len(frames),
         "n_anomalous": int(truth.labels.sum()),
     }
-    note = f"the interval {bootstrap.units_note}"
+    note = f"the interval {bootstrap.sampling_note}"
     for row in rows:
         row |= {k: v for k, v in common.items() if k not in row}
         row["note"] = note if np.isfinite(row.get("low", np.nan)) else ""
@@ -147,7 +147,7 @@ def _events(
     weights = _weights(bootstrap, labels)[:, first]
     found = [one.found.astype(float) for one in each]
     delays = [np.nan_to_num(one.delays) for one in each]
-    n = int((bootstrap.units("image", labels.astype(bool)))[0])
+    n = int((bootstrap.sample_sizes("image", labels.astype(bool)))[0])
     rows = []
     for metric, above, below, bounds in (
         ("events_found", found, [np.ones(first.size)] * len(found), (0.0, 1.0)),
@@ -172,7 +172,7 @@ def _regions(
         return [{"metric": m, "value": np.nan, "n_draws": 1, "reason": reason} for m in names]
     found: RegionDetection = detect_regions(list(maps), truth.masks, frames)
     weights = _weights(bootstrap, truth.labels)
-    n = bootstrap.units("image", truth.labels.astype(bool))[0]
+    n = bootstrap.sample_sizes("image", truth.labels.astype(bool))[0]
     rows = []
     for name in names:
         measure = getattr(found, name)

@@ -136,8 +136,8 @@ def save_fitted(lake: FittedLake, folder: str | Path) -> Path:
             found |= {"standard_mean": mean.numpy(), "standard_deviation": deviation.numpy()}
         if fitted.restriction.centre is not None:
             found |= {"centre": fitted.restriction.centre.numpy()}
-        if fitted.restriction.unit != 1:
-            found |= {"unit": np.array([fitted.restriction.unit])}
+        if fitted.restriction.typical_distance != 1:
+            found |= {"typical_distance": np.array([fitted.restriction.typical_distance])}
         assert lake.statistics is not None
         found |= {f"statistics/{n}": a for n, a in lake.statistics[point].arrays().items()}
         arrays |= {f"{point}|{name}": a for name, a in found.items()}
@@ -254,6 +254,6 @@ def _visual_point(
     )
     selection = _selection(point, plain, arrays)
     centre = torch.from_numpy(arrays["centre"]) if "centre" in arrays else None
-    unit = float(arrays["unit"][0]) if "unit" in arrays else 1.0
-    restriction = Restriction(selection, o.normalisation, standard, centre, unit)
+    typical = float(arrays["typical_distance"][0]) if "typical_distance" in arrays else 1.0
+    restriction = Restriction(selection, o.normalisation, standard, centre, typical)
     return VisualPoint(restriction, gallery, o.reference)

@@ -149,7 +149,7 @@ def _rows(
                 "n_draws": max(1, len(measured)),
                 **found.share_columns(),
                 "resolution": result.conventions.resolution if level == "pixel" else None,
-                "note": bootstrap.units_note or _note((level, metric), result)
+                "note": bootstrap.sampling_note or _note((level, metric), result)
                 if np.isfinite(found.low)
                 else "",
                 # aupro_0.05 is undefined where aupro is.

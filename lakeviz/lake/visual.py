@@ -40,22 +40,22 @@ class Restriction:
         selection, over the selected ones if after.
     centre : Tensor [channel], optional
         Mean of the normal tokens, subtracted first of all.
-    unit : float
-        Length that counts as 1: what is compared is divided by it.
+    typical_distance : float
+        Of held-out normal tokens: what is compared is divided by it.
     """
 
     selection: Selection
     normalisation: Normalisation
     standard: tuple[Tensor, Tensor] | None = None
     centre: Float[Tensor, " channel"] | None = None
-    unit: float = 1.0
+    typical_distance: float = 1.0
 
     def __call__(self, tokens: Float[Tensor, "*token channel"]) -> Float[Tensor, "*token k"]:
         """Centre, normalise and restrict tokens."""
         chosen = self.selected(tokens)
         if self.normalisation.stage != "before":
             chosen = normalise(chosen, self.normalisation.kind, self.standard)
-        return chosen / self.unit
+        return chosen / self.typical_distance
 
     def selected(self, tokens: Float[Tensor, "*token channel"]) -> Float[Tensor, "*token k"]:
         """Restrict tokens, without a normalisation that comes after the selection."""
@@ -91,7 +91,8 @@ class VisualPoint:
             arrays = [chosen.channels, *([] if chosen.scale is None else [chosen.scale])]
         tensors = [gallery.tokens, *(restriction.standard or ())]
         tensors += [] if restriction.centre is None else [restriction.centre]
-        own += [] if restriction.unit == 1 else [restriction.unit]
+        typical = restriction.typical_distance
+        own += [] if typical == 1 else [typical]
         return fingerprint(own, self.reference, *arrays, *(t.cpu().numpy() for t in tensors))
 
     def score(self, tokens: Float[Tensor, "image patch channel"]) -> Float[Tensor, "image patch"]:
@@ -218,15 +219,15 @@ def fit_selections(
         for p, parts in kept.items():
             tokens, own = torch.cat(parts), restriction[p]
             if mixed:
-                own = replace(own, unit=normal_distance(tokens, p))
-                tokens = tokens / own.unit
+                own = replace(own, typical_distance=normal_distance(tokens, p))
+                tokens = tokens / own.typical_distance
             points[p] = VisualPoint(own, _gallery(tokens, options, seed), options.reference)
         branches.append(VisualBranch(points, selector, seed))
     return branches
 
 
 def normal_distance(tokens: Float[Tensor, "token k"], point: str) -> float:
-    """Mean distance of held-out normal tokens to the others: the unit that streams share.
+    """Mean distance of held-out normal tokens to the others, which makes streams comparable.
 
     Each of eight runs of consecutive tokens is held out in turn, so that a patch is not compared
     with its own image (nor, for most frames, with those right beside it); of each at most 128
@@ -239,9 +240,9 @@ def normal_distance(tokens: Float[Tensor, "token k"], point: str) -> float:
         if len(others):
             chosen = held[:: max(1, -(-len(held) // _PER_RUN))]
             found.append(Gallery(others, distance="euclidean").score(tokens[chosen]))
-    unit = float(torch.cat(found).double().mean()) if found else 0.0
-    if unit > 0:
-        return unit
+    typical = float(torch.cat(found).double().mean()) if found else 0.0
+    if typical > 0:
+        return typical
     _log.warning("%s: all normal patches are alike; it adds nothing to the score", point)
     return float("inf")
 

@@ -114,7 +114,7 @@ class Bootstrap:
                 weights[:, group] = stream.multinomial(group.size, even, size=len(rows))
         return weights
 
-    def units(self, level: str, anomalous: Bool[np.ndarray, " image"]) -> tuple[int, int]:
+    def sample_sizes(self, level: str, anomalous: Bool[np.ndarray, " image"]) -> tuple[int, int]:
         """Independent units with and without a positive: the images, unless they hang together."""
         return int(anomalous.sum()), int((~anomalous).sum())
 
@@ -124,7 +124,7 @@ class Bootstrap:
         return Bootstrap(self.confidence, self.n_resamples, self.seed)
 
     @property
-    def units_note(self) -> str:
+    def sampling_note(self) -> str:
         """What the intervals are over, where it is not the images; to follow "the interval of"."""
         return ""
 

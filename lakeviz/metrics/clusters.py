@@ -50,11 +50,11 @@ class ClusterBootstrap(Bootstrap):
         return max(self.clusters, default=-1) + 1
 
     @property
-    def units_note(self) -> str:
+    def sampling_note(self) -> str:
         """What the intervals are over."""
         return f"is over {self.what}; its coverage was measured for the AUROC of frames alone"
 
-    def units(self, level: str, anomalous: Bool[np.ndarray, " image"]) -> tuple[int, int]:
+    def sample_sizes(self, level: str, anomalous: Bool[np.ndarray, " image"]) -> tuple[int, int]:
         """Clusters with a positive, and those with a negative image (or without, for pixels)."""
         ids, held = self._held(anomalous)
         n_positive = int(held.sum())

@@ -139,7 +139,7 @@ def measure_images(
     return Measurement(
         {("image", m): np.asarray(e(images)).item() for m, e in zip(metrics, evaluators)},
         {("image", m): row for m, row in zip(metrics, draws)},
-        {"image": bootstrap.units("image", images.anomalous)},
+        {"image": bootstrap.sample_sizes("image", images.anomalous)},
         images.scores,
     )
 

@@ -233,7 +233,7 @@ class CountedPixels:
         return Measurement(
             {("pixel", name): value for name, value in exact.items()},
             {("pixel", name): row for name, row in zip(names, draws)},
-            {"pixel": bootstrap.units("pixel", table.anomalous)},
+            {"pixel": bootstrap.sample_sizes("pixel", table.anomalous)},
         )
 
 

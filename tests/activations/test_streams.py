@@ -97,7 +97,7 @@ def test_a_detector_reads_streams_and_comes_back_from_its_files(model, clips, tm
     found = lake.score(clips.split("test"))
     parts = [found.parts[f"visual/{p}"] for p in lake.points]
     assert np.allclose(found.patch, (parts[0] + parts[1]) / 2)
-    for point in lake.points:  # the unit is the distance of held-out normal patches
+    for point in lake.points:  # divided by the distance of held-out normal patches
         gallery = lake.visual.points[point].gallery.tokens
         assert normal_distance(gallery, point) == pytest.approx(1)
     again = Lake.load(lake.save(tmp_path / "lake"), model).score(clips.split("test"))

@@ -309,3 +309,9 @@ def test_tiff_files_are_turned_once(tmp_path, mode, orientation, turns, compress
     expected = np.rot90(np.asarray(image.convert("RGB")), turns)
     np.testing.assert_array_equal(np.asarray(load_image(tmp_path / "a.tiff")), expected)
     assert image_size(tmp_path / "a.tiff") == expected.shape[:2]
+
+
+def test_what_is_no_image_is_said_without_the_words_of_the_decoder(tmp_path):
+    (tmp_path / "a.png").write_text("nonsense")
+    with pytest.raises(ImageReadError, match=r"a\.png: it is no image of a known format$"):
+        load_image(tmp_path / "a.png")

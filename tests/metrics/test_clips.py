@@ -92,8 +92,8 @@ def test_clips_are_drawn_as_one():
     # Clips 0 and 3 have no anomalous frame and are drawn apart from the four others.
     np.testing.assert_array_equal(by_hand[:, [0, 3], 0].sum(axis=1), 2)
     np.testing.assert_array_equal(by_hand[:, [1, 2, 4, 5], 0].sum(axis=1), 4)
-    assert bootstrap.units("image", anomalous) == (4, 6)
-    assert bootstrap.units("pixel", anomalous) == (4, 2)
+    assert bootstrap.sample_sizes("image", anomalous) == (4, 6)
+    assert bootstrap.sample_sizes("pixel", anomalous) == (4, 2)
     # The size of a block has no say in what is drawn.
     parts = [w for _, w in bootstrap.blocks(anomalous, 1 << 15)]
     assert len(parts) > 1

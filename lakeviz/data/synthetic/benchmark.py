@@ -6,6 +6,7 @@ apart.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -123,6 +124,19 @@ def render_sample(
     return Sample(category, split, index, defect_type, image, mask)
 
 
+def benchmark_pictures(
+    kinds: Sequence[str], n_train: int, n_good: int, n_per_defect: int
+) -> list[tuple[str, str, int]]:
+    """Split, kind and number of every picture of a category; test pictures are numbered on."""
+    normal = [("train", "good", i) for i in range(n_train)]
+    normal += [("test", "good", i) for i in range(n_good)]
+    return normal + [
+        ("test", kind, n_good + position * n_per_defect + i)
+        for position, kind in enumerate(kinds)
+        for i in range(n_per_defect)
+    ]
+
+
 def write_benchmark(
     root: str | Path,
     *,
@@ -152,15 +166,9 @@ def write_benchmark(
         ``root``.
     """
     root = Path(root)
+    pictures = benchmark_pictures(DEFECT_TYPES, n_train, n_good, n_per_defect)
     for category in categories or CATEGORIES:
-        jobs = [("train", "good", i) for i in range(n_train)]
-        jobs += [("test", "good", i) for i in range(n_good)]
-        jobs += [
-            ("test", kind, n_good + position * n_per_defect + i)
-            for position, kind in enumerate(DEFECT_TYPES)
-            for i in range(n_per_defect)
-        ]
-        for split, kind, index in jobs:
+        for split, kind, index in pictures:
             sample = render_sample(category, split, index, kind, size=size, seed=seed)
             folder = root / category / split / kind
             folder.mkdir(parents=True, exist_ok=True)

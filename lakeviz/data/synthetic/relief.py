@@ -14,7 +14,7 @@ from jaxtyping import Bool, Float, UInt8
 from PIL import Image as PILImage
 from scipy.ndimage import distance_transform_edt
 
-from lakeviz.data.synthetic.benchmark import CATEGORIES, render_scene
+from lakeviz.data.synthetic.benchmark import CATEGORIES, benchmark_pictures, render_scene
 from lakeviz.data.synthetic.defects import DEFECTS, Scene, to_uint8
 from lakeviz.data.synthetic.fields import Field, below, fractal_noise, mix, value_noise
 from lakeviz.errors import ConfigError, nearest
@@ -188,15 +188,9 @@ def write_relief_benchmark(
     import tifffile
 
     root = Path(root)
-    jobs = [("train", "good", i) for i in range(n_train)]
-    jobs += [("test", "good", i) for i in range(n_good)]
-    jobs += [
-        ("test", kind, n_good + position * n_per_defect + i)
-        for position, kind in enumerate(RELIEF_DEFECTS)
-        for i in range(n_per_defect)
-    ]
+    pictures = benchmark_pictures(list(RELIEF_DEFECTS), n_train, n_good, n_per_defect)
     for category in categories or CATEGORIES:
-        for split, kind, index in jobs:
+        for split, kind, index in pictures:
             made = render_relief(category, split, index, kind, size=size, seed=seed)
             folder = root / category / split / kind
             for part in ("rgb", "xyz", "gt")[: 3 if split == "test" else 2]:
