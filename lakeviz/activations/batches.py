@@ -33,6 +33,7 @@ from lakeviz.data.streams import (
     base_point,
     frames_before,
     on_stream,
+    require_data,
     stream_of,
 )
 from lakeviz.errors import ActivationError, DataError
@@ -130,7 +131,11 @@ class TokenBatches:
                 "images that are cut into tiles have patch tokens only: each tile has a class "
                 "token and an embedding of its own; load the model with another aspect"
             )
-        _check_streams(self.points, self.images)
+        require_data(
+            map(stream_of, self.points),
+            frames=bool(getattr(self.images, "frames", ())),
+            depths=bool(getattr(self.images, "depths", ())),
+        )
 
     @property
     def n_images(self) -> int:
@@ -254,22 +259,6 @@ def _check_finite(tensors: Mapping[str, Tensor], batch: ImageBatch) -> None:
         if not is_finite(tensor):
             for sample_id, one in zip(batch.sample_ids, tensor, strict=True):
                 check_finite(one, f"{name} of {sample_id}")
-
-
-def _check_streams(points: Sequence[str], images: ImageItems | Preprocessed) -> None:
-    """Refuse streams that the images have no data for."""
-    for point in points:
-        stream = stream_of(point)
-        if stream in RENDERINGS and not getattr(images, "depths", ()):
-            raise DataError(
-                f"the stream {stream} needs depth maps, and these images have none; read a data "
-                "set that has them (lakeviz datasets)"
-            )
-        if frames_before(stream) and not getattr(images, "frames", ()):
-            raise DataError(
-                f"the stream {stream} needs frames of clips, and these images are none; read a "
-                "data set of clips (lakeviz datasets)"
-            )
 
 
 def _check_size(model: VisionModel, images: ImageItems | Preprocessed) -> None:

@@ -9,8 +9,9 @@ galleries and tables, is told apart by stream without knowing of it.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 
-from lakeviz.errors import ConfigError, nearest
+from lakeviz.errors import ConfigError, DataError, nearest
 
 IMAGE = "image"
 RENDERINGS: tuple[str, ...] = ("depth", "normals", "curvature")
@@ -52,3 +53,24 @@ def frames_before(stream: str) -> int:
     """How many frames before a stream looks; 0 for one that looks at no other frame."""
     found = _CHANGE.fullmatch(stream)
     return int(found[1]) if found else 0
+
+
+def require_data(streams: Iterable[str], *, frames: bool, depths: bool) -> None:
+    """Refuse streams that images without frames or without depth maps have no data for.
+
+    Raises
+    ------
+    DataError
+        Says what the stream needs.
+    """
+    for stream in streams:
+        if stream in RENDERINGS and not depths:
+            raise DataError(
+                f"the stream {stream} needs depth maps, and these images have none; read a data "
+                "set that has them (lakeviz datasets)"
+            )
+        if frames_before(stream) and not frames:
+            raise DataError(
+                f"the stream {stream} needs frames of clips, and these images are none; read a "
+                "data set of clips (lakeviz datasets)"
+            )

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lakeviz.data import Dataset, FewShotDraw, file_sha256
+from lakeviz.data.streams import require_data
 from lakeviz.errors import OutputError
 from lakeviz.files import (
     read_json,
@@ -79,6 +80,9 @@ def execute(
     if model is None:
         spec.require_files()
     dataset = spec.read_data()
+    require_data(
+        spec.options.streams, frames=bool(dataset.frames), depths=bool(dataset.depths)
+    )  # before anything is written
     categories = list(spec.categories or dataset.categories)
     draws = {category: spec.draw_normals(dataset, category) for category in categories}
     with locked(out):

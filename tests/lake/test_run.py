@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 
 from lakeviz.data.synthetic import write_benchmark
-from lakeviz.errors import ConfigError, FewShotError, OutputError
+from lakeviz.errors import ConfigError, DataError, FewShotError, OutputError
 from lakeviz.lake import LakeOptions
 from lakeviz.models import load_model
 from lakeviz.runs.category import CategoryRun
@@ -100,6 +100,9 @@ def test_nothing_is_written_when_the_settings_are_wrong(spec, model, tmp_path):
     layers = RunSpec("mvtec", spec.root, shots=1, options=LakeOptions(layers=(77,)))
     with pytest.raises(ConfigError, match="blocks 0 to"):
         execute(layers, tmp_path / "a", model=model)
+    depth = RunSpec("mvtec", spec.root, shots=1, options=LakeOptions(streams=("image", "depth")))
+    with pytest.raises(DataError, match="depth needs depth maps"):
+        execute(depth, tmp_path / "a", model=model)
     assert not (tmp_path / "a").exists()
 
 
