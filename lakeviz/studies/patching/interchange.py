@@ -179,11 +179,24 @@ class Interchange:
             return source
         n = tokens.shape[-1]
         if isinstance(units, NeuronSelection):
-            basis = self.units.get(units.point) or ChannelUnits(units.point, n)
-            return basis.exchange(tokens, source, units.channels.tolist())
+            return self._basis(units.point, n).exchange(tokens, source, units.channels.tolist())
         rows = torch.from_numpy(np.ascontiguousarray(units.basis.T)).to(tokens.dtype)
         subspace = LinearUnits(units.point, rows, units.selector, units.selector)
         return subspace.exchange(tokens, source, range(units.k))
+
+    def replaced(
+        self,
+        tokens: Float[Tensor, "*token channel"],
+        units: NeuronSelection,
+        values: Float[Tensor, "*token chosen"],
+    ) -> Float[Tensor, "*token channel"]:
+        """Tokens with other activations of some units."""
+        return self._basis(units.point, tokens.shape[-1]).replace(
+            tokens, units.channels.tolist(), values
+        )
+
+    def _basis(self, point: str, n: int) -> Units:
+        return self.units.get(point) or ChannelUnits(point, n)
 
     def encoded(self, point: str) -> tuple[Tensor, Tensor]:
         """Unit activations of both sides at a hook point; neurons where it has no other units."""
