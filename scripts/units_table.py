@@ -16,6 +16,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -25,6 +26,7 @@ from lakeviz.studies import StudyRun
 from lakeviz.studies.base.captured import StudyData
 from lakeviz.studies.base.sae_training import image_aurocs
 from lakeviz.studies.base.unit_data import on_units
+from lakeviz.tables import where
 from lakeviz.units import Units, load_sae, principal_components, rotated
 
 SETS = 3
@@ -68,7 +70,7 @@ def measured(data: StudyData, sizes: Sequence[int], distance: str) -> list[dict]
 
 def table(rows: pd.DataFrame, kinds: Sequence[str]) -> str:
     """Levels, with random units in brackets, and differences to neurons."""
-    means = rows.groupby(["category", "kind", "k"], sort=False)[["top", "random"]].mean()
+    means: Any = rows.groupby(["category", "kind", "k"], sort=False)[["top", "random"]].mean()
     sizes = list(dict.fromkeys(rows["k"]))
     n = rows["category"].nunique()
     lines = [
@@ -128,7 +130,7 @@ def main() -> None:
                         file.writelines(json.dumps(own | one) + "\n" for one in found)
     frame = pd.DataFrame(rows)
     for distance in DISTANCES:
-        text = table(frame[frame["distance"] == distance], kinds)
+        text = table(where(frame, distance=distance), kinds)
         if args.out:
             (args.out / f"{args.name}_{distance}.md").write_text(text)
         print(f"{distance}:\n\n{text}")

@@ -102,7 +102,7 @@ class _Builder:
 
         cache = self.request.cache_dir
         with own_generator(self.request.seed):
-            model = timm.create_model(self.known, pretrained=True, cache_dir=cache)
+            model: Any = timm.create_model(self.known, pretrained=True, cache_dir=cache)
         head = ClassHead.of_state(model.state_dict(), model.pretrained_cfg.get("classifier"))
         model.reset_classifier(0)
         return model, head

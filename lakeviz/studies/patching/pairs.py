@@ -46,6 +46,13 @@ class Pairs:
     is_defect: Bool[Tensor, "pair patch"]
     notes: tuple[str, ...] = ()
 
+    def __post_init__(self) -> None:
+        sizes = [tuple(one.shape[2:]) for one in (self.defects, self.twins)]
+        if sizes[0] != sizes[1]:
+            raise DataError(
+                f"defect images are {sizes[0]} and their twins {sizes[1]}; a pair has one size"
+            )
+
     def __len__(self) -> int:
         return len(self.names)
 
