@@ -29,7 +29,7 @@ from lakeviz.studies.base.unit_data import on_units
 from lakeviz.tables import where
 from lakeviz.units import Units, load_sae, principal_components, rotated
 
-SETS = 3
+SETS = 2
 DISTANCES = ("cosine", "euclidean")
 NEURONS = "neurons"
 

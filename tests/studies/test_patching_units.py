@@ -60,7 +60,7 @@ def test_other_units_stand_beside_neurons(captured, tiny_model, tmp_path) -> Non
     for basis in ("rotated units", "principal components"):
         assert own.loc[(basis, DENOISING, "all"), "share"] == pytest.approx(1, abs=1e-3)
     curves = found.curves.set_index(["basis", "units", "measure", "size"]).sort_index()["share"]
-    for measure in ("faithfulness", "completeness", "minimality"):
+    for measure in ("faithfulness", "completeness"):
         np.testing.assert_allclose(
             curves["SAE latents (sae)", "variance", measure],
             curves["neurons", "variance", measure],

@@ -210,11 +210,12 @@ class Interchange:
         tokens: Float[Tensor, "pair token channel"],
         direction: str = DENOISING,
         rows: Sequence[int] | None = None,
+        draws: Sequence[int] | None = None,
     ) -> Values:
         """Put tokens in place at a hook point of one side, run on, and read.
 
         Read-outs before the hook point are those of the side as it was. ``rows`` are the pairs the
-        tokens are of; all by default.
+        tokens are of; all by default. ``draws`` as in :meth:`.Readouts.read`.
         """
         every = range(len(self.pairs)) if rows is None else rows
         parts = []
@@ -223,7 +224,8 @@ class Interchange:
                 chosen = list(every[start : start + _BATCH])
                 edited = tokens[start : start + _BATCH]
                 patches, output = self.read_from(point, edited, direction, chosen)
-                parts.append(self.readouts.read(patches, output, self.pairs.is_defect[chosen]))
+                is_defect = self.pairs.is_defect[chosen]
+                parts.append(self.readouts.read(patches, output, is_defect, draws))
         return _joined(parts)
 
     def read_from(

@@ -52,13 +52,19 @@ class Readouts:
         patches: Mapping[str, Float[Tensor, "image patch channel"]],
         embedding: Float[Tensor, "image joint"] | None,
         is_defect: Bool[Tensor, "image patch"],
+        draws: Sequence[int] | None = None,
     ) -> Values:
-        """Read scores from patch tokens, and the margin from the image embedding."""
-        maps = []
-        for branch in self.branches:
+        """Read scores from patch tokens, and the margin from the image embedding.
+
+        ``draws``: whose detectors are asked; the others' scores are NaN.
+        """
+        maps = {}
+        for draw in range(len(self.branches)) if draws is None else draws:
+            branch = self.branches[draw]
             scored = branch.score({p: patches[p] for p in branch.points})
-            maps.append(join_layers(scored, self.grids)[0])
-        found = np.stack([one.cpu().numpy() for one in maps])
+            maps[draw] = join_layers(scored, self.grids)[0].cpu().numpy()
+        unread = np.full_like(next(iter(maps.values())), np.nan)
+        found = np.stack([maps.get(draw, unread) for draw in range(len(self.branches))])
         defect = is_defect.numpy().reshape(1, *found.shape[1:])
         count = defect.sum((2, 3))
         values = {

@@ -119,28 +119,39 @@ class UnitSets:
         """
         if name == ORACLE:
             units = self.one_by_one(range(len(self.interchange.pairs)))
-            found = self._one(direction, units, edit, key)
-            return by_member([[found]] * len(self.statistics))
+            every = range(len(self.statistics))
+            found = self._one(direction, units, edit, key, every)
+            return by_member([[found] for _ in every])
         if name in OF_PAIRS:
             place = (name, direction, key, self.k)
             if place not in self._of_pairs:
                 choose = self.one_by_one if name == GREEDY else self.largest_difference
                 self._of_pairs[place] = self._of_other_pairs(direction, edit, choose)
             return self._of_pairs[place]
+        members = self.members(name)
+        draws: dict[bytes, list[int]] = {}  # on which each set is asked for, and read
+        for draw, own in enumerate(members):
+            for one in own:
+                draws.setdefault(_content(one), []).append(draw)
         return by_member(
-            [[self._one(direction, one, edit, key) for one in own] for own in self.members(name)]
+            [
+                [self._one(direction, one, edit, key, draws[_content(one)]) for one in own]
+                for own in members
+            ]
         )
 
-    def _one(self, direction: str, units: Chosen, edit: Edit | None, key: object) -> Values:
-        which = (
-            units.channels.tobytes()
-            if isinstance(units, NeuronSelection)
-            else units.basis.tobytes()  # type: ignore[union-attr]
-        )
-        place = (direction, key, which)
+    def _one(
+        self,
+        direction: str,
+        units: Selection,
+        edit: Edit | None,
+        key: object,
+        draws: Sequence[int],
+    ) -> Values:
+        place = (direction, key, _content(units), tuple(draws))
         if place not in self._found:
             tokens = (edit or self.exchange)(direction, units)
-            found = self.interchange.run(self.point, tokens, direction)
+            found = self.interchange.run(self.point, tokens, direction, draws=draws)
             self._found[place] = self.interchange.moved(found, direction)
         return self._found[place]
 
@@ -203,6 +214,10 @@ class UnitSets:
         tokens = self.exchange(DENOISING, units)[list(rows)]
         found = self.interchange.run(self.point, tokens, DENOISING, list(rows))
         return float(self.interchange.moved(found, DENOISING, list(rows))[DEFECT].sum())
+
+
+def _content(units: Selection) -> bytes:
+    return (units.channels if isinstance(units, NeuronSelection) else units.basis).tobytes()
 
 
 def by_member(found: Sequence[Sequence[Values]]) -> Moved:
