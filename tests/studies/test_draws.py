@@ -20,6 +20,7 @@ from lakeviz.studies.knockout import ScoreEngine, knockout
 from lakeviz.studies.knockout.groups import DrawMeasurers, Measurer, _sets
 from lakeviz.studies.knockout.result import Settings
 from lakeviz.studies.pca import pca
+from lakeviz.studies.readings import readings
 from lakeviz.tables import records, where
 
 POINT = "blocks.0.hook_resid_post"
@@ -231,3 +232,23 @@ def test_servable_asks_every_draw(draws):
     able, missing = servable([draws[0], poor], ["random", "rescaled_random"], 3)
     assert able == ["random"]
     assert "only 2 channels vary" in missing["rescaled_random"]
+
+
+def test_readings_over_draws(draws):
+    own = {**QUICK, "n_exchanged": 2, "comparisons": ("euclidean",)}
+    found = readings(draws, **own)
+    single = [readings(data, **own) for data in draws]
+    measured = where(found.readings, reason="")
+    assert len(measured) > 1
+    for row in records(measured):
+        parts = [records(one.readings, reading=row["reading"])[0] for one in single]
+        for column in ("value", "control_mean", "difference", "share"):
+            assert row[column] == pytest.approx(mean(parts, column))
+        assert row["n_draws"] == 3
+    for number, row in enumerate(records(found.channels)):
+        parts = [records(one.channels)[number] for one in single]
+        for column in ("value_without", "change", "variance_share"):
+            assert row[column] == pytest.approx(mean(parts, column))
+        same = [(p["point"], p["channel"]) == (row["point"], row["channel"]) for p in parts]
+        assert row["n_draws_with_it"] == sum(same)
+    assert found.overview()["p_value"].between(1 / 5, 1).all()
