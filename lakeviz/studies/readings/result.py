@@ -81,8 +81,8 @@ class ReadingsResult(StudyResult):
         One row per category, reading and metric: value of the top-variance neurons, mean and range
         of the random sets, the difference with its interval and ``p_value`` (see
         :func:`~lakeviz.lake.paired_evaluator.compare`), means over ``n_draws`` draws, ``share`` of
-        the variance that the top set holds, ``own`` (whether it is the detector's own reading) and, where a reading is not
-        defined or could not be measured, the ``reason``.
+        the variance that the top set holds, ``own`` (whether it is the detector's own reading) and,
+        where a reading is not defined or could not be measured, the ``reason``.
     random_sets : DataFrame
         Value of every random set; equal seeds are equal channels in all categories.
     channels : DataFrame
