@@ -24,7 +24,7 @@ from lakeviz.studies.neurons.example_patches import histogram_table
 from lakeviz.studies.neurons.group_comparison import (
     DETECTED,
     MEAN_POINT,
-    GroupDraws,
+    Compared,
     compare,
     compared_rows,
     mean_of_points,
@@ -47,7 +47,6 @@ SHARES = ("share_normal", "share_anomalous", "share_excess")
 NO_SHARE = "no such patch has a distance above 0"
 
 Measures = dict[str, NeuronMeasures]
-Compared = Mapping[str, tuple[GroupDraws, GroupDraws | None]]
 
 
 @dataclass
@@ -206,4 +205,4 @@ def _labelled(labels: pd.DataFrame) -> Iterator[dict[str, Any]]:
     for source in dict.fromkeys(first["source"]):
         own = where(first, source=source)
         is_better = numbers(own, "q_value") < DETECTED
-        yield share_row(f"labelled_by_{source}", is_better, equals(own, group="selected"))
+        yield share_row(f"labelled_by_{source}", [(is_better, equals(own, group="selected"))])
