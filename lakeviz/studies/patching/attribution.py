@@ -210,5 +210,6 @@ def _exact(interchange: Interchange, point: str, channel: int, pairs: slice) -> 
     n_pairs, _, n = interchange.sides(point)[0].shape
     unit = NeuronSelection(point, np.array([channel]), np.zeros(1), n, "one")
     tokens = interchange.exchanged(point, DENOISING, DEFECTS, unit)[pairs]
-    found = interchange.run(point, tokens, rows=range(n_pairs)[pairs])[DEFECT]
+    rows = range(n_pairs)[pairs]
+    found = interchange.run(point, tokens, rows=rows, defects_alone=True)[DEFECT]
     return float((interchange.intact[0][DEFECT][:, pairs] - found).mean())

@@ -136,7 +136,8 @@ def _curve(
     """Numbers of units, their weights in the area, and what is shown."""
     sizes = sizes or sizes_of(sets.statistics[0].n_channels)
     for size, weight in zip(sizes, _weights(sizes), strict=True):
-        yield size, float(weight), _shown(sets.of_size(size), order, measure)
+        own = replace(sets.of_size(size), defects_alone=True)
+        yield size, float(weight), _shown(own, order, measure)
 
 
 def _shown(sets: UnitSets, order: str, measure: str) -> Moved:

@@ -76,6 +76,28 @@ class Readouts:
             values[TEXT] = np.repeat(margin[None], len(self.branches), axis=0)
         return values
 
+    def read_defects(
+        self,
+        patches: Mapping[str, Float[Tensor, "image patch channel"]],
+        is_defect: Bool[Tensor, "image patch"],
+        draws: Sequence[int] | None = None,
+    ) -> Values:
+        """Read the score of the defect patches alone, which no other patch takes part in."""
+        if len({self.grids[p] for p in self.points}) > 1:
+            found = self.read(patches, None, is_defect, draws)
+            return {DEFECT: found[DEFECT]}
+        count = is_defect.sum(1)
+        owner = torch.repeat_interleave(torch.arange(len(count)), count)
+        shown = {p: patches[p][is_defect][None] for p in self.points}
+        found = np.full((len(self.branches), len(count)), np.nan)
+        for draw in range(len(self.branches)) if draws is None else draws:
+            branch = self.branches[draw]
+            scored = branch.score({p: shown[p] for p in branch.points})
+            mean = torch.stack(list(scored.values())).mean(0)[0].double().cpu()
+            total = torch.zeros(len(count), dtype=torch.float64).index_add_(0, owner, mean)
+            found[draw] = (total / count).numpy()
+        return {DEFECT: found}
+
     def margin(self, embedding: Float[Tensor, "image joint"]) -> Float[Tensor, " image"]:
         """Log-odds of the anomalous prompts."""
         assert self.text is not None

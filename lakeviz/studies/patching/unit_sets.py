@@ -51,6 +51,8 @@ class UnitSets:
     settings : Settings
     k : int
         Number of units, unless they are named.
+    defects_alone : bool
+        Only the score of the defect patches is read, which is faster.
 
     Attributes
     ----------
@@ -63,6 +65,7 @@ class UnitSets:
     statistics: Sequence[ChannelStatistics]
     settings: Settings
     k: int
+    defects_alone: bool = False
     notes: list[str] = field(default_factory=list)
     _found: dict[tuple, Values] = field(default_factory=dict, repr=False)
     _of_pairs: dict[tuple, Moved] = field(default_factory=dict, repr=False)
@@ -123,7 +126,7 @@ class UnitSets:
             found = self._one(direction, units, edit, key, every)
             return by_member([[found] for _ in every])
         if name in OF_PAIRS:
-            place = (name, direction, key, self.k)
+            place = (name, direction, key, self.k, self.defects_alone)
             if place not in self._of_pairs:
                 choose = self.one_by_one if name == GREEDY else self.largest_difference
                 self._of_pairs[place] = self._of_other_pairs(direction, edit, choose)
@@ -148,12 +151,23 @@ class UnitSets:
         key: object,
         draws: Sequence[int],
     ) -> Values:
-        place = (direction, key, _content(units), tuple(draws))
+        place = (direction, key, _content(units), tuple(draws), self.defects_alone)
         if place not in self._found:
             tokens = (edit or self.exchange)(direction, units)
-            found = self.interchange.run(self.point, tokens, direction, draws=draws)
+            found = self._run(tokens, direction, None, draws)
             self._found[place] = self.interchange.moved(found, direction)
         return self._found[place]
+
+    def _run(
+        self,
+        tokens: Tensor,
+        direction: str,
+        rows: Sequence[int] | None,
+        draws: Sequence[int] | None = None,
+    ) -> Values:
+        alone = self.defects_alone
+        made = self.interchange
+        return made.run(self.point, tokens, direction, rows, draws, defects_alone=alone)
 
     def exchange(self, direction: str, units: Chosen) -> Tensor:
         """Tokens of one side with those units of the other."""
@@ -169,7 +183,7 @@ class UnitSets:
         for own, other in (halves, halves[::-1]):
             units = choose(other)
             tokens = (edit or self.exchange)(direction, units)[own]
-            found = self.interchange.run(self.point, tokens, direction, own)
+            found = self._run(tokens, direction, own)
             for readout, moved in self.interchange.moved(found, direction, own).items():
                 whole = parts.setdefault(readout, np.zeros((len(moved), 1, n)))
                 whole[:, 0, own] = moved
@@ -212,7 +226,7 @@ class UnitSets:
         own, n = np.array(channels), self.statistics[0].n_channels
         units = NeuronSelection(self.point, own, np.zeros(len(own)), n, GREEDY)
         tokens = self.exchange(DENOISING, units)[list(rows)]
-        found = self.interchange.run(self.point, tokens, DENOISING, list(rows))
+        found = replace(self, defects_alone=True)._run(tokens, DENOISING, list(rows))
         return float(self.interchange.moved(found, DENOISING, list(rows))[DEFECT].sum())
 
 
