@@ -18,7 +18,6 @@ from lakeviz.studies.patching.words import (
     TWIN_DIFFERENCE,
     UNTRAINED,
     named,
-    units_name,
 )
 from lakeviz.tables import is_measured, numbers, records, where
 
@@ -55,10 +54,12 @@ def bases_figure(curves: pd.DataFrame, *, confidence: float = 0.95) -> go.Figure
     bases = list(dict.fromkeys(trained["basis"]))
     if len(bases) < 2:
         raise ConfigError("no other units were exchanged; name some with units=")
-    orders = [o for o in dict.fromkeys(trained["units"]) if o in ("variance", TWIN_DIFFERENCE)]
+    orders = {"variance": "highest variance", TWIN_DIFFERENCE: "by other pairs"}
+    present = set(trained["units"])
     shown = {
-        f"{measure}: {units_name(order)}": [(measure, basis, order) for basis in bases]
-        for order in orders
+        f"{measure}, {said}": [(measure, basis, order) for basis in bases]
+        for order, said in orders.items()
+        if order in present
         for measure in (FAITHFULNESS, COMPLETENESS)
     }
     title, said = "Neurons and other units", f"{_SHARES} As many units of each kind, chosen alike."
