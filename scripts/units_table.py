@@ -100,6 +100,7 @@ def main() -> None:
     parser.add_argument("run", type=Path, nargs="+")
     parser.add_argument("--sae", type=Path, action="append", required=True)
     parser.add_argument("--k", type=int, action="append", required=True)
+    parser.add_argument("--also", action="append", default=[], choices=["principal components"])
     parser.add_argument("--draws", type=int, help="all of RUN by default")
     parser.add_argument("--kept", type=Path, required=True, help="JSON lines of what is measured")
     parser.add_argument("--out", type=Path, help="folder of the tables")
@@ -107,7 +108,7 @@ def main() -> None:
     args = parser.parse_args()
     latents = dict(named(folder) for folder in args.sae)
     (point,) = {units.point for units in latents.values()}
-    kinds = [NEURONS, "rotated", "principal components", *latents]
+    kinds = [NEURONS, "rotated", *args.also, *latents]
     rows = []
     if args.kept.exists():
         rows = [json.loads(line) for line in args.kept.read_text().splitlines()]

@@ -60,7 +60,7 @@ def test_minimality_by_hand() -> None:
     )
     for k, left, expected in (
         (1, additive, 0.5),
-        (3, additive, 0.8),
+        (3, additive, 0.8 / 3),
         (1, redundant, 1),
         (3, redundant, 0),
     ):

@@ -46,10 +46,10 @@ def curve_rows(
     All are shares of the difference in the score of the defect patches. Faithfulness is what is
     left of it when all units but the set are exchanged, completeness what goes when the set is
     (Wang et al., ICLR 2023; Marks et al., ICLR 2025). Minimality is what faithfulness loses without
-    one unit of the set, summed over its units (estimated on three of them, evenly spaced in their
-    order): as large as faithfulness where every unit adds its part, and 0 where none is needed. An
-    area is the mean over the logarithm of the number of units: the larger, the fewer units carry
-    the effect. ``sizes``: numbers of units, from 1 to half of all by default.
+    one unit of the set, as the mean of three of its units, evenly spaced in their order: its part
+    where every unit adds its own, and 0 where none is needed. An area is the mean over the
+    logarithm of the number of units: the larger, the fewer units carry the effect. ``sizes``:
+    numbers of units, from 1 to half of all by default.
 
     Returns
     -------
@@ -148,7 +148,7 @@ def _shown(sets: UnitSets, order: str, measure: str) -> Moved:
         return _left(sets, order)
     places = sorted({int(place) for place in np.linspace(0, sets.k - 1, _LEFT_OUT)})
     without = np.mean([_left(sets, order, place) for place in places], axis=0)
-    return sets.k * (_left(sets, order) - without)
+    return _left(sets, order) - without
 
 
 def _left(sets: UnitSets, order: str, without: int | None = None) -> Moved:

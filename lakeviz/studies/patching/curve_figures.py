@@ -36,8 +36,8 @@ def curves_figure(curves: pd.DataFrame, *, confidence: float = 0.95) -> go.Figur
         {measure: [(measure, *line) for line in lines] for measure in measures},
         "Concentration of the effect",
         f"{_SHARES} Faithfulness: what is left when all units but these are exchanged; "
-        "completeness: what goes when these are; minimality: what is lost without one of them, "
-        "summed over them. All units: 1.",
+        "completeness: what goes when these are; minimality: what is lost without one of them. "
+        "All units: 1.",
         confidence,
     )
 
