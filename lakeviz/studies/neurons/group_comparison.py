@@ -103,17 +103,17 @@ Compared = Mapping[str, tuple[GroupMean, GroupMean | None]]
 
 
 def group_mean(measures: NeuronMeasures, bootstrap: Bootstrap, point: str, name: str) -> GroupMean:
-    """Mean over neurons; every draw resamples the images, as ever, and the neurons.
+    """Mean over neurons; images are resampled, as ever, and neurons too.
 
     So the interval covers which images and which neurons of such a kind were taken.
     """
-    n, n_draws = measures.draws.shape
+    n, n_resamples = measures.resampled.shape
     generator = np.random.default_rng(
         [bootstrap.seed, *map(zlib.crc32, map(str.encode, (point, name)))]
     )
-    picks = generator.multinomial(n, np.full(n, 1 / n), size=n_draws)
-    draws = np.einsum("dn,nd->d", picks / n, measures.draws)
-    return GroupMean(float(measures.values.mean()), draws)
+    picks = generator.multinomial(n, np.full(n, 1 / n), size=n_resamples)
+    resampled = np.einsum("rn,nr->r", picks / n, measures.resampled)
+    return GroupMean(float(measures.values.mean()), resampled)
 
 
 def compare(

@@ -103,11 +103,12 @@ class OverlapResult(StudyResult):
         One row per pair: ``n_shared, jaccard, overlap_coefficient, above_chance, rbo, spearman,
         projection_kernel, pca_kernel``; ``jaccard_without_first``, of the k next in variance when
         each side leaves out its channel of highest variance; random sets: ``expected_shared,
-        expected_jaccard, p_hypergeometric, q_hypergeometric``; the common ranking: ``permutation_mean,
-        permutation_jaccard, p_permutation, q_permutation``; sets next in variance: ``matched_mean,
-        matched_quantile_low, matched_quantile_high, matched_jaccard``; both sides' images
-        resampled: ``jaccard_resampled, resampled_quantile_low, resampled_quantile_high``; itself:
-        ``ceiling, ceiling_kind, jaccard_of_ceiling``; ``reason``.
+        expected_jaccard, p_hypergeometric, q_hypergeometric``; the common ranking:
+        ``permutation_mean, permutation_jaccard, p_permutation, q_permutation``; sets next in
+        variance: ``matched_mean, matched_quantile_low, matched_quantile_high, matched_jaccard``;
+        both sides' images resampled: ``jaccard_resampled, resampled_quantile_low,
+        resampled_quantile_high``; itself: ``ceiling, ceiling_kind, jaccard_of_ceiling``;
+        ``reason``.
     overview : DataFrame
         Means over pairs by hook point and number of shots; ``jaccard, spearman,
         jaccard_of_ceiling, minus_chance, minus_matched, minus_permutation`` with intervals over
