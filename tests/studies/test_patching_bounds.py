@@ -117,6 +117,22 @@ def test_the_floor_is_an_untrained_tower(captured, tiny_model) -> None:
     assert any("no untrained tower" in note for note in found.notes)
 
 
+def test_a_tower_of_stages_is_measured_where_its_tokens_are_the_patches(captured, tiny_model):
+    data = captured(tiny_model("resnet"), ["layer2.0.hook_resid_post"], text_weight=0)
+    found = patching(
+        data,
+        **{**SMALL, "attribution": True, "heatmap": True, "n_pairs": 3},
+        n_checked=3,
+        integrated_steps=1,
+        greedy=0,
+    )
+    everything = found.effects.query("units == 'all' and readout == 'defect patches'")
+    np.testing.assert_allclose(everything["share"], 1, rtol=1e-3)
+    wider = found.heatmap.query("point == 'layer1.0.hook_resid_post'")
+    assert wider["reason"].str.contains("256 tokens, other ones than the 64 patches").all()
+    assert set(found.attribution["point"]) == {"layer2.0.hook_resid_post"}
+
+
 # --- a null ---
 
 

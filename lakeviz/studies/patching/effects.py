@@ -71,7 +71,8 @@ def heatmap_rows(interchange: Interchange, settings: Settings, confidence: float
     full = interchange.full
     for point in _points(interchange, settings.kinds):
         interchange.hold(point)
-        unreached = {name: interchange.reaches(point, name) for name in full}
+        other = interchange.other_tokens(point)
+        unreached = {name: other or interchange.reaches(point, name) for name in full}
         parts = heads_of(interchange.tower, point) if is_of_heads(point) else {-1: None}
         for head, direction, tokens in product(parts, settings.directions, GROUPS):
             reasons, found = dict(unreached), {}

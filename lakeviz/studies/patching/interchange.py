@@ -136,12 +136,9 @@ class Interchange:
             If there is no class token, or the point has other tokens.
         """
         is_defect, n_tokens = self.pairs.is_defect, self.sides(point)[0].shape[1]
+        if other := self.other_tokens(point):
+            raise ConfigError(other)
         prefix = n_tokens - is_defect.shape[1]
-        if prefix not in (0, self.tower.adapter.n_prefix_tokens):
-            raise ConfigError(
-                f"{point} has {n_tokens} tokens, other ones than the {is_defect.shape[1]} patches "
-                "that the detector reads"
-            )
         if name == CLASS and prefix == 0:
             raise ConfigError(f"there is no class token at {point}")
         chosen = torch.zeros(len(self.pairs), n_tokens, dtype=torch.bool)
@@ -287,6 +284,16 @@ class Interchange:
         if order.index(point) <= order.index(deepest):
             return ""
         return f"{point} lies behind {deepest}, the last point that the detector reads"
+
+    def other_tokens(self, point: str) -> str:
+        """Why the patches read are not the tokens of a hook point; empty where they are."""
+        n_tokens, n_patches = self.sides(point)[0].shape[1], self.pairs.is_defect.shape[1]
+        if n_tokens - n_patches in (0, self.tower.adapter.n_prefix_tokens):
+            return ""
+        return (
+            f"{point} has {n_tokens} tokens, other ones than the {n_patches} patches that the "
+            "detector reads"
+        )
 
     def has_prefix(self, point: str) -> bool:
         """Whether there is a class token (or registers) at a hook point."""
