@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -64,8 +64,9 @@ def test_minimality_by_hand() -> None:
         (1, redundant, 1),
         (3, redundant, 0),
     ):
-        assert _shown(World(k, left), "own", MINIMALITY) == pytest.approx(expected)
-        assert _shown(World(k, left), "own", FAITHFULNESS) == pytest.approx(left(range(k)))
+        world: Any = World(k, left)
+        assert _shown(world, "own", MINIMALITY) == pytest.approx(expected)
+        assert _shown(world, "own", FAITHFULNESS) == pytest.approx(left(range(k)))
 
 
 def test_units_chosen_one_by_one_are_the_planted_ones(plant) -> None:
@@ -176,4 +177,4 @@ def test_attribution_refuses_half_precision(interchange, monkeypatch) -> None:
     made = interchange()
     monkeypatch.setattr(type(made.tower), "dtype", torch.bfloat16)
     with pytest.raises(ConfigError, match="gradients in fp32"):
-        attribution_rows(made, POINT, SimpleNamespace(seed=0))
+        attribution_rows(made, POINT, Settings())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from lakeviz.selector_names import selector_name
+from lakeviz.selector_names import selector_name, selector_short
 
 DENOISING, NOISING = "denoising", "noising"
 DIRECTIONS: tuple[str, ...] = (DENOISING, NOISING)
@@ -63,4 +63,6 @@ def units_name(name: str) -> str:
 
 def named(basis: str, units: str) -> str:
     """Name of units, with their basis where they are no neurons."""
-    return units_name(units) if basis == NEURONS else f"{basis}: {units_name(units)}"
+    if basis == NEURONS:
+        return units_name(units)
+    return f"{basis}: {_OF_PAIRS.get(units, selector_short(units)).removeprefix('units ')}"
