@@ -1,4 +1,4 @@
-"""Rows of the tables: what each component adds, compared with random directions and shuffled labels."""
+"""Rows of the tables: what each component adds, and what random directions do."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A decomposition as pictures: what blocks, heads and neurons add, compared with random directions."""
+"""A decomposition as pictures: what blocks, heads and neurons add, and random directions."""
 
 from __future__ import annotations
 
