@@ -1,4 +1,4 @@
-"""Selected neurons beside random ones: the spread of both groups, and their means."""
+"""Selected neurons compared with random ones: the spread of both groups, and their means."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def neuron_groups_figure(
         *("image_auroc", "matched_auroc"),
         *("abs_matched_d", "deviation_matched_d"),
     ),
-    title: str = "Selected neurons beside random ones",
+    title: str = "Selected neurons compared with random ones",
     confidence: float = 0.95,
 ) -> go.Figure:
     """Spread of each group as dots, with the group's mean and its interval, per point.
