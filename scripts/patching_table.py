@@ -119,12 +119,13 @@ def main() -> None:
     args = parser.parse_args()
     results = [PatchingResult.from_parquet(folder) for folder in args.study]
     made = {
-        "": exchanges(joined(results, "effects")),
-        "_areas": areas(joined(results, "areas")),
-        "_attribution": attributions(joined(results, "agreement")),
-        "_heatmap": heatmap(joined(results, "heatmap")),
+        "": ("effects", exchanges),
+        "_areas": ("areas", areas),
+        "_attribution": ("agreement", attributions),
+        "_heatmap": ("heatmap", heatmap),
     }
-    for name, rows in made.items():
+    for name, (table, rows_of) in made.items():
+        rows = rows_of(joined(results, table)) if len(joined(results, table)) else []
         if len(rows) > 1:
             text = "\n".join(markdown(rows)) + "\n"
             (args.out / f"patching_{args.name}{name}.md").write_text(text)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import runpy
+import sys
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -35,7 +38,7 @@ def lifted(point: str, n: int = 32) -> AutoencoderUnits:
     )
 
 
-def test_other_units_stand_beside_neurons(captured, tiny_model, tmp_path) -> None:
+def test_other_units_stand_beside_neurons(captured, tiny_model, tmp_path, monkeypatch) -> None:
     save_sae(lifted(POINT), tmp_path / "sae")
     data = captured(tiny_model("clip"), [1])
     found = patching(
@@ -72,6 +75,13 @@ def test_other_units_stand_beside_neurons(captured, tiny_model, tmp_path) -> Non
     assert any("SAE latents (sae): " in (one.control or "") for one in found.findings())
     found.to_parquet(tmp_path / "study")
     assert load_study(tmp_path / "study").summary() == found.summary()
+    script = Path(__file__).parents[2] / "scripts/patching_table.py"
+    monkeypatch.syspath_prepend(str(script.parent))
+    arguments = [str(tmp_path / "study"), "--out", str(tmp_path)]
+    monkeypatch.setattr(sys, "argv", [str(script), *arguments])
+    runpy.run_path(str(script), run_name="__main__")
+    assert "SAE latents (sae): top variance" in (tmp_path / "patching_real.md").read_text()
+    assert "| SAE latents (sae): random |" in (tmp_path / "patching_real_areas.md").read_text()
 
 
 def test_units_that_do_not_fit_are_refused(captured, tiny_model, tmp_path) -> None:
