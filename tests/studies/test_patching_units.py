@@ -16,13 +16,15 @@ from lakeviz.errors import CheckpointError, ConfigError
 from lakeviz.lake import LakeOptions
 from lakeviz.lake.ground_truth import Truth
 from lakeviz.metrics import Bootstrap
+from lakeviz.models.class_head import ClassHead
 from lakeviz.studies import capture_study, load_study, patching
 from lakeviz.studies.patching.interchange import Interchange
 from lakeviz.studies.patching.nearest import NearestPatches
 from lakeviz.studies.patching.result import Settings
+from lakeviz.studies.patching.setup import make_interchange
 from lakeviz.studies.patching.steering import _edit
 from lakeviz.studies.patching.unit_sets import UnitSets
-from lakeviz.studies.patching.words import DEFECTS, DENOISING
+from lakeviz.studies.patching.words import DEFECTS, DENOISING, LOGIT
 from lakeviz.units import AutoencoderUnits, rotated, save_sae
 
 POINT = "blocks.0.hook_resid_post"
@@ -111,6 +113,31 @@ def test_results_without_bases_are_of_neurons(captured, tiny_model, tmp_path) ->
     assert set(before.effects["basis"]) == {"neurons"}
     assert before.summary() == found.summary()
     assert len(before.figures()) == 2
+
+
+# --- the class head ---
+
+
+def test_the_logit_that_defects_raise_is_read(captured, tiny_model) -> None:
+    data = captured(tiny_model("timm"), [1])
+    with pytest.raises(ConfigError, match="has no class head"):
+        patching(data, class_logit=True, **SMALL)
+    names = tuple(f"class {i}" for i in range(32))
+    data.model.class_head = ClassHead(torch.eye(32), names, "planted")
+    made = make_interchange([data], Settings(n_pairs=4, class_logit=True))
+    defect, twin = made.embeddings
+    centred = torch.eye(32) - 1 / 32
+    raised = ((defect - twin) @ centred.T).mean(0)
+    best = int(raised.argmax())
+    assert made.pairs.notes[-1] == f"the class logit is that of 'class {best}'"
+    np.testing.assert_allclose(made.full[LOGIT].mean(), raised[best], rtol=1e-4)
+    last = "blocks.2.hook_resid_post"  # behind what the detector reads
+    moved = made.moved(made.run(last, made.exchanged(last, DENOISING)), DENOISING)
+    np.testing.assert_allclose(moved[LOGIT], made.full[LOGIT], rtol=1e-3, atol=1e-5)
+    found = patching(data, class_logit=True, heatmap=False, doses=(), curves=False, **SMALL)
+    everything = found.effects.query("units == 'all'").set_index(["direction", "readout"])
+    np.testing.assert_allclose(everything["share"], 1, rtol=1e-3)
+    assert (DENOISING, LOGIT) in everything.index
 
 
 # --- steering ---

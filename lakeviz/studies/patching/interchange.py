@@ -19,7 +19,7 @@ from lakeviz.lake import NeuronSelection, Selection
 from lakeviz.models.hooks.taps import read_only
 from lakeviz.studies.patching.pairs import Pairs
 from lakeviz.studies.patching.readouts import Readouts, Values
-from lakeviz.studies.patching.words import CLASS, DEFECTS, DENOISING, EVERY, OTHERS, TEXT
+from lakeviz.studies.patching.words import CLASS, DEFECTS, DENOISING, EVERY, LOGIT, OTHERS, TEXT
 from lakeviz.units.base import Units
 from lakeviz.units.linear import ChannelUnits, LinearUnits
 
@@ -277,7 +277,7 @@ class Interchange:
 
     def reaches(self, point: str, readout: str) -> str:
         """Why an exchange at a hook point cannot change a read-out; empty where it can."""
-        if readout == TEXT:
+        if readout in (TEXT, LOGIT):
             return ""
         order = list(self.tower.points)
         deepest = max(self.readouts.points, key=order.index)
@@ -306,7 +306,7 @@ class Interchange:
 
     @property
     def _stop(self) -> str | None:
-        return "auto" if self.readouts.text is None else None
+        return None if self.readouts.of_output else "auto"
 
     def batches(self) -> Iterator[slice]:
         """Slices of the pairs that pass the tower together."""

@@ -13,7 +13,7 @@ from torch import Tensor
 from lakeviz.lake import TextBranch, VisualBranch
 from lakeviz.lake.options import ImageScoreRule
 from lakeviz.lake.score_maps import join_layers
-from lakeviz.studies.patching.words import DEFECT, IMAGE, TEXT
+from lakeviz.studies.patching.words import DEFECT, IMAGE, LOGIT, TEXT
 
 Values = dict[str, Float[np.ndarray, "draw image"]]
 """Read-outs of some images, with the detector of each draw."""
@@ -30,12 +30,15 @@ class Readouts:
     grids : mapping of hook point to (rows, columns)
     rule : ImageScoreRule
     text : TextBranch, optional
+    logit : Tensor [joint], optional
+        Row of the class head.
     """
 
     branches: Sequence[VisualBranch]
     grids: Mapping[str, tuple[int, int]]
     rule: ImageScoreRule
     text: TextBranch | None = None
+    logit: Float[Tensor, " joint"] | None = None
 
     @property
     def points(self) -> tuple[str, ...]:
@@ -45,7 +48,13 @@ class Readouts:
     @property
     def names(self) -> tuple[str, ...]:
         """Read-outs there are."""
-        return (IMAGE, DEFECT) if self.text is None else (IMAGE, DEFECT, TEXT)
+        further = {TEXT: self.text, LOGIT: self.logit}
+        return (IMAGE, DEFECT, *(name for name, there in further.items() if there is not None))
+
+    @property
+    def of_output(self) -> bool:
+        """Whether the tower has to run to its end."""
+        return self.text is not None or self.logit is not None
 
     def read(
         self,
@@ -74,6 +83,9 @@ class Readouts:
         if self.text is not None and embedding is not None:
             margin = self.margin(embedding).cpu().numpy().astype(float)
             values[TEXT] = np.repeat(margin[None], len(self.branches), axis=0)
+        if self.logit is not None and embedding is not None:
+            logits = (embedding.float() @ self.logit.to(embedding.device)).cpu().numpy()
+            values[LOGIT] = np.repeat(logits[None].astype(float), len(self.branches), axis=0)
         return values
 
     def read_defects(

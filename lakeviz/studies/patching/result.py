@@ -76,6 +76,11 @@ class Settings(settings.DrawSettings):
     tokens: str = option(
         EVERY, "Tokens in which units are exchanged.", choices=GROUPS, flag="--tokens"
     )
+    class_logit: bool = option(
+        False,
+        "Read the class head of a timm classifier too: the logit of the class that the defects "
+        "raise most. The whole tower runs for it.",
+    )
     heatmap: bool = option(True, "Exchange whole tokens too, block by block and group by group.")
     kinds: tuple[str, ...] = option(
         ("resid_post",),

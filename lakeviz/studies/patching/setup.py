@@ -8,7 +8,8 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from jaxtyping import Bool
+from jaxtyping import Bool, Float
+from torch import Tensor
 
 from lakeviz.activations import stream_statistics, token_grid
 from lakeviz.activations.token_subsets import capture_tokens
@@ -56,7 +57,25 @@ def make_interchange(
         name = first.provenance.get("class_name") or first.category.replace("_", " ")
         text = fit_text(model, name, first.options.text)
     readouts = Readouts(every, first.grids, first.options.image_score, text)
-    return Interchange(model, pairs, readouts)
+    made = Interchange(model, pairs, readouts)
+    if not settings.class_logit:
+        return made
+    name, row = _raised_class(made)
+    pairs = replace(pairs, notes=(*pairs.notes, f"the class logit is that of {name!r}"))
+    return Interchange(model, pairs, replace(readouts, logit=row))
+
+
+def _raised_class(made: Interchange) -> tuple[str, Float[Tensor, " joint"]]:
+    """The class whose logit the defects raise most, as a mean over the pairs, and its row."""
+    head = made.model.class_head
+    if head is None:
+        raise ConfigError(
+            f"{made.model.name} has no class head; leave class_logit out, or load a timm classifier"
+        )
+    defect, twin = made.embeddings
+    rows = (head.weight - head.weight.mean(0)).to(defect)
+    raised = int(((defect - twin) @ rows.T).mean(0).argmax())
+    return head.names[raised] if head.names else str(raised), rows[raised].cpu()
 
 
 def _pairs(draws: Sequence[StudyData], settings: Settings, detector: VisualBranch) -> Pairs:
@@ -122,7 +141,7 @@ def unit_sets(
     point = settings.point or first.points[0]
     interchange.tower.resolve(point)
     unreached = interchange.reaches(point, IMAGE)
-    if unreached and interchange.readouts.text is None:
+    if unreached and not interchange.readouts.of_output:
         raise ConfigError(f"{unreached}; name an earlier hook point")
     statistics = [
         stream_statistics(interchange.model, data.normal_paths, [point], with_covariance=True)

@@ -19,10 +19,12 @@ KINDS: tuple[str, ...] = ("resid_pre", "resid_post", "attn_out", "mlp_out", HEAD
 """Hook points of a heat map: whole tokens, or what each head gives them."""
 
 IMAGE, DEFECT, TEXT = "image score", "defect patches", "text margin"
+LOGIT = "class logit"
 READOUTS: Mapping[str, str] = {
     IMAGE: "the image score of the visual branch",
     DEFECT: "its mean over the defect patches",
     TEXT: "log-odds of the anomalous against the normal prompts, from the image embedding",
+    LOGIT: "of the class head: the class whose logit the defects raise most",
 }
 
 EMBEDDING = "image embedding"
