@@ -36,6 +36,7 @@ from lakeviz.studies.patching.words import (
 from lakeviz.tables import numbers, records, where
 
 Rows = list[list[str]]
+_FEW = 4  # categories that have a column of their own
 
 
 def joined(results: Sequence[PatchingResult], name: str) -> pd.DataFrame:
@@ -59,12 +60,16 @@ def kinds(table: pd.DataFrame) -> list[tuple[str, str]]:
 
 def exchanges(effects: pd.DataFrame) -> Rows:
     """Shares of both read-outs, and the difference of the units in question."""
-    rows = [["", "units", DEFECT, "those in question more", IMAGE]]
+    categories = list(dict.fromkeys(effects["category"]))
+    shown = categories if len(categories) <= _FEW else []
+    rows = [["", "units", *shown, f"mean, {DEFECT}", "those in question more", f"mean, {IMAGE}"]]
     for direction in DIRECTIONS:
         for basis, units in kinds(effects):
             own = {"direction": direction, "basis": basis, "units": units}
             patches = records(effects, **own, readout=DEFECT)
-            row = [mean(patches, "share"), mean(patches, "difference", signed=True)]
+            single = {row["category"]: row["share"] for row in patches}
+            row = [f"{single.get(name, np.nan):.2f}" for name in shown]
+            row += [mean(patches, "share"), mean(patches, "difference", signed=True)]
             row.append(mean(records(effects, **own, readout=IMAGE), "share"))
             rows.append([direction, named(basis, units), *row])
     return rows
