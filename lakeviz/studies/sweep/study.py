@@ -8,7 +8,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
-
 from lakeviz.activations import Loading
 from lakeviz.data import Dataset
 from lakeviz.errors import OutputError
