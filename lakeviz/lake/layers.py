@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from lakeviz.units.base import Units
 
 
-# Depths, as shares of the blocks, that served best: see benchmarks/layers.py and docs/method-layers.md.
+# Depths, as shares of the blocks, that served best: benchmarks/layers.py, docs/method-layers.md.
 _DEEP, _SHALLOW, _DEEP_FROM = (1 / 2, 7 / 12), (1 / 3, 1 / 2), 12
 _MOST, _SHARE = 100, 8  # the paper's k, and the least number of channels for each neuron selected
 

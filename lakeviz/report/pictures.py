@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
+from itertools import zip_longest
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -141,16 +142,23 @@ def _doubtful(
     return f"Most wrong, {kind}", f"{len(wrong)} of {len(order)} are wrong; {rule}", wrong
 
 
-def typical(evaluation: Evaluation, most: int) -> list[int]:
-    """Anomalous images of the median score: one of each kind of defect, the largest kinds first."""
+def typical(evaluation: Evaluation, most: int, *, several: bool = False) -> list[int]:
+    """Anomalous images next to the median score of their kind of defect, the largest kinds first.
+
+    One of each kind, or ``several`` where there are fewer kinds than are asked for.
+    """
     kinds = evaluation.dataset.frame["defect_type"].to_numpy()
     scores = np.asarray(evaluation.maps.image_scores)
     anomalous = evaluation.dataset.labels == 1
-    made = []
-    for kind, _ in Counter(kinds[anomalous]).most_common(most):
+    found = []
+    for kind, n in Counter(kinds[anomalous]).most_common(most):
         own = np.flatnonzero(anomalous & (kinds == kind))
-        made.append(int(own[np.argsort(scores[own], kind="stable")[(len(own) - 1) // 2]]))
-    return made
+        own = own[np.argsort(scores[own], kind="stable")]
+        middle = (n - 1) // 2
+        order = sorted(range(n), key=lambda place: (abs(place - middle), place))
+        found.append([int(own[place]) for place in order[: None if several else 1]])
+    rounds = zip_longest(*found)
+    return [index for one in rounds for index in one if index is not None][:most]
 
 
 def picture(

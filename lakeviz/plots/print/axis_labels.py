@@ -48,6 +48,8 @@ def fit_x_axis(spec: Json, name: str, axis: Json, width: float) -> None:
         label = label_width(spec, name, axis)
         least = 3 if 3 * label < width else 2
         axis["nticks"] = min(_MOST_TICKS, max(least, int(width / (label + 2 * _BETWEEN))))
+        if axis.get("type") != "log":
+            _at_least_two(axis, span_of(spec, name, axis), width)
 
 
 def crowded(spec: Json, name: str, axis: Json, width: float) -> str:
@@ -137,6 +139,31 @@ def _numbers(span: tuple[float, float] | None, axis: Json) -> list[str]:
     step = max(span[1] - span[0], 1e-12) / 4
     digits = max(0, math.ceil(-math.log10(step) - 0.3))
     return [f"{end:.{digits}f}" for end in span]
+
+
+def _at_least_two(axis: Json, span: tuple[float, float] | None, length: float) -> None:
+    """Label an axis twice, where plotly would by ``nticks`` label zero alone."""
+    if span is None or span[0] >= span[1]:
+        return
+    step = _rounded_up((span[1] - span[0]) / axis["nticks"])
+    if len(_multiples(step, span)) >= 2:
+        return
+    while len(_multiples(step, span)) < 2:
+        step = _rounded_up(step / 2.5)  # 10, 5, 2, 1
+    axis["tickvals"] = _multiples(step, span)
+    axis["ticktext"] = [f"{v:.12g}".replace("-", "\u2212") for v in axis["tickvals"]]
+    _thin_labels(axis, length)
+
+
+def _rounded_up(step: float) -> float:
+    """The next of 1, 2 and 5 times a power of ten, as plotly takes it."""
+    power = 10.0 ** math.floor(math.log10(max(step, 1e-12)))
+    return next(n * power for n in (1, 2, 5, 10) if n * power >= step * (1 - 1e-9))
+
+
+def _multiples(step: float, span: tuple[float, float]) -> list[float]:
+    low, high = (round(end / step, 9) for end in span)
+    return [n * step for n in range(math.ceil(low), math.floor(high) + 1)]
 
 
 def _thin_labels(axis: Json, length: float) -> None:
