@@ -130,10 +130,10 @@ def test_draws_are_those_of_a_loop_over_resampled_images(world):
         again = StudyTruth(data.truth.labels[drawn], truth.defect[drawn])
         one = PatchSample(np.arange(11), again.labels == 0, again.defect, np.ones((1, 11)))
         own_cohens, own_matched, _ = one.effects(x[drawn])
-        assert cohens.draws[draw] == pytest.approx(own_cohens.value)
-        assert matched.draws[draw] == pytest.approx(own_matched.value)
-        assert ranked.draws[draw] == pytest.approx(one.auroc(x[drawn]).value, abs=1e-6)
-        assert same_place.draws[draw] == pytest.approx(one.matched_auroc(x[drawn]).value)
+        assert cohens.resampled[draw] == pytest.approx(own_cohens.value)
+        assert matched.resampled[draw] == pytest.approx(own_matched.value)
+        assert ranked.resampled[draw] == pytest.approx(one.auroc(x[drawn]).value, abs=1e-6)
+        assert same_place.resampled[draw] == pytest.approx(one.matched_auroc(x[drawn]).value)
 
 
 class StudyTruth:
@@ -151,7 +151,7 @@ def test_rank_draws_on_a_grid_are_near_the_exact_ones(world):
     sample = PatchSample.of(truth, Bootstrap(n_resamples=5))
     x = activations(data, 0)
     normal = truth.labels == 0
-    for draw, weights in zip(sample.auroc(x).draws, sample.weights, strict=True):
+    for draw, weights in zip(sample.auroc(x).resampled, sample.weights, strict=True):
         per_patch = np.repeat(weights[:, None], 16, axis=1)
         keep = truth.defect | normal[:, None]
         of_class = truth.defect[keep]
@@ -165,7 +165,7 @@ def test_weights_are_those_of_the_bootstrap():
     assert weights.shape == (120, 5)
     assert (weights[:, anomalous].sum(axis=1) == 2).all()
     scores = np.random.default_rng(0).random((1, 5))
-    found = image_aurocs(scores, anomalous.astype(int), FEW).draws[0]
+    found = image_aurocs(scores, anomalous.astype(int), FEW).resampled[0]
     expected = [
         roc_auc_score(np.repeat(anomalous, w), np.repeat(scores[0], w)) for w in weights.astype(int)
     ]

@@ -86,6 +86,34 @@ def test_identical_sides_agree_in_all_and_reach_the_ceiling():
     assert "no clustering" in " ".join(result.notes)
 
 
+def test_a_channel_that_all_rank_first_is_left_out():
+    shared_first = [[0, *range(10 + 10 * i, 17 + 10 * i)] for i in range(3)]
+    result = quick(planted(shared_first))
+    np.testing.assert_allclose(result.pairs["jaccard"], 1 / (2 * K - 1))
+    # The next in variance is another one on each side, drawn by chance.
+    own = [set(part["channel"]) for _, part in result.selections.groupby("category")]
+    assert all(0 in channels for channels in own)
+    assert (result.pairs["jaccard_without_first"] <= 1 / (2 * K - 1)).all()
+    assert "without each side's channel of highest variance" in result.summary()
+    whole = quick(planted(shared_first), k=D)
+    assert whole.pairs["jaccard_without_first"].isna().all()
+
+
+def test_draws_are_averaged_and_the_sets_are_those_of_the_first():
+    items = [
+        one
+        for seed in (0, 1)
+        for one in planted([range(8), range(4, 12), range(20, 28)], seed=seed, noise=0.3)
+    ]
+    result = quick(items)
+    assert len(result.pairs) == 6
+    assert result.overview["n_pairs"].tolist() == [6]
+    titles = [figure.layout.title.text for figure in result.figures()]
+    assert len(titles) == 4
+    assert "mean of 2 draws" in titles[0]
+    assert all("first draw" in title for title in titles[1:3])
+
+
 def test_clusters_that_were_planted_are_found():
     own = [range(8), range(1, 9), range(2, 10), range(40, 48), range(41, 49), range(42, 50)]
     order = np.random.default_rng(0).permutation(6)
@@ -442,8 +470,8 @@ def test_command_line_compares_two_runs_of_one_model_only(tmp_path, monkeypatch)
     assert invoke("--across", "dataset").exit_code == 0
     ((run, result),) = concluded
     assert run.folder == tmp_path / "run0"
-    assert len(result.pairs) == 1
-    assert result.pairs["k"].tolist() == [10]
+    assert result.pairs["seed"].tolist() == [0, 1]  # both draws of two of the four images
+    assert set(result.pairs["k"]) == {10}
     assert set(result.pairs["dataset_a"]) == {"mvtec (run0)"}
     assert result.provenance["model"]["weights_hash"] == described["weights_hash"]
     assert result.settings["n_resamples"] == 20

@@ -98,6 +98,7 @@ def run_items(
     categories: Sequence[str] | None = None,
     shots: Sequence[int | str] = (),
     seeds: Sequence[int] = (),
+    n_draws: int | None = None,
     points: Sequence[int | str] | None = None,
     pool: int = DEFAULT_POOL,
     name: str | None = None,
@@ -113,6 +114,9 @@ def run_items(
         Those of the run by default.
     shots, seeds : sequences
         Draws to make instead; where one of the two is empty, it is the run's own.
+    n_draws : int, optional
+        How many of the run's own draws; all by default. The ``seed`` of the second draw is that of
+        the run plus 1, and so on.
     announce : callable, optional
         Told how far it is, as each category begins.
     """
@@ -124,7 +128,8 @@ def run_items(
         if shots or seeds:
             draws = _draws(own, shots or (spec.shots,), seeds or (spec.seed,))
         else:
-            draws = {(str(spec.shots), spec.seed): run.draw(category)}
+            own_draws = run.draws(category)[:n_draws]
+            draws = {(str(spec.shots), spec.seed + n): one for n, one in enumerate(own_draws)}
         items += capture_category(
             run.model, own, draws, k, wanted, pool=pool, name=named, loading=run.loading
         )

@@ -112,6 +112,7 @@ class Overlap(Study):
                     categories=chosen,
                     shots=[n if n == "all" else int(n) for n in settings.shots],
                     seeds=range(settings.n_seeds or 0),
+                    n_draws=settings.draws,
                     points=settings.layers or None,
                     pool=settings.pool,
                     name=name,

@@ -25,7 +25,7 @@ from lakeviz.studies.sweep.capture import (
     key_of,
 )
 from lakeviz.studies.sweep.cells import Group, Outcome, cell_digest, measure_group, read_outcome
-from lakeviz.studies.sweep.grid import Cell, SweepSpec
+from lakeviz.studies.sweep.grid import REFERENCE, WITHOUT_FIRST, Cell, SweepSpec
 from lakeviz.studies.sweep.result import Settings, SweepResult
 from lakeviz.studies.sweep.tables import make_result
 
@@ -122,8 +122,15 @@ class Sweep(Study):
         return make_result(spec, cells, made, views)
 
     def measure_runs(self, on: OnRun, settings: Settings) -> SweepResult:
-        """Evaluate a grid around the settings of a run, in its folder."""
+        """Evaluate a grid around the settings of a run, in its folder.
+
+        Where top-variance neurons are compared with others, they are also compared with themselves
+        without the first: one channel can make the whole difference.
+        """
         run, grid = on.run, read_grid(settings.grid)
+        selectors = grid.get("selector", ())
+        if REFERENCE in selectors and len(selectors) > 1:
+            grid["selector"] = tuple(dict.fromkeys([*selectors, WITHOUT_FIRST]))
         options = replace(run.spec.options, map_size=run.map_size)
         base = replace(run.spec, options=options, categories=tuple(run.chosen(on.categories)))
         if "model" not in grid:
