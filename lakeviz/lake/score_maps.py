@@ -108,7 +108,8 @@ class ScoreMaps:
         scores = [f"{score:.4g}" for score in self.image_scores[:6]]
         more = ", ..." if len(self) > len(scores) else ""
         return (
-            f"<ScoreMaps of {len(self)} images, {rows} x {columns} patches each; image scores "
+            f"<ScoreMaps of {len(self)} image{'s' * (len(self) != 1)}, {rows} x {columns} patches "
+            "each; image scores "
             f"{', '.join(scores)}{more}; parts {', '.join(self.parts)}>"
         )
 
