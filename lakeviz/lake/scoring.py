@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 
 from lakeviz.activations import Images, Loading, TokenBatch, TokenBatches, token_grid
 from lakeviz.errors import DataError
@@ -134,7 +135,10 @@ def _arrays(lakes: Sequence[FittedLake], batch: TokenBatch) -> dict[str, np.ndar
     for number, lake in enumerate(lakes):
         grids = {p: token_grid(lake.model.tower, p) for p in lake.points}
         for name, branch in lake.branches.items():
-            mean, own = join_layers(branch.score(tokens), grids)
+            scores = {p: s.clone() for p, s in branch.score(tokens).items()}
+            for point in scores.keys() & batch.missing.keys():
+                scores[point][batch.missing[point]] = torch.nan
+            mean, own = join_layers(scores, grids)
             if name != "lake":
                 arrays[f"{number}|{CONTROL_PREFIX}{name}"] = mean.cpu().numpy()
                 continue

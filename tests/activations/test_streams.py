@@ -9,7 +9,7 @@ from PIL import Image
 
 from lakeviz import Lake, load_model
 from lakeviz.activations import Loading, TokenBatches, capture_activations, capture_to_store
-from lakeviz.activations.changes import Changes
+from lakeviz.activations.changes import Changes, have_tokens
 from lakeviz.data import Dataset, Sample
 from lakeviz.data.streams import check_stream
 from lakeviz.data.table import build_frame
@@ -41,14 +41,25 @@ def clips(tmp_path) -> Dataset:
 def test_changes_are_differences_within_a_clip():
     tokens = torch.arange(5.0).square().reshape(5, 1, 1)
     frames = [("a", 0), ("a", 1), ("a", 2), ("b", 0), ("b", 1)]
-    whole = Changes(["p@change_1", "p@change_2"]).update({"p": tokens}, frames)
-    assert whole["p@change_1"].flatten().tolist() == [0, 1, 3, 0, 7]
-    assert whole["p@change_2"].flatten().tolist() == [0, 0, 4, 0, 0]
-    parts = Changes(["p@change_1", "p@change_2"])
+    points = ["p@change_1", "p@change_2", "p@deviation_3"]
+    whole = Changes(points).update({"p": tokens}, frames)
+    assert [v.flatten().tolist() for v in whole[0].values()] == [
+        [0, 1, 3, 0, 7],
+        [0, 0, 4, 0, 0],
+        [0, 0, pytest.approx(np.std([0, 1, 4])), 0, 0],
+    ]
+    assert [m.tolist() for m in whole[1].values()] == [
+        [True, False, False, True, False],
+        [True, True, False, True, True],
+        [True, True, False, True, True],
+    ]
+    assert have_tokens(points, frames, 5).tolist() == [False, False, True, False, False]
+    parts = Changes(points)
     first = parts.update({"p": tokens[:2]}, frames[:2])
     second = parts.update({"p": tokens[2:]}, frames[2:])
-    for point, values in whole.items():
-        assert torch.equal(torch.cat([first[point], second[point]]), values)
+    for number, mapping in enumerate(whole):
+        for point, values in mapping.items():
+            assert torch.equal(torch.cat([first[number][point], second[number][point]]), values)
 
 
 @pytest.mark.parametrize("after", [0, 1, 3])
@@ -57,10 +68,11 @@ def test_a_frame_that_is_missing_repeated_or_out_of_order_is_named(after):
     with pytest.raises(DataError, match=f"frame {after} of a comes after frame 1"):
         changes.update({"p": torch.zeros(3, 1, 1)}, [("a", 0), ("a", 1), ("a", after)])
     changes = Changes(["p@change_1"], gaps=True)
-    found = changes.update(
+    found, missing = changes.update(
         {"p": torch.arange(3.0)[:, None, None]}, [("a", 0), ("a", 1), ("a", after)]
     )
     assert found["p@change_1"].flatten().tolist() == [0, 1, 0]
+    assert missing["p@change_1"].tolist() == [True, False, True]
 
 
 def test_batches_hold_the_change_of_every_frame_wherever_they_begin(model, clips):
@@ -96,7 +108,9 @@ def test_a_detector_reads_streams_and_comes_back_from_its_files(model, clips, tm
     assert lake.points == (POINT, f"{POINT}@change_1")
     found = lake.score(clips.split("test"))
     parts = [found.parts[f"visual/{p}"] for p in lake.points]
-    assert np.allclose(found.patch, (parts[0] + parts[1]) / 2)
+    assert np.isnan(parts[1][0]).all()  # the first frame has no change
+    assert np.allclose(found.patch[0], parts[0][0])
+    assert np.allclose(found.patch[1:], (parts[0] + parts[1])[1:] / 2)
     for point in lake.points:  # divided by the distance of held-out normal patches
         gallery = lake.visual.points[point].gallery.tokens
         assert normal_distance(gallery, point) == pytest.approx(1)
