@@ -13,6 +13,8 @@ from torch import Tensor
 from lakeviz.data.streams import base_point, frames_before, stream_of
 from lakeviz.errors import DataError
 
+_STILL = 1e-3  # of a token's size: changes below that are all alike, so that none has no logarithm
+
 
 class Changes:
     """Tokens of frames against those of some frames before, batch by batch.
@@ -66,7 +68,9 @@ class Changes:
             for p in self.points:
                 n = frames_before(stream_of(p))
                 missing[p].append(before < n)
-                found[p].append(self._token(p, n) if before >= n else 0 * own[base_point(p)])
+                found[p].append(
+                    self._token(p, n) if before >= n else torch.zeros_like(own[base_point(p)])
+                )
             self._kept = self._kept[-self.reach :] if self.reach else []
         return (
             {p: torch.stack(parts) for p, parts in found.items()},
@@ -79,7 +83,10 @@ class Changes:
         if stream_of(point).startswith("change"):
             return self._kept[-1][base] - self._kept[-1 - n][base]
         window = torch.stack([own[base].float() for own in self._kept[-1 - n :]])
-        return window.std(0, correction=0).to(self._kept[-1][base].dtype)
+        found = window.std(0, correction=0)
+        if stream_of(point).startswith("log"):
+            found = torch.log(found + _STILL * window.square().mean((0, 2), keepdim=True)[0].sqrt())
+        return found.to(self._kept[-1][base].dtype)
 
     def _is_gap(self, clip: str, number: int) -> bool:
         assert self._last is not None

@@ -2,9 +2,10 @@
 
 A hook point of a stream is named with a suffix. At ``blocks.5.hook_resid_post@change_4`` lies the
 token minus the token of the same place 4 frames before; at ``...@deviation_8`` the standard
-deviation of the token over the last 8 frames, channel by channel; at ``...@normals`` the token of a
-rendering of the depth map, and at ``...@normals_effect`` that token minus the one of the same place
-where the depth is constant. All that is told apart by hook point, such as selections, galleries
+deviation of the token over the last 8 frames, channel by channel, and at ``...@log_deviation_8``
+its logarithm, in which too little change is as far from the normal as too much; at ``...@normals``
+the token of a rendering of the depth map, and at ``...@normals_effect`` that token minus the one of
+the same place where the depth is constant. All that is told apart by hook point, such as selections, galleries
 and tables, is told apart by stream without knowing of it.
 """
 
@@ -18,7 +19,7 @@ from lakeviz.errors import ConfigError, DataError, nearest
 IMAGE = "image"
 RENDERINGS: tuple[str, ...] = ("depth", "normals", "curvature")
 EFFECTS: tuple[str, ...] = tuple(f"{how}_effect" for how in RENDERINGS)
-_OVER_TIME = re.compile(r"change_([1-9][0-9]{0,3})|deviation_([2-9]|[1-9][0-9]{1,3})")
+_OVER_TIME = re.compile(r"change_([1-9][0-9]{0,3})|(?:log_)?deviation_([2-9]|[1-9][0-9]{1,3})")
 
 
 def check_stream(stream: str) -> None:
@@ -29,12 +30,12 @@ def check_stream(stream: str) -> None:
     ConfigError
         Names those there are.
     """
-    known = (IMAGE, "change_1", "deviation_8", *RENDERINGS, *EFFECTS)
+    known = (IMAGE, "change_1", "deviation_8", "log_deviation_8", *RENDERINGS, *EFFECTS)
     if stream not in known and not _OVER_TIME.fullmatch(stream):
         raise ConfigError(
             f"there is no stream {stream!r}{nearest(stream, known)}; there are image, change_N "
-            "(against N frames before), deviation_N (over the last N frames, from 2), "
-            f"{', '.join((*RENDERINGS, *EFFECTS))}"
+            "(against N frames before), deviation_N and log_deviation_N (over the last N frames, "
+            f"2 or more), {', '.join((*RENDERINGS, *EFFECTS))}"
         )
 
 
