@@ -1,12 +1,16 @@
 """Streams: further sources of patch tokens beside the picture, on the same grid of patches.
 
-A hook point of a stream is named with a suffix. At ``blocks.5.hook_resid_post@change_4`` lies the
-token minus the token of the same place 4 frames before; at ``...@deviation_8`` the standard
-deviation of the token over the last 8 frames, channel by channel, and at ``...@log_deviation_8``
-its logarithm, in which too little change is as far from the normal as too much; at ``...@normals``
-the token of a rendering of the depth map, and at ``...@normals_effect`` that token minus the one of
-the same place where the depth is constant. All that is told apart by hook point, such as selections, galleries
-and tables, is told apart by stream without knowing of it.
+A hook point of a stream is named with a suffix, such as ``blocks.5.hook_resid_post@change_4``:
+
+* ``change_4``: the token minus the token of the same place 4 frames before.
+* ``deviation_8``: the standard deviation of the token over the last 8 frames, channel by channel;
+  ``log_deviation_8`` is its logarithm, in which too little change is as far from the normal as too
+  much.
+* ``depth``, ``normals``, ``curvature``: the token of a rendering of the depth map;
+  ``normals_effect`` is that token minus the one of the same place where the depth is constant.
+
+All that is told apart by hook point, such as selections, galleries and tables, is told apart by
+stream without knowing of it.
 """
 
 from __future__ import annotations
