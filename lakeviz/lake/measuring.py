@@ -27,6 +27,7 @@ from lakeviz.lake.provenance import as_plain, environment, versions
 from lakeviz.lake.score_maps import PixelMaps, ScoreMaps
 from lakeviz.lake.scoring import CONTROL_PREFIX, score_together
 from lakeviz.lake.selection import NeuronSelection
+from lakeviz.lake.stream_rows import stream_table
 from lakeviz.metrics import Bootstrap, Conventions
 from lakeviz.metrics.clusters import over_clips
 from lakeviz.selector_names import SHUFFLED
@@ -142,6 +143,15 @@ def evaluate(
             of_images,
             resampling,
             lake.options.frame_smoothing,
+        ),
+        "streams": stream_table(
+            draws,
+            test.frame["defect_type"].tolist(),
+            truth,
+            test.frames,
+            lake.options.image_score,
+            bootstrap,
+            conventions,
         ),
         "outliers": pd.DataFrame() if lake.outliers is None else lake.outliers.frame(),
     }
