@@ -87,12 +87,17 @@ def measure(data: StudyData, settings: Settings, evaluator: PairedEvaluator) -> 
 
 
 class ContaminationStudy(Study):
-    """Captures as many normal images of a run's category as the pool asks for, or there are."""
+    """Captures as many normal images of a run's category as the pool asks for, or there are.
+
+    Of clips so many that they hold about as many frames.
+    """
 
     def data(self, run: StudyRun, category: str, settings: Any) -> StudyData:
         """Capture a category."""
-        available = len(run.dataset.category(category).split("train").normal())
-        return run.data(category, shots=min(settings.pool, available))
+        normal = run.dataset.category(category).split("train").normal()
+        units = len({clip for clip, _ in normal.frames}) or len(normal)
+        wanted = -(-settings.pool * units // max(1, len(normal)))
+        return run.data(category, shots=max(1, min(wanted, units)))
 
 
 STUDY = ContaminationStudy(Settings, ContaminationResult, measure)
