@@ -14,27 +14,27 @@ from lakeviz.runs.spec import RunSpec
 
 FEW = ("--random-sets", "2")
 ASKED = {
-    "contamination": ("--repeats", "2", "--fraction", "0.2", "--shots", "2"),
+    "contamination": ("--repeats", "2", "--fraction", "0.5", "--shots", "2"),
     "decompose": FEW,
     "dossier": ("--top", "2", "--random", "2", "--no-labels", "--no-crops"),
     "hosts": (*FEW, "--draws", "1", "--host", "patch_nn"),
     "knockout": (*FEW, "--draws", "1", "--size", "2", "--no-single"),
     "neurons": ("--no-crops",),
     "overlap": ("--random-sets", "20", "--across", "layer", "--pool", "4"),
-    "patching": (*FEW, "--pairs", "2"),
+    "patching": (*FEW, "--pairs", "3"),
     "pca": (*FEW, "--permutations", "10", "--size", "2"),
-    "probes": (*FEW, "--shuffles", "2", "--size", "2"),
+    "probes": (*FEW, "--shuffles", "2", "--size", "2", "--folds", "2"),
     "readings": (*FEW, "--exchanged", "1"),
     "sweep": ("--grid", "k=2,4", "--backend", "sequential"),
 }
-REFUSED = ("decompose", "patching")
+REFUSED = ("patching",)  # it exchanges activations within the network, on pictures
 
 
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory):
     root, model = tmp_path_factory.mktemp("runs"), load_model("tiny")
     write_video_benchmark(
-        root / "belt", scenes=["belt"], kinds=["stain"], n_train=2, n_good=1, n_frames=16, size=48
+        root / "belt", scenes=["belt"], kinds=["dirt"], n_train=2, n_good=1, n_frames=16, size=48
     )
     counts = {"n_train": 4, "n_good": 3, "n_per_defect": 1}
     write_relief_benchmark(root / "relief", categories=("leather",), size=48, **counts)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -108,7 +107,7 @@ def _of_kept(data: StudyData, plan: Plan, evaluator: PairedEvaluator) -> PairedE
     kept = kept_images(data, plan)
     keep = np.zeros(len(data.test), dtype=bool)
     keep[kept] = True
-    left = replace(evaluator, truth=data.truth.where(keep), sizes=[data.sizes[i] for i in kept])
+    left = evaluator.some(keep)
     left.require_some()
     return left
 
