@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 
-from lakeviz import Lake, load_model
-from lakeviz.activations import Loading, TokenBatches, capture_activations, capture_to_store
+from lakeviz import Lake, capture_study, load_model
+from lakeviz.activations import (
+    Loading,
+    TokenBatches,
+    capture_activations,
+    capture_to_store,
+    token_grid,
+)
 from lakeviz.activations.changes import Changes, have_tokens
 from lakeviz.data import Dataset, Sample
 from lakeviz.data.streams import check_stream
 from lakeviz.data.table import build_frame
 from lakeviz.errors import ConfigError, DataError
+from lakeviz.lake import VisualOptions
 from lakeviz.lake.visual import normal_distance
 
 POINT = "blocks.1.hook_resid_post"
@@ -102,8 +111,6 @@ def test_a_detector_reads_streams_and_comes_back_from_its_files(model, clips, tm
     options = {"layers": [1], "k": 5, "text_weight": 0, "streams": ("image", "change_1")}
     with pytest.raises(ConfigError, match="need distance='euclidean'"):
         Lake(model, **options)
-    from lakeviz.lake import VisualOptions
-
     lake = Lake(model, visual=VisualOptions(distance="euclidean"), **options).fit(draw)
     assert lake.points == (POINT, f"{POINT}@change_1")
     found = lake.score(clips.split("test"))
@@ -131,3 +138,30 @@ def test_streams_without_their_data_are_refused(model, clips, tmp_path):
 def test_equal_normal_patches_add_nothing(caplog):
     assert normal_distance(torch.ones(9, 3), "p@depth") == float("inf")
     assert "p@depth: all normal patches are alike" in caplog.text
+
+
+def test_clips_that_are_too_short_are_refused_by_name(model, clips):
+    lake = Lake(model, streams=["change_4"], visual=VisualOptions(distance="euclidean"), k=5)
+    said = r"change_4 has no normal token: no normal frame has 4 frames of its clip before it"
+    with pytest.raises(DataError, match=said):
+        lake.fit(clips.split("train"))
+    with pytest.raises(DataError, match=r"no frame has 4 frames of its clip before it, at which"):
+        capture_study(model, clips.split("train"), clips, options=lake.options)
+
+
+def test_frames_without_a_change_are_no_normal_tokens(model, clips):
+    euclidean = VisualOptions(distance="euclidean")
+    lake = Lake(
+        model, layers=[1], streams=["image", "change_2"], visual=euclidean, k=5, text_weight=0
+    ).fit(clips.split("train"))
+    # Two clips of four frames: the first two of each have no change.
+    n = math.prod(token_grid(model.tower, POINT))
+    assert [len(own.gallery) for own in lake.visual.points.values()] == [8 * n, 4 * n]
+    assert lake.statistics is not None
+    assert [s.count for s in lake.statistics.values()] == [8 * n, 4 * n]
+    data = capture_study(model, clips.split("train"), clips, options=lake.options)
+    assert data.test.sample_ids == [f"test/a/{i:03}.png" for i in range(2, 6)]
+    assert len(data.normal) == len(data.normal_paths) == 4
+    whole = lake.score(clips.split("test"))
+    branch = data.branches([{p: own.selection for p, own in lake.visual.points.items()}])
+    assert data.visual_maps(branch)[0].shape == whole.patch[2:].shape
