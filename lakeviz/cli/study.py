@@ -123,6 +123,7 @@ def conclude(run: StudyRun, result: StudyResult) -> None:
     from lakeviz.report.run_report import write_run_report
 
     folder = run.save(result)
+    announce("report ...")
     report = write_run_report(run)
     say(result.summary())
     for note in result.notes:

@@ -23,7 +23,7 @@ from lakeviz.errors import (
     SelectionError,
     no_attribute,
 )
-from lakeviz.lake.dropping import drop_channels, gallery_tokens
+from lakeviz.lake.dropping import drop_channels, gallery_tokens, require_tokens
 from lakeviz.lake.elsewhere import ELSEWHERE
 from lakeviz.lake.evaluation import Evaluation
 from lakeviz.lake.fitted import load_fitted, save_fitted
@@ -253,12 +253,13 @@ class Lake:
         )
         kept, normal_ids = [], []
         for batch in batches:
-            tokens = encoded(self.units, batch.tokens)
+            tokens = encoded(self.units, batch.present)
             statistics.update_tokens(tokens)
             normal_ids.extend(batch.sample_ids)
             if keep:
                 kept.append(tokens)
-        normal = kept if keep else (encoded(self.units, batch.tokens) for batch in batches)
+        normal = kept if keep else (encoded(self.units, batch.present) for batch in batches)
+        require_tokens(statistics)
         drop_channels(statistics, o)
         watch = OutlierWatch(statistics, {p: token_grid(self.model.tower, p) for p in statistics})
         chosen = self._chosen(statistics, specs) | dict(borrowed or {})
@@ -353,7 +354,7 @@ class Lake:
     def load(
         cls,
         folder: str | Path,
-        model: VisionModel,
+        model: VisionModel | None = None,
         *,
         units: Units | Sequence[Units] | None = None,
     ) -> Lake:
@@ -364,7 +365,7 @@ class Lake:
         folder : path
             As written by :meth:`save`.
         model : VisionModel
-            The model it was fitted on, checked by its weights' hash.
+            The model it was fitted on, checked by its weights' hash; it is not stored with it.
         units : Units or sequence of Units, optional
             Those it was fitted on, checked by their hash; they are not stored with it.
 
@@ -373,6 +374,8 @@ class Lake:
         StoreError
             If it is missing, damaged, or was fitted on another model or on other units.
         """
+        if model is None:
+            raise ConfigError(f"name the model that {folder} was fitted on: load_lake(path, model)")
         given = units_by_point(units)
         return load_fitted(folder, lambda options: cls.from_options(model, options, units), given)
 

@@ -23,6 +23,7 @@ from lakeviz.report.page_model import Page, Section
 from lakeviz.report.pictures import Picture, frame, picture, typical
 from lakeviz.report.sections.controls import against, control_finding
 from lakeviz.report.sections.neurons import ranked
+from lakeviz.selector_names import SHUFFLED, selector_short
 from lakeviz.studies.base.findings import HEADLINE_METRICS, Finding
 from lakeviz.tables import numbers, records, rows, where
 
@@ -192,7 +193,7 @@ def _beats(page: Page) -> Answer:
     """LAKE's neurons against all, untrained and random ones."""
     said: dict[str, list[str]] = {}
     differences = []
-    for control, name in _CONTROLS.items():
+    for control, name in _controls(page).items():
         metric, found = _compared(page, control)
         if found is None:
             said.setdefault(_NOT_COMPARED, []).append(name)
@@ -202,11 +203,17 @@ def _beats(page: Page) -> Answer:
         differences.append(f"{metric_title(*metric)} {gap} against {name}")
     missing = said.pop(_NOT_COMPARED, None)
     said |= {_NOT_COMPARED: missing} if missing else {}  # last
-    verdict = ", ".join(f"{how} {joined(names)}" for how, names in said.items())
+    verdict = joined([f"{how} {joined(names)}" for how, names in said.items()])
     numbers_said = "; ".join(differences)
     if differences:
         numbers_said += "; LAKE minus control, visual branch alone"
     return Answer(f"LAKE's neurons {verdict}", numbers_said)
+
+
+def _controls(page: Page) -> dict[str, str]:
+    """Controls that every run is asked for, and shuffled frames where a run had them."""
+    asked = SHUFFLED in set(page.table("controls").get("control", ()))
+    return _CONTROLS | ({SHUFFLED: selector_short(SHUFFLED)} if asked else {})
 
 
 def _compared(page: Page, control: str) -> tuple[Metric, Finding | None]:
@@ -224,7 +231,7 @@ def _figure(page: Page) -> EmbeddedFigure | None:
     table = page.table("controls")
     shown, words = [], Counter[str]()
     for number, metric in enumerate(HEADLINE_METRICS):
-        for control, name in _CONTROLS.items():
+        for control, name in _controls(page).items():
             found = control_finding(table, control, metric)
             if found is None:
                 continue
@@ -248,7 +255,7 @@ def _figure(page: Page) -> EmbeddedFigure | None:
         x="LAKE − control",
         line_height=46,
         ends=ends,
-        lines=[name for name in _CONTROLS.values() if any(row.name == name for row in shown)],
+        lines=[name for name in _controls(page).values() if any(row.name == name for row in shown)],
     )
     return embed(figure)
 
@@ -257,7 +264,7 @@ def _figure(page: Page) -> EmbeddedFigure | None:
 
 
 def _chosen(page: Page) -> list[tuple[Evaluation, int]]:
-    """Anomalous images of up to four categories, or of the kinds of defect where there are fewer.
+    """Anomalous images of up to four categories; several of each where there are fewer.
 
     Of many categories they are evenly spaced in the order of the report.
     """
@@ -266,7 +273,7 @@ def _chosen(page: Page) -> list[tuple[Evaluation, int]]:
         return []
     places = np.linspace(0, len(found) - 1, min(_PAIRS, len(found))).round().astype(int)
     some = [found[i] for i in places]
-    each = [[(e, i) for i in typical(e, _PAIRS)] for e in some]
+    each = [[(e, i) for i in typical(e, _PAIRS, several=True)] for e in some]
     rounds = [own[n] for n in range(_PAIRS) for own in each if n < len(own)]
     order = {id(e): n for n, e in enumerate(some)}
     return sorted(rounds[:_PAIRS], key=lambda one: order[id(one[0])])

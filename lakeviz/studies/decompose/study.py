@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -15,6 +14,7 @@ from lakeviz.activations import Loading, token_grid
 from lakeviz.errors import ConfigError, MetricError
 from lakeviz.lake.paired_evaluator import PairedEvaluator
 from lakeviz.metrics import Bootstrap
+from lakeviz.progress import expect
 from lakeviz.studies.base.captured import StudyData
 from lakeviz.studies.base.study import DEFAULT_BOOTSTRAP, OnRun, Study
 from lakeviz.studies.base.unit_data import model_of
@@ -123,6 +123,7 @@ def _decompose(
     grid = token_grid(model.tower, f"blocks.{model.n_blocks - 1}.hook_resid_post")
     shared: dict[str, Any] = {"grid": grid, "loading": loading}
     tested = data.dataset.where(measured)
+    expect(int(measured.sum()) + len(data.normal_paths), of="images")
     found = gather(decomposer, model, tested, labels[measured], along, **shared)
     paths = list(data.normal_paths)
     none = np.zeros(len(paths), dtype=int)
@@ -213,10 +214,7 @@ def _evaluator(
     data: StudyData, measured: np.ndarray, settings: Settings, bootstrap: Bootstrap
 ) -> PairedEvaluator:
     whole = data.evaluator(settings.metrics, bootstrap)
-    if measured.all():
-        return whole
-    sizes = [size for size, keep in zip(data.sizes, measured, strict=True) if keep]
-    return replace(whole, truth=data.truth.where(measured), sizes=sizes)
+    return whole if measured.all() else whole.some(measured)
 
 
 def _contribution_rows(found: Gathered, ids: list[str], labels: np.ndarray) -> pd.DataFrame:

@@ -10,10 +10,11 @@ import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from lakeviz.errors import ConfigError
+from lakeviz.plots.captions import over_draws, percent, sampled, tested
 from lakeviz.plots.data_range import end_axes
 from lakeviz.plots.names import measure_bounds, measure_title, short_point
 from lakeviz.plots.panels import Look, error_bars
-from lakeviz.plots.template import counted, new_figure
+from lakeviz.plots.template import new_figure
 from lakeviz.studies.neurons.neuron_looks import (
     LOOKS,
     mark_chance,
@@ -55,12 +56,12 @@ def neuron_groups_figure(
     if not shown:
         raise ConfigError(f"none of {', '.join(measures)} was measured")
     points = list(dict.fromkeys(neurons["point"]))
-    n_images = int(numbers(neurons, "n_images")[0])
+    first = " of the first draw" if over_draws(groups) else ""
     caption = (
-        f"Dots: single neurons, over {counted(n_images, 'test image')}. Large marks: mean of the "
-        f"group, with {100 * confidence:g} % bootstrap over images and over neurons. "
-        "Random neurons are drawn from the channels that are not selected. Below each panel: "
-        "selected minus random, with an interval of the same kind."
+        f"Dots: single neurons{first}, over {tested(neurons)}. Large marks: mean of the "
+        f"group{over_draws(groups)}, with {percent(confidence)} intervals over "
+        f"{sampled(groups)} and neurons. Random neurons are drawn from the channels that are not "
+        "selected. Below each panel: selected minus random, with an interval of the same kind."
     )
     columns = min(2, len(shown))
     grid_rows = -(-len(shown) // columns)

@@ -19,7 +19,7 @@ from lakeviz.errors import ConfigError, DataError
 from lakeviz.lake import SubspaceSelection, layer_points, select
 from lakeviz.lake.layers import unit_points, widths_of
 from lakeviz.lake.selectors import check_k
-from lakeviz.progress import Progress
+from lakeviz.progress import Progress, expect, step
 from lakeviz.studies.overlap.result import Settings
 from lakeviz.studies.overlap.selections import OverlapItem
 from lakeviz.units.base import Units, encoded, units_by_point
@@ -160,13 +160,15 @@ def capture_category(
     parts: dict[str, list[ImageStatistics]] = {p: [] for p in points}
     covariances = {(key, p): ChannelStatistics(p, True) for key in draws for p in points}
     images = _images(own, draws, pool)
+    expect(len(images), of="images")
     for batch in TokenBatches(model, images, points, loading=loading, label=own.categories[0]):
-        ids = batch.sample_ids
-        for point, tokens in encoded(units, batch.tokens).items():
+        present, ids = batch.complete
+        for point, tokens in encoded(units, present).items():
             parts[point].append(ImageStatistics.of_tokens(point, tokens, ids))
             for key, drawn in members.items():
                 rows = [row for row, sample_id in enumerate(ids) if sample_id in drawn]
                 covariances[key, point].update(tokens[rows])
+        step(len(ids), "images")
     items, weights = [], model.weights_hash
     for point, found in parts.items():
         identity = f"{weights} {units[point].hash}" if point in units else weights

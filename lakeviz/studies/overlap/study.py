@@ -119,6 +119,7 @@ class Overlap(Study):
                     announce=on.announce,
                 )
         n, model = on.bootstrap.n_resamples, on.run.manifest["model"]
+        on.announce(f"overlap: {len(items)} selections are compared ...")
         return self(items, k, settings, n_resamples=n, provenance={"model": model})
 
     def _describe(

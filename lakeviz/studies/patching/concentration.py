@@ -18,6 +18,7 @@ from lakeviz.metrics.estimates import NOT_MEASURED
 from lakeviz.metrics.pair_shares import share_difference, share_estimate
 from lakeviz.studies.patching.effects import counts
 from lakeviz.studies.patching.interchange import Chosen
+from lakeviz.studies.patching.result import Settings
 from lakeviz.studies.patching.unit_sets import UnitSets
 from lakeviz.studies.patching.words import (
     COMPLETENESS,
@@ -56,16 +57,9 @@ def curve_rows(
     curves, areas : lists of rows
     """
     settings, full = sets.settings, sets.full[DEFECT]
-    orders = [CONTROL, TWIN_DIFFERENCE]
-    if neurons_named(settings.selector) is None:
-        orders.insert(0, settings.selector)
-    if settings.greedy and basis == NEURONS:
-        orders += [GREEDY, ORACLE]
     curves, areas = [], []
     summed = {}
-    # Minimality costs most, and is of what the claims speak of.
-    measures = [m for m in MEASURES if m != MINIMALITY or basis in (NEURONS, UNTRAINED)]
-    for order, measure in product(orders, measures):
+    for order, measure in product(orders_of(settings, basis), measures_of(basis)):
         curve = list(_curve(sets, order, measure, sizes))
         summed[order, measure] = _under(curve)
         for size, _, shown in curve:
@@ -97,6 +91,18 @@ def curve_rows(
             }
         )
     return curves, areas
+
+
+def orders_of(settings: Settings, basis: str = NEURONS) -> list[str]:
+    """Selectors that rank the units of a curve; named neurons are a set and rank none."""
+    own = [settings.selector] if neurons_named(settings.selector) is None else []
+    bounds = [GREEDY, ORACLE] if settings.greedy and basis == NEURONS else []
+    return [*own, CONTROL, TWIN_DIFFERENCE, *bounds]
+
+
+def measures_of(basis: str) -> list[str]:
+    """Curves of units; minimality, which costs most, of neurons alone."""
+    return [m for m in MEASURES if m != MINIMALITY or basis in (NEURONS, UNTRAINED)]
 
 
 def concentration_rows(attribution: Sequence[Mapping[str, Any]]) -> Rows:
@@ -146,9 +152,18 @@ def _shown(sets: UnitSets, order: str, measure: str) -> Moved:
         return sets.moved(order, DENOISING)[DEFECT]
     if measure != MINIMALITY:
         return _left(sets, order)
-    places = sorted({int(place) for place in np.linspace(0, sets.k - 1, _LEFT_OUT)})
-    without = np.mean([_left(sets, order, place) for place in places], axis=0)
+    without = np.mean([_left(sets, order, place) for place in _places(sets.k)], axis=0)
     return _left(sets, order) - without
+
+
+def _places(k: int) -> list[int]:
+    """Which units of a set are left out, one at a time."""
+    return sorted({int(place) for place in np.linspace(0, k - 1, _LEFT_OUT)})
+
+
+def n_shown(size: int, measure: str) -> int:
+    """How often the members of a set are exchanged for one point of a curve."""
+    return 1 + len(_places(size)) if measure == MINIMALITY else 1
 
 
 def _left(sets: UnitSets, order: str, without: int | None = None) -> Moved:

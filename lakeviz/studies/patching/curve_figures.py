@@ -9,6 +9,7 @@ from lakeviz.errors import ConfigError
 from lakeviz.plots.captions import percent
 from lakeviz.plots.line_panels import Line, line_figure, line_of
 from lakeviz.plots.panels import Look
+from lakeviz.studies.patching.figures import sample
 from lakeviz.studies.patching.words import (
     COMPLETENESS,
     CONTROL,
@@ -95,8 +96,7 @@ def _lines(
     return line_figure(
         shown,
         title=title,
-        caption=f"{caption} Bands: {percent(confidence)} over {row['n_pairs']} pairs and "
-        f"{row['n_draws']} draws.",
+        caption=f"{caption} Bands: {percent(confidence)} over {sample(row)}.",
         x="number of units",
         y="share",
         columns=2 if by_basis else 3,
@@ -127,8 +127,8 @@ def steering_figure(steering: pd.DataFrame, *, confidence: float = 0.95) -> go.F
         shown,
         title="Steering of the defect patches",
         caption=f"{_DOSES[str(row['steer'])]}; change as a share of the difference between defect "
-        f"image and twin. Bars and band: {percent(confidence)} over {row['n_pairs']} pairs and "
-        f"{row['n_draws']} draws (the band: of the mean of {row['n_members']} random sets).",
+        f"image and twin. Bars and band: {percent(confidence)} over {sample(row)} "
+        f"(the band: of the mean of {row['n_members']} random sets).",
         x="dose",
         y="change",
         level=0,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,7 @@ from lakeviz.plots.line_panels import Line, line_figure
 from lakeviz.plots.matrix import cells
 from lakeviz.plots.names import short_point
 from lakeviz.plots.panels import Look, name_panel, panels
-from lakeviz.plots.template import new_figure
+from lakeviz.plots.template import counted, new_figure
 from lakeviz.studies.patching.words import (
     CONTROL,
     EVERY,
@@ -143,7 +144,7 @@ def effects_figure(effects: pd.DataFrame, selector: str, *, confidence: float = 
         title="Exchange of units within pairs",
         caption=f"Share of the difference between defect image and twin that moves when "
         f"{first['n_units']} units of {first['point']} are exchanged ({first['tokens']}); bars: "
-        f"{percent(confidence)} over {over}; {first['n_pairs']} pairs, {first['n_draws']} draws.",
+        f"{percent(confidence)} over {over}; {sample(first)}.",
         x="share moved",
     )
 
@@ -171,7 +172,7 @@ def paths_figure(paths: pd.DataFrame, *, confidence: float = 0.95) -> go.Figure:
         title="Paths from the units",
         caption=f"Share of the difference between defect image and twin that moves when a change "
         f"of the units of {first['point']} reaches one head or MLP alone; bars: "
-        f"{percent(confidence)} over {over}; {first['n_pairs']} pairs, {first['n_draws']} draws.",
+        f"{percent(confidence)} over {over}; {sample(first)}.",
         x="share moved",
     )
 
@@ -213,4 +214,9 @@ def _caption(table: pd.DataFrame, direction: str) -> str:
     )
     n = len(set(table["category"]))
     over = f"; mean over {n} categories" if n > 1 else ""
-    return f"{what}. {row['n_pairs']} pairs, {row['n_draws']} draws{over}. Empty: cannot reach."
+    return f"{what}. {sample(row)}{over}. Empty: cannot reach."
+
+
+def sample(row: Mapping[str, Any]) -> str:
+    """Write "12 pairs, 1 draw"."""
+    return f"{counted(row['n_pairs'], 'pair')}, {counted(row['n_draws'], 'draw')}"

@@ -9,10 +9,12 @@ import pandas as pd
 
 from lakeviz.errors import LakevizError
 from lakeviz.lake.paired_evaluator import PairedEvaluator
+from lakeviz.progress import expect
 from lakeviz.studies.base.captured import StudyData
 from lakeviz.studies.base.study import Measured, Study
 from lakeviz.studies.patching.attribution import agreement_rows, attribution_rows
 from lakeviz.studies.patching.concentration import concentration_rows, curve_rows, sizes_of
+from lakeviz.studies.patching.cost import n_exchanges
 from lakeviz.studies.patching.effects import effect_rows, heatmap_rows
 from lakeviz.studies.patching.interchange import Interchange
 from lakeviz.studies.patching.overlap import overlap_rows
@@ -21,7 +23,7 @@ from lakeviz.studies.patching.result import PatchingResult, Settings
 from lakeviz.studies.patching.setup import other_bases, unit_sets, untrained_sets
 from lakeviz.studies.patching.steering import steering_rows
 from lakeviz.studies.patching.unit_sets import UnitSets
-from lakeviz.studies.patching.words import DEFECT, NEURONS, UNTRAINED
+from lakeviz.studies.patching.words import DEFECT, EXCHANGES, NEURONS, UNTRAINED
 
 
 def measure(
@@ -44,13 +46,15 @@ def measure(
     confidence = evaluator.bootstrap.confidence
     tables: dict[str, list[dict[str, Any]]] = {name: [] for name in PatchingResult.table_names()}
     bases = dict(other_bases(sets, draws))
+    curves = _curve_sets(sets, bases, draws) if settings.curves else {}
+    expect(n_exchanges(sets, bases, curves), of=EXCHANGES)
     tables["effects"] = list(effect_rows(sets, settings, confidence))
     for basis, own in bases.items():
         tables["effects"] += effect_rows(own, settings, confidence, basis=basis, against=sets)
     if settings.heatmap:
         tables["heatmap"] = list(heatmap_rows(interchange, settings, confidence))
     if settings.curves:
-        tables["curves"], tables["areas"] = _curves(sets, bases, draws, confidence)
+        tables["curves"], tables["areas"] = _curves(curves, sets, confidence)
     if settings.receivers:
         tables["paths"] = list(path_rows(sets, settings, confidence))
     if settings.attribution:
@@ -71,10 +75,10 @@ def measure(
     return Measured({name: pd.DataFrame(rows) for name, rows in tables.items()}, notes)
 
 
-def _curves(
-    sets: UnitSets, bases: Mapping[str, UnitSets], draws: Sequence[StudyData], confidence: float
-) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-    """Curves of neurons, of other units and, as a floor, of an untrained tower."""
+def _curve_sets(
+    sets: UnitSets, bases: Mapping[str, UnitSets], draws: Sequence[StudyData]
+) -> dict[str, UnitSets]:
+    """Neurons, other units and, as a floor, neurons of an untrained tower."""
     every = {NEURONS: sets} | dict(bases)
     if sets.settings.untrained:
         try:
@@ -85,6 +89,13 @@ def _curves(
                 sets.notes.append("an untrained tower scores the defects no higher than the twins")
         except LakevizError as error:
             sets.notes.append(f"no untrained tower: {error}")
+    return every
+
+
+def _curves(
+    every: Mapping[str, UnitSets], sets: UnitSets, confidence: float
+) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """Curves and areas of all units, at the same numbers of units."""
     sizes = sizes_of(sets.statistics[0].n_channels)
     found = [curve_rows(own, confidence, basis=b, sizes=sizes) for b, own in every.items()]
     return [row for own, _ in found for row in own], [row for _, own in found for row in own]

@@ -14,6 +14,7 @@ from torch import Tensor
 from lakeviz.activations import ChannelStatistics
 from lakeviz.lake.selection import NeuronSelection, Selection
 from lakeviz.lake.selectors import get_selector, select
+from lakeviz.progress import step
 from lakeviz.studies.base.draws import attempted
 from lakeviz.studies.patching.interchange import Chosen, Interchange
 from lakeviz.studies.patching.readouts import Values
@@ -22,6 +23,7 @@ from lakeviz.studies.patching.words import (
     DEFECT,
     DEFECTS,
     DENOISING,
+    EXCHANGES,
     GREEDY,
     OF_PAIRS,
     ORACLE,
@@ -126,6 +128,7 @@ class UnitSets:
             found = self._one(direction, units, edit, key, every)
             return by_member([[found] for _ in every])
         if name in OF_PAIRS:
+            step(2, of=EXCHANGES)
             place = (name, direction, key, self.k, self.defects_alone)
             if place not in self._of_pairs:
                 choose = self.one_by_one if name == GREEDY else self.largest_difference
@@ -151,6 +154,7 @@ class UnitSets:
         key: object,
         draws: Sequence[int],
     ) -> Values:
+        step(of=EXCHANGES)
         place = (direction, key, _content(units), tuple(draws), self.defects_alone)
         if place not in self._found:
             tokens = (edit or self.exchange)(direction, units)
@@ -222,7 +226,13 @@ class UnitSets:
         rest = by_difference[~np.isin(by_difference, chosen)]
         return np.concatenate([np.array(chosen, dtype=by_difference.dtype), rest])
 
+    def n_gains(self) -> int:
+        """Sets that are tried until the units of one order are chosen."""
+        n = self.statistics[0].n_channels
+        return sum(range(min(_CANDIDATES, n), 0, -1)[: self.settings.greedy])
+
     def _gain(self, channels: Sequence[int], rows: Sequence[int]) -> float:
+        step(of=EXCHANGES)
         own, n = np.array(channels), self.statistics[0].n_channels
         units = NeuronSelection(self.point, own, np.zeros(len(own)), n, GREEDY)
         tokens = self.exchange(DENOISING, units)[list(rows)]
