@@ -14,7 +14,8 @@ import pandas as pd
 
 from lakeviz.studies.base.captured import StudyData
 from lakeviz.studies.patching import patching
-from lakeviz.studies.patching.words import DENOISING, HEAD
+from lakeviz.studies.patching.words import DENOISING, EVERY, HEAD
+from lakeviz.tables import where
 
 Data = StudyData | Sequence[StudyData]
 
@@ -42,7 +43,7 @@ def get_act_patch_block_every(data: Data, **settings: Any) -> pd.DataFrame:
 def get_act_patch_attn_head_out_all_pos(data: Data, **settings: Any) -> pd.DataFrame:
     """What each head gives all tokens."""
     table = _heatmap(data, (HEAD,), settings)
-    return table[table["tokens"] == "all tokens"]
+    return where(table, tokens=EVERY)
 
 
 def _heatmap(data: Data, kinds: tuple[str, ...], settings: dict[str, Any]) -> pd.DataFrame:
