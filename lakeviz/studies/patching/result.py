@@ -58,7 +58,10 @@ class Settings(settings.DrawSettings):
         "variance", "The units in question; neurons:POINT=3,17,40 names them.", flag="--selector"
     )
     controls: tuple[str, ...] = option(
-        (CONTROL, "bottom_variance", "random_rotation", "pca", TWIN_DIFFERENCE, "all"),
+        (
+            *(CONTROL, "bottom_variance", "variance_without_first", "random_rotation", "pca"),
+            *(TWIN_DIFFERENCE, "all"),
+        ),
         "Other units of the same number at the same hook point; twin_difference takes those that "
         "differ most on the other half of the pairs.",
         flag="--control",
