@@ -13,9 +13,12 @@ if TYPE_CHECKING:
 
 SELECTOR_NAMES: dict[str, tuple[str, str]] = {}
 """Label and short label of each registered selector, in the order in which they are shown."""
+SHUFFLED = "shuffled_frames"
+"""Control of whatever looks at time: the frames of each clip in random order."""
 OTHER_NAMES: Mapping[str, tuple[str, str]] = {
     "other_category": ("neurons selected on another category", "other category"),
     "untrained": ("the same reading of an untrained tower", "untrained"),
+    SHUFFLED: ("the same with the frames of each clip in random order", "shuffled frames"),
 }
 """Label and short label of controls that are no selectors."""
 NAMED = "neurons:"

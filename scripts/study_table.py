@@ -10,6 +10,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from evidence_tables import markdown
+
 from lakeviz.studies import load_study
 
 
@@ -26,7 +28,8 @@ def main() -> None:
         print(f"\n### {result.title}\n\n{result.summary()}\n")
         for note in result.notes:
             print(f"* {note}")
-        print("\n" + result.headline().to_markdown(index=False))
+        headline = result.headline()
+        print("", *markdown([list(headline), *headline.to_numpy().tolist()]), sep="\n")
 
 
 if __name__ == "__main__":

@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from copy import copy
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Self, cast
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from PIL import Image
 from torch import Tensor
 
-from lakeviz.activations.changes import Changes
+from lakeviz.activations.changes import Changes, reach_of
 from lakeviz.activations.loading import Loading
 from lakeviz.activations.statistics import check_finite, is_finite
 from lakeviz.activations.tokens import (
@@ -25,14 +25,15 @@ from lakeviz.activations.tokens import (
     select_tokens,
     token_grid,
 )
+from lakeviz.data.depth import constant_picture
 from lakeviz.data.inputs import ImageItems, Preprocessed, as_images
 from lakeviz.data.loading import ImageBatch, ImageBatches
 from lakeviz.data.streams import (
-    IMAGE,
     RENDERINGS,
     base_point,
     frames_before,
     on_stream,
+    rendering_of,
     require_data,
     stream_of,
 )
@@ -49,7 +50,11 @@ data set, pictures, arrays and tensors among them."""
 
 @dataclass(frozen=True)
 class TokenBatch:
-    """Tokens of consecutive images at each hook point, and the tower's output if it ran on."""
+    """Tokens of consecutive images at each hook point, and the tower's output if it ran on.
+
+    On a stream over time the first frames of a clip have no token: it is zero, and they are
+    ``missing`` at that hook point.
+    """
 
     tokens: dict[str, Float[Tensor, "image token channel"]]
     sample_ids: tuple[str, ...]
@@ -58,9 +63,25 @@ class TokenBatch:
     output: Float[Tensor, "image joint"] | None = None
     indices: tuple[int, ...] = ()
     """Positions among the images asked for, ascending."""
+    missing: dict[str, Bool[Tensor, " image"]] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.sample_ids)
+
+    @property
+    def present(self) -> dict[str, Float[Tensor, "image token channel"]]:
+        """Tokens at each hook point of the images that have one there."""
+        gone = self.missing
+        return {p: t[~gone[p]] if p in gone else t for p, t in self.tokens.items()}
+
+    @property
+    def complete(self) -> tuple[dict[str, Float[Tensor, "image token channel"]], tuple[str, ...]]:
+        """Tokens, and names, of the images that have one at every hook point."""
+        if not self.missing:
+            return self.tokens, self.sample_ids
+        keep = ~torch.stack(list(self.missing.values())).any(0)
+        names = tuple(n for n, kept in zip(self.sample_ids, keep.tolist()) if kept)
+        return {p: t[keep] for p, t in self.tokens.items()}, names
 
 
 class TokenBatches:
@@ -125,6 +146,7 @@ class TokenBatches:
         self.label = label
         self.skipped: list[tuple[str, str]] = []
         self._before: ImageItems | None = None  # frames that lie before the first, for its change
+        self._flat: dict[tuple[str, tuple[int, int]], dict[str, Tensor]] = {}
         _check_size(model, self.images)
         if model.tower.tiles != (1, 1) and (run_on or tokens != "patch"):
             raise ActivationError(
@@ -156,15 +178,19 @@ class TokenBatches:
             rest.images = Preprocessed(own.images[start:stop])
         elif start or stop is not None:
             rest.images = own[start:stop]
-            reach = min(start, Changes(self._on("change")).reach)
+            reach = min(start, reach_of(self.points))
             rest._before = own[start - reach : start] if reach else None
         return rest
 
-    def _on(self, stream: str) -> list[str]:
-        """Points on a stream, or on all streams of changes."""
-        if stream == "change":
-            return [p for p in self.points if frames_before(stream_of(p))]
-        return [p for p in self.points if stream_of(p) == stream]
+    def _on_pictures(self) -> list[str]:
+        """Points on streams that look at the pictures themselves."""
+        return [p for p in self.points if rendering_of(stream_of(p)) is None]
+
+    def _over_time(self) -> list[str]:
+        return [p for p in self.points if frames_before(stream_of(p))]
+
+    def _of_rendering(self, how: str) -> list[str]:
+        return [p for p in self.points if rendering_of(stream_of(p)) == how]
 
     def _image_batches(self) -> Iterator[ImageBatch]:
         if isinstance(self.images, Preprocessed):
@@ -182,7 +208,7 @@ class TokenBatches:
             workers=self.loading.workers,
             skip_bad=self.loading.skip_bad,
             progress=self.label if self.loading.progress else False,
-            renderings=[how for how in RENDERINGS if self._on(how)],
+            renderings=[how for how in RENDERINGS if self._of_rendering(how)],
         )
         for batch in batches:
             self.skipped = list(batches.skipped)
@@ -195,25 +221,48 @@ class TokenBatches:
         self.skipped = []
         changes = self._changes()
         for batch in self._image_batches():
-            tokens, output = self._run(batch.images, [IMAGE, "change"], self.run_on)
+            tokens, output = self._run(batch.images, self._on_pictures(), self.run_on)
             for how, pictures in batch.renderings.items():
-                own, _ = self._run(pictures, [how], False)
-                tokens |= {on_stream(p, how): value for p, value in own.items()}
+                tokens |= self._rendered(how, pictures, batch.sizes)
+            missing: dict[str, Tensor] = {}
             if changes.points:
                 frames = cast(ImageItems, self.images).frames
-                tokens |= changes.update(tokens, [frames[i] for i in batch.indices])
+                found, missing = changes.update(tokens, [frames[i] for i in batch.indices])
+                tokens |= found
             tokens = {p: tokens[p] for p in self.points}
             _check_finite(tokens if output is None else tokens | {"output": output}, batch)
             yield TokenBatch(
-                tokens, batch.sample_ids, batch.sizes, batch.images, output, batch.indices
+                tokens, batch.sample_ids, batch.sizes, batch.images, output, batch.indices, missing
             )
 
+    def _rendered(
+        self, how: str, pictures: Tensor, sizes: Sequence[tuple[int, int]]
+    ) -> dict[str, Tensor]:
+        """Tokens of renderings of depth maps, and what they are beside those of a constant one."""
+        points = self._of_rendering(how)
+        own, _ = self._run(pictures, points, False)
+        found = {}
+        for point in points:
+            value, stream = own[base_point(point)], stream_of(point)
+            if stream != how:
+                flat = [self._of_constant(how, size)[base_point(point)] for size in sizes]
+                value = value - torch.cat(flat)
+            found[on_stream(base_point(point), stream)] = value
+        return found
+
+    def _of_constant(self, how: str, size: tuple[int, int]) -> dict[str, Tensor]:
+        """Tokens of the rendering of a constant depth map."""
+        if (how, size) not in self._flat:
+            picture = self.model.preprocess(constant_picture(how, size))
+            self._flat[how, size], _ = self._run(picture[None], self._of_rendering(how), False)
+        return self._flat[how, size]
+
     def _run(
-        self, images: Tensor, streams: Sequence[str], run_on: bool
+        self, images: Tensor, wanted: Sequence[str], run_on: bool
     ) -> tuple[dict[str, Tensor], Tensor | None]:
-        """Tokens at the hook points of the tower that some streams need, and its output."""
+        """Tokens at the hook points of the tower that some points need, and its output."""
         tower, tiles = self.model.tower, self.model.tower.tiles
-        points = list(dict.fromkeys(base_point(p) for s in streams for p in self._on(s)))
+        points = list(dict.fromkeys(map(base_point, wanted)))
         if not points and not run_on:  # no stream looks at the picture itself
             return {}, None
         with torch.inference_mode():
@@ -229,7 +278,7 @@ class TokenBatches:
 
     def _changes(self) -> Changes:
         """Differences to earlier frames, those before the first image taken in already."""
-        changes = Changes(self._on("change"), gaps=self.loading.skip_bad)
+        changes = Changes(self._over_time(), gaps=self.loading.skip_bad)
         if self._before is not None:
             points = list(dict.fromkeys(map(base_point, changes.points)))
             loading = replace(self.loading, progress=False)

@@ -13,6 +13,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from lakeviz.activations.batches import Images, TokenBatches
+from lakeviz.activations.changes import reach_of
 from lakeviz.activations.loading import Loading
 from lakeviz.activations.manifest import StoreKey
 from lakeviz.activations.statistics import RunningStatistics
@@ -20,7 +21,7 @@ from lakeviz.activations.store import ActivationStore, check_free_disk, image_ro
 from lakeviz.activations.tokens import resolve_points
 from lakeviz.data import file_sha256
 from lakeviz.data.inputs import ImageItems, as_images
-from lakeviz.data.streams import RENDERINGS, frames_before, stream_of
+from lakeviz.data.streams import rendering_of, stream_of
 from lakeviz.errors import CaptureTooLargeError, DataError, StoreError
 from lakeviz.journal import fingerprint
 from lakeviz.locks import locked
@@ -67,7 +68,7 @@ def stream_statistics(
         batches.points, with_covariance=with_covariance, with_tokens=with_tokens
     )
     for batch in batches:
-        statistics.update_tokens(batch.tokens)
+        statistics.update_tokens(batch.present)
     return statistics
 
 
@@ -216,12 +217,12 @@ def store_key(
 ) -> StoreKey:
     """Key of the store that :func:`capture_to_store` would make; reads every image file once."""
     files, names = files_of(images), resolve_points(model.tower, points)
-    depths = files.depths if any(stream_of(p) in RENDERINGS for p in names) else ()
+    depths = files.depths if any(rendering_of(stream_of(p)) for p in names) else ()
     contents = [file_sha256(path) for path in files.items]
     if depths:
         pairs = zip(contents, depths, strict=True)
         contents = [fingerprint(image, *map(file_sha256, depth.files)) for image, depth in pairs]
-    reach = max((frames_before(stream_of(p)) for p in names), default=0)
+    reach = reach_of(names)
     if reach:  # what lies before a frame is a part of its change
         parts = [slice(max(0, i - reach), i + 1) for i in range(len(contents))]
         contents = [fingerprint(contents[part], files.frames[part]) for part in parts]

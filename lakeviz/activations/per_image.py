@@ -243,7 +243,7 @@ def stream_image_statistics(
     """Stream the statistics of the patch tokens of each image; no token is kept.
 
     Memory grows by five numbers per image and channel. Unreadable images that were skipped are
-    missing from ``sample_ids``.
+    missing from ``sample_ids``, and so are frames that have no token at one of the points.
 
     Parameters
     ----------
@@ -259,6 +259,7 @@ def stream_image_statistics(
     )
     parts: dict[str, list[ImageStatistics]] = {p: [] for p in batches.points}
     for batch in batches:
+        tokens, names = batch.complete
         for point, found in parts.items():
-            found.append(ImageStatistics.of_tokens(point, batch.tokens[point], batch.sample_ids))
+            found.append(ImageStatistics.of_tokens(point, tokens[point], names))
     return {point: ImageStatistics.concatenate(found) for point, found in parts.items()}

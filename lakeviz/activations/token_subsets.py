@@ -22,10 +22,10 @@ from lakeviz.activations.capture import (
     files_of,
     store_key,
 )
+from lakeviz.activations.changes import reach_of
 from lakeviz.activations.loading import Loading
 from lakeviz.activations.manifest import MANIFEST, StoreKey
 from lakeviz.activations.store import ActivationStore, image_rows
-from lakeviz.data.streams import frames_before, stream_of
 from lakeviz.errors import StoreError
 
 if TYPE_CHECKING:
@@ -256,7 +256,7 @@ def capture_tokens(
     lying = stored_images(cache, key)
     missing = [content not in lying for _, content in key.images]
     if any(missing):
-        if any(frames_before(stream_of(p)) for p in key.points):
+        if reach_of(key.points):
             missing = [True] * len(missing)  # a frame is captured with those before it
         rest = files_of(images).where(missing)
         own = tuple(pair for pair, absent in zip(key.images, missing, strict=True) if absent)

@@ -30,7 +30,7 @@ def ls(run: Path) -> None:
 
 def _parts(run: RunFolder) -> Iterator[tuple[str, str]]:
     """Yield what is said: a heading and a line, or a heading of the lines that follow."""
-    from lakeviz.lake.evaluation_files import CLIPS, EVALUATION, TABLES
+    from lakeviz.lake.evaluation_files import CLIPS, EVALUATION, STREAMS, TABLES
     from lakeviz.locks import is_locked
     from lakeviz.report.figures import KINDS
     from lakeviz.runs.names import CATEGORIES, JOURNALS, STUDIES
@@ -46,7 +46,7 @@ def _parts(run: RunFolder) -> Iterator[tuple[str, str]]:
     done = sorted(path.name for path in begun if path.name not in missing) or list(run.finished)
     if done:
         yield "categories", f"{len(done)} of {len(done) + len(missing)}: {', '.join(done)}"
-    names = (*TABLES, CLIPS)
+    names = (*TABLES, CLIPS, STREAMS)
     if tables := [name for name in names if (folder / f"{name}.parquet").is_file()]:
         yield "tables", f"{', '.join(tables)} (.parquet, most as .csv too)"
     if (folder / "report.html").is_file():

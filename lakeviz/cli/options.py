@@ -153,7 +153,8 @@ detector_options = stack(
             multiple=True,
             default=DEFAULT_CONTROLS,
             show_default=True,
-            help='Selector to compare with at the same size, or "other_category"; repeatable.',
+            help="Selector to compare with at the same size, other_category or shuffled_frames; "
+            "repeatable.",
         ),
         click.option("--no-controls", is_flag=True, help="Leave the controls out."),
     ]

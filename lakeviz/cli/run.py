@@ -129,7 +129,12 @@ def finish(run: RunFolder, **said: Any) -> None:
         What the report says of the run instead of its settings: ``groups`` (lists of categories
         reported apart, by name), ``dataset``, ``command``. Kept in the manifest for later reports.
     """
-    from lakeviz.cli.run_tables import controls_table, metrics_table, missing_metrics
+    from lakeviz.cli.run_tables import (
+        controls_table,
+        metrics_table,
+        missing_metrics,
+        streams_table,
+    )
     from lakeviz.cli.tables import show
     from lakeviz.files import write_json
     from lakeviz.report.run_report import write_run_report
@@ -145,6 +150,9 @@ def finish(run: RunFolder, **said: Any) -> None:
         say("in brackets: categories behind a mean, whose interval is Student's over them")
     for line in missing_metrics(run):
         say(line)
+    if not (streams := streams_table(run)).empty:
+        say("\neach stream alone, and all fused; by kind of defect: streams.csv")
+        show(streams, index=True)
     controls = run.table("controls")
     compared = controls["difference"].notna().to_numpy()
     absent, controls = rows(controls, ~compared), rows(controls, compared)

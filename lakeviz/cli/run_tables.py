@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
+from lakeviz.lake.evaluation_files import STREAMS
 from lakeviz.metrics.estimates import estimate, over_categories
 from lakeviz.metrics.registry import get_metric
 from lakeviz.tables import records, rows, where
@@ -45,6 +46,19 @@ def missing_metrics(run: RunFolder) -> list[str]:
         f"no {' and '.join(metrics)} of {', '.join(categories)}: {reason or 'no reason is kept'}"
         for reason, (metrics, categories) in found.items()
     ]
+
+
+def streams_table(run: RunFolder) -> pd.DataFrame:
+    """Image AUROC of every stream and all fused, by category; empty where there is one stream."""
+    table = run.table(STREAMS)
+    if table.empty:
+        return table
+    own = where(table, defect_type="all")
+    made = {
+        str(stream): [_one(where(own, stream=stream), *metric, run.finished) for metric in _SHOWN]
+        for stream in own["stream"].unique()
+    }
+    return pd.DataFrame.from_dict(made, orient="index", columns=list(_SHOWN.values()))
 
 
 def controls_table(controls: pd.DataFrame) -> pd.DataFrame:

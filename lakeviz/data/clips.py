@@ -1,6 +1,7 @@
-"""Clips: folders of numbered frames, and what says which of their frames are anomalous.
+"""Clips: folders of numbered frames or video files, and which of their frames are anomalous.
 
-The frames of a clip are in the order of the last number of their names and are counted from 0.
+The frames of a folder are in the order of the last number of their names; frames are counted from
+0.
 Labels are one number per frame, masks one picture per frame: in order, whatever their own numbers
 begin with. A frame without a label of its own is anomalous where its mask is not empty.
 """
@@ -17,6 +18,7 @@ import numpy as np
 from jaxtyping import Bool
 
 from lakeviz.data.files import (
+    VIDEO_SUFFIXES,
     VOLUME_SUFFIXES,
     list_files,
     list_folders,
@@ -26,6 +28,7 @@ from lakeviz.data.files import (
 from lakeviz.data.images import mask_is_empty
 from lakeviz.data.table import GOOD, Sample
 from lakeviz.data.text_tables import read_table
+from lakeviz.data.video_files import count_frames
 from lakeviz.data.volumes import read_volume
 from lakeviz.data.words import label_of
 from lakeviz.errors import DatasetLayoutError, MaskError
@@ -33,7 +36,6 @@ from lakeviz.errors import DatasetLayoutError, MaskError
 ANOMALY = "anomaly"
 """Kind of defect of an anomalous frame of which no more is known."""
 
-_VIDEOS = frozenset({".avi", ".mp4", ".mkv", ".mov", ".webm"})
 _AFFIX = re.compile(r"[ _-]?(?:gt|masks?|labels?)$", re.IGNORECASE)
 
 
@@ -44,11 +46,12 @@ class Clip:
     Attributes
     ----------
     folder
+        Or the video file.
     split
     frames
         Their files.
     numbers
-        Number in the name of each.
+        Number in the name of each; from 0 in a video file.
     """
 
     folder: Path
@@ -58,8 +61,8 @@ class Clip:
 
     @property
     def name(self) -> str:
-        """Name of its folder."""
-        return self.folder.name
+        """Name of its folder, or of its file without the suffix."""
+        return clip_name(self.folder)
 
     def samples(
         self,
@@ -89,14 +92,20 @@ class FrameTruth:
 
 
 def read_clip(folder: Path, split: str) -> Clip:
-    """Read the frames of a folder.
+    """Read the frames of a folder or a video file.
 
     Raises
     ------
     DatasetLayoutError
         There is no frame, a name has no number, two have one number, or the numbers have a gap.
+    ImageReadError, ConfigError
+        As :func:`lakeviz.data.video_files.count_frames`.
     """
-    frames, numbers = numbered(list_images(folder))
+    if is_video(folder):
+        numbers = list(range(count_frames(folder)))
+        frames = [folder.with_name(f"{folder.name}#{number}") for number in numbers]
+    else:
+        frames, numbers = numbered(list_images(folder))
     if not frames:
         raise DatasetLayoutError(f"the clip {folder} holds no frame")
     return Clip(folder, split, tuple(frames), tuple(numbers))
@@ -135,22 +144,32 @@ def numbered(files: Sequence[Path]) -> tuple[list[Path], list[int]]:
 
 
 def clip_folders(parent: Path | None) -> list[Path]:
-    """Sub-folders that hold frames.
+    """Sub-folders that hold frames, and video files.
 
     Raises
     ------
     DatasetLayoutError
-        There are video files instead.
+        Two of them have one name.
     """
     if parent is None:
         return []
     found = [f for f in list_folders(parent) if list_images(f)]
-    if not found and (videos := [p for p in parent.iterdir() if p.suffix.lower() in _VIDEOS]):
-        raise DatasetLayoutError(
-            f"{parent} holds videos ({some([p.name for p in sorted(videos)])}), and clips are read "
-            "from frames: ffmpeg -i CLIP.avi CLIP/%05d.png makes them"
-        )
+    found = sorted([*found, *list_files(parent, VIDEO_SUFFIXES)])
+    names: dict[str, Path] = {}
+    for one in found:
+        if (other := names.setdefault(clip_name(one), one)) != one:
+            raise DatasetLayoutError(f"{other} and {one} are two clips of one name; rename one")
     return found
+
+
+def is_video(clip: Path) -> bool:
+    """Whether a clip is a video file rather than a folder of frames."""
+    return clip.suffix.lower() in VIDEO_SUFFIXES and not clip.is_dir()
+
+
+def clip_name(clip: Path) -> str:
+    """Name of a clip: that of its folder, or of its file without the suffix."""
+    return clip.stem if is_video(clip) else clip.name
 
 
 def truth_files(folders: Iterable[Path | None]) -> dict[str, list[Path]]:
@@ -165,7 +184,7 @@ def truth_files(folders: Iterable[Path | None]) -> dict[str, list[Path]]:
 
 def clip_key(entry: Path) -> str:
     """Name under which a clip and its truth are the same: ``Test001_gt``, ``1_label.mat``, 01."""
-    stem = entry.stem if entry.suffix.lower() in VOLUME_SUFFIXES else entry.name
+    stem = entry.stem if entry.suffix.lower() in VOLUME_SUFFIXES else clip_name(entry)
     bare = _AFFIX.sub("", stem) or stem
     return str(int(bare)) if bare.isdecimal() else bare.casefold()
 

@@ -16,7 +16,7 @@ from jaxtyping import Bool, Int
 from numpy.typing import ArrayLike
 
 from lakeviz.data.fewshot import DEFAULT_DRAWS, FewShotDraw, draw, n_draws_possible
-from lakeviz.data.files import file_sha256
+from lakeviz.data.files import file_sha256, video_frame
 from lakeviz.data.images import load_image, load_mask
 from lakeviz.data.table import CLIP_COLUMNS, DEPTH_COLUMN, SPLITS, DepthFile, depths_of, frames_of
 from lakeviz.errors import DataError, MaskError, nearest
@@ -251,10 +251,11 @@ class Dataset:
         digest = hashlib.sha256()
         for row in self.frame.sort_values("sample_id").to_dict("records"):
             image = Path(row["path"])
+            file = (video_frame(image) or (image, 0))[0]
             content = file_sha256(image)
             mask = file_sha256(row["mask_path"]) if row["mask_path"] else None
             keys = ("sample_id", "label", "defect_type", "category", "split")
-            record = [*(row[k] for k in keys), image.stat().st_size, content, mask]
+            record = [*(row[k] for k in keys), file.stat().st_size, content, mask]
             record += [row[k] for k in CLIP_COLUMNS if k in row]
             if DEPTH_COLUMN in row:
                 record.append(file_sha256(row[DEPTH_COLUMN]))

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -67,6 +67,28 @@ class FewShotDraw:
 
     def __len__(self) -> int:
         return self.shots
+
+    def shuffled_frames(self, seed: int = 0) -> FewShotDraw:
+        """Put the frames of each clip in random order, as :meth:`Dataset.shuffled_frames` does.
+
+        Raises
+        ------
+        FewShotError
+            The images are no frames of clips.
+        """
+        if not self.frames:
+            raise FewShotError(f"the images drawn of {self.category} are no frames of clips")
+        rows: dict[str, list[int]] = {}
+        for row, (clip, _) in enumerate(self.frames):
+            rows.setdefault(clip, []).append(row)
+        rng, order = np.random.default_rng(seed), np.arange(len(self))
+        for own in rows.values():
+            order[own] = rng.permutation(own)
+        moved = {
+            name: tuple(values[row] for row in order) if (values := getattr(self, name)) else ()
+            for name in ("sample_ids", "paths", "depths")
+        }
+        return replace(self, **moved)
 
     def to_manifest(self, path: str | Path) -> Path:
         """Write the images as a text file that :meth:`from_manifest` reads back.

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import os
 import stat
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence, Set
 from functools import lru_cache
 from pathlib import Path
 
@@ -25,6 +25,8 @@ _FOREIGN = "heic heif avif jxl exr hdr psd svg dcm nii dng raw cr2 nef arw mp4 a
 _FOREIGN_SUFFIXES = frozenset(f".{s}" for s in _FOREIGN.split())
 VOLUME_SUFFIXES = frozenset({".npy", ".mat"})
 """Files that hold the masks of all frames of a clip; ``FILE#12`` names the mask of frame 12."""
+VIDEO_SUFFIXES = frozenset({".avi", ".mp4", ".mkv", ".mov", ".webm"})
+"""Files that hold all frames of a clip; ``FILE#12`` names frame 12."""
 _KINDS_OF_FILE = (
     (stat.S_ISFIFO, "a named pipe (FIFO)"),
     (stat.S_ISSOCK, "a socket"),
@@ -53,7 +55,7 @@ def holds_images(folder: Path, suffixes: Collection[str] = IMAGE_SUFFIXES) -> bo
     return any(p.suffix.lower() in suffixes and p.is_file() for p in folder.rglob("*"))
 
 
-def list_files(folder: Path, suffixes: Collection[str]) -> list[Path]:
+def list_files(folder: Path, suffixes: Set[str]) -> list[Path]:
     """Visible files with one of ``suffixes``, as :func:`list_images`."""
     if not folder.is_dir():
         return []
@@ -68,6 +70,9 @@ def list_files(folder: Path, suffixes: Collection[str]) -> list[Path]:
         found.append(path)
         if reason:
             wrong.append(f"{printable(path.name)} is {reason}")
+    videos_alone = all(path.suffix.lower() in VIDEO_SUFFIXES for path in found)
+    if wrong and videos_alone and not suffixes & VIDEO_SUFFIXES:
+        return []  # clips, which are read otherwise
     if wrong:
         raise DatasetLayoutError(
             f"{len(wrong)} of the {len(found)} images in {printable(folder)} cannot be read: "
@@ -76,7 +81,7 @@ def list_files(folder: Path, suffixes: Collection[str]) -> list[Path]:
     return found
 
 
-def walk_files(folder: Path, suffixes: Collection[str]) -> list[Path]:
+def walk_files(folder: Path, suffixes: Set[str]) -> list[Path]:
     """Files with one of ``suffixes`` in a folder and all below it, as :func:`list_images`."""
     below = (p for inner in list_folders(folder) for p in walk_files(inner, suffixes))
     return sorted([*list_files(folder, suffixes), *below])
@@ -208,7 +213,7 @@ def train_part(names: Iterable[str], seed: int, fraction: float) -> set[str]:
 def file_sha256(path: str | Path) -> str:
     """SHA-256 of a file's content, or of the content of all images of a folder of masks.
 
-    Of one frame of a volume of masks it is that of the whole volume and the number of the frame.
+    Of one frame of a video or a volume of masks it is that of the file and the number of the frame.
 
     Cached by path, size and time of change, so that subsets of a data set are not read again.
 
@@ -218,7 +223,7 @@ def file_sha256(path: str | Path) -> str:
         The file cannot be read.
     """
     path = Path(path)
-    if part := volume_frame(path):
+    if part := volume_frame(path) or video_frame(path):
         return hashlib.sha256(f"{file_sha256(part[0])}#{part[1]}".encode()).hexdigest()
     try:
         if path.is_dir():
@@ -233,9 +238,18 @@ def file_sha256(path: str | Path) -> str:
 
 
 def volume_frame(path: str | Path) -> tuple[Path, int] | None:
-    """File and number of the frame that a path ``FILE#12`` names; None for any other path."""
+    """File and number of a mask that a path ``FILE.npy#12`` names; None for any other path."""
+    return _frame_of(path, VOLUME_SUFFIXES)
+
+
+def video_frame(path: str | Path) -> tuple[Path, int] | None:
+    """File and number of a frame that a path ``FILE.mp4#12`` names; None for any other path."""
+    return _frame_of(path, VIDEO_SUFFIXES)
+
+
+def _frame_of(path: str | Path, suffixes: Collection[str]) -> tuple[Path, int] | None:
     file, mark, number = str(path).rpartition("#")
-    if not mark or not number.isdecimal() or Path(file).suffix.lower() not in VOLUME_SUFFIXES:
+    if not mark or not number.isdecimal() or Path(file).suffix.lower() not in suffixes:
         return None
     return Path(file), int(number)
 

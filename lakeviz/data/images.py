@@ -16,8 +16,16 @@ import numpy as np
 from jaxtyping import Bool
 from PIL import Image, UnidentifiedImageError
 
-from lakeviz.data.files import IMAGE_FORMATS, list_images, printable, volume_frame, why_unreadable
+from lakeviz.data.files import (
+    IMAGE_FORMATS,
+    list_images,
+    printable,
+    video_frame,
+    volume_frame,
+    why_unreadable,
+)
 from lakeviz.data.polygons import POLYGON_SUFFIXES, polygon_mask
+from lakeviz.data.video_files import frame_size, read_frame
 from lakeviz.data.volumes import mask_of_frame
 from lakeviz.errors import ImageReadError, LakevizError, MaskError
 
@@ -55,7 +63,7 @@ _WITH_OPACITY = ("LA", "La", "PA", "RGBA", "RGBa")
 
 
 def load_image(path: str | Path) -> Image.Image:
-    """Read an image as 8-bit RGB, upright.
+    """Read an image, or a frame ``FILE.mp4#12`` of a video, as 8-bit RGB, upright.
 
     EXIF orientation is applied. 16-bit grey is scaled by the full range of 16 bit (65535 becomes
     255), 32-bit integers likewise, and floats must lie in [0, 1]: the scale never depends on the
@@ -68,6 +76,8 @@ def load_image(path: str | Path) -> Image.Image:
     ImageReadError
         The file is missing, truncated, not an image, or has values outside its range.
     """
+    if part := video_frame(path):
+        return read_frame(*part)
     with _opened(path, ImageReadError, "image") as opened:
         return _to_rgb(_upright(opened))
 
@@ -86,6 +96,8 @@ def image_size(path: str | Path) -> tuple[int, int]:
     ImageReadError
         The file is missing or not an image.
     """
+    if part := video_frame(path):
+        return frame_size(part[0])
     with _opened(path, ImageReadError, "image") as opened:
         width, height = opened.size
         turned = _orientation(opened) >= _FIRST_TURNED

@@ -1,9 +1,16 @@
 """Streams: further sources of patch tokens beside the picture, on the same grid of patches.
 
-A hook point of a stream is named with a suffix. At ``blocks.5.hook_resid_post@change_4`` lies the
-token minus the token of the same place 4 frames before; at ``blocks.5.hook_resid_post@normals``
-the token of a rendering of the depth map. All that is told apart by hook point, such as selections,
-galleries and tables, is told apart by stream without knowing of it.
+A hook point of a stream is named with a suffix, such as ``blocks.5.hook_resid_post@change_4``:
+
+* ``change_4``: the token minus the token of the same place 4 frames before.
+* ``deviation_8``: the standard deviation of the token over the last 8 frames, channel by channel;
+  ``log_deviation_8`` is its logarithm, in which too little change is as far from the normal as too
+  much.
+* ``depth``, ``normals``, ``curvature``: the token of a rendering of the depth map;
+  ``normals_effect`` is that token minus the one of the same place where the depth is constant.
+
+All that is told apart by hook point, such as selections, galleries and tables, is told apart by
+stream without knowing of it.
 """
 
 from __future__ import annotations
@@ -15,7 +22,8 @@ from lakeviz.errors import ConfigError, DataError, nearest
 
 IMAGE = "image"
 RENDERINGS: tuple[str, ...] = ("depth", "normals", "curvature")
-_CHANGE = re.compile(r"change_([1-9][0-9]{0,3})")
+EFFECTS: tuple[str, ...] = tuple(f"{how}_effect" for how in RENDERINGS)
+_OVER_TIME = re.compile(r"change_([1-9][0-9]{0,3})|(?:log_)?deviation_([2-9]|[1-9][0-9]{1,3})")
 
 
 def check_stream(stream: str) -> None:
@@ -26,11 +34,12 @@ def check_stream(stream: str) -> None:
     ConfigError
         Names those there are.
     """
-    known = (IMAGE, "change_1", *RENDERINGS)
-    if stream not in known and not _CHANGE.fullmatch(stream):
+    known = (IMAGE, "change_1", "deviation_8", "log_deviation_8", *RENDERINGS, *EFFECTS)
+    if stream not in known and not _OVER_TIME.fullmatch(stream):
         raise ConfigError(
             f"there is no stream {stream!r}{nearest(stream, known)}; there are image, change_N "
-            f"(against N frames before), {', '.join(RENDERINGS)}"
+            "(against N frames before), deviation_N and log_deviation_N (over the last N frames, "
+            f"2 or more), {', '.join((*RENDERINGS, *EFFECTS))}"
         )
 
 
@@ -51,8 +60,16 @@ def on_stream(point: str, stream: str) -> str:
 
 def frames_before(stream: str) -> int:
     """How many frames before a stream looks; 0 for one that looks at no other frame."""
-    found = _CHANGE.fullmatch(stream)
-    return int(found[1]) if found else 0
+    found = _OVER_TIME.fullmatch(stream)
+    if found is None:
+        return 0
+    return int(found[1]) if found[1] else int(found[2]) - 1
+
+
+def rendering_of(stream: str) -> str | None:
+    """Rendering of the depth map that a stream looks at; None for one that looks at none."""
+    how = stream.removesuffix("_effect")
+    return how if how in RENDERINGS else None
 
 
 def require_data(streams: Iterable[str], *, frames: bool, depths: bool) -> None:
@@ -64,7 +81,7 @@ def require_data(streams: Iterable[str], *, frames: bool, depths: bool) -> None:
         Says what the stream needs.
     """
     for stream in streams:
-        if stream in RENDERINGS and not depths:
+        if rendering_of(stream) and not depths:
             raise DataError(
                 f"the stream {stream} needs depth maps, and these images have none; read a data "
                 "set that has them (lakeviz datasets)"

@@ -122,12 +122,7 @@ class NeuronGallery:
     @cached_property
     def reduced(self) -> Gallery:
         """The gallery in the kept neurons."""
-        return Gallery(
-            self.compared(self.normal),
-            distance=self.like.distance,
-            neighbours=self.like.neighbours,
-            memory_mb=self.like.memory_mb,
-        )
+        return self.like.of(self.compared(self.normal))
 
     def chosen(self, tokens: Float[Tensor, "*token channel"]) -> Float[Tensor, "*token k"]:
         """Tokens in all selected neurons, normalised if that comes before the selection."""
@@ -187,7 +182,7 @@ def split(gallery: NeuronGallery, chosen: Float[Tensor, "query k"]) -> Parts:
     for column in range(found.indices.shape[1]):
         square = (query - normal[found.indices[:, column]]).square()
         if cosine:
-            part = square / 2
+            part = square / 2 / gallery.like.unit
         else:
             distance = square.sum(1, keepdim=True).sqrt()
             part = square / distance.masked_fill(distance == 0, 1.0)

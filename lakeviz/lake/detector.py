@@ -23,7 +23,7 @@ from lakeviz.errors import (
     SelectionError,
     no_attribute,
 )
-from lakeviz.lake.dropping import drop_channels, gallery_tokens
+from lakeviz.lake.dropping import drop_channels, gallery_tokens, require_tokens
 from lakeviz.lake.elsewhere import ELSEWHERE
 from lakeviz.lake.evaluation import Evaluation
 from lakeviz.lake.fitted import load_fitted, save_fitted
@@ -253,12 +253,13 @@ class Lake:
         )
         kept, normal_ids = [], []
         for batch in batches:
-            tokens = encoded(self.units, batch.tokens)
+            tokens = encoded(self.units, batch.present)
             statistics.update_tokens(tokens)
             normal_ids.extend(batch.sample_ids)
             if keep:
                 kept.append(tokens)
-        normal = kept if keep else (encoded(self.units, batch.tokens) for batch in batches)
+        normal = kept if keep else (encoded(self.units, batch.present) for batch in batches)
+        require_tokens(statistics)
         drop_channels(statistics, o)
         watch = OutlierWatch(statistics, {p: token_grid(self.model.tower, p) for p in statistics})
         chosen = self._chosen(statistics, specs) | dict(borrowed or {})

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from lakeviz.errors import SelectionError
+from lakeviz.data.streams import frames_before, stream_of
+from lakeviz.errors import DataError, SelectionError
 from lakeviz.lake.options import DropChannels
 
 if TYPE_CHECKING:
@@ -71,6 +72,23 @@ def drop_channels(statistics: Mapping[str, ChannelStatistics], options: LakeOpti
     """
     for one in statistics.values():
         one.dropped = channels_to_drop(one, options.drop_channels)
+
+
+def require_tokens(statistics: Mapping[str, ChannelStatistics]) -> None:
+    """Refuse normal images of which none has a token at a hook point.
+
+    Raises
+    ------
+    DataError
+        Names the hook point.
+    """
+    for point, one in statistics.items():
+        if not one.count:
+            n = frames_before(stream_of(point))
+            raise DataError(
+                f"{point} has no normal token: no normal frame has {n} frames of its clip before "
+                "it; take longer clips, or a stream of fewer frames"
+            )
 
 
 def gallery_tokens(

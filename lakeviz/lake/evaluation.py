@@ -19,6 +19,7 @@ from lakeviz.lake.evaluation_files import (
     CLIPS,
     EVALUATION,
     MAPS,
+    STREAMS,
     TABLES,
     read_description,
     read_table,
@@ -71,6 +72,9 @@ class Evaluation(NotebookView):
     clips : DataFrame
         Frames of clips: micro and macro AUROC, events, RBDC and TBDC, and each clip
         (:mod:`lakeviz.lake.clip_rows`); empty where the images are no frames.
+    streams : DataFrame
+        Each stream alone and all fused, by kind of defect (:mod:`lakeviz.lake.stream_rows`); empty
+        where there is one stream.
     maps : ScoreMaps
     dataset : Dataset
         The images evaluated, in the order of ``maps``.
@@ -91,6 +95,7 @@ class Evaluation(NotebookView):
     draws: pd.DataFrame = field(default_factory=pd.DataFrame)
     outliers: pd.DataFrame = field(default_factory=pd.DataFrame)
     clips: pd.DataFrame = field(default_factory=pd.DataFrame)
+    streams: pd.DataFrame = field(default_factory=pd.DataFrame)
 
     def mask(self, index: int) -> Bool[np.ndarray, "height width"]:
         """Ground-truth mask of one image, at the size of its pixel map."""
@@ -126,7 +131,7 @@ class Evaluation(NotebookView):
         with written_together(folder) as scratch:
             tables = {
                 name: write_parquet(scratch / f"{name}.parquet", getattr(self, name))
-                for name in [*TABLES, *([] if self.clips.empty else [CLIPS])]
+                for name in [*TABLES, *(n for n in (CLIPS, STREAMS) if len(getattr(self, n)))]
             }
             described = {
                 "protocol": PROTOCOL,
@@ -157,7 +162,7 @@ class Evaluation(NotebookView):
         """
         folder = Path(folder)
         described = read_description(folder)
-        tables = {name: read_table(folder, name) for name in (*TABLES, CLIPS)}
+        tables = {name: read_table(folder, name) for name in (*TABLES, CLIPS, STREAMS)}
         maps = ScoreMaps.from_plain(
             described["maps"], read_arrays(folder / MAPS, described.get("maps_sha256"))
         )
@@ -186,9 +191,16 @@ class Evaluation(NotebookView):
             [
                 f"{self.category}: {', '.join(said) or 'no metric is defined'} on {n} test images, "
                 f"fitted on {fitted}; {100 * bootstrap.confidence:g} % intervals over {over}.",
+                *self._of_streams(),
                 *(f"{note[:1].upper()}{note[1:]}." for note in self.notes),
             ]
         )
+
+    def _of_streams(self) -> list[str]:
+        """The image AUROC of every stream alone and of all fused, where there are several."""
+        rows = records(self.streams, defect_type="all", level="image") if len(self.streams) else []
+        said = ", ".join(f"{row['stream']} {estimate(row)}" for row in rows)
+        return [f"{metric_title('image', 'auroc')} by stream: {said}."] if said else []
 
     @property
     def notes(self) -> list[str]:

@@ -17,13 +17,15 @@ EVALUATION, MAPS = "evaluation.json", "maps.safetensors"
 TABLES = ("metrics", "draws", "scores", "controls", "neurons", "spectrum", "curves", "outliers")
 CLIPS = "clips"
 """Table of frames of clips, written where there are any."""
+STREAMS = "streams"
+"""Table of every stream alone, written where there are several."""
 
 _RENAMED = {
     "metrics": {"part": "branch", "interval_level": "confidence"},
     "controls": {"low": "difference_low", "high": "difference_high"},
 }
 """Columns of protocol 1, by table."""
-_LATER = ("curves", "draws", "outliers", CLIPS)
+_LATER = ("curves", "draws", "outliers", CLIPS, STREAMS)
 """Tables that runs of earlier versions do not have."""
 
 

@@ -138,6 +138,8 @@ def save_fitted(lake: FittedLake, folder: str | Path) -> Path:
             found |= {"centre": fitted.restriction.centre.numpy()}
         if fitted.restriction.typical_distance != 1:
             found |= {"typical_distance": np.array([fitted.restriction.typical_distance])}
+        if fitted.gallery.unit != 1:
+            found |= {"distance_unit": np.array([fitted.gallery.unit])}
         assert lake.statistics is not None
         found |= {f"statistics/{n}": a for n, a in lake.statistics[point].arrays().items()}
         arrays |= {f"{point}|{name}": a for name, a in found.items()}
@@ -251,6 +253,7 @@ def _visual_point(
         distance=o.distance,
         neighbours=o.neighbours,
         memory_mb=o.memory_mb,
+        unit=float(arrays["distance_unit"][0]) if "distance_unit" in arrays else 1.0,
     )
     selection = _selection(point, plain, arrays)
     centre = torch.from_numpy(arrays["centre"]) if "centre" in arrays else None

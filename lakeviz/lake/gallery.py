@@ -37,6 +37,8 @@ class Gallery:
         A query's score is its mean distance to this many nearest tokens.
     memory_mb : float
         Size of the block of distances held at a time.
+    unit : float
+        What distances are divided by; where it is infinite they are 0.
 
     Raises
     ------
@@ -55,6 +57,7 @@ class Gallery:
         distance: str = "cosine",
         neighbours: int = 1,
         memory_mb: float = 32.0,
+        unit: float = 1.0,
     ):
         check_search(distance, neighbours, memory_mb)
         if len(tokens) == 0:
@@ -68,6 +71,7 @@ class Gallery:
         self.distance = distance
         self.neighbours = neighbours
         self.memory_mb = memory_mb
+        self.unit = unit
         # Euclidean search uses |q|^2 + |g|^2 - 2 q.g, which loses digits far from the origin.
         self._centre = self.tokens.mean(0) if distance == "euclidean" else None
         self.prepared = self.prepare(self.tokens)
@@ -83,11 +87,16 @@ class Gallery:
 
     def to(self, device: str | torch.device) -> Gallery:
         """Return the gallery on another device."""
+        return self.of(self.tokens.to(device))
+
+    def of(self, tokens: Float[Tensor, "token k"]) -> Gallery:
+        """Return a gallery of other tokens that is searched in the same way."""
         return Gallery(
-            self.tokens.to(device),
+            tokens,
             distance=self.distance,
             neighbours=self.neighbours,
             memory_mb=self.memory_mb,
+            unit=self.unit,
         )
 
     def prepare(self, tokens: Float[Tensor, "token k"]) -> Float[Tensor, "token k"]:
@@ -183,7 +192,8 @@ class Gallery:
                 zeros = (prepared == 0).all(1).float() + (pair == 0).all(1).float()
                 apart = (0.5 * (apart.square() + zeros)).clamp(max=2)
             columns.append(apart)
-        return torch.stack(columns, dim=1)
+        found = torch.stack(columns, dim=1)
+        return found if self.unit == 1 else found / self.unit
 
     def score(self, queries: Float[Tensor, "*query k"]) -> Float[Tensor, "*query"]:
         """Mean distance of each query to its nearest normal tokens."""

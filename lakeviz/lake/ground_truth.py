@@ -86,7 +86,8 @@ class Truth:
         rows = np.flatnonzero(np.asarray(keep, dtype=bool))
         if self.reason:
             return Truth(self.labels[rows], reason=self.reason)
-        return Truth.of_masks(self.labels[rows], [self.regions[i] for i in rows])
+        found = Truth.of_masks(self.labels[rows], [self.regions[i] for i in rows])
+        return replace(found, metrics=self.metrics)
 
     def counting(self, counted: Sequence[Mask]) -> Truth:
         """The same with ``counted`` saying which normal pixels of each image count."""

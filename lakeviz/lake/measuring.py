@@ -27,8 +27,10 @@ from lakeviz.lake.provenance import as_plain, environment, versions
 from lakeviz.lake.score_maps import PixelMaps, ScoreMaps
 from lakeviz.lake.scoring import CONTROL_PREFIX, score_together
 from lakeviz.lake.selection import NeuronSelection
+from lakeviz.lake.stream_rows import stream_table
 from lakeviz.metrics import Bootstrap, Conventions
 from lakeviz.metrics.clusters import over_clips
+from lakeviz.selector_names import SHUFFLED
 
 if TYPE_CHECKING:
     from lakeviz.data import Dataset
@@ -40,6 +42,7 @@ def evaluate(
     *,
     further: Sequence[FittedLake] = (),
     towers: Mapping[str, Sequence[Sequence[FittedLake]]] | None = None,
+    shuffled: Sequence[FittedLake] = (),
     loading: Loading | None = None,
     bootstrap: Bootstrap | None = None,
     journal: Journal | None = None,
@@ -59,6 +62,9 @@ def evaluate(
     towers : mapping of name to sequences of Lake, optional
         Detectors on other towers that stand as controls, such as ``"untrained"``: for every tower
         of the name, its detectors in the order of the draws.
+    shuffled : sequence of Lake, optional
+        For each draw, a detector that was fitted on frames in random order; it scores those of the
+        test clips in random order, as the control ``"shuffled_frames"``.
     loading : Loading, optional
     bootstrap : Bootstrap, optional
         Confidence, number of resamples and seed of all intervals.
@@ -95,6 +101,10 @@ def evaluate(
         # From [tower][draw] to [draw][tower].
         controls[name] = [[one.parts["visual"] for one in row] for row in zip(*own, strict=True)]
     maps = draws[0]
+    if shuffled:
+        controls[SHUFFLED] = [
+            [one] for one in _of_shuffled(shuffled, test, maps.sample_ids, loading, journal)
+        ]
     kept = np.isin(test.sample_ids, maps.sample_ids)
     skipped, test = test.where(~kept), test.where(kept)
     conventions = Conventions(image_score=lake.options.image_score.describe())
@@ -134,6 +144,15 @@ def evaluate(
             resampling,
             lake.options.frame_smoothing,
         ),
+        "streams": stream_table(
+            draws,
+            test.frame["defect_type"].tolist(),
+            truth,
+            test.frames,
+            lake.options.image_score,
+            bootstrap,
+            conventions,
+        ),
         "outliers": pd.DataFrame() if lake.outliers is None else lake.outliers.frame(),
     }
     for table in tables.values():
@@ -150,6 +169,21 @@ def evaluate(
         dataset=test,
         provenance=_provenance(lakes, test, skipped, conventions, bootstrap),
     )
+
+
+def _of_shuffled(
+    lakes: Sequence[FittedLake],
+    test: Dataset,
+    sample_ids: Sequence[str],
+    loading: Loading | None,
+    journal: Journal | None,
+) -> list[np.ndarray]:
+    """Patch maps of frames that were scored in random order, in their own order again."""
+    mixed = test.shuffled_frames(lakes[0].options.seed)
+    found = score_together(lakes, mixed, loading=loading, journal=journal, label=SHUFFLED)
+    place = {name: row for row, name in enumerate(found[0].sample_ids)}
+    rows = [place[name] for name in sample_ids]
+    return [one.parts["visual"][rows] for one in found]
 
 
 def _branches(

@@ -12,7 +12,7 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 
 from lakeviz.data.aspect import SQUASH, Geometry
 from lakeviz.errors import MetricError
@@ -82,6 +82,13 @@ class PairedEvaluator:
         if self.map_size is not None:
             said = replace(said, resolution=f"{self.map_size[0]}x{self.map_size[1]}")
         object.__setattr__(self, "conventions", said)
+
+    def some(self, keep: Bool[np.ndarray, " image"]) -> PairedEvaluator:
+        """The evaluator of some of the test images."""
+        sizes = [size for size, kept in zip(self.sizes, keep, strict=True) if kept]
+        return replace(
+            self, truth=self.truth.where(keep), sizes=sizes, bootstrap=self.bootstrap.some(keep)
+        )
 
     @property
     def n_images(self) -> int:

@@ -220,6 +220,9 @@ def join_layers(
 ) -> tuple[Float[Tensor, "image row column"], dict[str, Float[Tensor, "image row column"]]]:
     """Lay the scores of each hook point on its patch grid and average the points.
 
+    Scores that are NaN are left out of the average: the frame has no token on that stream. Where
+    there is no score at all it is 0.
+
     Parameters
     ----------
     scores : mapping of hook point to Tensor [image, patch]
@@ -235,7 +238,11 @@ def join_layers(
     layers = {p: s.reshape(len(s), *grids[p]) for p, s in scores.items()}
     grid = max(grids[p] for p in scores)
     layers = {p: to_grid(layer, grid) for p, layer in layers.items()}
-    return torch.stack(list(layers.values())).mean(0), layers
+    stacked = torch.stack(list(layers.values()))
+    mean = stacked.mean(0)
+    if bool(mean.isnan().any()):
+        mean = stacked.nanmean(0).nan_to_num(0)
+    return mean, layers
 
 
 def to_grid(

@@ -7,8 +7,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 
 from lakeviz.activations import Images, Loading, TokenBatch, TokenBatches, token_grid
+from lakeviz.data.streams import stream_of
 from lakeviz.errors import DataError
 from lakeviz.journal import Journal
 from lakeviz.lake.fitted import FittedLake
@@ -34,7 +36,8 @@ def score_together(
     ----------
     lakes : sequence of Lake
         Fitted, of one model, the same units and equal settings but for the normal images. The maps
-        of single hook points are kept of the first alone.
+        of single hook points are kept of the first alone, or of all where there are several
+        streams.
     images, loading, preprocessed
         See :class:`lakeviz.activations.TokenBatches`.
     journal : Journal, optional
@@ -131,16 +134,20 @@ def _arrays(lakes: Sequence[FittedLake], batch: TokenBatch) -> dict[str, np.ndar
     """Maps of one batch: of each detector the visual branch and its controls, and of the text."""
     arrays: dict[str, np.ndarray] = {}
     tokens = encoded(lakes[0].units, batch.tokens)
+    several = len(set(map(stream_of, lakes[0].points))) > 1
     for number, lake in enumerate(lakes):
         grids = {p: token_grid(lake.model.tower, p) for p in lake.points}
         for name, branch in lake.branches.items():
-            mean, own = join_layers(branch.score(tokens), grids)
+            scores = {p: s.clone() for p, s in branch.score(tokens).items()}
+            for point in scores.keys() & batch.missing.keys():
+                scores[point][batch.missing[point]] = torch.nan
+            mean, own = join_layers(scores, grids)
             if name != "lake":
                 arrays[f"{number}|{CONTROL_PREFIX}{name}"] = mean.cpu().numpy()
                 continue
             arrays[f"{number}|visual"] = mean.cpu().numpy()
-            if number == 0:
-                arrays |= {f"0|visual/{p}": layer.cpu().numpy() for p, layer in own.items()}
+            if number == 0 or several:  # streams are measured on every draw
+                arrays |= {f"{number}|visual/{p}": m.cpu().numpy() for p, m in own.items()}
     first = lakes[0]
     if first.text is not None:
         arrays["text"] = _text_maps(first, batch, arrays["0|visual"].shape[-2:])

@@ -22,6 +22,7 @@ from lakeviz.lake.provenance import as_plain
 from lakeviz.lake.selection import Selection, SubspaceSelection
 
 _RUNS, _PER_RUN = 8, 128
+_ROUNDING = 1e-9  # cosine distances of equal tokens stay below
 _log = logging.getLogger(__name__)
 
 Tokens = Mapping[str, Float[Tensor, "image patch channel"]]
@@ -41,7 +42,8 @@ class Restriction:
     centre : Tensor [channel], optional
         Mean of the normal tokens, subtracted first of all.
     typical_distance : float
-        Of held-out normal tokens: what is compared is divided by it.
+        Of held-out normal tokens: what is compared is divided by it. (A cosine does not change by
+        that; the distances of its gallery are divided instead, see :class:`Gallery`.)
     """
 
     selection: Selection
@@ -92,7 +94,7 @@ class VisualPoint:
         tensors = [gallery.tokens, *(restriction.standard or ())]
         tensors += [] if restriction.centre is None else [restriction.centre]
         typical = restriction.typical_distance
-        own += [] if typical == 1 else [typical]
+        own += [one for one in (typical, gallery.unit) if one != 1]
         return fingerprint(own, self.reference, *arrays, *(t.cpu().numpy() for t in tensors))
 
     def score(self, tokens: Float[Tensor, "image patch channel"]) -> Float[Tensor, "image patch"]:
@@ -214,19 +216,22 @@ def fit_selections(
                 parts.append(restriction[point](tokens[point]).flatten(0, 1))
     branches = []
     for (selector, seed), restriction, kept in zip(names, restrictions, features, strict=True):
-        mixed = options.distance == "euclidean" and len({stream_of(p) for p in kept}) > 1
+        mixed = len({stream_of(p) for p in kept}) > 1
         points = {}
         for p, parts in kept.items():
-            tokens, own = torch.cat(parts), restriction[p]
+            tokens, own, unit = torch.cat(parts), restriction[p], 1.0
             if mixed:
-                own = replace(own, typical_distance=normal_distance(tokens, p))
-                tokens = tokens / own.typical_distance
-            points[p] = VisualPoint(own, _gallery(tokens, options, seed), options.reference)
+                unit = normal_distance(tokens, p, options.distance)
+                if options.distance == "euclidean":
+                    own, tokens, unit = replace(own, typical_distance=unit), tokens / unit, 1.0
+            points[p] = VisualPoint(own, _gallery(tokens, options, seed, unit), options.reference)
         branches.append(VisualBranch(points, selector, seed))
     return branches
 
 
-def normal_distance(tokens: Float[Tensor, "token k"], point: str) -> float:
+def normal_distance(
+    tokens: Float[Tensor, "token k"], point: str, distance: str = "euclidean"
+) -> float:
     """Mean distance of held-out normal tokens to the others, which makes streams comparable.
 
     Each of eight runs of consecutive tokens is held out in turn, so that a patch is not compared
@@ -239,9 +244,9 @@ def normal_distance(tokens: Float[Tensor, "token k"], point: str) -> float:
         others = torch.cat([tokens[: held[0]], tokens[held[-1] + 1 :]])
         if len(others):
             chosen = held[:: max(1, -(-len(held) // _PER_RUN))]
-            found.append(Gallery(others, distance="euclidean").score(tokens[chosen]))
+            found.append(Gallery(others, distance=distance).score(tokens[chosen]))
     typical = float(torch.cat(found).double().mean()) if found else 0.0
-    if typical > 0:
+    if typical > (_ROUNDING if distance == "cosine" else 0):
         return typical
     _log.warning("%s: all normal patches are alike; it adds nothing to the score", point)
     return float("inf")
@@ -264,7 +269,9 @@ def _restriction(
     return Restriction(selection, normalisation, standard, centre)
 
 
-def _gallery(features: Float[Tensor, "token k"], options: VisualOptions, seed: int) -> Gallery:
+def _gallery(
+    features: Float[Tensor, "token k"], options: VisualOptions, seed: int, unit: float
+) -> Gallery:
     if options.reference == "prototype":
         features = features.double().mean(0, keepdim=True).float()
     if options.coreset < 1:
@@ -277,4 +284,5 @@ def _gallery(features: Float[Tensor, "token k"], options: VisualOptions, seed: i
         distance=options.distance,
         neighbours=options.neighbours,
         memory_mb=options.memory_mb,
+        unit=unit,
     )

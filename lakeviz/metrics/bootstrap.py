@@ -123,6 +123,10 @@ class Bootstrap:
         """The settings alone, as they are stored."""
         return Bootstrap(self.confidence, self.n_resamples, self.seed)
 
+    def some(self, images: np.ndarray) -> Bootstrap:
+        """The same of some of the images, given by position or a value each."""
+        return self
+
     @property
     def sampling_note(self) -> str:
         """What the intervals are over, where it is not the images; to follow "the interval of"."""

@@ -7,7 +7,7 @@ intervals as narrow as if each said something new.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -53,6 +53,11 @@ class ClusterBootstrap(Bootstrap):
     def sampling_note(self) -> str:
         """What the intervals are over."""
         return f"is over {self.what}; its coverage was measured for the AUROC of frames alone"
+
+    def some(self, images: np.ndarray) -> ClusterBootstrap:
+        """The same of some of the images, given by position or a value each."""
+        _, clusters = np.unique(np.asarray(self.clusters)[images], return_inverse=True)
+        return replace(self, clusters=tuple(clusters.tolist()))
 
     def sample_sizes(self, level: str, anomalous: Bool[np.ndarray, " image"]) -> tuple[int, int]:
         """Clusters with a positive, and those with a negative image (or without, for pixels)."""

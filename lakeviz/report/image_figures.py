@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from lakeviz.data import load_image
+from lakeviz.data.streams import frames_before
 from lakeviz.errors import ConfigError, LakevizError, StoreError
 from lakeviz.lake import drawing
 from lakeviz.plots import (
@@ -109,10 +110,12 @@ def captured(run: RunFolder, category: str, index: int) -> StudyData:
     from lakeviz.studies.base.capture import STUDY_MAP_SIZE, capture_study
 
     test = run.evaluation(category).dataset
+    reach = max(map(frames_before, run.spec.options.streams))  # such a frame needs those before
+    rows = np.arange(len(test))
     return capture_study(
         run.model,
         run.draw(category),
-        test.where(np.arange(len(test)) == index),
+        test.where((rows >= index - reach) & (rows <= index)),
         options=replace(run.spec.options, map_size=STUDY_MAP_SIZE),
         class_name=category.replace("_", " "),
     )

@@ -9,6 +9,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from lakeviz.activations.changes import reach_of
 from lakeviz.data import Dataset, FewShotDraw
 from lakeviz.data.changes import contents
 from lakeviz.errors import DataError, LakevizError, ModelError
@@ -22,6 +23,7 @@ from lakeviz.metrics import Bootstrap
 from lakeviz.runs.images import normal_contents
 from lakeviz.runs.names import OTHER_CATEGORY, UNTRAINED
 from lakeviz.runs.spec import RunSpec
+from lakeviz.selector_names import SHUFFLED
 
 if TYPE_CHECKING:
     from lakeviz.activations import Loading
@@ -76,11 +78,14 @@ class CategoryRun:
             lakes.append(lake)
         towers, why = self._towers(category)
         lakes[0].missing_controls |= why
+        shuffled, why = self._shuffled(category)
+        lakes[0].missing_controls |= why
         evaluation = evaluate(
             lakes[0],
             own,
             further=lakes[1:],
             towers=towers,
+            shuffled=shuffled,
             loading=self.loading,
             bootstrap=Bootstrap(seed=spec.bootstrap_seed),
             journal=journal,
@@ -132,6 +137,19 @@ class CategoryRun:
         # The same visual branch; prompts have no part in a comparison of towers.
         lake = Lake.from_options(model, replace(self.spec.options, text_weight=0.0))
         return lake.fit(draw, loading=self.loading)
+
+    def _shuffled(self, category: str) -> tuple[list[Lake], dict[str, str]]:
+        """Detectors fitted on frames in random order, or why there are none."""
+        if SHUFFLED not in self.spec.controls:
+            return [], {}
+        options = self.spec.options
+        if not all(draw.frames for draw in self.draws[category]):
+            return [], {SHUFFLED: "the images are no frames of clips"}
+        if not reach_of(Lake.from_options(self.model, options).points):
+            return [], {SHUFFLED: "no stream looks at other frames, so their order changes nothing"}
+        draws = [draw.shuffled_frames(options.seed) for draw in self.draws[category]]
+        lakes = [Lake.from_options(self.model, replace(options, text_weight=0.0)) for _ in draws]
+        return [own.fit(d, loading=self.loading) for own, d in zip(lakes, draws, strict=True)], {}
 
     def _describe(self, evaluation: Evaluation, category: str, lakes: Sequence[Lake]) -> None:
         """Say in the provenance which normal images were used, and what they held."""

@@ -23,7 +23,7 @@ from lakeviz.files import (
     write_json,
     write_parquet,
 )
-from lakeviz.lake.evaluation_files import CLIPS, EVALUATION, TABLES, read_description
+from lakeviz.lake.evaluation_files import CLIPS, EVALUATION, STREAMS, TABLES, read_description
 from lakeviz.lake.provenance import environment, versions
 from lakeviz.locks import is_free, locked
 from lakeviz.progress import Progress
@@ -238,8 +238,9 @@ def _write(out: Path, manifest: dict[str, Any]) -> None:
         return
     write_json(out / MANIFEST, manifest)
     run = RunFolder.open(out)
-    if not run.table(CLIPS).empty:
-        files += [out / f"{CLIPS}.csv", out / f"{CLIPS}.parquet"]
+    for name in (CLIPS, STREAMS):
+        if not run.table(name).empty:
+            files += [out / f"{name}.csv", out / f"{name}.parquet"]
     for file in files:
         write = write_csv if file.suffix == ".csv" else write_parquet
         write(file, run.table(file.stem))

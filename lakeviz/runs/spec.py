@@ -17,7 +17,7 @@ from lakeviz.lake.options import LakeOptions, VisualOptions
 from lakeviz.lake.provenance import as_plain
 from lakeviz.runs.manifest import Manifest
 from lakeviz.runs.names import DEFAULT_CONTROLS, OTHER_CATEGORY
-from lakeviz.selector_names import RENAMED
+from lakeviz.selector_names import RENAMED, SHUFFLED
 
 if TYPE_CHECKING:
     from lakeviz.models import VisionModel
@@ -63,8 +63,9 @@ class RunSpec:
     untrained : int
         Untrained towers (the same architecture with random weights) to compare with.
     controls : tuple of str
-        What the detector is compared with: selectors, of the same size where they have one, and
-        ``"other_category"``, the neurons selected on another category.
+        What the detector is compared with: selectors, of the same size where they have one,
+        ``"other_category"``, the neurons selected on another category, and ``"shuffled_frames"``,
+        the detector where the frames of each clip are in random order, to fit and to test.
     reader_options : dict
         Further options of the reader.
     aspect : str
@@ -150,7 +151,7 @@ class RunSpec:
         from lakeviz.lake.selectors import expand_selectors, get_selector
 
         specs = []
-        named = [name for name in self.controls if name != OTHER_CATEGORY]
+        named = [name for name in self.controls if name not in (OTHER_CATEGORY, SHUFFLED)]
         for name in expand_selectors(named):
             sets = self.random_controls if get_selector(name).is_random else 1
             specs += [(name, self.options.seed + i) for i in range(sets)]

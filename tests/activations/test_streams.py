@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 
-from lakeviz import Lake, load_model
-from lakeviz.activations import Loading, TokenBatches, capture_activations, capture_to_store
-from lakeviz.activations.changes import Changes
+from lakeviz import Lake, capture_study, load_model
+from lakeviz.activations import (
+    Loading,
+    TokenBatches,
+    capture_activations,
+    capture_to_store,
+    token_grid,
+)
+from lakeviz.activations.changes import Changes, have_tokens
 from lakeviz.data import Dataset, Sample
 from lakeviz.data.streams import check_stream
 from lakeviz.data.table import build_frame
 from lakeviz.errors import ConfigError, DataError
+from lakeviz.lake import VisualOptions
 from lakeviz.lake.visual import normal_distance
 
 POINT = "blocks.1.hook_resid_post"
@@ -41,14 +50,25 @@ def clips(tmp_path) -> Dataset:
 def test_changes_are_differences_within_a_clip():
     tokens = torch.arange(5.0).square().reshape(5, 1, 1)
     frames = [("a", 0), ("a", 1), ("a", 2), ("b", 0), ("b", 1)]
-    whole = Changes(["p@change_1", "p@change_2"]).update({"p": tokens}, frames)
-    assert whole["p@change_1"].flatten().tolist() == [0, 1, 3, 0, 7]
-    assert whole["p@change_2"].flatten().tolist() == [0, 0, 4, 0, 0]
-    parts = Changes(["p@change_1", "p@change_2"])
+    points = ["p@change_1", "p@change_2", "p@deviation_3"]
+    whole = Changes(points).update({"p": tokens}, frames)
+    assert [v.flatten().tolist() for v in whole[0].values()] == [
+        [0, 1, 3, 0, 7],
+        [0, 0, 4, 0, 0],
+        [0, 0, pytest.approx(np.std([0, 1, 4])), 0, 0],
+    ]
+    assert [m.tolist() for m in whole[1].values()] == [
+        [True, False, False, True, False],
+        [True, True, False, True, True],
+        [True, True, False, True, True],
+    ]
+    assert have_tokens(points, frames, 5).tolist() == [False, False, True, False, False]
+    parts = Changes(points)
     first = parts.update({"p": tokens[:2]}, frames[:2])
     second = parts.update({"p": tokens[2:]}, frames[2:])
-    for point, values in whole.items():
-        assert torch.equal(torch.cat([first[point], second[point]]), values)
+    for number, mapping in enumerate(whole):
+        for point, values in mapping.items():
+            assert torch.equal(torch.cat([first[number][point], second[number][point]]), values)
 
 
 @pytest.mark.parametrize("after", [0, 1, 3])
@@ -57,10 +77,11 @@ def test_a_frame_that_is_missing_repeated_or_out_of_order_is_named(after):
     with pytest.raises(DataError, match=f"frame {after} of a comes after frame 1"):
         changes.update({"p": torch.zeros(3, 1, 1)}, [("a", 0), ("a", 1), ("a", after)])
     changes = Changes(["p@change_1"], gaps=True)
-    found = changes.update(
+    found, missing = changes.update(
         {"p": torch.arange(3.0)[:, None, None]}, [("a", 0), ("a", 1), ("a", after)]
     )
     assert found["p@change_1"].flatten().tolist() == [0, 1, 0]
+    assert missing["p@change_1"].tolist() == [True, False, True]
 
 
 def test_batches_hold_the_change_of_every_frame_wherever_they_begin(model, clips):
@@ -90,13 +111,13 @@ def test_a_detector_reads_streams_and_comes_back_from_its_files(model, clips, tm
     options = {"layers": [1], "k": 5, "text_weight": 0, "streams": ("image", "change_1")}
     with pytest.raises(ConfigError, match="need distance='euclidean'"):
         Lake(model, **options)
-    from lakeviz.lake import VisualOptions
-
     lake = Lake(model, visual=VisualOptions(distance="euclidean"), **options).fit(draw)
     assert lake.points == (POINT, f"{POINT}@change_1")
     found = lake.score(clips.split("test"))
     parts = [found.parts[f"visual/{p}"] for p in lake.points]
-    assert np.allclose(found.patch, (parts[0] + parts[1]) / 2)
+    assert np.isnan(parts[1][0]).all()  # the first frame has no change
+    assert np.allclose(found.patch[0], parts[0][0])
+    assert np.allclose(found.patch[1:], (parts[0] + parts[1])[1:] / 2)
     for point in lake.points:  # divided by the distance of held-out normal patches
         gallery = lake.visual.points[point].gallery.tokens
         assert normal_distance(gallery, point) == pytest.approx(1)
@@ -117,3 +138,30 @@ def test_streams_without_their_data_are_refused(model, clips, tmp_path):
 def test_equal_normal_patches_add_nothing(caplog):
     assert normal_distance(torch.ones(9, 3), "p@depth") == float("inf")
     assert "p@depth: all normal patches are alike" in caplog.text
+
+
+def test_clips_that_are_too_short_are_refused_by_name(model, clips):
+    lake = Lake(model, streams=["change_4"], visual=VisualOptions(distance="euclidean"), k=5)
+    said = r"change_4 has no normal token: no normal frame has 4 frames of its clip before it"
+    with pytest.raises(DataError, match=said):
+        lake.fit(clips.split("train"))
+    with pytest.raises(DataError, match=r"no frame has 4 frames of its clip before it, at which"):
+        capture_study(model, clips.split("train"), clips, options=lake.options)
+
+
+def test_frames_without_a_change_are_no_normal_tokens(model, clips):
+    euclidean = VisualOptions(distance="euclidean")
+    lake = Lake(
+        model, layers=[1], streams=["image", "change_2"], visual=euclidean, k=5, text_weight=0
+    ).fit(clips.split("train"))
+    # Two clips of four frames: the first two of each have no change.
+    n = math.prod(token_grid(model.tower, POINT))
+    assert [len(own.gallery) for own in lake.visual.points.values()] == [8 * n, 4 * n]
+    assert lake.statistics is not None
+    assert [s.count for s in lake.statistics.values()] == [8 * n, 4 * n]
+    data = capture_study(model, clips.split("train"), clips, options=lake.options)
+    assert data.test.sample_ids == [f"test/a/{i:03}.png" for i in range(2, 6)]
+    assert len(data.normal) == len(data.normal_paths) == 4
+    whole = lake.score(clips.split("test"))
+    branch = data.branches([{p: own.selection for p, own in lake.visual.points.items()}])
+    assert data.visual_maps(branch)[0].shape == whole.patch[2:].shape

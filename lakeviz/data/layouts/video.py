@@ -17,6 +17,8 @@ from lakeviz.data.clips import (
     LabelTable,
     clip_folders,
     clip_key,
+    clip_name,
+    is_video,
     read_clip,
     read_truth,
     short_clips,
@@ -203,7 +205,7 @@ def read_shanghaitech(root: str | Path, categories: Sequence[str] | None) -> Rea
     Raises
     ------
     DatasetLayoutError
-        The folders are not there, the training clips are still videos, or a clip has a gap.
+        The folders are not there, or a clip has a gap.
     MaskError
         A test clip has no labels, or more or fewer than frames.
     DataError
@@ -230,7 +232,7 @@ def read_shanghaitech(root: str | Path, categories: Sequence[str] | None) -> Rea
 def _by_camera(parent: Path | None) -> dict[str, list[Path]]:
     found: dict[str, list[Path]] = {}
     for folder in clip_folders(parent):
-        found.setdefault(f"camera_{folder.name.partition('_')[0]}", []).append(folder)
+        found.setdefault(f"camera_{clip_name(folder).partition('_')[0]}", []).append(folder)
     return found
 
 
@@ -250,12 +252,12 @@ _FRAMES = ("{0}/frames", "{0}", "{0}_frames", "{0}_videos")
     detect=lambda root: bool(_below(root, "testing_label_mask")),
 )
 def read_avenue(root: str | Path, categories: Sequence[str] | None) -> Reading:
-    """Read CUHK Avenue, whose videos were turned into folders of frames.
+    """Read CUHK Avenue, its videos or folders of their frames.
 
     Raises
     ------
     DatasetLayoutError
-        The folders are not there, the clips are still videos, or a clip has a gap.
+        The folders are not there, or a clip has a gap.
     MaskError
         A test clip has no masks, or more or fewer than frames.
     DataError
@@ -285,7 +287,8 @@ def _is_scene(folder: Path) -> bool:
     train, test = child_folder(folder, "train"), child_folder(folder, "test")
     if train is None or test is None or not _truth_places(folder):
         return False
-    return bool(list_folders(test)) and not any(is_normal_word(f.name) for f in list_folders(train))
+    clips = list_folders(test) or [f for f in test.iterdir() if is_video(f)]
+    return bool(clips) and not any(is_normal_word(f.name) for f in list_folders(train))
 
 
 def _truth_places(folder: Path) -> list[Path]:
@@ -303,7 +306,7 @@ def _truth_places(folder: Path) -> list[Path]:
     detect=lambda root: any(_is_scene(f) for f in (root, *list_folders(root))),
 )
 def read_clips(root: str | Path, categories: Sequence[str] | None) -> Reading:
-    """Read clips of frames of one scene, or of several in a folder each.
+    """Read clips, folders of frames or video files, of one scene or of several in a folder each.
 
     The training clips are normal. A frame of a test clip is anomalous where ``labels.csv`` (with
     the columns clip, frame and label) or ``labels/CLIP.npy`` (a 0 or 1 per frame) says so, or else
@@ -328,7 +331,7 @@ def read_clips(root: str | Path, categories: Sequence[str] | None) -> Reading:
         truths = truth_files([place for place in places if place.is_dir()])
         table = next((LabelTable(place) for place in places if place.is_file()), None)
         if table:
-            table.require_clips([f.name for f in test])
+            table.require_clips([clip_name(f) for f in test])
         kinds = table.kinds if table else _unsaid
         scenes.append(Scene(name, train, test, truths, kinds))
     return _read_scenes(path, scenes, _CLIPS)

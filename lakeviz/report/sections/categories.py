@@ -74,6 +74,7 @@ def _context(page: Page, evaluation: Evaluation, common: list[str]) -> dict[str,
         "strips": shown,
         "film": film(evaluation, colours, threshold),
         "clips": _clips(evaluation),
+        "streams": _streams(evaluation),
         "frame": frame([picture for strip in shown for picture in strip.pictures]),
         "threshold": f"{threshold:.{digits}f}" if math.isfinite(threshold) else None,
         "colours": colours,
@@ -125,6 +126,23 @@ def _clips(evaluation: Evaluation) -> list[dict[str, str]]:
             "remark": str(row["reason"] or row["note"] or ""),
         }
         for row in rows
+    ]
+
+
+def _streams(evaluation: Evaluation) -> tuple[list[str], list[dict[str, Any]]] | None:
+    """Image AUROC of every stream alone and of all fused, by kind of defect, in words."""
+    if evaluation.streams.empty:
+        return None
+    table = where(evaluation.streams, level="image", metric="auroc")
+    names = list(dict.fromkeys(table["stream"]))
+    return names, [
+        {
+            "kind": kind,
+            "texts": [
+                estimate(row).text(style="html") for row in records(where(table, defect_type=kind))
+            ],
+        }
+        for kind in dict.fromkeys(table["defect_type"])
     ]
 
 

@@ -8,7 +8,7 @@ import numpy as np
 from PIL import Image
 
 from lakeviz.data import load_image
-from lakeviz.data.streams import IMAGE, RENDERINGS
+from lakeviz.data.streams import rendering_of
 from lakeviz.errors import LakevizError
 from lakeviz.lake.score_maps import upsample
 from lakeviz.plots import ColourRange, colour_range
@@ -33,7 +33,7 @@ def depth(page: Page) -> list[Section]:
             "Picture and depth",
         )
         for evaluation in page.ordered
-        if evaluation.dataset.depths and set(evaluation.maps.streams) & set(RENDERINGS)
+        if evaluation.dataset.depths and any(map(rendering_of, evaluation.maps.streams))
     ]
 
 
@@ -74,7 +74,8 @@ def _row(
         outline, problem = outline_path(evaluation, index, (photo.height, photo.width))
         tiles.append(_Tile("picture", photo, "", outline))
         for name, maps in streams.items():
-            base = photo if name == IMAGE else _rendering(evaluation, index, name, photo.size)
+            how = rendering_of(name)
+            base = photo if how is None else _rendering(evaluation, index, how, photo.size)
             heat = heat_uri(_pixels(evaluation, index, maps), colours[name], photo)
             tiles.append(_Tile(name, base, heat, outline))
     except LakevizError as error:

@@ -23,6 +23,7 @@ from lakeviz.report.page_model import Page, Section
 from lakeviz.report.pictures import Picture, frame, picture, typical
 from lakeviz.report.sections.controls import against, control_finding
 from lakeviz.report.sections.neurons import ranked
+from lakeviz.selector_names import SHUFFLED, selector_short
 from lakeviz.studies.base.findings import HEADLINE_METRICS, Finding
 from lakeviz.tables import numbers, records, rows, where
 
@@ -192,7 +193,7 @@ def _beats(page: Page) -> Answer:
     """LAKE's neurons against all, untrained and random ones."""
     said: dict[str, list[str]] = {}
     differences = []
-    for control, name in _CONTROLS.items():
+    for control, name in _controls(page).items():
         metric, found = _compared(page, control)
         if found is None:
             said.setdefault(_NOT_COMPARED, []).append(name)
@@ -207,6 +208,12 @@ def _beats(page: Page) -> Answer:
     if differences:
         numbers_said += "; LAKE minus control, visual branch alone"
     return Answer(f"LAKE's neurons {verdict}", numbers_said)
+
+
+def _controls(page: Page) -> dict[str, str]:
+    """Controls that every run is asked for, and shuffled frames where a run had them."""
+    asked = SHUFFLED in set(page.table("controls").get("control", ()))
+    return _CONTROLS | ({SHUFFLED: selector_short(SHUFFLED)} if asked else {})
 
 
 def _compared(page: Page, control: str) -> tuple[Metric, Finding | None]:
@@ -224,7 +231,7 @@ def _figure(page: Page) -> EmbeddedFigure | None:
     table = page.table("controls")
     shown, words = [], Counter[str]()
     for number, metric in enumerate(HEADLINE_METRICS):
-        for control, name in _CONTROLS.items():
+        for control, name in _controls(page).items():
             found = control_finding(table, control, metric)
             if found is None:
                 continue
@@ -248,7 +255,7 @@ def _figure(page: Page) -> EmbeddedFigure | None:
         x="LAKE − control",
         line_height=46,
         ends=ends,
-        lines=[name for name in _CONTROLS.values() if any(row.name == name for row in shown)],
+        lines=[name for name in _controls(page).values() if any(row.name == name for row in shown)],
     )
     return embed(figure)
 

@@ -7,10 +7,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pandas as pd
+from jaxtyping import Bool
 
 from lakeviz.activations import Images, Loading, token_grid
-from lakeviz.activations.token_subsets import capture_tokens
+from lakeviz.activations.changes import have_tokens, reach_of
+from lakeviz.activations.token_subsets import CapturedTokens, capture_tokens
 from lakeviz.data import Dataset, FewShotDraw, from_dataframe
 from lakeviz.data.images import image_size
 from lakeviz.data.inputs import ImageItems, as_images
@@ -69,6 +72,11 @@ def capture_study(
         What stands in place of neurons, such as the latents of an SAE: one set for each hook point.
         The data hold no model then; studies that change the network refuse them.
 
+    Returns
+    -------
+    StudyData
+        Of all images; where streams look at earlier frames, of the frames that have those.
+
     Raises
     ------
     DataError
@@ -102,14 +110,19 @@ def capture_study(
         text = fit_text(model, name, options.text)
         last = f"blocks.{model.n_blocks - 1}.hook_resid_post"
         wanted = list(dict.fromkeys([*wanted, text.point, last]))
-    fitted = capture_tokens(model, normal, layers, cache=cache, loading=loading)
-    captured = capture_tokens(model, test, wanted, cache=cache, loading=loading)
+    fitted, shown = _complete(
+        capture_tokens(model, normal, layers, cache=cache, loading=loading), layers, normal
+    )
+    captured, kept = _complete(
+        capture_tokens(model, test, wanted, cache=cache, loading=loading), layers, test
+    )
+    test = test.where(kept)
     scored = None
     if text is not None:
         scored = text_maps(model, text, captured, test, cache=cache, loading=loading)
     sizes = [image_size(path) for path in test.paths]
     grids = {p: token_grid(model.tower, p) for p in layers}
-    ids = list(normal.sample_ids)
+    ids = [one for one, is_shown in zip(normal.sample_ids, shown, strict=True) if is_shown]
     made = StudyData(
         category=category,
         points=layers,
@@ -125,7 +138,7 @@ def capture_study(
         model=model if model.tower.tiles == (1, 1) else None,
         geometry=model.preprocess.geometry,
         dataset=test,
-        normal_paths=tuple(normal.paths),
+        normal_paths=tuple(p for p, is_shown in zip(normal.paths, shown, strict=True) if is_shown),
         provenance={
             "model": model.describe(),
             "class_name": None if text is None else text.class_name,
@@ -134,6 +147,21 @@ def capture_study(
         },
     )
     return on_units(made, list(given.values())) if given else made
+
+
+def _complete(
+    captured: CapturedTokens, points: Sequence[str], images: FewShotDraw | Dataset
+) -> tuple[CapturedTokens, Bool[np.ndarray, " image"]]:
+    """Leave out the first frames of clips, which have no token on streams over time."""
+    have = have_tokens(points, images.frames, len(captured))
+    if have.all():
+        return captured, have
+    if not have.any():
+        raise DataError(
+            f"no frame has {reach_of(points)} frames of its clip before it, at which "
+            f"{', '.join(p for p in points if reach_of([p]))} looks"
+        )
+    return captured.some(np.flatnonzero(have).tolist()), have
 
 
 def _listed(images: Images, test: Dataset) -> FewShotDraw:

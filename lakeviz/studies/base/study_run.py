@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Self
 import numpy as np
 
 from lakeviz.activations import Loading
+from lakeviz.activations.changes import have_tokens
 from lakeviz.data import FewShotDraw
 from lakeviz.files import remove_scratch
 from lakeviz.journal import Journal, fingerprint
@@ -137,7 +138,8 @@ class StudyRun(RunFolder):
         draws = self.draws(category)
         self.require_unchanged(category)
         whole = self._captured(category, joined(draws), points, model)
-        starts = np.cumsum([0, *(len(draw) for draw in draws)])
+        kept = [have_tokens(whole.points, draw.frames, len(draw)).sum() for draw in draws]
+        starts = np.cumsum([0, *kept])
         return [whole.view(images=range(start, stop)) for start, stop in itertools.pairwise(starts)]
 
     def with_others(self, draws: Sequence[StudyData]) -> list[StudyData]:

@@ -49,11 +49,7 @@ def _withstands_contamination(case: Case) -> Mapping[str, Effect]:
         return {_CHANGE: Effect.absent(str(error))}
     kept = kept_images(data, plan)
     keep = np.isin(np.arange(len(data.test)), kept)
-    evaluator = replace(
-        data.evaluator((settings.metric,), settings.bootstrap),
-        truth=data.truth.where(keep),
-        sizes=[data.sizes[i] for i in kept],
-    )
+    evaluator = data.evaluator((settings.metric,), settings.bootstrap).some(keep)
     if settings.metric not in evaluator.measured:
         return {_CHANGE: Effect.absent("the metric is not defined for these images")}
     fits = [

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -87,12 +86,17 @@ def measure(data: StudyData, settings: Settings, evaluator: PairedEvaluator) -> 
 
 
 class ContaminationStudy(Study):
-    """Captures as many normal images of a run's category as the pool asks for, or there are."""
+    """Captures as many normal images of a run's category as the pool asks for, or there are.
+
+    Of clips so many that they hold about as many frames.
+    """
 
     def data(self, run: StudyRun, category: str, settings: Any) -> StudyData:
         """Capture a category."""
-        available = len(run.dataset.category(category).split("train").normal())
-        return run.data(category, shots=min(settings.pool, available))
+        normal = run.dataset.category(category).split("train").normal()
+        units = len({clip for clip, _ in normal.frames}) or len(normal)
+        wanted = -(-settings.pool * units // max(1, len(normal)))
+        return run.data(category, shots=max(1, min(wanted, units)))
 
 
 STUDY = ContaminationStudy(Settings, ContaminationResult, measure)
@@ -103,7 +107,7 @@ def _of_kept(data: StudyData, plan: Plan, evaluator: PairedEvaluator) -> PairedE
     kept = kept_images(data, plan)
     keep = np.zeros(len(data.test), dtype=bool)
     keep[kept] = True
-    left = replace(evaluator, truth=data.truth.where(keep), sizes=[data.sizes[i] for i in kept])
+    left = evaluator.some(keep)
     left.require_some()
     return left
 

@@ -90,7 +90,7 @@ def _neuron_sets(
     evaluator = PairedEvaluator(
         truth=Truth.of_masks(comparison.labels[second], None),
         metrics=(AUROC,),
-        bootstrap=own.bootstrap,
+        bootstrap=own.bootstrap.some(second),
         conventions=own.conventions,
         image_score=own.image_score,
     )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -215,10 +214,7 @@ def _evaluator(
     data: StudyData, measured: np.ndarray, settings: Settings, bootstrap: Bootstrap
 ) -> PairedEvaluator:
     whole = data.evaluator(settings.metrics, bootstrap)
-    if measured.all():
-        return whole
-    sizes = [size for size, keep in zip(data.sizes, measured, strict=True) if keep]
-    return replace(whole, truth=data.truth.where(measured), sizes=sizes)
+    return whole if measured.all() else whole.some(measured)
 
 
 def _contribution_rows(found: Gathered, ids: list[str], labels: np.ndarray) -> pd.DataFrame:

@@ -11,7 +11,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from lakeviz.errors import ConfigError, SelectionError
-from lakeviz.lake import Gallery, NeuronSelection
+from lakeviz.lake import NeuronSelection
 from lakeviz.lake.normalisation import normalise
 from lakeviz.lake.score_maps import join_layers
 from lakeviz.lake.visual import VisualBranch
@@ -133,17 +133,12 @@ class ScoreEngine(Engine):
         gallery, restriction = of_point.gallery, of_point.restriction
         keep = torch.from_numpy(np.flatnonzero(~np.isin(self._channels[point], neurons)))
         if len(keep) == 0:
-            nothing = 1.0 if gallery.distance == "cosine" else 0.0
+            nothing = 1.0 / gallery.unit if gallery.distance == "cosine" else 0.0
             return lambda tokens: torch.full(tokens.shape[:2], nothing)
         normalisation = restriction.normalisation
         again = normalisation.stage == "after" and normalisation.kind in ("layernorm", "l2")
         kind = normalisation.kind if again else "none"
-        without = Gallery(
-            normalise(gallery.tokens[:, keep], kind),
-            distance=gallery.distance,
-            neighbours=gallery.neighbours,
-            memory_mb=gallery.memory_mb,
-        )
+        without = gallery.of(normalise(gallery.tokens[:, keep], kind))
         return lambda tokens: without.score(normalise(restriction(tokens)[..., keep], kind))
 
     def _knocked(self, visual: Float[np.ndarray, "image row column"]) -> Knocked:

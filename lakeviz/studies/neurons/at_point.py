@@ -121,11 +121,11 @@ def _tested(
     """The main table: one row per neuron under test."""
     table = choice.frame(choice.tested)
     table["constant"] = deviation.constant.numpy()[choice.tested]
-    level = evaluator.bootstrap.confidence
+    confidence = evaluator.bootstrap.confidence
     names = [f"{lv}_{metric}" for lv, metric in evaluator.metrics] + list(EFFECTS)
     for name in names:
         if name in measures:
-            made = pd.DataFrame([e.columns(name) for e in measures[name].estimates(level)])
+            made = pd.DataFrame([e.columns(name) for e in measures[name].estimates(confidence)])
         else:
             made = pd.DataFrame(np.nan, table.index, [name, f"{name}_low", f"{name}_high"])
         table = pd.concat([table, made], axis=1)

@@ -1,4 +1,4 @@
-"""Selected neurons beside random ones: means of both groups, and how much they differ."""
+"""Selected neurons compared with random ones: means of both groups, and how much they differ."""
 
 from __future__ import annotations
 
@@ -86,13 +86,13 @@ class GroupMean:
         draws = [m.value for m in members] if len(members) > 1 else []
         return cls(found.value, found.resampled, np.array(draws))
 
-    def estimate(self, level: float) -> Estimate:
+    def estimate(self, confidence: float) -> Estimate:
         """The mean with its interval over images, neurons and draws."""
-        low, high = quantile_interval(self.resampled, level)
+        low, high = quantile_interval(self.resampled, confidence)
         variances = {"images": float(self.resampled.var(ddof=1))}
         if len(self.of_draws) > 1:
             variances["draws"] = variance_of_mean(self.of_draws)
-            reach = student_reach(self.of_draws, level)
+            reach = student_reach(self.of_draws, confidence)
             below, above = max(self.value - low, 0.0), max(high - self.value, 0.0)
             low, high = self.value - math.hypot(below, reach), self.value + math.hypot(above, reach)
         return Estimate(self.value, low, high, variances=variances)
@@ -161,17 +161,17 @@ def _joined(parts: Sequence[Compared], join: Callable[[list[GroupMean]], GroupMe
     return found
 
 
-def compared_rows(found: Compared, level: float) -> list[dict[str, Any]]:
+def compared_rows(found: Compared, confidence: float) -> list[dict[str, Any]]:
     """Rows of the table ``groups``: value (selected), control mean (random), difference."""
     rows = []
     for name, (chosen, random) in found.items():
         gap = control = NOT_MEASURED
         if random is not None:
-            control, gap = random.estimate(level), (chosen - random).estimate(level)
+            control, gap = random.estimate(confidence), (chosen - random).estimate(confidence)
         rows.append(
             {
                 "measure": name,
-                **chosen.estimate(level).columns(),
+                **chosen.estimate(confidence).columns(),
                 **control.columns("control_mean"),
                 **gap.columns("difference"),
                 "share_draws": gap.share_columns()["share_draws"],

@@ -52,10 +52,10 @@ class NeuronMeasures:
         """Absolute values: size of an effect whatever its direction."""
         return NeuronMeasures(np.abs(self.values), np.abs(self.resampled))
 
-    def estimates(self, level: float) -> list[Estimate]:
+    def estimates(self, confidence: float) -> list[Estimate]:
         """Each neuron's value with its interval over images."""
         pairs = zip(self.values, self.resampled, strict=True)
-        return [Estimate(float(v), *quantile_interval(d, level)) for v, d in pairs]
+        return [Estimate(float(v), *quantile_interval(d, confidence)) for v, d in pairs]
 
 
 def of_measurement(measured: Measurement) -> dict[str, Resampled]:

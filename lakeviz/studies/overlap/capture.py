@@ -162,8 +162,8 @@ def capture_category(
     images = _images(own, draws, pool)
     expect(len(images), of="images")
     for batch in TokenBatches(model, images, points, loading=loading, label=own.categories[0]):
-        ids = batch.sample_ids
-        for point, tokens in encoded(units, batch.tokens).items():
+        present, ids = batch.complete
+        for point, tokens in encoded(units, present).items():
             parts[point].append(ImageStatistics.of_tokens(point, tokens, ids))
             for key, drawn in members.items():
                 rows = [row for row, sample_id in enumerate(ids) if sample_id in drawn]

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lakeviz.activations import Loading
+from lakeviz.activations.changes import have_tokens
 from lakeviz.data import Dataset, FewShotDraw
 from lakeviz.lake import layer_points
 from lakeviz.lake.text import text_obstacle
@@ -65,7 +66,9 @@ class Captured:
                 "there is no text branch; use text_weight=0"
             )
         row = {name: i for i, name in enumerate(self.data.provenance["fit"]["sample_ids"])}
-        images = [row[name] for name in draw.sample_ids]
+        # The first frames of clips have no token on streams over time, and were left out.
+        have = have_tokens(self.data.points, draw.frames, len(draw))
+        images = [row[name] for name, kept in zip(draw.sample_ids, have, strict=True) if kept]
         return self.data.view(images=images, points=points, options=options)
 
 
@@ -100,10 +103,12 @@ def capture_jobs(
     jobs = []
     for key, own in by_key.items():
         drawn = [draw for draw in map(draws.of, own) if isinstance(draw, FewShotDraw)]
-        ids = sorted({name for draw in drawn for name in draw.sample_ids})
-        if not ids:
+        wanted = {name for draw in drawn for name in draw.sample_ids}
+        if not wanted:
             continue  # no cell of it can be fitted; each says why
         category = dataset.category(key[1])
+        known = category.sample_ids  # frames of a clip in their order
+        ids = [*(n for n in known if n in wanted), *sorted(wanted.difference(known))]
         weights = {cell.spec.options.text_weight for cell in own}
         jobs.append(
             CaptureJob(

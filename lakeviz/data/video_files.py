@@ -1,0 +1,178 @@
+"""Frames of video files, by PyAV (an extra: ``lakeviz[video]``).
+
+The frame 12 of a file is named ``CLIP.mp4#12``. Frames that are read in order are decoded once; of
+a frame further on or back, decoding begins at the key frame before it. What is held does not grow
+with the clip, but for eight bytes per frame: the time of each, which tells its number.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from functools import lru_cache
+from pathlib import Path
+from threading import Lock
+from typing import Any
+
+import numpy as np
+from jaxtyping import Int
+from PIL import Image
+
+from lakeviz.data.files import printable, why_unreadable
+from lakeviz.errors import ConfigError, ImageReadError
+
+_FAR = 64  # frames that are decoded rather than skipped by looking for a key frame
+_OPEN = 2  # files held open, the latest last
+
+_lock = Lock()
+_readers: dict[tuple[int, Path, int], _Reader] = {}
+
+
+def count_frames(path: Path) -> int:
+    """Count the frames of a video file, without decoding them.
+
+    Raises
+    ------
+    ImageReadError
+        It is unreadable, or holds no video.
+    ConfigError
+        PyAV is not installed.
+    """
+    return len(_times(path, _changed(path)))
+
+
+def read_frame(path: Path, number: int) -> Image.Image:
+    """Decode one frame, counted from 0, as 8-bit RGB.
+
+    Raises
+    ------
+    ImageReadError
+        The file is unreadable or damaged, or has no such frame.
+    ConfigError
+        PyAV is not installed.
+    """
+    changed = _changed(path)
+    if not 0 <= number < (n := len(_times(path, changed))):
+        raise ImageReadError(f"the video {printable(path)} has {n} frames, and no frame {number}")
+    key = (os.getpid(), path, changed)  # a forked process must not share a file's position
+    with _lock:
+        reader = _readers.pop(key, None) or _Reader(path, _times(path, changed))
+        _readers[key] = reader
+        for old in list(_readers)[:-_OPEN]:
+            del _readers[old]
+        try:
+            return reader.read(number)
+        except _av().FFmpegError as error:
+            del _readers[key]
+            raise ImageReadError(
+                f"cannot decode frame {number} of the video {printable(path)}: {error}"
+            ) from error
+
+
+@lru_cache(maxsize=256)
+def video_size(path: Path, changed: int) -> tuple[int, int]:
+    """Height and width of the frames."""
+    with _opened(path) as container:
+        context = container.streams.video[0].codec_context
+        return context.height, context.width
+
+
+def frame_size(path: Path) -> tuple[int, int]:
+    """Height and width of the frames of a video file, from its header.
+
+    Raises
+    ------
+    ImageReadError, ConfigError
+        As :func:`count_frames`.
+    """
+    return video_size(path, _changed(path))
+
+
+class _Reader:
+    """One open file, and the number of the frame that comes next."""
+
+    def __init__(self, path: Path, times: Int[np.ndarray, " frame"]):
+        self._path, self._times = path, times
+        self._container: Any = None
+        self._frames: Iterator[Any] = iter(())
+        self._next = len(times)
+
+    def read(self, number: int) -> Image.Image:
+        if self._next <= number <= self._next + _FAR:
+            found = self._decode(number)
+            if found is not None:
+                return found
+        for before in (0, _FAR, number):  # a seek may end behind the frame, as times are reordered
+            self._begin_before(max(0, number - before))
+            found = self._decode(number)
+            if found is not None:
+                return found
+        raise ImageReadError(f"cannot decode frame {number} of the video {printable(self._path)}")
+
+    def _decode(self, number: int) -> Image.Image | None:
+        """Decode up to a frame; None where it does not come."""
+        for frame in self._frames:
+            found = int(np.searchsorted(self._times, frame.pts))
+            self._next = found + 1
+            if found == number:
+                return frame.to_image()
+            if found > number:
+                break
+        self._next = len(self._times)  # begin anew for the next
+        return None
+
+    def _begin_before(self, number: int) -> None:
+        """Go to the key frame before a frame."""
+        if self._container is None:
+            self._container = _opened(self._path)
+        stream = self._container.streams.video[0]
+        self._container.seek(int(self._times[number]), stream=stream, backward=True)
+        self._frames = self._container.decode(stream)
+        self._next = 0
+
+
+@lru_cache(maxsize=256)
+def _times(path: Path, changed: int) -> Int[np.ndarray, " frame"]:
+    """Time of each frame in the unit of the file, ascending."""
+    with _opened(path) as container:
+        packets = container.demux(container.streams.video[0])
+        times = [p.pts if p.pts is not None else p.dts for p in packets if p.size]
+    found = np.unique(np.array([t for t in times if t is not None], dtype=np.int64))
+    if len(found) != len(times):
+        raise ImageReadError(
+            f"the video {printable(path)} does not say when each of its frames is shown; turn it "
+            "into frames: ffmpeg -i CLIP.avi CLIP/%05d.png"
+        )
+    return found
+
+
+def _opened(path: Path) -> Any:
+    av = _av()
+    try:
+        container = av.open(str(path))
+    except (av.FFmpegError, OSError) as error:
+        raise ImageReadError(f"cannot read the video {printable(path)}: {error}") from error
+    if not container.streams.video:
+        raise ImageReadError(f"{printable(path)} holds no video")
+    return container
+
+
+def _changed(path: Path) -> int:
+    """Time of the last change of a file, by which what is known of it is kept."""
+    if reason := why_unreadable(path):
+        raise ImageReadError(f"cannot read {printable(path)}: it is {reason}")
+    try:
+        return path.stat().st_mtime_ns
+    except OSError as error:
+        raise ImageReadError(f"cannot read {path}: {error.strerror or error}") from error
+
+
+def _av() -> Any:
+    try:
+        import av
+    except ImportError as error:
+        raise ConfigError(
+            "video files are read by PyAV, which is not installed: pip install 'lakeviz[video]', "
+            "or turn them into frames: ffmpeg -i CLIP.avi CLIP/%05d.png"
+        ) from error
+    return av
