@@ -21,6 +21,7 @@ from lakeviz.selector_names import selector_name, selector_order
 from lakeviz.studies.sweep.marginals import AXIS_TITLES, UNITS, unit_means
 from lakeviz.tables import numbers, rows, where
 
+_FEW = 10  # settings whose ranks are all labelled
 _PANELS = 6
 
 
@@ -127,7 +128,7 @@ def sweep_contrasts_figure(
     what = metric_title(level, metric)
     if table.empty:
         raise ConfigError(f"no control was measured by {what}")
-    return line_figure(
+    fig = line_figure(
         {
             f"minus {selector_name(control)}": _differences(
                 where(table, control=control), Look.of(number), varied
@@ -144,6 +145,9 @@ def sweep_contrasts_figure(
         level=0,
         ends=metric_bounds(level, metric, difference=True),
     )
+    if table.groupby("control").size().max() <= _FEW:
+        fig.update_xaxes(dtick=1)  # no rank lies between two
+    return fig
 
 
 # --- readings that the figures of sweeps share ---
