@@ -115,7 +115,8 @@ class Progress:
         """Take what the study says that it measures of the part that runs."""
         if not self._expected:
             counted = [(len(self.parts), "categories"), (n_draws, "draws")]
-            said = [f"{count} {what}" for count, what in counted if count > 1] + [f"{n} {of}"]
+            own = of if n != 1 else of.removesuffix("s")
+            said = [f"{count} {what}" for count, what in counted if count > 1] + [f"{n} {own}"]
             self.say(f"{self.what}: {' x '.join(said)}")
         self._expected, self.unit = n * n_draws, of
         self._bar.unit = f" {of}"

@@ -19,7 +19,7 @@ from lakeviz.explorer.views import (
     PointView,
 )
 from lakeviz.plots import ColourRange
-from lakeviz.plots.colours import COLOUR_SCALE, TICKS
+from lakeviz.plots.colours import COLOUR_SCALE, HEAT, TICKS
 
 Payload = dict[str, Any]
 N_CROPS = 6
@@ -31,6 +31,9 @@ def listing(explorer: Explorer, category: str) -> Payload:
     options, colours = fitted.data.options, fitted.colours
     images = explorer.images(category)
     names = {"sample_id": "name", "defect_type": "kind"}
+    # Over photographs low scores are transparent, as in the maps.
+    pictured = fitted.data.dataset is not None
+    gradient = [colour for _, colour in HEAT] if pictured else list(COLOUR_SCALE)
     return {
         "categories": explorer.categories,
         "category": category,
@@ -46,7 +49,7 @@ def listing(explorer: Explorer, category: str) -> Payload:
         "image_score": options.image_score.describe(),
         "text_weight": fitted.data.text_weight,
         "decimals": decimals(colours),
-        "gradient": list(COLOUR_SCALE),
+        "gradient": gradient,
         "ticks": [{"place": t, "label": s} for t, s in zip(TICKS, colours.labels())],
         "rule": colours.rule,
     }

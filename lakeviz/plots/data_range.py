@@ -65,11 +65,18 @@ def end_axes(fig: go.Figure, letter: str, bounds: Bounds, **at: Any) -> None:
         ends = {"clipmin": bounds[0], "clipmax": bounds[1]}
         axis.autorangeoptions = {end: at for end, at in ends.items() if np.isfinite(at)}
         if high - low < 1e-9:
-            axis.range = np.clip([low - _ROOM, high + _ROOM], *bounds).tolist()
+            axis.range = span_within(np.array([low, high]), bounds)
         traces: Any = fig.data
         for trace in traces:
             if trace.type == "scatter" and (getattr(trace, f"{letter}axis") or letter) == name:
                 trace.cliponaxis = False
+
+
+def span_within(values: np.ndarray, bounds: Bounds) -> list[float]:
+    """From the lowest to the highest value; with a little room, within bounds, where they equal."""
+    low, high = float(np.nanmin(values)), float(np.nanmax(values))
+    room = _ROOM if high - low < 1e-9 else 0.0
+    return np.clip([low - room, high + room], *bounds).tolist()
 
 
 def unpacked(packed: Mapping[str, Any]) -> np.ndarray:

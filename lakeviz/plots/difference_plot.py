@@ -79,8 +79,10 @@ def controls_figure(
     add_forest(fig, differences, [forest_row(t, "difference", selector_name(c)) for c, t in own])
     end_axes(fig, "x", metric_bounds(level, metric), **values.at)
     end_axes(fig, "x", metric_bounds(level, metric, difference=True), **differences.at)
+    shown = [value, *numbers(table, "control_min"), *numbers(table, "control_max")]
+    inwards = "right" if value > (np.nanmin(shown) + np.nanmax(shown)) / 2 else "left"
     note = {"y": 1, "yref": "y domain", "yanchor": "bottom", "text": f"LAKE {value:.3f}"}
-    fig.add_annotation(x=value, xref="x", **note)
+    fig.add_annotation(x=value, xref="x", xanchor=inwards, **note)
     fig.update_xaxes(title_text=what, **values.at)
     fig.update_xaxes(title_text=f"LAKE − control, {what}", **differences.at)
     return fig

@@ -111,6 +111,16 @@ def test_parallel_coordinates_end_in_the_metric():
     assert metric.label == "image AUROC"
 
 
+def test_colours_and_axes_of_equal_values_end_where_the_metric_ends():
+    perfect = table().assign(value=1.0)
+    (heat,) = sweep_heat_figure(perfect, **SHOWN, x="k", y="layer").data
+    assert (heat.zmin, heat.zmax) == (0.95, 1)
+    (lines,) = sweep_parallel_figure(perfect, **SHOWN, axes=["k", "layer"]).data
+    assert lines.dimensions[-1].range == (0.95, 1)
+    (heat,) = sweep_heat_figure(table(), **SHOWN, x="k", y="layer").data
+    assert (heat.zmin, heat.zmax) == pytest.approx((0, 0.2))
+
+
 def test_contrasts_are_sorted_and_marked_where_clear_of_zero():
     rows = [
         {"control": c, "k": k, "difference": d, "difference_low": d - 0.1}

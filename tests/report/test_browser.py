@@ -62,7 +62,7 @@ def test_first_screen_answers(opened, width, height, dark):
         "return [...document.querySelectorAll('.pairs li')]"
         ".map(li => [li.getBoundingClientRect().top, li.querySelectorAll('img').length])"
     )
-    assert [n for _, n in strip] == [3, 3, 3]  # a photograph; a photograph and its heat
+    assert [n for _, n in strip] == [3, 3, 3, 3]  # a photograph; a photograph and its heat
     assert strip[0][0] < height
     # Photographs are in colour.
     assert browser.run("return getComputedStyle(document.querySelector('.photo')).filter") == "none"

@@ -129,3 +129,10 @@ def test_of_other_kinds_nothing_is_counted():
         step(3, "images")
         step(5)
     assert (progress.made, said) == (3, ["wood ...", "overlap: 8 images"])
+
+
+def test_one_is_no_plural():
+    said = []
+    for _ in Progress("capture", ["capture"], said.append):
+        expect(1, of="captures")
+    assert said == ["capture: 1 capture"]

@@ -349,7 +349,7 @@ def test_nothing_at_all_can_be_measured(make, tmp_path):
 @pytest.mark.parametrize(
     ("grid", "said"),
     [
-        ({}, "needs an axis to vary; there are category, model"),
+        ({}, "needs an axis to vary, such as k=10,20; there are category, model"),
         ({"neighbors": (1,)}, "no axis 'neighbors'; nearest: neighbours"),
         ({"k": ()}, "axis k has no value"),
         ({"k": 10}, "axis k needs a sequence of values, not 10"),

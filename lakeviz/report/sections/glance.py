@@ -212,7 +212,8 @@ def _beats(page: Page) -> Answer:
 
 def _controls(page: Page) -> dict[str, str]:
     """Controls that every run is asked for, and shuffled frames where a run had them."""
-    asked = SHUFFLED in set(page.table("controls").get("control", ()))
+    controls = page.table("controls")
+    asked = not controls.empty and SHUFFLED in set(controls["control"])
     return _CONTROLS | ({SHUFFLED: selector_short(SHUFFLED)} if asked else {})
 
 

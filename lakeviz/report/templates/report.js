@@ -50,7 +50,7 @@
     if (width > 480) return made;
     Object.keys(made).filter((key) => key.startsWith("xaxis")).forEach((key) => {
       const axis = { ...made[key] };
-      if (axis.tickvals === undefined && axis.tickangle === undefined) Object.assign(axis, { nticks: 4, tickangle: 0 });
+      if (axis.tickvals === undefined && axis.tickangle === undefined) Object.assign(axis, { nticks: 3, tickangle: 0 });
       if (axis.title?.text) axis.title = { ...axis.title, text: axis.title.text.replace(", ", ",<br>") };
       made[key] = axis;
     });

@@ -9,7 +9,7 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from lakeviz.errors import ConfigError
-from lakeviz.plots.panels import name_panel, panels
+from lakeviz.plots.panels import name_panel, panels, room_for_names
 from lakeviz.plots.template import counted, new_figure
 from lakeviz.tables import numbers, where
 
@@ -62,6 +62,7 @@ def source_patches_figure(
     fig = new_figure(
         f"Source patches that push towards anomalous: {category}", caption, height=30 + 185 * lines
     )
+    room_for_names(fig)
     places = panels(fig, len(shown), columns=columns, gap=0.04)
     for number, (name, panel) in enumerate(zip(shown, places, strict=True)):
         own = where(patches, image=name)

@@ -16,7 +16,7 @@ from lakeviz.plots.forest import ForestRow, forest_figure
 from lakeviz.plots.line_panels import Line, line_figure
 from lakeviz.plots.matrix import cells
 from lakeviz.plots.names import short_point
-from lakeviz.plots.panels import Look, name_panel, panels
+from lakeviz.plots.panels import Look, name_panel, panels, room_for_names
 from lakeviz.plots.template import counted, new_figure
 from lakeviz.studies.patching.words import (
     CONTROL,
@@ -93,6 +93,7 @@ def _map_figure(
         raise ConfigError(f"no exchange was measured in the direction {direction!r}")
     rows, caption = list(dict.fromkeys(table[y])), _caption(table, direction)
     fig = new_figure(title, caption, height=24 * len(rows) + 130)
+    room_for_names(fig)
     made = panels(fig, len(readouts), shared_y=True, gap=0.03)
     for number, (readout, panel) in enumerate(zip(readouts, made, strict=True)):
         own = where(table, readout=readout)

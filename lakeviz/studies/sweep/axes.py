@@ -11,7 +11,7 @@ from lakeviz.errors import ConfigError, nearest
 from lakeviz.lake import get_selector
 from lakeviz.lake.options import DISTANCES, KINDS, STAGES
 from lakeviz.runs.spec import RunSpec
-from lakeviz.studies.sweep.result import AXIS_TITLES
+from lakeviz.studies.sweep.result import AXIS_TITLES, NO_AXIS
 
 Value = str | int | float
 """A value on an axis: plain, so that it can stand in a table."""
@@ -173,7 +173,7 @@ def check_grid(grid: Mapping[str, Any], base: RunSpec) -> dict[str, tuple[Value,
         A selector is unknown.
     """
     if not grid:
-        raise ConfigError(f"a sweep needs an axis to vary; there are {', '.join(AXES)}")
+        raise ConfigError(NO_AXIS)
     for name in grid:
         _known(name)
     return {name: _check_axis(name, grid[name], base) for name in AXES if name in grid}

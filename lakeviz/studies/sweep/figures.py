@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -21,6 +22,7 @@ from lakeviz.selector_names import selector_name, selector_order
 from lakeviz.studies.sweep.marginals import AXIS_TITLES, UNITS, unit_means
 from lakeviz.tables import numbers, rows, where
 
+_FEW = 10  # settings whose ranks are all labelled
 _PANELS = 6
 
 
@@ -127,7 +129,7 @@ def sweep_contrasts_figure(
     what = metric_title(level, metric)
     if table.empty:
         raise ConfigError(f"no control was measured by {what}")
-    return line_figure(
+    fig = line_figure(
         {
             f"minus {selector_name(control)}": _differences(
                 where(table, control=control), Look.of(number), varied
@@ -144,6 +146,9 @@ def sweep_contrasts_figure(
         level=0,
         ends=metric_bounds(level, metric, difference=True),
     )
+    if max(Counter(table["control"]).values()) <= _FEW:
+        fig.update_xaxes(dtick=1)  # no rank lies between two
+    return fig
 
 
 # --- readings that the figures of sweeps share ---

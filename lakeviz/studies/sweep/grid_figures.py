@@ -10,7 +10,8 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from lakeviz.errors import ConfigError
-from lakeviz.metrics.registry import metric_title
+from lakeviz.metrics.registry import metric_bounds, metric_title
+from lakeviz.plots.data_range import span_within
 from lakeviz.plots.template import PALETTE, counted, new_figure, plain
 from lakeviz.studies.sweep.figures import averaged_over, measured, named, values_of
 from lakeviz.studies.sweep.marginals import AXIS_TITLES
@@ -50,6 +51,7 @@ def sweep_heat_figure(
             counts[i, j] = own.size
             values[i, j] = own.mean() if own.size else np.nan
     what = metric_title(level, metric)
+    low, high = span_within(values, metric_bounds(level, metric))
     least, most = int(counts.min()), int(counts.max())
     at_least = "" if least == most else f" ({least} at least)"
     caption = (
@@ -69,6 +71,8 @@ def sweep_heat_figure(
             text=[["" if np.isnan(v) else f"{v:.3f}" for v in line] for line in values],
             texttemplate="%{text}",
             colorscale="Cividis",
+            zmin=low,
+            zmax=high,
             colorbar={"title": {"text": what, "side": "right"}, "thickness": 12},
             hovertemplate=f"{named(x)} %{{x}}, {named(y)} %{{y}}<br>%{{z:.4f}}, mean of "
             "%{customdata} cell(s)<extra></extra>",
@@ -119,7 +123,8 @@ def sweep_parallel_figure(
                 "range": [-0.3, len(known) - 0.7],
             }
         )
-    dimensions.append({"label": what, "values": values})
+    span = span_within(values, metric_bounds(level, metric))
+    dimensions.append({"label": what, "values": values, "range": span})
     caption = (
         f"{counted(len(table), 'cell')}: one line each, from its settings to its {what}, which the "
         "last axis shows and the colour repeats; lines through one value lie side by side in that "

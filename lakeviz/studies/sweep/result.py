@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 import pandas as pd
 
+from lakeviz.errors import ConfigError
 from lakeviz.metrics.estimates import estimate, mean_over_categories
 from lakeviz.metrics.measurement import Metric
 from lakeviz.metrics.registry import metric_title
@@ -31,6 +32,9 @@ _ALONG = ("k", "shots", "text_weight", "layer", "neighbours", "coreset", "seed")
 _LINES = ("selector", "normalisation", "distance", "image_score", "layer", "model", "category")
 
 
+NO_AXIS = f"a sweep needs an axis to vary, such as k=10,20; there are {', '.join(AXIS_TITLES)}"
+
+
 @dataclass(frozen=True)
 class Settings(settings.Settings):
     """Evaluate the detector of RUN on a grid of settings.
@@ -49,6 +53,11 @@ class Settings(settings.Settings):
     )
     address: str | None = option(None, "Of the cluster, such as tcp://host:8786.")
     n_random_sets: int = option(5, "Random sets of a random control.", least=1, was="random_draws")
+
+    def check(self) -> None:
+        """Refuse a grid of nothing before a run is opened."""
+        if not self.grid:
+            raise ConfigError(NO_AXIS)
 
 
 @dataclass
