@@ -20,18 +20,19 @@ _MANY, _BRIEFLY, _LONG = 24, 3.0, 15.0
 
 Conditions may come in batches, and the first takes longer than the others: libraries are loaded.
 """
+CONDITIONS = "conditions"
 _open: ContextVar[Progress | None] = ContextVar("progress", default=None)
 
 
-def expect(n_conditions: int, n_draws: int = 1) -> None:
-    """Say how many conditions the study measures of this category, on how many draws."""
+def expect(n: int, n_draws: int = 1, of: str = CONDITIONS) -> None:
+    """Say how many conditions, or ``of`` what, the study measures of this category by draw."""
     if (progress := _open.get()) is not None:
-        progress.expect(n_conditions, n_draws)
+        progress.expect(n, n_draws, of)
 
 
-def step(n: int = 1) -> None:
-    """Say that conditions were measured, or read back from before a kill."""
-    if (progress := _open.get()) is not None:
+def step(n: int = 1, of: str = CONDITIONS) -> None:
+    """Say that some were measured, or read back from before a kill; others do not count."""
+    if (progress := _open.get()) is not None and progress.unit == of:
         progress.step(n)
 
 
@@ -62,6 +63,7 @@ class Progress:
         clock: Callable[[], float] = time.monotonic,
     ):
         self.what, self.parts, self.clock = what, parts, clock
+        self.unit = CONDITIONS
         self.say = say or (lambda line: None)
         self._shown = bar
         self._bar: Any = None
@@ -87,7 +89,7 @@ class Progress:
     def __iter__(self) -> Iterator[str]:
         """Yield the parts; what is measured in between counts."""
         shown = None if self._shown else True  # None: on a terminal
-        with tqdm(disable=shown, unit="condition", leave=False) as self._bar:
+        with tqdm(disable=shown, unit=f" {self.unit}", leave=False) as self._bar:
             _open.set(self)
             try:
                 for number, part in enumerate(self.parts):
@@ -104,17 +106,19 @@ class Progress:
         said = f"{part} ({number + 1} of {len(self.parts)})" if len(self.parts) > 1 else part
         own = [t for t in self._took if 10 * t >= max(self._took)]  # not those that were read back
         left = sum(own) / len(own) * (len(self.parts) - number) if own else 0
-        self.say(f"{said}, about {duration(left)} left ..." if left else f"{said} ...")
+        if part != self.what:
+            self.say(f"{said}, about {duration(left)} left ..." if left else f"{said} ...")
         self._bar.set_description(said, refresh=False)
         self._show()
 
-    def expect(self, n_conditions: int, n_draws: int = 1) -> None:
+    def expect(self, n: int, n_draws: int = 1, of: str = CONDITIONS) -> None:
         """Take what the study says that it measures of the part that runs."""
         if not self._expected:
             counted = [(len(self.parts), "categories"), (n_draws, "draws")]
-            said = [f"{n} {of}" for n, of in counted if n > 1] + [f"{n_conditions} conditions"]
+            said = [f"{count} {what}" for count, what in counted if count > 1] + [f"{n} {of}"]
             self.say(f"{self.what}: {' x '.join(said)}")
-        self._expected = n_conditions * n_draws
+        self._expected, self.unit = n * n_draws, of
+        self._bar.unit = f" {of}"
         self._show()
 
     def step(self, n: int = 1) -> None:

@@ -48,3 +48,15 @@ def test_public_names_are_in_the_reference(package):
     made = [getattr(module, name) for name in module.__all__]
     homes = {own.__module__ for own in made if inspect.isclass(own) or inspect.isfunction(own)}
     assert {home for home in homes if home.startswith("lakeviz.")} <= listed
+
+
+def test_a_page_is_of_one_question():
+    """At most 700 words outside its tables, or it is split; what stands in code counts."""
+    pages = [page for page in DOCS.rglob("*.md") if page.parent.name != "tables"]
+    lines = {page: page.read_text(encoding="utf-8").splitlines() for page in pages}
+    words = {
+        str(page.relative_to(DOCS)): sum(len(x.split()) for x in of if not x.startswith("|"))
+        for page, of in lines.items()
+    }
+    assert len(words) > 60
+    assert {page: n for page, n in words.items() if n > 700} == {}

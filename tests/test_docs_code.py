@@ -30,12 +30,15 @@ METRICS = (
 )
 BEFORE = {
     **dict.fromkeys((f"docs/{p.name}" for p in (ROOT / "docs").glob("metrics*.md")), METRICS),
-    "docs/data.md": "from lakeviz import load_model\nmodel = load_model('tiny')",
+    "docs/data.md": "",
+    "docs/data-decoding.md": "from lakeviz import load_model, read_dataset\n"
+    "model = load_model('tiny')\n"
+    "test = read_dataset('mvtec', 'lakeviz-demo/data').category('wood').split('test')",
     "docs/errors.md": "from lakeviz import Lake, load_model\n"
     "lake, images = Lake(load_model('tiny')), ['nothing.png']",
     "docs/hooks.md": "import torch\nfrom lakeviz import load_model\n"
     "model, images = load_model('tiny'), torch.zeros(2, 3, 96, 96)",
-    "docs/store.md": "import hashlib, json\nfrom lakeviz import load_model, read_dataset\n"
+    "docs/store.md": "from lakeviz import load_model, read_dataset\n"
     "model = load_model('tiny')\n"
     "images = read_dataset('mvtec', 'lakeviz-demo/data').category('wood').split('test')",
     "docs/tasks/capture.md": "from lakeviz.data import load_image\n"

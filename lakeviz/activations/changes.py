@@ -28,7 +28,7 @@ class Changes:
     points : sequence of str
         Hook points with their streams, such as ``"blocks.5.hook_resid_post@change_4"``.
     gaps : bool
-        Begin anew after a frame that is missing, instead of refusing it.
+        Begin again after a frame that is missing, instead of refusing it.
     """
 
     def __init__(self, points: Sequence[str], gaps: bool = False):

@@ -1,6 +1,6 @@
 """An on-disk store of activations: safetensors shards and a JSON manifest.
 
-The protocol is written down in ``docs/store.md``. A store is bound by its key to the weights, the
+The protocol is in ``docs/store-protocol.md``. A store is bound by its key to the weights, the
 preprocessing, the number type, the hook points and the images it was made from; a store whose key
 does not fit is refused, with the field that differs.
 """

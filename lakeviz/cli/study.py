@@ -119,10 +119,11 @@ def open_run(run: Path, given: dict[str, Any]) -> StudyRun:
 
 
 def conclude(run: StudyRun, result: StudyResult) -> None:
-    """Write the result and the report anew, and print what was found."""
+    """Write the result, rebuild the report, and print what was found."""
     from lakeviz.report.run_report import write_run_report
 
     folder = run.save(result)
+    announce("report ...")
     report = write_run_report(run)
     say(result.summary())
     for note in result.notes:

@@ -1,6 +1,6 @@
 """Decoding of images and masks: every mode to 8-bit RGB by one fixed rule, never per-image ranges.
 
-See ``docs/data.md`` for the table of rules and their reasons.
+See ``docs/data-decoding.md`` for the table of rules and their reasons.
 """
 
 from __future__ import annotations

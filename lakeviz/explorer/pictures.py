@@ -15,6 +15,7 @@ from lakeviz.explorer.fitted import Fitted
 from lakeviz.explorer.views import Place
 from lakeviz.lake.score_maps import upsample
 from lakeviz.plots import heat_layer, mask_outlines
+from lakeviz.plots.colours import heat_picture
 from lakeviz.plots.heatmap import data_uri, fit_within
 
 _LONGEST, _LONGEST_HEAT, _CROP = 640, 224, 96
@@ -60,21 +61,23 @@ class Pictures:
         return max(1, round(width * scale)), max(1, round(height * scale))
 
     def photo(self, index: int) -> str:
-        """A test image in grey, so that colour means score; empty where there is none."""
+        """A test image in its colours; empty where there is none."""
         if self.problem("test", index):
             return ""
-        return data_uri(self._photo("test", index).convert("L"), quality=88)
+        return data_uri(self._photo("test", index), quality=88)
 
     def heat(self, index: int, patch_map: Float[np.ndarray, "row column"]) -> str:
-        """A map in the colours of the category."""
+        """A map in the colours of the category; over a photograph low scores let it through."""
         options = self.fitted.data.options
         size = options.map_size or self.fitted.data.sizes[index]
         data = self.fitted.data
         pixels = upsample(patch_map, size, options.smoothing, data.geometry, data.sizes[index])
-        coloured = heat_layer(pixels, self.fitted.colours)
         width, height = self.size(index)
         scale = min(1.0, _LONGEST_HEAT / max(width, height))
         shape = max(1, round(width * scale)), max(1, round(height * scale))
+        if not self.problem("test", index):
+            return data_uri(heat_picture(pixels, self.fitted.colours, shape), "png")
+        coloured = heat_layer(pixels, self.fitted.colours)
         return data_uri(Image.fromarray(coloured).resize(shape, Image.Resampling.BILINEAR))
 
     def outline(self, index: int) -> tuple[str, str]:

@@ -354,7 +354,7 @@ class Lake:
     def load(
         cls,
         folder: str | Path,
-        model: VisionModel,
+        model: VisionModel | None = None,
         *,
         units: Units | Sequence[Units] | None = None,
     ) -> Lake:
@@ -365,7 +365,7 @@ class Lake:
         folder : path
             As written by :meth:`save`.
         model : VisionModel
-            The model it was fitted on, checked by its weights' hash.
+            The model it was fitted on, checked by its weights' hash; it is not stored with it.
         units : Units or sequence of Units, optional
             Those it was fitted on, checked by their hash; they are not stored with it.
 
@@ -374,6 +374,8 @@ class Lake:
         StoreError
             If it is missing, damaged, or was fitted on another model or on other units.
         """
+        if model is None:
+            raise ConfigError(f"name the model that {folder} was fitted on: load_lake(path, model)")
         given = units_by_point(units)
         return load_fitted(folder, lambda options: cls.from_options(model, options, units), given)
 

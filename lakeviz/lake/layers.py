@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from lakeviz.units.base import Units
 
 
-# Depths, as shares of the blocks, that served best: see benchmarks/layers.py and docs/method.md.
+# Depths, as shares of the blocks, that served best: benchmarks/layers.py, docs/method-layers.md.
 _DEEP, _SHALLOW, _DEEP_FROM = (1 / 2, 7 / 12), (1 / 3, 1 / 2), 12
 _MOST, _SHARE = 100, 8  # the paper's k, and the least number of channels for each neuron selected
 
@@ -49,7 +49,7 @@ def with_k(options: LakeOptions, widths: Collection[int]) -> LakeOptions:
 
 
 def default_layers(model: VisionModel) -> tuple[str, ...]:
-    """Hook points used when none are named, as measured in ``docs/method.md``.
+    """Hook points used when none are named, as measured in ``docs/method-layers.md``.
 
     Two blocks around the middle of a deep ViT, a little earlier in a shallow one; the last outputs
     of the two middle stages of staged towers.

@@ -171,7 +171,6 @@ class PairedEvaluator:
 
     def measure_scores(self, scores: Float[np.ndarray, " image"]) -> Measurement:
         """Measure image scores alone; there are no pixel metrics then."""
-        step()
         return self._measure_scores(scores)
 
     def _measure_scores(self, scores: Float[np.ndarray, " image"]) -> Measurement:

@@ -105,11 +105,12 @@ class ScoreMaps:
 
     def __repr__(self) -> str:
         rows, columns = self.grid
-        scores = np.round(self.image_scores[:6], 4).tolist()
+        scores = [f"{score:.4g}" for score in self.image_scores[:6]]
         more = ", ..." if len(self) > len(scores) else ""
         return (
-            f"<ScoreMaps of {len(self)} images, {rows} x {columns} patches each; image scores "
-            f"{', '.join(map(str, scores))}{more}; parts {', '.join(self.parts)}>"
+            f"<ScoreMaps of {len(self)} image{'s' * (len(self) != 1)}, {rows} x {columns} patches "
+            "each; image scores "
+            f"{', '.join(scores)}{more}; parts {', '.join(self.parts)}>"
         )
 
     def heatmap(self, image: int | str) -> go.Figure:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -183,11 +183,7 @@ def compare_images(
     def measured(one: ArrayLike) -> Measurement:
         return measure_images(one, labels, metrics, bootstrap, conventions)
 
-    own = measured(scores)
-    found: dict[str, Group] = {
-        name: [measured(one) for one in members] for name, members in controls.items()
-    }
-    return list(compare_measurements(own, found, list(own.values), bootstrap))
+    return _compared(measured, scores, controls, bootstrap)
 
 
 def compare_pixels(
@@ -212,11 +208,18 @@ def compare_pixels(
     def measured(one: ArrayLike) -> Measurement:
         return measure_pixels(one, masks, metrics, bootstrap, conventions)
 
-    own = measured(maps)
-    found: dict[str, Group] = {
-        name: [measured(one) for one in members] for name, members in controls.items()
-    }
-    return list(compare_measurements(own, found, list(own.values), bootstrap))
+    return _compared(measured, maps, controls, bootstrap)
+
+
+def _compared(
+    measured: Callable[[ArrayLike], Measurement],
+    own: ArrayLike,
+    controls: Mapping[str, Sequence[ArrayLike]],
+    bootstrap: Bootstrap,
+) -> list[Comparison]:
+    found = measured(own)
+    members: dict[str, Group] = {n: [measured(one) for one in c] for n, c in controls.items()}
+    return list(compare_measurements(found, members, list(found.values), bootstrap))
 
 
 def paired_difference(

@@ -197,6 +197,23 @@ def over_categories(
     return parts[0] if len(parts) == 1 else mean_over_categories(parts, confidence, bounds)
 
 
+def mean_over_draws(parts: Sequence[Estimate], confidence: float) -> Estimate:
+    """Mean over draws of the normal images, each measured on the same test images.
+
+    The same images make the errors of the draws one: the mean half width of their intervals stays,
+    and Student's interval of the mean over the draws is added to it in squares. NaN where the
+    number is NaN on one draw.
+    """
+    values = np.array([part.value for part in parts], dtype=np.float64)
+    mean = float(values.mean())
+    if len(parts) == 1 or math.isnan(mean):
+        return parts[0] if len(parts) == 1 else NOT_MEASURED
+    reach = student_reach(values, confidence)
+    below = float(np.mean([part.value - part.low for part in parts]))
+    above = float(np.mean([part.high - part.value for part in parts]))
+    return Estimate(mean, mean - math.hypot(below, reach), mean + math.hypot(above, reach))
+
+
 def benjamini_hochberg(p_values: Float[np.ndarray, " test"]) -> Float[np.ndarray, " test"]:
     """P-values corrected for their number; NaN stays NaN and is not counted as a test.
 

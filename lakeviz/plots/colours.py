@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 from jaxtyping import Float, UInt8
+from PIL import Image
 from plotly.colors import sample_colorscale, sequential, unlabel_rgb
 
 from lakeviz.errors import ConfigError, MetricError
@@ -18,6 +19,7 @@ from lakeviz.plots.template import counted, faded
 COLOUR_SCALE = sequential.Inferno
 """Perceptually uniform, readable in grey and with colour blindness."""
 
+_LEVELS = 64  # of colour and opacity in a picture
 _STEPS = len(COLOUR_SCALE) - 1
 HEAT = [[i / _STEPS, faded(one, i / _STEPS)] for i, one in enumerate(COLOUR_SCALE)]
 """The same, ever more opaque: a photograph shows in colour where scores are low."""
@@ -156,6 +158,19 @@ def heat_layer(
 ) -> UInt8[np.ndarray, "*shape 3"]:
     """Colour a score map."""
     return _lookup()[np.rint(255 * colours.place(pixel_map)).astype(np.uint8)]
+
+
+def heat_picture(
+    pixel_map: Float[np.ndarray, "height width"], colours: ColourRange, size: tuple[int, int]
+) -> Image.Image:
+    """A score map to lay over a photograph, of (width, height): ever more opaque, as ``HEAT``."""
+    places = Image.fromarray(colours.place(pixel_map).astype(np.float32))
+    places = np.asarray(places.resize(size, Image.Resampling.BILINEAR))
+    levels = np.linspace(0, 1, _LEVELS)
+    made = Image.fromarray(np.rint((_LEVELS - 1) * places).astype(np.uint8), "P")
+    made.putpalette(heat_layer(levels, ColourRange(0.0, 1.0, "")).tobytes())
+    made.info["transparency"] = np.rint(255 * levels).astype(np.uint8).tobytes()
+    return made
 
 
 @cache

@@ -175,7 +175,7 @@ def line_figure(
     )
     height = 60 + row_height * -(-len(shown) // columns)
     fig = new_figure(title, caption, legend_above=legend, height=height, showlegend=legend)
-    if legend and any(shown):
+    if any(shown):
         room_for_names(fig)
     gap = (0.05 if shared_y else 0.085) if gap is None else gap
     made = panels(fig, len(shown), columns=columns, shared_y=shared_y, gap=gap)

@@ -37,8 +37,8 @@ class Look:
     def of(cls, number: int) -> Look:
         """The look of the first, second, ... series; where colours repeat, the others differ."""
         n = len(PALETTE)
-        other = (number + number // n) % n
-        return cls(PALETTE[number % n], DASHES[other], MARKERS[other])
+        dash = DASHES[(number + number // n) % n]
+        return cls(PALETTE[number % n], dash, MARKERS[number % len(MARKERS)])
 
 
 _SELECTORS = (
@@ -85,8 +85,8 @@ def panels(
     ``gap`` is between columns, a share of the width; ``row_gap`` a share of the height, of all gaps
     between rows together (nearly).
     """
-    columns = min(n, columns)
     rows = -(-n // columns)
+    columns = -(-n // rows)  # four panels are two by two, not three and one
     shared: Any = "all" if shared_y else False  # declared as a bool alone
     make_subplots(
         rows=rows,

@@ -17,7 +17,10 @@ import plotly.io as pio
 
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#C98A00", "#3A9BD9")
 DASHES = ("solid", "dash", "dot", "dashdot", "longdash", "longdashdot")
-MARKERS = ("circle", "diamond", "square", "triangle-up", "x", "cross")
+MARKERS = (
+    *("circle", "diamond", "square", "triangle-up", "x", "cross"),
+    *("triangle-down", "star", "pentagon", "hourglass", "triangle-left", "bowtie"),
+)
 NORMAL, ANOMALOUS = PALETTE[0], PALETTE[1]
 NEUTRAL = "#868E99"
 

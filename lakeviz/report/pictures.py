@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
+from itertools import zip_longest
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -11,8 +12,8 @@ from PIL import Image
 
 from lakeviz.data import load_image
 from lakeviz.errors import LakevizError
-from lakeviz.plots import ColourRange, heat_layer, mask_outlines
-from lakeviz.plots.colours import HEAT
+from lakeviz.plots import ColourRange, mask_outlines
+from lakeviz.plots.colours import HEAT, heat_picture
 from lakeviz.plots.distributions import verdict
 from lakeviz.plots.heatmap import data_uri, fit_within
 from lakeviz.plots.outlines import shrink_mask
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
 _LONGEST = 320
 # A score map is smooth, so half the size is enough.
 _LONGEST_HEAT = 160
-_LEVELS = 64  # of colour and opacity
 _PER_STRIP = 4
 _FILM, _LONGEST_FRAME = 48, 240  # frames of a film, and their size in pixels
 
@@ -141,16 +141,23 @@ def _doubtful(
     return f"Most wrong, {kind}", f"{len(wrong)} of {len(order)} are wrong; {rule}", wrong
 
 
-def typical(evaluation: Evaluation, most: int) -> list[int]:
-    """Anomalous images of the median score: one of each kind of defect, the largest kinds first."""
+def typical(evaluation: Evaluation, most: int, *, several: bool = False) -> list[int]:
+    """Anomalous images next to the median score of their kind of defect, the largest kinds first.
+
+    One of each kind, or ``several`` where there are fewer kinds than are asked for.
+    """
     kinds = evaluation.dataset.frame["defect_type"].to_numpy()
     scores = np.asarray(evaluation.maps.image_scores)
     anomalous = evaluation.dataset.labels == 1
-    made = []
-    for kind, _ in Counter(kinds[anomalous]).most_common(most):
+    found = []
+    for kind, n in Counter(kinds[anomalous]).most_common(most):
         own = np.flatnonzero(anomalous & (kinds == kind))
-        made.append(int(own[np.argsort(scores[own], kind="stable")[(len(own) - 1) // 2]]))
-    return made
+        own = own[np.argsort(scores[own], kind="stable")]
+        middle = (n - 1) // 2
+        order = sorted(range(n), key=lambda place: (abs(place - middle), place))
+        found.append([int(own[place]) for place in order[: None if several else 1]])
+    rounds = zip_longest(*found)
+    return [index for one in rounds for index in one if index is not None][:most]
 
 
 def picture(
@@ -208,14 +215,7 @@ def heat_uri(pixel_map: np.ndarray, colours: ColourRange, image: Image.Image) ->
     """Data URI of a picture to lay over the photograph, the more opaque the higher the score."""
     scale = min(0.5, _LONGEST_HEAT / max(image.size))
     size = (max(1, round(image.width * scale)), max(1, round(image.height * scale)))
-    places = Image.fromarray(colours.place(pixel_map).astype(np.float32))
-    places = np.asarray(places.resize(size, Image.Resampling.BILINEAR))
-    levels = np.linspace(0, 1, _LEVELS)
-    made = Image.fromarray(np.rint((_LEVELS - 1) * places).astype(np.uint8), "P")
-    scale_of_one = ColourRange(0.0, 1.0, "")
-    made.putpalette(heat_layer(levels, scale_of_one).tobytes())
-    made.info["transparency"] = np.rint(255 * levels).astype(np.uint8).tobytes()
-    return data_uri(made, "png", optimize=True)
+    return data_uri(heat_picture(pixel_map, colours, size), "png", optimize=True)
 
 
 def outline_path(evaluation: Evaluation, index: int, size: tuple[int, int]) -> tuple[str, str]:

@@ -20,8 +20,11 @@ def test_a_sweep_around_a_run(tmp_path, capsys):
     sweep = f"study sweep {out} --backend sequential --resamples 20 --map-size 16".split()
     main([*sweep, *["--grid", "k=10,500", "--grid", "selector=variance,all", "--random-sets", "2"]])
     printed = capsys.readouterr().out
-    assert "4 cells (2 of k, 2 of selector; tile), 1 of which failed" in printed
-    assert "note: 1 of 4 cells failed: SelectionError" in printed
+    # The top-variance neurons without the first join the two selectors that were named.
+    assert "6 cells (2 of k, 3 of selector; tile), 2 of which failed" in printed
+    assert "note: 2 of 6 cells failed: SelectionError" in printed
+    contrasts = pd.read_parquet(out / "studies/sweep/contrasts.parquet")
+    assert set(contrasts["control"]) == {"all", "variance_without_first"}
     cells = pd.read_parquet(out / "studies/sweep/cells.parquet")
     # The cell that is the run itself has its numbers, on its images.
     cell = cells[(cells["k"] == 10) & (cells["selector"] == "variance")]

@@ -85,3 +85,9 @@ def test_pixel_maps_of_one_size_smoothed() -> None:
 def test_unknown_part_is_named() -> None:
     with pytest.raises(ConfigError, match=r"no part 'texture'.*visual, text"):
         make_maps().pixel_map(0, "texture")
+
+
+def test_the_repr_rounds_scores():
+    maps = make_maps()
+    maps.image_scores = np.array([0.44990000128, 7], dtype=np.float32)
+    assert "image scores 0.4499, 7;" in repr(maps)

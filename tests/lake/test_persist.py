@@ -12,7 +12,7 @@ from stored import read_unsealed
 from lakeviz import load_evaluation, load_lake, save_evaluation, save_lake
 from lakeviz.data import read_dataset
 from lakeviz.data.synthetic import write_benchmark
-from lakeviz.errors import NotFittedError, StoreError
+from lakeviz.errors import ConfigError, NotFittedError, StoreError
 from lakeviz.lake import (
     Lake,
     LakeOptions,
@@ -71,6 +71,11 @@ def test_a_detector_comes_back_and_scores_the_same(model, tile, tmp_path, option
     assert np.array_equal(before.image_scores, after.image_scores)
     assert before.parts.keys() == after.parts.keys()
     assert not list((tmp_path / "lake").glob("*.pkl"))
+
+
+def test_a_detector_without_its_model_is_told_what_to_name(tmp_path):
+    with pytest.raises(ConfigError, match=r"load_lake\(path, model\)"):
+        load_lake(tmp_path)
 
 
 def test_an_unfitted_detector_cannot_be_saved(model, tmp_path):

@@ -305,6 +305,7 @@ def test_options_that_cannot_be_had(option):
     [
         ("ViT-B16", "openai", "ViT-B-16"),
         ("ViT-B-16", "openia", "openai"),
+        ("vit_tiny_patch16_224", "random", "timm/vit_tiny_patch16_224 here"),
         ("timm/vit_tiny_patch16_24", "random", "vit_tiny_patch16_224"),
         ("timm/vit_tiny_patch16_224.augreg_in22k", True, "augreg_in21k"),
         ("local-dir:/nowhere/at/all", None, "/nowhere/at/all"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -29,6 +30,7 @@ from lakeviz.plots import (
 )
 from lakeviz.plots.line_panels import Line, line_figure
 from lakeviz.plots.panels import Look
+from lakeviz.plots.print.axis_labels import fit_x_axis
 from lakeviz.plots.print.export import fitted
 from lakeviz.plots.template import new_figure
 from lakeviz.report.figure_request import Wanted
@@ -176,6 +178,31 @@ def test_axes_end_where_the_quantity_ends():
     assert values.range is None
     assert (values.autorangeoptions.clipmin, values.autorangeoptions.clipmax) == (0, 1)
     assert (differences.autorangeoptions.clipmin, differences.autorangeoptions.clipmax) == (-1, 1)
+
+
+def axis_in_print(low: float, high: float, width: float, **axis: Any) -> dict[str, Any]:
+    """An axis of numbers from ``low`` to ``high``, fitted to a width in pixels."""
+    spec = {"data": [{"type": "scatter", "x": [low, high], "y": [0, 1]}], "layout": {}}
+    fit_x_axis(spec, "x", axis, width)
+    return axis
+
+
+def test_an_axis_about_zero_has_a_label_beside_it():
+    # Three labels at most: plotly would take steps of 0.2, and label zero alone.
+    narrow = axis_in_print(-0.18, 0.18, 90)
+    assert narrow["tickvals"] == pytest.approx([-0.1, 0, 0.1])
+    assert narrow["ticktext"] == ["\u22120.1", "0", "0.1"]
+    assert axis_in_print(-0.18, 0.18, 50)["ticktext"] == ["", "", "0.1"]  # else they touch
+    assert "tickvals" not in axis_in_print(-0.3, 0.3, 90)  # steps of 0.2 label three
+    assert "tickvals" not in axis_in_print(-0.18, 0.18, 400)
+    assert "tickvals" not in axis_in_print(1.0, 1.0, 90)
+
+
+def test_steps_of_whole_numbers_grow_until_their_labels_fit():
+    assert axis_in_print(0, 22, 900, dtick=1)["dtick"] == 1
+    assert axis_in_print(0, 22, 260, dtick=1)["dtick"] == 2
+    assert axis_in_print(0, 22, 120, dtick=1)["dtick"] == 5
+    assert axis_in_print(0, 1, 20, dtick=1)["dtick"] == 1
 
 
 def test_many_series_have_a_panel_each():

@@ -19,6 +19,9 @@ from lakeviz.metrics.estimates import NOT_MEASURED
 from lakeviz.report import SECTIONS, Section, write_report
 from lakeviz.report.curves import pixel_curves
 from lakeviz.report.numbers import Footnotes, show
+from lakeviz.report.page_model import Page as PageModel
+from lakeviz.report.pictures import typical
+from lakeviz.report.sections.categories import categories, common_notes
 from lakeviz.studies.base.result import StudyResult
 
 
@@ -121,7 +124,7 @@ def test_pictures_are_ordered_by_how_wrong_they_are(make, page):
     assert "Most wrong, normal 2 of 3 are wrong; the highest scores of normal images" in made.text
     assert "Most wrong, anomalous 1 of 3 are wrong" in made.text
     assert made.text.count("false alarm") == 2
-    assert made.text.count("missed") == 1
+    assert made.text.count("missed") == 2  # here, and in the strip of the first screen
 
 
 def test_nothing_is_called_wrong_where_nothing_is(make, page):
@@ -146,7 +149,7 @@ def test_three_sentences_open_the_page(make, page):
         "the result hangs on the first was not measured (control variance_without_first)."
     ) in first
     assert (
-        "LAKE's neurons cannot be told from all neurons, beat random neurons, were not compared "
+        "LAKE's neurons cannot be told from all neurons, beat random neurons and were not compared "
         "with an untrained tower: AUPRO +0.000 [−0.100, +0.100] against all neurons; AUPRO +0.200 "
         "[+0.100, +0.300] against random neurons; LAKE minus control, visual branch alone."
     ) in first
@@ -438,3 +441,22 @@ def test_footnotes_say_each_reason_once():
     many = [notes.mark(str(number)) for number in range(60)]
     assert len(set(many)) == 60
     assert many[23:26] == ["z", "aa", "ab"]
+
+
+def test_one_kind_of_defect_gives_several_pictures_next_to_its_median(make):
+    evaluation = make()
+    scores = np.asarray(evaluation.maps.image_scores)[3:]
+    low, middle, high = (3 + np.argsort(scores)).tolist()
+    assert typical(evaluation, 4) == [middle]
+    assert typical(evaluation, 4, several=True) == [middle, low, high]
+    assert typical(evaluation, 2, several=True) == [middle, low]
+
+
+def test_notes_of_every_category_are_said_once(make):
+    both, one = "the tower is old", "the lens was dirty"
+    nut, gear = make(notes=(both,)), make(category="gear", notes=(both, one))
+    page = PageModel([nut, gear], {}, [])
+    assert both in common_notes(page)
+    assert one not in common_notes(page)
+    assert [section.context["notes"] for section in categories(page)] == [[], [one]]
+    assert common_notes(PageModel([nut], {}, [])) == []

@@ -11,15 +11,19 @@ from worlds import World
 
 from lakeviz.errors import ConfigError
 from lakeviz.metrics import Bootstrap
+from lakeviz.metrics.estimates import Estimate, mean_over_draws
 from lakeviz.metrics.measurement import Measurement
 from lakeviz.studies.base.captured import StudyData
 from lakeviz.studies.base.draws import as_draws, mean_of_tables, replicates, servable
 from lakeviz.studies.contamination import contamination
+from lakeviz.studies.dossier import dossier
 from lakeviz.studies.hosts import compare_host
 from lakeviz.studies.knockout import ScoreEngine, knockout
 from lakeviz.studies.knockout.groups import DrawMeasurers, Measurer, _sets
 from lakeviz.studies.knockout.result import Settings
+from lakeviz.studies.neurons import neurons
 from lakeviz.studies.pca import pca
+from lakeviz.studies.readings import readings
 from lakeviz.tables import records, where
 
 POINT = "blocks.0.hook_resid_post"
@@ -231,3 +235,62 @@ def test_servable_asks_every_draw(draws):
     able, missing = servable([draws[0], poor], ["random", "rescaled_random"], 3)
     assert able == ["random"]
     assert "only 2 channels vary" in missing["rescaled_random"]
+
+
+def test_readings_over_draws(draws):
+    own = {**QUICK, "n_exchanged": 2, "comparisons": ("euclidean",)}
+    found = readings(draws, **own)
+    single = [readings(data, **own) for data in draws]
+    measured = where(found.readings, reason="")
+    assert len(measured) > 1
+    for row in records(measured):
+        parts = [records(one.readings, reading=row["reading"])[0] for one in single]
+        for column in ("value", "control_mean", "difference", "share"):
+            assert row[column] == pytest.approx(mean(parts, column))
+        assert row["n_draws"] == 3
+    for number, row in enumerate(records(found.channels)):
+        parts = [records(one.channels)[number] for one in single]
+        for column in ("value_without", "change", "variance_share"):
+            assert row[column] == pytest.approx(mean(parts, column))
+        same = [(p["point"], p["channel"]) == (row["point"], row["channel"]) for p in parts]
+        assert row["n_draws_with_it"] == sum(same)
+    assert found.overview()["p_value"].between(1 / 5, 1).all()
+
+
+@pytest.mark.parametrize("study", [neurons, dossier])
+def test_groups_of_neurons_over_draws(study, draws):
+    own = {"bootstrap": FEW} | ({"labels": False, "crops": False} if study is dossier else {})
+    found = study(draws, **own)
+    single = [study(data, **own) for data in draws]
+    for number, row in enumerate(records(found.groups)):
+        parts = [records(one.groups)[number] for one in single]
+        if row["measure"].startswith("labelled"):
+            continue
+        for column in ("value", "control_mean", "difference"):
+            assert row[column] == pytest.approx(mean(parts, column), nan_ok=True)
+        assert row["n_draws"] == 3
+        if np.isnan(row["difference_low"]):
+            continue
+        # 4.303 is Student's quantile of three draws.
+        gaps = [part["difference"] for part in parts]
+        reach = 4.3027 * np.std(gaps, ddof=1) / 3**0.5
+        low, high = (row[f"difference_{end}"] for end in ("low", "high"))
+        assert low <= row["difference"] - reach + 1e-9
+        assert high >= row["difference"] + reach - 1e-9
+        assert 0 <= row["share_draws"] <= 1
+    first = single[0]
+    listed = "neurons" if study is neurons else "activations"
+    pd.testing.assert_frame_equal(getattr(found, listed), getattr(first, listed))
+
+
+def test_the_images_of_all_draws_are_the_same_ones():
+    parts = [Estimate(0.4, 0.3, 0.6), Estimate(0.6, 0.5, 0.8)]
+    same = mean_over_draws([parts[0], parts[0]], 0.95)
+    assert (same.value, same.low, same.high) == pytest.approx((0.4, 0.3, 0.6))
+    # Half the difference of two draws is the standard error; 12.706 is Student's quantile.
+    apart = mean_over_draws(parts, 0.95)
+    assert apart.value == pytest.approx(0.5)
+    assert apart.low == pytest.approx(0.5 - np.hypot(0.1, 12.7062 * 0.1))
+    assert apart.high == pytest.approx(0.5 + np.hypot(0.2, 12.7062 * 0.1))
+    assert mean_over_draws(parts[:1], 0.95) is parts[0]
+    assert np.isnan(mean_over_draws([*parts, Estimate(np.nan)], 0.95).value)

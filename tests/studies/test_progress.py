@@ -32,6 +32,7 @@ class Counted(Progress):
         ("neurons", {"crops": False}),
         ("dossier", {"network_neurons": 0, "crops": False}),
         ("hosts", FEW),
+        ("probes", {**FEW, "sizes": (1, 2, 500), "n_folds": 2}),
     ],
 )
 def test_conditions_that_are_expected_are_those_that_are_measured(world, name, settings):
@@ -48,6 +49,24 @@ def test_readings_expect_what_they_measure(world):
         lambda: get_study("readings")(data, bootstrap=QUICK, n_random_sets=2, depths=["0"])
     )
     assert 0.5 < expected / made < 2
+
+
+@pytest.mark.parametrize(
+    ("name", "settings"),
+    [
+        ("decompose", {"n_random_sets": 2}),
+        ("patching", {"n_random_sets": 2, "n_pairs": 3, "n_checked": 3, "integrated_steps": 1}),
+        ("patching", {"n_random_sets": 2, "n_pairs": 3, "kinds": ("head",), "receivers": ("2.0",)}),
+    ],
+)
+def test_images_and_exchanges_that_are_expected_are_those_made(
+    captured, tiny_model, name, settings
+):
+    data = captured(tiny_model("clip"), [1], text_weight=None)
+    expected, made = Counted(name, ["tile"]).of(
+        lambda: get_study(name)(data, bootstrap=QUICK, **settings)
+    )
+    assert expected == made > 0
 
 
 def lines_of(costs, *, n_conditions=None, seconds=1.0):
@@ -99,3 +118,13 @@ def test_bar_is_drawn_on_a_terminal_only(capsys):
 def test_many_conditions_are_enough_after_a_moment():
     said, _ = lines_of({"wood": 60}, n_conditions=30, seconds=0.2)
     assert said[1:] == ["pca: 2 draws x 30 conditions", "pca: about 7 s left, by the first 25"]
+
+
+def test_of_other_kinds_nothing_is_counted():
+    said = []
+    progress = Progress("overlap", ["wood"], said.append)
+    for _ in progress:
+        expect(8, of="images")
+        step(3, "images")
+        step(5)
+    assert (progress.made, said) == (3, ["wood ...", "overlap: 8 images"])

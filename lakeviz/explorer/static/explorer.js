@@ -48,7 +48,7 @@ class Explorer {
     this.layer = "on";
     this.point = 0;
     this.showAll = false;
-    this.opacity = 0.6;
+    this.opacity = 0.8;
     this.outlines = true;
     this.cursor = null;
     this.build();

@@ -27,6 +27,12 @@ def open_clip_config(name: str) -> dict[str, Any]:
 
     config = open_clip.get_model_config(name.replace("/", "-"))
     if config is None:
+        import timm
+
+        if timm.is_model(name):
+            raise UnknownModelError(
+                f"unknown model {name!r}: it is one of timm, and timm/{name} here"
+            )
         known = [*open_clip.list_models(), "tiny"]
         raise UnknownModelError(
             f"unknown model {name!r}{nearest(name, known)}. Known: open_clip names, tiny, "

@@ -43,11 +43,16 @@ def fit_x_axis(spec: Json, name: str, axis: Json, width: float) -> None:
     axis["tickangle"] = 0
     if axis.get("tickvals") is not None:
         _thin_labels(axis, width)
+    elif "dtick" in axis and axis.get("type") != "log":
+        while _too_many(spec, name, axis, width):
+            axis["dtick"] = _rounded_up(2 * axis["dtick"])
     elif not {"nticks", "dtick"} & axis.keys() or width < 250:
-        axis.pop("dtick", None) if axis.get("type") == "log" else None
+        axis.pop("dtick", None)
         label = label_width(spec, name, axis)
         least = 3 if 3 * label < width else 2
         axis["nticks"] = min(_MOST_TICKS, max(least, int(width / (label + 2 * _BETWEEN))))
+        if axis.get("type") != "log":
+            _at_least_two(axis, span_of(spec, name, axis), width)
 
 
 def crowded(spec: Json, name: str, axis: Json, width: float) -> str:
@@ -139,8 +144,45 @@ def _numbers(span: tuple[float, float] | None, axis: Json) -> list[str]:
     return [f"{end:.{digits}f}" for end in span]
 
 
-def _thin_labels(axis: Json, length: float) -> None:
-    """Keep the last of the numbers at the ticks, and those before it that do not touch it."""
+def _too_many(spec: Json, name: str, axis: Json, width: float) -> bool:
+    """Whether labels at the steps that an axis is given would touch."""
+    span = span_of(spec, name, axis)
+    if span is None or span[1] - span[0] <= axis["dtick"]:
+        return False
+    steps = (span[1] - span[0]) / axis["dtick"]
+    return steps * (label_width(spec, name, axis) + _BETWEEN) > _INNER * width
+
+
+def _at_least_two(axis: Json, span: tuple[float, float] | None, length: float) -> None:
+    """Label an axis twice, where plotly would by ``nticks`` label zero alone."""
+    if span is None or span[0] >= span[1]:
+        return
+    step = _rounded_up((span[1] - span[0]) / axis["nticks"])
+    if len(_multiples(step, span)) >= 2:
+        return
+    while len(_multiples(step, span)) < 2:
+        step = _rounded_up(step / 2.5)  # 10, 5, 2, 1
+    axis["tickvals"] = _multiples(step, span)
+    axis["ticktext"] = [f"{v:.12g}".replace("-", "\u2212") for v in axis["tickvals"]]
+    _thin_labels(axis, length, span)
+
+
+def _rounded_up(step: float) -> float:
+    """The next of 1, 2 and 5 times a power of ten, as plotly takes it."""
+    power = 10.0 ** math.floor(math.log10(max(step, 1e-12)))
+    return next(n * power for n in (1, 2, 5, 10) if n * power >= step * (1 - 1e-9))
+
+
+def _multiples(step: float, span: tuple[float, float]) -> list[float]:
+    low, high = (round(end / step, 9) for end in span)
+    return [n * step for n in range(math.ceil(low), math.floor(high) + 1)]
+
+
+def _thin_labels(axis: Json, length: float, span: tuple[float, float] | None = None) -> None:
+    """Keep the last of the numbers at the ticks, and those before it that do not touch it.
+
+    ``span`` is that of the axis, where it is wider than the ticks.
+    """
     values = list(_entries(axis["tickvals"]))
     texts = axis.get("ticktext")
     labels = [f"{v:g}" if isinstance(v, float) else str(v) for v in values]
@@ -149,7 +191,7 @@ def _thin_labels(axis: Json, length: float) -> None:
     places = _places(values, log)
     if len(places) < 2 or len(labels) != len(places) or not all(map(_is_number, labels)):
         return
-    ends = axis.get("range") or (min(places), max(places))
+    ends = axis.get("range") or span or (min(places), max(places))
     width = abs(ends[1] - ends[0])
     scale = _INNER * length / width if width else 0.0
     kept: list[str] = []

@@ -44,17 +44,17 @@ _OPEN = 6
 
 def categories(page: Page) -> list[Section]:
     """Make the section of every category, group after group."""
-    made = []
+    made, common = [], common_notes(page)
     for group in page.groups:
         heading = f"Categories: {group.name}" if group.name else "Categories"
         for evaluation in group.evaluations:
-            context = _context(page, evaluation)
+            context = _context(page, evaluation, common)
             anchor = page.anchor(evaluation)
             made.append(Section(anchor, evaluation.category, "category.html", context, heading))
     return made
 
 
-def _context(page: Page, evaluation: Evaluation) -> dict[str, Any]:
+def _context(page: Page, evaluation: Evaluation, common: list[str]) -> dict[str, Any]:
     notes = Footnotes()
     threshold = f1_max_threshold(evaluation.metrics)
     colours = heat_colours(evaluation)
@@ -82,7 +82,7 @@ def _context(page: Page, evaluation: Evaluation) -> dict[str, Any]:
         "gradient": colour_bar(),
         "figures": list(_figures(page, evaluation, threshold)),
         "neurons": _neurons(page, evaluation),
-        "notes": _notes(evaluation),
+        "notes": [note for note in notes_of(evaluation) if note not in common],
     }
 
 
@@ -196,7 +196,13 @@ def _neurons(page: Page, evaluation: Evaluation) -> list[dict[str, Any]]:
     return made
 
 
-def _notes(evaluation: Evaluation) -> list[str]:
+def common_notes(page: Page) -> list[str]:
+    """Notes that all of several categories have; they are said once, at the end."""
+    first, *others = map(notes_of, page.ordered)
+    return [note for note in first if all(note in own for own in others)] if others else []
+
+
+def notes_of(evaluation: Evaluation) -> list[str]:
     """What a reader of the numbers should know: skipped images, missing masks, reasons."""
     notes = [f"skipped: {path}: {reason}" for path, reason in evaluation.maps.skipped]
     notes += [str(note) for note in evaluation.provenance.get("notes", [])]

@@ -8,6 +8,7 @@ from typing import Any
 from lakeviz.metrics.bootstrap import Bootstrap
 from lakeviz.report.baseline import map_size
 from lakeviz.report.page_model import Page, Section
+from lakeviz.report.sections.categories import common_notes
 from lakeviz.report.sections.controls import n_draws
 
 
@@ -58,6 +59,8 @@ def _limits(page: Page) -> Iterator[str]:
             "What intervals cover there is in the table of coverage in the docs; an interval that "
             "ends at 1.000 is no certainty."
         )
+    for note in common_notes(page):
+        yield f"Every category: {note}."
     if page.table("controls").empty:
         yield (
             "No control was run. Nothing here says that these neurons do better than as many "

@@ -203,7 +203,7 @@ def _beats(page: Page) -> Answer:
         differences.append(f"{metric_title(*metric)} {gap} against {name}")
     missing = said.pop(_NOT_COMPARED, None)
     said |= {_NOT_COMPARED: missing} if missing else {}  # last
-    verdict = ", ".join(f"{how} {joined(names)}" for how, names in said.items())
+    verdict = joined([f"{how} {joined(names)}" for how, names in said.items()])
     numbers_said = "; ".join(differences)
     if differences:
         numbers_said += "; LAKE minus control, visual branch alone"
@@ -264,7 +264,7 @@ def _figure(page: Page) -> EmbeddedFigure | None:
 
 
 def _chosen(page: Page) -> list[tuple[Evaluation, int]]:
-    """Anomalous images of up to four categories, or of the kinds of defect where there are fewer.
+    """Anomalous images of up to four categories; several of each where there are fewer.
 
     Of many categories they are evenly spaced in the order of the report.
     """
@@ -273,7 +273,7 @@ def _chosen(page: Page) -> list[tuple[Evaluation, int]]:
         return []
     places = np.linspace(0, len(found) - 1, min(_PAIRS, len(found))).round().astype(int)
     some = [found[i] for i in places]
-    each = [[(e, i) for i in typical(e, _PAIRS)] for e in some]
+    each = [[(e, i) for i in typical(e, _PAIRS, several=True)] for e in some]
     rounds = [own[n] for n in range(_PAIRS) for own in each if n < len(own)]
     order = {id(e): n for n, e in enumerate(some)}
     return sorted(rounds[:_PAIRS], key=lambda one: order[id(one[0])])

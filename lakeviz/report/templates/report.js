@@ -44,17 +44,28 @@
     if (theme() === "dark") Object.entries(templates.lighter).forEach(([dim, light]) => { text = text.replaceAll(dim, light); });
     return JSON.parse(text);
   };
-  const layoutOf = (layout) => ({ ...layout, template: templates[theme()] });
+  // On a phone few tick labels fit beside each other, and titles of axes break at their comma.
+  const layoutOf = (layout, width) => {
+    const made = { ...layout, template: templates[theme()] };
+    if (width > 480) return made;
+    Object.keys(made).filter((key) => key.startsWith("xaxis")).forEach((key) => {
+      const axis = { ...made[key] };
+      if (axis.tickvals === undefined && axis.tickangle === undefined) Object.assign(axis, { nticks: 4, tickangle: 0 });
+      if (axis.title?.text) axis.title = { ...axis.title, text: axis.title.text.replace(", ", ",<br>") };
+      made[key] = axis;
+    });
+    return made;
+  };
   const draw = (canvas) => {
     loadPlotly();
     specs.set(canvas, canvas.querySelector("script").textContent);
     const spec = specOf(canvas);
     drawn.add(canvas);
-    Plotly.newPlot(canvas, spec.data, layoutOf(spec.layout), config);
+    Plotly.newPlot(canvas, spec.data, layoutOf(spec.layout, canvas.clientWidth), config);
   };
   const redraw = () => drawn.forEach((canvas) => {
     const spec = specOf(canvas);
-    Plotly.react(canvas, spec.data, layoutOf(spec.layout), config);
+    Plotly.react(canvas, spec.data, layoutOf(spec.layout, canvas.clientWidth), config);
   });
   const watcher = new IntersectionObserver((entries) => entries.forEach((entry) => {
     if (!entry.isIntersecting) return;
@@ -97,13 +108,15 @@
   all(".scroll").forEach((box) => {
     const cue = document.createElement("p");
     cue.className = "cue";
-    cue.textContent = "scroll for more columns →";
     cue.setAttribute("aria-hidden", "true");
     box.after(cue);
     const look = () => {
-      const more = box.scrollLeft + box.clientWidth < box.scrollWidth - 2;
-      box.classList.toggle("more-right", more);
-      cue.hidden = !more;
+      const right = box.scrollLeft + box.clientWidth < box.scrollWidth - 2;
+      const below = box.scrollTop + box.clientHeight < box.scrollHeight - 2;
+      box.classList.toggle("more-right", right);
+      box.classList.toggle("more-below", below);
+      cue.textContent = `scroll for more ${[below && "rows ↓", right && "columns →"].filter(Boolean).join(", ")}`;
+      cue.hidden = !right && !below;
     };
     box.addEventListener("scroll", look, { passive: true });
     new ResizeObserver(look).observe(box);

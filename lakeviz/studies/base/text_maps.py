@@ -78,7 +78,7 @@ def text_maps(
     asked = [key, text.class_name, as_plain(text.options), text.logit_scale]
     digest = hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()
     path = Path(cache) / _FOLDER / f"{digest[:16]}.safetensors"
-    with suppress(StoreError, KeyError):  # missing or damaged: made anew
+    with suppress(StoreError, KeyError):  # missing or damaged: made again
         kept = read_arrays(path)
         return TextMaps(kept["patch"], kept["image"])
     made = _score(model, text, tokens, test, loading)

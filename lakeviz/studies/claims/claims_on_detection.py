@@ -98,7 +98,7 @@ def _measure_sparse_suffices(cases: Sequence[Case]) -> Mapping[str, Pooled]:
     }
 
 
-def _smallest(by_size: Mapping[int, Pooled], level: float) -> str:
+def _smallest(by_size: Mapping[int, Pooled], confidence: float) -> str:
     """Smallest size that suffices: sizes are tested in descending order until one fails.
 
     A fixed order of tests that ends at the first failure needs no further correction for the
@@ -106,7 +106,7 @@ def _smallest(by_size: Mapping[int, Pooled], level: float) -> str:
     """
     held: int | None = None
     for k in sorted(by_size, reverse=True):
-        if _SUFFICES.judge(by_size[k].at(level)) != SUPPORTED:
+        if _SUFFICES.judge(by_size[k].at(confidence)) != SUPPORTED:
             break
         held = k
     if held is None:

@@ -135,17 +135,19 @@ def _judge(cases: Sequence[Case], announce: Callable[[str], None] | None = None)
     for case in cases:
         case.evaluator.require_some()
     first = cases[0]
-    levels = {
+    confidences = {
         family: corrected_confidence(first.settings.confidence, n_parts(family))
         for family in (PAPER, CAUSES)
     }
     verdicts, parts, effects = [], [], []
     names = [f"claim {claim.number}, {claim.name}" for claim in CLAIMS]
     for _, claim in zip(Progress("claims", names, announce), CLAIMS, strict=True):
-        found, level = claim.measure(cases), levels[claim.family]
-        judged = [_part_row(claim, part, found[part.name], cases, level) for part in claim.parts]
+        found, confidence = claim.measure(cases), confidences[claim.family]
+        judged = [
+            _part_row(claim, part, found[part.name], cases, confidence) for part in claim.parts
+        ]
         parts += judged
-        verdicts.append(_verdict_row(claim, found, judged, level))
+        verdicts.append(_verdict_row(claim, found, judged, confidence))
         for part in claim.parts:
             effects += _effect_rows(claim, part, found[part.name], cases)
     tables = {"verdicts": verdicts, "parts": parts, "effects": effects}
@@ -153,7 +155,7 @@ def _judge(cases: Sequence[Case], announce: Callable[[str], None] | None = None)
     made = {name: pd.DataFrame(rows) for name, rows in tables.items()}
     for name, table in made.items():
         table.insert(1 if name == "effects" else 0, "points", points)
-    return ClaimsResult(**made, provenance=_describe(cases, levels), notes=_notes(cases))
+    return ClaimsResult(**made, provenance=_describe(cases, confidences), notes=_notes(cases))
 
 
 def _check(cases: Sequence[Case]) -> None:
@@ -175,10 +177,10 @@ def _check(cases: Sequence[Case]) -> None:
 
 
 def _part_row(
-    claim: Claim, part: Part, found: Pooled, cases: Sequence[Case], level: float
+    claim: Claim, part: Part, found: Pooled, cases: Sequence[Case], confidence: float
 ) -> dict[str, Any]:
     settings = cases[0].settings
-    corrected = found.at(level)
+    corrected = found.at(confidence)
     effects = list(found.measured.values())
     return {
         "claim": claim.number,
@@ -191,12 +193,12 @@ def _part_row(
         **found.at(settings.confidence).columns(),
         "corrected_low": corrected.low,
         "corrected_high": corrected.high,
-        "corrected_confidence": level,
-        "p_value": found.p_value(level),
+        "corrected_confidence": confidence,
+        "p_value": found.p_value(confidence),
         "rule": part.rule.name,
         "smallest_effect": part.rule.smallest_effect,
-        "verdict": part.judge(found, level),
-        "power": power(part, found, settings.metric, level),
+        "verdict": part.judge(found, confidence),
+        "power": power(part, found, settings.metric, confidence),
         "power_for": assumed(part, settings.metric).said,
         "interval_over": found.over,
         "n_categories": len(effects),
@@ -215,9 +217,12 @@ def _n_images(case: Case, found: Pooled) -> int:
 
 
 def _verdict_row(
-    claim: Claim, found: dict[str, Pooled] | Any, judged: Sequence[dict[str, Any]], level: float
+    claim: Claim,
+    found: dict[str, Pooled] | Any,
+    judged: Sequence[dict[str, Any]],
+    confidence: float,
 ) -> dict[str, Any]:
-    notes = [pooled.note(level) for pooled in found.values() if pooled.note is not None]
+    notes = [pooled.note(confidence) for pooled in found.values() if pooled.note is not None]
     reasons = dict.fromkeys(row["reason"] for row in judged if row["reason"])
     return {
         "claim": claim.number,
@@ -281,12 +286,12 @@ def plain_settings(settings: ClaimSettings) -> dict[str, Any]:
     return {**settings.to_plain(), "host": named}
 
 
-def _describe(cases: Sequence[Case], levels: Mapping[str, float]) -> dict[str, Any]:
+def _describe(cases: Sequence[Case], confidences: Mapping[str, float]) -> dict[str, Any]:
     first = cases[0]
     shown = plain_settings(first.settings) | {
         "k": first.k,
-        "corrected_confidence": levels[PAPER],
-        "corrected_confidence_causes": levels[CAUSES],
+        "corrected_confidence": confidences[PAPER],
+        "corrected_confidence_causes": confidences[CAUSES],
         "rules": described_rules(),
     }
     described = [case.data.describe(ClaimsResult.name, shown, case.evaluator) for case in cases]

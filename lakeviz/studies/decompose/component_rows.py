@@ -1,4 +1,4 @@
-"""Rows of the tables: what each component adds, beside random directions and shuffled labels."""
+"""Rows of the tables: what each component adds, and what random directions do."""
 
 from __future__ import annotations
 
@@ -112,9 +112,9 @@ def _differences(made: pd.DataFrame, terms: np.ndarray, comparison: Comparison) 
     )
 
 
-def _against_random(made: pd.DataFrame, null: np.ndarray, level: float) -> pd.DataFrame:
+def _against_random(made: pd.DataFrame, null: np.ndarray, confidence: float) -> pd.DataFrame:
     """Band of the same component's difference along random directions, and the rank among them."""
-    tail = (1 - level) / 2
+    tail = (1 - confidence) / 2
     low, high = np.quantile(null, [tail, 1 - tail], axis=1)
     size = np.abs(made["difference"].to_numpy())
     p = [estimates.rank_p_value(s, np.abs(n)) for s, n in zip(size, null, strict=True)]

@@ -16,6 +16,7 @@ from lakeviz.activations import Loading
 from lakeviz.data import Dataset
 from lakeviz.data.loading import ImageBatches
 from lakeviz.errors import DataError
+from lakeviz.progress import step
 from lakeviz.studies.decompose.decomposer import Decomposer
 from lakeviz.studies.decompose.terms import LEVELS, Decomposition
 
@@ -128,6 +129,7 @@ def gather(
             own = labels[done + rows.start : done + rows.stop]
             sums = _add_up(sums, made, own)
         done += len(pixels)
+        step(len(pixels), "images")
     assert sums is not None
     joined = {name: np.concatenate([p[name] for p in parts]) for name in parts[0]}
     shape = joined["maps"].shape

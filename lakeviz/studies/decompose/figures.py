@@ -1,4 +1,4 @@
-"""A decomposition as pictures: what blocks, heads and neurons add, beside random directions."""
+"""A decomposition as pictures: what blocks, heads and neurons add, and random directions."""
 
 from __future__ import annotations
 
@@ -35,11 +35,11 @@ def _controls(table: pd.DataFrame, controls: str) -> str:
     return f"{n} ({controls}), each turned so that anomalous images lie higher along it"
 
 
-def _clear(table: pd.DataFrame, level: float) -> np.ndarray:
+def _clear(table: pd.DataFrame, confidence: float) -> np.ndarray:
     """Beyond both controls: shuffled labels (corrected) and the range along random directions."""
     value = numbers(table, "difference")
     low, high = numbers(table, "control_quantile_low"), numbers(table, "control_quantile_high")
-    return (numbers(table, "p_corrected") < 1 - level) & ((value < low) | (value > high))
+    return (numbers(table, "p_corrected") < 1 - confidence) & ((value < low) | (value > high))
 
 
 def _bars(table: pd.DataFrame) -> dict[str, object]:

@@ -14,6 +14,7 @@ from lakeviz.activations import Loading, token_grid
 from lakeviz.errors import ConfigError, MetricError
 from lakeviz.lake.paired_evaluator import PairedEvaluator
 from lakeviz.metrics import Bootstrap
+from lakeviz.progress import expect
 from lakeviz.studies.base.captured import StudyData
 from lakeviz.studies.base.study import DEFAULT_BOOTSTRAP, OnRun, Study
 from lakeviz.studies.base.unit_data import model_of
@@ -122,6 +123,7 @@ def _decompose(
     grid = token_grid(model.tower, f"blocks.{model.n_blocks - 1}.hook_resid_post")
     shared: dict[str, Any] = {"grid": grid, "loading": loading}
     tested = data.dataset.where(measured)
+    expect(int(measured.sum()) + len(data.normal_paths), of="images")
     found = gather(decomposer, model, tested, labels[measured], along, **shared)
     paths = list(data.normal_paths)
     none = np.zeros(len(paths), dtype=int)

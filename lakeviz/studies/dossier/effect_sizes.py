@@ -24,14 +24,14 @@ from lakeviz.studies.neurons.example_patches import histogram_table
 from lakeviz.studies.neurons.group_comparison import (
     DETECTED,
     MEAN_POINT,
-    GroupDraws,
+    Compared,
     compare,
     compared_rows,
     mean_of_points,
     share_row,
 )
 from lakeviz.studies.neurons.measures import NeuronMeasures, of_patches, stacked
-from lakeviz.studies.neurons.patch_statistics import Drawn, PatchSample, image_weights
+from lakeviz.studies.neurons.patch_statistics import PatchSample, Resampled, image_weights
 from lakeviz.studies.neurons.single_neuron_score import Deviation
 from lakeviz.studies.neurons.tested_neurons import Choice
 from lakeviz.tables import equals, numbers, where
@@ -47,7 +47,6 @@ SHARES = ("share_normal", "share_anomalous", "share_excess")
 NO_SHARE = "no such patch has a distance above 0"
 
 Measures = dict[str, NeuronMeasures]
-Compared = Mapping[str, tuple[GroupDraws, GroupDraws | None]]
 
 
 @dataclass
@@ -78,7 +77,7 @@ def behaviour(data: StudyData, found: PointScan, bootstrap: Bootstrap) -> Behavi
     choice, truth = found.choice, found.truth
     deviation = Deviation.fit(data, choice.point, "zscore")
     sample = None if truth.obstacle else PatchSample.of(truth, bootstrap)
-    drawn: list[dict[str, Drawn]] = []
+    drawn: list[dict[str, Resampled]] = []
     p_values = np.full(len(choice.tested), np.nan)
     histograms = []
     for number, values in found.activations(data):
@@ -102,7 +101,7 @@ def behaviour(data: StudyData, found: PointScan, bootstrap: Bootstrap) -> Behavi
 
 
 def share_measures(found: PointScan, bootstrap: Bootstrap) -> tuple[Measures, dict[str, str]]:
-    """Mean share over normal and over defect patches, and the difference; draws over images."""
+    """Mean share over normal and over defect patches, and the difference, with resamples."""
     anomalous = found.truth.labels.astype(bool)
     n = len(anomalous)
     if anomalous.any():
@@ -122,7 +121,7 @@ def share_measures(found: PointScan, bootstrap: Bootstrap) -> tuple[Measures, di
     if reasons:
         return made, {**reasons, "share_excess": NO_SHARE}
     normal, defect = made.values()
-    gaps = defect.values - normal.values, defect.draws - normal.draws
+    gaps = defect.values - normal.values, defect.resampled - normal.resampled
     return {**made, "share_excess": NeuronMeasures(*gaps)}, {}
 
 
@@ -166,7 +165,7 @@ def compared(own: Behaviour, run: Knocked, bootstrap: Bootstrap) -> Compared:
     assert intact is not None  # a score knock-out is always made
     for metric in intact.values:
         lost = [
-            Drawn(
+            Resampled(
                 intact.values[metric] - m.values[metric],
                 intact.resampled[metric] - m.resampled[metric],
             )
@@ -206,4 +205,4 @@ def _labelled(labels: pd.DataFrame) -> Iterator[dict[str, Any]]:
     for source in dict.fromkeys(first["source"]):
         own = where(first, source=source)
         is_better = numbers(own, "q_value") < DETECTED
-        yield share_row(f"labelled_by_{source}", is_better, equals(own, group="selected"))
+        yield share_row(f"labelled_by_{source}", [(is_better, equals(own, group="selected"))])

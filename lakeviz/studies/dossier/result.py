@@ -40,7 +40,7 @@ _MORE_NAMES = {
 
 
 @dataclass(frozen=True)
-class Settings(settings.Settings):
+class Settings(settings.DrawSettings):
     """Make dossiers of the selected neurons, and of random ones.
 
     Highest patches and patches over the range, normal against defective activations, knock-outs,
@@ -110,8 +110,9 @@ class DossierResult(StudyResult):
         ``variance, variance_rank, selected, selection_rank, n_channels`` and the main number of
         every other table.
     groups : DataFrame
-        Per point (and their mean) and measure: mean over selected neurons with its interval,
-        ``control_mean`` over random ones, ``difference`` with interval.
+        Per point (and their mean) and measure, over ``n_draws`` draws of the normal images: mean
+        over selected neurons with its interval, ``control_mean`` over random ones, ``difference``
+        with interval. All other tables are of the neurons of the first draw.
     patches : DataFrame
         ``kind`` top (highest activation first) or spread (at ``quantile`` of the activation):
         where, ``value``, ``label``, ``coverage``, ``share`` of the patch's distance, ``crop``.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import pandas as pd
@@ -16,25 +17,30 @@ from lakeviz.studies.dossier.correlated_neurons import correlated_table
 from lakeviz.studies.dossier.effect_sizes import (
     EFFECTS,
     SHARES,
+    Behaviour,
     behaviour,
     compared,
     effect_rows,
     group_table,
 )
-from lakeviz.studies.dossier.knockouts import knockout_table, knockouts, n_knockouts
+from lakeviz.studies.dossier.knockouts import Knocked, knockout_table, knockouts, n_knockouts
 from lakeviz.studies.dossier.label_table import COLUMNS, label_table
 from lakeviz.studies.dossier.neuron_index import add_crops, index_table, patch_table
 from lakeviz.studies.dossier.result import DossierResult, Settings
-from lakeviz.studies.dossier.stream import scan
+from lakeviz.studies.dossier.stream import PointScan, scan
 from lakeviz.studies.dossier.word_space import label_obstacle, words_of
+from lakeviz.studies.neurons.group_comparison import over_draws
 from lakeviz.studies.neurons.patch_labels import PatchTruth
 from lakeviz.studies.neurons.tested_neurons import Choice, choose
 
 
-def measure(data: StudyData, settings: Settings, evaluator: PairedEvaluator) -> Measured:
+def measure(
+    draws: tuple[StudyData, ...], settings: Settings, evaluator: PairedEvaluator
+) -> Measured:
     """Make the dossiers of the selected neurons, and of as many random ones.
 
-    The test tokens are read once, whatever the number of neurons.
+    The test tokens are read once, whatever the number of neurons. Dossiers are of the neurons of
+    the first draw of the normal images; the comparison of the groups is over all draws.
 
     Raises
     ------
@@ -43,24 +49,30 @@ def measure(data: StudyData, settings: Settings, evaluator: PairedEvaluator) -> 
     TextBranchError
         If labels are asked for of a model that cannot give them.
     """
+    data = draws[0]
     obstacle = label_obstacle(data, settings.labels)
     bootstrap, seed, n_images = evaluator.bootstrap, settings.seed, len(data.test)
     confidence = bootstrap.confidence
-    k = settings.k or data.options.k
-    choices = choose(data, k, settings.selector, settings.n_random, seed)
-    expect(n_knockouts(choices, settings))
-    shown = (settings.coverage, data.geometry, data.sizes)
-    truths = {p: PatchTruth.of(data.truth, data.grids[p], *shown) for p in data.points}
-    scans = scan(data, choices, truths, n_top=settings.n_top, seed=seed)
-    found = {p: behaviour(data, own, bootstrap) for p, own in scans.items()}
-    knocked = list(knockouts(data, choices, settings, evaluator))
+    every = [_choices(one, settings) for one in draws]
+    score_only = replace(settings, network_neurons=0)
+    expect(n_knockouts(every[0], settings) + sum(n_knockouts(own, score_only) for own in every[1:]))
+    choices = every[0]
+    scans, found, knocked = _behaviour(data, choices, settings, evaluator)
+    # Score knock-outs come first, point by point.
+    means = [{p: compared(own, run, bootstrap) for (p, own), run in zip(found.items(), knocked)}]
+    for one, own_choices in zip(draws[1:], every[1:], strict=True):
+        _, others, runs = _behaviour(one, own_choices, score_only, evaluator)
+        means.append(
+            {p: compared(own, run, bootstrap) for (p, own), run in zip(others.items(), runs)}
+        )
+    groups = {p: over_draws([of_draw[p] for of_draw in means]) for p in means[0]}
     if obstacle:
         labels = pd.DataFrame(columns=COLUMNS)
         notes = [f"{data.category}: no text labels, because {obstacle}"]
     else:
         words, _ = words_of(data, settings)
         labels, notes = label_table(data, scans, words, settings.templates, seed)
-    truth = next(iter(truths.values()))
+    truth = next(iter(scans.values())).truth
     sizes = {
         "n_images": n_images,
         "n_normal_images": len(truth.normal_images),
@@ -72,12 +84,9 @@ def measure(data: StudyData, settings: Settings, evaluator: PairedEvaluator) -> 
     )
     activations["q_value"] = benjamini_hochberg(activations["p_value"].to_numpy(float))
     shares["uniform"] = [1 / data.n_channels(point) for point in shares["point"]]
-    # Score knock-outs come first, point by point.
-    means = {p: compared(own, run, bootstrap) for (p, own), run in zip(found.items(), knocked)}
-    groups = group_table(choices, means, labels, confidence)
     patches = _joined(patch_table(data, own, settings.n_top) for own in scans.values())
     tables = {
-        "groups": groups.assign(n_images=n_images),
+        "groups": group_table(choices, groups, labels, confidence).assign(n_images=n_images),
         "patches": patches,
         "activations": activations.assign(**sizes),
         "histograms": _joined(own.histograms for own in found.values()),
@@ -112,7 +121,23 @@ class DossierStudy(Study):
         return plain | {"k": k, "n_words": len(words), "words": source}
 
 
-STUDY = DossierStudy(Settings, DossierResult, measure)
+STUDY = DossierStudy(Settings, DossierResult, measure, over_draws=True)
+
+
+def _choices(data: StudyData, settings: Settings) -> dict[str, Choice]:
+    k = settings.k or data.options.k
+    return choose(data, k, settings.selector, settings.n_random, settings.seed)
+
+
+def _behaviour(
+    data: StudyData, choices: Mapping[str, Choice], settings: Settings, evaluator: PairedEvaluator
+) -> tuple[dict[str, PointScan], dict[str, Behaviour], list[Knocked]]:
+    """What the tested neurons do on one draw: the pass over the tokens, effects, knock-outs."""
+    shown = (settings.coverage, data.geometry, data.sizes)
+    truths = {p: PatchTruth.of(data.truth, data.grids[p], *shown) for p in data.points}
+    scans = scan(data, choices, truths, n_top=settings.n_top, seed=settings.seed)
+    found = {p: behaviour(data, own, evaluator.bootstrap) for p, own in scans.items()}
+    return scans, found, list(knockouts(data, choices, settings, evaluator))
 
 
 def _joined(tables: Iterable[pd.DataFrame]) -> pd.DataFrame:

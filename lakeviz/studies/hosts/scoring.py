@@ -165,8 +165,8 @@ def lake_scales(
 ) -> list[Scale]:
     """Scale of LAKE's structural score, for each way to select.
 
-    The selection is made anew from the images that are fitted on, so that those held out are unseen
-    in every way.
+    The selection is made again from the images that are fitted on: those held out are unseen in
+    every way.
     """
     found: list[list[np.ndarray]] = [[] for _ in choose]
     for kept, held in folds(len(data.normal)):

@@ -17,6 +17,7 @@ from lakeviz.journal import fingerprint
 from lakeviz.lake import NeuronSelection, Selection, get_selector, select
 from lakeviz.lake.paired_evaluator import PairedEvaluator
 from lakeviz.metrics.measurement import Measurement
+from lakeviz.progress import step
 from lakeviz.studies.base.captured import StudyData
 from lakeviz.studies.knockout.result import BASES, KINDS, REFERENCES, TOKENS, VARIANCE
 
@@ -99,6 +100,7 @@ class Knocked:
         measured = {branch: evaluator.measure(maps) for branch, maps in self.maps.items()}
         for branch, scores in self.image_scores.items():
             measured[branch] = evaluator.measure_scores(scores)
+            step()
         return measured
 
 

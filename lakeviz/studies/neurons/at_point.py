@@ -24,7 +24,7 @@ from lakeviz.studies.neurons.measures import (
     stacked,
 )
 from lakeviz.studies.neurons.patch_labels import PatchTruth
-from lakeviz.studies.neurons.patch_statistics import Drawn, PatchSample
+from lakeviz.studies.neurons.patch_statistics import PatchSample, Resampled
 from lakeviz.studies.neurons.scan import held_activations, image_scores
 from lakeviz.studies.neurons.single_neuron_score import Deviation
 from lakeviz.studies.neurons.tested_neurons import Choice
@@ -35,7 +35,7 @@ CONSTANT_VARIANCES = "all channels have equal variances or equal AUROCs, so ther
 
 @dataclass
 class Found:
-    """Tables of one hook point, without the column ``category``, and the draws behind them."""
+    """Tables of one hook point, without the column ``category``, and the resamples behind them."""
 
     point: str
     tested: pd.DataFrame
@@ -67,7 +67,7 @@ def study_point(
     truth = PatchTruth.of(data.truth, data.grids[point], share, data.geometry, data.sizes)
     obstacle = truth.obstacle
     sample = None if obstacle else PatchSample.of(truth, evaluator.bootstrap)
-    drawn: list[dict[str, Drawn]] = []
+    drawn: list[dict[str, Resampled]] = []
     single: list[dict[str, float]] = []
     histograms, patches = [], []
     for places, held in held_activations(data, point, choice.tested):
@@ -121,11 +121,11 @@ def _tested(
     """The main table: one row per neuron under test."""
     table = choice.frame(choice.tested)
     table["constant"] = deviation.constant.numpy()[choice.tested]
-    level = evaluator.bootstrap.confidence
+    confidence = evaluator.bootstrap.confidence
     names = [f"{lv}_{metric}" for lv, metric in evaluator.metrics] + list(EFFECTS)
     for name in names:
         if name in measures:
-            made = pd.DataFrame([e.columns(name) for e in measures[name].estimates(level)])
+            made = pd.DataFrame([e.columns(name) for e in measures[name].estimates(confidence)])
         else:
             made = pd.DataFrame(np.nan, table.index, [name, f"{name}_low", f"{name}_high"])
         table = pd.concat([table, made], axis=1)

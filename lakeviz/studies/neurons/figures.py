@@ -8,6 +8,7 @@ import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from lakeviz.errors import ConfigError
+from lakeviz.plots.captions import percent, sampled, tested
 from lakeviz.plots.data_range import end_axes
 from lakeviz.plots.names import measure_bounds, measure_title, short_point
 from lakeviz.plots.panels import Look, error_bars
@@ -114,14 +115,12 @@ def neuron_differences_figure(
     table = rows(table, np.isfinite(numbers(table, "difference")))
     if table.empty:
         raise ConfigError(f"no difference between selected and random neurons in {measure}")
-    n_images = numbers(table, "n_images").astype(int)
-    over = f"{n_images.min():,}" + (f" to {n_images.max():,}" if np.ptp(n_images) else "")
     what = measure_title(measure)
     caption = (
         f"Mean {what} of the selected neurons minus that of as many random ones; "
-        f"{counted(len(table), 'category', 'categories')} of {over} test images. Bars: "
-        f"{100 * confidence:g} % bootstrap over images and neurons. Right of zero, selected "
-        "neurons are better; diamonds have their whole interval on one side."
+        f"{counted(len(table), 'category', 'categories')} of {tested(table)}. Bars: "
+        f"{percent(confidence)} intervals over {sampled(table)} and neurons. Right of zero, "
+        "selected neurons are better; diamonds have their whole interval on one side."
     )
     fig = new_figure(
         title or f"Selected minus random: {what}", caption, height=90 + 26 * len(table)
@@ -187,12 +186,13 @@ def variance_auroc_figure(
         value, low, high = (float(numbers(own, c)[0]) for c in ("value", "low", "high"))
         if np.isfinite(value):
             said.append(f"{short_point(point)} {value:+.2f} [{low:+.2f}, {high:+.2f}]")
-    n_images = int(numbers(table, "n_images")[0])
+    n_draws = int(numbers(trend, "n_draws").max()) if "n_draws" in trend else 1
+    draws = f", mean of {n_draws} draws" if n_draws > 1 else ""
     caption = (
-        f"Every channel alone as a detector, over {counted(n_images, 'test image')}. Rank "
-        f"correlation of variance and AUROC, with {100 * confidence:g} % bootstrap over images "
-        f"and channels: {'; '.join(said) or 'undefined'}. Above zero, channels that vary more on "
-        "normal images detect better."
+        f"Every channel alone as a detector, over {tested(table)}. Rank "
+        f"correlation of variance and AUROC{draws}, with {percent(confidence)} intervals over "
+        f"images and channels: {'; '.join(said) or 'undefined'}. Above zero, channels that vary "
+        "more on normal images detect better."
     )
     fig = new_figure(title, caption, legend_above=True, height=70 + 240 * len(points))
     fig = _stack(fig, points)

@@ -1,4 +1,4 @@
-"""Selected neurons beside random ones: the spread of both groups, and their means."""
+"""Selected neurons compared with random ones: the spread of both groups, and their means."""
 
 from __future__ import annotations
 
@@ -10,10 +10,11 @@ import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from lakeviz.errors import ConfigError
+from lakeviz.plots.captions import over_draws, percent, sampled, tested
 from lakeviz.plots.data_range import end_axes
 from lakeviz.plots.names import measure_bounds, measure_title, short_point
 from lakeviz.plots.panels import Look, error_bars
-from lakeviz.plots.template import counted, new_figure
+from lakeviz.plots.template import new_figure
 from lakeviz.studies.neurons.neuron_looks import (
     LOOKS,
     mark_chance,
@@ -30,7 +31,7 @@ def neuron_groups_figure(
         *("image_auroc", "matched_auroc"),
         *("abs_matched_d", "deviation_matched_d"),
     ),
-    title: str = "Selected neurons beside random ones",
+    title: str = "Selected neurons compared with random ones",
     confidence: float = 0.95,
 ) -> go.Figure:
     """Spread of each group as dots, with the group's mean and its interval, per point.
@@ -55,12 +56,12 @@ def neuron_groups_figure(
     if not shown:
         raise ConfigError(f"none of {', '.join(measures)} was measured")
     points = list(dict.fromkeys(neurons["point"]))
-    n_images = int(numbers(neurons, "n_images")[0])
+    first = " of the first draw" if over_draws(groups) else ""
     caption = (
-        f"Dots: single neurons, over {counted(n_images, 'test image')}. Large marks: mean of the "
-        f"group, with {100 * confidence:g} % bootstrap over images and over neurons. "
-        "Random neurons are drawn from the channels that are not selected. Below each panel: "
-        "selected minus random, with an interval of the same kind."
+        f"Dots: single neurons{first}, over {tested(neurons)}. Large marks: mean of the "
+        f"group{over_draws(groups)}, with {percent(confidence)} intervals over "
+        f"{sampled(groups)} and neurons. Random neurons are drawn from the channels that are not "
+        "selected. Below each panel: selected minus random, with an interval of the same kind."
     )
     columns = min(2, len(shown))
     grid_rows = -(-len(shown) // columns)

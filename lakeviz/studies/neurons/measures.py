@@ -1,4 +1,4 @@
-"""What is measured of each neuron, and the draws that its intervals and group means come from."""
+"""What is measured of each neuron, and its resamples, of which intervals and means are made."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from lakeviz.metrics.bootstrap import Weights
 from lakeviz.metrics.estimates import Estimate, quantile_interval
 from lakeviz.metrics.image_intervals import ImageCounts
 from lakeviz.metrics.measurement import Measurement
-from lakeviz.studies.neurons.patch_statistics import Drawn, PatchSample
+from lakeviz.studies.neurons.patch_statistics import PatchSample, Resampled
 
 EFFECTS = (
     *("matched_auroc", "matched_d", "deviation_matched_d"),
@@ -32,36 +32,36 @@ class NeuronMeasures:
     Attributes
     ----------
     values : float array [neuron]
-    draws : float array [neuron, draw]
+    resampled : float array [neuron, resample]
         On the same resamples for every neuron and point.
     """
 
     values: Float[np.ndarray, " neuron"]
-    draws: Float[np.ndarray, "neuron draw"]
+    resampled: Float[np.ndarray, "neuron resample"]
 
     @classmethod
-    def of(cls, members: Sequence[Drawn]) -> NeuronMeasures:
+    def of(cls, members: Sequence[Resampled]) -> NeuronMeasures:
         """Stack neurons."""
-        return cls(np.array([m.value for m in members]), np.stack([m.draws for m in members]))
+        return cls(np.array([m.value for m in members]), np.stack([m.resampled for m in members]))
 
     def where(self, keep: np.ndarray) -> NeuronMeasures:
         """Some of the neurons."""
-        return NeuronMeasures(self.values[keep], self.draws[keep])
+        return NeuronMeasures(self.values[keep], self.resampled[keep])
 
     def magnitude(self) -> NeuronMeasures:
         """Absolute values: size of an effect whatever its direction."""
-        return NeuronMeasures(np.abs(self.values), np.abs(self.draws))
+        return NeuronMeasures(np.abs(self.values), np.abs(self.resampled))
 
-    def estimates(self, level: float) -> list[Estimate]:
+    def estimates(self, confidence: float) -> list[Estimate]:
         """Each neuron's value with its interval over images."""
-        pairs = zip(self.values, self.draws, strict=True)
-        return [Estimate(float(v), *quantile_interval(d, level)) for v, d in pairs]
+        pairs = zip(self.values, self.resampled, strict=True)
+        return [Estimate(float(v), *quantile_interval(d, confidence)) for v, d in pairs]
 
 
-def of_measurement(measured: Measurement) -> dict[str, Drawn]:
+def of_measurement(measured: Measurement) -> dict[str, Resampled]:
     """Name the metrics of a evaluator as columns: ``image_auroc``, ``pixel_auroc``."""
     return {
-        f"{level}_{name}": Drawn(value, measured.resampled[level, name])
+        f"{level}_{name}": Resampled(value, measured.resampled[level, name])
         for (level, name), value in measured.values.items()
     }
 
@@ -70,7 +70,7 @@ def of_patches(
     sample: PatchSample,
     activation: Float[np.ndarray, "image patch"],
     deviation: Float[np.ndarray, "image patch"],
-) -> tuple[dict[str, Drawn], dict[str, float]]:
+) -> tuple[dict[str, Resampled], dict[str, float]]:
     """Effect sizes of one neuron and their p-values."""
     cohens, matched, p_value = sample.effects(activation)
     own_cohens, own_matched, own_p_value = sample.effects(deviation)
@@ -81,7 +81,7 @@ def of_patches(
         "deviation_matched_d": own_matched,
         "patch_auroc": sample.auroc(deviation),
         "cohens_d": cohens,
-        "rank_biserial": Drawn(2 * ranked.value - 1, 2 * ranked.draws - 1),
+        "rank_biserial": Resampled(2 * ranked.value - 1, 2 * ranked.resampled - 1),
         "deviation_d": own_cohens,
     }
     return effects, {"p_value": p_value, "deviation_p_value": own_p_value}
@@ -126,7 +126,7 @@ def rank_correlation(
 ) -> Estimate | None:
     """Spearman's correlation over channels; None where one side does not vary.
 
-    Every draw resamples the images and the channels: channels that differ, but for other reasons
+    Images and channels are both resampled: channels that differ, but for other reasons
     than ``x``, are correlated with it by chance, and the interval must allow for that.
     """
     n = len(x)
@@ -136,17 +136,17 @@ def rank_correlation(
 
     ranked = rankdata(x)[None]
     value = _correlation(ranked, rankdata(measures.values)[None], np.ones((1, n)))
-    draws = _correlation(ranked, rankdata(measures.draws.T, axis=1), picks.astype(float))
-    if not (np.isfinite(value).all() and np.isfinite(draws).all()):
+    resampled = _correlation(ranked, rankdata(measures.resampled.T, axis=1), picks.astype(float))
+    if not (np.isfinite(value).all() and np.isfinite(resampled).all()):
         return None
-    return Estimate(float(value[0]), *quantile_interval(draws, bootstrap.confidence))
+    return Estimate(float(value[0]), *quantile_interval(resampled, bootstrap.confidence))
 
 
 def _correlation(
     x: Float[np.ndarray, "1 channel"],
-    y: Float[np.ndarray, "draw channel"],
-    weights: Float[np.ndarray, "draw channel"],
-) -> Float[np.ndarray, " draw"]:
+    y: Float[np.ndarray, "resample channel"],
+    weights: Float[np.ndarray, "resample channel"],
+) -> Float[np.ndarray, " resample"]:
     """Weighted Pearson correlation, row by row; NaN where one side is constant."""
     total = weights.sum(axis=1, keepdims=True)
     x, y = (v - (weights * v).sum(axis=1, keepdims=True) / total for v in (x, y))
@@ -156,6 +156,6 @@ def _correlation(
     return np.divide(xy, scale, out=np.full_like(xy, np.nan), where=scale > 1e-9)
 
 
-def stacked(found: Sequence[Mapping[str, Drawn]]) -> dict[str, NeuronMeasures]:
+def stacked(found: Sequence[Mapping[str, Resampled]]) -> dict[str, NeuronMeasures]:
     """Turn measures per neuron into neurons per measure."""
     return {name: NeuronMeasures.of([own[name] for own in found]) for name in found[0]}

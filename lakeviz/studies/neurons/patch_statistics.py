@@ -1,7 +1,7 @@
 """Patch-level measures of one neuron with intervals over images.
 
 Patches of one image are not independent, so images are resampled, never patches: every image
-carries its sums (or its counts on a grid of thresholds), and a draw is a weighted sum of those.
+carries its sums (or its counts on a grid of thresholds), and a resample is a weighted sum of those.
 """
 
 from __future__ import annotations
@@ -17,19 +17,19 @@ from lakeviz.metrics import Bootstrap
 from lakeviz.metrics.image import auroc
 from lakeviz.studies.neurons.patch_labels import PatchTruth
 
-_GRID = 256  # thresholds that draws of a rank statistic look at; the estimate itself is exact
+_GRID = 256  # thresholds at which resampled rank statistics are read; the estimate itself is exact
 _NEGLIGIBLE = 1e-7  # of the largest value: what single precision cannot tell from nothing
 _TESTABLE = 2
 
-Draws = Float[np.ndarray, " draw"]
+Values = Float[np.ndarray, " resample"]
 
 
 @dataclass(frozen=True)
-class Drawn:
+class Resampled:
     """A number and its value in each resample of the images."""
 
     value: float
-    draws: Draws
+    resampled: Values
 
 
 @dataclass(frozen=True)
@@ -42,14 +42,14 @@ class PatchSample:
         Normal images and images with defect patches, in their order among the test images.
     normal : bool array [image]
     defect : bool array [image, patch]
-    weights : float array [draw, image]
+    weights : float array [resample, image]
         How often each image was drawn.
     """
 
     images: Int[np.ndarray, " image"]
     normal: Bool[np.ndarray, " image"]
     defect: Bool[np.ndarray, "image patch"]
-    weights: Float[np.ndarray, "draw image"]
+    weights: Float[np.ndarray, "resample image"]
 
     @classmethod
     def of(cls, truth: PatchTruth, bootstrap: Bootstrap) -> PatchSample:
@@ -65,7 +65,9 @@ class PatchSample:
         kept = of_test[self.images]
         return kept[self.normal].ravel(), kept[self.defect]
 
-    def effects(self, of_test: Float[np.ndarray, "test patch"]) -> tuple[Drawn, Drawn, float]:
+    def effects(
+        self, of_test: Float[np.ndarray, "test patch"]
+    ) -> tuple[Resampled, Resampled, float]:
         """Cohen's d, the same at matched positions, and the p-value of the matched difference.
 
         Cohen's d (1988) is the mean over defect patches minus that over normal patches, over their
@@ -84,9 +86,13 @@ class PatchSample:
             np.concatenate(pair)
             for pair in zip(self._effects(x, ones, floor), self._effects(x, self.weights, floor))
         )
-        return Drawn(raw[0], raw[1:]), Drawn(matched[0], matched[1:]), self._p_value(x, floor)
+        return (
+            Resampled(raw[0], raw[1:]),
+            Resampled(matched[0], matched[1:]),
+            self._p_value(x, floor),
+        )
 
-    def _effects(self, x: np.ndarray, weights: np.ndarray, floor: float) -> tuple[Draws, Draws]:
+    def _effects(self, x: np.ndarray, weights: np.ndarray, floor: float) -> tuple[Values, Values]:
         inside = np.where(self.defect, x, 0.0)
         w_normal, w_defect = weights[:, self.normal], weights[:, ~self.normal]
         x_normal, counts = x[self.normal], self.defect[~self.normal].sum(axis=1)
@@ -122,7 +128,7 @@ class PatchSample:
 
         return float(np.asarray(ttest_ind(defective, normal, equal_var=False))[1])
 
-    def matched_auroc(self, of_test: Float[np.ndarray, "test patch"]) -> Drawn:
+    def matched_auroc(self, of_test: Float[np.ndarray, "test patch"]) -> Resampled:
         """Probability that a defect patch lies above a normal patch of the same position.
 
         Of every pair of a defective and a normal image the mean over the defect patches, ties
@@ -139,17 +145,17 @@ class PatchSample:
             own[:] = above @ place[at]
         w_normal, w_defect = self.weights[:, self.normal], self.weights[:, ~self.normal]
         pairs = w_normal.sum(axis=1) * w_defect.sum(axis=1)
-        draws = ((w_defect @ wins) * w_normal).sum(axis=1) / pairs
-        return Drawn(float(wins.mean()), draws)
+        resampled = ((w_defect @ wins) * w_normal).sum(axis=1) / pairs
+        return Resampled(float(wins.mean()), resampled)
 
-    def auroc(self, of_test: Float[np.ndarray, "test patch"]) -> Drawn:
+    def auroc(self, of_test: Float[np.ndarray, "test patch"]) -> Resampled:
         """Probability that a defect patch lies above a normal patch; ties count half."""
         normal, defect = self.values(of_test)
         labels = np.r_[np.zeros(len(normal), int), np.ones(len(defect), int)]
         exact = auroc(np.r_[normal, defect], labels)
-        return Drawn(exact, self._auroc_draws(of_test[self.images], np.unique(defect)))
+        return Resampled(exact, self._auroc_resampled(of_test[self.images], np.unique(defect)))
 
-    def _auroc_draws(self, x: np.ndarray, distinct: np.ndarray) -> Draws:
+    def _auroc_resampled(self, x: np.ndarray, distinct: np.ndarray) -> Values:
         """Count the patches of each image between and at thresholds; pairs within one tie."""
         if len(distinct) > _GRID:
             distinct = distinct[np.linspace(0, len(distinct) - 1, _GRID).round().astype(int)]
@@ -157,7 +163,7 @@ class PatchSample:
         n_cells = 2 * len(distinct) + 1
         normal = _count(cells[self.normal], np.ones_like(self.defect[self.normal]), n_cells)
         defect = _count(cells[~self.normal], self.defect[~self.normal], n_cells)
-        # Counts of draws stay far below 2^24, where single precision is exact.
+        # Counts of resamples stay far below 2^24, where single precision is exact.
         weights = self.weights.astype(np.float32)
         w0 = (weights[:, self.normal] @ normal).astype(np.float64)
         w1 = (weights[:, ~self.normal] @ defect).astype(np.float64)
@@ -167,7 +173,7 @@ class PatchSample:
 
 def image_weights(
     anomalous: Bool[np.ndarray, " image"], bootstrap: Bootstrap
-) -> Float[np.ndarray, "draw image"]:
+) -> Float[np.ndarray, "resample image"]:
     """How often each image is drawn in each resample: those of ``bootstrap`` itself."""
     read: Sequence = [partial(_column, i) for i in range(len(anomalous))]
     return np.ascontiguousarray(bootstrap.draw(read, anomalous, len(anomalous)).T)
@@ -177,7 +183,7 @@ def _column(index: int, weights: np.ndarray) -> np.ndarray:
     return weights[:, index].astype(np.float64)
 
 
-def _over(gap: Draws, pooled: Draws, floor: float) -> Draws:
+def _over(gap: Values, pooled: Values, floor: float) -> Values:
     """Divide, and call a gap that is mere rounding none."""
     return np.where((pooled <= floor) & (np.abs(gap) <= floor), 0.0, gap / pooled)
 

@@ -31,7 +31,7 @@ _UNMATCHED = ("pixel_auroc", "patch_auroc", "abs_cohens_d", "deviation_d")
 
 
 @dataclass(frozen=True)
-class Settings(settings.Settings):
+class Settings(settings.DrawSettings):
     """Measure each selected neuron as a detector of its own.
 
     As many random neurons are measured too.
@@ -64,23 +64,24 @@ class NeuronsResult(StudyResult):
     Attributes
     ----------
     neurons : DataFrame
-        One row per neuron under test: ``category, point, channel, group`` (selected, random),
-        ``variance, variance_rank, constant``; each with ``_low`` and ``_high``: the metrics of its
-        deviation (``image_auroc, pixel_auroc``; the latter mixes position and defect); at matched
-        positions ``matched_auroc`` and
-        ``deviation_matched_d`` of the deviation and ``matched_d`` of the activation, with
+        One row per neuron under test on the first draw: ``category, point, channel, group``
+        (selected, random), ``variance, variance_rank, constant``; each with ``_low`` and ``_high``:
+        the metrics of its deviation (``image_auroc, pixel_auroc``; the latter mixes position and
+        defect); at matched positions ``matched_auroc`` and ``deviation_matched_d`` of the
+        deviation and ``matched_d`` of the activation, with
         ``p_value, q_value`` and ``deviation_p_value, deviation_q_value``; the same with positions
         not matched, ``patch_auroc, deviation_d`` and ``cohens_d, rank_biserial``; ``direction,
         reach, reach_normal``, the numbers of images and patches, and ``reason`` where columns are
         empty.
     groups : DataFrame
-        Per point (and their mean) and measure: mean over selected neurons with its interval,
-        ``control_mean`` over random ones, ``difference`` with interval; ``null_rate``, how often
+        Per point (and their mean) and measure, over ``n_draws`` draws of the normal images: mean
+        over selected neurons with its interval, ``control_mean`` over random ones, ``difference``
+        with interval, of whose variance ``share_draws`` is from the draws; ``null_rate``, how often
         that interval excluded zero where only the position of defects was special.
     channels : DataFrame
         Image AUROC of every channel of the points.
     trend : DataFrame
-        Rank correlation of variance and image AUROC over all channels.
+        Rank correlation of variance and image AUROC over all channels, mean over draws.
     histograms : DataFrame
         Activation of each tested neuron over normal and over defect patches, in shared bins.
     patches : DataFrame

@@ -9,34 +9,39 @@ import numpy as np
 import pandas as pd
 
 from lakeviz.lake.paired_evaluator import PairedEvaluator
-from lakeviz.metrics import Bootstrap
-from lakeviz.metrics.estimates import benjamini_hochberg
+from lakeviz.metrics.estimates import benjamini_hochberg, estimate, mean_over_draws
 from lakeviz.progress import expect
 from lakeviz.studies.base.captured import StudyData
 from lakeviz.studies.base.study import Measured, Study
 from lakeviz.studies.neurons.at_point import Found, study_point
 from lakeviz.studies.neurons.group_comparison import (
     MEAN_POINT,
+    Compared,
     compare,
     compared_rows,
     counted_rows,
     mean_of_points,
+    over_draws,
 )
 from lakeviz.studies.neurons.measures import P_VALUES
 from lakeviz.studies.neurons.pictures import crops as make_crops
 from lakeviz.studies.neurons.result import NeuronsResult, Settings
 from lakeviz.studies.neurons.tested_neurons import choose
-from lakeviz.tables import equals, is_measured, numbers, rows
+from lakeviz.tables import equals, is_measured, numbers, records, rows, where
 
 _PICTURED = 5  # selected neurons per point whose patches are kept as pictures
 
 
-def measure(data: StudyData, settings: Settings, evaluator: PairedEvaluator) -> Measured:
+def measure(
+    draws: tuple[StudyData, ...], settings: Settings, evaluator: PairedEvaluator
+) -> Measured:
     """Measure each selected neuron as a detector of its own, and as many random ones.
 
     Random neurons are drawn from the channels that are not selected; all of them are taken where
     there are fewer than asked for. A neuron's deviation map is measured by the detector's image
     score and map size; see :class:`~lakeviz.studies.neurons.single_neuron_score.Deviation`.
+    Of several draws of the normal images, each has its own selected and random neurons; the group
+    means and the trend are over all draws, the tables of single neurons are those of the first.
 
     Raises
     ------
@@ -45,29 +50,35 @@ def measure(data: StudyData, settings: Settings, evaluator: PairedEvaluator) -> 
     ConfigError
         If ``coverage`` is 0.
     """
+    data = draws[0]
     k = data.options.k if settings.k is None else settings.k
-    chosen = choose(data, k, settings.selector, settings.n_random, settings.seed)
-    expect(sum(len(choice.tested) for choice in chosen.values()))
-    found = [
-        study_point(
-            data,
-            c,
-            evaluator,
-            deviation=settings.deviation,
-            share=settings.coverage,
-            n_top=settings.n_top,
-        )
-        for c in chosen.values()
+    chosen = [choose(one, k, settings.selector, settings.n_random, settings.seed) for one in draws]
+    n_tested = [sum(len(choice.tested) for choice in own.values()) for own in chosen]
+    expect(max(n_tested), len(draws))
+    every = [
+        [
+            study_point(
+                one,
+                choice,
+                evaluator,
+                deviation=settings.deviation,
+                share=settings.coverage,
+                n_top=settings.n_top,
+            )
+            for choice in own.values()
+        ]
+        for one, own in zip(draws, chosen, strict=True)
     ]
-    table = pd.concat([f.tested for f in found], ignore_index=True)
-    for p, q in P_VALUES.items():
-        table.insert(list(table.columns).index(p) + 1, q, benjamini_hochberg(table[p].to_numpy()))
+    listed = [_neurons(found) for found in every]
+    found, table = every[0], listed[0]
+    trends = [pd.concat([f.trend for f in own], ignore_index=True) for own in every]
     tables = {
         "neurons": table,
-        "groups": _groups(data, found, table, evaluator.bootstrap),
+        "groups": _groups(every, listed, evaluator),
+        "trend": _trend(trends, evaluator.bootstrap.confidence),
         **{
             name: pd.concat([getattr(f, name) for f in found], ignore_index=True)
-            for name in ("channels", "trend", "histograms", "patches")
+            for name in ("channels", "histograms", "patches")
         },
     }
     patches = tables["patches"]
@@ -87,29 +98,57 @@ class NeuronsStudy(Study):
         return settings.to_plain() | {"k": k}
 
 
-STUDY = NeuronsStudy(Settings, NeuronsResult, measure)
+STUDY = NeuronsStudy(Settings, NeuronsResult, measure, over_draws=True)
+
+
+def _neurons(found: Sequence[Found]) -> pd.DataFrame:
+    """All tested neurons of one draw, with p-values corrected over all of them."""
+    table = pd.concat([f.tested for f in found], ignore_index=True)
+    for p, q in P_VALUES.items():
+        table.insert(list(table.columns).index(p) + 1, q, benjamini_hochberg(table[p].to_numpy()))
+    return table
 
 
 def _groups(
-    data: StudyData, found: Sequence[Found], table: pd.DataFrame, bootstrap: Bootstrap
+    every: Sequence[Sequence[Found]], listed: Sequence[pd.DataFrame], evaluator: PairedEvaluator
 ) -> pd.DataFrame:
     """Selected against random neurons at each point and, where there are several, their mean."""
-    compared = {f.point: compare(f.measures, f.selected, bootstrap, f.point) for f in found}
-    counted = {p: counted_rows(rows(table, equals(table, point=p))) for p in compared}
-    sizes = {f.point: (int(f.selected.sum()), int((~f.selected).sum())) for f in found}
-    if len(found) > 1:
+    bootstrap = evaluator.bootstrap
+    compared: dict[str, Compared] = {}
+    counted: dict[str, list[dict[str, Any]]] = {}
+    sizes: dict[str, np.ndarray] = {}
+    for of_point in zip(*every, strict=True):
+        point = of_point[0].point
+        own = [compare(f.measures, f.selected, bootstrap, point) for f in of_point]
+        compared[point] = over_draws(own)
+        counted[point] = counted_rows([where(table, point=point) for table in listed])
+        selected = of_point[0].selected
+        sizes[point] = np.array([selected.sum(), (~selected).sum()])
+    if len(compared) > 1:
         compared[MEAN_POINT] = mean_of_points(list(compared.values()))
-        counted[MEAN_POINT] = counted_rows(table)
-        sizes[MEAN_POINT] = tuple(np.sum(list(sizes.values()), axis=0).tolist())
+        counted[MEAN_POINT] = counted_rows(listed)
+        sizes[MEAN_POINT] = np.sum(list(sizes.values()), axis=0)
     made = [
         {"point": point, **row}
-        | {"n_selected": sizes[point][0], "n_random": sizes[point][1]}
-        | {"n_images": len(data.truth.labels)}
-        for point, of_point in compared.items()
-        for row in compared_rows(of_point, bootstrap.confidence) + counted[point]
+        | {"n_selected": int(sizes[point][0]), "n_random": int(sizes[point][1])}
+        | {"n_images": evaluator.n_images}
+        for point, own in compared.items()
+        for row in compared_rows(own, bootstrap.confidence) + counted[point]
     ]
     reasons = [row.pop("reason") for row in made]
     return pd.DataFrame(made).assign(reason=reasons)
+
+
+def _trend(draws: Sequence[pd.DataFrame], confidence: float) -> pd.DataFrame:
+    """Mean of the rank correlations over draws of the normal images."""
+    table = draws[0].assign(n_draws=len(draws))
+    if len(draws) == 1:
+        return table
+    made = [
+        mean_over_draws([estimate(row) for row in rows], confidence)
+        for rows in zip(*(records(draw) for draw in draws), strict=True)
+    ]
+    return table.assign(**pd.DataFrame([one.columns() for one in made], table.index))
 
 
 def _notes(

@@ -19,7 +19,7 @@ from lakeviz.errors import ConfigError, DataError
 from lakeviz.lake import SubspaceSelection, layer_points, select
 from lakeviz.lake.layers import unit_points, widths_of
 from lakeviz.lake.selectors import check_k
-from lakeviz.progress import Progress
+from lakeviz.progress import Progress, expect, step
 from lakeviz.studies.overlap.result import Settings
 from lakeviz.studies.overlap.selections import OverlapItem
 from lakeviz.units.base import Units, encoded, units_by_point
@@ -98,6 +98,7 @@ def run_items(
     categories: Sequence[str] | None = None,
     shots: Sequence[int | str] = (),
     seeds: Sequence[int] = (),
+    n_draws: int | None = None,
     points: Sequence[int | str] | None = None,
     pool: int = DEFAULT_POOL,
     name: str | None = None,
@@ -113,6 +114,9 @@ def run_items(
         Those of the run by default.
     shots, seeds : sequences
         Draws to make instead; where one of the two is empty, it is the run's own.
+    n_draws : int, optional
+        How many of the run's own draws; all by default. The ``seed`` of the second draw is that of
+        the run plus 1, and so on.
     announce : callable, optional
         Told how far it is, as each category begins.
     """
@@ -124,7 +128,8 @@ def run_items(
         if shots or seeds:
             draws = _draws(own, shots or (spec.shots,), seeds or (spec.seed,))
         else:
-            draws = {(str(spec.shots), spec.seed): run.draw(category)}
+            own_draws = run.draws(category)[:n_draws]
+            draws = {(str(spec.shots), spec.seed + n): one for n, one in enumerate(own_draws)}
         items += capture_category(
             run.model, own, draws, k, wanted, pool=pool, name=named, loading=run.loading
         )
@@ -155,6 +160,7 @@ def capture_category(
     parts: dict[str, list[ImageStatistics]] = {p: [] for p in points}
     covariances = {(key, p): ChannelStatistics(p, True) for key in draws for p in points}
     images = _images(own, draws, pool)
+    expect(len(images), of="images")
     for batch in TokenBatches(model, images, points, loading=loading, label=own.categories[0]):
         present, ids = batch.complete
         for point, tokens in encoded(units, present).items():
@@ -162,6 +168,7 @@ def capture_category(
             for key, drawn in members.items():
                 rows = [row for row, sample_id in enumerate(ids) if sample_id in drawn]
                 covariances[key, point].update(tokens[rows])
+        step(len(ids), "images")
     items, weights = [], model.weights_hash
     for point, found in parts.items():
         identity = f"{weights} {units[point].hash}" if point in units else weights

@@ -32,7 +32,7 @@ NULLS = ("hypergeometric", "permutation")
 _MEANS = (
     *("n_shared", "jaccard", "overlap_coefficient", "above_chance", "rbo", "spearman"),
     *("projection_kernel", "pca_kernel", "expected_jaccard", "matched_jaccard"),
-    *("permutation_jaccard", "ceiling", "jaccard_of_ceiling"),
+    *("permutation_jaccard", "ceiling", "jaccard_of_ceiling", "jaccard_without_first"),
 )
 _WITH_INTERVAL = ("jaccard", "spearman", "jaccard_of_ceiling")
 _DIFFERENCES = {
@@ -67,6 +67,7 @@ def pair_rows(group: Group, ceilings: Mapping[Key, Mapping[str, float]]) -> Iter
             "n_images_b": other.n_images,
             "n_shared": n_shared,
             "jaccard": value,
+            "jaccard_without_first": _without_first(group, i, j),
             "overlap_coefficient": n_shared / k,  # both sets have k members
             # 0 at chance, 1 for equal sets.
             "above_chance": above / open_to_chance if open_to_chance > 0 else np.nan,
@@ -100,6 +101,14 @@ def _identity(group: Group, i: int, j: int) -> Row:
     for name in group.varied:
         row |= {f"{name}_{s}": getattr(group.items[n], name) for s, n in (("a", i), ("b", j))}
     return row | {"a": names[i], "b": names[j]}
+
+
+def _without_first(group: Group, i: int, j: int) -> float:
+    """Jaccard index of the ``k`` next in variance when each side leaves out its first channel."""
+    if group.k == group.n_channels:
+        return np.nan  # no channel is left to take the place
+    first, second = ((group.ranks[n] >= 2) & (group.ranks[n] <= group.k + 1) for n in (i, j))
+    return float(jaccard(int((first & second).sum()), group.k))
 
 
 def _matched(group: Group, i: int, j: int) -> dict[str, float]:

@@ -64,7 +64,7 @@ class PairSettings(settings.Settings):
 
 
 @dataclass(frozen=True)
-class Settings(PairSettings):
+class Settings(PairSettings, settings.DrawSettings):
     """Compare the neurons of categories, layers, shots or seeds.
 
     Several runs of one model may be named, such as of several data sets; the result is saved with
@@ -79,7 +79,7 @@ class Settings(PairSettings):
     )
     shots: tuple[str, ...] = option((), 'Normal images, or "all"; the run\'s own by default.')
     n_seeds: int | None = option(
-        None, "Draw the normal images with seeds 0 to N - 1 instead.", least=1
+        None, "Draw the normal images with seeds 0 to N - 1 instead of RUN's draws.", least=1
     )
     pool: int = option(64, "Normal images captured per category, to redraw from.")
 
@@ -101,12 +101,14 @@ class OverlapResult(StudyResult):
     ----------
     pairs : DataFrame
         One row per pair: ``n_shared, jaccard, overlap_coefficient, above_chance, rbo, spearman,
-        projection_kernel, pca_kernel``; random sets: ``expected_shared, expected_jaccard,
-        p_hypergeometric, q_hypergeometric``; the common ranking: ``permutation_mean,
-        permutation_jaccard, p_permutation, q_permutation``; sets next in variance: ``matched_mean,
-        matched_quantile_low, matched_quantile_high, matched_jaccard``; both sides' images
-        resampled: ``jaccard_resampled, resampled_quantile_low, resampled_quantile_high``; itself:
-        ``ceiling, ceiling_kind, jaccard_of_ceiling``; ``reason``.
+        projection_kernel, pca_kernel``; ``jaccard_without_first``, of the k next in variance when
+        each side leaves out its channel of highest variance; random sets: ``expected_shared,
+        expected_jaccard, p_hypergeometric, q_hypergeometric``; the common ranking:
+        ``permutation_mean, permutation_jaccard, p_permutation, q_permutation``; sets next in
+        variance: ``matched_mean, matched_quantile_low, matched_quantile_high, matched_jaccard``;
+        both sides' images resampled: ``jaccard_resampled, resampled_quantile_low,
+        resampled_quantile_high``; itself: ``ceiling, ceiling_kind, jaccard_of_ceiling``;
+        ``reason``.
     overview : DataFrame
         Means over pairs by hook point and number of shots; ``jaccard, spearman,
         jaccard_of_ceiling, minus_chance, minus_matched, minus_permutation`` with intervals over
@@ -196,20 +198,27 @@ class OverlapResult(StudyResult):
         from lakeviz.studies.overlap import set_figures as sets
 
         of, made = SEVERAL[self.across], []
-        columns = [name for name in FIELDS if name in self.shared]
+        # Draws are averaged in the matrix; the sets and the tree are those of the first.
+        columns = [name for name in FIELDS if name in self.shared and name != "seed"]
+        first = [
+            table if table.empty or "seed" not in table else where(table, seed=table["seed"].min())
+            for table in (self.clusters, self.leaves, self.shared, self.selections)
+        ]
         groups = records(self.shared.filter(columns).drop_duplicates().astype(object))
-        tables = (self.pairs, self.clusters, self.leaves, self.shared, self.selections)
+        tables = (self.pairs, *first)
         for fixed in ({str(n): v for n, v in group.items()} for group in groups[:_GROUPS]):
             pairs, clusters, leaves, shared, chosen = (
                 table if table.empty else where(table, **fixed) for table in tables
             )
             words = {"dataset": "", "shots": f"{fixed.get('shots')} shots"}
-            words |= {"seed": f"seed {fixed.get('seed')}"}
+            n = len({*pairs["seed"]}) if "seed" in pairs else 1
+            averaged = f", mean of {n} draws" if n > 1 else ""
             said = ", ".join(filter(None, (words.get(n, str(v)) for n, v in fixed.items())))
             if len(pairs) > 1:
-                title = f"Overlap of selected neurons: {said}"
+                title = f"Overlap of selected neurons: {said}{averaged}"
                 matrix = draw.overlap_matrix_figure(pairs, clusters, leaves, title=title, of=of)
                 made.append(matrix.update_layout(width=None))  # the page has its own
+            said += ", first draw" if averaged else ""
             title, confidence = f"Neurons that several select: {said}", self.confidence
             made.append(
                 sets.shared_neurons_figure(shared, title=title, of=of, confidence=confidence)
@@ -235,8 +244,9 @@ def _facts(row: Row) -> str:
         ("of random sets", "expected_jaccard"),
         ("of other sets of nearly the same variance", "matched_jaccard"),
         ("explained by the other categories' ranking", "permutation_jaccard"),
+        ("without each side's channel of highest variance", "jaccard_without_first"),
     ]
-    said = [f"{name} {row[c]:.3f}" for name, c in chance if np.isfinite(row[c])]
+    said = [f"{name} {row[c]:.3f}" for name, c in chance if np.isfinite(row.get(c, np.nan))]
     ceiling = "that of a category with itself could not be measured"
     if np.isfinite(row["jaccard_of_ceiling"]):
         share = estimate(row, "jaccard_of_ceiling").text(2)
@@ -255,7 +265,7 @@ def _facts(row: Row) -> str:
 
 def _row(row: Row) -> dict[str, str]:
     def number(name: str) -> str:
-        return f"{row[name]:.3f}" if np.isfinite(row[name]) else "–"
+        return f"{row[name]:.3f}" if np.isfinite(row.get(name, np.nan)) else "–"
 
     return {
         "hook point": _sides(row, "point"),
@@ -265,6 +275,7 @@ def _row(row: Row) -> dict[str, str]:
         "pairs": f"{int(row['n_pairs']):,}",
         "shared": f"{row['n_shared']:.1f}",
         "Jaccard": estimate(row, "jaccard").text(),
+        "without the first": number("jaccard_without_first"),
         "random sets": number("expected_jaccard"),
         "matched sets": number("matched_jaccard"),
         "common ranking": number("permutation_jaccard"),

@@ -112,12 +112,14 @@ class Overlap(Study):
                     categories=chosen,
                     shots=[n if n == "all" else int(n) for n in settings.shots],
                     seeds=range(settings.n_seeds or 0),
+                    n_draws=settings.draws,
                     points=settings.layers or None,
                     pool=settings.pool,
                     name=name,
                     announce=on.announce,
                 )
         n, model = on.bootstrap.n_resamples, on.run.manifest["model"]
+        on.announce(f"overlap: {len(items)} selections are compared ...")
         return self(items, k, settings, n_resamples=n, provenance={"model": model})
 
     def _describe(

@@ -19,9 +19,10 @@ from torch import Tensor
 from lakeviz.activations import select_tokens
 from lakeviz.errors import ConfigError
 from lakeviz.lake.selection import NeuronSelection
+from lakeviz.progress import step
 from lakeviz.studies.patching.interchange import Interchange, keep_in
 from lakeviz.studies.patching.result import Settings
-from lakeviz.studies.patching.words import DEFECT, DEFECTS, DENOISING
+from lakeviz.studies.patching.words import DEFECT, DEFECTS, DENOISING, EXCHANGES
 
 Rows = Iterator[dict[str, Any]]
 _CHECKED_PAIRS = 10
@@ -44,7 +45,7 @@ def attribution_rows(
             "attribution needs gradients in fp32; load the model with precision='fp32', or leave "
             "attribution out"
         )
-    points = [p for p in attributed_points(interchange) if not interchange.reaches(p, DEFECT)]
+    points = reached_points(interchange)
     if point not in points and not interchange.reaches(point, DEFECT):
         points.append(point)
     defect, twin = interchange.intact
@@ -73,6 +74,7 @@ def attribution_rows(
             for channel in range(gradient.shape[1])
         ]
         for channel in _to_check(shares["gradient"], settings.n_checked, random):
+            step(of=EXCHANGES)
             told = {kind: own[few, channel].mean() for kind, own in found.items()}
             exact = _exact(interchange, name, channel, few)
             checks.append(
@@ -115,6 +117,11 @@ def attributed_points(interchange: Interchange) -> list[str]:
     return [p for p in interchange.tower.points if p.endswith(ends)]
 
 
+def reached_points(interchange: Interchange) -> list[str]:
+    """Those whose neurons can change the score of the defect patches."""
+    return [p for p in attributed_points(interchange) if not interchange.reaches(p, DEFECT)]
+
+
 def gradient_attribution(
     interchange: Interchange, points: Sequence[str]
 ) -> dict[str, Float[Tensor, "pair channel"]]:
@@ -147,8 +154,8 @@ def integrated_attribution(
     parts = []
     for rows in interchange.batches():
         total = torch.zeros_like(apart[rows])
-        for step in range(steps):
-            share = (step + 0.5) / steps
+        for number in range(steps):
+            share = (number + 0.5) / steps
             tokens = (defect[rows] - share * apart[rows]).clone().requires_grad_()
             with torch.enable_grad():
                 patches, _ = interchange.read_from(point, tokens, DENOISING, rows)

@@ -46,12 +46,9 @@ def curve_rows(
     curves, areas : lists of rows
     """
     full = sets.full[DEFECT]
-    orders = [CONTROL, TWIN_DIFFERENCE]
-    if neurons_named(settings.selector) is None:
-        orders.insert(0, settings.selector)
     curves, areas = [], []
     summed = {}
-    for order, measure in product(orders, (FAITHFULNESS, COMPLETENESS)):
+    for order, measure in product(orders_of(settings), (FAITHFULNESS, COMPLETENESS)):
         curve = list(_curve(sets, order, measure))
         summed[order, measure] = _under(curve)
         for size, _, shown in curve:
@@ -81,6 +78,12 @@ def curve_rows(
             }
         )
     return curves, areas
+
+
+def orders_of(settings: Settings) -> list[str]:
+    """Selectors that rank the units of a curve; named neurons are a set and rank none."""
+    own = [settings.selector] if neurons_named(settings.selector) is None else []
+    return [*own, CONTROL, TWIN_DIFFERENCE]
 
 
 def concentration_rows(attribution: Sequence[Mapping[str, Any]]) -> Rows:
@@ -116,7 +119,7 @@ def _under(curve: Iterable[tuple[int, float, Moved]]) -> Moved:
 
 def _curve(sets: UnitSets, order: str, measure: str) -> Iterator[tuple[int, float, Moved]]:
     """Numbers of units, their weights in the area, and what is shown."""
-    sizes = _sizes(sets.statistics[0].n_channels)
+    sizes = sizes_of(sets.statistics[0].n_channels)
     for size, weight in zip(sizes, _weights(sizes), strict=True):
         yield size, float(weight), _shown(sets.of_size(size), order, measure)
 
@@ -134,7 +137,7 @@ def _all_but(sets: UnitSets, direction: str, units: Chosen) -> Tensor:
     return sets.interchange.exchanged(sets.point, direction, tokens, units, but=True)
 
 
-def _sizes(n: int) -> list[int]:
+def sizes_of(n: int) -> list[int]:
     """Numbers of units from 1 to half of all, about geometric."""
     return sorted({int(size) for size in np.geomspace(1, max(1, n // 2), 6).round()})
 

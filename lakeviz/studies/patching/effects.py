@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from itertools import product
 from typing import Any
 
@@ -10,11 +10,12 @@ import numpy as np
 
 from lakeviz.metrics.estimates import NOT_MEASURED
 from lakeviz.metrics.pair_shares import share_difference, share_estimate
+from lakeviz.progress import step
 from lakeviz.studies.patching.heads import HEADS_END, heads_of, is_of_heads
-from lakeviz.studies.patching.interchange import Interchange
+from lakeviz.studies.patching.interchange import Chosen, Interchange
 from lakeviz.studies.patching.result import Settings
 from lakeviz.studies.patching.unit_sets import UnitSets
-from lakeviz.studies.patching.words import CLASS, GROUPS, HEAD
+from lakeviz.studies.patching.words import CLASS, EXCHANGES, GROUPS, HEAD
 
 Rows = Iterator[dict[str, Any]]
 NOTHING = "the two sides of the pairs do not differ in this read-out"
@@ -57,11 +58,11 @@ def effect_rows(sets: UnitSets, settings: Settings, confidence: float) -> Rows:
 def heatmap_rows(interchange: Interchange, settings: Settings, confidence: float) -> Rows:
     """Share that whole tokens, or what single heads give them, move: by point and token group."""
     full = interchange.full
-    for point in _points(interchange, settings.kinds):
+    for point, parts in points_and_heads(interchange, settings.kinds).items():
         interchange.hold(point)
         unreached = {name: interchange.reaches(point, name) for name in full}
-        parts = heads_of(interchange.tower, point) if is_of_heads(point) else {-1: None}
         for head, direction, tokens in product(parts, settings.directions, GROUPS):
+            step(of=EXCHANGES)
             reasons, found = dict(unreached), {}
             if tokens == CLASS and not interchange.has_prefix(point):
                 reasons = dict.fromkeys(full, "there is no class token at this hook point")
@@ -91,11 +92,17 @@ def counts(values: np.ndarray) -> dict[str, int]:
     return {"n_pairs": values.shape[-1], "n_draws": values.shape[0]}
 
 
-def _points(interchange: Interchange, kinds: tuple[str, ...]) -> list[str]:
-    """Hook points of the kinds asked for that the tower has."""
-    known = interchange.tower.points
+def points_and_heads(
+    interchange: Interchange, kinds: tuple[str, ...]
+) -> dict[str, Mapping[int, Chosen]]:
+    """Hook points of the kinds asked for that the tower has, each with its heads; -1 for none."""
+    tower = interchange.tower
     ends = [HEADS_END if kind == HEAD else f".hook_{kind}" for kind in kinds]
-    return [point for point in known if point.endswith(tuple(ends))]
+    return {
+        point: heads_of(tower, point) if is_of_heads(point) else {-1: None}
+        for point in tower.points
+        if point.endswith(tuple(ends))
+    }
 
 
 def _block(point: str) -> str:

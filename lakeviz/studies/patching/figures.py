@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,7 @@ from lakeviz.plots.line_panels import Line, line_figure, line_of
 from lakeviz.plots.matrix import cells
 from lakeviz.plots.names import short_point
 from lakeviz.plots.panels import Look, name_panel, panels
-from lakeviz.plots.template import new_figure
+from lakeviz.plots.template import counted, new_figure
 from lakeviz.selector_names import selector_name
 from lakeviz.studies.patching.words import (
     COMPLETENESS,
@@ -142,7 +143,7 @@ def effects_figure(effects: pd.DataFrame, selector: str, *, confidence: float = 
         title="Exchange of units within pairs",
         caption=f"Share of the difference between defect image and twin that moves when "
         f"{first['n_units']} units of {first['point']} are exchanged ({first['tokens']}); bars: "
-        f"{percent(confidence)} over {over}; {first['n_pairs']} pairs, {first['n_draws']} draws.",
+        f"{percent(confidence)} over {over}; {_sample(first)}.",
         x="share moved",
     )
 
@@ -169,7 +170,7 @@ def curves_figure(curves: pd.DataFrame, *, confidence: float = 0.95) -> go.Figur
         title="Concentration of the effect",
         caption="Shares of the difference in the score of the defect patches. Faithfulness: what "
         "is left when all units but these are exchanged; completeness: what goes when these are. "
-        f"Bands: {percent(confidence)} over {row['n_pairs']} pairs and {row['n_draws']} draws.",
+        f"Bands: {percent(confidence)} over {_sample(row)}.",
         x="number of units",
         y="share",
         sizes=sorted(set(numbers(curves, "size").astype(int).tolist())),
@@ -226,7 +227,7 @@ def steering_figure(steering: pd.DataFrame, *, confidence: float = 0.95) -> go.F
         title="Steering of the defect patches",
         caption="Deviations from the normal mean in the units are scaled by 1 + dose; change as a "
         f"share of the difference between defect image and twin. Bars and band: "
-        f"{percent(confidence)} over {row['n_pairs']} pairs and {row['n_draws']} draws (the band: "
+        f"{percent(confidence)} over {_sample(row)} (the band: "
         f"of the mean of {row['n_members']} random sets).",
         x="dose",
         y="change",
@@ -243,4 +244,9 @@ def _caption(table: pd.DataFrame, direction: str) -> str:
     )
     n = len(set(table["category"]))
     over = f"; mean over {n} categories" if n > 1 else ""
-    return f"{what}. {row['n_pairs']} pairs, {row['n_draws']} draws{over}. Empty: cannot reach."
+    return f"{what}. {_sample(row)}{over}. Empty: cannot reach."
+
+
+def _sample(row: Mapping[str, Any]) -> str:
+    """Write "12 pairs, 1 draw"."""
+    return f"{counted(row['n_pairs'], 'pair')}, {counted(row['n_draws'], 'draw')}"

@@ -24,13 +24,14 @@ from lakeviz.activations.tokens import as_activation
 from lakeviz.errors import ConfigError
 from lakeviz.metrics.estimates import NOT_MEASURED
 from lakeviz.metrics.pair_shares import share_difference, share_estimate
+from lakeviz.progress import step
 from lakeviz.studies.patching.effects import NOTHING, counts
 from lakeviz.studies.patching.heads import HEADS_END
 from lakeviz.studies.patching.interchange import Chosen, Interchange, keep_in
 from lakeviz.studies.patching.readouts import Values
 from lakeviz.studies.patching.result import Settings
 from lakeviz.studies.patching.unit_sets import Moved, UnitSets, by_member
-from lakeviz.studies.patching.words import CONTROL, DEFECT, DENOISING, EMBEDDING
+from lakeviz.studies.patching.words import CONTROL, DEFECT, DENOISING, EMBEDDING, EXCHANGES
 
 Rows = Iterator[dict[str, Any]]
 TOGETHER = "all of them"
@@ -145,6 +146,7 @@ class Paths:
                 found: dict[str, list[list[Values]]] = {n: [[] for _ in chosen] for n in parts}
                 for draw, own in enumerate(chosen):
                     for one in own:
+                        step(of=EXCHANGES)
                         tokens = self.sets.exchange(direction, one)[rows]
                         written = self._written(tokens, stream, held)
                         for name, group in self.groups.items():

@@ -8,10 +8,12 @@ from typing import Any, ClassVar
 import pandas as pd
 
 from lakeviz.lake.paired_evaluator import PairedEvaluator
+from lakeviz.progress import expect
 from lakeviz.studies.base.captured import StudyData
 from lakeviz.studies.base.study import Measured, Study
 from lakeviz.studies.patching.attribution import agreement_rows, attribution_rows
 from lakeviz.studies.patching.concentration import concentration_rows, curve_rows
+from lakeviz.studies.patching.cost import n_exchanges
 from lakeviz.studies.patching.effects import effect_rows, heatmap_rows
 from lakeviz.studies.patching.interchange import Interchange
 from lakeviz.studies.patching.overlap import overlap_rows
@@ -19,6 +21,7 @@ from lakeviz.studies.patching.paths import path_rows
 from lakeviz.studies.patching.result import PatchingResult, Settings
 from lakeviz.studies.patching.setup import unit_sets
 from lakeviz.studies.patching.steering import steering_rows
+from lakeviz.studies.patching.words import EXCHANGES
 
 
 def measure(
@@ -39,6 +42,7 @@ def measure(
     sets = unit_sets(draws, settings)
     interchange, point, pairs = sets.interchange, sets.point, sets.interchange.pairs
     confidence = evaluator.bootstrap.confidence
+    expect(n_exchanges(sets, settings), of=EXCHANGES)
     tables: dict[str, list[dict[str, Any]]] = {name: [] for name in PatchingResult.table_names()}
     tables["effects"] = list(effect_rows(sets, settings, confidence))
     if settings.heatmap:

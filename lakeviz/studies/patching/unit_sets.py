@@ -14,11 +14,12 @@ from torch import Tensor
 from lakeviz.activations import ChannelStatistics
 from lakeviz.lake.selection import NeuronSelection, Selection
 from lakeviz.lake.selectors import get_selector, select
+from lakeviz.progress import step
 from lakeviz.studies.base.draws import attempted
 from lakeviz.studies.patching.interchange import Chosen, Interchange
 from lakeviz.studies.patching.readouts import Values
 from lakeviz.studies.patching.result import Settings
-from lakeviz.studies.patching.words import DEFECTS, TWIN_DIFFERENCE, units_name
+from lakeviz.studies.patching.words import DEFECTS, EXCHANGES, TWIN_DIFFERENCE, units_name
 
 Moved = dict[str, Float[np.ndarray, "draw member pair"]]
 """By read-out, what every set of every draw moves in every pair."""
@@ -117,6 +118,7 @@ class UnitSets:
             else units.basis.tobytes()  # type: ignore[union-attr]
         )
         place = (direction, key, which)
+        step(of=EXCHANGES)
         if place not in self._found:
             tokens = (edit or self.exchange)(direction, units)
             found = self.interchange.run(self.point, tokens, direction)
@@ -133,6 +135,7 @@ class UnitSets:
         halves = [list(range(start, n, 2)) for start in (0, 1)]
         parts = {}
         for own, other in (halves, halves[::-1]):
+            step(of=EXCHANGES)
             units = self.largest_difference(other)
             tokens = (edit or self.exchange)(direction, units)[own]
             found = self.interchange.run(self.point, tokens, direction, own)

@@ -12,6 +12,7 @@ from scipy.stats import hypergeom
 from lakeviz.lake.paired_evaluator import PairedEvaluator, compare
 from lakeviz.lake.selection import NeuronSelection
 from lakeviz.metrics.measurement import Measurement
+from lakeviz.progress import expect
 from lakeviz.studies.base.captured import StudyData
 from lakeviz.studies.base.study import Measured, Study
 from lakeviz.studies.neurons.patch_labels import PatchTruth
@@ -38,6 +39,7 @@ def measure(data: StudyData, settings: Settings, evaluator: PairedEvaluator) -> 
     ConfigError
         If a class has too few images.
     """
+    expect(n_conditions(data, settings))
     labels = np.asarray(data.truth.labels, dtype=bool)
     folds = make_folds(labels, settings.n_folds, settings.seed)
     metrics, overlap, notes = [], [], []
@@ -59,6 +61,14 @@ def measure(data: StudyData, settings: Settings, evaluator: PairedEvaluator) -> 
         overlap += list(case.overlap_rows())
     tables = {"metrics": pd.DataFrame(metrics), "overlap": pd.DataFrame(overlap)}
     return Measured(tables, list(dict.fromkeys(notes)))
+
+
+def n_conditions(data: StudyData, settings: Settings) -> int:
+    """How many probes are measured: by size, those chosen in two ways and random ones."""
+    shuffled = 1 + settings.n_shuffles
+    widths = map(data.n_channels, data.points)
+    sizes = [sum(k < n for k in set(settings.sizes)) for n in widths]
+    return sum(n * (settings.n_random_sets + 2 * shuffled) + 2 * shuffled for n in sizes)
 
 
 class _Case:

@@ -8,7 +8,7 @@ import plotly.graph_objects as go
 
 from lakeviz.metrics.estimates import estimate
 from lakeviz.metrics.registry import metric_bounds, metric_title
-from lakeviz.plots.captions import percent
+from lakeviz.plots.captions import percent, sampled
 from lakeviz.plots.forest import ForestRow, forest_figure
 from lakeviz.plots.panels import Look
 from lakeviz.tables import records
@@ -60,7 +60,7 @@ def gaps_figure(
     bars = (
         f"{percent(confidence)} Student over {n} categories"
         if n > 1
-        else f"{percent(confidence)} over images and random sets"
+        else f"{percent(confidence)} over {sampled(readings)} and random sets"
     )
     return forest_figure(
         shown,

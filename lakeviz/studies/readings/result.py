@@ -33,7 +33,7 @@ NO_CHANNEL = "none of those exchanged"
 
 
 @dataclass(frozen=True)
-class Settings(settings.Settings):
+class Settings(settings.DrawSettings):
     """Compare top-variance and random neurons by every reading.
 
     The grid is of depths, distances, gallery or prototype, and selection per layer or of all layers
@@ -80,14 +80,15 @@ class ReadingsResult(StudyResult):
     readings : DataFrame
         One row per category, reading and metric: value of the top-variance neurons, mean and range
         of the random sets, the difference with its interval and ``p_value`` (see
-        :func:`~lakeviz.lake.paired_evaluator.compare`), ``share`` of the variance that the top set
-        holds, ``own`` (whether it is the detector's own reading) and, where a reading is not
-        defined or could not be measured, the ``reason``.
+        :func:`~lakeviz.lake.paired_evaluator.compare`), means over ``n_draws`` draws, ``share`` of
+        the variance that the top set holds, ``own`` (whether it is the detector's own reading) and,
+        where a reading is not defined or could not be measured, the ``reason``.
     random_sets : DataFrame
         Value of every random set; equal seeds are equal channels in all categories.
     channels : DataFrame
         One row per category, reading, metric and channel of the top set that was exchanged for the
-        (k+1)-th in variance: the gap without it, the ``change``, and ``carries`` for the one that
+        (k+1)-th in variance, each draw its own of that rank (``n_draws_with_it``: draws in which it
+        is the one named): the gap without it, the ``change``, and ``carries`` for the one that
         takes most away, which alone has an interval.
     """
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -12,10 +13,12 @@ import pandas as pd
 
 from lakeviz.errors import ConfigError, SelectionError
 from lakeviz.lake.paired_evaluator import PairedEvaluator, compare
+from lakeviz.metrics.contrasts import Replicates
 from lakeviz.metrics.measurement import Measurement, Metric, metric_columns
 from lakeviz.metrics.registry import better
 from lakeviz.progress import expect
 from lakeviz.studies.base.captured import StudyData
+from lakeviz.studies.base.draws import Draws
 from lakeviz.studies.base.study import Measured, Study
 from lakeviz.studies.base.study_run import StudyRun
 from lakeviz.studies.readings.depths import depth_points, own_points, wanted_points
@@ -26,14 +29,20 @@ from lakeviz.studies.readings.result import CONTROL, ReadingsResult, Settings
 _QUICK = 10  # resamples of the exchanges that are only ranked by their exact values
 
 
-def measure(data: StudyData, settings: Settings, evaluator: PairedEvaluator) -> Measured:
+def measure(
+    draws: tuple[StudyData, ...], settings: Settings, evaluator: PairedEvaluator
+) -> Measured:
     """Measure the top-variance neurons and random ones of the same number under every reading.
+
+    Of several draws of the normal images all is done on each, and the rows are means over them; a
+    random set is the same set in all.
 
     Raises
     ------
     ConfigError
         If a depth was not captured.
     """
+    data = draws[0]
     own = own_points(data)
     k = data.options.k
     if data.options.selection_scope == "joint":
@@ -49,11 +58,11 @@ def measure(data: StudyData, settings: Settings, evaluator: PairedEvaluator) -> 
         )
     )
     rows: dict[str, list[dict[str, Any]]] = {name: [] for name in ReadingsResult.table_names()}
-    expect(len(readings) * (1 + settings.n_random_sets + settings.n_exchanged))
+    expect(len(readings) * (1 + settings.n_random_sets + settings.n_exchanged), len(draws))
     for reading in readings:
         said = reading.columns() | {"own": _is_own(reading, data, own)}
         try:
-            case = _Case(data, reading, settings, evaluator)
+            case = _Case(draws, reading, settings, evaluator)
             found = case.rows()
         except (ConfigError, SelectionError) as error:
             found = {"readings": _absent(evaluator.metrics, str(error))}
@@ -77,122 +86,120 @@ class ReadingsStudy(Study):
 
     needs_a_metric: ClassVar[bool] = False
 
-    def data(self, run: StudyRun, category: str, settings: Any) -> StudyData:
+    def data(self, run: StudyRun, category: str, settings: Any) -> Draws:
         """Capture a category."""
         points = wanted_points(run.model, run.spec.options.layers, settings.depths)
-        return run.data(category, points=points)
+        return run.draws_of(category, points=points)
 
 
-STUDY = ReadingsStudy(Settings, ReadingsResult, measure)
+STUDY = ReadingsStudy(Settings, ReadingsResult, measure, over_draws=True)
 
 
 @dataclass(frozen=True)
 class _Case:
     """One reading of one category."""
 
-    data: StudyData
+    draws: tuple[StudyData, ...]
     reading: Reading
     settings: Settings
     evaluator: PairedEvaluator
 
     @cached_property
-    def view(self) -> StudyData:
-        """The captured tokens under this reading."""
-        options = self.reading.options(self.data.options)
-        return self.data.view(points=self.reading.points, options=options)
+    def views(self) -> list[StudyData]:
+        """The captured tokens under this reading, draw by draw."""
+        options = self.reading.options(self.draws[0].options)
+        return [one.view(points=self.reading.points, options=options) for one in self.draws]
 
     def rows(self) -> dict[str, list[dict[str, Any]]]:
         """Rows of every table."""
-        top = self._select("variance")
-        random = [
-            self._select("random", self.settings.seed + n)
-            for n in range(self.settings.n_random_sets)
-        ]
-        swaps = self._exchanges(top)
-        maps = self.view.visual_maps(
-            self.view.branches([top, *random, *(swap.selections for swap in swaps)])
-        )
-        n = 1 + len(random)
-        own, *sets = [self.evaluator.measure(one) for one in maps[:n]]
         quick = replace(
             self.evaluator, bootstrap=replace(self.evaluator.bootstrap, n_resamples=_QUICK)
         )
-        without = [quick.measure(one) for one in maps[n:]]
-        shares = {"share": self._share(top), "n_channels": self._n_channels}
-        compared = compare(own, {CONTROL: sets}, self.evaluator)
+        own, sets, without, shares = [], [], [], []
+        swaps, maps_without = [], []  # [draw][exchange]
+        for view in self.views:
+            top = self._select(view, "variance")
+            random = [
+                self._select(view, "random", self.settings.seed + n)
+                for n in range(self.settings.n_random_sets)
+            ]
+            swaps.append(self._exchanges(view, top))
+            everything = [top, *random, *(swap.selections for swap in swaps[-1])]
+            maps = view.visual_maps(view.branches(everything))
+            n = 1 + len(random)
+            first, *others = [self.evaluator.measure(one) for one in maps[:n]]
+            own.append([first])
+            sets.append(others)
+            without.append([quick.measure(one) for one in maps[n:]])
+            maps_without.append(maps[n:])
+            shares.append(_share(view, top))
+        one, random = Replicates.over_draws(own), Replicates.over_draws(sets)
+        said = {"share": float(np.mean(shares)), "n_channels": self._n_channels}
+        compared = compare(one, {CONTROL: random}, self.evaluator)
         return {
-            "readings": [row | shares | {"reason": ""} for row in compared],
-            "random_sets": self._set_rows(sets),
-            "channels": self._channel_rows(swaps, own, sets, without, maps[n:]),
+            "readings": [row | said | {"reason": ""} for row in compared],
+            "random_sets": self._set_rows(random),
+            "channels": self._channel_rows(swaps, one, random, without, maps_without),
         }
 
-    def _select(self, selector: str, seed: int = 0) -> Selections:
-        return self.view.select(self.reading.asked, selector, seed)
+    def _select(self, view: StudyData, selector: str, seed: int = 0) -> Selections:
+        return view.select(self.reading.asked, selector, seed)
 
     @property
     def _n_channels(self) -> int:
-        return sum(self.view.n_channels(point) for point in self.reading.points)
+        return sum(self.views[0].n_channels(point) for point in self.reading.points)
 
-    def _exchanges(self, top: Selections) -> list[Exchange]:
-        kept = [len(self.view.statistics[p].kept_channels) for p in self.reading.points]
+    def _exchanges(self, view: StudyData, top: Selections) -> list[Exchange]:
+        kept = [len(view.statistics[p].kept_channels) for p in self.reading.points]
         scope, k = self.reading.scope, self.reading.asked
         if k >= (sum(kept) if scope == "joint" else min(kept)):
             return []  # no channel is left to take a place
-        statistics = {p: self.view.statistics[p] for p in self.reading.points}
+        statistics = {p: view.statistics[p] for p in self.reading.points}
         return list(exchanges(top, statistics, k, self.settings.n_exchanged, scope))
 
-    def _share(self, top: Selections) -> float:
-        """Share of the variance that the top set holds, mean over its hook points."""
-        shares = [s.scores.sum() / self._total(point) for point, s in top.items()]
-        return float(np.mean(shares))
-
-    def _total(self, point: str) -> float:
-        return float(self.view.statistics[point].variance.sum())
-
-    def _set_rows(self, sets: Sequence[Measurement]) -> list[dict[str, Any]]:
+    def _set_rows(self, sets: Replicates) -> list[dict[str, Any]]:
         return [
-            {"seed": self.settings.seed + number, **columns, "value": one.values[metric]}
+            {"seed": self.settings.seed + number, **columns, "value": float(value)}
             for metric, columns in metric_columns(self.evaluator.measured)
-            for number, one in enumerate(sets)
+            for number, value in enumerate(sets.values(metric).mean(axis=0))
         ]
 
     def _channel_rows(
         self,
-        swaps: Sequence[Exchange],
-        own: Measurement,
-        sets: Sequence[Measurement],
-        without: Sequence[Measurement],
-        maps: Sequence[np.ndarray],
+        swaps: Sequence[Sequence[Exchange]],
+        own: Replicates,
+        sets: Replicates,
+        without: Sequence[Sequence[Measurement]],
+        maps: Sequence[Sequence[np.ndarray]],
     ) -> list[dict[str, Any]]:
-        """A row per metric and exchange; the one that takes most away has its interval."""
+        """A row per metric and exchange; the one that takes most away has its interval.
+
+        Every draw exchanges its own channel of the rank; the row names that of most draws.
+        """
         found = []
         for metric, columns in metric_columns(self.evaluator.measured):
-            if not swaps:
+            if not swaps[0]:
                 continue
-            values = np.array([one.values[metric] for one in without])
+            values = np.mean([[one.values[metric] for one in part] for part in without], axis=0)
             strongest = int(better(metric, values).argmin())
-            whole = self.evaluator.measure(maps[strongest])
+            whole = Replicates.over_draws(
+                [[self.evaluator.measure(part[strongest])] for part in maps]
+            )
             (compared,) = [
                 row
                 for row in compare(whole, {CONTROL: sets}, self.evaluator)
                 if (row["level"], row["metric"]) == metric
             ]
-            for number, swap in enumerate(swaps):
+            intact, random = own.values(metric).mean(), sets.values(metric).mean()
+            for number, of_rank in enumerate(zip(*swaps, strict=True)):
                 row = compared if number == strongest else {}
                 found.append(
                     {
                         **columns,
-                        "point": swap.point,
-                        "channel": swap.channel,
-                        "rank": swap.rank,
-                        "variance_share": swap.variance / self._total(swap.point),
-                        "replaced_by": swap.replacement,
-                        "replaced_at": swap.replacement_point,
+                        **self._exchanged(of_rank),
                         "value_without": float(values[number]),
-                        "change": float(values[number] - own.values[metric]),
-                        "gap_without": float(
-                            values[number] - np.mean([one.values[metric] for one in sets])
-                        ),
+                        "change": float(values[number] - intact),
+                        "gap_without": float(values[number] - random),
                         "gap_without_low": row.get("difference_low", np.nan),
                         "gap_without_high": row.get("difference_high", np.nan),
                         "p_without": row.get("p_value", np.nan),
@@ -201,6 +208,33 @@ class _Case:
                     }
                 )
         return found
+
+    def _exchanged(self, swaps: Sequence[Exchange]) -> dict[str, Any]:
+        """Columns of the exchange of one rank, one for each draw."""
+        (point, channel), n = Counter((one.point, one.channel) for one in swaps).most_common(1)[0]
+        named = next(one for one in swaps if (one.point, one.channel) == (point, channel))
+        shares = [
+            one.variance / _total(view, one.point)
+            for one, view in zip(swaps, self.views, strict=True)
+        ]
+        return {
+            "point": point,
+            "channel": channel,
+            "n_draws_with_it": n,
+            "rank": named.rank,
+            "variance_share": float(np.mean(shares)),
+            "replaced_by": named.replacement,
+            "replaced_at": named.replacement_point,
+        }
+
+
+def _share(view: StudyData, top: Selections) -> float:
+    """Share of the variance that the top set holds, mean over its hook points."""
+    return float(np.mean([s.scores.sum() / _total(view, point) for point, s in top.items()]))
+
+
+def _total(view: StudyData, point: str) -> float:
+    return float(view.statistics[point].variance.sum())
 
 
 def _is_own(reading: Reading, data: StudyData, own: tuple[str, ...]) -> bool:

@@ -23,6 +23,7 @@ from lakeviz.studies.sweep.axes import AXES, Value, check_grid
 
 REFERENCE = "variance"
 """The selector that all others on the axis ``selector`` are controls of."""
+WITHOUT_FIRST = "variance_without_first"
 
 
 @dataclass(frozen=True)

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import closing
+from contextlib import closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
-from tqdm import tqdm
-
 from lakeviz.activations import Loading
 from lakeviz.data import Dataset
 from lakeviz.errors import OutputError
+from lakeviz.progress import Progress, expect, step
 from lakeviz.studies.base.captured import StudyData
 from lakeviz.studies.base.study import OnRun, Study
 from lakeviz.studies.sweep.axes import read_grid
@@ -26,7 +25,7 @@ from lakeviz.studies.sweep.capture import (
     key_of,
 )
 from lakeviz.studies.sweep.cells import Group, Outcome, cell_digest, measure_group, read_outcome
-from lakeviz.studies.sweep.grid import Cell, SweepSpec
+from lakeviz.studies.sweep.grid import REFERENCE, WITHOUT_FIRST, Cell, SweepSpec
 from lakeviz.studies.sweep.result import Settings, SweepResult
 from lakeviz.studies.sweep.tables import make_result
 
@@ -49,6 +48,7 @@ class Sweep(Study):
         address: str | None = None,
         loading: Loading | None = None,
         dataset: Dataset | None = None,
+        announce: Callable[[str], None] = lambda line: None,
     ) -> SweepResult:
         """Evaluate a detector at every point of a grid of settings.
 
@@ -76,6 +76,8 @@ class Sweep(Study):
             How images are read.
         dataset : Dataset, optional
             The images, where some of those that the data set names are left out.
+        announce : callable, optional
+            Told what is measured, and the time that is left.
 
         Returns
         -------
@@ -92,7 +94,6 @@ class Sweep(Study):
             The folder cannot be written.
         """
         out = Path(out).absolute()
-        hidden = None if progress else True  # None: where there is no terminal
         if dataset is None:
             dataset = spec.base.read_data()
         cells = spec.cells(dataset)
@@ -105,24 +106,31 @@ class Sweep(Study):
             # Tasks may run in processes that can start none of their own.
             how = replace(loading or Loading(), workers=0, progress=False)
             jobs = capture_jobs(cells, draws, dataset, out / ACTIVATIONS, how)
-            bar = tqdm(total=len(jobs), desc="capture", unit="category", disable=hidden)
             try:
-                captured = {one.key: one for one in _each(ready, capture, jobs, bar)}
+                with _counted("capture", len(jobs), "captures", announce, progress):
+                    captured = {one.key: one for one in _each(ready, capture, jobs, "captures")}
             finally:
                 forget_models()
             found, groups, views = _plan(cells, captured, draws, spec, out / CELLS)
             outcomes: dict[str, Outcome] = {}
             done = len({one.digest for one in found if isinstance(one, Outcome)} - {""})
             total = done + len({one for one in found if isinstance(one, str)})
-            bar = tqdm(total=total, initial=done, desc="sweep", unit="cell", disable=hidden)
-            for part in _each(ready, measure_group, groups, bar, len):
-                outcomes |= {one.digest: one for one in part}
+            with _counted("sweep", total - done, "cells", announce, progress):
+                for part in _each(ready, measure_group, groups, "cells", len):
+                    outcomes |= {one.digest: one for one in part}
         made = [outcomes[one] if isinstance(one, str) else one for one in found]
         return make_result(spec, cells, made, views)
 
     def measure_runs(self, on: OnRun, settings: Settings) -> SweepResult:
-        """Evaluate a grid around the settings of a run, in its folder."""
+        """Evaluate a grid around the settings of a run, in its folder.
+
+        Where top-variance neurons are compared with others, they are also compared with themselves
+        without the first: one channel can make the whole difference.
+        """
         run, grid = on.run, read_grid(settings.grid)
+        selectors = grid.get("selector", ())
+        if REFERENCE in selectors and len(selectors) > 1:
+            grid["selector"] = tuple(dict.fromkeys([*selectors, WITHOUT_FIRST]))
         options = replace(run.spec.options, map_size=run.map_size)
         base = replace(run.spec, options=options, categories=tuple(run.chosen(on.categories)))
         if "model" not in grid:
@@ -135,24 +143,35 @@ class Sweep(Study):
             address=settings.address,
             loading=run.loading,
             dataset=run.dataset,
+            announce=on.announce,
         )
 
 
 STUDY = Sweep(Settings, SweepResult)
 
 
+@contextmanager
+def _counted(
+    what: str, n: int, of: str, announce: Callable[[str], None], bar: bool
+) -> Iterator[None]:
+    """Count what is made inside, where there is anything to make."""
+    for _ in Progress(what, [what], announce, bar=bar) if n else [what]:
+        expect(n, of=of)
+        yield
+
+
 def _each(
     ready: Engine,
     function: Callable[[Task], Made],
     tasks: Sequence[Task],
-    bar: tqdm[Any],
+    of: str,
     steps: Callable[[Any], int] = lambda made: 1,
 ) -> Iterator[Made]:
-    """Yield results as they are finished, and move the bar."""
-    with bar, closing(ready.map(function, tasks)) as results:
+    """Yield results as they are finished, and count them."""
+    with closing(ready.map(function, tasks)) as results:
         for made in results:
             yield made
-            bar.update(steps(made))
+            step(steps(made), of)
 
 
 def _plan(
