@@ -102,7 +102,7 @@ class _Part:
             yield self._of_images(kind, kept & chosen)
 
     def _resampling(self, kept: np.ndarray) -> Bootstrap:
-        rows = np.flatnonzero(kept)
+        rows = np.flatnonzero(kept).tolist()
         return over_clips(self.bootstrap, [self.frames[i] for i in rows] if self.frames else ())
 
     def _of_images(self, kind: str, kept: np.ndarray) -> dict[str, Any]:
@@ -134,6 +134,6 @@ def _of_rows(maps: ScoreMaps, kept: np.ndarray) -> ScoreMaps:
     """Patch maps of some of the images."""
     if kept.all():
         return maps
-    rows = np.flatnonzero(kept)
+    rows = np.flatnonzero(kept).tolist()
     names, sizes = ([values[i] for i in rows] for values in (maps.sample_ids, maps.sizes))
     return replace(maps, patch=maps.patch[rows], sample_ids=names, sizes=sizes)
