@@ -68,7 +68,7 @@ def stream_table(
         return pd.DataFrame(columns=COLUMNS)
     rows: list[dict[str, Any]] = []
     for stream in maps[0]:
-        kept = np.isfinite(maps[0][stream]).all(axis=(1, 2))
+        kept = np.asarray(np.isfinite(maps[0][stream]).all(axis=(1, 2)))
         own = [replace(one, patch=m[stream]) for one, m in zip(draws, maps, strict=True)]
         part = _Part(own, np.asarray(kinds), truth, frames, rule, bootstrap, conventions)
         rows += [{"stream": stream} | row for row in part.rows(kept)]

@@ -212,7 +212,7 @@ def _beats(page: Page) -> Answer:
 
 def _controls(page: Page) -> dict[str, str]:
     """Controls that every run is asked for, and shuffled frames where a run had them."""
-    asked = SHUFFLED in set(page.table("controls").get("control", ()))
+    asked = any(row["control"] == SHUFFLED for row in records(page.table("controls")))
     return _CONTROLS | ({SHUFFLED: selector_short(SHUFFLED)} if asked else {})
 
 
