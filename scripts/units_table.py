@@ -1,85 +1,140 @@
-"""Print the table of docs/tasks/units.md: image AUROC of few units of several kinds.
+"""Write the tables of docs/tasks/units.md: image AUROC of few units of several kinds.
 
-``python scripts/units_table.py RUN --sae FOLDER --untrained FOLDER --k 5 --k 20``
+``python scripts/units_table.py RUN [RUN ...] --sae FOLDER --sae FOLDER --k 1 --k 5 --out DOCS``
 
-RUN is the folder of a run, whose draws of normal images are used; both folders are of
-``lakeviz sae train``. Every number is the mean over categories and draws, and of random sets.
+RUNs are folders of runs with one model, whose draws of normal images are used; each ``--sae`` is a
+folder of ``lakeviz sae train`` at the same hook point, untrained ones too. Writes
+``units_cosine.md`` and ``units_euclidean.md``: means over categories and draws, of the units of
+highest variance, and in brackets of random ones; and the difference to as many neurons, with
+Student's interval over the categories. What is measured is kept in ``--kept`` and not repeated.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-from jaxtyping import Float
+import pandas as pd
 
+from lakeviz.metrics.estimates import mean_over_categories
 from lakeviz.studies import StudyRun
 from lakeviz.studies.base.captured import StudyData
 from lakeviz.studies.base.sae_training import image_aurocs
 from lakeviz.studies.base.unit_data import on_units
-from lakeviz.units import Units, load_sae, rotated
+from lakeviz.tables import where
+from lakeviz.units import Units, load_sae, principal_components, rotated
 
-SETS = 5
-
-
-def kinds(run: StudyRun, sae: Path, untrained: Path) -> dict[str, Units | None]:
-    """What is selected, by its name in the table; None for neurons."""
-    latents = load_sae(sae)
-    return {
-        "neurons": None,
-        "SAE latents": latents,
-        "untrained SAE latents": load_sae(untrained),
-        "rotated units": rotated(run.model, latents.point),
-    }
+SETS = 2
+DISTANCES = ("cosine", "euclidean")
+NEURONS = "neurons"
 
 
-def measured(
-    draw: StudyData, units: Units | None, sizes: Sequence[int]
-) -> Float[np.ndarray, "k 2"]:
+def named(folder: Path) -> tuple[str, Units]:
+    """An autoencoder, and what it is called in a table."""
+    units = load_sae(folder)
+    trained = units.report.get("settings", {})
+    size = f"{units.n_units}, {trained.get('k', '?')} active"
+    return (f"SAE ({size})" if trained.get("steps") else f"untrained SAE ({size})"), units
+
+
+def of_kind(kind: str, draw: StudyData, latents: dict[str, Units], turned: Units) -> StudyData:
+    """The data of a draw, seen as units of a kind."""
+    if kind == NEURONS:
+        return draw
+    point = turned.point
+    units = {
+        **latents,
+        "rotated": turned,
+        "principal components": principal_components(draw.statistics[point]),
+    }[kind]
+    return on_units(draw, units)
+
+
+def measured(data: StudyData, sizes: Sequence[int], distance: str) -> list[dict]:
     """AUROC of the units of highest variance, and the mean of random sets, for each number."""
-    data = draw if units is None else on_units(draw, units)
-    chosen = [
-        data.select(k, *how)
-        for k in sizes
-        for how in (("variance", 0), *(("random", seed) for seed in range(SETS)))
+    visual = replace(data.options.visual, distance=distance)
+    seen = data.view(options=replace(data.options, visual=visual))
+    ways = [("variance", 0), *(("random", seed) for seed in range(SETS))]
+    chosen = [seen.select(k, *way) for k in sizes for way in ways]
+    found = np.reshape(image_aurocs(seen, chosen) or np.nan, (len(sizes), len(ways)))
+    return [
+        {"k": k, "top": float(row[0]), "random": float(row[1:].mean())}
+        for k, row in zip(sizes, found, strict=True)
     ]
-    aurocs = image_aurocs(data, chosen) or [np.nan] * len(chosen)
-    found = np.reshape(aurocs, (len(sizes), 1 + SETS))
-    return np.stack([found[:, 0], found[:, 1:].mean(1)], axis=1)
+
+
+def table(rows: pd.DataFrame, kinds: Sequence[str]) -> str:
+    """Levels, with random units in brackets, and differences to neurons."""
+    means: Any = rows.groupby(["category", "kind", "k"], sort=False)[["top", "random"]].mean()
+    sizes = list(dict.fromkeys(rows["k"]))
+    n = rows["category"].nunique()
+    lines = [
+        f"| image AUROC, {n} categories | {' | '.join(f'K = {k}' for k in sizes)} |",
+        "|---" * (1 + len(sizes)) + "|",
+    ]
+    for kind in kinds:
+        own = [means.xs((kind, k), level=("kind", "k")) for k in sizes]
+        cells = [f"{one['top'].mean():.3f} ({one['random'].mean():.3f})" for one in own]
+        lines.append(f"| {kind} | {' | '.join(cells)} |")
+    for kind in kinds:
+        if kind == NEURONS:
+            continue
+        cells = []
+        for k in sizes:
+            mine, neurons = (
+                means.xs((one, k), level=("kind", "k"))["top"] for one in (kind, NEURONS)
+            )
+            cells.append(mean_over_categories((mine - neurons).tolist(), 0.95).text(2, signed=True))
+        lines.append(f"| {kind} minus neurons | {' | '.join(cells)} |")
+    return "\n".join(lines) + "\n"
 
 
 def main() -> None:
-    """Print a row for each kind of unit and number of units."""
+    """Measure what is not kept, and write a table for each distance."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("run", type=Path)
-    parser.add_argument("--sae", type=Path, required=True)
-    parser.add_argument("--untrained", type=Path, required=True)
+    parser.add_argument("run", type=Path, nargs="+")
+    parser.add_argument("--sae", type=Path, action="append", required=True)
     parser.add_argument("--k", type=int, action="append", required=True)
+    parser.add_argument("--also", action="append", default=[], choices=["principal components"])
     parser.add_argument("--draws", type=int, help="all of RUN by default")
+    parser.add_argument("--kept", type=Path, required=True, help="JSON lines of what is measured")
+    parser.add_argument("--out", type=Path, help="folder of the tables")
+    parser.add_argument("--name", default="units")
     args = parser.parse_args()
-    run = StudyRun.open(args.run)
-    wanted = kinds(run, args.sae, args.untrained)
-    points = [load_sae(args.sae).point]
-    draws = {c: run.draws_of(c, points=points)[: args.draws] for c in run.categories}
-    everything = [
-        np.mean([image_aurocs(one, [one.select(1, "all")]) or np.nan for one in own])
-        for own in draws.values()
-    ]
-    print(f"all neurons: {np.mean(everything):.3f}\n")
-    print(f"| units | K | top variance | {' | '.join(draws)} | random |")
-    print("|---" * (4 + len(draws)) + "|")
-    for name, units in wanted.items():
-        found = {
-            c: np.mean([measured(one, units, args.k) for one in own], axis=0)
-            for c, own in draws.items()
-        }
-        whole = np.mean(list(found.values()), axis=0)
-        for row, k in enumerate(args.k):
-            single = " | ".join(f"{own[row, 0]:.3f}" for own in found.values())
-            top, random = whole[row]
-            print(f"| {name} | {k} | {top:.3f} | {single} | {random:.3f} |", flush=True)
+    latents = dict(named(folder) for folder in args.sae)
+    (point,) = {units.point for units in latents.values()}
+    kinds = [NEURONS, "rotated", *args.also, *latents]
+    rows = []
+    if args.kept.exists():
+        rows = [json.loads(line) for line in args.kept.read_text().splitlines()]
+    known = {(r["category"], r["draw"], r["kind"], r["distance"]) for r in rows}
+    for run in map(StudyRun.open, args.run):
+        turned = rotated(run.model, point)
+        for category in run.categories:
+            places = [(kind, d) for kind in kinds for d in DISTANCES]
+            n_draws = len(run.draws(category)[: args.draws])
+            if all((category, n, *place) in known for n in range(n_draws) for place in places):
+                continue
+            for n, draw in enumerate(run.draws_of(category, points=[point])[:n_draws]):
+                for kind, distance in places:
+                    if (category, n, kind, distance) in known:
+                        continue
+                    found = measured(of_kind(kind, draw, latents, turned), args.k, distance)
+                    own = {"category": category, "draw": n, "kind": kind, "distance": distance}
+                    rows += [own | one for one in found]
+                    with args.kept.open("a") as file:
+                        file.writelines(json.dumps(own | one) + "\n" for one in found)
+    frame = pd.DataFrame(rows)
+    for distance in DISTANCES:
+        text = table(where(frame, distance=distance), kinds)
+        if args.out:
+            (args.out / f"{args.name}_{distance}.md").write_text(text)
+        print(f"{distance}:\n\n{text}")
 
 
 if __name__ == "__main__":

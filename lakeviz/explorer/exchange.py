@@ -1,10 +1,14 @@
-"""One test image with the values that some neurons have in its twin without the defect."""
+"""One test image with the values that some units have in its twin without the defect.
+
+Units are neurons, or those that the data were made with: what these do not explain of a token (the
+error of an autoencoder) stays.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -19,6 +23,12 @@ from lakeviz.explorer.views import Dropped
 from lakeviz.studies.base.unit_data import model_of
 from lakeviz.studies.neurons.patch_labels import PatchTruth
 from lakeviz.studies.patching.pairs import make_pairs
+from lakeviz.units import Units, encoded
+from lakeviz.units.linear import ChannelUnits
+
+if TYPE_CHECKING:
+    from lakeviz.models import VisionModel
+    from lakeviz.studies.base.captured import StudyData
 
 Chosen = dict[str, Float[Tensor, "image patch k"]]
 
@@ -53,7 +63,7 @@ def twin_of_image(fitted: Fitted, index: int) -> Twin:
         If the image has no mask, or there are no image files.
     """
     data = fitted.data
-    model = model_of(data, "an exchange runs")
+    model, _ = _network(data)
     if data.dataset is None:
         raise DataError(f"{data.category}: a twin is made of image files, and there are none")
     grid = token_grid(model.tower, data.points[0])
@@ -87,22 +97,31 @@ def exchanged_maps(
 
 def twin_map(fitted: Fitted, index: int, twin: Twin) -> Float[np.ndarray, "row column"]:
     """Fused map of the twin itself, with the text scores of the image."""
-    model = model_of(fitted.data, "an exchange runs")
+    model, units = _network(fitted.data)
     seen = {p: tokens[:, model.n_prefix_tokens :] for p, tokens in twin.tokens.items()}
+    seen = encoded(units, seen)
     chosen = {p: gallery.chosen(seen[p]) for p, gallery in fitted.galleries.items()}
     return fitted.image_map(index, fitted.galleries, chosen)
 
 
-def _tokens(fitted: Fitted, twin: Twin, units: Dropped) -> Chosen:
-    tower = model_of(fitted.data, "an exchange runs").tower
+def _network(data: StudyData) -> tuple[VisionModel, Mapping[str, Units]]:
+    """The model that runs, and the units of the tokens where they are no neurons."""
+    return data.behind or (model_of(data, "an exchange runs"), {})
+
+
+def _tokens(fitted: Fitted, twin: Twin, exchanged: Dropped) -> Chosen:
+    model, units = _network(fitted.data)
+    tower = model.tower
     kept: Chosen = {}
 
     def put(tensor: Tensor, hook: Any) -> Tensor:
         point = hook.name
-        tokens = select_tokens(tower, point, tensor, "all").clone()
-        channels = list(units.get(point, ()))
-        tokens[..., channels] = twin.tokens[point][..., channels]
-        kept[point] = fitted.galleries[point].chosen(tokens[:, tower.adapter.n_prefix_tokens :])
+        tokens = select_tokens(tower, point, tensor, "all")
+        basis = units.get(point) or ChannelUnits(point, tokens.shape[-1])
+        if chosen := list(exchanged.get(point, ())):
+            tokens = basis.exchange(tokens, twin.tokens[point], chosen)
+        seen = basis.encode(tokens[:, tower.adapter.n_prefix_tokens :])
+        kept[point] = fitted.galleries[point].chosen(seen)
         return as_activation(tower, point, tokens)
 
     hooks = [(p, put) for p in fitted.galleries]

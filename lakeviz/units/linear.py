@@ -169,6 +169,20 @@ class HeadUnits(Units):
         parts[..., index, :] = torch.nn.functional.normalize(own, dim=-1) * wanted[..., None]
         return parts.flatten(-2)
 
+    def exchange(
+        self,
+        tokens: Float[Tensor, "*token channel"],
+        source: Float[Tensor, "*token channel"],
+        units: Sequence[int],
+    ) -> Float[Tensor, "*token channel"]:
+        """Give some heads all that they give in other tokens, not its length alone."""
+        parts, others = (
+            self._checked(one).unflatten(-1, (self.n_units, -1)).clone() for one in (tokens, source)
+        )
+        index = self._index(units, parts)
+        parts[..., index, :] = others[..., index, :].to(parts)
+        return parts.flatten(-2)
+
 
 def channels(model: VisionModel, point: str) -> ChannelUnits:
     """Neurons of a hook point."""

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from lakeviz import units
 from lakeviz.activations import select_tokens
 from lakeviz.data import read_dataset
 from lakeviz.data.synthetic import write_benchmark
@@ -16,6 +17,7 @@ from lakeviz.explorer import Explorer
 from lakeviz.explorer.exchange import twin_of_image
 from lakeviz.lake import LakeOptions
 from lakeviz.studies import capture_study
+from lakeviz.studies.base.unit_data import on_units
 
 EARLY, LATE = "blocks.0.hook_resid_post", "blocks.1.hook_resid_post"
 
@@ -72,6 +74,54 @@ def test_nothing_exchanged_is_the_image_and_a_twin_is_less_anomalous_there(explo
     }
     own = fitted.image_map(index, fitted.galleries, chosen)
     assert still.twin_score == pytest.approx(float(fitted.data.options.image_score(own[None])[0]))
+
+
+@pytest.mark.parametrize("kind", ["neurons", "lifted latents"])
+def test_units_are_exchanged_as_neurons_are(explored, kind) -> None:
+    """Units that are the neurons give what the neurons give; latents keep their error."""
+    explorer, index = explored
+    data = explorer.fitted().data
+    eye = torch.eye(32)
+    made = [
+        units.channels(data.model, point)
+        if kind == "neurons"
+        else units.AutoencoderUnits(point, eye, torch.zeros(32), eye, torch.full((32,), -100.0))
+        for point in data.points
+    ]
+    euclidean = replace(data.options, visual=replace(data.options.visual, distance="euclidean"))
+    own = Explorer(data.view(options=euclidean), n_controls=2)
+    other = Explorer(on_units(data.view(options=euclidean), made), n_controls=2)
+    channels = own.fitted().galleries[EARLY].selection.channels[:2].tolist()
+    assert other.fitted().galleries[EARLY].selection.channels[:2].tolist() == channels
+    expected = own.exchange({EARLY: channels}, index)
+    found = other.exchange({EARLY: channels}, index)
+    np.testing.assert_allclose(found.map, expected.map, rtol=1e-3, atol=1e-4)
+    assert found.score != pytest.approx(found.intact)
+    assert found.twin_score == pytest.approx(expected.twin_score, rel=1e-3)
+
+
+def test_heads_are_exchanged_whole(explored) -> None:
+    explorer, index = explored
+    data = explorer.fitted().data
+    point = "blocks.1.attn.hook_z"
+    options = LakeOptions(k=2, map_size=(16, 16))
+    own = capture_study(
+        data.model, data.normal_paths, data.dataset, options=options, points=[point]
+    )
+    heads = Explorer(on_units(own, units.heads(data.model, point)), n_controls=2)
+    tower, galleries = data.model.tower, heads.fitted().galleries
+    head = int(galleries[point].selection.channels[0])
+    found = heads.exchange({point: [head]}, index)
+    twin = twin_of_image(heads.fitted(), index)
+    z, other = (
+        tower.run_with_cache(image, names_filter=[point])[1][point]
+        for image in (twin.image, twin.twin)
+    )
+    z[:, :, head] = other[:, :, head]
+    lengths = z[:, tower.adapter.n_prefix_tokens :].norm(dim=-1)
+    chosen = {point: galleries[point].chosen(lengths)}
+    expected = heads.fitted().image_map(index, galleries, chosen)
+    np.testing.assert_allclose(found.map, expected, rtol=1e-4, atol=1e-6)
 
 
 def test_what_cannot_be_exchanged_is_said(explored) -> None:

@@ -59,6 +59,25 @@ def test_the_head_of_a_weights_file_is_kept(tmp_path) -> None:
     assert model.untrained(1).class_head is None
 
 
+def test_the_head_of_downloaded_weights_is_kept(tmp_path, monkeypatch) -> None:
+    """What timm downloads is put in its place: a file of its own."""
+    torch.manual_seed(0)
+    whole = timm.create_model("test_vit", num_classes=1000).eval()
+    save_file(whole.state_dict(), tmp_path / "model.safetensors")
+    create, overlay = timm.create_model, {"file": str(tmp_path / "model.safetensors")}
+    monkeypatch.setattr(
+        timm, "create_model", lambda *a, **k: create(*a, **k, pretrained_cfg_overlay=overlay)
+    )
+    model = load_model("timm/test_vit", True)
+    head = model.class_head
+    assert head is not None
+    images = torch.randn(2, 3, *model.image_size)
+    with torch.no_grad():
+        logits = model.tower(images) @ head.weight.T + whole.get_classifier().bias
+        assert torch.allclose(logits, whole(images), atol=1e-5)
+    assert head.names[1] == "goldfish"
+
+
 def test_neurons_are_named_by_the_class_they_write_to(with_classes) -> None:
     found = dossier(with_classes, k=4, bootstrap=FEW, network_neurons=0, n_random=4)
     first = found.labels.query("rank == 1 and source == 'direction'")

@@ -172,6 +172,14 @@ def test_captures_resume_to_the_bit(interchange) -> None:
     assert list(made._held) == ["blocks.1.hook_resid_pre", deep]
 
 
+def test_the_score_of_the_defect_patches_can_be_read_alone(interchange) -> None:
+    made = interchange()
+    tokens = made.exchanged(POINT, DENOISING, DEFECTS)
+    whole, alone = made.run(POINT, tokens), made.run(POINT, tokens, defects_alone=True)
+    assert list(alone) == [DEFECT]
+    np.testing.assert_allclose(alone[DEFECT], whole[DEFECT], rtol=1e-5)
+
+
 # --- gradients ---
 
 

@@ -57,6 +57,7 @@ def test_readings_expect_what_they_measure(world):
         ("decompose", {"n_random_sets": 2}),
         ("patching", {"n_random_sets": 2, "n_pairs": 3, "n_checked": 3, "integrated_steps": 1}),
         ("patching", {"n_random_sets": 2, "n_pairs": 3, "kinds": ("head",), "receivers": ("2.0",)}),
+        ("patching", {"n_random_sets": 2, "n_pairs": 3, "units": ("rotated",), "greedy": 0}),
     ],
 )
 def test_images_and_exchanges_that_are_expected_are_those_made(

@@ -55,7 +55,7 @@ def load_timm(request: Request) -> VisionModel:
 
     build = _Builder(request, known)
     try:
-        model = build.create(request.seed, pretrained is True)
+        model, head = build.downloaded() if pretrained is True else (build.create(), None)
     except Exception as e:  # the hub and each architecture raise their own
         raise _creation_error(name, pretrained, e) from e
     missing = missing_parts(model)
@@ -64,7 +64,6 @@ def load_timm(request: Request) -> VisionModel:
             f"{name} is a {type(model).__name__}, not a vision transformer with one stream of "
             f"tokens (it has no {', '.join(missing)}); lakeviz hooks timm vision transformers"
         )
-    head = None
     if path is not None:
         with fitting(name, path, model):
             head = _load_file(model, path, name)
@@ -91,20 +90,29 @@ class _Builder:
     request: Request
     known: str
 
-    def create(self, seed: int, trained: bool) -> Any:
+    def create(self, seed: int | None = None) -> Any:
         import timm
 
-        with own_generator(seed):
-            return timm.create_model(
-                self.known, pretrained=trained, num_classes=0, cache_dir=self.request.cache_dir
-            )
+        with own_generator(self.request.seed if seed is None else seed):
+            return timm.create_model(self.known, num_classes=0)
+
+    def downloaded(self) -> tuple[Any, ClassHead | None]:
+        """The published model without its classifier, and that, where it has one."""
+        import timm
+
+        cache = self.request.cache_dir
+        with own_generator(self.request.seed):
+            model: Any = timm.create_model(self.known, pretrained=True, cache_dir=cache)
+        head = ClassHead.of_state(model.state_dict(), model.pretrained_cfg.get("classifier"))
+        model.reset_classifier(0)
+        return model, head
 
     def place(self, model: Any) -> Any:
         _set_size(model, self.request.size, self.request.name)
         return model.to(device=self.request.device, dtype=_DTYPES[self.request.precision])
 
     def __call__(self, seed: int) -> Any:
-        return self.place(self.create(seed, trained=False))
+        return self.place(self.create(seed))
 
 
 def _recipe(request: Request, known: str, path: Path | None) -> Recipe | None:

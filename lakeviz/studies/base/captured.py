@@ -36,6 +36,7 @@ from lakeviz.studies.base.text_maps import TextMaps
 
 if TYPE_CHECKING:
     from lakeviz.models import VisionModel
+    from lakeviz.units import Units
 
 _BATCH = 64  # images restricted and searched at a time
 
@@ -67,6 +68,9 @@ class StudyData:
         Weight of the text branch in the fused score; 0 without one.
     model : VisionModel, optional
         Needed by forward and weight knock-outs only.
+    behind : tuple of VisionModel and mapping of hook point to Units, optional
+        Where the tokens are unit activations: the model that the units were read from, which an
+        exchange of units runs.
     dataset : Dataset, optional
         The test images, where there are files.
     provenance : dict
@@ -90,6 +94,7 @@ class StudyData:
     text: TextMaps | None = None
     text_weight: float = 0.0
     model: VisionModel | None = field(default=None, repr=False)
+    behind: tuple[VisionModel, Mapping[str, Units]] | None = field(default=None, repr=False)
     dataset: Dataset | None = field(default=None, repr=False)
     normal_paths: tuple[Path, ...] = field(default=(), repr=False)
     provenance: Mapping[str, Any] = field(default_factory=dict, repr=False)

@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 def on_units(data: StudyData, units: Units | Sequence[Units]) -> StudyData:
     """See captured neurons as other units; settings and images stay the same.
 
-    The data hold no model then: what is done to a unit is not done to the network.
+    The data hold no model then: what is done to a unit is not done to the network, but by an
+    exchange in the explorer.
 
     Parameters
     ----------
@@ -43,7 +44,8 @@ def on_units(data: StudyData, units: Units | Sequence[Units]) -> StudyData:
             one.check(data.model)
     found = _mapped(data, {p: one.encode for p, one in given.items()})
     provenance = {**data.provenance, **described_units(given)}
-    return replace(found, model=None, provenance=provenance)
+    behind = None if data.model is None else (data.model, given)
+    return replace(found, model=None, behind=behind, provenance=provenance)
 
 
 def reconstructed(data: StudyData, units: Units | Sequence[Units]) -> StudyData:

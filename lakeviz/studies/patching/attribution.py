@@ -112,9 +112,18 @@ def agreement_rows(rows: Sequence[Mapping[str, Any]]) -> Rows:
 
 
 def attributed_points(interchange: Interchange) -> list[str]:
-    """Residual stream after each block and hidden neurons of each MLP, where the tower has them."""
+    """Residual stream after each block and hidden neurons of each MLP, where the tower has them.
+
+    Without those whose tokens are others than the patches read, as in stages of a ResNet.
+    """
     ends = (".hook_resid_post", ".mlp.hook_post")
-    return [p for p in interchange.tower.points if p.endswith(ends)]
+    found = [p for p in interchange.tower.points if p.endswith(ends)]
+    return [p for p in found if interchange.reaches(p, DEFECT) or not _others(interchange, p)]
+
+
+def _others(interchange: Interchange, point: str) -> str:
+    interchange.hold(point)
+    return interchange.other_tokens(point)
 
 
 def reached_points(interchange: Interchange) -> list[str]:
@@ -217,5 +226,6 @@ def _exact(interchange: Interchange, point: str, channel: int, pairs: slice) -> 
     n_pairs, _, n = interchange.sides(point)[0].shape
     unit = NeuronSelection(point, np.array([channel]), np.zeros(1), n, "one")
     tokens = interchange.exchanged(point, DENOISING, DEFECTS, unit)[pairs]
-    found = interchange.run(point, tokens, rows=range(n_pairs)[pairs])[DEFECT]
+    rows = range(n_pairs)[pairs]
+    found = interchange.run(point, tokens, rows=rows, defects_alone=True)[DEFECT]
     return float((interchange.intact[0][DEFECT][:, pairs] - found).mean())

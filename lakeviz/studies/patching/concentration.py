@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from itertools import product
 from typing import Any
@@ -11,6 +12,7 @@ import numpy as np
 from jaxtyping import Float
 from torch import Tensor
 
+from lakeviz.lake.selection import NeuronSelection
 from lakeviz.lake.selectors import neurons_named
 from lakeviz.metrics.estimates import NOT_MEASURED
 from lakeviz.metrics.pair_shares import share_difference, share_estimate
@@ -23,37 +25,47 @@ from lakeviz.studies.patching.words import (
     CONTROL,
     DEFECT,
     DENOISING,
-    FAITHFULNESS,
+    GREEDY,
+    MEASURES,
+    MINIMALITY,
+    NEURONS,
+    ORACLE,
     TWIN_DIFFERENCE,
+    UNTRAINED,
 )
 
 Rows = Iterator[dict[str, Any]]
 Moved = Float[np.ndarray, "draw member pair"]
+_LEFT_OUT = 3
 
 
 def curve_rows(
-    sets: UnitSets, settings: Settings, confidence: float
+    sets: UnitSets, confidence: float, *, basis: str = NEURONS, sizes: Sequence[int] = ()
 ) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-    """Faithfulness and completeness by the number of units, and the areas under them.
+    """Faithfulness, completeness and minimality by the number of units, and the areas under them.
 
-    Both are shares of the difference in the score of the defect patches. Faithfulness is what is
+    All are shares of the difference in the score of the defect patches. Faithfulness is what is
     left of it when all units but the set are exchanged, completeness what goes when the set is
-    (Wang et al., ICLR 2023; Marks et al., ICLR 2025). An area is the mean over the logarithm of the
-    number of units: the larger, the fewer units carry the effect.
+    (Wang et al., ICLR 2023; Marks et al., ICLR 2025). Minimality is what faithfulness loses without
+    one unit of the set, as the mean of three of its units, evenly spaced in their order: its part
+    where every unit adds its own, and 0 where none is needed. An area is the mean over the
+    logarithm of the number of units: the larger, the fewer units carry the effect. ``sizes``:
+    numbers of units, from 1 to half of all by default.
 
     Returns
     -------
     curves, areas : lists of rows
     """
-    full = sets.full[DEFECT]
+    settings, full = sets.settings, sets.full[DEFECT]
     curves, areas = [], []
     summed = {}
-    for order, measure in product(orders_of(settings), (FAITHFULNESS, COMPLETENESS)):
-        curve = list(_curve(sets, order, measure))
+    for order, measure in product(orders_of(settings, basis), measures_of(basis)):
+        curve = list(_curve(sets, order, measure, sizes))
         summed[order, measure] = _under(curve)
         for size, _, shown in curve:
             curves.append(
                 {
+                    "basis": basis,
                     "units": order,
                     "measure": measure,
                     "size": size,
@@ -69,6 +81,7 @@ def curve_rows(
             gap, p_value = share_difference(shown.mean(1), random, full, confidence)
         areas.append(
             {
+                "basis": basis,
                 "units": order,
                 "measure": measure,
                 **share_estimate(shown.mean(1), full, confidence).columns("area"),
@@ -80,10 +93,16 @@ def curve_rows(
     return curves, areas
 
 
-def orders_of(settings: Settings) -> list[str]:
+def orders_of(settings: Settings, basis: str = NEURONS) -> list[str]:
     """Selectors that rank the units of a curve; named neurons are a set and rank none."""
     own = [settings.selector] if neurons_named(settings.selector) is None else []
-    return [*own, CONTROL, TWIN_DIFFERENCE]
+    bounds = [GREEDY, ORACLE] if settings.greedy and basis == NEURONS else []
+    return [*own, CONTROL, TWIN_DIFFERENCE, *bounds]
+
+
+def measures_of(basis: str) -> list[str]:
+    """Curves of units; minimality, which costs most, of neurons alone."""
+    return [m for m in MEASURES if m != MINIMALITY or basis in (NEURONS, UNTRAINED)]
 
 
 def concentration_rows(attribution: Sequence[Mapping[str, Any]]) -> Rows:
@@ -117,24 +136,60 @@ def _under(curve: Iterable[tuple[int, float, Moved]]) -> Moved:
     return np.sum([weight * shown for _, weight, shown in curve], axis=0)
 
 
-def _curve(sets: UnitSets, order: str, measure: str) -> Iterator[tuple[int, float, Moved]]:
+def _curve(
+    sets: UnitSets, order: str, measure: str, sizes: Sequence[int] = ()
+) -> Iterator[tuple[int, float, Moved]]:
     """Numbers of units, their weights in the area, and what is shown."""
-    sizes = sizes_of(sets.statistics[0].n_channels)
+    sizes = sizes or sizes_of(sets.statistics[0].n_channels)
     for size, weight in zip(sizes, _weights(sizes), strict=True):
-        yield size, float(weight), _shown(sets.of_size(size), order, measure)
+        own = replace(sets.of_size(size), defects_alone=True)
+        yield size, float(weight), _shown(own, order, measure)
 
 
 def _shown(sets: UnitSets, order: str, measure: str) -> Moved:
     """The part of the difference that is left with a set alone, or that goes with it."""
     if measure == COMPLETENESS:
         return sets.moved(order, DENOISING)[DEFECT]
-    but = sets.moved(order, DENOISING, partial(_all_but, sets), "all but")[DEFECT]
-    return sets.full[DEFECT][:, None] - but
+    if measure != MINIMALITY:
+        return _left(sets, order)
+    without = np.mean([_left(sets, order, place) for place in _places(sets.k)], axis=0)
+    return _left(sets, order) - without
 
 
-def _all_but(sets: UnitSets, direction: str, units: Chosen) -> Tensor:
-    tokens = sets.settings.tokens
-    return sets.interchange.exchanged(sets.point, direction, tokens, units, but=True)
+def _places(k: int) -> list[int]:
+    """Which units of a set are left out, one at a time."""
+    return sorted({int(place) for place in np.linspace(0, k - 1, _LEFT_OUT)})
+
+
+def n_shown(size: int, measure: str) -> int:
+    """How often the members of a set are exchanged for one point of a curve."""
+    return 1 + len(_places(size)) if measure == MINIMALITY else 1
+
+
+def _left(sets: UnitSets, order: str, without: int | None = None) -> Moved:
+    """What is left with a set alone, or with all of it but one unit."""
+    edit = partial(_all_but, sets, without)
+    key = "all but" if without is None else ("all but", without)
+    return sets.full[DEFECT][:, None] - sets.moved(order, DENOISING, edit, key)[DEFECT]
+
+
+def _all_but(sets: UnitSets, without: int | None, direction: str, units: Chosen) -> Tensor:
+    made, tokens = sets.interchange, sets.settings.tokens
+    if without is None:
+        return made.exchanged(sets.point, direction, tokens, units, but=True)
+    if sets.k == 1:
+        return made.exchanged(sets.point, direction, tokens)
+    return made.exchanged(sets.point, direction, tokens, _but_one(units, without), but=True)
+
+
+def _but_one(units: Chosen, without: int) -> Chosen:
+    assert units is not None
+    if isinstance(units, NeuronSelection):
+        channels, scores = (np.delete(own, without) for own in (units.channels, units.scores))
+        return replace(units, channels=channels, scores=scores, scale=None)
+    return replace(
+        units, basis=np.delete(units.basis, without, 1), scores=np.delete(units.scores, without)
+    )
 
 
 def sizes_of(n: int) -> list[int]:

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from lakeviz.lake.selectors import neurons_named
 from lakeviz.metrics.estimates import NOT_MEASURED
 from lakeviz.metrics.pair_shares import share_difference, share_estimate
 from lakeviz.progress import step
@@ -15,23 +16,41 @@ from lakeviz.studies.patching.heads import HEADS_END, heads_of, is_of_heads
 from lakeviz.studies.patching.interchange import Chosen, Interchange
 from lakeviz.studies.patching.result import Settings
 from lakeviz.studies.patching.unit_sets import UnitSets
-from lakeviz.studies.patching.words import CLASS, EXCHANGES, GROUPS, HEAD
+from lakeviz.studies.patching.words import (
+    CLASS,
+    CONTROL,
+    EXCHANGES,
+    GROUPS,
+    HEAD,
+    NEURONS,
+    TWIN_DIFFERENCE,
+)
 
 Rows = Iterator[dict[str, Any]]
 NOTHING = "the two sides of the pairs do not differ in this read-out"
 
 
-def effect_rows(sets: UnitSets, settings: Settings, confidence: float) -> Rows:
-    """Share that each set of units moves, and the difference of those in question to it."""
+def effect_rows(
+    sets: UnitSets,
+    settings: Settings,
+    confidence: float,
+    *,
+    basis: str = NEURONS,
+    against: UnitSets | None = None,
+) -> Rows:
+    """Share that each set of units moves, and the difference of those in question to it.
+
+    Those in question are neurons: of ``against``, where the sets are of another basis.
+    """
     interchange, full = sets.interchange, sets.interchange.full
     for direction in settings.directions:
-        own = sets.moved(settings.selector, direction)
-        for name in sets.names:
+        own = (against or sets).moved(settings.selector, direction)
+        for name in sets.names if against is None else alike(settings):
             moved = sets.moved(name, direction)
             for readout, members in moved.items():
                 share = share_estimate(members.mean(1), full[readout], confidence)
                 gap, p_value = NOT_MEASURED, np.nan
-                if name != settings.selector:
+                if against is not None or name != settings.selector:
                     mine = own[readout].mean(1)
                     gap, p_value = share_difference(mine, members, full[readout], confidence)
                 reason = interchange.reaches(sets.point, readout)
@@ -41,6 +60,7 @@ def effect_rows(sets: UnitSets, settings: Settings, confidence: float) -> Rows:
                     "direction": direction,
                     "point": sets.point,
                     "tokens": settings.tokens,
+                    "basis": basis,
                     "units": name,
                     "readout": readout,
                     **(NOT_MEASURED if reason else share).columns("share"),
@@ -60,7 +80,8 @@ def heatmap_rows(interchange: Interchange, settings: Settings, confidence: float
     full = interchange.full
     for point, parts in points_and_heads(interchange, settings.kinds).items():
         interchange.hold(point)
-        unreached = {name: interchange.reaches(point, name) for name in full}
+        other = interchange.other_tokens(point)
+        unreached = {name: other or interchange.reaches(point, name) for name in full}
         for head, direction, tokens in product(parts, settings.directions, GROUPS):
             step(of=EXCHANGES)
             reasons, found = dict(unreached), {}
@@ -85,6 +106,12 @@ def heatmap_rows(interchange: Interchange, settings: Settings, confidence: float
                     **counts(full[name]),
                     "reason": reason,
                 }
+
+
+def alike(settings: Settings) -> list[str]:
+    """Units of another basis: as the neurons in question, and controls that any units have."""
+    own = "variance" if neurons_named(settings.selector) else settings.selector
+    return [own, *(n for n in (CONTROL, TWIN_DIFFERENCE, "all") if n in settings.controls)]
 
 
 def counts(values: np.ndarray) -> dict[str, int]:

@@ -13,17 +13,17 @@ from lakeviz.errors import ConfigError
 from lakeviz.metrics.estimates import estimate, over_categories
 from lakeviz.plots.captions import percent
 from lakeviz.plots.forest import ForestRow, forest_figure
-from lakeviz.plots.line_panels import Line, line_figure, line_of
+from lakeviz.plots.line_panels import Line, line_figure
 from lakeviz.plots.matrix import cells
 from lakeviz.plots.names import short_point
 from lakeviz.plots.panels import Look, name_panel, panels
 from lakeviz.plots.template import counted, new_figure
-from lakeviz.selector_names import selector_name
 from lakeviz.studies.patching.words import (
-    COMPLETENESS,
+    CONTROL,
     EVERY,
-    FAITHFULNESS,
     GROUPS,
+    NEURONS,
+    named,
     units_name,
 )
 from lakeviz.tables import is_measured, numbers, records, where
@@ -122,15 +122,16 @@ def _map_figure(
 def effects_figure(effects: pd.DataFrame, selector: str, *, confidence: float = 0.95) -> go.Figure:
     """Share that each set of units moves, by direction and read-out."""
     shown: dict[str, list[ForestRow]] = {}
-    for row in records(effects.drop_duplicates(["direction", "readout", "units"])):
-        own = {name: row[name] for name in ("direction", "readout", "units")}
+    for row in records(effects.drop_duplicates(["direction", "readout", "basis", "units"])):
+        own = {name: row[name] for name in ("direction", "readout", "basis", "units")}
         found = [one for one in records(effects, **own) if np.isfinite(one["share"])]
         if not found:
             continue
         members = {str(one["category"]): one["share"] for one in found} if len(found) > 1 else {}
         mean = over_categories([estimate(one, "share") for one in found], confidence)
-        name = units_name(row["units"])
-        look = Look.of(0 if row["units"] == selector else 1)
+        in_question = row["units"] == selector and row["basis"] == NEURONS
+        name = named(row["basis"], row["units"])
+        look = Look.of(0 if in_question else 1)
         panel = f"{row['direction']}: {row['readout']}"
         shown.setdefault(panel, []).append(ForestRow(name, mean, members=members, look=look))
     if not shown:
@@ -143,37 +144,36 @@ def effects_figure(effects: pd.DataFrame, selector: str, *, confidence: float = 
         title="Exchange of units within pairs",
         caption=f"Share of the difference between defect image and twin that moves when "
         f"{first['n_units']} units of {first['point']} are exchanged ({first['tokens']}); bars: "
-        f"{percent(confidence)} over {over}; {_sample(first)}.",
+        f"{percent(confidence)} over {over}; {sample(first)}.",
         x="share moved",
     )
 
 
-def curves_figure(curves: pd.DataFrame, *, confidence: float = 0.95) -> go.Figure:
-    """Faithfulness and completeness by the number of units."""
-    shown = {}
-    for measure in (FAITHFULNESS, COMPLETENESS):
-        own = where(curves, measure=measure)
-        shown[measure] = [
-            line_of(
-                where(own, units=units),
-                "size",
-                "share",
-                units_name(units),
-                Look.of(number),
-                interval="own",
-            )
-            for number, units in enumerate(dict.fromkeys(own["units"]))
-        ]
-    row = records(curves)[0]
-    return line_figure(
+def paths_figure(paths: pd.DataFrame, *, confidence: float = 0.95) -> go.Figure:
+    """Share that units move through each receiver alone, beside random ones."""
+    shown: dict[str, list[ForestRow]] = {}
+    for row in records(paths.drop_duplicates(["direction", "readout", "receiver", "units"])):
+        own = {name: row[name] for name in ("direction", "readout", "receiver", "units")}
+        found = [one for one in records(paths, **own) if np.isfinite(one["share"])]
+        if not found:
+            continue
+        mean = over_categories([estimate(one, "share") for one in found], confidence)
+        series = units_name(row["units"])
+        look = Look.of(int(row["units"] == CONTROL))
+        panel = f"{row['direction']}: {row['readout']}"
+        line = ForestRow(f"through {row['receiver']}", mean, series=series, look=look)
+        shown.setdefault(panel, []).append(line)
+    if not shown:
+        raise ConfigError("no path was measured")
+    first, n = records(paths)[0], len(set(paths["category"]))
+    over = f"{n} categories (Student)" if n > 1 else "pairs, draws and random sets"
+    return forest_figure(
         shown,
-        title="Concentration of the effect",
-        caption="Shares of the difference in the score of the defect patches. Faithfulness: what "
-        "is left when all units but these are exchanged; completeness: what goes when these are. "
-        f"Bands: {percent(confidence)} over {_sample(row)}.",
-        x="number of units",
-        y="share",
-        sizes=sorted(set(numbers(curves, "size").astype(int).tolist())),
+        title="Paths from the units",
+        caption=f"Share of the difference between defect image and twin that moves when a change "
+        f"of the units of {first['point']} reaches one head or MLP alone; bars: "
+        f"{percent(confidence)} over {over}; {sample(first)}.",
+        x="share moved",
     )
 
 
@@ -205,36 +205,6 @@ def attribution_figure(checks: pd.DataFrame) -> go.Figure:
     )
 
 
-def steering_figure(steering: pd.DataFrame, *, confidence: float = 0.95) -> go.Figure:
-    """Change of the read-outs of the defect image by dose, with random units of equal length."""
-    shown: dict[str, list[Line]] = {}
-    selector = str(steering["units"].iloc[0])
-    for readout in dict.fromkeys(steering["readout"]):
-        own = where(steering, readout=readout)
-        if not is_measured(own, "change"):
-            continue
-        shown[readout] = [
-            line_of(own, "dose", column, name, Look.of(number), interval="own", bars=number == 0)
-            for number, (column, name) in enumerate(
-                (("change", selector_name(selector)), ("control_change", "random, equal length"))
-            )
-        ]
-    if not shown:
-        raise ConfigError("no dose was measured")
-    row = records(steering)[0]
-    return line_figure(
-        shown,
-        title="Steering of the defect patches",
-        caption="Deviations from the normal mean in the units are scaled by 1 + dose; change as a "
-        f"share of the difference between defect image and twin. Bars and band: "
-        f"{percent(confidence)} over {_sample(row)} (the band: "
-        f"of the mean of {row['n_members']} random sets).",
-        x="dose",
-        y="change",
-        level=0,
-    )
-
-
 def _caption(table: pd.DataFrame, direction: str) -> str:
     row = records(table)[0]
     what = (
@@ -244,9 +214,9 @@ def _caption(table: pd.DataFrame, direction: str) -> str:
     )
     n = len(set(table["category"]))
     over = f"; mean over {n} categories" if n > 1 else ""
-    return f"{what}. {_sample(row)}{over}. Empty: cannot reach."
+    return f"{what}. {sample(row)}{over}. Empty: cannot reach."
 
 
-def _sample(row: Mapping[str, Any]) -> str:
+def sample(row: Mapping[str, Any]) -> str:
     """Write "12 pairs, 1 draw"."""
     return f"{counted(row['n_pairs'], 'pair')}, {counted(row['n_draws'], 'draw')}"

@@ -19,7 +19,7 @@ from lakeviz.lake import NeuronSelection, Selection
 from lakeviz.models.hooks.taps import read_only
 from lakeviz.studies.patching.pairs import Pairs
 from lakeviz.studies.patching.readouts import Readouts, Values
-from lakeviz.studies.patching.words import CLASS, DEFECTS, DENOISING, EVERY, OTHERS, TEXT
+from lakeviz.studies.patching.words import CLASS, DEFECTS, DENOISING, EVERY, LOGIT, OTHERS, TEXT
 from lakeviz.units.base import Units
 from lakeviz.units.linear import ChannelUnits, LinearUnits
 
@@ -136,12 +136,9 @@ class Interchange:
             If there is no class token, or the point has other tokens.
         """
         is_defect, n_tokens = self.pairs.is_defect, self.sides(point)[0].shape[1]
+        if other := self.other_tokens(point):
+            raise ConfigError(other)
         prefix = n_tokens - is_defect.shape[1]
-        if prefix not in (0, self.tower.adapter.n_prefix_tokens):
-            raise ConfigError(
-                f"{point} has {n_tokens} tokens, other ones than the {is_defect.shape[1]} patches "
-                "that the detector reads"
-            )
         if name == CLASS and prefix == 0:
             raise ConfigError(f"there is no class token at {point}")
         chosen = torch.zeros(len(self.pairs), n_tokens, dtype=torch.bool)
@@ -179,11 +176,24 @@ class Interchange:
             return source
         n = tokens.shape[-1]
         if isinstance(units, NeuronSelection):
-            basis = self.units.get(units.point) or ChannelUnits(units.point, n)
-            return basis.exchange(tokens, source, units.channels.tolist())
+            return self._basis(units.point, n).exchange(tokens, source, units.channels.tolist())
         rows = torch.from_numpy(np.ascontiguousarray(units.basis.T)).to(tokens.dtype)
         subspace = LinearUnits(units.point, rows, units.selector, units.selector)
         return subspace.exchange(tokens, source, range(units.k))
+
+    def replaced(
+        self,
+        tokens: Float[Tensor, "*token channel"],
+        units: NeuronSelection,
+        values: Float[Tensor, "*token chosen"],
+    ) -> Float[Tensor, "*token channel"]:
+        """Tokens with other activations of some units."""
+        return self._basis(units.point, tokens.shape[-1]).replace(
+            tokens, units.channels.tolist(), values
+        )
+
+    def _basis(self, point: str, n: int) -> Units:
+        return self.units.get(point) or ChannelUnits(point, n)
 
     def encoded(self, point: str) -> tuple[Tensor, Tensor]:
         """Unit activations of both sides at a hook point; neurons where it has no other units."""
@@ -197,11 +207,15 @@ class Interchange:
         tokens: Float[Tensor, "pair token channel"],
         direction: str = DENOISING,
         rows: Sequence[int] | None = None,
+        draws: Sequence[int] | None = None,
+        *,
+        defects_alone: bool = False,
     ) -> Values:
         """Put tokens in place at a hook point of one side, run on, and read.
 
         Read-outs before the hook point are those of the side as it was. ``rows`` are the pairs the
-        tokens are of; all by default.
+        tokens are of; all by default. ``draws`` as in :meth:`.Readouts.read`; ``defects_alone``
+        reads nothing else, which is faster.
         """
         every = range(len(self.pairs)) if rows is None else rows
         parts = []
@@ -209,8 +223,13 @@ class Interchange:
             for start in range(0, len(every), _BATCH):
                 chosen = list(every[start : start + _BATCH])
                 edited = tokens[start : start + _BATCH]
-                patches, output = self.read_from(point, edited, direction, chosen)
-                parts.append(self.readouts.read(patches, output, self.pairs.is_defect[chosen]))
+                stop = "auto" if defects_alone else self._stop
+                patches, output = self.read_from(point, edited, direction, chosen, stop)
+                is_defect = self.pairs.is_defect[chosen]
+                if defects_alone:
+                    parts.append(self.readouts.read_defects(patches, is_defect, draws))
+                else:
+                    parts.append(self.readouts.read(patches, output, is_defect, draws))
         return _joined(parts)
 
     def read_from(
@@ -219,6 +238,7 @@ class Interchange:
         tokens: Float[Tensor, "image token channel"],
         direction: str,
         rows: Sequence[int] | slice,
+        stop: str | None = "auto",
     ) -> tuple[dict[str, Tensor], Tensor | None]:
         """Patch tokens at the points read, and the embedding, with tokens put in place.
 
@@ -232,16 +252,16 @@ class Interchange:
         output, start = None, self.start(point, wanted)
         if start != point:
             hooks.insert(0, (point, lambda tensor, hook: value))
-        if not wanted and self._stop is not None:
+        if not wanted and stop is not None:
             pass
         elif start is None:
             images = self._images(side)[rows]
-            output = self.tower.run_with_hooks(images, fwd_hooks=hooks, stop_at=self._stop)
+            output = self.tower.run_with_hooks(images, fwd_hooks=hooks, stop_at=stop)
         else:
             stream = value
             if start != point:
                 stream = as_activation(self.tower, start, self.sides(start)[side][rows])
-            output, _ = self.tower.run_from(start, stream, fwd_hooks=hooks, stop_at=self._stop)
+            output, _ = self.tower.run_from(start, stream, fwd_hooks=hooks, stop_at=stop)
         patches = {p: select_tokens(self.tower, p, kept[p]) for p in wanted}
         if point in read:
             patches[point] = tokens[:, self.tower.adapter.n_prefix_tokens :]
@@ -257,13 +277,23 @@ class Interchange:
 
     def reaches(self, point: str, readout: str) -> str:
         """Why an exchange at a hook point cannot change a read-out; empty where it can."""
-        if readout == TEXT:
+        if readout in (TEXT, LOGIT):
             return ""
         order = list(self.tower.points)
         deepest = max(self.readouts.points, key=order.index)
         if order.index(point) <= order.index(deepest):
             return ""
         return f"{point} lies behind {deepest}, the last point that the detector reads"
+
+    def other_tokens(self, point: str) -> str:
+        """Why the patches read are not the tokens of a hook point; empty where they are."""
+        n_tokens, n_patches = self.sides(point)[0].shape[1], self.pairs.is_defect.shape[1]
+        if n_tokens - n_patches in (0, self.tower.adapter.n_prefix_tokens):
+            return ""
+        return (
+            f"{point} has {n_tokens} tokens, other ones than the {n_patches} patches that the "
+            "detector reads"
+        )
 
     def has_prefix(self, point: str) -> bool:
         """Whether there is a class token (or registers) at a hook point."""
@@ -276,7 +306,7 @@ class Interchange:
 
     @property
     def _stop(self) -> str | None:
-        return "auto" if self.readouts.text is None else None
+        return None if self.readouts.of_output else "auto"
 
     def batches(self) -> Iterator[slice]:
         """Slices of the pairs that pass the tower together."""

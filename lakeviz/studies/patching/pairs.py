@@ -16,7 +16,8 @@ from lakeviz.data.inpainting import inpaint
 from lakeviz.data.synthetic.pairs import twin_of
 from lakeviz.errors import ConfigError, DataError
 from lakeviz.models.preprocess import Preprocess
-from lakeviz.studies.patching.words import INPAINTED, RENDERED
+from lakeviz.studies.patching.nearest import NearestPatches
+from lakeviz.studies.patching.words import INPAINTED, NEAREST, RENDERED
 
 
 @dataclass(frozen=True)
@@ -29,7 +30,8 @@ class Pairs:
         Sample ids of the defect images.
     kind : str
         ``"rendered"``: the twin is the same picture without its defect. ``"inpainted"``: it is
-        approximate, the masked region filled from a normal image.
+        approximate, the masked region filled from a normal image. ``"nearest"``: approximate, each
+        defect patch replaced by the normal patch whose token is nearest.
     defects, twins : Tensor [pair, 3, height, width]
         Preprocessed.
     is_defect : bool Tensor [pair, patch]
@@ -44,6 +46,13 @@ class Pairs:
     is_defect: Bool[Tensor, "pair patch"]
     notes: tuple[str, ...] = ()
 
+    def __post_init__(self) -> None:
+        sizes = [tuple(one.shape[2:]) for one in (self.defects, self.twins)]
+        if sizes[0] != sizes[1]:
+            raise DataError(
+                f"defect images are {sizes[0]} and their twins {sizes[1]}; a pair has one size"
+            )
+
     def __len__(self) -> int:
         return len(self.names)
 
@@ -56,6 +65,7 @@ def make_pairs(
     *,
     n_pairs: int,
     twins: str = "auto",
+    nearest: NearestPatches | None = None,
     seed: int = 0,
 ) -> Pairs:
     """Make pairs of the anomalous images that have a mask.
@@ -75,6 +85,8 @@ def make_pairs(
     twins : str
         One of :data:`TWINS`; ``"auto"`` renders where the images are those of the synthetic
         benchmark, and inpaints elsewhere.
+    nearest : NearestPatches, optional
+        For twins of nearest patches.
     seed : int
 
     Raises
@@ -92,6 +104,9 @@ def make_pairs(
         )
     left_out = int(dataset.labels.sum()) - len(rows)
     rows = sorted(np.random.default_rng(seed).permutation(rows)[:n_pairs].tolist())
+    if twins == NEAREST:
+        assert nearest is not None
+        return _of_nearest(dataset, rows, is_defect, preprocess, nearest)
     normal, made, kinds = [load_image(path) for path in normal_paths], [], set()
     for row in rows:
         path = dataset.paths[row]
@@ -121,3 +136,18 @@ def make_pairs(
         torch.from_numpy(is_defect[rows]),
         notes,
     )
+
+
+def _of_nearest(
+    dataset: Dataset,
+    rows: Sequence[int],
+    is_defect: Bool[np.ndarray, "image patch"],
+    preprocess: Preprocess,
+    nearest: NearestPatches,
+) -> Pairs:
+    defects = torch.stack([preprocess(load_image(dataset.paths[row])) for row in rows])
+    chosen = torch.from_numpy(is_defect[list(rows)])
+    made = zip(rows, defects, chosen, strict=True)
+    shown = torch.stack([nearest.twin(row, image, where) for row, image, where in made])
+    names = tuple(dataset.sample_ids[row] for row in rows)
+    return Pairs(names, NEAREST, defects, shown, chosen, nearest.notes)

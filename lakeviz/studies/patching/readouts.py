@@ -13,7 +13,7 @@ from torch import Tensor
 from lakeviz.lake import TextBranch, VisualBranch
 from lakeviz.lake.options import ImageScoreRule
 from lakeviz.lake.score_maps import join_layers
-from lakeviz.studies.patching.words import DEFECT, IMAGE, TEXT
+from lakeviz.studies.patching.words import DEFECT, IMAGE, LOGIT, TEXT
 
 Values = dict[str, Float[np.ndarray, "draw image"]]
 """Read-outs of some images, with the detector of each draw."""
@@ -30,12 +30,15 @@ class Readouts:
     grids : mapping of hook point to (rows, columns)
     rule : ImageScoreRule
     text : TextBranch, optional
+    logit : Tensor [joint], optional
+        Row of the class head.
     """
 
     branches: Sequence[VisualBranch]
     grids: Mapping[str, tuple[int, int]]
     rule: ImageScoreRule
     text: TextBranch | None = None
+    logit: Float[Tensor, " joint"] | None = None
 
     @property
     def points(self) -> tuple[str, ...]:
@@ -45,20 +48,32 @@ class Readouts:
     @property
     def names(self) -> tuple[str, ...]:
         """Read-outs there are."""
-        return (IMAGE, DEFECT) if self.text is None else (IMAGE, DEFECT, TEXT)
+        further = {TEXT: self.text, LOGIT: self.logit}
+        return (IMAGE, DEFECT, *(name for name, there in further.items() if there is not None))
+
+    @property
+    def of_output(self) -> bool:
+        """Whether the tower has to run to its end."""
+        return self.text is not None or self.logit is not None
 
     def read(
         self,
         patches: Mapping[str, Float[Tensor, "image patch channel"]],
         embedding: Float[Tensor, "image joint"] | None,
         is_defect: Bool[Tensor, "image patch"],
+        draws: Sequence[int] | None = None,
     ) -> Values:
-        """Read scores from patch tokens, and the margin from the image embedding."""
-        maps = []
-        for branch in self.branches:
+        """Read scores from patch tokens, and the margin from the image embedding.
+
+        ``draws``: whose detectors are asked; the others' scores are NaN.
+        """
+        maps = {}
+        for draw in range(len(self.branches)) if draws is None else draws:
+            branch = self.branches[draw]
             scored = branch.score({p: patches[p] for p in branch.points})
-            maps.append(join_layers(scored, self.grids)[0])
-        found = np.stack([one.cpu().numpy() for one in maps])
+            maps[draw] = join_layers(scored, self.grids)[0].cpu().numpy()
+        unread = np.full_like(next(iter(maps.values())), np.nan)
+        found = np.stack([maps.get(draw, unread) for draw in range(len(self.branches))])
         defect = is_defect.numpy().reshape(1, *found.shape[1:])
         count = defect.sum((2, 3))
         values = {
@@ -68,7 +83,32 @@ class Readouts:
         if self.text is not None and embedding is not None:
             margin = self.margin(embedding).cpu().numpy().astype(float)
             values[TEXT] = np.repeat(margin[None], len(self.branches), axis=0)
+        if self.logit is not None and embedding is not None:
+            logits = (embedding.float() @ self.logit.to(embedding.device)).cpu().numpy()
+            values[LOGIT] = np.repeat(logits[None].astype(float), len(self.branches), axis=0)
         return values
+
+    def read_defects(
+        self,
+        patches: Mapping[str, Float[Tensor, "image patch channel"]],
+        is_defect: Bool[Tensor, "image patch"],
+        draws: Sequence[int] | None = None,
+    ) -> Values:
+        """Read the score of the defect patches alone, which no other patch takes part in."""
+        if len({self.grids[p] for p in self.points}) > 1:
+            found = self.read(patches, None, is_defect, draws)
+            return {DEFECT: found[DEFECT]}
+        count = is_defect.sum(1)
+        owner = torch.repeat_interleave(torch.arange(len(count)), count)
+        shown = {p: patches[p][is_defect][None] for p in self.points}
+        found = np.full((len(self.branches), len(count)), np.nan)
+        for draw in range(len(self.branches)) if draws is None else draws:
+            branch = self.branches[draw]
+            scored = branch.score({p: shown[p] for p in branch.points})
+            mean = torch.stack(list(scored.values())).mean(0)[0].double().cpu()
+            total = torch.zeros(len(count), dtype=torch.float64).index_add_(0, owner, mean)
+            found[draw] = (total / count).numpy()
+        return {DEFECT: found}
 
     def margin(self, embedding: Float[Tensor, "image joint"]) -> Float[Tensor, " image"]:
         """Log-odds of the anomalous prompts."""

@@ -22,11 +22,17 @@ from lakeviz.studies.patching.words import (
     EVERY,
     GROUPS,
     KINDS,
+    NEURONS,
+    OF_PAIRS,
+    SCALE,
+    STEERS,
     TWIN_DIFFERENCE,
     TWINS,
+    UNTRAINED,
+    named,
     units_name,
 )
-from lakeviz.tables import records
+from lakeviz.tables import is_measured, records
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
@@ -39,7 +45,8 @@ class Settings(settings.DrawSettings):
     A twin is the image without its defect. Denoising puts the twin's values into the defect image
     and asks how much of the score goes; noising puts the defect's into the twin and asks how much
     comes. Twins are rendered where the images are those of the synthetic benchmark. Elsewhere the
-    masked region is filled from a normal image, which is approximate.
+    masked region is filled from a normal image, which is approximate; as is "nearest", normal
+    patches of the nearest tokens in place of the defect's, which needs no masks.
     """
 
     twins: str = option("auto", "Twins of the defect images.", choices=TWINS)
@@ -51,10 +58,19 @@ class Settings(settings.DrawSettings):
         "variance", "The units in question; neurons:POINT=3,17,40 names them.", flag="--selector"
     )
     controls: tuple[str, ...] = option(
-        (CONTROL, "bottom_variance", "random_rotation", "pca", TWIN_DIFFERENCE, "all"),
+        (
+            *(CONTROL, "bottom_variance", "variance_without_first", "random_rotation", "pca"),
+            *(TWIN_DIFFERENCE, "all"),
+        ),
         "Other units of the same number at the same hook point; twin_difference takes those that "
         "differ most on the other half of the pairs.",
         flag="--control",
+    )
+    units: tuple[str, ...] = option(
+        (),
+        "Other units exchanged at the same hook point, as many and chosen alike: rotated, pca, or "
+        "the folder of a sparse autoencoder.",
+        flag="--units",
     )
     n_random_sets: int = option(10, "Random sets of each random control.", least=2)
     point: str | None = option(
@@ -62,6 +78,11 @@ class Settings(settings.DrawSettings):
     )
     tokens: str = option(
         EVERY, "Tokens in which units are exchanged.", choices=GROUPS, flag="--tokens"
+    )
+    class_logit: bool = option(
+        False,
+        "Read the class head of a timm classifier too: the logit of the class that the defects "
+        "raise most. The whole tower runs for it.",
     )
     heatmap: bool = option(True, "Exchange whole tokens too, block by block and group by group.")
     kinds: tuple[str, ...] = option(
@@ -77,8 +98,18 @@ class Settings(settings.DrawSettings):
         flag="--receiver",
     )
     curves: bool = option(
-        True, "Faithfulness and completeness by the number of units, with their areas."
+        True,
+        "Faithfulness, completeness and minimality by the number of units, with their areas.",
     )
+    greedy: int = option(
+        4,
+        "Units chosen one by one for what they move, as a bound of the curves: on the other half "
+        "of the pairs, and on the same ones; 0 leaves it out.",
+        least=0,
+        most=64,
+        flag="--greedy",
+    )
+    untrained: bool = option(True, "Curves of an untrained tower too, as a floor.")
     attribution: bool = option(
         True, "Attribute the score of the defect patches to single neurons, checked by exchanges."
     )
@@ -89,10 +120,15 @@ class Settings(settings.DrawSettings):
         flag="--checked",
     )
     integrated_steps: int = option(8, "Steps of integrated gradients.", least=1, flag="--steps")
+    steer: str = option(
+        SCALE,
+        "Steering: scale deviations of the units from the normal mean by 1 plus the dose, or add "
+        "as many standard deviations.",
+        choices=STEERS,
+    )
     doses: tuple[float, ...] = option(
         (-1.0, -0.5, 0.5, 1.0, 2.0),
-        "Steering: deviations of the units from the normal mean are scaled by 1 plus these; none "
-        "leaves it out.",
+        "Doses of steering; none leaves it out.",
         flag="--dose",
     )
     draws: int | None = option(
@@ -107,7 +143,7 @@ class Settings(settings.DrawSettings):
         for name in self.controls:
             if name == self.selector:
                 raise SelectionError(f"{name} is in question, and no control of itself")
-            if name != TWIN_DIFFERENCE:
+            if name not in OF_PAIRS:
                 expand_selectors([name])
 
 
@@ -118,7 +154,8 @@ class PatchingResult(StudyResult):
     Attributes
     ----------
     effects : DataFrame
-        Units exchanged at one hook point, per category, direction, units and read-out: ``share``
+        Units exchanged at one hook point, per category, direction, ``basis`` (what units are:
+        neurons, or those of the setting ``units``), units and read-out: ``share``
         of the full difference that is moved, with its interval over pairs and draws, the
         ``difference`` of the units in question to these (``low`` and ``high`` are of one more
         random set where the control is random) and ``p_value`` among random sets.
@@ -134,8 +171,9 @@ class PatchingResult(StudyResult):
         Some neurons beside their ``exact`` exchange, all means over the same few pairs; and per
         hook point the correlation and the largest error of the attributions.
     curves, areas : DataFrame
-        Faithfulness and completeness of the units by their number, and the areas under both with
-        the difference to random units (see :func:`.concentration.curve_rows`).
+        Faithfulness, completeness and minimality of the units by their number, and the areas under
+        them with the difference to random units (see :func:`.concentration.curve_rows`). ``basis``
+        has ``untrained tower`` too, the floor; the ceiling, all units, is 1.
     concentration : DataFrame
         Per hook point: Gini coefficient and participation ratio of the attributions.
     steering : DataFrame
@@ -170,6 +208,16 @@ class PatchingResult(StudyResult):
     paths: pd.DataFrame = field(repr=False)
     overlap: pd.DataFrame = field(repr=False)
 
+    def __post_init__(self) -> None:
+        # Results of earlier versions are of neurons, and scaled.
+        for name, column, value in (
+            *((table, "basis", NEURONS) for table in ("effects", "curves", "areas", "steering")),
+            ("steering", "steer", SCALE),
+        ):
+            table = getattr(self, name)
+            if column not in table:
+                setattr(self, name, table.assign(**{column: value}))
+
     @property
     def selector(self) -> str:
         """Selector of the units in question."""
@@ -179,15 +227,16 @@ class PatchingResult(StudyResult):
         """Yield what the units in question move of the defect patches' score, against controls."""
         for direction in dict.fromkeys(self.effects["direction"]):
             own = {"direction": direction, "readout": DEFECT}
-            for control in dict.fromkeys(self.effects["units"]):
-                rows = records(self.effects, **own, units=control)
-                if control == self.selector:
+            kinds = self.effects[["basis", "units"]].drop_duplicates()
+            for basis, control in kinds.itertuples(index=False):
+                rows = records(self.effects, **own, basis=basis, units=control)
+                if (basis, control) == (NEURONS, self.selector):
                     continue
                 found = finding(
                     [row | {"n_images": row["n_pairs"]} for row in rows],
                     f"share moved by {direction}",
                     selector_name(self.selector),
-                    control=units_name(control),
+                    control=named(basis, control),
                     value=None,
                     confidence=self.confidence,
                 )
@@ -197,7 +246,8 @@ class PatchingResult(StudyResult):
         """What part of the effect the units carry, and whether random ones carry as much."""
         said = []
         for direction in dict.fromkeys(self.effects["direction"]):
-            rows = records(self.effects, direction=direction, readout=DEFECT, units=self.selector)
+            own = {"direction": direction, "readout": DEFECT, "basis": NEURONS}
+            rows = records(self.effects, **own, units=self.selector)
             shares = [row["share"] for row in rows if row["share"] == row["share"]]
             if shares:
                 mean = sum(shares) / len(shares)
@@ -210,7 +260,8 @@ class PatchingResult(StudyResult):
         return " ".join([*said, *(one.sentence() for one in against)])
 
     def figures(self) -> list[go.Figure]:
-        """Heat maps, units against controls, attribution against exact exchanges, steering."""
+        """Heat maps, units against controls, paths, curves, attribution and steering."""
+        from lakeviz.studies.patching import curve_figures as curves
         from lakeviz.studies.patching import figures as draw
 
         made = [
@@ -219,12 +270,16 @@ class PatchingResult(StudyResult):
             for direction in draw.directions_of(self.heatmap, of_heads=of_heads)
         ]
         made.append(draw.effects_figure(self.effects, self.selector, confidence=self.confidence))
+        if is_measured(self.paths, "share"):
+            made.append(draw.paths_figure(self.paths, confidence=self.confidence))
         if len(self.curves):
-            made.append(draw.curves_figure(self.curves, confidence=self.confidence))
+            made.append(curves.curves_figure(self.curves, confidence=self.confidence))
+            if len(set(self.curves["basis"]) - {UNTRAINED}) > 1:
+                made.append(curves.bases_figure(self.curves, confidence=self.confidence))
         if len(self.agreement):
             made.append(draw.attribution_figure(self.checks))
         if len(self.steering):
-            made.append(draw.steering_figure(self.steering, confidence=self.confidence))
+            made.append(curves.steering_figure(self.steering, confidence=self.confidence))
         return made
 
 

@@ -2,26 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 import pandas as pd
 
+from lakeviz.errors import LakevizError
 from lakeviz.lake.paired_evaluator import PairedEvaluator
 from lakeviz.progress import expect
 from lakeviz.studies.base.captured import StudyData
 from lakeviz.studies.base.study import Measured, Study
 from lakeviz.studies.patching.attribution import agreement_rows, attribution_rows
-from lakeviz.studies.patching.concentration import concentration_rows, curve_rows
+from lakeviz.studies.patching.concentration import concentration_rows, curve_rows, sizes_of
 from lakeviz.studies.patching.cost import n_exchanges
 from lakeviz.studies.patching.effects import effect_rows, heatmap_rows
 from lakeviz.studies.patching.interchange import Interchange
 from lakeviz.studies.patching.overlap import overlap_rows
 from lakeviz.studies.patching.paths import path_rows
 from lakeviz.studies.patching.result import PatchingResult, Settings
-from lakeviz.studies.patching.setup import unit_sets
+from lakeviz.studies.patching.setup import other_bases, unit_sets, untrained_sets
 from lakeviz.studies.patching.steering import steering_rows
-from lakeviz.studies.patching.words import EXCHANGES
+from lakeviz.studies.patching.unit_sets import UnitSets
+from lakeviz.studies.patching.words import DEFECT, EXCHANGES, NEURONS, UNTRAINED
 
 
 def measure(
@@ -42,13 +44,17 @@ def measure(
     sets = unit_sets(draws, settings)
     interchange, point, pairs = sets.interchange, sets.point, sets.interchange.pairs
     confidence = evaluator.bootstrap.confidence
-    expect(n_exchanges(sets, settings), of=EXCHANGES)
     tables: dict[str, list[dict[str, Any]]] = {name: [] for name in PatchingResult.table_names()}
+    bases = dict(other_bases(sets, draws))
+    curves = _curve_sets(sets, bases, draws) if settings.curves else {}
+    expect(n_exchanges(sets, bases, curves), of=EXCHANGES)
     tables["effects"] = list(effect_rows(sets, settings, confidence))
+    for basis, own in bases.items():
+        tables["effects"] += effect_rows(own, settings, confidence, basis=basis, against=sets)
     if settings.heatmap:
         tables["heatmap"] = list(heatmap_rows(interchange, settings, confidence))
     if settings.curves:
-        tables["curves"], tables["areas"] = curve_rows(sets, settings, confidence)
+        tables["curves"], tables["areas"] = _curves(curves, sets, confidence)
     if settings.receivers:
         tables["paths"] = list(path_rows(sets, settings, confidence))
     if settings.attribution:
@@ -57,7 +63,8 @@ def measure(
         tables["concentration"] = list(concentration_rows(tables["attribution"]))
     tables["overlap"] = list(overlap_rows(sets, tables["attribution"]))
     if settings.doses:
-        tables["steering"] = list(steering_rows(sets, settings, confidence))
+        for basis, own in ({NEURONS: sets} | bases).items():
+            tables["steering"] += steering_rows(own, confidence, basis=basis)
     tables["pairs"] = list(_pair_rows(interchange))
     notes = [f"{first.category}: {note}" for note in (*pairs.notes, *sets.notes)]
     if pairs.kind != "rendered":
@@ -66,6 +73,32 @@ def measure(
             "not of the defect alone"
         )
     return Measured({name: pd.DataFrame(rows) for name, rows in tables.items()}, notes)
+
+
+def _curve_sets(
+    sets: UnitSets, bases: Mapping[str, UnitSets], draws: Sequence[StudyData]
+) -> dict[str, UnitSets]:
+    """Neurons, other units and, as a floor, neurons of an untrained tower."""
+    every = {NEURONS: sets} | dict(bases)
+    if sets.settings.untrained:
+        try:
+            floor = untrained_sets(sets, draws)
+            if floor.full[DEFECT].sum(-1).min() > 0:
+                every[UNTRAINED] = floor
+            else:
+                sets.notes.append("an untrained tower scores the defects no higher than the twins")
+        except LakevizError as error:
+            sets.notes.append(f"no untrained tower: {error}")
+    return every
+
+
+def _curves(
+    every: Mapping[str, UnitSets], sets: UnitSets, confidence: float
+) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """Curves and areas of all units, at the same numbers of units."""
+    sizes = sizes_of(sets.statistics[0].n_channels)
+    found = [curve_rows(own, confidence, basis=b, sizes=sizes) for b, own in every.items()]
+    return [row for own, _ in found for row in own], [row for _, own in found for row in own]
 
 
 def _pair_rows(interchange: Interchange) -> Sequence[dict[str, Any]]:
