@@ -73,8 +73,9 @@ detector_options = stack(
             multiple=True,
             default=("image",),
             show_default=True,
-            help="Source of patch tokens: image, change_N (against N frames before), depth, "
-            "normals or curvature; repeatable.",
+            help="Source of patch tokens: image; change_N, deviation_N or log_deviation_N (over N "
+            "frames); depth, normals or curvature, with _effect beside a constant depth; "
+            "repeatable.",
         ),
         click.option("--selector", default="variance", show_default=True),
         click.option("--text-weight", type=Number(0, 1), help="0.3 by default, 0 without text."),

@@ -55,7 +55,9 @@ def streams_table(run: RunFolder) -> pd.DataFrame:
         return table
     own = where(table, defect_type="all")
     made = {
-        str(stream): [_one(where(own, stream=stream), *metric, run.finished) for metric in _SHOWN]
+        str(stream): [
+            _one(where(own, stream=stream), *metric, list(run.finished)) for metric in _SHOWN
+        ]
         for stream in own["stream"].unique()
     }
     return pd.DataFrame.from_dict(made, orient="index", columns=list(_SHOWN.values()))

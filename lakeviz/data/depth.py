@@ -145,7 +145,7 @@ def render_map(depth: DepthMap, how: str, rendering: Rendering = Rendering()) ->
 def constant_picture(how: str, size: tuple[int, int]) -> Image.Image:
     """Rendering of a depth map of one depth throughout, at a height and width."""
     colour = (128, 128, 255) if how == "normals" else (128, 128, 128)
-    return Image.new("RGB", size[::-1], colour)
+    return Image.new("RGB", (size[1], size[0]), colour)
 
 
 def foreground(depth: DepthMap, tolerance: float = 0.02) -> Bool[np.ndarray, "height width"]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import os
 import stat
-from collections.abc import Collection, Iterable, Sequence, Set
+from collections.abc import Collection, Iterable, Sequence
 from functools import lru_cache
 from pathlib import Path
 
@@ -55,7 +55,7 @@ def holds_images(folder: Path, suffixes: Collection[str] = IMAGE_SUFFIXES) -> bo
     return any(p.suffix.lower() in suffixes and p.is_file() for p in folder.rglob("*"))
 
 
-def list_files(folder: Path, suffixes: Set[str]) -> list[Path]:
+def list_files(folder: Path, suffixes: Collection[str]) -> list[Path]:
     """Visible files with one of ``suffixes``, as :func:`list_images`."""
     if not folder.is_dir():
         return []
@@ -81,7 +81,7 @@ def list_files(folder: Path, suffixes: Set[str]) -> list[Path]:
     return found
 
 
-def walk_files(folder: Path, suffixes: Set[str]) -> list[Path]:
+def walk_files(folder: Path, suffixes: Collection[str]) -> list[Path]:
     """Files with one of ``suffixes`` in a folder and all below it, as :func:`list_images`."""
     below = (p for inner in list_folders(folder) for p in walk_files(inner, suffixes))
     return sorted([*list_files(folder, suffixes), *below])

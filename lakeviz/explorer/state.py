@@ -112,7 +112,10 @@ class Explorer:
     # --- what is there ---
 
     def images(self, category: str | None = None) -> pd.DataFrame:
-        """One row per test image: index, sample_id, label, defect_type, score."""
+        """One row per test image: index, sample_id, label, defect_type, score.
+
+        Frames of clips have the columns clip and frame, too.
+        """
         fitted = self.fitted(category)
         data = fitted.data
         kinds = (
@@ -120,6 +123,8 @@ class Explorer:
             if data.dataset is not None
             else ["anomalous" if label else "good" for label in data.truth.labels]
         )
+        frames = data.dataset.frames if data.dataset is not None else []
+        of_clips = {"clip": [c for c, _ in frames], "frame": [n for _, n in frames]}
         return pd.DataFrame(
             {
                 "category": data.category,
@@ -128,6 +133,7 @@ class Explorer:
                 "label": data.truth.labels,
                 "defect_type": kinds,
                 "score": fitted.image_scores,
+                **(of_clips if frames else {}),
             }
         )
 

@@ -19,6 +19,7 @@ from lakeviz.explorer import payload
 from lakeviz.explorer.fitted import Stopped
 from lakeviz.explorer.pictures import Pictures
 from lakeviz.explorer.state import Explorer
+from lakeviz.plots.html import PLAYER
 
 _STATIC = Path(__file__).parent / "static"
 _QUIET = 0.25  # seconds without another click before the whole test set is measured
@@ -45,7 +46,7 @@ class ExplorerWidget(anywidget.AnyWidget):
         Neurons that are off.
     """
 
-    _esm = _STATIC / "explorer.js"
+    _esm = PLAYER + (_STATIC / "explorer.js").read_text(encoding="utf-8")
     _css = _STATIC / "explorer.css"
 
     listing = traitlets.Dict().tag(sync=True)

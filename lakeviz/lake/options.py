@@ -248,11 +248,11 @@ class LakeOptions:
         variance: a hook point of larger activations gets more). Hook points without a channel take
         no part.
     streams : tuple of str
-        Sources of patch tokens: ``"image"``; ``"change_N"``, the difference of a frame's token to
-        that of N frames before; ``"depth"``, ``"normals"`` and ``"curvature"``, renderings of the
-        depth map. Each layer is read on each stream. Where there are several and the distance is
-        Euclidean, distances at each hook point are divided by those of held-out normal patches, so
-        that no stream outweighs another by its scale.
+        Sources of patch tokens, see :mod:`lakeviz.data.streams`: ``"image"``; ``"change_N"``,
+        ``"deviation_N"`` and ``"log_deviation_N"``, over frames of clips; ``"depth"``,
+        ``"normals"`` and ``"curvature"``, renderings of the depth map. Each layer is read on each
+        stream. Where there are several, distances at each hook point are divided by those of
+        held-out normal patches, so that no stream outweighs another by its scale.
     frame_smoothing : float
         Gaussian standard deviation on the scores of frames over time, in frames; the table of clips
         then shows the smoothed scores beside the others.

@@ -68,7 +68,7 @@ def stream_table(
         return pd.DataFrame(columns=COLUMNS)
     rows: list[dict[str, Any]] = []
     for stream in maps[0]:
-        kept = np.isfinite(maps[0][stream]).all(axis=(1, 2))
+        kept = np.asarray(np.isfinite(maps[0][stream]).all(axis=(1, 2)))
         own = [replace(one, patch=m[stream]) for one, m in zip(draws, maps, strict=True)]
         part = _Part(own, np.asarray(kinds), truth, frames, rule, bootstrap, conventions)
         rows += [{"stream": stream} | row for row in part.rows(kept)]
@@ -102,7 +102,7 @@ class _Part:
             yield self._of_images(kind, kept & chosen)
 
     def _resampling(self, kept: np.ndarray) -> Bootstrap:
-        rows = np.flatnonzero(kept)
+        rows = np.flatnonzero(kept).tolist()
         return over_clips(self.bootstrap, [self.frames[i] for i in rows] if self.frames else ())
 
     def _of_images(self, kind: str, kept: np.ndarray) -> dict[str, Any]:
@@ -134,6 +134,6 @@ def _of_rows(maps: ScoreMaps, kept: np.ndarray) -> ScoreMaps:
     """Patch maps of some of the images."""
     if kept.all():
         return maps
-    rows = np.flatnonzero(kept)
+    rows = np.flatnonzero(kept).tolist()
     names, sizes = ([values[i] for i in rows] for values in (maps.sample_ids, maps.sizes))
     return replace(maps, patch=maps.patch[rows], sample_ids=names, sizes=sizes)

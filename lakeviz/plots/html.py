@@ -5,6 +5,7 @@ from __future__ import annotations
 import html
 import json
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, cast
 
 import plotly.graph_objects as go
@@ -13,6 +14,8 @@ from lakeviz.plots.template import PALETTE, TEMPLATES, caption_of, faded
 
 _MARGIN, _MARGIN_TOP_LEGEND = 12, 36
 _MARGIN_PARCOORDS = 44  # labels of its axes make no room for themselves
+PLAYER = Path(__file__).with_name("player.js").read_text(encoding="utf-8")
+"""JavaScript that plays the frames of a clip, in the report and in the explorer."""
 _LIGHTER = {PALETTE[0]: "#6AA9F0"}
 """Colours that are dim on a dark page."""
 

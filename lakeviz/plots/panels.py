@@ -71,6 +71,12 @@ class Panel:
         return {"row": self.row, "col": self.column}
 
 
+def rows_and_columns(n: int, columns: int) -> tuple[int, int]:
+    """Rows and columns of panels: four are two by two, not three and one."""
+    rows = -(-n // columns)
+    return rows, -(-n // rows)
+
+
 def panels(
     fig: go.Figure,
     n: int,
@@ -85,8 +91,7 @@ def panels(
     ``gap`` is between columns, a share of the width; ``row_gap`` a share of the height, of all gaps
     between rows together (nearly).
     """
-    rows = -(-n // columns)
-    columns = -(-n // rows)  # four panels are two by two, not three and one
+    rows, columns = rows_and_columns(n, columns)
     shared: Any = "all" if shared_y else False  # declared as a bool alone
     make_subplots(
         rows=rows,

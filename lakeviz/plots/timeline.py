@@ -10,7 +10,7 @@ import plotly.graph_objects as go
 
 from lakeviz.errors import ConfigError, nearest
 from lakeviz.plots.line_panels import Line, line_figure
-from lakeviz.plots.panels import Look, Panel
+from lakeviz.plots.panels import Look, Panel, rows_and_columns
 from lakeviz.plots.template import ANOMALOUS, counted, faded
 from lakeviz.tables import numbers, where
 
@@ -72,6 +72,7 @@ def timeline_figure(
         level=threshold if np.isfinite(threshold) else None,
         row_height=_ROW,
     )
+    _, columns = rows_and_columns(len(own), columns)
     for number, table in enumerate(own.values()):
         panel = Panel(1 + number // columns, 1 + number % columns)
         for kind, first, last in events_of_table(table):

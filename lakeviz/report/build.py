@@ -19,7 +19,7 @@ from lakeviz import __version__
 from lakeviz.errors import DataError
 from lakeviz.files import write_text
 from lakeviz.plots.captions import joined
-from lakeviz.plots.html import theme_templates
+from lakeviz.plots.html import PLAYER, theme_templates
 from lakeviz.report.page_model import Page, Section, SectionMaker
 from lakeviz.report.sections.categories import categories
 from lakeviz.report.sections.closing import closing
@@ -107,7 +107,7 @@ def write_report(
 
 
 def _render(page: Page, sections: list[Section], inputs: str) -> str:
-    script, plotly = _asset("report.js"), get_plotlyjs()
+    script, plotly = PLAYER + _asset("report.js"), get_plotlyjs()
     names = [e.category for e in page.ordered]
     named = page.manifest.get("dataset") or len(names) > _NAMED
     return (

@@ -5,12 +5,14 @@ from __future__ import annotations
 import base64
 import json
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 import lakeviz.explorer
 from lakeviz.explorer import explore
+from lakeviz.explorer.widget import ExplorerWidget
 from lakeviz.metrics import Bootstrap
 from lakeviz.studies.dossier import dossier
 
@@ -63,7 +65,7 @@ class Live:
     """A page with the explorer, whose kernel is this process."""
 
     def __init__(self, browser, widget, folder: Path, **options):
-        js = base64.b64encode((STATIC / "explorer.js").read_bytes()).decode()
+        js = base64.b64encode(ExplorerWidget._esm.encode()).decode()
         page = folder / "page.html"
         page.write_text(PAGE.format(css=(STATIC / "explorer.css").read_text(), js=js))
         self.browser, self.widget = browser, widget
@@ -123,6 +125,7 @@ def live(browser, world, tmp_path):
     return start
 
 
+CHOOSE = "document.querySelector('.images li[id$=image-{}]').click()"
 KEY = (
     "document.querySelector({!r}).dispatchEvent("
     "new KeyboardEvent('keydown', {{key: {!r}, bubbles: true, cancelable: true}}))"
@@ -241,6 +244,28 @@ def test_images_are_filtered_sorted_and_chosen_by_key(live):
         assert chosen == at
     shown = page.widget.listing["images"][page.widget.picture["index"]]
     assert shown["label"] == 1 and shown["name"] in page.text(".name")
+
+
+def test_a_clip_is_played_frame_by_frame(live, world, tmp_path):
+    data = world(tmp_path / "plate")
+    n = len(data.dataset)
+    clips = {"clip": ["a"] * (n - 1) + ["b"], "frame": [*range(n - 1), 0]}
+    frame = data.dataset.frame.assign(**clips)
+    page = live(replace(data, dataset=replace(data.dataset, frame=frame)))
+    page.do(CHOOSE.format(0))
+    assert page.browser.run("return document.querySelector('.film input').max") == str(n - 2)
+    move = "const s = document.querySelector('.film input'); s.value = 1; "
+    assert page.do(move + "s.dispatchEvent(new Event('input'))") == ["image"]
+    assert page.widget.picture["index"] == 1
+    page.browser.run("document.querySelector('.film button').click()")
+    page.browser.wait("model.sent.length > 0")
+    page.answer()
+    assert page.widget.picture["index"] >= 2
+    page.browser.run("document.querySelector('.film button').click()")
+    page.answer()
+    # A clip of one frame is no film.
+    page.do(CHOOSE.format(n - 1))
+    assert page.browser.run("return document.querySelector('.film').hidden")
 
 
 def test_patches_are_walked_by_key(live):

@@ -46,6 +46,12 @@ def test_events_are_shaded_where_they_are():
     assert caption_of(figure)[1].startswith("Score of each frame of 3 clips; anomalous frames")
 
 
+def test_four_clips_stand_two_by_two():
+    figure = timeline_figure(table(7), clips=["c00", "c02", "c04", "c06"])
+    shaded = {s.xref for s in figure.layout.shapes if s.type == "rect"}
+    assert shaded == {"x", "x2", "x3", "x4"}
+
+
 def test_of_many_clips_the_first_are_shown_and_others_can_be_named():
     figure = timeline_figure(table(14))
     assert len(figure.data) == 12

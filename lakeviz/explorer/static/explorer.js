@@ -73,6 +73,7 @@ class Explorer {
 
   remove() {
     clearTimeout(this.timer);
+    this.pause();
     for (const [name, draw] of Object.entries(this.handlers)) this.model.off(`change:${name}`, draw);
   }
 
@@ -222,6 +223,16 @@ class Explorer {
       this.heat,
       this.drawing,
     );
+    this.clip = []; // frames of the clip on show, in their order
+    this.play = h("button", { type: "button", "aria-pressed": "false" }, "play");
+    this.time = h("input", { type: "range", min: 0, "aria-label": "frame of the clip" });
+    this.film = h("div", { className: "settings film" }, this.play, this.time);
+    this.pause = player(
+      this.play,
+      this.time,
+      (n) => this.choose(this.clip[n].index),
+      () => this.waiting === null,
+    );
     this.reading = h("p", { className: "reading", "aria-live": "polite" });
     this.layers = h("div");
     this.bar = h("div", { className: "bar" });
@@ -257,6 +268,7 @@ class Explorer {
       this.imageName,
       this.layers,
       this.stage,
+      this.film,
       this.reading,
       h("div", { className: "settings" }, this.opacityLabel, this.outlineLabel),
       this.absent,
@@ -458,6 +470,14 @@ class Explorer {
       h("bdi", {}, image.name),
       h("span", { className: "kind" }, image.label ? `defective: ${image.kind}` : "normal"),
     );
+    this.clip = image.clip
+      ? this.get("listing").images.filter((one) => one.clip === image.clip)
+      : [];
+    this.clip.sort((a, b) => a.frame - b.frame);
+    this.film.hidden = this.clip.length < 2;
+    if (this.film.hidden) this.pause();
+    this.time.max = this.clip.length - 1;
+    this.time.value = this.clip.findIndex((one) => one.index === shown.index);
     this.photo.hidden = !shown.photo;
     if (shown.photo) this.photo.src = shown.photo;
     this.stage.style.aspectRatio = `${shown.width} / ${shown.height}`;

@@ -95,21 +95,12 @@
   all(".film").forEach((film) => {
     const frames = all("li", film);
     const slider = film.querySelector("input");
-    const button = film.querySelector(".play");
-    let timer = 0;
     const show = (n) => {
       frames.forEach((frame, i) => { frame.hidden = i !== n; });
       slider.value = n;
       film.querySelector("p").textContent = frames[n].dataset.said;
     };
-    const pause = () => { clearInterval(timer); timer = 0; button.textContent = "play"; button.setAttribute("aria-pressed", "false"); };
-    slider.addEventListener("input", () => { pause(); show(Number(slider.value)); });
-    button.addEventListener("click", () => {
-      if (timer) { pause(); return; }
-      button.textContent = "pause";
-      button.setAttribute("aria-pressed", "true");
-      timer = setInterval(() => show((Number(slider.value) + 1) % frames.length), 120);
-    });
+    player(film.querySelector(".play"), slider, show);
     show(0);
   });
 
