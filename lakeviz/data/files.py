@@ -71,7 +71,7 @@ def list_files(folder: Path, suffixes: Collection[str]) -> list[Path]:
         if reason:
             wrong.append(f"{printable(path.name)} is {reason}")
     videos_alone = all(path.suffix.lower() in VIDEO_SUFFIXES for path in found)
-    if wrong and videos_alone and not suffixes & VIDEO_SUFFIXES:
+    if wrong and videos_alone and not {*suffixes} & VIDEO_SUFFIXES:
         return []  # clips, which are read otherwise
     if wrong:
         raise DatasetLayoutError(
