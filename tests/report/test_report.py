@@ -109,8 +109,8 @@ def test_numbers_of_the_tables_are_on_the_page(make, page):
     assert "+0.200 [+0.100, +0.300] higher" in text
     assert "−0.200 [−0.300, −0.100] lower" in text
     assert "+0.000 [−0.100, +0.100] cannot tell" in text
-    said = "In AUPRO, LAKE's neurons cannot be told from all neurons; beat random neurons; do worse"
-    assert said in text
+    assert "In AUPRO, LAKE's neurons are not shown to differ from all neurons; beat " in text
+    assert "; beat random neurons; do worse" in text
     assert "lakeviz run folder --root 'a b'" in text
     assert "2 channels by variance, variance 3 to 2" in text
 
@@ -149,8 +149,8 @@ def test_three_sentences_open_the_page(make, page):
         "the result hangs on the first was not measured (control variance_without_first)."
     ) in first
     assert (
-        "LAKE's neurons cannot be told from all neurons, beat random neurons and were not compared "
-        "with an untrained tower: AUPRO +0.000 [−0.100, +0.100] against all neurons; AUPRO +0.200 "
+        "LAKE's neurons are not shown to differ from all neurons, beat random neurons and were "
+        "not compared with an untrained tower: AUPRO +0.000 [−0.100, +0.100] against all neurons; AUPRO +0.200 "
         "[+0.100, +0.300] against random neurons; LAKE minus control, visual branch alone."
     ) in first
 

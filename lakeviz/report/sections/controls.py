@@ -22,7 +22,7 @@ from lakeviz.selector_names import selector_name, selector_order
 from lakeviz.studies.base.findings import HEADLINE_METRICS, Finding, finding
 from lakeviz.tables import mean_of, numbers, records, rows, where
 
-UNDECIDED = "cannot be told from"
+UNDECIDED = "are not shown to differ from"
 
 
 @dataclass(frozen=True)

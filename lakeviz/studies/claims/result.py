@@ -74,7 +74,7 @@ class ClaimSettings(Settings):
     seed: int = option(0, "Seed of random sets and resamples.", least=0, command=False)
 
     def check(self) -> None:
-        """Refuse a metric without a best value: a ceiling could not be told from an effect."""
+        """Refuse a metric without a best value: a ceiling would look like an effect."""
         if not 0 < self.confidence < 1:
             raise ConfigError(f"confidence is {self.confidence}; it must lie between 0 and 1")
         if 0 < self.n_pairs < 3:
