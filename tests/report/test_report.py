@@ -151,7 +151,8 @@ def test_three_sentences_open_the_page(make, page):
     assert (
         "LAKE's neurons are not shown to differ from all neurons, beat random neurons and were "
         "not compared with an untrained tower: AUPRO +0.000 [−0.100, +0.100] against all neurons; "
-        "AUPRO +0.200 [+0.100, +0.300] against random neurons; LAKE minus control, visual branch alone."
+        "AUPRO +0.200 [+0.100, +0.300] against random neurons; LAKE minus control, visual branch "
+        "alone."
     ) in first
 
 
