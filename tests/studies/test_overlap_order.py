@@ -137,7 +137,7 @@ def test_summary_says_what_the_tables_hold():
     assert f"two categories, Jaccard index {row['jaccard']:.3f}, minus random sets" in said
     assert f"{gap.text(signed=True)} (95 % over 3 categories): cannot tell" in said
     assert f"Jaccard index of random sets {row['expected_jaccard']:.3f}" in said
-    assert "3 of 3 than random sets" in said
+    assert "(q < 0.05): than random sets 3 of 3" in said
     assert "does not say that they respond to anomalies" in said
 
 

@@ -29,7 +29,7 @@ VERDICTS = {
     "equivalent": "equivalent to within {smallest:g}",
     "undecided": "cannot tell: the interval includes zero",
     "ceiling": "both at the best value: these images cannot tell",
-    "no interval": "no interval from a single category or image",
+    "no interval": "no interval, for there are too few",
     "not measured": "not measured",
 }
 """The words of every verdict. ``higher`` and ``lower`` are of the value, better or worse is of the
@@ -148,9 +148,10 @@ class Finding:
             )
         value = f"{self.value.value:.{self.digits}f}, " if np.isfinite(self.value.value) else ""
         against = f"minus {self.control} " if self.control else ""
+        over = f"{self.n:,} {self.over}" if self.verdict == "no interval" else self.interval
         return (
             f"{self.where}: {self.subject}, {self.quantity} {value}{against}"
-            f"{self.difference.text(self.digits, signed=True)} ({self.interval}): {self.words}."
+            f"{self.difference.text(self.digits, signed=True)} ({over}): {self.words}."
         )
 
     @property

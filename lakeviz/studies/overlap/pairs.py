@@ -170,6 +170,7 @@ def _cell(pairs: pd.DataFrame, confidence: float) -> dict[str, object]:
     sides = _sides(pairs)
     row: dict[str, object] = {n: int(pairs[n].iloc[0]) for n in ("k", "n_channels")}
     row |= {"n_categories": len(np.unique(sides)), "n_pairs": len(pairs)}
+    row["n_draws"] = pairs["seed"].nunique() if "seed" in pairs else 1
     columns = {name: numbers(pairs, name) for name in _MEANS}
     for name, values in columns.items():
         measured = pair_mean(values, sides, confidence)

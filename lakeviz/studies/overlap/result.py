@@ -160,7 +160,9 @@ class OverlapResult(StudyResult):
         """Yield the mean overlap of each hook point and number of shots, minus chance."""
         for row in records(self.overview):
             n, n_pairs = int(row["n_categories"]), int(row["n_pairs"])
+            n_draws = int(row.get("n_draws", 1))
             over = f"mean over {n_pairs} pairs" if n_pairs > 1 else "1 pair"
+            over += f" of {n_draws} draws" if n_draws > 1 else ""
             yield Finding(
                 f"two {SEVERAL[self.across]}",
                 "Jaccard index",
@@ -255,11 +257,11 @@ def _facts(row: Row) -> str:
             f"(of which pairs reach {share})"
         )
     tests = {"hypergeometric": "random sets", "permutation": "the others' ranking explains"}
-    above = [f"{_counted(row, null)} than {name}" for null, name in tests.items()]
+    above = [f"than {name} {_counted(row, null)}" for null, name in tests.items()]
     return (
         f"They share {row['n_shared']:.1f} of their {int(row['k'])} neurons; Jaccard index "
         f"{', '.join(said)}; {ceiling}. Pairs that share more (q < {Q_LEVEL:g}): "
-        f"{', '.join(one for one in above if one[0] != '–')}."
+        f"{', '.join(one for one in above if not one.endswith('–'))}."
     )
 
 
