@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 
 import click
@@ -73,5 +74,17 @@ def demo(
         run,
         groups={name: members for name, members in groups.items() if members},
         dataset="the synthetic benchmark",
-        command=f"lakeviz demo --seed {seed} --draws {draws}",
+        command=_command(click.get_current_context()),
     )
+
+
+def _command(context: click.Context) -> str:
+    """The command with every option that is not at its default."""
+    words = ["lakeviz", "demo"]
+    for option in context.command.params:
+        value = context.params[str(option.name)]
+        if value in (option.default, ()):
+            continue
+        for one in value if isinstance(value, tuple) else (value,):
+            words += [max(option.opts, key=len), str(one)]
+    return shlex.join(words)

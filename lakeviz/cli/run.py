@@ -151,13 +151,16 @@ def finish(run: RunFolder, **said: Any) -> None:
     for line in missing_metrics(run):
         say(line)
     if not (streams := streams_table(run)).empty:
-        say("\neach stream alone, and all fused; by kind of defect: streams.csv")
+        say("\nvisual branch of each stream alone, and of all fused; by kind of defect: streams.csv")
         show(streams, index=True)
     controls = run.table("controls")
     compared = controls["difference"].notna().to_numpy()
     absent, controls = rows(controls, ~compared), rows(controls, compared)
     if not controls.empty:
-        say("\nvisual branch minus controls: all takes every channel, the others as many as LAKE;")
+        every = (
+            "all takes every channel, the others" if "all" in set(controls["control"]) else "each"
+        )
+        say(f"\nvisual branch minus controls ({every} as many as LAKE);")
         say("means over categories (each: controls.csv and the report)")
         show(controls_table(controls))
     for row in records(absent.drop_duplicates("control")):

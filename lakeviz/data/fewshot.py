@@ -259,14 +259,14 @@ def draw(
     if count > len(pool):
         raise FewShotError(
             f"{count} shots asked of {dataset.name}/{category}, which has {len(pool)} normal "
-            f"training {what}s; ask for fewer or for 'all'"
+            f"training {what}{'s' * (len(pool) != 1)}; ask for fewer or for 'all'"
         )
     possible = len(pool) // count
     if not 0 <= number < possible:
         raise FewShotError(
-            f"{number + 1} draws of {count} {what}s were asked of {dataset.name}/{category}, whose "
-            f"{len(pool)} normal training {what}s allow {possible} draws that share no {what}; "
-            "ask for fewer"
+            f"more draws of {count} {what}s were asked of {dataset.name}/{category} than the "
+            f"{possible} that share no {what}, with {len(pool)} normal training {what}s; ask for "
+            f"{possible} at most"
         )
     order = np.random.default_rng(seed).permutation(len(pool))
     chosen = pd.concat([pool[i] for i in order[number * count : (number + 1) * count]])

@@ -83,6 +83,7 @@ def execute(
     require_data(
         spec.options.streams, frames=bool(dataset.frames), depths=bool(dataset.depths)
     )  # before anything is written
+    spec.control_specs()
     categories = list(spec.categories or dataset.categories)
     draws = {category: spec.draw_normals(dataset, category) for category in categories}
     with locked(out):

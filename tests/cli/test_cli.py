@@ -72,7 +72,8 @@ def test_demo_runs_offline_and_reports_held_out_categories_apart(tmp_path, capsy
     printed = capsys.readouterr().out
     assert "mean of trained" in printed
     assert "mean of held-out" in printed
-    assert (tmp_path / "demo/results/report.html").is_file()
+    page = (tmp_path / "demo/results/report.html").read_text()
+    assert f"lakeviz demo --out {tmp_path / 'demo'} --category tile --category gear" in page
 
 
 def test_tables(capsys):
@@ -113,6 +114,7 @@ def bad(name: str, root: Path) -> tuple[tuple, str]:
         "unknown tag": (("--model", "ViT-B-16", "--pretrained", "laion3b"), "laion3b"),
         "unknown layer": (("--layer", "blocks.0.hook_resid_pots"), "nearest"),
         "unknown selector": (("--selector", "varience"), "nearest: variance"),
+        "unknown control": (("--control", "varience"), "nearest: variance"),
         "unknown category": (("--category", "tyle"), "tile"),
         "text weight": (("--text-weight", "1.5"), "between 0 and 1"),
         "text layer": (("--text-layer", "60"), "blocks 0 to"),
@@ -138,6 +140,7 @@ def bad(name: str, root: Path) -> tuple[tuple, str]:
         "unknown tag",
         "unknown layer",
         "unknown selector",
+        "unknown control",
         "unknown category",
         "text weight",
         "text layer",
@@ -155,6 +158,8 @@ def test_bad_input_is_one_clear_line_and_exit_code_2(name, own, tmp_path, capsys
     line = next(part for part in err.split("\n") if part.startswith("error: "))
     assert said in line
     assert not (tmp_path / "out" / "report.html").exists()
+    if name in ("unknown selector", "unknown control"):
+        assert not (tmp_path / "out" / "manifest.json").exists()  # nothing of it is begun
 
 
 @pytest.mark.parametrize(
