@@ -151,7 +151,7 @@ def finish(run: RunFolder, **said: Any) -> None:
     for line in missing_metrics(run):
         say(line)
     if not (streams := streams_table(run)).empty:
-        say("\nvisual branch of each stream alone, and of all fused; by kind of defect: streams.csv")
+        say("\nvisual branch: each stream alone, and all fused; by kind of defect: streams.csv")
         show(streams, index=True)
     controls = run.table("controls")
     compared = controls["difference"].notna().to_numpy()

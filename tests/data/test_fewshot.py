@@ -201,8 +201,6 @@ def test_draws_of_one_seed_share_no_image(pool, shots, seed):
 def test_more_draws_than_the_images_allow():
     said = "the 2 that share no image, with 9 normal training images"
     with pytest.raises(FewShotError, match=said):
-        FewShotError, match="the 2 that share no image, with 9 normal training images"
-    ):
         made(9).few_shot_draws(4, 0, 3)
     assert len(made(9).few_shot_draws("all")) == 1
 
