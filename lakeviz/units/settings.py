@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from lakeviz.errors import ConfigError
 from lakeviz.settings import Settings, option
 
 ARCHITECTURES = ("batchtopk", "topk")
@@ -22,3 +23,8 @@ class SaeSettings(Settings):
     tokens: int = option(1024, "Tokens of a step.", least=1)
     learning_rate: float = option(1e-3, "Of Adam.", least=1e-9, most=1)
     seed: int = option(0, "Of the images, the weights and the steps.", least=0)
+
+    def check(self) -> None:
+        """Check that no more latents are active than there are."""
+        if self.k > self.latents:
+            raise ConfigError(f"k must be 1 to the {self.latents} latents, not {self.k}")

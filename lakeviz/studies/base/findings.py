@@ -142,11 +142,14 @@ class Finding:
 
     def sentence(self) -> str:
         """Subject, value, control, difference with its interval, n, and the verdict."""
+        measured = np.isfinite(self.value.value)
         if self.verdict == "not measured":
-            return f"{self.where}: {self.quantity} of {self.subject} was not measured" + (
-                f" ({self.reason})." if self.reason else "."
-            )
-        value = f"{self.value.value:.{self.digits}f}, " if np.isfinite(self.value.value) else ""
+            reason = f" ({self.reason})." if self.reason else "."
+            if measured and self.control:
+                said = f"{self.quantity} {self.value.text(self.digits)}; the difference to"
+                return f"{self.where}: {self.subject}, {said} {self.control} was not measured{reason}"
+            return f"{self.where}: {self.quantity} of {self.subject} was not measured{reason}"
+        value = f"{self.value.value:.{self.digits}f}, " if measured else ""
         against = f"minus {self.control} " if self.control else ""
         over = f"{self.n:,} {self.over}" if self.verdict == "no interval" else self.interval
         return (

@@ -184,10 +184,11 @@ class OverlapResult(StudyResult):
         ]
         if len(rows) > _SENTENCES:
             said.append(f"{len(rows) - _SENTENCES} more rows are in the table overview.")
-        said.append(
-            "All are neurons of high variance on normal images: their overlap does not say that "
-            "they respond to anomalies."
-        )
+        if any(row["k"] < row["n_channels"] for row in rows):
+            said.append(
+                "All are neurons of high variance on normal images: their overlap does not say that "
+                "they respond to anomalies."
+            )
         return " ".join(said)
 
     def headline(self) -> pd.DataFrame:
