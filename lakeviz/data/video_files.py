@@ -25,7 +25,20 @@ _FAR = 64  # frames that are decoded rather than skipped by looking for a key fr
 _OPEN = 2  # files held open, the latest last
 
 _lock = Lock()
-_readers: dict[tuple[int, Path, int], _Reader] = {}
+_readers: dict[tuple[Path, int], _Reader] = {}
+_inherited: list[_Reader] = []  # never closed: their decoders' threads are in another process
+
+
+def _begin_after_fork() -> None:
+    """Open files again in a forked process: a file's position is not shared, nor is a lock."""
+    global _lock
+    _lock = Lock()
+    _inherited.extend(_readers.values())
+    _readers.clear()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_begin_after_fork)
 
 
 def count_frames(path: Path) -> int:
@@ -54,7 +67,7 @@ def read_frame(path: Path, number: int) -> Image.Image:
     changed = _changed(path)
     if not 0 <= number < (n := len(_times(path, changed))):
         raise ImageReadError(f"the video {printable(path)} has {n} frames, and no frame {number}")
-    key = (os.getpid(), path, changed)  # a forked process must not share a file's position
+    key = (path, changed)
     with _lock:
         reader = _readers.pop(key, None) or _Reader(path, _times(path, changed))
         _readers[key] = reader
@@ -118,7 +131,7 @@ class _Reader:
                 return frame.to_image()
             if found > number:
                 break
-        self._next = len(self._times)  # begin anew for the next
+        self._next = len(self._times)  # begin again for the next
         return None
 
     def _begin_before(self, number: int) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from lakeviz.data import read_dataset
 from lakeviz.data.files import file_sha256
@@ -116,3 +117,15 @@ def test_what_is_wrong_with_a_file_is_named(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "av", None)
     with pytest.raises(ConfigError, match=r"pip install 'lakeviz\[video\]'"):
         load_image(f"{path}#0")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="processes are not forked there")
+@pytest.mark.timeout(60)
+def test_workers_do_not_wait_for_the_decoders_of_the_process_they_were_forked_from(tmp_path):
+    clips = [write_video(tmp_path / f"{number}.mp4", n=40) for number in range(5)]
+    for clip in clips[:2]:
+        read_frame(clip, 30)  # its decoder's threads run in this process alone
+    frames = [f"{clip}#{number}" for clip in clips[2:] for number in range(30)]
+    batches = ImageBatches(frames, lambda image: torch.tensor(number_of(image)).expand(3, 4, 4))
+    batches.workers = 2
+    assert sum(len(batch) for batch in batches) == 90

@@ -147,7 +147,9 @@ class Finding:
             reason = f" ({self.reason})." if self.reason else "."
             if measured and self.control:
                 said = f"{self.quantity} {self.value.text(self.digits)}; the difference to"
-                return f"{self.where}: {self.subject}, {said} {self.control} was not measured{reason}"
+                return (
+                    f"{self.where}: {self.subject}, {said} {self.control} was not measured{reason}"
+                )
             return f"{self.where}: {self.quantity} of {self.subject} was not measured{reason}"
         value = f"{self.value.value:.{self.digits}f}, " if measured else ""
         against = f"minus {self.control} " if self.control else ""
