@@ -48,13 +48,18 @@ def demo(
     and no network.
     """
     from lakeviz.cli.run import finish
+    from lakeviz.data.dataset import unknown_category
     from lakeviz.data.synthetic import CATEGORIES, HELD_OUT, TRAINED, write_benchmark
+    from lakeviz.errors import DataError
     from lakeviz.lake.options import LakeOptions
     from lakeviz.runs.run import execute
     from lakeviz.runs.spec import RunSpec
 
     data = out / "data"
     chosen = categories or CATEGORIES
+    for name in chosen:
+        if name not in CATEGORIES:
+            raise DataError(unknown_category(name, CATEGORIES, "the synthetic benchmark"))
     say(f"drawing {len(chosen)} categories into {data} ...", err=True)
     write_benchmark(data, categories=chosen, size=size, seed=seed)
     spec = RunSpec(

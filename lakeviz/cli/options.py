@@ -169,7 +169,7 @@ def _control_options(prefix: str) -> Callable[[Command], Command]:
             click.option(
                 f"--{prefix}random-sets",
                 "random_controls",
-                type=Whole(0, 1000),
+                type=Whole(1, 1000),
                 default=5,
                 show_default=True,
                 help="Random sets of each random control of the run.",

@@ -35,7 +35,7 @@ from lakeviz.lake.options import LakeOptions
 from lakeviz.lake.outliers import Outliers, OutlierWatch
 from lakeviz.lake.score_maps import ScoreMaps
 from lakeviz.lake.scoring import fuse, score_together
-from lakeviz.lake.selection import Selection
+from lakeviz.lake.selection import SAME_DETECTOR, Selection, take_all
 from lakeviz.lake.selectors import NeuronNumbers, get_selector
 from lakeviz.lake.text import TextBranch, fit_text, text_weight_of
 from lakeviz.lake.visual import BranchSpec, VisualBranch, fit_selections, select_branch
@@ -162,7 +162,9 @@ class Lake:
                 if name == "lake":
                     raise
                 self.missing_controls[name.split("#")[0]] = str(error)
-        return chosen
+        same = [n for n in chosen if n != "lake" and take_all(chosen["lake"], chosen[n])]
+        self.missing_controls |= {name.split("#")[0]: SAME_DETECTOR for name in same}
+        return {name: own for name, own in chosen.items() if name not in same}
 
     def _specs(self, controls: Sequence[tuple[str, int]]) -> dict[str, BranchSpec]:
         o = self.options

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from lakeviz.activations import Loading
+from lakeviz.data import Dataset
 from lakeviz.data.changes import contents
 from lakeviz.data.table import CLIP_COLUMNS
 from lakeviz.errors import DataError
@@ -31,9 +32,6 @@ from lakeviz.lake.stream_rows import stream_table
 from lakeviz.metrics import Bootstrap, Conventions
 from lakeviz.metrics.clusters import over_clips
 from lakeviz.selector_names import SHUFFLED
-
-if TYPE_CHECKING:
-    from lakeviz.data import Dataset
 
 
 def evaluate(
@@ -79,8 +77,13 @@ def evaluate(
     Raises
     ------
     DataError
-        If there is no image, or more than one category.
+        If there is no image, more than one category, or no data set with labels.
     """
+    if not isinstance(dataset, Dataset):
+        raise DataError(
+            f"an evaluation needs a labelled data set, not {type(dataset).__name__}: "
+            "read_dataset('mvtec', ROOT).category(NAME), for instance; score takes any images"
+        )
     test = dataset.evaluated()
     if len(test) == 0:
         raise DataError(f"{dataset.name} has no test image")

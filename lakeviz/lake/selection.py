@@ -153,3 +153,14 @@ class SubspaceSelection:
 
 
 Selection = NeuronSelection | SubspaceSelection
+
+SAME_DETECTOR = "both take every channel, so they are one detector"
+
+
+def take_all(*selections: Mapping[str, Selection]) -> bool:
+    """Whether selections, by hook point, all take every channel there is."""
+    return all(
+        isinstance(one, NeuronSelection) and one.k == one.n_channels
+        for by_point in selections
+        for one in by_point.values()
+    )

@@ -76,6 +76,12 @@ def test_demo_runs_offline_and_reports_held_out_categories_apart(tmp_path, capsy
     assert f"lakeviz demo --out {tmp_path / 'demo'} --category tile --category gear" in page
 
 
+def test_demo_draws_nothing_of_an_unknown_category(tmp_path, capsys):
+    assert call("demo", "--out", tmp_path / "demo", "--category", "tile", "--category", "grid") == 2
+    assert "grid" in capsys.readouterr().err
+    assert not (tmp_path / "demo").exists()
+
+
 def test_tables(capsys):
     succeed("datasets")
     assert "mvtec" in capsys.readouterr().out

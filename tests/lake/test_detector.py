@@ -205,6 +205,16 @@ def test_controls_of_the_same_pass_equal_detectors_of_their_own(tiny_model) -> N
     close(maps.patch, plain.patch)
 
 
+def test_a_control_that_takes_every_channel_too_is_no_other_detector(tiny_model) -> None:
+    model = tiny_model("timm")
+    width = model.tower.points["blocks.0.hook_resid_post"].sizes[-1]
+    every = Lake(model, k=width, layers=[0]).fit(normal(3), controls=CONTROLS, preprocessed=True)
+    assert every.missing_controls == dict.fromkeys(
+        ("random", "bottom_variance", "all"), "both take every channel, so they are one detector"
+    )
+    assert [name for name in every.branches if name != "lake"] == ["pca#0"]
+
+
 def test_selectors_that_need_tokens_get_them(tiny_model) -> None:
     model = tiny_model("timm")
     lake = Lake(model, k=6, layers=[1], selector="mad").fit(

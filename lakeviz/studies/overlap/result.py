@@ -186,8 +186,8 @@ class OverlapResult(StudyResult):
             said.append(f"{len(rows) - _SENTENCES} more rows are in the table overview.")
         if any(row["k"] < row["n_channels"] for row in rows):
             said.append(
-                "All are neurons of high variance on normal images: their overlap does not say that "
-                "they respond to anomalies."
+                "All are neurons of high variance on normal images: their overlap does not say "
+                "that they respond to anomalies."
             )
         return " ".join(said)
 
