@@ -44,13 +44,14 @@
     if (theme() === "dark") Object.entries(templates.lighter).forEach(([dim, light]) => { text = text.replaceAll(dim, light); });
     return JSON.parse(text);
   };
-  // On a phone few tick labels fit beside each other, and titles of axes break at their comma.
+  // In a narrow figure few tick labels fit: five at most leave two at least. Titles of axes break at
+  // their comma.
   const layoutOf = (layout, width) => {
     const made = { ...layout, template: templates[theme()] };
     if (width > 480) return made;
     Object.keys(made).filter((key) => key.startsWith("xaxis")).forEach((key) => {
       const axis = { ...made[key] };
-      if (axis.tickvals === undefined && axis.tickangle === undefined) Object.assign(axis, { nticks: 3, tickangle: 0 });
+      if (axis.tickvals === undefined && axis.tickangle === undefined) Object.assign(axis, { nticks: 5, tickangle: 0 });
       if (axis.title?.text) axis.title = { ...axis.title, text: axis.title.text.replace(", ", ",<br>") };
       made[key] = axis;
     });
