@@ -76,10 +76,7 @@ class Explorer:
         if len(set(names)) < len(names):
             raise DataError(f"two categories have the same name: {', '.join(sorted(names))}")
         if n_controls < 1:
-            raise ConfigError(
-                "a knock-out is never shown without a control: n_controls must be at least 1, not "
-                f"{n_controls}"
-            )
+            raise ConfigError(f"knock-outs need a control: n_controls is {n_controls}, not 1 or more")
         self.n_controls, self.seed, self.dossiers = n_controls, seed, dossiers
         self._fitted = {d.category: Fitted(d) for d in given}
         self._firing = [FiringTable(f) for f in self._fitted.values()]
@@ -112,10 +109,7 @@ class Explorer:
     # --- what is there ---
 
     def images(self, category: str | None = None) -> pd.DataFrame:
-        """One row per test image: index, sample_id, label, defect_type, score.
-
-        Frames of clips have the columns clip and frame, too.
-        """
+        """A row per test image: index, sample_id, label, defect_type, score; clip and frame."""
         fitted = self.fitted(category)
         data = fitted.data
         kinds = (

@@ -288,7 +288,7 @@ def test_explorers_that_cannot_be(world):
         Explorer([])
     with pytest.raises(DataError, match="same name"):
         Explorer([world(n_each=1), world(n_each=1)])
-    with pytest.raises(ConfigError, match="never shown without a control"):
+    with pytest.raises(ConfigError, match="need a control"):
         Explorer(world(n_each=1), n_controls=0)
     with pytest.raises(SelectionError, match="a subspace, and shares are shown of neurons"):
         Explorer(world(n_each=1, selector="pca"))

@@ -69,8 +69,7 @@ class StudyData:
     model : VisionModel, optional
         Needed by forward and weight knock-outs only.
     behind : tuple of VisionModel and mapping of hook point to Units, optional
-        Where the tokens are unit activations: the model that the units were read from, which an
-        exchange of units runs.
+        The model and the units that the tokens are activations of; an exchange runs it.
     dataset : Dataset, optional
         The test images, where there are files.
     provenance : dict
@@ -85,13 +84,13 @@ class StudyData:
 
     category: str
     points: tuple[str, ...]
-    normal: CapturedTokens
-    test: CapturedTokens
-    grids: Mapping[str, tuple[int, int]]
-    truth: Truth
-    sizes: Sequence[Size]
+    normal: CapturedTokens = field(repr=False)
+    test: CapturedTokens = field(repr=False)
+    grids: Mapping[str, tuple[int, int]] = field(repr=False)
+    truth: Truth = field(repr=False)
+    sizes: Sequence[Size] = field(repr=False)
     options: LakeOptions
-    text: TextMaps | None = None
+    text: TextMaps | None = field(default=None, repr=False)
     text_weight: float = 0.0
     model: VisionModel | None = field(default=None, repr=False)
     behind: tuple[VisionModel, Mapping[str, Units]] | None = field(default=None, repr=False)
@@ -122,10 +121,7 @@ class StudyData:
         category: str = "category",
         text: TextMaps | None = None,
     ) -> StudyData:
-        """Take patch tokens that are at hand, with labels and masks of the test images.
-
-        ``masks`` are at the size of the pixel maps.
-        """
+        """Take patch tokens at hand, with labels, and masks of the size of the pixel maps."""
         n_normal, n_test = (len(next(iter(t.values()))) for t in (normal, test))
         sizes: list[Size] = [(m.shape[0], m.shape[1]) for m in masks] if masks is not None else []
         options = options or LakeOptions(text_weight=0)
@@ -176,9 +172,8 @@ class StudyData:
         changes: dict[str, Any] = {}
         if images is not None:
             changes["normal"] = self.normal.some(images)
-            changes["normal_paths"] = tuple(
-                self.normal_paths[i] for i in images if self.normal_paths
-            )
+            paths = self.normal_paths
+            changes["normal_paths"] = tuple(paths[i] for i in images if paths)
             known = self.provenance.get("fit", {}).get("sample_ids", self.normal.sample_ids)
             fit = {"n_images": len(images), "sample_ids": [known[i] for i in images]}
             changes["provenance"] = {**self.provenance, "fit": fit}
@@ -378,8 +373,8 @@ class StudyData:
         self, study: str, settings: Mapping[str, Any], evaluator: PairedEvaluator | None = None
     ) -> dict[str, Any]:
         """Provenance of a result of this data: what :class:`StudyResult` carries."""
-        shared = {n: v for n, v in self.provenance.items() if n not in ("fit", "test")}
-        own = {n: v for n, v in self.provenance.items() if n in ("fit", "test")}
+        shared = dict(self.provenance)
+        own = {name: shared.pop(name) for name in ("fit", "test") if name in shared}
         made = {
             "study": study,
             "settings": as_plain(dict(settings)),
