@@ -76,7 +76,7 @@ class Explorer:
         if len(set(names)) < len(names):
             raise DataError(f"two categories have the same name: {', '.join(sorted(names))}")
         if n_controls < 1:
-            raise ConfigError(f"knock-outs need a control: n_controls is {n_controls}, not 1 or more")
+            raise ConfigError("knock-outs need a control: n_controls must be 1 or more")
         self.n_controls, self.seed, self.dossiers = n_controls, seed, dossiers
         self._fitted = {d.category: Fitted(d) for d in given}
         self._firing = [FiringTable(f) for f in self._fitted.values()]
