@@ -207,6 +207,7 @@ def _matches(pattern: str, names: list[str]) -> list[str]:
     if not found:
         kind = "glob matches no hook point" if set(pattern) & set("*?[") else "unknown hook point"
         raise UnknownHookPointError(
-            f"{kind}: {pattern!r}{nearest(pattern, names)}; all names: tower.hook_points()"
+            f"{kind}: {pattern!r}{nearest(pattern, names)}; all names: lakeviz hooks MODEL, or "
+            "tower.hook_points()"
         )
     return found
