@@ -14,7 +14,6 @@ from typing import Any
 
 import numpy as np
 from jaxtyping import Bool, Float
-from scipy.ndimage import map_coordinates
 
 from lakeviz.errors import ConfigError
 
@@ -93,6 +92,8 @@ class Geometry:
         self, patch_map: Float[np.ndarray, "row column"], image_size: Size, size: Size
     ) -> Float[np.ndarray, "height width"]:
         """Bring a map of the input to ``size`` pixels over the whole image, bilinearly."""
+        from scipy.ndimage import map_coordinates  # slow to import; reading needs none
+
         top, left, height, width = self.box(image_size)
         rows, inside_rows = _places(size[0], top, height, patch_map.shape[0])
         columns, inside_columns = _places(size[1], left, width, patch_map.shape[1])
