@@ -69,7 +69,7 @@ def test_draws_are_averaged_and_the_sets_are_those_of_the_first():
     result = quick(items)
     assert len(result.pairs) == 6
     assert result.overview[["n_pairs", "n_draws"]].to_numpy().tolist() == [[6, 2]]
-    assert "mean over 6 pairs of 2 draws" in result.summary()
+    assert "mean over 3 pairs in each of 2 draws" in result.summary()
     titles = [figure.layout.title.text for figure in result.figures()]
     assert len(titles) == 4
     assert "mean of 2 draws" in titles[0]

@@ -162,7 +162,9 @@ class OverlapResult(StudyResult):
             n, n_pairs = int(row["n_categories"]), int(row["n_pairs"])
             n_draws = int(row.get("n_draws", 1))
             over = f"mean over {n_pairs} pairs" if n_pairs > 1 else "1 pair"
-            over += f" of {n_draws} draws" if n_draws > 1 else ""
+            if n_draws > 1 and n_pairs % n_draws == 0:
+                each = n_pairs // n_draws
+                over = f"mean over {each} pair{'s' * (each > 1)} in each of {n_draws} draws"
             yield Finding(
                 f"two {SEVERAL[self.across]}",
                 "Jaccard index",
