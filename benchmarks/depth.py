@@ -30,7 +30,8 @@ def _alone(lake: Lake, maps: ScoreMaps) -> dict[str, np.ndarray]:
     """Maps of each stream as a detector of it alone has them: layers are not rescaled there."""
     points = lake.visual.points
     parts = {
-        f"visual/{p}": maps.parts[f"visual/{p}"] * own.gallery.unit for p, own in points.items()
+        f"visual/{p}": maps.parts[f"visual/{p}"] * own.gallery.typical_distance
+        for p, own in points.items()
     }
     return replace(maps, parts=parts).streams
 

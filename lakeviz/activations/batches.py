@@ -238,7 +238,7 @@ class TokenBatches:
     def _rendered(
         self, how: str, pictures: Tensor, sizes: Sequence[tuple[int, int]]
     ) -> dict[str, Tensor]:
-        """Tokens of renderings of depth maps, and what they are beside those of a constant one."""
+        """Tokens of renderings of depth maps, and their differences to those of a constant one."""
         points = self._of_rendering(how)
         own, _ = self._run(pictures, points, False)
         found = {}

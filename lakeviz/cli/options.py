@@ -74,7 +74,7 @@ detector_options = stack(
             default=("image",),
             show_default=True,
             help="Source of patch tokens: image; change_N, deviation_N or log_deviation_N (over N "
-            "frames); depth, normals or curvature, with _effect beside a constant depth; "
+            "frames); depth, normals or curvature, with _effect minus a constant depth; "
             "repeatable.",
         ),
         click.option("--selector", default="variance", show_default=True),

@@ -157,10 +157,8 @@ def finish(run: RunFolder, **said: Any) -> None:
     compared = controls["difference"].notna().to_numpy()
     absent, controls = rows(controls, ~compared), rows(controls, compared)
     if not controls.empty:
-        every = (
-            "all takes every channel, the others" if "all" in set(controls["control"]) else "each"
-        )
-        say(f"\nvisual branch minus controls ({every} as many as LAKE);")
+        every = "all takes every channel; " if "all" in set(controls["control"]) else ""
+        say(f"\nvisual branch minus controls; {every}the rest take as many as LAKE;")
         say("means over categories (each: controls.csv and the report)")
         show(controls_table(controls))
     for row in records(absent.drop_duplicates("control")):

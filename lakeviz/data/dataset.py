@@ -18,7 +18,15 @@ from numpy.typing import ArrayLike
 from lakeviz.data.fewshot import DEFAULT_DRAWS, FewShotDraw, draw, n_draws_possible
 from lakeviz.data.files import file_sha256, video_frame
 from lakeviz.data.images import load_image, load_mask
-from lakeviz.data.table import CLIP_COLUMNS, DEPTH_COLUMN, SPLITS, DepthFile, depths_of, frames_of
+from lakeviz.data.table import (
+    CLIP_COLUMNS,
+    DEPTH_COLUMN,
+    SPLITS,
+    DepthFile,
+    depths_of,
+    frames_of,
+    shuffled_within,
+)
 from lakeviz.errors import DataError, MaskError, nearest
 
 
@@ -161,15 +169,8 @@ class Dataset:
         """
         if "clip" not in self.frame:
             raise DataError(f"the images of {self.name} are no frames of clips")
-        rng = np.random.default_rng(seed)
-        keys = ["category", "split", "clip"]
-        order = np.concatenate(
-            [
-                rng.permutation(rows)
-                for rows in self.frame.groupby(keys, sort=False).indices.values()
-            ]
-        )
-        moved = self.frame.iloc[order].reset_index(drop=True)
+        keys = self.frame[["category", "split", "clip"]].itertuples(index=False, name=None)
+        moved = self.frame.iloc[shuffled_within(list(keys), seed)].reset_index(drop=True)
         return replace(self, frame=moved.assign(frame=self.frame["frame"]))
 
     def evaluated(self) -> Dataset:

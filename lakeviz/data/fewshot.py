@@ -18,7 +18,15 @@ import numpy as np
 import pandas as pd
 
 from lakeviz.data.files import is_file
-from lakeviz.data.table import DEPTH_COLUMN, DepthFile, ImageTable, depths_of, frames_of, sample_id
+from lakeviz.data.table import (
+    DEPTH_COLUMN,
+    DepthFile,
+    ImageTable,
+    depths_of,
+    frames_of,
+    sample_id,
+    shuffled_within,
+)
 from lakeviz.errors import FewShotError, OutputError
 from lakeviz.files import write_text
 
@@ -78,12 +86,7 @@ class FewShotDraw:
         """
         if not self.frames:
             raise FewShotError(f"the images drawn of {self.category} are no frames of clips")
-        rows: dict[str, list[int]] = {}
-        for row, (clip, _) in enumerate(self.frames):
-            rows.setdefault(clip, []).append(row)
-        rng, order = np.random.default_rng(seed), np.arange(len(self))
-        for own in rows.values():
-            order[own] = rng.permutation(own)
+        order = shuffled_within([clip for clip, _ in self.frames], seed)
         moved = {
             name: tuple(values[row] for row in order) if (values := getattr(self, name)) else ()
             for name in ("sample_ids", "paths", "depths")

@@ -1,4 +1,4 @@
-"""Streams: further sources of patch tokens beside the picture, on the same grid of patches.
+"""Streams: further sources of patch tokens than the picture, on the same grid of patches.
 
 A hook point of a stream is named with a suffix, such as ``blocks.5.hook_resid_post@change_4``:
 
@@ -9,8 +9,8 @@ A hook point of a stream is named with a suffix, such as ``blocks.5.hook_resid_p
 * ``depth``, ``normals``, ``curvature``: the token of a rendering of the depth map;
   ``normals_effect`` is that token minus the one of the same place where the depth is constant.
 
-All that is told apart by hook point, such as selections, galleries and tables, is told apart by
-stream without knowing of it.
+Whatever is kept by hook point, such as selections, galleries and tables, is kept by stream too,
+without knowing of streams.
 """
 
 from __future__ import annotations

@@ -23,13 +23,15 @@ Where images are frames of clips, or have a depth map, there are further columns
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
 from typing import Protocol
 
+import numpy as np
 import pandas as pd
+from jaxtyping import Int
 
 from lakeviz.data.files import some
 from lakeviz.data.masks import require_own_masks
@@ -107,6 +109,17 @@ def frames_of(frame: pd.DataFrame) -> list[tuple[str, int]]:
         return []
     rows = frame[["split", *CLIP_COLUMNS]].itertuples(index=False)
     return [(f"{split}/{clip}", int(number)) for split, clip, number in rows]
+
+
+def shuffled_within(clips: Sequence[Hashable], seed: int) -> Int[np.ndarray, " image"]:
+    """Positions of images in random order within each clip."""
+    rows: dict[Hashable, list[int]] = {}
+    for row, clip in enumerate(clips):
+        rows.setdefault(clip, []).append(row)
+    generator, order = np.random.default_rng(seed), np.arange(len(clips))
+    for own in rows.values():
+        order[own] = generator.permutation(own)
+    return order
 
 
 def depths_of(frame: pd.DataFrame) -> list[DepthFile]:

@@ -182,7 +182,7 @@ def split(gallery: NeuronGallery, chosen: Float[Tensor, "query k"]) -> Parts:
     for column in range(found.indices.shape[1]):
         square = (query - normal[found.indices[:, column]]).square()
         if cosine:
-            part = square / 2 / gallery.like.unit
+            part = square / 2 / gallery.like.typical_distance
         else:
             distance = square.sum(1, keepdim=True).sqrt()
             part = square / distance.masked_fill(distance == 0, 1.0)

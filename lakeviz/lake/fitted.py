@@ -138,8 +138,8 @@ def save_fitted(lake: FittedLake, folder: str | Path) -> Path:
             found |= {"centre": fitted.restriction.centre.numpy()}
         if fitted.restriction.typical_distance != 1:
             found |= {"typical_distance": np.array([fitted.restriction.typical_distance])}
-        if fitted.gallery.unit != 1:
-            found |= {"distance_unit": np.array([fitted.gallery.unit])}
+        if fitted.gallery.typical_distance != 1:
+            found |= {"gallery_distance": np.array([fitted.gallery.typical_distance])}
         assert lake.statistics is not None
         found |= {f"statistics/{n}": a for n, a in lake.statistics[point].arrays().items()}
         arrays |= {f"{point}|{name}": a for name, a in found.items()}
@@ -253,10 +253,15 @@ def _visual_point(
         distance=o.distance,
         neighbours=o.neighbours,
         memory_mb=o.memory_mb,
-        unit=float(arrays["distance_unit"][0]) if "distance_unit" in arrays else 1.0,
+        typical_distance=_number(arrays, "gallery_distance"),
     )
     selection = _selection(point, plain, arrays)
     centre = torch.from_numpy(arrays["centre"]) if "centre" in arrays else None
-    typical = float(arrays["typical_distance"][0]) if "typical_distance" in arrays else 1.0
+    typical = _number(arrays, "typical_distance", "unit")  # its name in the version before
     restriction = Restriction(selection, o.normalisation, standard, centre, typical)
     return VisualPoint(restriction, gallery, o.reference)
+
+
+def _number(arrays: Mapping[str, np.ndarray], *names: str) -> float:
+    """Number under the first of some names that there is; 1 where there is none."""
+    return next((float(arrays[name][0]) for name in names if name in arrays), 1.0)

@@ -37,8 +37,8 @@ class Gallery:
         A query's score is its mean distance to this many nearest tokens.
     memory_mb : float
         Size of the block of distances held at a time.
-    unit : float
-        What distances are divided by; where it is infinite they are 0.
+    typical_distance : float
+        Of held-out normal tokens, which distances are divided by; where it is infinite they are 0.
 
     Raises
     ------
@@ -57,7 +57,7 @@ class Gallery:
         distance: str = "cosine",
         neighbours: int = 1,
         memory_mb: float = 32.0,
-        unit: float = 1.0,
+        typical_distance: float = 1.0,
     ):
         check_search(distance, neighbours, memory_mb)
         if len(tokens) == 0:
@@ -71,7 +71,7 @@ class Gallery:
         self.distance = distance
         self.neighbours = neighbours
         self.memory_mb = memory_mb
-        self.unit = unit
+        self.typical_distance = typical_distance
         # Euclidean search uses |q|^2 + |g|^2 - 2 q.g, which loses digits far from the origin.
         self._centre = self.tokens.mean(0) if distance == "euclidean" else None
         self.prepared = self.prepare(self.tokens)
@@ -96,7 +96,7 @@ class Gallery:
             distance=self.distance,
             neighbours=self.neighbours,
             memory_mb=self.memory_mb,
-            unit=self.unit,
+            typical_distance=self.typical_distance,
         )
 
     def prepare(self, tokens: Float[Tensor, "token k"]) -> Float[Tensor, "token k"]:
@@ -193,7 +193,7 @@ class Gallery:
                 apart = (0.5 * (apart.square() + zeros)).clamp(max=2)
             columns.append(apart)
         found = torch.stack(columns, dim=1)
-        return found if self.unit == 1 else found / self.unit
+        return found if self.typical_distance == 1 else found / self.typical_distance
 
     def score(self, queries: Float[Tensor, "*query k"]) -> Float[Tensor, "*query"]:
         """Mean distance of each query to its nearest normal tokens."""

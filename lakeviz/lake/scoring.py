@@ -138,9 +138,10 @@ def _arrays(lakes: Sequence[FittedLake], batch: TokenBatch) -> dict[str, np.ndar
     for number, lake in enumerate(lakes):
         grids = {p: token_grid(lake.model.tower, p) for p in lake.points}
         for name, branch in lake.branches.items():
-            scores = {p: s.clone() for p, s in branch.score(tokens).items()}
+            scores = branch.score(tokens)
             for point in scores.keys() & batch.missing.keys():
-                scores[point][batch.missing[point]] = torch.nan
+                gone = batch.missing[point].to(scores[point].device)
+                scores[point] = scores[point].masked_fill(gone[:, None], torch.nan)
             mean, own = join_layers(scores, grids)
             if name != "lake":
                 arrays[f"{number}|{CONTROL_PREFIX}{name}"] = mean.cpu().numpy()

@@ -93,8 +93,8 @@ class VisualPoint:
             arrays = [chosen.channels, *([] if chosen.scale is None else [chosen.scale])]
         tensors = [gallery.tokens, *(restriction.standard or ())]
         tensors += [] if restriction.centre is None else [restriction.centre]
-        typical = restriction.typical_distance
-        own += [one for one in (typical, gallery.unit) if one != 1]
+        typical = (restriction.typical_distance, gallery.typical_distance)
+        own += [one for one in typical if one != 1]
         return fingerprint(own, self.reference, *arrays, *(t.cpu().numpy() for t in tensors))
 
     def score(self, tokens: Float[Tensor, "image patch channel"]) -> Float[Tensor, "image patch"]:
@@ -219,12 +219,14 @@ def fit_selections(
         mixed = len({stream_of(p) for p in kept}) > 1
         points = {}
         for p, parts in kept.items():
-            tokens, own, unit = torch.cat(parts), restriction[p], 1.0
-            if mixed:
-                unit = normal_distance(tokens, p, options.distance)
-                if options.distance == "euclidean":
-                    own, tokens, unit = replace(own, typical_distance=unit), tokens / unit, 1.0
-            points[p] = VisualPoint(own, _gallery(tokens, options, seed, unit), options.reference)
+            tokens, own = torch.cat(parts), restriction[p]
+            typical = normal_distance(tokens, p, options.distance) if mixed else 1.0
+            if options.distance == "euclidean":
+                own, tokens = replace(own, typical_distance=typical), tokens / typical
+                typical = 1.0
+            points[p] = VisualPoint(
+                own, _gallery(tokens, options, seed, typical), options.reference
+            )
         branches.append(VisualBranch(points, selector, seed))
     return branches
 
@@ -270,7 +272,7 @@ def _restriction(
 
 
 def _gallery(
-    features: Float[Tensor, "token k"], options: VisualOptions, seed: int, unit: float
+    features: Float[Tensor, "token k"], options: VisualOptions, seed: int, typical: float
 ) -> Gallery:
     if options.reference == "prototype":
         features = features.double().mean(0, keepdim=True).float()
@@ -284,5 +286,5 @@ def _gallery(
         distance=options.distance,
         neighbours=options.neighbours,
         memory_mb=options.memory_mb,
-        unit=unit,
+        typical_distance=typical,
     )

@@ -8,12 +8,13 @@ import tifffile
 import torch
 from sklearn.metrics import roc_auc_score
 
-from lakeviz import Lake, load_model
+from lakeviz import Lake, load_lake, load_model
 from lakeviz.activations import TokenBatches
 from lakeviz.data import read_dataset
 from lakeviz.data.depth import constant_picture, render
 from lakeviz.data.synthetic import RELIEF_DEFECTS, write_relief_benchmark
 from lakeviz.errors import ImageReadError
+from lakeviz.files import read_arrays, read_json, write_arrays, write_json
 from lakeviz.lake import Gallery, VisualOptions
 from lakeviz.lake.attribution import NeuronGallery, split
 from lakeviz.lake.visual import normal_distance
@@ -93,7 +94,7 @@ def test_cosine_distances_of_streams_are_in_units_of_normal_ones(leather, tmp_pa
     for point, own in lake.visual.points.items():
         gallery = own.gallery
         unit = normal_distance(gallery.tokens, point, "cosine")
-        assert gallery.unit == pytest.approx(unit)
+        assert gallery.typical_distance == pytest.approx(unit)
         plain = Gallery(gallery.tokens, distance="cosine")
         (batch,) = TokenBatches(lake.model, test, [point])
         chosen = own.restriction(batch.tokens[point])
@@ -132,3 +133,18 @@ def test_an_effect_is_the_rendering_beside_that_of_a_constant_depth(leather, tmp
     torch.testing.assert_close(
         batch.tokens[names[0]], batch.tokens[names[1]] - of_flat.tokens[point], atol=1e-4, rtol=0
     )
+
+
+def test_a_detector_saved_by_the_version_before_keeps_its_units(leather, tmp_path):
+    data, visual = read_dataset("mvtec_3d", leather), VisualOptions(distance="euclidean")
+    model, streams = load_model("tiny"), ("image", "normals")
+    lake = Lake(model, k=8, layers=[2], text_weight=0, streams=streams, visual=visual)
+    folder = lake.fit(data.few_shot(4)).save(tmp_path / "lake")
+    arrays, described = read_arrays(folder / "lake.safetensors"), read_json(folder / "lake.json")
+    old = {name.replace("|typical_distance", "|unit"): own for name, own in arrays.items()}
+    assert len(old.keys() - arrays.keys()) == 2
+    described["arrays_sha256"] = write_arrays(folder / "lake.safetensors", old)
+    write_json(folder / "lake.json", described, sealed=True)
+    test = data.split("test")[:4]
+    again = load_lake(folder, model)
+    np.testing.assert_array_equal(again.score(test).patch, lake.score(test).patch)

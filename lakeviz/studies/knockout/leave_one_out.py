@@ -116,8 +116,8 @@ class SingleKnockouts:
             block = prepared[start : start + len(self._products)]
             self._fill(block, found[start : start + len(block)])
         self._search_without(flat, prepared.numpy(), found)
-        if self.gallery.unit != 1:
-            found /= np.float32(self.gallery.unit)
+        if self.gallery.typical_distance != 1:
+            found /= np.float32(self.gallery.typical_distance)
         return torch.from_numpy(found).reshape(*queries.shape[:-1], -1)
 
     def _fill(self, block: Float[Tensor, "query k"], found: Values) -> None:

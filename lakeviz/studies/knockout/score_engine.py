@@ -133,7 +133,8 @@ class ScoreEngine(Engine):
         gallery, restriction = of_point.gallery, of_point.restriction
         keep = torch.from_numpy(np.flatnonzero(~np.isin(self._channels[point], neurons)))
         if len(keep) == 0:
-            nothing = 1.0 / gallery.unit if gallery.distance == "cosine" else 0.0
+            is_cosine = gallery.distance == "cosine"
+            nothing = 1.0 / gallery.typical_distance if is_cosine else 0.0
             return lambda tokens: torch.full(tokens.shape[:2], nothing)
         normalisation = restriction.normalisation
         again = normalisation.stage == "after" and normalisation.kind in ("layernorm", "l2")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -26,7 +26,7 @@ from lakeviz.studies.patching.words import (
     named,
     units_name,
 )
-from lakeviz.tables import is_measured, numbers, records, where
+from lakeviz.tables import Row, is_measured, numbers, records, where
 
 _SIGNED = "RdBu"
 
@@ -123,11 +123,7 @@ def _map_figure(
 def effects_figure(effects: pd.DataFrame, selector: str, *, confidence: float = 0.95) -> go.Figure:
     """Share that each set of units moves, by direction and read-out."""
     shown: dict[str, list[ForestRow]] = {}
-    for row in records(effects.drop_duplicates(["direction", "readout", "basis", "units"])):
-        own = {name: row[name] for name in ("direction", "readout", "basis", "units")}
-        found = [one for one in records(effects, **own) if np.isfinite(one["share"])]
-        if not found:
-            continue
+    for row, found in _measured(effects, "direction", "readout", "basis", "units"):
         members = {str(one["category"]): one["share"] for one in found} if len(found) > 1 else {}
         mean = over_categories([estimate(one, "share") for one in found], confidence)
         in_question = row["units"] == selector and row["basis"] == NEURONS
@@ -137,9 +133,7 @@ def effects_figure(effects: pd.DataFrame, selector: str, *, confidence: float = 
         shown.setdefault(panel, []).append(ForestRow(name, mean, members=members, look=look))
     if not shown:
         raise ConfigError("no exchange of units was measured")
-    n = len(set(effects["category"]))
-    over = f"{n} categories (Student)" if n > 1 else "pairs, draws and random sets"
-    first = records(effects)[0]
+    first, over = records(effects)[0], _over(effects)
     return forest_figure(
         shown,
         title="Exchange of units within pairs",
@@ -150,14 +144,24 @@ def effects_figure(effects: pd.DataFrame, selector: str, *, confidence: float = 
     )
 
 
+def _measured(table: pd.DataFrame, *names: str) -> Iterator[tuple[Row, list[Row]]]:
+    """Rows that differ in some columns, each with those of all categories that were measured."""
+    for row in records(table.drop_duplicates(list(names))):
+        found = records(table, **{name: row[name] for name in names})
+        if found := [one for one in found if np.isfinite(one["share"])]:
+            yield row, found
+
+
+def _over(table: pd.DataFrame) -> str:
+    """What the bars are over."""
+    n = len(set(table["category"]))
+    return f"{n} categories (Student)" if n > 1 else "pairs, draws and random sets"
+
+
 def paths_figure(paths: pd.DataFrame, *, confidence: float = 0.95) -> go.Figure:
-    """Share that units move through each receiver alone, beside random ones."""
+    """Share that units move through each receiver alone, and random units."""
     shown: dict[str, list[ForestRow]] = {}
-    for row in records(paths.drop_duplicates(["direction", "readout", "receiver", "units"])):
-        own = {name: row[name] for name in ("direction", "readout", "receiver", "units")}
-        found = [one for one in records(paths, **own) if np.isfinite(one["share"])]
-        if not found:
-            continue
+    for row, found in _measured(paths, "direction", "readout", "receiver", "units"):
         mean = over_categories([estimate(one, "share") for one in found], confidence)
         series = units_name(row["units"])
         look = Look.of(int(row["units"] == CONTROL))
@@ -166,8 +170,7 @@ def paths_figure(paths: pd.DataFrame, *, confidence: float = 0.95) -> go.Figure:
         shown.setdefault(panel, []).append(line)
     if not shown:
         raise ConfigError("no path was measured")
-    first, n = records(paths)[0], len(set(paths["category"]))
-    over = f"{n} categories (Student)" if n > 1 else "pairs, draws and random sets"
+    first, over = records(paths)[0], _over(paths)
     return forest_figure(
         shown,
         title="Paths from the units",
