@@ -15,6 +15,7 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from lakeviz.errors import ConfigError
+from lakeviz.metrics.estimates import mean_over_categories
 from lakeviz.plots.captions import n_categories
 from lakeviz.plots.data_range import Bounds, end_axes
 from lakeviz.plots.panels import (
@@ -80,7 +81,8 @@ def line_of(
     name: str,
     look: Look,
     *,
-    interval: Literal["", "own", "range"] = "",
+    interval: Literal["", "own", "range", "student"] = "",
+    confidence: float = 0.95,
     scale: float = 1,
     shift: float = 0,
     **line: Any,
@@ -99,6 +101,9 @@ def line_of(
     interval : str
         ``"own"``: that of the table, where there is one category, as a mean of intervals is none.
         ``"range"``: so, and from the lowest to the highest category where there are several.
+        ``"student"``: so, and Student's over the categories where there are several.
+    confidence : float
+        Of Student's interval.
     scale, shift : float
         Of ``x``, such as 100 for per cent and a little to keep bars apart.
     **line
@@ -111,6 +116,10 @@ def line_of(
         ends = numbers(means, f"{prefix}low"), numbers(means, f"{prefix}high")
     elif interval == "range":
         ends = range_by(table, x, y)
+    elif interval == "student":
+        at, values = numbers(table, x), numbers(table, y)
+        found = [mean_over_categories(values[at == one], confidence) for one in numbers(means, x)]
+        ends = np.array([one.low for one in found]), np.array([one.high for one in found])
     return Line(name, scale * numbers(means, x) + shift, numbers(means, y), look, ends, **line)
 
 

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
 from lakeviz.errors import ConfigError
-from lakeviz.plots.captions import percent
+from lakeviz.plots.captions import n_categories, percent
 from lakeviz.plots.line_panels import Line, line_figure, line_of
 from lakeviz.plots.panels import Look
-from lakeviz.studies.patching.figures import sample
+from lakeviz.studies.patching.figures import over, sample
 from lakeviz.studies.patching.words import (
     COMPLETENESS,
     CONTROL,
@@ -44,7 +47,7 @@ def curves_figure(curves: pd.DataFrame, *, confidence: float = 0.95) -> go.Figur
 
 
 def bases_figure(curves: pd.DataFrame, *, confidence: float = 0.95) -> go.Figure:
-    """Neurons beside other units, chosen by the selector and by the difference in other pairs.
+    """Neurons and other units, chosen by the selector and by the difference in other pairs.
 
     Raises
     ------
@@ -92,11 +95,14 @@ def _lines(
             )
             for number, (measure, basis, units) in enumerate(lines)
         ]
-    row = records(curves)[0]
+    row, n = records(curves)[0], n_categories(curves)
+    bands = f"Bands: {percent(confidence)} over {sample(row)}."
+    if n > 1:  # as many bands of so few categories would hide one another
+        bands = f"Means over {n} categories; the table areas has their intervals."
     return line_figure(
         shown,
         title=title,
-        caption=f"{caption} Bands: {percent(confidence)} over {sample(row)}.",
+        caption=f"{caption} {bands}",
         x="number of units",
         y="share",
         columns=2 if by_basis else 3,
@@ -107,34 +113,40 @@ def _lines(
 def steering_figure(steering: pd.DataFrame, *, confidence: float = 0.95) -> go.Figure:
     """Change of the read-outs of the defect image by dose, with random units of equal length."""
     shown: dict[str, list[Line]] = {}
+    drawn: dict[str, Any] = {"interval": "student", "confidence": confidence, "bars": True}
+    doses = np.unique(numbers(steering, "dose"))
+    apart = _APART * (np.diff(doses).min() if len(doses) > 1 else 1.0)
     for readout in dict.fromkeys(steering["readout"]):
         own = where(steering, readout=readout)
         if not is_measured(own, "change"):
             continue
         lines = []
-        for basis in dict.fromkeys(own["basis"]):
+        bases = dict.fromkeys(own["basis"])
+        for basis in bases:
             table = where(own, basis=basis)
             name = named(basis, str(table["units"].iloc[0]))
             control = "random, equal length" if basis == NEURONS else f"{basis}: random"
             for column, said in (("change", name), ("control_change", control)):
-                look, bars = Look.of(len(lines)), column == "change"
-                lines.append(line_of(table, "dose", column, said, look, interval="own", bars=bars))
+                look, shift = Look.of(len(lines)), apart * (len(lines) + 0.5 - len(bases))
+                lines.append(line_of(table, "dose", column, said, look, shift=shift, **drawn))
         shown[readout] = lines
     if not shown:
         raise ConfigError("no dose was measured")
-    row = records(steering)[0]
+    row, of_one = records(steering)[0], n_categories(steering) == 1
+    members = f"; of random units, of the mean of {row['n_members']} sets" if of_one else ""
     return line_figure(
         shown,
         title="Steering of the defect patches",
         caption=f"{_DOSES[str(row['steer'])]}; change as a share of the difference between defect "
-        f"image and twin. Bars and band: {percent(confidence)} over {sample(row)} "
-        f"(the band: of the mean of {row['n_members']} random sets).",
+        f"image and twin. Bars: {percent(confidence)} over "
+        f"{sample(row) if of_one else over(steering)}{members}.",
         x="dose",
         y="change",
         level=0,
     )
 
 
+_APART = 0.06  # of the step between doses: bars of one dose do not hide one another
 _DOSES = {
     "scale": "Deviations from the normal mean in the units are scaled by 1 + dose",
     "add": "As many normal standard deviations as the dose are added to the units",

@@ -133,13 +133,13 @@ def effects_figure(effects: pd.DataFrame, selector: str, *, confidence: float = 
         shown.setdefault(panel, []).append(ForestRow(name, mean, members=members, look=look))
     if not shown:
         raise ConfigError("no exchange of units was measured")
-    first, over = records(effects)[0], _over(effects)
+    first = records(effects)[0]
     return forest_figure(
         shown,
         title="Exchange of units within pairs",
         caption=f"Share of the difference between defect image and twin that moves when "
         f"{first['n_units']} units of {first['point']} are exchanged ({first['tokens']}); bars: "
-        f"{percent(confidence)} over {over}; {sample(first)}.",
+        f"{percent(confidence)} over {over(effects)}; {sample(first)}.",
         x="share moved",
     )
 
@@ -152,8 +152,8 @@ def _measured(table: pd.DataFrame, *names: str) -> Iterator[tuple[Row, list[Row]
             yield row, found
 
 
-def _over(table: pd.DataFrame) -> str:
-    """What the bars are over."""
+def over(table: pd.DataFrame) -> str:
+    """What bars of a table are over, where random sets were drawn too."""
     n = len(set(table["category"]))
     return f"{n} categories (Student)" if n > 1 else "pairs, draws and random sets"
 
@@ -170,13 +170,13 @@ def paths_figure(paths: pd.DataFrame, *, confidence: float = 0.95) -> go.Figure:
         shown.setdefault(panel, []).append(line)
     if not shown:
         raise ConfigError("no path was measured")
-    first, over = records(paths)[0], _over(paths)
+    first = records(paths)[0]
     return forest_figure(
         shown,
         title="Paths from the units",
         caption=f"Share of the difference between defect image and twin that moves when a change "
         f"of the units of {first['point']} reaches one head or MLP alone; bars: "
-        f"{percent(confidence)} over {over}; {sample(first)}.",
+        f"{percent(confidence)} over {over(paths)}; {sample(first)}.",
         x="share moved",
     )
 
