@@ -278,8 +278,8 @@ def read_avenue(root: str | Path, categories: Sequence[str] | None) -> Reading:
 # --- any folder of clips ---
 
 _CLIPS = (
-    "train/CLIP/, test/CLIP/, and labels.csv (clip, frame, label), labels/CLIP.npy, "
-    "masks/CLIP/ or masks/CLIP.npy"
+    "train/CLIP/ or train/CLIP.mp4, test/ likewise, and labels.csv (clip, frame, label), "
+    "labels/CLIP.npy, masks/CLIP/ or masks/CLIP.npy"
 )
 
 

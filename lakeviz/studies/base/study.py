@@ -226,12 +226,22 @@ class Study:
         """Capture (or read back) what the study needs of one category of a run."""
         return run.draws_of(category) if self.over_draws else run.data(category)
 
+    def runs_the_model(self, settings: Any) -> str:
+        """What the study runs the model for, which then has to see the pictures alone; or nothing.
+
+        Asked before anything is captured.
+        """
+        return ""
+
     def on_run(self, on: OnRun, settings: Any) -> StudyResult:
         """Run the study on the chosen categories of a run's folder.
 
         What was measured before a kill is read back. While another command writes to the folder,
         it is waited for.
         """
+        if what := self.runs_the_model(settings):
+            for run in on.runs:
+                run.require_pictures(what)
         with ExitStack() as stack:
             for run in {one.folder.resolve(): one for one in on.runs}.values():
                 stack.enter_context(locked(run.folder))

@@ -16,8 +16,10 @@ import numpy as np
 from lakeviz.activations import Loading
 from lakeviz.activations.changes import have_tokens
 from lakeviz.data import FewShotDraw
+from lakeviz.data.streams import IMAGE
 from lakeviz.files import remove_scratch
 from lakeviz.journal import Journal, fingerprint
+from lakeviz.lake import layer_points
 from lakeviz.lake.ground_truth import Size
 from lakeviz.lake.provenance import versions
 from lakeviz.locks import locked
@@ -27,6 +29,7 @@ from lakeviz.runs.run_folder import RunFolder, require_run
 from lakeviz.studies.base.capture import STUDY_MAP_SIZE, capture_study
 from lakeviz.studies.base.captured import StudyData
 from lakeviz.studies.base.result import STUDIES, StudyResult
+from lakeviz.studies.base.unit_data import require_pictures
 
 if TYPE_CHECKING:
     from lakeviz.models import VisionModel
@@ -177,6 +180,19 @@ class StudyRun(RunFolder):
             loading=self.loading,
         )
         return replace(captured, journal=self.journal)
+
+    def require_pictures(self, what: str) -> None:
+        """Refuse a run on streams, for a study that runs the model; ``what`` of it does.
+
+        Raises
+        ------
+        ConfigError
+            Names the first such hook point.
+        """
+        options = self.spec.options
+        if set(options.streams) != {IMAGE}:
+            points = layer_points(self.model, options.layers, options.streams)
+            require_pictures(str(self.folder), points, what)
 
     # --- what a study makes, finished and not ---
 

@@ -89,17 +89,17 @@ def model_of(data: StudyData, what: str) -> VisionModel:
     raise ConfigError(f"{data.category}: {what} the model, which these data do not have: {why}")
 
 
-def require_pictures(data: StudyData, what: str) -> None:
-    """Refuse data with hook points on other streams than the pictures.
+def require_pictures(name: str, points: Sequence[str], what: str) -> None:
+    """Refuse hook points of a category (or a run) on other streams than the pictures.
 
     Raises
     ------
     ConfigError
         Names the first such hook point.
     """
-    beside = [p for p in data.points if stream_of(p) != IMAGE]
-    if beside:
+    others = [p for p in points if stream_of(p) != IMAGE]
+    if others:
         raise ConfigError(
-            f"{data.category}: {what} the model on the pictures alone, and these data have "
-            f"{beside[0]}; make a run without --stream, or with --stream image alone"
+            f"{name}: {what} the model on the pictures alone, and these data have "
+            f"{others[0]}; make a run without --stream, or with --stream image alone"
         )

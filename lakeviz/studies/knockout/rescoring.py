@@ -30,6 +30,7 @@ from lakeviz.lake.visual import VisualBranch, fit_selections
 from lakeviz.studies.base.captured import StudyData
 from lakeviz.studies.base.unit_data import model_of, require_pictures
 from lakeviz.studies.knockout.ablation import Condition, Engine, Knocked
+from lakeviz.studies.knockout.result import RUNS_THE_MODEL
 
 if TYPE_CHECKING:
     from lakeviz.models import VisionModel
@@ -88,9 +89,8 @@ class NetworkEngine(Engine):
     known = BRANCHES
 
     def __init__(self, data: StudyData, base: str, branches: Sequence[str] | None) -> None:
-        what = "forward and weights knock-outs (the score kind does not) run"
-        model = model_of(data, what)
-        require_pictures(data, what)
+        model = model_of(data, RUNS_THE_MODEL)
+        require_pictures(data.category, data.points, RUNS_THE_MODEL)
         super().__init__(data, base, branches)
         self.model, self.tower = model, model.tower
 

@@ -30,6 +30,7 @@ REFERENCES: tuple[str, ...] = ("zero", "mean", "resample")
 BASES: tuple[str, ...] = ("all", "selected")
 VARIANCE = "variance"
 """Selector of the neurons that are compared with controls, unless another is named."""
+RUNS_THE_MODEL = "forward and weights knock-outs (the score kind does not) run"
 OTHER_CONTROLS = (OTHER_CATEGORY, UNTRAINED)
 """Controls that are no selectors."""
 

@@ -21,7 +21,13 @@ from lakeviz.studies.base.study_run import StudyRun
 from lakeviz.studies.knockout.ablation import Engine
 from lakeviz.studies.knockout.forward_engine import ForwardEngine
 from lakeviz.studies.knockout.groups import DrawMeasurers, Measurer, measure_groups, n_conditions
-from lakeviz.studies.knockout.result import OTHER_CATEGORY, KnockoutResult, Settings, run_name
+from lakeviz.studies.knockout.result import (
+    OTHER_CATEGORY,
+    RUNS_THE_MODEL,
+    KnockoutResult,
+    Settings,
+    run_name,
+)
 from lakeviz.studies.knockout.rows import contrast_rows, curve_rows, single_rows
 from lakeviz.studies.knockout.score_engine import ScoreEngine
 from lakeviz.studies.knockout.weights_engine import WeightsEngine
@@ -142,6 +148,10 @@ class Knockout(Study):
             if one is not None:
                 changes[name] = (one,)
         return super().__call__(data, settings, bootstrap=bootstrap, **changes)
+
+    def runs_the_model(self, settings: Settings) -> str:
+        """All kinds but ``score`` do."""
+        return RUNS_THE_MODEL if set(settings.kinds) - {"score"} else ""
 
     def data(self, run: StudyRun, category: str, settings: Settings) -> Draws:
         """Every draw of a category; with the other categories, where they are a control."""

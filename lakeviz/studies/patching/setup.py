@@ -25,7 +25,7 @@ from lakeviz.studies.patching.pairs import Pairs, make_pairs
 from lakeviz.studies.patching.readouts import Readouts
 from lakeviz.studies.patching.result import Settings
 from lakeviz.studies.patching.unit_sets import UnitSets
-from lakeviz.studies.patching.words import COMPONENTS, IMAGE, NEAREST, ROTATED
+from lakeviz.studies.patching.words import COMPONENTS, IMAGE, NEAREST, ROTATED, RUNS_THE_MODEL
 from lakeviz.units import load_sae, principal_components, rotated
 from lakeviz.units.base import Units
 
@@ -43,8 +43,8 @@ def make_interchange(
         If no anomalous image has a mask.
     """
     first = draws[0]
-    model = model_of(first, "interventions run")
-    require_pictures(first, "interventions run")
+    model = model_of(first, RUNS_THE_MODEL)
+    require_pictures(first.category, first.points, RUNS_THE_MODEL)
     if first.dataset is None:
         raise ConfigError(
             f"{first.category}: interventions run the model on image files; make the data with "

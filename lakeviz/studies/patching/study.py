@@ -23,7 +23,7 @@ from lakeviz.studies.patching.result import PatchingResult, Settings
 from lakeviz.studies.patching.setup import other_bases, unit_sets, untrained_sets
 from lakeviz.studies.patching.steering import steering_rows
 from lakeviz.studies.patching.unit_sets import UnitSets
-from lakeviz.studies.patching.words import DEFECT, EXCHANGES, NEURONS, UNTRAINED
+from lakeviz.studies.patching.words import DEFECT, EXCHANGES, NEURONS, RUNS_THE_MODEL, UNTRAINED
 
 
 def measure(
@@ -122,6 +122,10 @@ class Patching(Study):
     """Needs pairs, and no metric of the test images."""
 
     needs_a_metric: ClassVar[bool] = False
+
+    def runs_the_model(self, settings: Any) -> str:
+        """Every exchange does."""
+        return RUNS_THE_MODEL
 
 
 STUDY = Patching(Settings, PatchingResult, measure, over_draws=True)

@@ -11,6 +11,7 @@ DIRECTIONS: tuple[str, ...] = (DENOISING, NOISING)
 """Denoising puts the twin's values into the defect image, noising the defect's into the twin."""
 
 DEFECTS, OTHERS, CLASS, EVERY = "defect patches", "other patches", "class token", "all tokens"
+RUNS_THE_MODEL = "interventions run"
 EXCHANGES = "exchanges"
 GROUPS: tuple[str, ...] = (DEFECTS, OTHERS, CLASS, EVERY)
 """Groups of tokens that are exchanged; the class token goes with registers."""
