@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, NotRequired, TypedDict
 
@@ -100,7 +101,22 @@ def read_description(folder: Path) -> dict[str, Any]:
         If it is missing or damaged.
     """
     settle(folder)
-    path, remedy = folder / EVALUATION, f"delete {folder} and run again"
+    path = folder / EVALUATION
+    try:
+        stamp = path.stat()
+    except OSError:
+        return _described(path)  # says what is wrong with it
+    return dict(_kept(path, (stamp.st_ino, stamp.st_mtime_ns, stamp.st_size)))
+
+
+@lru_cache(maxsize=64)  # every table of a category asks for its hash
+def _kept(path: Path, stamp: tuple[int, int, int]) -> dict[str, Any]:
+    """The description of a file as long as it stays the same."""
+    return _described(path)
+
+
+def _described(path: Path) -> dict[str, Any]:
+    remedy = f"delete {path.parent} and run again"
     found = read_document(path, Described, remedy)
     try:
         Bootstrap.from_plain(found["provenance"].get("bootstrap"))

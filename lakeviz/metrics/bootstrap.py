@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,8 @@ from lakeviz.documents import restored
 from lakeviz.errors import ConfigError
 
 _BLOCK_VALUES = 1 << 17  # 1 MiB of float64 per table: the dozen tables of a block stay in cache
+
+_KEPT_VALUES = 1 << 24  # 64 MiB
 
 Weights = Int[np.ndarray, "resample image"]
 """How often each image was drawn."""
@@ -93,12 +96,22 @@ class Bootstrap:
 
         Arguments as for :meth:`draw`.
         """
-        # One stream per class, so that the block size below has no say in what is drawn.
-        streams = np.random.default_rng(self.seed).spawn(2)
         block = max(1, _BLOCK_VALUES // max(width, anomalous.size))
+        kept = None
+        if self.n_resamples * anomalous.size <= _KEPT_VALUES:
+            kept = _all_drawn(self, anomalous.tobytes())
+        streams = self._streams()
         for start in range(0, self.n_resamples, block):
             stop = min(start + block, self.n_resamples)
-            yield slice(start, stop), self._drawn(streams, anomalous, range(start, stop))
+            if kept is None:
+                drawn = self._drawn(streams, anomalous, range(start, stop))
+            else:
+                drawn = kept[start:stop].astype(np.int64)
+            yield slice(start, stop), drawn
+
+    def _streams(self) -> list[np.random.Generator]:
+        """One stream per class, so that the size of a block has no say in what is drawn."""
+        return np.random.default_rng(self.seed).spawn(2)
 
     def _drawn(
         self,
@@ -131,6 +144,16 @@ class Bootstrap:
     def sampling_note(self) -> str:
         """What the intervals are over, where it is not the images; to follow "the interval of"."""
         return ""
+
+
+@lru_cache(maxsize=2)  # a comparison measures many conditions on the same images, at two levels
+def _all_drawn(bootstrap: Bootstrap, anomalous: bytes) -> Int[np.ndarray, "resample image"]:
+    """All resamples at once, for those who ask again."""
+    flags = np.frombuffer(anomalous, dtype=bool)
+    rows = range(bootstrap.n_resamples)
+    drawn = bootstrap._drawn(bootstrap._streams(), flags, rows).astype(np.int32)
+    drawn.flags.writeable = False
+    return drawn
 
 
 DEFAULT_BOOTSTRAP = Bootstrap()

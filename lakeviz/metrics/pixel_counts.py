@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -102,6 +102,13 @@ class DefectPixels:
             np.concatenate(kinds) if kinds else np.empty(0, dtype=bool),
             None if connectivity is None else n_regions,
         )
+
+    def per_image(self) -> Iterator[tuple[int, slice]]:
+        """Number of each image with such pixels, and where they lie: they stand image by image."""
+        numbers, starts = np.unique(self.image, return_index=True)
+        ends = [*starts[1:].tolist(), self.image.size]
+        for number, start, end in zip(numbers.tolist(), starts.tolist(), ends):
+            yield number, slice(start, end)
 
     @classmethod
     def join(cls, parts: Sequence[DefectPixels]) -> DefectPixels:
@@ -212,7 +219,7 @@ def count_chunks(
     total, normal = nothing, dict.fromkeys(normal_images, nothing.reach)
     n_negative = sum(chunk.scores.size for chunk in chunks)
     # All that needs the interpreter is done before: sorts and searches run without its lock.
-    with ThreadPoolExecutor(_workers(n_negative)) as executor:
+    with threads(n_negative) as executor:
         found = executor.map(partial(_reached, values=grouping.values), chunks)
         for chunk, reached in zip(chunks, found):
             total += reached
@@ -252,6 +259,11 @@ def _split(members: list[ScoredImage], n_pixels: int) -> list[list[ScoredImage]]
     n_parts = min(len(members), max(1, round(share * _workers(n_pixels))))
     edges = np.linspace(0, len(members), n_parts + 1).astype(int).tolist()
     return [members[a:b] for a, b in pairwise(edges)]
+
+
+def threads(n_pixels: int) -> ThreadPoolExecutor:
+    """Threads for work that sorts and searches so many pixels, without the interpreter's lock."""
+    return ThreadPoolExecutor(_workers(n_pixels))
 
 
 def _workers(n_pixels: int) -> int:

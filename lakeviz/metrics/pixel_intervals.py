@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
@@ -24,6 +24,7 @@ from lakeviz.metrics.pixel_counts import (
     PixelCounts,
     count_images,
     sorted_background,
+    threads,
 )
 from lakeviz.metrics.registry import get_metric
 from lakeviz.metrics.results import PIXEL_METRICS
@@ -73,16 +74,15 @@ class CountsPerImage:
             defects, grouping = counts.defects, counts.grouping
         grid = _grid(grouping, conventions.interval_grid)
         values = grouping.values[grid]
+        complete = grid.size == grouping.values.size
+        with threads(sum(image.scores.size for image in images)) as executor:
+            reached = list(executor.map(partial(_background_on_grid, values=values), images))
+        n_background = np.array([size for _, size in reached], dtype=np.float64)
         fp, fp_above = np.empty((n, grid.size)), np.empty((n, grid.size))
-        n_background = np.empty(n)
-        for j, image in enumerate(images):
-            background = sorted_background([image])
-            n_background[j] = background.size
-            reached = count_reached(background, values)
-            fp[j], fp_above[j] = _on_grid(reached, complete=grid.size == grouping.values.size)
+        for j, (found, _) in enumerate(reached):
+            fp[j], fp_above[j] = _on_grid(found, complete=complete)
         tp, overlap = np.zeros((n, grid.size)), np.zeros((n, grid.size))
-        for i in np.unique(defects.image):
-            own = defects.image == i
+        for i, own in defects.per_image():
             weights = np.stack([defects.is_defect[own], defects.share[own]])
             tp[i], overlap[i] = _reached_weights(defects.scores[own], weights, values)
         n_defect = np.bincount(defects.image, weights=defects.is_defect, minlength=n)
@@ -289,6 +289,14 @@ def _grid(grouping: Thresholds, size: int) -> Int[np.ndarray, " threshold"]:
         return np.arange(grouping.values.size)
     ranks = np.linspace(0, grouping.order.size - 1, size).round().astype(int)
     return np.unique(np.searchsorted(grouping.starts, ranks, side="right") - 1)
+
+
+def _background_on_grid(
+    image: ScoredImage, values: Float[np.ndarray, " threshold"]
+) -> tuple[Reached, int]:
+    """How much of the background of one image reaches each value, and how many pixels it has."""
+    background = sorted_background([image])
+    return count_reached(background, values), background.size
 
 
 def _on_grid(reached: Reached, *, complete: bool) -> tuple[np.ndarray, np.ndarray]:

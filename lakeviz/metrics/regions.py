@@ -120,6 +120,9 @@ class RegionMask:
         which its centre lies. So nothing of a region is ever lost.
         """
         height, width = size
+        if not n_regions:
+            nothing = np.zeros((height, width), dtype=bool)
+            return cls(nothing, np.zeros(0, np.int64), np.zeros(0), 0, connectivity)
         defect = resize_mask(labels != 0, (height, width))
         (down, rows), (right, columns) = (
             _pairs(n, to) for n, to in zip(labels.shape, (height, width), strict=True)
@@ -130,7 +133,7 @@ class RegionMask:
         held, inverse = np.unique(down[y] * width + right[x], return_inverse=True)
         part = (1.0 / np.maximum(np.bincount(region, minlength=n_regions), 1))[region]
         shares = np.bincount(inverse, weights=part, minlength=held.size)
-        if n_regions and not defect.any():
+        if not defect.any():
             defect.flat[held[shares.argmax()]] = True
         pixels = np.union1d(held, np.flatnonzero(defect))
         share = np.zeros(pixels.size)
