@@ -7,7 +7,7 @@ import math
 import os
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import MISSING, Field, dataclass, field, fields
+from dataclasses import MISSING, Field, dataclass, field, fields, is_dataclass
 from functools import cache
 from types import NoneType, UnionType
 from typing import Any, Self, Union, get_args, get_origin, get_type_hints
@@ -168,9 +168,24 @@ class Settings:
         return {f.name: _plain(getattr(self, f.name)) for f in fields(self)}
 
 
+def check_types(options: Any) -> None:
+    """Bring the fields of a frozen dataclass to their types, those that hold None aside.
+
+    Raises
+    ------
+    ConfigError
+        A number, a text or a flag is of another type; names the field.
+    """
+    for name, kind in _kinds(type(options)).items():
+        value = getattr(options, name)
+        if value is not None:
+            object.__setattr__(options, name, _checked(name, value, kind))
+
+
 @cache
-def _kinds(cls: type[Settings]) -> dict[str, Kind]:
-    return {name: _kind(hint) for name, hint in get_type_hints(cls).items()}
+def _kinds(cls: type[Any]) -> dict[str, Kind]:
+    hints, own = get_type_hints(cls), {f.name for f in fields(cls)}
+    return {name: _kind(hint) for name, hint in hints.items() if name in own}
 
 
 def _kind(hint: Any) -> Kind:
@@ -178,7 +193,9 @@ def _kind(hint: Any) -> Kind:
     if get_origin(hint) in (Union, UnionType):
         members = list(get_args(hint))
     optional = NoneType in members
-    inner = next(m for m in members if m is not NoneType)
+    inner, *others = [m for m in members if m is not NoneType]
+    if others:
+        return Kind(object, False, optional)
     if get_origin(inner) is tuple:
         return Kind(_plain_type(get_args(inner)[0]), True, optional)
     return Kind(_plain_type(inner), False, optional)
@@ -211,6 +228,8 @@ def _one(name: str, value: Any, wanted: type) -> Any:
     is_other = not isinstance(value, wanted) or (wanted is int and isinstance(value, bool))
     if wanted in (int, float, bool, str) and is_other:
         raise ConfigError(f"{name} is {value!r}; it must be {_TYPES[wanted]}")
+    if is_dataclass(wanted) and is_other:
+        raise ConfigError(f"{name} is {value!r}; it must be {wanted.__name__}(...)")
     return value
 
 

@@ -9,6 +9,8 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Bool, Float
 
+from lakeviz.wording import counted
+
 Row = dict[Any, Any]
 
 
@@ -44,7 +46,7 @@ def numbers(table: pd.DataFrame, column: str) -> Float[np.ndarray, " row"]:
 def over_regions(row: Mapping[Any, Any], metric: str) -> str:
     """Return "53 regions" for the AUPRO of a row; empty for others, and in older tables."""
     n = row.get("n_regions", 0) if metric == "aupro" else 0
-    return f"{int(n):,} region{'s' if n != 1 else ''}" if n else ""
+    return counted(int(n), "region") if n else ""
 
 
 def is_measured(table: pd.DataFrame, column: str) -> bool:

@@ -25,6 +25,7 @@ from lakeviz.data.streams import rendering_of, stream_of
 from lakeviz.errors import CaptureTooLargeError, DataError, StoreError
 from lakeviz.journal import fingerprint
 from lakeviz.locks import locked
+from lakeviz.wording import counted
 
 if TYPE_CHECKING:
     from lakeviz.models import VisionModel
@@ -137,9 +138,9 @@ def _held(batches: TokenBatches, max_bytes: int) -> Activations:
     _log.info("capturing %.1f MiB to memory", size / 2**20)
     if size > max_bytes:
         raise CaptureTooLargeError(
-            f"capturing {n_images} images at {len(batches.points)} points takes "
-            f"{size / 2**30:.2f} GiB, more than max_bytes = {max_bytes / 2**30:.2f}; capture to "
-            "a store on disk, ask for fewer points, or raise max_bytes"
+            f"capturing {counted(n_images, 'image')} at {counted(len(batches.points), 'point')} "
+            f"takes {size / 2**30:.2f} GiB, more than max_bytes = {max_bytes / 2**30:.2f}; "
+            "capture to a store on disk, ask for fewer points, or raise max_bytes"
         )
     held: dict[str, Tensor] = {}
     sample_ids: list[str] = []

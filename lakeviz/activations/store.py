@@ -39,6 +39,7 @@ from lakeviz.errors import (
 )
 from lakeviz.files import remove_scratch, written
 from lakeviz.locks import is_free
+from lakeviz.wording import counted
 
 _log = logging.getLogger(__name__)
 
@@ -315,7 +316,9 @@ def image_rows(images: Sequence[int] | slice | None, n: int, where: str) -> list
     rows = [int(i) for i in images]
     outside = [i for i in rows if not 0 <= i < n]
     if outside:
-        raise StoreError(f"{where} holds {n} images, counted from 0; asked for {outside[0]}")
+        raise StoreError(
+            f"{where} holds {counted(n, 'image')}, counted from 0; asked for {outside[0]}"
+        )
     return rows
 
 

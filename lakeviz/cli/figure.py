@@ -95,11 +95,10 @@ def figure(
 def list_figures(run: RunFolder | None) -> None:
     """Print the kinds of figures; of a result, those it has, with the titles of its studies."""
     from lakeviz.errors import LakevizError
-    from lakeviz.report.figures import KINDS, titles
+    from lakeviz.report.figures import KINDS, kinds_of, titles
 
-    if run is None or run.categories:
-        for name, kind in KINDS.items():
-            say(f"{name:12} {kind.words}{'; one category' if kind.one_category else ''}")
+    for name, kind in (KINDS if run is None else kinds_of(run)).items():
+        say(f"{name:12} {kind.words}{'; one category' if kind.one_category else ''}")
     if run is None:
         say("\nand every study of a run, by its name: lakeviz figure --list RUN")
         return

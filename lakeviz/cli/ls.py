@@ -32,7 +32,7 @@ def _parts(run: RunFolder) -> Iterator[tuple[str, str]]:
     """Yield what is said: a heading and a line, or a heading of the lines that follow."""
     from lakeviz.lake.evaluation_files import CLIPS, EVALUATION, STREAMS, TABLES
     from lakeviz.locks import is_locked
-    from lakeviz.report.figures import KINDS
+    from lakeviz.report.figures import kinds_of
     from lakeviz.runs.names import CATEGORIES, JOURNALS, STUDIES
 
     folder = run.folder
@@ -52,7 +52,10 @@ def _parts(run: RunFolder) -> Iterator[tuple[str, str]]:
     if (folder / "report.html").is_file():
         yield "report", f"report.html, {size_of(folder / 'report.html')}"
     if run.finished:
-        yield "figures", f"{', '.join(KINDS)}, and those of the studies (lakeviz figure --list)"
+        yield (
+            "figures",
+            f"{', '.join(kinds_of(run))}, and those of the studies (lakeviz figure --list)",
+        )
     for name in (CATEGORIES, "activations", STUDIES, JOURNALS):
         if (folder / name).is_dir():
             yield f"{name}/", size_of(folder / name)

@@ -40,6 +40,7 @@ from lakeviz.lake.selectors import NeuronNumbers, get_selector
 from lakeviz.lake.text import TextBranch, fit_text, text_weight_of
 from lakeviz.lake.visual import BranchSpec, VisualBranch, fit_selections, select_branch
 from lakeviz.units.base import Units, encoded, units_by_point
+from lakeviz.wording import counted
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
@@ -123,7 +124,7 @@ class Lake:
             if "selector" in options:
                 raise ConfigError("neurons are named, so there is no selector; give one of them")
             options["selector"] = {layer_points(model, [p])[0]: n for p, n in neurons.items()}
-        asked = LakeOptions(**options)  # type: ignore[arg-type]
+        asked = LakeOptions.named(options)
         self.points = unit_points(model, asked.layers, self.units, asked.streams)
         widths = widths_of(model, self.points, self.units)
         o = self.options = with_k(asked, widths.values())
@@ -323,7 +324,9 @@ class Lake:
 
     def __repr__(self) -> str:
         o, points = self.options, ", ".join(self.points)
-        state = f"fitted on {len(self.normal_ids)} images" if self.branches else "not fitted"
+        state = (
+            f"fitted on {counted(len(self.normal_ids), 'image')}" if self.branches else "not fitted"
+        )
         each = "each" if o.selection_scope == "layer" else "in all"
         what = " + ".join(dict.fromkeys(u.name for u in self.units.values())) or "neurons"
         chosen = f"{o.k} {what} {each} by {o.selector}"

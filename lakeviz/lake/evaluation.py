@@ -31,6 +31,7 @@ from lakeviz.metrics import Bootstrap, RegionMask, metric_title
 from lakeviz.metrics.estimates import estimate
 from lakeviz.notebook import NotebookView, table_html
 from lakeviz.tables import numbers, over_regions, records
+from lakeviz.wording import counted
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
@@ -186,11 +187,14 @@ class Evaluation(NotebookView):
         draws = int(np.nanmax(numbers(rows, "n_draws"), initial=1)) if "n_draws" in rows else 1
         over = "images" if self.clips.empty else "clips"
         over = over if draws == 1 else f"{over} and draws"
-        fitted = f"{shots} normal images" + (f", mean over {draws} draws" if draws > 1 else "")
+        fitted = counted(shots, "normal image") + (
+            f", mean over {draws} draws" if draws > 1 else ""
+        )
         return " ".join(
             [
-                f"{self.category}: {', '.join(said) or 'no metric is defined'} on {n} test images, "
-                f"fitted on {fitted}; {100 * bootstrap.confidence:g} % intervals over {over}.",
+                f"{self.category}: {', '.join(said) or 'no metric is defined'} on "
+                f"{counted(n, 'test image')}, fitted on {fitted}; "
+                f"{100 * bootstrap.confidence:g} % intervals over {over}.",
                 *self._of_streams(),
                 *(f"{note[:1].upper()}{note[1:]}." for note in self.notes),
             ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, is_dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -11,10 +11,10 @@ from jaxtyping import Float
 
 from lakeviz.data.streams import IMAGE, check_stream, frames_before
 from lakeviz.documents import restored
-from lakeviz.errors import ConfigError
+from lakeviz.errors import ConfigError, nearest
 from lakeviz.lake.prompts import PromptEnsemble
 from lakeviz.lake.selectors import NeuronNumbers, neurons_named, selector_of
-from lakeviz.settings import check_pixels, check_smoothing
+from lakeviz.settings import check_pixels, check_smoothing, check_types
 
 DEFAULT_TEXT_WEIGHT = 0.3
 DISTANCES: tuple[str, ...] = ("cosine", "euclidean")
@@ -111,6 +111,7 @@ class VisualOptions:
     reference: str = "gallery"
 
     def __post_init__(self) -> None:
+        check_types(self)
         if self.reference not in REFERENCES:
             known = " or ".join(REFERENCES)
             raise ConfigError(f"the reference must be {known}, not {self.reference!r}")
@@ -163,6 +164,7 @@ class TextOptions:
     value_blocks: int = 6
 
     def __post_init__(self) -> None:
+        check_types(self)
         if self.attention not in ATTENTIONS:
             raise ConfigError(
                 f"text attention must be one of {', '.join(ATTENTIONS)}, not {self.attention!r}"
@@ -186,6 +188,7 @@ class ImageScoreRule:
     fraction: float = 0.01
 
     def __post_init__(self) -> None:
+        check_types(self)
         if self.name not in ("max", "top_mean"):
             raise ConfigError(f"image score rule must be max or top_mean, not {self.name!r}")
         if not 0 < self.fraction <= 1:
@@ -287,6 +290,7 @@ class LakeOptions:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "selector", selector_of(self.selector))
+        check_types(self)
         if (named := neurons_named(self.selector)) is not None:
             self._settle_named(named)
         self._check_streams()
@@ -334,6 +338,18 @@ class LakeOptions:
         settled = {"k": k, "layers": tuple(named), "selection_scope": scope}
         for name, value in settled.items():
             object.__setattr__(self, name, value)
+
+    @classmethod
+    def named(cls, options: Mapping[str, Any]) -> LakeOptions:
+        """Options by name; a ConfigError says of an unknown one which is near, or where it is."""
+        known = {f.name: f.default_factory for f in fields(cls)}
+        for name in set(options) - set(known):
+            hint = nearest(name, known)
+            for group, own in known.items():
+                if is_dataclass(own) and name in own.__dataclass_fields__ and not hint:
+                    hint = f"; it is set as {group}={own.__name__}({name}=...)"
+            raise ConfigError(f"LAKE has no option {name!r}{hint}")
+        return cls(**options)
 
     def reading(self, selector: str) -> LakeOptions:
         """Return the same settings with the neurons of a selector that names them."""

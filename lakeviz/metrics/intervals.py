@@ -29,6 +29,7 @@ from jaxtyping import Float
 from lakeviz.errors import ConfigError
 from lakeviz.metrics.measurement import Metric
 from lakeviz.metrics.registry import MetricDefinition, get_metric
+from lakeviz.wording import counted
 
 Draws = Float[np.ndarray, " resample"]
 
@@ -306,8 +307,7 @@ def coverage_note(metric: Metric, n_anomalous: int, n_normal: int) -> str:
     if metric not in _MEASURED:
         return "coverage not measured for this metric"
     if fewest < least:
-        images = "1 image" if fewest == 1 else f"{fewest} images"
-        return f"covers less than stated: {images} of one class"
+        return f"covers less than stated: {counted(fewest, 'image')} of one class"
     if metric == ("image", "f1_max"):
         return "may cover less than stated: the best F1 of a sample exceeds the population's"
     if metric in _WEAKER and fewest < _ENOUGH_IMAGES:

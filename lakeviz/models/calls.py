@@ -13,6 +13,7 @@ from torch import Tensor
 
 from lakeviz.data.inputs import ImageItems, as_images
 from lakeviz.errors import CaptureTooLargeError, ConfigError, TextBranchError, no_attribute
+from lakeviz.wording import counted
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -150,8 +151,9 @@ class ModelCalls:
             size = self.tower.capture_bytes(self.tower.points, len(found))
             if size > _MOST_BYTES:
                 raise CaptureTooLargeError(
-                    f"all hook points of {len(found)} images take {size / 2**30:.1f} GiB; name "
-                    "some in names_filter, such as 'blocks.*.hook_resid_post', or give fewer images"
+                    f"all hook points of {counted(len(found), 'image')} take {size / 2**30:.1f} "
+                    "GiB; name some in names_filter, such as 'blocks.*.hook_resid_post', or give "
+                    "fewer images"
                 )
             names_filter = list(self.tower.points)
         return self.tower.run_with_cache(

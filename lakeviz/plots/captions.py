@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 import pandas as pd
 
 from lakeviz.errors import ConfigError
 from lakeviz.metrics.comparison import ONE_MORE, PAIRED
-from lakeviz.plots.template import counted
 from lakeviz.tables import numbers
+from lakeviz.wording import counted
 
 
 def percent(confidence: float) -> str:
@@ -52,11 +50,6 @@ def difference_bars(table: pd.DataFrame, confidence: float) -> str:
         ),
     }
     return f"{percent(confidence)} {said.get(frozenset(of), f'interval, {PAIRED}')}"
-
-
-def joined(names: Sequence[str]) -> str:
-    """Write "a", "a and b", "a, b and c"."""
-    return " and ".join([", ".join(names[:-1]), names[-1]]) if len(names) > 1 else names[0]
 
 
 def span(table: pd.DataFrame, column: str) -> str:

@@ -14,7 +14,8 @@ from plotly.colors import sample_colorscale, sequential, unlabel_rgb
 
 from lakeviz.errors import ConfigError, MetricError
 from lakeviz.metrics import f1_max
-from lakeviz.plots.template import counted, faded
+from lakeviz.plots.template import faded
+from lakeviz.wording import counted
 
 COLOUR_SCALE = sequential.Inferno
 """Perceptually uniform, readable in grey and with colour blindness."""

@@ -29,8 +29,9 @@ from lakeviz.plots.panels import (
     panels,
     room_for_names,
 )
-from lakeviz.plots.template import counted, faded, new_figure, plain
+from lakeviz.plots.template import faded, new_figure, plain
 from lakeviz.tables import numbers
+from lakeviz.wording import counted
 
 Kind = Literal["roc", "pr", "pro"]
 _METRICS = {"roc": "auroc", "pr": "average_precision", "pro": "aupro"}

@@ -9,8 +9,9 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from lakeviz.errors import ConfigError
-from lakeviz.plots.template import ANOMALOUS, NEUTRAL, NORMAL, counted, faded, new_figure, plain
+from lakeviz.plots.template import ANOMALOUS, NEUTRAL, NORMAL, faded, new_figure, plain
 from lakeviz.tables import numbers, rows, where
+from lakeviz.wording import counted
 
 _CLASSES = ((0, "normal", NORMAL, "circle"), (1, "anomalous", ANOMALOUS, "diamond"))
 

@@ -17,8 +17,9 @@ from PIL import Image
 from lakeviz.errors import ConfigError
 from lakeviz.plots.colours import HEAT, ColourRange
 from lakeviz.plots.heatmap import overlay
-from lakeviz.plots.template import counted, new_figure, plain
+from lakeviz.plots.template import new_figure, plain
 from lakeviz.tables import numbers, rows
+from lakeviz.wording import counted
 
 GROUPS = {
     ("worst", 0): "Worst normal: highest scores",

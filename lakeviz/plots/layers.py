@@ -13,7 +13,8 @@ from lakeviz.errors import ConfigError
 from lakeviz.plots.colours import COLOUR_SCALE, ColourRange, colour_range
 from lakeviz.plots.heatmap import fit_within, on_axes, outline_trace
 from lakeviz.plots.panels import Panel, name_panel, panels
-from lakeviz.plots.template import counted, new_figure, plain
+from lakeviz.plots.template import new_figure, plain
+from lakeviz.wording import counted
 
 LayerMaps = Mapping[str, Float[np.ndarray, "row column"]]
 FUSED, VISUAL, TEXT = "fused", "visual", "text"

@@ -12,8 +12,9 @@ from jaxtyping import Float, Int
 
 from lakeviz.errors import ConfigError
 from lakeviz.plots.forest import name_lines
-from lakeviz.plots.template import NEUTRAL, counted, new_figure, plain
+from lakeviz.plots.template import NEUTRAL, new_figure, plain
 from lakeviz.tables import numbers, rows, where
+from lakeviz.wording import counted
 
 _SCALE = "Cividis"
 """Of steadily rising brightness: read in grey and with every colour blindness."""

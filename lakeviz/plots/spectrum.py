@@ -9,8 +9,9 @@ import plotly.graph_objects as go
 from lakeviz.errors import ConfigError
 from lakeviz.plots.names import short_point
 from lakeviz.plots.panels import log_axes
-from lakeviz.plots.template import MARKERS, NEUTRAL, PALETTE, counted, new_figure, plain
+from lakeviz.plots.template import MARKERS, NEUTRAL, PALETTE, new_figure, plain
 from lakeviz.tables import numbers, rows, where
+from lakeviz.wording import counted
 
 
 def spectrum_figure(

@@ -190,8 +190,3 @@ def faded(colour: str, opacity: float) -> str:
     """Return an ``rgba()`` colour: a ``#rrggbb`` one at an opacity."""
     red, green, blue = (int(colour[i : i + 2], 16) for i in (1, 3, 5))
     return f"rgba({red},{green},{blue},{opacity:g})"
-
-
-def counted(n: int, noun: str, plural: str | None = None) -> str:
-    """Return "1 image", "2 images", "1,200 images"."""
-    return f"{n:,} {noun if n == 1 else plural or noun + 's'}"

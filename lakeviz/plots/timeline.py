@@ -11,8 +11,9 @@ import plotly.graph_objects as go
 from lakeviz.errors import ConfigError, nearest
 from lakeviz.plots.line_panels import Line, line_figure
 from lakeviz.plots.panels import Look, Panel, rows_and_columns
-from lakeviz.plots.template import ANOMALOUS, counted, faded
+from lakeviz.plots.template import ANOMALOUS, faded
 from lakeviz.tables import numbers, where
+from lakeviz.wording import counted
 
 _COLUMNS, _ROW = 3, 170
 MOST_CLIPS = 12

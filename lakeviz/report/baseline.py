@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from lakeviz.plots.captions import joined
 from lakeviz.report.page_model import Page
 from lakeviz.tables import where
+from lakeviz.wording import joined
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -18,7 +18,6 @@ from plotly.offline import get_plotlyjs
 from lakeviz import __version__
 from lakeviz.errors import DataError
 from lakeviz.files import write_text
-from lakeviz.plots.captions import joined
 from lakeviz.plots.html import PLAYER, theme_templates
 from lakeviz.report.page_model import Page, Section, SectionMaker
 from lakeviz.report.sections.categories import categories
@@ -30,6 +29,7 @@ from lakeviz.report.sections.neurons import neurons
 from lakeviz.report.sections.overview import overview
 from lakeviz.report.sections.provenance import dataset_name, provenance
 from lakeviz.report.sections.studies import studies as study_sections
+from lakeviz.wording import joined
 
 if TYPE_CHECKING:
     from lakeviz.lake.evaluation import Evaluation

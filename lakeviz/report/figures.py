@@ -10,6 +10,7 @@ import numpy as np
 
 from lakeviz.errors import ConfigError, DataError, nearest
 from lakeviz.lake.drawing import require_clips
+from lakeviz.lake.evaluation_files import CLIPS
 from lakeviz.metrics import Bootstrap
 from lakeviz.plots import (
     Scored,
@@ -64,7 +65,7 @@ def make_figure(kind: str, run: RunFolder, wanted: Wanted) -> Made:
         return Made(figure, data, {category: run.provenance(category) for category in chosen})
     if kind in run.studies:
         return _of_study(kind, run, wanted)
-    known = [*(KINDS if run.categories else ()), *run.studies]
+    known = [*kinds_of(run), *run.studies]
     raise ConfigError(
         f"{run.folder} has no figure {kind!r}; it has {', '.join(known)}{nearest(kind, known)}"
     )
@@ -197,6 +198,14 @@ KINDS: dict[str, Kind] = {
     ),
 }
 """What there is to draw of a run."""
+
+
+def kinds_of(run: RunFolder) -> dict[str, Kind]:
+    """Those of :data:`KINDS` that a run has: of clips where it has some, none unfinished."""
+    if not run.finished:
+        return {}
+    clips = any((folder / f"{CLIPS}.parquet").is_file() for folder in run.finished.values())
+    return {name: kind for name, kind in KINDS.items() if clips or not kind.of_clips}
 
 
 # --- of a study ---

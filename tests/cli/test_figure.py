@@ -215,9 +215,10 @@ def test_figures_of_a_study(run, study, tmp_path, capsys):
 
 
 def test_list(run, study, capsys):
-    assert "spectrum" in call(capsys, "figure", "--list")
+    every = call(capsys, "figure", "--list")
+    assert "spectrum" in every and "timeline" in every
     said = call(capsys, "figure", "--list", run)
-    assert "heatmap" in said
+    assert "heatmap" in said and "timeline" not in said  # it has no clips
     assert "--number 2  Second one" in said
     assert "heatmap" not in call(capsys, "figure", "--list", study)
 

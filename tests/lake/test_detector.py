@@ -456,6 +456,28 @@ def test_visual_options_out_of_range(bad: dict) -> None:
         VisualOptions(**bad)
 
 
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"k": "3"}, "k is '3'; it must be a whole number"),
+        ({"k": 3.5}, "k is 3.5; it must be a whole number"),
+        ({"map_size": 256}, "map_size is 256; it must be a sequence"),
+        ({"visual": "cosine"}, r"visual is 'cosine'; it must be VisualOptions\(\.\.\.\)"),
+        ({"layer": [3]}, "no option 'layer'; nearest: layers"),
+        ({"distance": "euclidean"}, r"it is set as visual=VisualOptions\(distance=\.\.\.\)"),
+        ({"colour": 1}, "no option 'colour'$"),
+    ],
+)
+def test_options_of_another_type_or_name(tiny_model, given: dict, said: str) -> None:
+    with pytest.raises(ConfigError, match=said):
+        Lake(tiny_model("clip"), **given)
+
+
+def test_whole_numbers_of_numpy_are_taken(tiny_model) -> None:
+    options = Lake(tiny_model("clip"), k=np.int64(4), smoothing=1).options
+    assert type(options.k) is int and type(options.smoothing) is float
+
+
 def test_nan_activations_are_errors_in_fit_and_score(tiny_model) -> None:
     model, bad = tiny_model("clip"), normal(3)
     bad[1, 0, 0, 0] = float("nan")

@@ -75,3 +75,13 @@ def test_a_study_of_streams_ends_or_is_refused_by_name(runs, name, study, capsys
         return
     assert code == 0, said
     assert (runs[name].folder / "studies" / study / "study.json").is_file()
+
+
+@pytest.mark.slow
+def test_figures_of_clips_are_listed_of_clips_alone(runs, capsys):
+    said = {}
+    for name, run in runs.items():
+        main(["figure", "--list", str(run.folder)])
+        said[name] = capsys.readouterr().out
+    assert "film" in said["video"] and "timeline" in said["video"]
+    assert "film" not in said["depth"] and "heatmap" in said["depth"]

@@ -28,6 +28,7 @@ from lakeviz.models.hooks.taps import Hook, StopForward, Taps, out_of_place, rea
 from lakeviz.models.hooks.threads import OwnHooks, WeightGate
 from lakeviz.models.towers.base import TowerAdapter
 from lakeviz.models.towers.choose import adapter_for
+from lakeviz.wording import counted
 
 log = logging.getLogger(__name__)
 
@@ -265,7 +266,7 @@ class HookedTower(HookedRootModule):
             return self.resolve(names_filter)
         names = list(self.points)
         size = self.capture_bytes(names, n_images) / 2**20
-        what = f"all {len(names)} hook points of {n_images} images take {size:,.1f} MiB"
+        what = f"all {len(names)} hook points of {counted(n_images, 'image')} take {size:,.1f} MiB"
         if not everything:
             raise CaptureTooLargeError(
                 f"{what}; name the points in names_filter, or pass everything=True if you mean it"

@@ -13,7 +13,7 @@ from lakeviz.metrics.estimates import NOT_MEASURED, Estimate
 from lakeviz.metrics.measurement import Metric
 from lakeviz.metrics.registry import metric_title
 from lakeviz.plots import controls_figure, controls_overview_figure
-from lakeviz.plots.captions import difference_bars, joined
+from lakeviz.plots.captions import difference_bars
 from lakeviz.plots.html import EmbeddedFigure, embed
 from lakeviz.report.baseline import channels, map_size
 from lakeviz.report.numbers import Footnotes, Number, show
@@ -21,6 +21,7 @@ from lakeviz.report.page_model import Page, Section
 from lakeviz.selector_names import selector_name, selector_order
 from lakeviz.studies.base.findings import HEADLINE_METRICS, Finding, finding
 from lakeviz.tables import mean_of, numbers, records, rows, where
+from lakeviz.wording import joined
 
 UNDECIDED = "are not shown to differ from"
 

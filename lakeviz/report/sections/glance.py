@@ -11,7 +11,6 @@ import pandas as pd
 
 from lakeviz.lake.drawing import heat_colours
 from lakeviz.metrics.registry import metric_bounds, metric_title
-from lakeviz.plots.captions import joined
 from lakeviz.plots.distributions import f1_max_threshold
 from lakeviz.plots.forest import MEAN, ForestRow, forest_figure
 from lakeviz.plots.html import EmbeddedFigure, embed
@@ -26,6 +25,7 @@ from lakeviz.report.sections.neurons import ranked
 from lakeviz.selector_names import SHUFFLED, selector_short
 from lakeviz.studies.base.findings import HEADLINE_METRICS, Finding
 from lakeviz.tables import numbers, records, rows, where
+from lakeviz.wording import joined
 
 if TYPE_CHECKING:
     from lakeviz.lake.evaluation import Evaluation

@@ -7,8 +7,8 @@ import shlex
 from collections.abc import Mapping
 from typing import Any
 
-from lakeviz.plots.template import counted
 from lakeviz.report.page_model import Page, Section
+from lakeviz.wording import counted
 
 
 def provenance(page: Page) -> list[Section]:

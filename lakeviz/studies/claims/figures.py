@@ -10,9 +10,10 @@ import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from lakeviz.errors import ConfigError
-from lakeviz.plots.template import NEUTRAL, PALETTE, counted, faded, new_figure, plain
+from lakeviz.plots.template import NEUTRAL, PALETTE, faded, new_figure, plain
 from lakeviz.studies.claims.rules import CONTRADICTED, INCONCLUSIVE, NOT_MEASURED, SUPPORTED
 from lakeviz.tables import numbers, where
+from lakeviz.wording import counted
 
 _LOOKS: dict[str, tuple[str, str]] = {
     SUPPORTED: (PALETTE[0], "circle"),

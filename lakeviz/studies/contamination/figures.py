@@ -17,6 +17,7 @@ from lakeviz.plots.names import short_point
 from lakeviz.plots.panels import CHANCE, Look, selector_looks
 from lakeviz.selector_names import selector_name, selector_order, selector_short
 from lakeviz.tables import numbers, rows, where
+from lakeviz.wording import counted
 
 WHAT_NAMES = {
     "both": "both contaminated",
@@ -222,7 +223,9 @@ def _look(selector: str) -> Look:
 def _setting(table: pd.DataFrame) -> str:
     shots = int(numbers(table, "n_fit").max())
     repeats = span(table, "n_repeats")
-    return f"{shots} images fitted on, {repeats} repeats, {tested(table)}{mean_over(table)}"
+    return (
+        f"{counted(shots, 'image')} fitted on, {repeats} repeats, {tested(table)}{mean_over(table)}"
+    )
 
 
 def _share_axis(fig: go.Figure, table: pd.DataFrame) -> go.Figure:

@@ -7,8 +7,9 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from lakeviz.errors import ConfigError
-from lakeviz.plots.template import NEUTRAL, PALETTE, counted, faded, new_figure, plain
+from lakeviz.plots.template import NEUTRAL, PALETTE, faded, new_figure, plain
 from lakeviz.tables import numbers, rows, where
+from lakeviz.wording import counted
 
 _BRANCHES = {
     "embedding": ("embedding", PALETTE[4], "square"),

@@ -10,8 +10,9 @@ import plotly.graph_objects as go
 
 from lakeviz.errors import ConfigError
 from lakeviz.plots.panels import name_panel, panels, room_for_names
-from lakeviz.plots.template import counted, new_figure
+from lakeviz.plots.template import new_figure
 from lakeviz.tables import numbers, where
+from lakeviz.wording import counted
 
 _QUANTILE = 0.995
 

@@ -12,6 +12,7 @@ from lakeviz.metrics.registry import metric_title
 from lakeviz.studies.base.findings import VERDICTS
 from lakeviz.studies.neurons.group_comparison import DETECTED
 from lakeviz.tables import Row, records
+from lakeviz.wording import counted
 
 SOURCES = {
     "patches": ("the highest patches", "shuffled labels"),
@@ -63,7 +64,7 @@ def _knocked(table: pd.DataFrame) -> Iterator[str]:
         if not np.isfinite(change.value):
             continue
         said = f"Neuron {_KINDS[row['kind']]} ({row['kind']}): {metric} changes by "
-        said += f"{change.text(4, signed=True)} on {row['n_images']} images"
+        said += f"{change.text(4, signed=True)} on {counted(row['n_images'], 'image')}"
         if row["n_random"]:
             said += f"; {row['n_as_low']} of {row['n_random']} random neurons change it as low"
         yield f"{said} ({row['reason']})." if row["reason"] else f"{said}."

@@ -23,10 +23,11 @@ from lakeviz.plots.forest import forest_figure, forest_row
 from lakeviz.plots.line_panels import Line, line_figure, line_of
 from lakeviz.plots.names import short_point
 from lakeviz.plots.panels import CHANCE, Look, log_axes, selector_looks
-from lakeviz.plots.template import PALETTE, counted
+from lakeviz.plots.template import PALETTE
 from lakeviz.selector_names import NAMED, selector_name, selector_order, selector_short
 from lakeviz.studies.base.findings import HEADLINE_METRICS
 from lakeviz.tables import numbers, rows, where
+from lakeviz.wording import counted
 
 _GROUPS = {
     "selected": ("highest variance", Look.of(0)),

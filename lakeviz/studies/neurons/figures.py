@@ -12,7 +12,7 @@ from lakeviz.plots.captions import percent, sampled, tested
 from lakeviz.plots.data_range import end_axes
 from lakeviz.plots.names import measure_bounds, measure_title, short_point
 from lakeviz.plots.panels import Look, error_bars
-from lakeviz.plots.template import NEUTRAL, counted, new_figure, plain
+from lakeviz.plots.template import NEUTRAL, new_figure, plain
 from lakeviz.studies.neurons.neuron_looks import (
     LOOKS,
     MEAN_POINT,
@@ -21,6 +21,7 @@ from lakeviz.studies.neurons.neuron_looks import (
     one_category,
 )
 from lakeviz.tables import numbers, rows, where
+from lakeviz.wording import counted
 
 
 def neuron_detectors_figure(

@@ -15,8 +15,9 @@ from lakeviz.errors import ConfigError
 from lakeviz.plots.line_panels import Line, line_figure
 from lakeviz.plots.names import short_point
 from lakeviz.plots.panels import REFERENCE, Look, Panel, add_level
-from lakeviz.plots.template import NEUTRAL, counted, new_figure, plain
+from lakeviz.plots.template import NEUTRAL, new_figure, plain
 from lakeviz.tables import is_measured, numbers, rows
+from lakeviz.wording import counted
 
 _NUMBERS_UP_TO = 25
 _CELL, _TREE, _NARROWEST = 22, 64, 280

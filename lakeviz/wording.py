@@ -1,0 +1,15 @@
+"""How numbers of things and lists of names are written."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+
+def counted(n: int, noun: str, plural: str | None = None) -> str:
+    """Return "1 image", "2 images", "1,200 images"."""
+    return f"{n:,} {noun if n == 1 else plural or noun + 's'}"
+
+
+def joined(names: Sequence[str]) -> str:
+    """Write "a", "a and b", "a, b and c"."""
+    return " and ".join([", ".join(names[:-1]), names[-1]]) if len(names) > 1 else names[0]
