@@ -27,10 +27,15 @@ def tested(table: pd.DataFrame) -> str:
 
 def over_draws(table: pd.DataFrame) -> str:
     """Write ", over 5 draws of the normal images"; empty where there is one."""
-    if "n_draws" not in table or not {"estimand", "share_draws"} & set(table):
-        return ""  # tables of before, in which n_draws is another thing
-    n = int(np.nanmax(numbers(table, "n_draws"), initial=1))
+    n = n_draws_of(table)
     return f", over {n} draws of the normal images" if n > 1 else ""
+
+
+def n_draws_of(table: pd.DataFrame) -> int:
+    """Most draws of the normal images that rows are means over; 1 in older tables."""
+    if "n_draws" not in table or not {"estimand", "share_draws", "importance"} & set(table):
+        return 1  # tables of before, in which n_draws is another thing
+    return int(np.nanmax(numbers(table, "n_draws"), initial=1))
 
 
 def sampled(*tables: pd.DataFrame) -> str:

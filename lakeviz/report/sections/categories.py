@@ -23,6 +23,7 @@ from lakeviz.plots import (
     spectrum_figure,
     timeline_figure,
 )
+from lakeviz.plots.captions import n_draws_of
 from lakeviz.plots.colours import TICKS
 from lakeviz.plots.distributions import f1_max_threshold
 from lakeviz.plots.html import EmbeddedFigure, embed, without_figure
@@ -62,6 +63,7 @@ def _context(page: Page, evaluation: Evaluation, common: list[str]) -> dict[str,
     shown, digits = strips(evaluation, colours, threshold), colours.decimals
     return {
         "n_fit": evaluation.provenance.get("fit", {}).get("n_images"),
+        "n_draws": n_draws_of(evaluation.metrics),
         "baseline": of_run(page),
         "open": len(page.evaluations) <= _OPEN,
         "headline": [

@@ -196,6 +196,7 @@ def finding(
     control_value: str | None = None,
     smallest_effect: float | None = None,
     confidence: float = 0.95,
+    bounds: tuple[float, float] = (-np.inf, np.inf),
 ) -> Finding:
     """Read a finding from rows of a tidy table, one row per category.
 
@@ -213,6 +214,8 @@ def finding(
         Name of the columns of the subject's value, where the table has them.
     control_value : str, optional
         Name of the column of the control's value, where the table has that alone.
+    bounds : (float, float)
+        Least and largest difference that there can be.
     """
     single = [
         Finding(
@@ -238,7 +241,7 @@ def finding(
     return replace(
         measured[0],
         where=f"Mean over {len(measured)} categories",
-        difference=_mean([one.difference for one in measured], confidence),
+        difference=_mean([one.difference for one in measured], confidence, bounds),
         n=len(measured),
         over="categories",
         value=_mean([one.value for one in measured], confidence, _bounds(metric)),
