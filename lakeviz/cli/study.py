@@ -11,6 +11,7 @@ from lakeviz.cli.ls import size_of
 from lakeviz.cli.options import image_size, loading_options, make_loading
 from lakeviz.cli.settings import SEEDS, Whole, settings_options, stack
 from lakeviz.cli.terminal import announce, say
+from lakeviz.errors import nearest
 
 if TYPE_CHECKING:
     from lakeviz.studies.base.result import StudyResult
@@ -63,8 +64,11 @@ class StudyGroup(click.Group):
         """Make the command of a study from its settings."""
         from lakeviz.studies import get_study, study_names
 
-        if cmd_name not in study_names(on_runs=True):
-            return None
+        known = study_names(on_runs=True)
+        if cmd_name not in known:
+            if ctx.resilient_parsing:  # while a shell completes
+                return None
+            raise click.UsageError(f"No study {cmd_name!r}{nearest(cmd_name, known)}.", ctx)
         return study_command(get_study(cmd_name))
 
 

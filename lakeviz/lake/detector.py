@@ -175,7 +175,10 @@ class Lake:
     def _specs(self, controls: Sequence[tuple[str, int]]) -> dict[str, BranchSpec]:
         o = self.options
         specs = {"lake": BranchSpec(o.selector, o.k, o.seed, o.selection_scope)}
-        for name, seed in controls:
+        for control in controls:
+            if isinstance(control, str) or len(control) != 2:
+                raise ConfigError(f"a control is {control!r}; give pairs such as ('random', 0)")
+            name, seed = control
             specs[f"{name}#{seed}"] = BranchSpec(name, o.k, seed, o.selection_scope)
         return specs
 

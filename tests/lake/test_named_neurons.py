@@ -96,6 +96,12 @@ def test_a_detector_needs_a_loaded_model(model, said: str) -> None:
         Lake(model)
 
 
+@pytest.mark.parametrize("controls", ["random", ["random"], [("random",)]])
+def test_a_control_is_a_name_with_a_seed(tiny_model, controls) -> None:
+    with pytest.raises(ConfigError, match=r"give pairs such as \('random', 0\)"):
+        fitted(tiny_model("clip"), controls=controls)
+
+
 def test_a_dropped_neuron_cannot_be_named(tiny_model) -> None:
     with pytest.raises(SelectionError, match="drop_channels drops it"):
         fitted(tiny_model("clip"), neurons={A: [3]}, drop_channels=(3,))

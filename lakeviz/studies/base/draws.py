@@ -38,9 +38,15 @@ def as_draws(data: StudyData | Draws) -> tuple[StudyData, ...]:
     Raises
     ------
     ConfigError
-        If there is none, or they differ in category, test images, hook points or options.
+        If there is none, something else, or they differ in category, test images, hook points or
+        options.
     """
     draws = tuple(data) if isinstance(data, Sequence) else (data,)
+    if not all(hasattr(one, "category") for one in draws):
+        raise ConfigError(
+            f"a study takes what capture_study(...) returns, not {type(data).__name__}; on the "
+            "folder of a run it is `lakeviz study`"
+        )
     if not draws:
         raise ConfigError("a study needs at least one draw of the normal images, got none")
     first = draws[0]
