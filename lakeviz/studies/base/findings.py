@@ -75,6 +75,8 @@ class Finding:
         What the interval of the difference is of, as tables have it.
     p_value : float
         Rank of the subject among random sets; NaN where the control is not random.
+    at_best : bool
+        The quantity is a change of a metric that is at its best value with the change and without.
     """
 
     subject: str
@@ -93,6 +95,7 @@ class Finding:
     n_draws: int = 1
     estimand: str = ""
     p_value: float = np.nan
+    at_best: bool = False
 
     @property
     def verdict(self) -> str:
@@ -111,7 +114,7 @@ class Finding:
     @property
     def _is_at_best(self) -> bool:
         if isinstance(self.metric, str) or not np.isfinite(self.value.value):
-            return False
+            return self.at_best
         other = self.value.value - self.difference.value
         return at_best(self.metric, self.value.value) and at_best(self.metric, other)
 
