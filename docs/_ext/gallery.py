@@ -153,7 +153,7 @@ def _drawn(figure: go.Figure) -> str:
         f"{html.escape(made.caption)}</figcaption>"
         f'<div class="scrolled" tabindex="0"><div role="img" '
         f'aria-label="{html.escape(made.title)}" style="height: {made.height}px; '
-        f'min-width: {NARROWEST[suiting_width(figure)]}px"></div></div>'
+        f'min-width: {NARROWEST["column" if suiting_width(figure) == "column" else "page"]}px"></div></div>'
         f'<script type="application/json">{spec}</script></figure>'
     )
 
