@@ -74,13 +74,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def _check_word(word: str) -> None:
-    """Refuse what neither a file's name nor a document of lakeviz can hold.
-
-    Raises
-    ------
-    ConfigError
-        On a null character, or bytes that are not UTF-8.
-    """
+    """Refuse what neither a file's name nor a document of lakeviz can hold."""
     try:
         word.encode()
     except UnicodeEncodeError:

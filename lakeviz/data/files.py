@@ -39,14 +39,7 @@ IMAGE_FORMATS = ("PNG", "JPEG", "BMP", "TIFF", "WEBP", "PPM", "GIF", "JPEG2000")
 
 
 def list_images(folder: Path) -> list[Path]:
-    """Images directly inside ``folder``, sorted by name; an absent folder has none.
-
-    Raises
-    ------
-    DatasetLayoutError
-        A file with the name of an image is none that can be read: a broken link, a pipe, a device,
-        a format that is not read, or a name that is not UTF-8. Names the first of them.
-    """
+    """Images directly inside ``folder``, sorted by name; an absent folder has none."""
     return list_files(folder, IMAGE_SUFFIXES)
 
 
@@ -125,13 +118,7 @@ def some(names: Sequence[object], shown: int = 3) -> str:
 
 
 def list_folders(folder: Path) -> list[Path]:
-    """Visible sub-folders of ``folder``, sorted by name; an absent folder has none.
-
-    Raises
-    ------
-    DatasetLayoutError
-        A folder has a name that is not UTF-8.
-    """
+    """Visible sub-folders of ``folder``, sorted by name; an absent folder has none."""
     if not folder.is_dir():
         return []
     found = sorted(p for p in _entries(folder) if p.is_dir())
@@ -170,13 +157,7 @@ def describe(folder: Path, limit: int = 8) -> str:
 
 
 def require_root(root: str | Path, looked_for: str) -> Path:
-    """Return ``root`` as an absolute folder.
-
-    Raises
-    ------
-    DatasetLayoutError
-        It does not exist or is a file; the message says what was looked for in it.
-    """
+    """Return ``root`` as an absolute folder."""
     path = Path(root).expanduser().absolute()
     if not is_utf8(str(path)):
         raise DatasetLayoutError(f"the name of {printable(path)} is not UTF-8: rename it")
@@ -191,11 +172,6 @@ def train_part(names: Iterable[str], seed: int, fraction: float) -> set[str]:
     The names are sorted and permuted by ``numpy.random.default_rng(seed)``; the first
     ``round(fraction * n)`` go to training, at least one, and at least one stays for testing where
     there are two or more.
-
-    Raises
-    ------
-    ConfigError
-        ``fraction`` is not strictly between 0 and 1, or ``seed`` is negative.
     """
     if seed < 0:
         raise ConfigError(f"split_seed must be 0 or more, got {seed}")

@@ -55,13 +55,7 @@ class NeuronGallery:
     def of_point(
         cls, point: VisualPoint, normal: Float[Tensor, "image patch channel"]
     ) -> NeuronGallery:
-        """Take a fitted point and the normal tokens it was fitted on.
-
-        Raises
-        ------
-        SelectionError
-            If the selection is a subspace, which has no neurons, or the reference a prototype.
-        """
+        """Take a fitted point and the normal tokens it was fitted on."""
         selection = point.selection
         if point.reference == "prototype":
             raise SelectionError(
@@ -92,13 +86,7 @@ class NeuronGallery:
         )
 
     def without(self, channels: Collection[int]) -> NeuronGallery:
-        """Leave neurons out of gallery and query; the tokens of the gallery stay the same.
-
-        Raises
-        ------
-        SelectionError
-            If a channel is not selected, or none would be left.
-        """
+        """Leave neurons out of gallery and query; the tokens of the gallery stay the same."""
         point = self.selection.point
         unknown = sorted(set(channels) - set(self.selection.channels.tolist()))
         if unknown:

@@ -17,13 +17,7 @@ NeuronNumbers = Mapping[str, Sequence[int]]
 
 
 def name_of(neurons: NeuronNumbers) -> str:
-    """Name of the selector of these neurons.
-
-    Raises
-    ------
-    SelectionError
-        If there is none, or a number is no channel or stands twice.
-    """
+    """Name of the selector of these neurons."""
     parts = []
     for point, channels in neurons.items():
         whole = [int(channel) for channel in channels]
@@ -40,13 +34,7 @@ def name_of(neurons: NeuronNumbers) -> str:
 
 @cache
 def neurons_named(selector: str) -> Mapping[str, tuple[int, ...]] | None:
-    """Neurons that the name of a selector holds; None for any other selector.
-
-    Raises
-    ------
-    SelectionError
-        If the name is malformed.
-    """
+    """Neurons that the name of a selector holds; None for any other selector."""
     if not selector.startswith(NAMED):
         return None
     found: dict[str, tuple[int, ...]] = {}

@@ -53,13 +53,7 @@ def difference_bars(table: pd.DataFrame, confidence: float) -> str:
 
 
 def span(table: pd.DataFrame, column: str) -> str:
-    """Write the range of a column of whole numbers: "1,200", or "23 to 1,200".
-
-    Raises
-    ------
-    ConfigError
-        The table is empty.
-    """
+    """Write the range of a column of whole numbers: "1,200", or "23 to 1,200"."""
     if table.empty:
         raise ConfigError("there is no row to draw")
     found = numbers(table, column)
@@ -84,13 +78,7 @@ def mean_over(table: pd.DataFrame) -> str:
 
 
 def only(table: pd.DataFrame, *columns: str) -> list[str]:
-    """Return the one value of each column.
-
-    Raises
-    ------
-    ConfigError
-        The table is empty, or a column has several values.
-    """
+    """Return the one value of each column."""
     if table.empty:
         raise ConfigError("there is no row to draw")
     found = []

@@ -74,15 +74,7 @@ def conventions_of(provenance: Mapping[str, Any]) -> Conventions:
 
 
 def pixel_curves(evaluation: Evaluation) -> pd.DataFrame:
-    """The curves of an evaluation; those of a run of protocol 1, which has none, are made now.
-
-    Raises
-    ------
-    DataError
-        There are none, and why.
-    LakevizError
-        A mask cannot be read.
-    """
+    """The curves of an evaluation; those of a run of protocol 1, which has none, are made now."""
     if len(evaluation.curves):
         return evaluation.curves
     test, maps = evaluation.dataset, evaluation.maps

@@ -57,15 +57,6 @@ def read_kolektor_sdd(
         Seed of the split of the normal images.
     train_fraction
         Share of the normal images that trains.
-
-    Raises
-    ------
-    DatasetLayoutError
-        No ``kosNN`` folder.
-    MaskError
-        An image has no mask.
-    DataError
-        A category other than ``commutator`` is asked.
     """
     category = "commutator"
     looked_for = "kosNN/PartN.jpg with PartN_label.bmp"
@@ -97,17 +88,7 @@ def read_kolektor_sdd(
     detect=lambda root: bool(images_and_masks(root / "test")[1]),
 )
 def read_kolektor_sdd2(root: str | Path, categories: Sequence[str] | None) -> Reading:
-    """Read KolektorSDD2 with its published split, which has defective images in training too.
-
-    Raises
-    ------
-    DatasetLayoutError
-        No ``train`` or ``test`` folder.
-    MaskError
-        An image has no mask.
-    DataError
-        A category other than ``surface`` is asked.
-    """
+    """Read KolektorSDD2 with its published split, which has defective images in training too."""
     category = "surface"
     looked_for = "train/NNNNN.png with NNNNN_GT.png, and test/ likewise"
     path = require_root(root, looked_for)

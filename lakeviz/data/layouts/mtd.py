@@ -48,15 +48,6 @@ def read_mtd(
         Seed of the split of the normal images.
     train_fraction
         Share of the normal images that trains.
-
-    Raises
-    ------
-    DatasetLayoutError
-        The folders are not there.
-    DataError
-        A category other than ``magnetic_tile`` is asked.
-    ConfigError
-        ``train_fraction`` is not between 0 and 1.
     """
     path = require_root(root, _LOOKED_FOR)
     kinds = [f for f in list_folders(path) if f.name.startswith("MT_") and f.name != _NORMAL]

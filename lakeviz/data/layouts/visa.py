@@ -54,13 +54,6 @@ def read_visa(
         Names of those to read, or None.
     protocol
         Name of the split file, such as 2cls_fewshot.
-
-    Raises
-    ------
-    DatasetLayoutError
-        Neither form is there, the split file lacks columns, or it names absent files.
-    DataError
-        A wanted category is not there.
     """
     looked_for = f"split_csv/{protocol}.csv, or {MVTEC.looked_for}"
     path = require_root(root, looked_for)

@@ -21,11 +21,6 @@ def read_state(path: Path) -> dict[str, Tensor]:
     """Read the tensors of a ``.safetensors`` or PyTorch file; no code in it is run.
 
     Unwraps ``state_dict``, ``model`` and ``module.`` prefixes, and reads TorchScript archives.
-
-    Raises
-    ------
-    CheckpointError
-        If the file is damaged, or holds something other than tensors.
     """
     with _readable(path):
         if path.suffix.lower() == ".safetensors":
@@ -112,11 +107,6 @@ def fitting(model_name: str, path: Path, model: nn.Module) -> Iterator[None]:
         For the message.
     model
         The model that is filled, to compare keys after a failure.
-
-    Raises
-    ------
-    CheckpointError
-        Instead of whatever the library raised.
     """
     try:
         yield
