@@ -5,7 +5,7 @@ Importing this package loads no torch; only :class:`ImageBatches` does, when it 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from lakeviz.data import layouts as layouts
 from lakeviz.data.dataset import Dataset
@@ -23,6 +23,7 @@ from lakeviz.data.registry import (
     register_reader,
 )
 from lakeviz.data.table import COLUMNS, GOOD, SPLITS, Sample
+from lakeviz.lazy import lazy_face
 
 if TYPE_CHECKING:
     from lakeviz.data.loading import ImageBatch, ImageBatches
@@ -50,10 +51,4 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> Any:
-    """Load the torch-based names on first use (PEP 562)."""
-    if name in ("ImageBatch", "ImageBatches"):
-        from lakeviz.data import loading
-
-        return getattr(loading, name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+__getattr__, _, _ = lazy_face(__name__)

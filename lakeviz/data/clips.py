@@ -23,7 +23,6 @@ from lakeviz.data.files import (
     list_files,
     list_folders,
     list_images,
-    some,
 )
 from lakeviz.data.images import mask_is_empty
 from lakeviz.data.table import GOOD, Sample
@@ -32,6 +31,7 @@ from lakeviz.data.video_files import count_frames
 from lakeviz.data.volumes import read_volume
 from lakeviz.data.words import label_of
 from lakeviz.errors import DatasetLayoutError, MaskError
+from lakeviz.wording import some
 
 ANOMALY = "anomaly"
 """Kind of defect of an anomalous frame of which no more is known."""

@@ -9,13 +9,14 @@ from __future__ import annotations
 import hashlib
 import os
 import stat
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable
 from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
 
 from lakeviz.errors import ConfigError, DatasetLayoutError, ImageReadError
+from lakeviz.wording import some
 
 _READ = "png jpg jpeg jpe jfif bmp dib tif tiff webp pgm ppm pbm pnm gif tga jp2"
 IMAGE_SUFFIXES = frozenset(f".{s}" for s in _READ.split())
@@ -109,12 +110,6 @@ def is_utf8(name: str) -> bool:
 def printable(name: str | Path) -> str:
     r"""Return a name with bytes that are not UTF-8 written as ``\xe9``."""
     return os.fsencode(name).decode("utf-8", "backslashreplace")
-
-
-def some(names: Sequence[object], shown: int = 3) -> str:
-    """List the first of several names, and say how many there are besides."""
-    more = f" and {len(names) - shown} more" if len(names) > shown else ""
-    return f"{', '.join(map(str, names[:shown]))}{more}"
 
 
 def list_folders(folder: Path) -> list[Path]:

@@ -18,11 +18,11 @@ from lakeviz.data.files import (
     list_files,
     list_folders,
     list_images,
-    some,
 )
 from lakeviz.data.polygons import POLYGON_SUFFIXES, coco_masks, is_coco, is_labelme
 from lakeviz.data.words import is_normal_word
 from lakeviz.errors import DatasetLayoutError, MaskError
+from lakeviz.wording import some
 
 _MASK = (
     r"(?:(?:gt|binary|anomaly|defect|segmentation|pixel)[ _-]?)?masks?|gts?|ground[ _-]?truths?"

@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool
 
-from lakeviz.data.files import some
 from lakeviz.errors import MaskError
+from lakeviz.wording import some
 
 POLYGON_SUFFIXES = frozenset({".json", ".txt"})
 

@@ -249,6 +249,13 @@ def choose(known: Sequence[str], wanted: Sequence[str] | None, dataset: str) -> 
     return list(known) if wanted is None else list(dict.fromkeys(wanted))
 
 
+def not_a_folder_of(dataset: str, looked_for: str, root: Path) -> DatasetLayoutError:
+    """Error for a root that has not the folders of a layout."""
+    return DatasetLayoutError(
+        f"not a folder of {dataset}: looked for {looked_for}; {describe(root)}"
+    )
+
+
 def category_folders(
     root: Path,
     is_category: Callable[[Path], bool],
@@ -260,7 +267,5 @@ def category_folders(
     folders = [root] if is_category(root) else [f for f in list_folders(root) if is_category(f)]
     found = {folder.name: folder for folder in folders}
     if not found:
-        raise DatasetLayoutError(
-            f"not a folder of {dataset}: looked for {looked_for}; {describe(root)}"
-        )
+        raise not_a_folder_of(dataset, looked_for, root)
     return {name: found[name] for name in choose(list(found), wanted, dataset)}

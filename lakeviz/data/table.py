@@ -33,9 +33,9 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Int
 
-from lakeviz.data.files import some
 from lakeviz.data.masks import require_own_masks
 from lakeviz.errors import ConfigError, DatasetLayoutError, MaskError
+from lakeviz.wording import some
 
 GOOD = "good"
 SPLITS = ("train", "valid", "test")

@@ -164,7 +164,7 @@ def split(gallery: NeuronGallery, chosen: Float[Tensor, "query k"]) -> Parts:
     queries = gallery.compared(chosen)
     found = gallery.reduced.search(queries)
     cosine = gallery.like.distance == "cosine"
-    prepare = _unit if cosine else _double
+    prepare = _unit if cosine else Tensor.double
     query, normal = prepare(queries), prepare(gallery.reduced.tokens)
     contribution = np.zeros(query.shape)
     for column in range(found.indices.shape[1]):
@@ -188,10 +188,6 @@ def split(gallery: NeuronGallery, chosen: Float[Tensor, "query k"]) -> Parts:
         query=query.numpy(),
         nearest=normal[found.indices[:, 0]].numpy(),
     )
-
-
-def _double(tokens: Float[Tensor, "token k"]) -> Float[Tensor, "token k"]:
-    return tokens.double()
 
 
 def _unit(tokens: Float[Tensor, "token k"]) -> Float[Tensor, "token k"]:

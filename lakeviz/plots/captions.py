@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import numpy as np
 import pandas as pd
 
 from lakeviz.errors import ConfigError
 from lakeviz.metrics.comparison import ONE_MORE, PAIRED
-from lakeviz.tables import numbers
+from lakeviz.tables import n_draws, numbers
 from lakeviz.wording import counted
 
 
@@ -29,7 +28,7 @@ def over_draws(table: pd.DataFrame) -> str:
     """Write ", over 5 draws of the normal images"; empty where there is one."""
     if "n_draws" not in table or not {"estimand", "share_draws"} & set(table):
         return ""  # tables of before, in which n_draws is another thing
-    n = int(np.nanmax(numbers(table, "n_draws"), initial=1))
+    n = n_draws(table)
     return f", over {n} draws of the normal images" if n > 1 else ""
 
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from lakeviz.data.files import describe, list_folders, require_root, train_part
+from lakeviz.data.files import list_folders, require_root, train_part
 from lakeviz.data.images import mask_is_empty
 from lakeviz.data.masks import images_and_masks, pair
-from lakeviz.data.registry import Reading, choose, register_reader
+from lakeviz.data.registry import Reading, choose, not_a_folder_of, register_reader
 from lakeviz.data.table import GOOD, Sample, sample_id
-from lakeviz.errors import DatasetLayoutError, MaskError
+from lakeviz.errors import MaskError
 
 _DEFECT = "defect"
 _LICENSE = "CC BY-NC-SA 4.0"
@@ -63,9 +63,7 @@ def read_kolektor_sdd(
     path = require_root(root, looked_for)
     folders = [f for f in list_folders(path) if f.name.startswith("kos")]
     if not folders:
-        raise DatasetLayoutError(
-            f"not a folder of kolektor_sdd: looked for {looked_for}; {describe(path)}"
-        )
+        raise not_a_folder_of("kolektor_sdd", looked_for, path)
     choose([category], categories, "kolektor_sdd")
     pairs = [pair for folder in folders for pair in _pairs(folder, "_label")]
     normal = {sample_id(image, path) for image, mask in pairs if mask_is_empty(mask)}
@@ -93,9 +91,7 @@ def read_kolektor_sdd2(root: str | Path, categories: Sequence[str] | None) -> Re
     looked_for = "train/NNNNN.png with NNNNN_GT.png, and test/ likewise"
     path = require_root(root, looked_for)
     if not (path / "train").is_dir() or not (path / "test").is_dir():
-        raise DatasetLayoutError(
-            f"not a folder of kolektor_sdd2: looked for {looked_for}; {describe(path)}"
-        )
+        raise not_a_folder_of("kolektor_sdd2", looked_for, path)
     choose([category], categories, "kolektor_sdd2")
     samples = [
         Sample(image, category, split, GOOD if mask_is_empty(mask) else _DEFECT, mask)

@@ -25,9 +25,15 @@ from lakeviz.data.clips import (
     truth_files,
     unused_truths,
 )
-from lakeviz.data.files import child_folder, describe, list_folders, require_root
+from lakeviz.data.files import child_folder, list_folders, require_root
 from lakeviz.data.masks import is_mask_folder
-from lakeviz.data.registry import Reading, category_folders, choose, register_reader
+from lakeviz.data.registry import (
+    Reading,
+    category_folders,
+    choose,
+    not_a_folder_of,
+    register_reader,
+)
 from lakeviz.data.table import GOOD, Sample
 from lakeviz.data.words import is_normal_word
 from lakeviz.errors import DatasetLayoutError, MaskError
@@ -188,9 +194,7 @@ def read_shanghaitech(root: str | Path, categories: Sequence[str] | None) -> Rea
     train = _by_camera(child_folder(path, "training/frames", "training/videos"))
     test = _by_camera(child_folder(path, "testing/frames"))
     if not train or not test:
-        raise DatasetLayoutError(
-            f"not a folder of shanghaitech: looked for {_SHANGHAI}; {describe(path)}"
-        )
+        raise not_a_folder_of("shanghaitech", _SHANGHAI, path)
     truths = truth_files(_below(path, *_SHANGHAI_TRUTHS))
     both = [name for name in train if name in test]
     notes = [f"{name} has no test clip and is left out" for name in train if name not in test]
@@ -232,7 +236,7 @@ def read_avenue(root: str | Path, categories: Sequence[str] | None) -> Reading:
         for split in ("training", "testing")
     )
     if not train or not test:
-        raise DatasetLayoutError(f"not a folder of avenue: looked for {_AVENUE}; {describe(path)}")
+        raise not_a_folder_of("avenue", _AVENUE, path)
     choose(["avenue"], categories, "avenue")
     truths = truth_files(_below(path, "testing_label_mask"))
     return _read_scenes(path, [Scene("avenue", train, test, truths)], _AVENUE)

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from lakeviz.errors import CheckpointError, LakevizError
 from lakeviz.models.load.request import first_line
 from lakeviz.models.load.torchscript import is_torchscript, read_torchscript
+from lakeviz.wording import some
 
 
 def read_state(path: Path) -> dict[str, Tensor]:
@@ -131,6 +132,5 @@ def describe_mismatch(model: Mapping[str, Tensor], state: Mapping[str, Tensor], 
     parts = []
     for label, keys in (("missing", missing), ("unexpected", unexpected), ("shape", shapes)):
         if keys:
-            more = f" and {len(keys) - n} more" if len(keys) > n else ""
-            parts.append(f"{label}: {', '.join(keys[:n])}{more}")
+            parts.append(f"{label}: {some(keys, n)}")
     return "; ".join(parts)
