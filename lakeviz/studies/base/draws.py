@@ -22,6 +22,7 @@ from lakeviz.metrics.contrasts import Replicates
 from lakeviz.metrics.measurement import Measurement, metric_columns
 
 if TYPE_CHECKING:
+    from lakeviz.lake import Selection
     from lakeviz.lake.paired_evaluator import PairedEvaluator
     from lakeviz.studies.base.captured import StudyData
 
@@ -85,6 +86,18 @@ def attempted(
         except SelectionError as error:
             missing[key] = str(error)
     return made, missing
+
+
+def n_members(selector: str, n_random_sets: int) -> int:
+    """How many sets of a selector are measured: one, or so many where it is random."""
+    return n_random_sets if get_selector(selector).is_random else 1
+
+
+def members_of(
+    data: StudyData, k: int, selector: str, n_random_sets: int, seed: int = 0
+) -> list[dict[str, Selection]]:
+    """Select once, or once for every random set, each with a seed of its own."""
+    return [data.select(k, selector, seed + n) for n in range(n_members(selector, n_random_sets))]
 
 
 def servable(draws: Draws, names: Iterable[str], k: int) -> tuple[list[str], dict[str, str]]:

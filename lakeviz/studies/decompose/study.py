@@ -17,7 +17,7 @@ from lakeviz.metrics import Bootstrap
 from lakeviz.progress import expect
 from lakeviz.studies.base.captured import StudyData
 from lakeviz.studies.base.study import DEFAULT_BOOTSTRAP, OnRun, Study
-from lakeviz.studies.base.unit_data import model_of
+from lakeviz.studies.base.unit_data import class_name_of, model_of
 from lakeviz.studies.decompose.component_rows import (
     N_NEURON_SHUFFLES,
     N_SHUFFLES,
@@ -186,8 +186,7 @@ def _choose(
     if isinstance(direction, Tensor):
         return given_direction(direction, _width(data)), everything
     if direction in (None, "text"):
-        name = settings.class_name or data.provenance.get("class_name")
-        name = name or data.category.replace("_", " ")
+        name = settings.class_name or class_name_of(data)
         return text_direction(data.model, name, data.options.text.prompts), everything
     if isinstance(direction, str) and direction.startswith(CLASS):
         return class_direction(data.model, direction.removeprefix(CLASS)), everything

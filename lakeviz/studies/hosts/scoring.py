@@ -11,7 +11,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from lakeviz.errors import ConfigError, HostError
-from lakeviz.lake import Selection, VisualBranch
+from lakeviz.lake import Selection
 from lakeviz.lake.score_maps import join_layers, to_grid
 from lakeviz.studies.base.captured import StudyData
 from lakeviz.studies.hosts.detectors.protocol import (
@@ -161,27 +161,22 @@ def host_scale(host: Host, data: StudyData) -> Scale:
 
 
 def lake_scales(
-    data: StudyData, choose: Sequence[Callable[[StudyData], Mapping[str, Selection]]]
+    data: StudyData, select: Callable[[StudyData], Sequence[Selections]]
 ) -> list[Scale]:
-    """Scale of LAKE's structural score, for each way to select.
+    """Scale of LAKE's structural score in each set that ``select`` takes of data.
 
     The selection is made again from the images that are fitted on: those held out are unseen in
     every way.
     """
-    found: list[list[np.ndarray]] = [[] for _ in choose]
+    found: list[list[np.ndarray]] = []  # by fold and set
     for kept, held in folds(len(data.normal)):
         part = data.view(images=kept)
         tokens = {p: data.normal.patches(p, held) for p in data.points}
-        for scores, branch in zip(found, _branches(part, choose), strict=True):
-            with torch.inference_mode():
-                scores.append(join_layers(branch.score(tokens), data.grids)[0].cpu().numpy())
-    return [Scale.of(scores, "LAKE's structural score") for scores in found]
-
-
-def _branches(
-    data: StudyData, choose: Sequence[Callable[[StudyData], Mapping[str, Selection]]]
-) -> Iterator[VisualBranch]:
-    yield from data.branches([select(data) for select in choose])
+        branches = part.branches(select(part))
+        with torch.inference_mode():
+            scores = [branch.score(tokens) for branch in branches]
+        found.append([join_layers(one, data.grids)[0].cpu().numpy() for one in scores])
+    return [Scale.of(own, "LAKE's structural score") for own in zip(*found, strict=True)]
 
 
 def _laid_out(parts: Sequence[HostScores], host: Host, data: StudyData) -> HostMaps:

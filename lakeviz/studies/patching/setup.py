@@ -17,7 +17,7 @@ from lakeviz.errors import ConfigError
 from lakeviz.lake import VisualBranch, fit_text
 from lakeviz.lake.selectors import neurons_named
 from lakeviz.studies.base.captured import StudyData
-from lakeviz.studies.base.unit_data import model_of, on_units, require_pictures
+from lakeviz.studies.base.unit_data import class_name_of, model_of, on_units, require_pictures
 from lakeviz.studies.neurons.patch_labels import PatchTruth
 from lakeviz.studies.patching.interchange import Interchange
 from lakeviz.studies.patching.nearest import SHARE, NearestPatches
@@ -54,8 +54,7 @@ def make_interchange(
     pairs = _pairs(draws, settings, every[0])
     text = None
     if with_text and first.text is not None:
-        name = first.provenance.get("class_name") or first.category.replace("_", " ")
-        text = fit_text(model, name, first.options.text)
+        text = fit_text(model, class_name_of(first), first.options.text)
     readouts = Readouts(every, first.grids, first.options.image_score, text)
     made = Interchange(model, pairs, readouts)
     if not settings.class_logit:
