@@ -23,7 +23,7 @@ from lakeviz.studies.dossier.vocabulary import (
     default_words,
     read_words,
 )
-from lakeviz.studies.neurons.group_comparison import DETECTED, MEAN_POINT
+from lakeviz.studies.neurons.group_comparison import DETECTED, of_categories
 from lakeviz.studies.neurons.patch_labels import DEFAULT_COVERAGE
 from lakeviz.tables import is_measured, numbers, records, rows, where
 
@@ -198,8 +198,7 @@ class DossierResult(StudyResult):
 
     def overall(self) -> pd.DataFrame:
         """Rows of ``groups`` that hold for each category as a whole: the mean of its points."""
-        means = where(self.groups, point=MEAN_POINT)
-        return means if len(means) else self.groups
+        return of_categories(self.groups)
 
     def findings(self) -> Iterator[Finding]:
         """Yield selected against random neurons in the measures of the summary."""
