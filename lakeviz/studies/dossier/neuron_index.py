@@ -13,7 +13,6 @@ from lakeviz.studies.base.captured import StudyData
 from lakeviz.studies.dossier.effect_sizes import EFFECTS, SHARES
 from lakeviz.studies.dossier.rows import tested_rows
 from lakeviz.studies.dossier.stream import PointScan
-from lakeviz.studies.neurons.pictures import crops
 from lakeviz.studies.neurons.tested_neurons import Choice
 from lakeviz.tables import where
 
@@ -97,21 +96,3 @@ def patch_table(data: StudyData, found: PointScan, n_top: int) -> pd.DataFrame:
             columns[name] = np.asarray([*ends, *between[places, number]], dtype=float)
         parts.append(pd.DataFrame(row | columns))
     return pd.concat(parts, ignore_index=True)
-
-
-def add_crops(data: StudyData, patches: pd.DataFrame) -> list[str]:
-    """Picture every patch in the column ``crop``; returns notes on what has no picture."""
-    if data.dataset is None:
-        return [f"{data.category}: no pictures of patches, because there are no image files"]
-    places = [
-        (image, row, column, data.grids[point])
-        for image, row, column, point in zip(
-            *(patches[name].tolist() for name in ("image", "row", "column", "point")), strict=True
-        )
-    ]
-    # The same patch drives many neurons: each is cut out once.
-    distinct = list(dict.fromkeys(places))
-    made, problems = crops(data.dataset.paths, distinct, data.geometry)
-    pictures = dict(zip(distinct, made, strict=True))
-    patches["crop"] = pd.Series([pictures[place] for place in places], dtype=object)
-    return [f"{data.category}: no picture of a patch: {problem}" for problem in problems]

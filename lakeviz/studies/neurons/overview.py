@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-import io
-from typing import cast
-
 import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
-from PIL import Image
 
-from lakeviz.data.files import IMAGE_FORMATS
 from lakeviz.plots.names import measure_title, short_point
 from lakeviz.studies.neurons.figures import (
     neuron_detectors_figure,
@@ -19,6 +14,7 @@ from lakeviz.studies.neurons.figures import (
 )
 from lakeviz.studies.neurons.group_figures import neuron_groups_figure
 from lakeviz.studies.neurons.patch_figures import activation_figure, driving_patches_figure
+from lakeviz.studies.neurons.pictures import decode
 from lakeviz.tables import numbers, rows, where
 
 _SHOWN = 4  # neurons with histogram and pictures
@@ -87,7 +83,7 @@ def _patches(
         own = where(patches, point=point, channel=channel)
         own = rows(own, np.array([isinstance(crop, bytes) for crop in own["crop"]], dtype=bool))
         if len(own):
-            pictures.append([_decoded(cast(bytes, crop)) for crop in own["crop"]])
+            pictures.append([np.asarray(decode(crop)) for crop in own["crop"]])
             labels.append([str(label) for label in own["label"]])
             names.append(f"{short_point(point)}\nchannel {channel}")
     if pictures:
@@ -114,7 +110,3 @@ def _best(table: pd.DataFrame) -> pd.DataFrame:
 def _best_by(best: pd.DataFrame) -> str:
     known = np.isfinite(numbers(best, "image_auroc")).any()
     return measure_title("image_auroc") if known else "variance"
-
-
-def _decoded(crop: bytes) -> np.ndarray:
-    return np.asarray(Image.open(io.BytesIO(crop), formats=IMAGE_FORMATS).convert("RGB"))

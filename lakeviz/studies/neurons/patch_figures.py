@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Sequence
 from typing import Any
 
@@ -13,7 +12,7 @@ from jaxtyping import UInt8
 from PIL import Image
 
 from lakeviz.errors import ConfigError
-from lakeviz.plots.heatmap import png_bytes
+from lakeviz.plots.heatmap import data_uri
 from lakeviz.plots.names import short_point
 from lakeviz.plots.panels import panels
 from lakeviz.plots.template import (
@@ -226,9 +225,8 @@ def _effect(row: pd.DataFrame) -> str:
 
 def _image(picture: Picture, column: int, row: int) -> dict[str, object]:
     width, height = _size(picture)
-    data = base64.b64encode(png_bytes(Image.fromarray(picture))).decode("ascii")
     return {
-        "source": f"data:image/png;base64,{data}",
+        "source": data_uri(Image.fromarray(picture), "png", optimize=True),
         "x": column + 0.5,
         "y": row * _ROW + 0.46,
         "xref": "x",

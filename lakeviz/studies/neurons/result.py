@@ -16,6 +16,7 @@ from lakeviz.studies.base.findings import Finding, finding
 from lakeviz.studies.base.result import StudyResult
 from lakeviz.studies.base.settings import option
 from lakeviz.studies.neurons.group_comparison import NULL_RATES, of_categories
+from lakeviz.studies.neurons.pictures import with_crops
 from lakeviz.tables import equals, numbers, records, where
 
 if TYPE_CHECKING:
@@ -99,11 +100,7 @@ class NeuronsResult(StudyResult):
     patches: pd.DataFrame
 
     def __post_init__(self) -> None:
-        # Parquet cannot tell a missing picture from a missing number.
-        pictures = [own if isinstance(own, bytes) else None for own in self.patches["crop"]]
-        self.patches = self.patches.assign(
-            crop=pd.Series(pictures, self.patches.index, dtype=object)
-        )
+        self.patches = with_crops(self.patches)
 
     @property
     def measure(self) -> str:
