@@ -15,7 +15,6 @@ from lakeviz.metrics.estimates import Estimate
 from lakeviz.plots.forest import ForestRow, add_forest
 from lakeviz.plots.panels import Look, Panel
 from lakeviz.plots.template import NEUTRAL, PALETTE, faded, new_figure, plain
-from lakeviz.studies.claims.result import short_points
 from lakeviz.studies.claims.rules import CONTRADICTED, INCONCLUSIVE, NOT_MEASURED, SUPPORTED
 from lakeviz.tables import Row, numbers, records, where
 from lakeviz.wording import counted
@@ -157,6 +156,12 @@ _UNITS = {
     "share of bytes": "share",
     "share": "share",
 }
+
+
+def short_points(points: str) -> str:
+    """Name of some hook points, as an axis or a column has room for."""
+    first, *others = points.split(", ")
+    return first.replace(".hook_resid_post", "") + (f" + {len(others)}" if others else "")
 
 
 def _words(name: object) -> str:

@@ -174,6 +174,8 @@ class ClaimsResult(StudyResult):
 
     def headline(self) -> pd.DataFrame:
         """Verdict of every claim with what was found, or its verdicts at each hook point."""
+        from lakeviz.studies.claims.figures import short_points
+
         first, several = where(self.verdicts, points=self.points[0]), len(self.points) > 1
         rows = []
         for told in first.to_dict("records"):
@@ -201,12 +203,6 @@ class ClaimsResult(StudyResult):
             )
             for points in self.points
         ]
-
-
-def short_points(points: str) -> str:
-    """Name of some hook points, as an axis or a column has room for."""
-    first, *others = points.split(", ")
-    return first.replace(".hook_resid_post", "") + (f" + {len(others)}" if others else "")
 
 
 Settings = ClaimSettings

@@ -16,7 +16,7 @@ from lakeviz.plots.data_range import end_axes
 from lakeviz.plots.names import measure_bounds, measure_title, short_point
 from lakeviz.plots.panels import Look, Panel, add_level, error_bars
 from lakeviz.plots.template import new_figure
-from lakeviz.studies.neurons.neuron_looks import LOOKS, chance_of, one_category
+from lakeviz.studies.neurons.figures import LOOKS, chance_of, one_category
 from lakeviz.tables import numbers, records, where
 
 

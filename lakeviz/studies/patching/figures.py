@@ -57,10 +57,8 @@ def heads_figure(heatmap: pd.DataFrame, *, direction: str) -> go.Figure:
 
     Parameters
     ----------
-    heatmap : DataFrame
-        ``PatchingResult.heatmap``; of several categories the mean is drawn.
-    direction : str
-        ``"denoising"`` or ``"noising"``.
+    heatmap, direction
+        As for :func:`heatmap_figure`.
 
     Raises
     ------

@@ -37,9 +37,13 @@ from lakeviz.studies.base.draws import (
     servable,
 )
 from lakeviz.studies.base.study import Measured, Study
-from lakeviz.studies.pca.diagonality import diagonality_rows
+from lakeviz.studies.pca.geometry import (
+    diagonality_rows,
+    nearness,
+    nearness_of_many,
+    retained_variance,
+)
 from lakeviz.studies.pca.result import REFERENCE, PCAResult, Settings
-from lakeviz.studies.pca.subspaces import nearness, nearness_of_many, retained_variance
 
 Selections = Mapping[str, Selection]
 
