@@ -15,6 +15,7 @@ from lakeviz.studies.base.registry import (
     register_study,
     study_names,
 )
+from lakeviz.studies.base.study import LazyStudy
 from lakeviz.studies.claims import judge_claims
 from lakeviz.studies.contamination import contamination
 from lakeviz.studies.decompose import decompose
@@ -120,22 +121,7 @@ __all__ = [
     "sweep",
 ]
 
-for _study in (
-    compare_host,
-    contamination,
-    decompose,
-    dossier,
-    judge_claims,
-    knockout,
-    neurons,
-    overlap,
-    patching,
-    pca,
-    probes,
-    readings,
-    score_maps,
-    sweep,
-):
+for _study in [one for one in globals().values() if isinstance(one, LazyStudy)]:
     register_study(_study)
 
 __getattr__, __dir__ = lazy_face(

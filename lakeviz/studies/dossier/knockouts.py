@@ -21,8 +21,8 @@ from lakeviz.metrics.contrasts import difference, estimate_of
 from lakeviz.metrics.estimates import NOT_MEASURED
 from lakeviz.metrics.measurement import Measurement, Metric
 from lakeviz.studies.base.captured import StudyData
+from lakeviz.studies.dossier.correlated_neurons import ONE_RANDOM, control_columns
 from lakeviz.studies.dossier.result import Settings
-from lakeviz.studies.dossier.rows import ONE_RANDOM, control_columns, tested_rows
 from lakeviz.studies.knockout.ablation import Engine
 from lakeviz.studies.knockout.forward_engine import ForwardEngine
 from lakeviz.studies.knockout.groups import Measurer
@@ -169,7 +169,7 @@ def knockout_table(runs: Sequence[Knocked], metrics: Sequence[Metric]) -> pd.Dat
             {"kind": run.kind, **row, "level": level, "metric": metric}
             | _columns(run, number, (level, metric))
             for run in runs
-            for number, row in tested_rows(run.choice)
+            for number, row in run.choice.rows()
             for level, metric in metrics
         ]
     )

@@ -11,7 +11,6 @@ import pandas as pd
 from lakeviz.metrics.measurement import Metric
 from lakeviz.studies.base.captured import StudyData
 from lakeviz.studies.dossier.effect_sizes import EFFECTS, SHARES
-from lakeviz.studies.dossier.rows import tested_rows
 from lakeviz.studies.dossier.stream import PointScan
 from lakeviz.studies.neurons.tested_neurons import Choice
 from lakeviz.tables import where
@@ -75,7 +74,7 @@ def patch_table(data: StudyData, found: PointScan, n_top: int) -> pd.DataFrame:
     at = np.stack([sample.at(quantile) for quantile in SPREAD[1:]])
     names = truth.names()
     parts = []
-    for number, row in tested_rows(found.choice):
+    for number, row in found.choice.rows():
         places = at[:, number]
         patches = [*found.top.patch[number, :kept], found.bottom.patch[number, 0]]
         image, patch = np.divmod([*patches, *sample.patch[places]], n_rows * n_columns)

@@ -211,15 +211,7 @@ class NeuronsResult(StudyResult):
         """One category in detail; of several their differences, then the first few's patches."""
         from lakeviz.studies.neurons.overview import result_figures
 
-        return result_figures(
-            self.neurons,
-            self.groups,
-            self.channels,
-            self.trend,
-            self.histograms,
-            self.patches,
-            confidence=self.confidence,
-        )
+        return result_figures(self)
 
 
 def _confounded(measure: str) -> str:

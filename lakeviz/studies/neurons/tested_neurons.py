@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import zlib
+from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -38,6 +40,12 @@ class Choice:
     def tested(self) -> Int[np.ndarray, " neuron"]:
         """Selected neurons, then random ones."""
         return np.concatenate([self.selected, self.random])
+
+    def rows(self) -> Iterator[tuple[int, dict[str, Any]]]:
+        """Yield the number of each tested neuron and the columns of a table that name it."""
+        for number, channel in enumerate(self.tested.tolist()):
+            group = "selected" if number < len(self.selected) else "random"
+            yield number, {"point": self.point, "channel": channel, "group": group}
 
     def frame(self, channels: Int[np.ndarray, " some"]) -> pd.DataFrame:
         """Point, channel, group, variance and its rank (1 = highest)."""
