@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
@@ -163,11 +163,4 @@ def add(
 
 
 def _scale_row(what: str, selector: str, member: int, scale: Scale) -> dict[str, Any]:
-    return {
-        "score": what,
-        "selector": selector,
-        "member": member,
-        "mean": scale.mean,
-        "deviation": scale.deviation,
-        "n_patches": scale.n_patches,
-    }
+    return {"score": what, "selector": selector, "member": member, **asdict(scale)}

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
-import pandas as pd
-
 from lakeviz.errors import LakevizError
 from lakeviz.lake.paired_evaluator import PairedEvaluator
 from lakeviz.progress import expect
@@ -88,7 +86,7 @@ def measure(
             f"{first.category}: twins are {pairs.kind}, so that the difference within a pair is "
             "not of the defect alone"
         )
-    return Measured({name: pd.DataFrame(rows) for name, rows in tables.items()}, notes)
+    return Measured(tables, notes)
 
 
 def _curve_sets(

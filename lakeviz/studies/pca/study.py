@@ -93,8 +93,13 @@ def measure(
             said = {"selector": name, "k": k, "n_random_sets": 0, "n_draws": len(draws)}
             absent += not_measured(why, evaluator, **said)
     tables = {
-        "metrics": pd.DataFrame(metrics + absent),
-        "geometry": mean_of_tables([_geometry(d, sizes, settings, confidence) for d in draws]),
+        "metrics": metrics + absent,
+        "geometry": mean_of_tables(
+            [
+                pd.DataFrame(r for k in sizes for r in _geometry_rows(d, k, settings, confidence))
+                for d in draws
+            ]
+        ),
         "covariance": mean_of_tables([_covariance(d, settings, confidence) for d in draws]),
         "spectrum": mean_of_tables([_spectrum(data) for data in draws]),
     }
@@ -215,13 +220,6 @@ def _metric_rows(
                 }
             )
     return rows
-
-
-def _geometry(
-    data: StudyData, sizes: Sequence[int], settings: Settings, confidence: float
-) -> pd.DataFrame:
-    rows = [row for k in sizes for row in _geometry_rows(data, k, settings, confidence)]
-    return pd.DataFrame(rows)
 
 
 def _geometry_rows(

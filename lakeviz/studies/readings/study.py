@@ -9,7 +9,6 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
-import pandas as pd
 
 from lakeviz.errors import ConfigError, SelectionError
 from lakeviz.lake.layers import layer_points
@@ -83,7 +82,7 @@ def measure(
         notes.append(
             f"{data.category}: no joint selection, which needs a depth of several hook points"
         )
-    return Measured({name: pd.DataFrame(found) for name, found in rows.items()}, notes)
+    return Measured(rows, notes)
 
 
 class ReadingsStudy(Study):
