@@ -34,13 +34,7 @@ _Made = TypeVar("_Made")
 
 
 def as_draws(data: StudyData | Draws) -> tuple[StudyData, ...]:
-    """Take one draw, or several of one category.
-
-    Raises
-    ------
-    ConfigError
-        If there is none, or they differ in category, test images, hook points or options.
-    """
+    """Take one draw, or several of one category."""
     draws = tuple(data) if isinstance(data, Sequence) else (data,)
     if not draws:
         raise ConfigError("a study needs at least one draw of the normal images, got none")
@@ -101,13 +95,7 @@ def members_of(
 
 
 def servable(draws: Draws, names: Iterable[str], k: int) -> tuple[list[str], dict[str, str]]:
-    """Selectors that can select ``k`` neurons on every draw, and why each of the others cannot.
-
-    Raises
-    ------
-    SelectionError
-        If a selector is unknown.
-    """
+    """Selectors that can select ``k`` neurons on every draw, and why each of the others cannot."""
     found = list(dict.fromkeys(get_selector(name).name for name in names))
     made, missing = attempted(found, lambda name: [data.select(k, name) for data in draws])
     return list(made), missing

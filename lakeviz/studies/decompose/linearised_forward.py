@@ -88,12 +88,7 @@ def obstacle(tower: HookedTower) -> str | None:
 
 
 def require_decomposable(tower: HookedTower, name: str) -> None:
-    """Refuse a tower that is no sum of heads and neurons.
-
-    Raises
-    ------
-    HookError
-    """
+    """Refuse a tower that is no sum of heads and neurons."""
     reason = obstacle(tower)
     if reason is not None:
         raise HookError(

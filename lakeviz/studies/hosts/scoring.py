@@ -89,13 +89,7 @@ class Scale:
 def fit_host(
     host: Host, data: StudyData, selections: Selections | None, images: Sequence[int] | None = None
 ) -> None:
-    """Fit a host on some of the normal images (all: None), restricted or not.
-
-    Raises
-    ------
-    HostError
-        If a host that reads images is to be restricted.
-    """
+    """Fit a host on some of the normal images (all: None), restricted or not."""
     if isinstance(host, PatchFeatureDetector):
         host.fit(normal_features(data, selections, images), grid_of(data))
         return
@@ -108,13 +102,7 @@ def fit_host(
 
 
 def test_maps(host: Host, data: StudyData, selections: Selections | None) -> HostMaps:
-    """Score the test images with a fitted host.
-
-    Raises
-    ------
-    HostError
-        If its scores do not fill the patch grid, or are not finite.
-    """
+    """Score the test images with a fitted host."""
     if isinstance(host, ImageDetector):
         parts = [host.score_images(data, range(len(data.test)))]
     else:
@@ -134,13 +122,7 @@ def normal_maps(
 
 
 def folds(n_images: int) -> list[tuple[list[int], list[int]]]:
-    """Split normal images into those to fit on and those held out, up to four times.
-
-    Raises
-    ------
-    ConfigError
-        If there is one image alone.
-    """
+    """Split normal images into those to fit on and those held out, up to four times."""
     if n_images < 2:
         raise ConfigError(
             "adding two scores needs at least two normal images: their units are taken from "
@@ -216,11 +198,6 @@ def features_of(
     tokens : mapping of hook point to Tensor [image, patch, channel]
     selections : mapping of hook point to Selection, optional
         Restrict each point to its selected channels, or to coordinates in a subspace.
-
-    Raises
-    ------
-    HostError
-        If the selections are not of the points of the study.
     """
     if selections is not None and set(selections) != set(data.points):
         raise HostError(

@@ -209,13 +209,7 @@ def _expanded(names: Sequence[str]) -> list[str]:
 
 
 def _sets(measurer: DrawMeasurers, name: str, size: int, settings: Settings) -> list[list[Sets]]:
-    """Sets of a selector on every draw.
-
-    Raises
-    ------
-    SelectionError
-        If it cannot be made on one of them.
-    """
+    """Sets of a selector on every draw."""
     engines = [of_draw.engine for of_draw in measurer.of_draws]
     if name == UNTRAINED:
         raise SelectionError(

@@ -79,11 +79,6 @@ class NetworkEngine(Engine):
         With its model.
     base, branches
         As :class:`.Engine`; branches are :data:`BRANCHES`.
-
-    Raises
-    ------
-    ConfigError
-        If there is no model, or a branch or base is unknown or cannot be had.
     """
 
     known = BRANCHES
@@ -223,11 +218,6 @@ def stored_at(
 
     What was not captured there is captured now: to the folder of stores that the data were read
     from, in memory where they were not.
-
-    Raises
-    ------
-    ConfigError
-        If they were not captured and there are no image files.
     """
     images: tuple[Any, Any] = (data.normal_paths, data.dataset)
     found = []

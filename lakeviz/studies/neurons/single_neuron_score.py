@@ -76,13 +76,7 @@ class Deviation:
 
 
 def check_deviation(kind: str) -> None:
-    """Refuse an unknown kind of deviation.
-
-    Raises
-    ------
-    ConfigError
-        Names the known ones.
-    """
+    """Refuse an unknown kind of deviation."""
     if kind not in DEVIATIONS:
         raise ConfigError(f"deviation must be one of {', '.join(DEVIATIONS)}, not {kind!r}")
 

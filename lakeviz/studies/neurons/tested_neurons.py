@@ -67,14 +67,7 @@ class Choice:
 def choose(
     data: StudyData, k: int, selector: str, n_random: int | None, seed: int
 ) -> dict[str, Choice]:
-    """Choose neurons at every hook point; as many random as selected ones by default.
-
-    Raises
-    ------
-    SelectionError
-        If ``k`` is out of range, the selector is unknown or gives a subspace, or ``n_random`` is
-        below 1.
-    """
+    """Choose neurons at every hook point; as many random as selected ones by default."""
     if n_random is not None and n_random < 1:
         raise SelectionError(
             f"n_random must be at least 1, not {n_random}: selected neurons are shown beside "

@@ -53,13 +53,7 @@ class Receiver:
 
     @classmethod
     def named(cls, name: str, interchange: Interchange) -> Receiver:
-        """Find a receiver by its name.
-
-        Raises
-        ------
-        ConfigError
-            If the tower has no such head or MLP.
-        """
+        """Find a receiver by its name."""
         tower = interchange.tower
         block, _, part = name.partition(".")
         own = f"blocks.{block}.hook_mlp_out" if part == "mlp" else f"blocks.{block}{HEADS_END}"
@@ -96,12 +90,6 @@ class Paths:
     sets : UnitSets
         What is exchanged, and where.
     receivers : sequence of Receiver
-
-    Raises
-    ------
-    ConfigError
-        If a receiver does not lie behind the units, or the tower does not show what its attentions
-        and MLPs write.
     """
 
     sets: UnitSets

@@ -132,13 +132,7 @@ class Probe:
 def make_folds(
     anomalous: Bool[np.ndarray, " image"], n: int, seed: int
 ) -> Int[np.ndarray, " image"]:
-    """Assign images to folds, each class spread evenly.
-
-    Raises
-    ------
-    ConfigError
-        If a class has fewer images than there are folds.
-    """
+    """Assign images to folds, each class spread evenly."""
     fewest = int(min(anomalous.sum(), (~anomalous).sum()))
     if fewest < n:
         raise ConfigError(
