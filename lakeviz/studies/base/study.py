@@ -187,9 +187,7 @@ class Study:
         provenance = describe_draws(draws, self.name, self.provenance(chosen, first), evaluator)
         provenance["categories"][first.category] |= found.made
         return self.result(
-            **tables,
-            provenance=provenance,
-            notes=[*found.notes, *first.absences(evaluator)],
+            **tables, provenance=provenance, notes=[*found.notes, *first.absences(evaluator)]
         )
 
     def _with_neurons(
@@ -284,10 +282,7 @@ class Study:
                 *fixed,
                 *(
                     inspect.Parameter(
-                        f.name,
-                        inspect.Parameter.KEYWORD_ONLY,
-                        default=f.default,
-                        annotation=f.type,
+                        f.name, inspect.Parameter.KEYWORD_ONLY, default=f.default, annotation=f.type
                     )
                     for f in fields(self.settings)
                     if f.name not in names

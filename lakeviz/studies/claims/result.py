@@ -47,8 +47,7 @@ class ClaimSettings(Settings):
     )
     # Any: a name, or an object that fits and scores; only a name on the command line.
     host: Any = option(
-        None,
-        "Detector to plug into; zero_shot by default where there is text, patch_nn otherwise.",
+        None, "Detector to plug into; zero_shot by default where there is text, patch_nn otherwise."
     )
     n_pairs: int = option(
         20,
@@ -63,8 +62,7 @@ class ClaimSettings(Settings):
         flag="--exchanged-sets",
     )
     sae: str | None = option(
-        None,
-        "Folder of a sparse autoencoder; claim 15 compares neurons with its latents too.",
+        None, "Folder of a sparse autoencoder; claim 15 compares neurons with its latents too."
     )
     # The corrected intervals reach into the last 0.2 % of the resamples at either end.
     n_resamples: int = option(4000, "Number of bootstrap resamples.", least=1, was="resamples")

@@ -161,9 +161,7 @@ def head_map_figure(
         f"{1 - confidence:.2g}) and beyond the range along {_controls(table, controls)}."
     )
     fig = new_figure(
-        f"What each head adds to the score of {category}",
-        caption,
-        height=110 + 30 * len(grid),
+        f"What each head adds to the score of {category}", caption, height=110 + 30 * len(grid)
     )
     few = grid.shape[1] <= _NUMBERS_UP_TO
     said = [[f"{v:+.3f}{'*' if c else ''}" for v, c in zip(*line)] for line in zip(grid, clear)]

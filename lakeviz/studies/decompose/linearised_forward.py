@@ -99,10 +99,7 @@ def require_decomposable(tower: HookedTower, name: str) -> None:
 
 @contextmanager
 def frozen_pass(
-    tower: HookedTower,
-    images: Float[Tensor, "image 3 height width"],
-    *,
-    head_alone: bool = False,
+    tower: HookedTower, images: Float[Tensor, "image 3 height width"], *, head_alone: bool = False
 ) -> Iterator[FrozenPass]:
     """Run a tower with everything frozen; inside the block more of it may be called.
 

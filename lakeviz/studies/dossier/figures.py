@@ -38,10 +38,7 @@ def neuron_figure(result: Any, category: str, point: str, channel: int) -> go.Fi
 
 
 def neuron_dossier_figure(
-    tables: Mapping[str, pd.DataFrame],
-    *,
-    pictures: bool = True,
-    confidence: float = 0.95,
+    tables: Mapping[str, pd.DataFrame], *, pictures: bool = True, confidence: float = 0.95
 ) -> go.Figure:
     """Draw one neuron's dossier.
 

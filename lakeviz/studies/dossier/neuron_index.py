@@ -20,9 +20,7 @@ SPREAD = (0.0, 0.1, 0.25, 0.5, 0.75, 0.9)
 
 
 def index_table(
-    choices: Mapping[str, Choice],
-    tables: Mapping[str, pd.DataFrame],
-    metrics: Sequence[Metric],
+    choices: Mapping[str, Choice], tables: Mapping[str, pd.DataFrame], metrics: Sequence[Metric]
 ) -> pd.DataFrame:
     """Join the main numbers of all tables, neuron by neuron."""
     index = pd.concat([_own(choice) for choice in choices.values()], ignore_index=True)

@@ -19,12 +19,7 @@ from lakeviz.progress import step
 from lakeviz.selector_names import selector_name
 from lakeviz.studies.base.draws import attempted, replicates
 from lakeviz.studies.knockout.ablation import Condition, Engine, Sets
-from lakeviz.studies.knockout.result import (
-    OTHER_CATEGORY,
-    OTHER_CONTROLS,
-    UNTRAINED,
-    Settings,
-)
+from lakeviz.studies.knockout.result import OTHER_CATEGORY, OTHER_CONTROLS, UNTRAINED, Settings
 from lakeviz.studies.knockout.score_engine import ScoreEngine
 
 Measured = Mapping[str, Measurement]

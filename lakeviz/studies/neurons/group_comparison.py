@@ -114,10 +114,7 @@ def group_mean(measures: NeuronMeasures, bootstrap: Bootstrap, point: str, name:
 
 
 def compare(
-    measures: Mapping[str, NeuronMeasures],
-    selected: np.ndarray,
-    bootstrap: Bootstrap,
-    point: str,
+    measures: Mapping[str, NeuronMeasures], selected: np.ndarray, bootstrap: Bootstrap, point: str
 ) -> Compared:
     """Mean of selected and of random neurons, measure by measure.
 

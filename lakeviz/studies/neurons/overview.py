@@ -20,10 +20,7 @@ from lakeviz.studies.neurons.pictures import decode
 from lakeviz.tables import is_measured, numbers, rows, where
 
 _SHOWN = 4  # neurons with histogram and pictures
-_MEASURES = (
-    *("image_auroc", "matched_auroc"),
-    *("abs_matched_d", "deviation_matched_d"),
-)
+_MEASURES = (*("image_auroc", "matched_auroc"), *("abs_matched_d", "deviation_matched_d"))
 _PER_CATEGORY = 3  # categories whose patches are shown, of several
 
 

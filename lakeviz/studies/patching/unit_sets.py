@@ -141,12 +141,7 @@ class UnitSets:
         )
 
     def _one(
-        self,
-        direction: str,
-        units: Selection,
-        edit: Edit | None,
-        key: object,
-        draws: Sequence[int],
+        self, direction: str, units: Selection, edit: Edit | None, key: object, draws: Sequence[int]
     ) -> Values:
         step(of=EXCHANGES)
         place = (direction, key, _content(units), tuple(draws), self.defects_alone)

@@ -12,13 +12,7 @@ import pandas as pd
 import torch
 
 from lakeviz.errors import SelectionError
-from lakeviz.lake import (
-    NeuronSelection,
-    Selection,
-    SubspaceSelection,
-    VisualBranch,
-    get_selector,
-)
+from lakeviz.lake import NeuronSelection, Selection, SubspaceSelection, VisualBranch, get_selector
 from lakeviz.lake.paired_evaluator import PairedEvaluator
 from lakeviz.lake.score_maps import join_layers
 from lakeviz.lake.selectors import expand_selectors

@@ -81,10 +81,7 @@ class Probe:
     l1: bool = False
 
     def maps(
-        self,
-        data: Labelled,
-        choose: Choose,
-        anomalous: Bool[np.ndarray, " image"] | None = None,
+        self, data: Labelled, choose: Choose, anomalous: Bool[np.ndarray, " image"] | None = None
     ) -> tuple[Float[np.ndarray, "image patch"], list[Int[np.ndarray, " k"]]]:
         """Log-odds of a defect for every patch, from the probe that was trained without the image.
 

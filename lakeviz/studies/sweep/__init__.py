@@ -17,6 +17,5 @@ __all__ = ["AXES", "SweepResult", "SweepSpec", "read_grid", "sweep"]
 sweep = LazyStudy(__name__)
 
 __getattr__, __dir__ = lazy_face(
-    __name__,
-    {"AXES": "axes", "SweepResult": "result", "SweepSpec": "grid", "read_grid": "axes"},
+    __name__, {"AXES": "axes", "SweepResult": "result", "SweepSpec": "grid", "read_grid": "axes"}
 )
