@@ -319,7 +319,7 @@ class LakeOptions:
             check_stream(stream)
         if any(map(frames_before, self.streams)) and self.visual.distance != "euclidean":
             raise ConfigError(
-                "a change is told by its length, which no cosine sees; streams of changes need "
+                "a change is measured by its length, which cosine ignores; streams of changes need "
                 "distance='euclidean' (--distance euclidean)"
             )
 

@@ -20,6 +20,7 @@ from lakeviz.metrics import (
     pixel_intervals,
     pixel_metrics,
 )
+from lakeviz.metrics.clusters import ClusterBootstrap
 from lakeviz.metrics.image_intervals import ImageCounts
 from lakeviz.metrics.inputs import scored_images
 from lakeviz.metrics.pixel_intervals import CountsPerImage
@@ -124,6 +125,21 @@ def test_draws_do_not_depend_on_the_block_size():
     evaluate = [lambda w: (w * scores).sum(axis=1)]
     whole, blocks = (bootstrap.draw(evaluate, labels, width) for width in (1, 1 << 20))
     np.testing.assert_array_equal(whole, blocks)
+
+
+@pytest.mark.parametrize(
+    "resampling",
+    [Bootstrap(n_resamples=40), ClusterBootstrap(n_resamples=40, clusters=(0, 0, 1, 1, 2, 2, 2))],
+)
+@pytest.mark.parametrize("width", [1, 1 << 20])
+def test_kept_draws_equal_those_that_are_too_many_to_keep(resampling, width, monkeypatch):
+    labels = np.array([1, 0, 0, 0, 1, 0, 0], dtype=bool)
+    kept, again = ([w for _, w in resampling.blocks(labels, width)] for _ in range(2))
+    kept[0][:] = 0  # a reader who writes into them does not change the next reader's
+    monkeypatch.setattr("lakeviz.metrics.bootstrap._KEPT_VALUES", 0)
+    drawn = [w for _, w in resampling.blocks(labels, width)]
+    np.testing.assert_array_equal(np.concatenate(again), np.concatenate(drawn))
+    assert {w.dtype for w in again} == {w.dtype for w in drawn}
 
 
 def test_every_draw_keeps_both_classes():
