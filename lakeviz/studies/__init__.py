@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from lakeviz.lazy import lazy_face
 from lakeviz.studies.base.registry import register_study
+from lakeviz.studies.base.study import LazyStudy
 from lakeviz.studies.claims import judge_claims
 from lakeviz.studies.contamination import contamination
 from lakeviz.studies.decompose import decompose
@@ -63,22 +64,7 @@ if TYPE_CHECKING:
     from lakeviz.studies.sweep.grid import SweepSpec as SweepSpec
     from lakeviz.studies.sweep.result import SweepResult as SweepResult
 
-for _study in (
-    compare_host,
-    contamination,
-    decompose,
-    dossier,
-    judge_claims,
-    knockout,
-    neurons,
-    overlap,
-    patching,
-    pca,
-    probes,
-    readings,
-    score_maps,
-    sweep,
-):
+for _study in [one for one in globals().values() if isinstance(one, LazyStudy)]:
     register_study(_study)
 
 __getattr__, __dir__, __all__ = lazy_face(

@@ -18,14 +18,7 @@ from lakeviz.plots.matrix import cells
 from lakeviz.plots.names import short_point
 from lakeviz.plots.panels import Look, name_panel, panels, room_for_names
 from lakeviz.plots.template import new_figure
-from lakeviz.studies.patching.words import (
-    CONTROL,
-    EVERY,
-    GROUPS,
-    NEURONS,
-    named,
-    units_name,
-)
+from lakeviz.studies.patching.words import CONTROL, EVERY, GROUPS, NEURONS, named, units_name
 from lakeviz.tables import Row, is_measured, numbers, records, where
 from lakeviz.wording import counted
 
@@ -57,10 +50,8 @@ def heads_figure(heatmap: pd.DataFrame, *, direction: str) -> go.Figure:
 
     Parameters
     ----------
-    heatmap : DataFrame
-        ``PatchingResult.heatmap``; of several categories the mean is drawn.
-    direction : str
-        ``"denoising"`` or ``"noising"``.
+    heatmap, direction
+        As for :func:`heatmap_figure`.
 
     Raises
     ------
