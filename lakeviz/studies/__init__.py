@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 
 from lakeviz.lazy import lazy_face
 from lakeviz.studies.base.registry import register_study
-from lakeviz.studies.base.study import LazyStudy
 from lakeviz.studies.claims import judge_claims
 from lakeviz.studies.contamination import contamination
 from lakeviz.studies.decompose import decompose
@@ -64,7 +63,22 @@ if TYPE_CHECKING:
     from lakeviz.studies.sweep.grid import SweepSpec as SweepSpec
     from lakeviz.studies.sweep.result import SweepResult as SweepResult
 
-for _study in [one for one in globals().values() if isinstance(one, LazyStudy)]:
+for _study in (
+    compare_host,
+    contamination,
+    decompose,
+    dossier,
+    judge_claims,
+    knockout,
+    neurons,
+    overlap,
+    patching,
+    pca,
+    probes,
+    readings,
+    score_maps,
+    sweep,
+):
     register_study(_study)
 
 __getattr__, __dir__, __all__ = lazy_face(
