@@ -11,6 +11,12 @@ def counted(n: int, noun: str, plural: str | None = None) -> str:
     return f"{n:,} {noun if n == 1 else plural or noun + 's'}"
 
 
+def some(names: Sequence[object], shown: int = 3) -> str:
+    """List the first of several names, and say how many there are besides."""
+    more = f" and {len(names) - shown} more" if len(names) > shown else ""
+    return f"{', '.join(map(str, names[:shown]))}{more}"
+
+
 def joined(names: Sequence[str]) -> str:
     """Write "a", "a and b", "a, b and c"."""
     return " and ".join([", ".join(names[:-1]), names[-1]]) if len(names) > 1 else names[0]

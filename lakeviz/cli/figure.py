@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from lakeviz.cli.settings import Whole
+from lakeviz.cli.settings import PATH, Whole
 from lakeviz.cli.terminal import say
 from lakeviz.errors import ConfigError
 
@@ -33,8 +33,8 @@ def print_width(
 
 @click.command()
 @click.argument("kind", required=False)
-@click.argument("result", required=False, type=click.Path(path_type=Path))
-@click.option("--out", type=click.Path(path_type=Path), help="File: .pdf, .svg, .png or .html.")
+@click.argument("result", required=False, type=PATH)
+@click.option("--out", type=PATH, help="File: .pdf, .svg, .png or .html.")
 @click.option(
     "--width",
     callback=print_width,

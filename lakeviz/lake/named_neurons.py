@@ -17,12 +17,7 @@ NeuronNumbers = Mapping[str, Sequence[int]]
 
 
 def check_neurons(neurons: object) -> None:
-    """Refuse what is no mapping of hook points to lists of channels.
-
-    Raises
-    ------
-    SelectionError
-    """
+    """Refuse what is no mapping of hook points to lists of channels."""
     if not isinstance(neurons, Mapping) or any(
         isinstance(channels, str) or not isinstance(channels, Iterable)
         for channels in neurons.values()
@@ -31,13 +26,7 @@ def check_neurons(neurons: object) -> None:
 
 
 def name_of(neurons: NeuronNumbers) -> str:
-    """Name of the selector of these neurons.
-
-    Raises
-    ------
-    SelectionError
-        If there is none, or a number is no channel or stands twice.
-    """
+    """Name of the selector of these neurons."""
     check_neurons(neurons)
     parts = []
     for point, channels in neurons.items():
@@ -55,13 +44,7 @@ def name_of(neurons: NeuronNumbers) -> str:
 
 @cache
 def neurons_named(selector: str) -> Mapping[str, tuple[int, ...]] | None:
-    """Neurons that the name of a selector holds; None for any other selector.
-
-    Raises
-    ------
-    SelectionError
-        If the name is malformed.
-    """
+    """Neurons that the name of a selector holds; None for any other selector."""
     if not selector.startswith(NAMED):
         return None
     found: dict[str, tuple[int, ...]] = {}

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import numpy as np
 import pandas as pd
 
 from lakeviz.errors import ConfigError
 from lakeviz.metrics.comparison import ONE_MORE, PAIRED
-from lakeviz.tables import numbers
+from lakeviz.tables import n_draws, numbers
 from lakeviz.wording import counted
 
 
@@ -27,15 +26,10 @@ def tested(table: pd.DataFrame) -> str:
 
 def over_draws(table: pd.DataFrame) -> str:
     """Write ", over 5 draws of the normal images"; empty where there is one."""
-    n = n_draws_of(table)
-    return f", over {n} draws of the normal images" if n > 1 else ""
-
-
-def n_draws_of(table: pd.DataFrame) -> int:
-    """Most draws of the normal images that rows are means over; 1 in older tables."""
     if "n_draws" not in table or not {"estimand", "share_draws", "importance"} & set(table):
-        return 1  # tables of before, in which n_draws is another thing
-    return int(np.nanmax(numbers(table, "n_draws"), initial=1))
+        return ""  # tables of before, in which n_draws is another thing
+    n = n_draws(table)
+    return f", over {n} draws of the normal images" if n > 1 else ""
 
 
 def sampled(*tables: pd.DataFrame) -> str:
@@ -58,13 +52,7 @@ def difference_bars(table: pd.DataFrame, confidence: float) -> str:
 
 
 def span(table: pd.DataFrame, column: str) -> str:
-    """Write the range of a column of whole numbers: "1,200", or "23 to 1,200".
-
-    Raises
-    ------
-    ConfigError
-        The table is empty.
-    """
+    """Write the range of a column of whole numbers: "1,200", or "23 to 1,200"."""
     if table.empty:
         raise ConfigError("there is no row to draw")
     found = numbers(table, column)
@@ -89,13 +77,7 @@ def mean_over(table: pd.DataFrame) -> str:
 
 
 def only(table: pd.DataFrame, *columns: str) -> list[str]:
-    """Return the one value of each column.
-
-    Raises
-    ------
-    ConfigError
-        The table is empty, or a column has several values.
-    """
+    """Return the one value of each column."""
     if table.empty:
         raise ConfigError("there is no row to draw")
     found = []

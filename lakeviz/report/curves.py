@@ -11,9 +11,8 @@ from lakeviz.errors import DataError
 from lakeviz.metrics import Bootstrap, Conventions
 from lakeviz.metrics.curve_table import curve_table
 from lakeviz.metrics.pixel_intervals import CountedPixels
-from lakeviz.plots.captions import n_draws_of
 from lakeviz.plots.curves import Scored, StoredCurves
-from lakeviz.tables import numbers, records, where
+from lakeviz.tables import n_draws, numbers, records, where
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -39,7 +38,7 @@ def measured(
     value, low, high, confidence = (
         float(numbers(row, column)[0]) for column in ("value", "low", "high", "confidence")
     )
-    return value, low, high, confidence, n_draws_of(row)
+    return value, low, high, confidence, n_draws(row)
 
 
 def image_runs(scores: pd.DataFrame, metrics: pd.DataFrame, name: str) -> dict[str, Scored]:
@@ -78,15 +77,7 @@ def conventions_of(provenance: Mapping[str, Any]) -> Conventions:
 
 
 def pixel_curves(evaluation: Evaluation) -> pd.DataFrame:
-    """The curves of an evaluation; those of a run of protocol 1, which has none, are made now.
-
-    Raises
-    ------
-    DataError
-        There are none, and why.
-    LakevizError
-        A mask cannot be read.
-    """
+    """The curves of an evaluation; those of a run of protocol 1, which has none, are made now."""
     if len(evaluation.curves):
         return evaluation.curves
     test, maps = evaluation.dataset, evaluation.maps

@@ -50,13 +50,6 @@ def make_figure(kind: str, run: RunFolder, wanted: Wanted) -> Made:
         One of :data:`KINDS`, or the name of a study that was run.
     run : RunFolder
     wanted : Wanted
-
-    Raises
-    ------
-    ConfigError
-        Unknown kind, or more must be said to draw it.
-    LakevizError
-        The result lacks what the figure shows.
     """
     if kind in KINDS and run.categories:
         own, named = KINDS[kind], wanted.categories

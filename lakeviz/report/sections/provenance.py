@@ -7,8 +7,8 @@ import shlex
 from collections.abc import Mapping
 from typing import Any
 
-from lakeviz.plots.captions import n_draws_of
 from lakeviz.report.page_model import Page, Section
+from lakeviz.tables import n_draws
 from lakeviz.wording import counted
 
 
@@ -86,7 +86,7 @@ def _draws(page: Page) -> str:
 
 
 def _n_draws(page: Page) -> int:
-    return max(n_draws_of(e.metrics) for e in page.evaluations)
+    return max(n_draws(e.metrics) for e in page.evaluations)
 
 
 def _test_name(page: Page) -> str:
