@@ -39,7 +39,13 @@ from lakeviz.lake.scoring import fuse, score_together
 from lakeviz.lake.selection import SAME_DETECTOR, Selection, take_all
 from lakeviz.lake.selectors import NeuronNumbers, get_selector
 from lakeviz.lake.text import TextBranch, fit_text, text_weight_of
-from lakeviz.lake.visual import BranchSpec, VisualBranch, fit_selections, select_branch
+from lakeviz.lake.visual import (
+    BranchSpec,
+    VisualBranch,
+    branch_specs,
+    fit_selections,
+    select_branch,
+)
 from lakeviz.units.base import Units, encoded, units_by_point
 from lakeviz.wording import counted
 
@@ -172,16 +178,6 @@ class Lake:
         self.missing_controls |= {name.split("#")[0]: SAME_DETECTOR for name in same}
         return {name: own for name, own in chosen.items() if name not in same}
 
-    def _specs(self, controls: Sequence[tuple[str, int]]) -> dict[str, BranchSpec]:
-        o = self.options
-        specs = {"lake": BranchSpec(o.selector, o.k, o.seed, o.selection_scope)}
-        for control in controls:
-            if isinstance(control, str) or len(control) != 2:
-                raise ConfigError(f"a control is {control!r}; give pairs such as ('random', 0)")
-            name, seed = control
-            specs[f"{name}#{seed}"] = BranchSpec(name, o.k, seed, o.selection_scope)
-        return specs
-
     @property
     def visual(self) -> VisualBranch:
         """The detector's own visual branch.
@@ -241,7 +237,7 @@ class Lake:
         """
         images, category = normal_images(images)
         o = self.options
-        specs = self._specs(controls)
+        specs = branch_specs(o, controls)
         selectors = [get_selector(s.selector) for s in specs.values()]
         text = None
         if self.text_weight > 0:
