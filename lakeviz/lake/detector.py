@@ -28,9 +28,8 @@ from lakeviz.lake.elsewhere import ELSEWHERE
 from lakeviz.lake.evaluation import Evaluation
 from lakeviz.lake.fitted import load_fitted, save_fitted
 from lakeviz.lake.joint_selection import check_points_k
-from lakeviz.lake.layers import layer_points, unit_points, widths_of, with_k
+from lakeviz.lake.layers import check_model, neurons_at, unit_points, widths_of, with_k
 from lakeviz.lake.measuring import evaluate, spectrum_table
-from lakeviz.lake.named_neurons import check_neurons
 from lakeviz.lake.normal_images import normal_images
 from lakeviz.lake.options import LakeOptions
 from lakeviz.lake.outliers import Outliers, OutlierWatch
@@ -125,16 +124,13 @@ class Lake:
         units: Units | Sequence[Units] | None = None,
         **options: object,
     ):
-        if not hasattr(model, "tower"):
-            said = repr(model) if isinstance(model, str) else type(model).__name__
-            raise ConfigError(f"the model is {said}; give what load_model(NAME, WEIGHTS) returns")
+        check_model(model)
         self.model = model
         self.units = units_by_point(units)
         if neurons is not None:
             if "selector" in options:
                 raise ConfigError("neurons are named, so there is no selector; give one of them")
-            check_neurons(neurons)
-            options["selector"] = {layer_points(model, [p])[0]: n for p, n in neurons.items()}
+            options["selector"] = neurons_at(model, neurons)
         asked = LakeOptions.named(options)
         self.points = unit_points(model, asked.layers, self.units, asked.streams)
         widths = widths_of(model, self.points, self.units)
