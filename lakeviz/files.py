@@ -41,10 +41,6 @@ def written(path: str | Path) -> Iterator[Path]:
     A reader sees the old file or the new one, never half of one, also after a crash. The file gets
     the permissions that the umask gives to new files. Missing folders are made.
 
-    Parameters
-    ----------
-    path : path
-
     Yields
     ------
     Path

@@ -43,10 +43,6 @@ class Intact:
 class Fitted:
     """The detector of one category's study data, by single neurons.
 
-    Parameters
-    ----------
-    data : StudyData
-
     Attributes
     ----------
     data : StudyData
