@@ -39,6 +39,7 @@ from lakeviz.errors import (
 )
 from lakeviz.files import remove_scratch, written
 from lakeviz.locks import is_free
+from lakeviz.settings import check_choice
 from lakeviz.wording import counted
 
 _log = logging.getLogger(__name__)
@@ -106,8 +107,7 @@ class ActivationStore:
             If the key's number type or ``images_per_shard`` is impossible.
         """
         folder = Path(folder)
-        if key.dtype not in DTYPES:
-            raise ConfigError(f"dtype must be one of {', '.join(DTYPES)}, not {key.dtype!r}")
+        check_choice("dtype", key.dtype, DTYPES)
         if images_per_shard < 1:
             raise ConfigError(f"images_per_shard must be at least 1, not {images_per_shard}")
         if (folder / MANIFEST).exists():
