@@ -103,8 +103,12 @@ def test_top_neurons_say_that_they_were_picked():
     table = pd.DataFrame([_row(0.3 - 0.1 * i, clear=True) for i in range(3)])
     table = table.assign(block=[1, 0, 2], neuron=[5, 6, 7], n_neurons=3072)
     fig = top_neurons_figure(table, shown=2)
-    np.testing.assert_allclose(fig.data[1].x, [0.3, 0.2])
-    assert list(fig.data[1].y) == ["block 1, 5", "block 0, 6"]
+    *ranges, marks = fig.data
+    np.testing.assert_allclose(marks.x, [0.3, 0.2])
+    assert list(fig.layout.yaxis.ticktext) == ["block 1, 5", "block 0, 6"]
+    assert [list(one.x) for one in ranges] == table[
+        ["control_quantile_low", "control_quantile_high"]
+    ].to_numpy()[:2].tolist()
     assert "picked after looking" in caption_of(fig)[1]
     assert "3,072 neurons" in caption_of(fig)[1]
 

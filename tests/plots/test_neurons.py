@@ -61,7 +61,10 @@ def test_detectors_are_sorted_within_their_group():
     fig = neuron_detectors_figure(neurons_table())
     selected, random, *others = fig.data
     assert list(selected.y) == [0.9, 0.6]
-    assert list(selected.customdata[:, 0]) == [3, 7]
+    assert [text.split("<br>")[0] for text in selected.text] == [
+        "selected, channel 3",
+        "selected, channel 7",
+    ]
     assert list(selected.x) == pytest.approx([0.83, 1.83])
     assert selected.error_y.array == pytest.approx([0.05, 0.05])
     assert selected.error_y.arrayminus == pytest.approx([0.1, 0.1])
@@ -99,10 +102,11 @@ def test_groups_show_every_neuron_and_both_means():
 
 def test_differences_of_categories_use_the_mean_of_points():
     table = pd.concat([groups_table("a"), groups_table("<b>", 0.1)])
-    (trace,) = neuron_differences_figure(table).data
-    assert list(trace.x) == [0.1, 0.3]
-    assert list(trace.y) == ["&lt;b&gt;", "a"]
-    assert list(trace.marker.symbol) == ["circle-open", "diamond"]  # undecided, clear
+    fig = neuron_differences_figure(table)
+    (trace,) = fig.data
+    assert list(trace.x) == [0.3, 0.1]
+    assert list(fig.layout.yaxis.ticktext) == ["a", "&lt;b&gt;"]
+    assert list(trace.marker.symbol) == ["diamond", "circle-open"]  # clear, undecided
     with pytest.raises(ConfigError, match="no difference"):
         neuron_differences_figure(table.assign(difference=np.nan))
 

@@ -23,18 +23,16 @@ from lakeviz.studies.decompose import (
     mean_ablated,
     text_direction,
 )
-from lakeviz.studies.decompose.component_effects import (
-    _welch,
-    difference_draws,
-    mean_difference,
-    shuffled_p_values,
-)
 from lakeviz.studies.decompose.component_rows import (
     Comparison,
+    _welch,
     component_rows,
+    difference_draws,
     location_rows,
+    mean_difference,
     neuron_rows,
     place,
+    shuffled_p_values,
 )
 from lakeviz.studies.decompose.contributions import Gathered
 from lakeviz.studies.decompose.mean_ablation import ablation_rows, halves

@@ -135,7 +135,7 @@ def test_kinds_and_modes_join(result, world):
     changed = other_category(result, "b", 0)
     own = result.settings["score, remove"]
     changed.provenance["settings"] = {"score, remove": own | {"seed": 1}}
-    with pytest.raises(ConfigError, match="other settings of score, remove"):
+    with pytest.raises(ConfigError, match="of score, remove with other settings"):
         KnockoutResult.join([result, changed])
     at_once = knockout(data, modes=["remove", "keep"], **settings)
     for name, table in both.tables.items():

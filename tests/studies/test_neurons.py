@@ -17,8 +17,7 @@ from lakeviz.studies.neurons import neurons
 from lakeviz.studies.neurons.measures import NeuronMeasures, image_aurocs, rank_correlation
 from lakeviz.studies.neurons.patch_labels import PatchTruth, cell_coverage
 from lakeviz.studies.neurons.patch_statistics import PatchSample, image_weights
-from lakeviz.studies.neurons.scan import image_scores
-from lakeviz.studies.neurons.single_neuron_score import Deviation
+from lakeviz.studies.neurons.single_neuron_score import Deviation, image_scores
 
 # --- numbers known from elsewhere ---
 

@@ -11,7 +11,7 @@ from lakeviz.lake import NeuronSelection
 from lakeviz.lake.selection import SubspaceSelection
 from lakeviz.metrics import Bootstrap
 from lakeviz.studies import load_study, patching
-from lakeviz.studies.patching.heads import heads_of
+from lakeviz.studies.patching.effects import heads_of
 from lakeviz.studies.patching.paths import TOGETHER, Paths, Receiver
 from lakeviz.studies.patching.result import Settings
 from lakeviz.studies.patching.unit_sets import UnitSets

@@ -19,15 +19,17 @@ from lakeviz.metrics import Bootstrap
 from lakeviz.studies.base.captured import StudyData
 from lakeviz.studies.overlap.measures import projection_kernel
 from lakeviz.studies.pca import pca
-from lakeviz.studies.pca.diagonality import (
+from lakeviz.studies.pca.geometry import (
     measures,
+    nearness,
+    nearness_of_many,
     off_diagonal_share,
     participation_ratio,
     permuted_covariance,
+    retained_variance,
 )
 from lakeviz.studies.pca.result import PCAResult
 from lakeviz.studies.pca.study import size_grid
-from lakeviz.studies.pca.subspaces import nearness, nearness_of_many, retained_variance
 
 POINT = "blocks.0.hook_resid_post"
 FEW = Bootstrap(n_resamples=200)

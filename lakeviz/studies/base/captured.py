@@ -307,8 +307,7 @@ class StudyData:
             return self._visual_maps(branches)
         keys = [[self.identity, {p: v.identity for p, v in b.points.items()}] for b in branches]
         found = journal.keep_all(
-            keys,
-            lambda rows: [{"maps": m} for m in self._visual_maps([branches[i] for i in rows])],
+            keys, lambda rows: [{"maps": m} for m in self._visual_maps([branches[i] for i in rows])]
         )
         return [one["maps"] for one in found]
 
@@ -345,9 +344,7 @@ class StudyData:
     # --- measuring ---
 
     def evaluator(
-        self,
-        metrics: Sequence[Metric] = DEFAULT_METRICS,
-        bootstrap: Bootstrap = DEFAULT_BOOTSTRAP,
+        self, metrics: Sequence[Metric] = DEFAULT_METRICS, bootstrap: Bootstrap = DEFAULT_BOOTSTRAP
     ) -> PairedEvaluator:
         """Make the evaluator of this category's test images, by the detector's settings."""
         return PairedEvaluator(

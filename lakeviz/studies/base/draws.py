@@ -22,6 +22,7 @@ from lakeviz.metrics.contrasts import Replicates
 from lakeviz.metrics.measurement import Measurement, metric_columns
 
 if TYPE_CHECKING:
+    from lakeviz.lake import Selection
     from lakeviz.lake.paired_evaluator import PairedEvaluator
     from lakeviz.studies.base.captured import StudyData
 
@@ -33,13 +34,7 @@ _Made = TypeVar("_Made")
 
 
 def as_draws(data: StudyData | Draws) -> tuple[StudyData, ...]:
-    """Take one draw, or several of one category.
-
-    Raises
-    ------
-    ConfigError
-        If there is none, or they differ in category, test images, hook points or options.
-    """
+    """Take one draw, or several of one category."""
     draws = tuple(data) if isinstance(data, Sequence) else (data,)
     if not draws:
         raise ConfigError("a study needs at least one draw of the normal images, got none")
@@ -87,14 +82,20 @@ def attempted(
     return made, missing
 
 
-def servable(draws: Draws, names: Iterable[str], k: int) -> tuple[list[str], dict[str, str]]:
-    """Selectors that can select ``k`` neurons on every draw, and why each of the others cannot.
+def n_members(selector: str, n_random_sets: int) -> int:
+    """How many sets of a selector are measured: one, or so many where it is random."""
+    return n_random_sets if get_selector(selector).is_random else 1
 
-    Raises
-    ------
-    SelectionError
-        If a selector is unknown.
-    """
+
+def members_of(
+    data: StudyData, k: int, selector: str, n_random_sets: int, seed: int = 0
+) -> list[dict[str, Selection]]:
+    """Select once, or once for every random set, each with a seed of its own."""
+    return [data.select(k, selector, seed + n) for n in range(n_members(selector, n_random_sets))]
+
+
+def servable(draws: Draws, names: Iterable[str], k: int) -> tuple[list[str], dict[str, str]]:
+    """Selectors that can select ``k`` neurons on every draw, and why each of the others cannot."""
     found = list(dict.fromkeys(get_selector(name).name for name in names))
     made, missing = attempted(found, lambda name: [data.select(k, name) for data in draws])
     return list(made), missing

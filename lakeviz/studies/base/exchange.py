@@ -6,9 +6,10 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from lakeviz.errors import SelectionError
-from lakeviz.lake import NeuronSelection, Selection, exchange, get_selector
+from lakeviz.lake import NeuronSelection, Selection, exchange
 from lakeviz.lake.paired_evaluator import PairedEvaluator, compare
 from lakeviz.studies.base.captured import StudyData
+from lakeviz.studies.base.draws import members_of
 
 NOTHING = -1
 """In the column ``left_out``: no channel."""
@@ -58,8 +59,7 @@ def exchange_rows(
     found: dict[int, Mapping[str, Selection]] = {NOTHING: top}
     for channel in sorted(_channels(top)) if channels is None else channels:
         found[channel] = _without(data, top, channel)
-    n = n_random_sets if get_selector(control).is_random else 1
-    controls = [data.select(k, control, seed + draw) for draw in range(n)]
+    controls = members_of(data, k, control, n_random_sets, seed)
     maps = data.visual_maps(data.branches([*found.values(), *controls]))
     measured = [evaluator.measure(one) for one in maps]
     own, members = measured[: len(found)], measured[len(found) :]

@@ -191,7 +191,6 @@ def finding(
     *,
     control: str = "",
     difference: str = "difference",
-    sign: int = 1,
     value: str | None = "value",
     control_value: str | None = None,
     smallest_effect: float | None = None,
@@ -207,8 +206,6 @@ def finding(
         As :class:`Finding`.
     difference : str
         Name of the columns of the difference (with ``_low`` and ``_high``).
-    sign : int
-        -1 where the table holds control minus subject.
     value : str, optional
         Name of the columns of the subject's value, where the table has them.
     control_value : str, optional
@@ -219,7 +216,7 @@ def finding(
             subject,
             metric,
             str(row.get("category", "")),
-            difference=(gap := _signed(estimate(row, difference), sign)),
+            difference=(gap := estimate(row, difference)),
             control=control,
             n=_whole(row.get("n_images"), 0),
             value=_value(row, gap, value, control_value),
@@ -235,13 +232,15 @@ def finding(
     if len(single) == 1:
         return single[0]
     measured = [one for one in single if one.verdict != "not measured"] or single
+    # Of another quantity than a registered metric the ends are not known.
+    bounds = (-np.inf, np.inf) if isinstance(metric, str) else get_metric(*metric).bounds
     return replace(
         measured[0],
         where=f"Mean over {len(measured)} categories",
-        difference=_mean([one.difference for one in measured], confidence),
+        difference=mean_over_categories([one.difference for one in measured], confidence),
         n=len(measured),
         over="categories",
-        value=_mean([one.value for one in measured], confidence, _bounds(metric)),
+        value=mean_over_categories([one.value for one in measured], confidence, bounds),
         p_value=np.nan,
         by_category=Counter(one.verdict for one in single),
     )
@@ -274,22 +273,7 @@ def _whole(number: float | None, default: int) -> int:
     return default if number is None or not np.isfinite(number) else int(number)
 
 
-def _signed(gap: Estimate, sign: int) -> Estimate:
-    return gap if sign > 0 else -gap
-
-
 def _value(row: Row, gap: Estimate, value: str | None, control_value: str | None) -> Estimate:
     if control_value is not None:
         return Estimate(row[control_value] + gap.value, np.nan, np.nan)
     return NOT_MEASURED if value is None else estimate(row, value)
-
-
-def _mean(
-    parts: Sequence[Estimate], confidence: float, bounds: tuple[float, float] = (-np.inf, np.inf)
-) -> Estimate:
-    return mean_over_categories(parts, confidence, bounds)
-
-
-def _bounds(metric: Metric | str) -> tuple[float, float]:
-    """Least and largest value of a registered metric; of another quantity they are not known."""
-    return (-np.inf, np.inf) if isinstance(metric, str) else get_metric(*metric).bounds

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import html
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, NotRequired, Self, TypedDict
@@ -307,6 +307,29 @@ class StudyResult(NotebookView):
         if any(other != first for other in rest):
             raise ConfigError(f"results of {cls.name} with other settings cannot be joined")
         return first
+
+
+def joint_by(
+    results: Sequence[StudyResult], parts: Callable[[StudyResult], Mapping[str, Any]]
+) -> dict[str, Any]:
+    """Settings by the name of what was run, where one result may hold several such.
+
+    Raises
+    ------
+    ConfigError
+        If one was run twice on a category, or with other settings.
+    """
+    joint: dict[str, Any] = {}
+    seen: set[tuple[str, str]] = set()
+    for result in results:
+        for name, made in parts(result).items():
+            if joint.setdefault(name, made) != made:
+                raise ConfigError(f"results of {name} with other settings cannot be joined")
+            for category in result.categories:
+                if (name, category) in seen:
+                    raise ConfigError(f"{name} was run twice on {category}; join it once")
+                seen.add((name, category))
+    return joint
 
 
 def read_description(folder: Path) -> Mapping[str, Any]:

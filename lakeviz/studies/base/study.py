@@ -14,6 +14,8 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
+import pandas as pd
+
 from lakeviz.data import file_sha256
 from lakeviz.errors import ConfigError
 from lakeviz.files import settle
@@ -28,8 +30,6 @@ from lakeviz.studies.base.result import STUDY_FILE, StudyResult
 from lakeviz.studies.base.settings import Settings
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from lakeviz.lake.paired_evaluator import PairedEvaluator
     from lakeviz.studies.base.captured import StudyData
     from lakeviz.studies.base.draws import Draws
@@ -39,12 +39,15 @@ DEFAULT_BOOTSTRAP = Bootstrap(n_resamples=1000)
 _OF_SELECTORS = ("selector", "selectors")  # settings that say which neurons are in question
 
 
+Table = pd.DataFrame | list[dict[str, Any]]
+
+
 class Measure(Protocol):
     """The science of a study: captured tokens of one category to the tables of the result."""
 
     def __call__(
         self, data: Any, settings: Any, evaluator: PairedEvaluator, /
-    ) -> Mapping[str, pd.DataFrame] | Measured:
+    ) -> Mapping[str, Table] | Measured:
         """Measure one category: a ``StudyData``, or a tuple of them where it is over draws."""
         ...
 
@@ -55,14 +58,14 @@ class Measured:
 
     Attributes
     ----------
-    tables : mapping of name to DataFrame
+    tables : mapping of name to DataFrame, or to its rows
     notes : sequence of str
         What could not be measured, and why.
     made : mapping
         Joins the provenance of the category.
     """
 
-    tables: Mapping[str, pd.DataFrame]
+    tables: Mapping[str, Table]
     notes: Sequence[str] = ()
     made: Mapping[str, Any] = field(default_factory=dict)
 
@@ -174,15 +177,17 @@ class Study:
         (found,) = [self.measure(given, chosen, evaluator) for _ in parts]
         if not isinstance(found, Measured):
             found = Measured(found)
-        for table in found.tables.values():
+        tables = {
+            name: made if isinstance(made, pd.DataFrame) else pd.DataFrame(made)
+            for name, made in found.tables.items()
+        }
+        for table in tables.values():
             if "category" not in table:
                 table.insert(0, "category", first.category)
         provenance = describe_draws(draws, self.name, self.provenance(chosen, first), evaluator)
         provenance["categories"][first.category] |= found.made
         return self.result(
-            **found.tables,
-            provenance=provenance,
-            notes=[*found.notes, *first.absences(evaluator)],
+            **tables, provenance=provenance, notes=[*found.notes, *first.absences(evaluator)]
         )
 
     def _with_neurons(
@@ -277,10 +282,7 @@ class Study:
                 *fixed,
                 *(
                     inspect.Parameter(
-                        f.name,
-                        inspect.Parameter.KEYWORD_ONLY,
-                        default=f.default,
-                        annotation=f.type,
+                        f.name, inspect.Parameter.KEYWORD_ONLY, default=f.default, annotation=f.type
                     )
                     for f in fields(self.settings)
                     if f.name not in names

@@ -66,11 +66,6 @@ def text_maps(
         Folder of activation stores; the maps are kept in its folder ``text``, bound to the model,
         the images, the class name and the settings of the branch.
     loading : Loading, optional
-
-    Raises
-    ------
-    OutputError
-        If they cannot be written to the cache.
     """
     if cache is None:
         return _score(model, text, tokens, test, loading)

@@ -89,6 +89,11 @@ def model_of(data: StudyData, what: str) -> VisionModel:
     raise ConfigError(f"{data.category}: {what} the model, which these data do not have: {why}")
 
 
+def class_name_of(data: StudyData) -> str:
+    """What prompts call the thing: as the data were captured, or the category."""
+    return data.provenance.get("class_name") or data.category.replace("_", " ")
+
+
 def require_pictures(name: str, points: Sequence[str], what: str) -> None:
     """Refuse hook points of a category (or a run) on other streams than the pictures.
 

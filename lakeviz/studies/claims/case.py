@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -11,11 +11,12 @@ import numpy as np
 from jaxtyping import Float
 
 from lakeviz.errors import LakevizError
-from lakeviz.lake import Selection, get_selector
+from lakeviz.lake import Selection
 from lakeviz.lake.paired_evaluator import PairedEvaluator
 from lakeviz.metrics.contrasts import Replicates
 from lakeviz.metrics.measurement import Measurement
 from lakeviz.studies.base.captured import StudyData
+from lakeviz.studies.base.draws import members_of
 from lakeviz.studies.claims.result import IMAGE_AUROC, ClaimSettings
 
 if TYPE_CHECKING:
@@ -103,17 +104,17 @@ class Case:
 
     # --- selections ---
 
-    def seeds(self, selector: str) -> list[int]:
-        """A seed for each set of a random selector; one for another."""
-        n = self.settings.n_random_sets if get_selector(selector).is_random else 1
-        return [self.settings.seed + i for i in range(n)]
+    @property
+    def seeds(self) -> range:
+        """A seed for each random set."""
+        return range(self.settings.seed, self.settings.seed + self.settings.n_random_sets)
 
     def select(
         self, data: StudyData, selector: str, k: int | None = None
-    ) -> list[Mapping[str, Selection]]:
+    ) -> list[dict[str, Selection]]:
         """One selection on a draw, or one per random set."""
-        k = self.k if k is None else k
-        return [data.select(k, selector, seed) for seed in self.seeds(selector)]
+        k, own = self.k if k is None else k, self.settings
+        return members_of(data, k, selector, own.n_random_sets, own.seed)
 
     # --- interventions on pairs ---
 

@@ -11,7 +11,6 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 import numpy as np
-from jaxtyping import Float
 
 from lakeviz.metrics.estimates import Estimate, student_reach
 from lakeviz.metrics.pair_shares import FEWEST, linearised, share_difference, shares_of
@@ -21,6 +20,7 @@ from lakeviz.studies.claims.claims_on_detection import too_few_channels
 from lakeviz.studies.claims.effects import PAIRS, Effect, Spread
 from lakeviz.studies.claims.rules import Superiority
 from lakeviz.studies.patching.concentration import area
+from lakeviz.studies.patching.effects import Members
 from lakeviz.studies.patching.unit_sets import UnitSets
 from lakeviz.studies.patching.words import CONTROL, DEFECT, DENOISING, FAITHFULNESS, NOISING
 
@@ -29,10 +29,8 @@ SMALLEST_SHARE = 0.05
 _RULE, _UNIT, _SELECTED = Superiority(SMALLEST_SHARE), "share", "variance"
 _SAME_SIZE = "random neurons, same size"
 
-Moved = Float[np.ndarray, "draw member pair"]
 
-
-def share_effect(own: Moved, control: Moved, sets: UnitSets) -> Effect:
+def share_effect(own: Members, control: Members, sets: UnitSets) -> Effect:
     """How much larger a share is than the mean share of the members of a control.
 
     The interval is over pairs, draws of the normal images and members.

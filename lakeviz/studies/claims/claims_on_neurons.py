@@ -224,7 +224,7 @@ def _knockout_hurts(case: Case) -> Mapping[str, Effect]:
         by_variance = data.view(options=replace(data.options, selector="variance"))
         engine = ScoreEngine(by_variance, base="selected", branches=("visual",))
         chosen = case.select(data, "variance")[0]
-        upper, *halves = (_drop(chosen, half, seed) for seed in (None, *case.seeds("random")))
+        upper, *halves = (_drop(chosen, half, seed) for seed in (None, *case.seeds))
         top.append(case.evaluator.measure(engine.run([upper])[0].maps["visual"]))
         runs = (engine.run([one])[0].maps["visual"] for one in halves)
         random.append(case.measure_sets(runs))

@@ -69,8 +69,7 @@ def _concentrated(case: Case) -> Mapping[str, Effect]:
     if 2 * case.k > case.n_channels:
         return {_KEPT: kept, _MORE: Effect.absent(too_few_channels(case))}
     more = Effect.of(
-        [(1, case.top), (-1, case.random), (-MARGIN, case.everything), (MARGIN, case.floor)],
-        metric,
+        [(1, case.top), (-1, case.random), (-MARGIN, case.everything), (MARGIN, case.floor)], metric
     )
     gaps = case.top.values(metric).mean() - case.random.values(metric).mean(axis=0)
     return {_KEPT: kept, _MORE: replace(more, gaps=better(metric, gaps))}

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections import Counter
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -10,16 +11,19 @@ import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from lakeviz.errors import ConfigError
+from lakeviz.metrics.estimates import Estimate
+from lakeviz.plots.forest import ForestRow, add_forest
+from lakeviz.plots.panels import Look, Panel
 from lakeviz.plots.template import NEUTRAL, PALETTE, faded, new_figure, plain
 from lakeviz.studies.claims.rules import CONTRADICTED, INCONCLUSIVE, NOT_MEASURED, SUPPORTED
-from lakeviz.tables import numbers, where
+from lakeviz.tables import Row, numbers, records, where
 from lakeviz.wording import counted
 
-_LOOKS: dict[str, tuple[str, str]] = {
-    SUPPORTED: (PALETTE[0], "circle"),
-    CONTRADICTED: (PALETTE[1], "x"),
-    INCONCLUSIVE: (NEUTRAL, "circle-open"),
-    NOT_MEASURED: (NEUTRAL, "line-ew-open"),
+_LOOKS = {
+    SUPPORTED: Look(PALETTE[0], "solid", "circle"),
+    CONTRADICTED: Look(PALETTE[1], "solid", "x"),
+    INCONCLUSIVE: Look(NEUTRAL, "solid", "circle-open"),
+    NOT_MEASURED: Look(NEUTRAL, "solid", "line-ew-open"),
 }
 _LETTERS = {SUPPORTED: "S", CONTRADICTED: "C", INCONCLUSIVE: "?", NOT_MEASURED: "–"}
 _ROW, _AXIS = 30, 60
@@ -50,7 +54,7 @@ def claims_figure(
     points = list(dict.fromkeys(parts["points"]))
     if len(points) != 1:
         raise ConfigError(f"this figure shows claims at one set of hook points, not {len(points)}")
-    rows: list[dict[Any, Any]] = parts.to_dict("records")
+    rows = records(parts)
     n_categories = int(numbers(parts, "n_categories").max())
     of_metric = [row for row in rows if row["unit"] not in _UNITS]
     others = [row for row in rows if row["unit"] in _UNITS]
@@ -60,60 +64,24 @@ def claims_figure(
         legend_above=True,
         height=_AXIS + _ROW * len(rows) + (_AXIS if others else 0),
     )
-    groups = [group for group in (of_metric, others) if group]
+    titles = ("effect in units of the metric", "effect in the units of the row")
+    groups = [(own, title) for own, title in zip((of_metric, others), titles) if own]
     make_subplots(
         rows=len(groups),
         cols=1,
-        row_heights=[len(group) for group in groups],
+        row_heights=[len(group) for group, _ in groups],
         vertical_spacing=0.16 if len(groups) > 1 else 0,
         figure=fig,
     )
-    for number, group in enumerate(groups, start=1):
-        _panel(fig, group, effects if n_categories > 1 else effects.iloc[:0], number)
-    titles = {True: "effect in units of the metric", False: "effect in the units of the row"}
-    for number, group in enumerate(groups, start=1):
-        fig.update_xaxes(title_text=titles[group is of_metric], row=number, col=1)
-    for verdict, (colour, symbol) in _LOOKS.items():
-        n = sum(row["verdict"] == verdict for row in rows)
-        fig.add_trace(
-            go.Scatter(
-                x=[None],
-                y=[None],
-                mode="markers",
-                marker={"symbol": symbol, "size": 10, "color": colour, "line": {"width": 2}},
-                name=f"{verdict} ({n})",
-            )
-        )
+    counts, known = Counter(row["verdict"] for row in rows), set[str]()
+    for number, (group, title) in enumerate(groups, start=1):
+        panel = Panel(number, 1)
+        shown = [
+            _line(row, effects if n_categories > 1 else effects.iloc[:0], counts) for row in group
+        ]
+        add_forest(fig, panel, shown, form="+.3f", known=known)
+        fig.update_xaxes(title_text=title, **panel.at)
     return fig
-
-
-def _panel(fig: go.Figure, rows: list[dict[Any, Any]], effects: pd.DataFrame, number: int) -> None:
-    places = np.arange(len(rows))[::-1]
-    for at, row in zip(places, rows, strict=True):
-        _mark_rule(fig, row, float(at), number)
-    if not effects.empty:
-        fig.add_trace(_categories(rows, places, effects, shown=number == 1), row=number, col=1)
-    for verdict in _LOOKS:
-        fig.add_trace(_effects(rows, places, verdict), row=number, col=1)
-    fig.add_shape(
-        type="line",
-        x0=0,
-        x1=0,
-        y0=-0.7,
-        y1=len(rows) - 0.3,
-        line={"width": 1, "color": NEUTRAL, "dash": "dot"},
-        row=number,
-        col=1,
-    )
-    fig.update_yaxes(
-        tickvals=places,
-        ticktext=[_label(row) for row in rows],
-        range=[-0.7, len(rows) - 0.3],
-        showgrid=False,
-        automargin=True,
-        row=number,
-        col=1,
-    )
 
 
 def claims_by_point_figure(verdicts: pd.DataFrame) -> go.Figure:
@@ -133,7 +101,7 @@ def claims_by_point_figure(verdicts: pd.DataFrame) -> go.Figure:
         raise ConfigError("there is no verdict to show")
     points = list(dict.fromkeys(verdicts["points"]))
     claims = where(verdicts, points=points[0])
-    names = [f"{n} {_words(name)}" for n, name in zip(claims["claim"], claims["name"])]
+    names = [f"{n} {plain(_words(name))}" for n, name in zip(claims["claim"], claims["name"])]
     fig = new_figure(
         "Verdicts by hook point",
         f"{counted(len(claims), 'claim')}, each judged at every hook point apart, which are not "
@@ -142,7 +110,7 @@ def claims_by_point_figure(verdicts: pd.DataFrame) -> go.Figure:
         legend_above=True,
         height=_AXIS + _ROW * len(names),
     )
-    for verdict, (colour, _) in _LOOKS.items():
+    for verdict, look in _LOOKS.items():
         own = where(verdicts, verdict=verdict)
         fig.add_trace(
             go.Scatter(
@@ -154,19 +122,18 @@ def claims_by_point_figure(verdicts: pd.DataFrame) -> go.Figure:
                 marker={
                     "symbol": "square",
                     "size": 22,
-                    "color": faded(colour, 0.35),
-                    "line": {"width": 1, "color": colour},
+                    "color": faded(look.colour, 0.35),
+                    "line": {"width": 1, "color": look.colour},
                 },
                 customdata=[plain(str(finding)) for finding in own["finding"]],
                 hovertemplate="%{customdata}<extra>" + verdict + "</extra>",
                 name=f"{verdict} ({len(own)})",
             )
         )
-    short = [plain(p.split(", ")[0].replace(".hook_resid_post", "")) for p in points]
     fig.update_xaxes(
         title_text="hook point",
         tickvals=list(range(len(points))),
-        ticktext=short,
+        ticktext=[plain(short_points(p)) for p in points],
         range=[-0.6, len(points) - 0.4],
         showgrid=False,
         zeroline=False,
@@ -191,11 +158,17 @@ _UNITS = {
 }
 
 
+def short_points(points: str) -> str:
+    """Name of some hook points, as an axis or a column has room for."""
+    first, *others = points.split(", ")
+    return first.replace(".hook_resid_post", "") + (f" + {len(others)}" if others else "")
+
+
 def _words(name: object) -> str:
-    return plain(str(name).replace("_", " ").replace("pca", "PCA"))
+    return str(name).replace("_", " ").replace("pca", "PCA")
 
 
-def _label(row: dict[Any, Any]) -> str:
+def _label(row: Row) -> str:
     name, part = _words(row["name"]), _words(row["part"])
     said = [part, *([_UNITS[row["unit"]]] if row["unit"] in _UNITS else [])]
     if not np.isfinite(row["value"]):
@@ -203,81 +176,26 @@ def _label(row: dict[Any, Any]) -> str:
     return f"{row['claim']} {name} ({', '.join(said)})"
 
 
-def _mark_rule(fig: go.Figure, row: dict[Any, Any], at: float, number: int) -> None:
-    """Shade where the smallest effect of interest lies: what the rule asks the interval to meet."""
-    d = float(row["smallest_effect"])
-    low, high = {
-        "superiority": (0.0, d),
-        "non-inferiority": (-d, 0.0),
-        "equivalence": (-d, d),
-    }[row["rule"]]
-    fig.add_shape(
-        type="rect",
-        x0=low,
-        x1=high,
-        y0=at - 0.36,
-        y1=at + 0.36,
-        line={"width": 0},
-        fillcolor=faded(PALETTE[3], 0.35),
-        layer="below",
-        row=number,
-        col=1,
-    )
-
-
-def _categories(
-    rows: list[dict[Any, Any]], places: np.ndarray, effects: pd.DataFrame, *, shown: bool
-) -> go.Scatter:
-    x, y, names = [], [], []
-    for place, row in zip(places, rows, strict=True):
-        own = where(effects, claim=row["claim"], part=row["part"])
-        values = numbers(own, "value")
-        kept = np.isfinite(values)
-        x += values[kept].tolist()
-        y += [place - 0.22] * int(kept.sum())
-        names += [plain(str(c)) for c in own["category"].to_numpy()[kept]]
-    return go.Scatter(
-        x=x,
-        y=y,
-        mode="markers",
-        marker={"symbol": "line-ns-open", "size": 6, "color": NEUTRAL},
-        customdata=names,
-        hovertemplate="%{customdata}: %{x:+.3f}<extra></extra>",
-        name="categories",
-        showlegend=shown,
-    )
-
-
-def _effects(rows: list[dict[Any, Any]], places: np.ndarray, verdict: str) -> go.Scatter:
-    colour, symbol = _LOOKS[verdict]
-    kept = [
-        (row, place)
-        for row, place in zip(rows, places, strict=True)
-        if row["verdict"] == verdict and np.isfinite(row["value"])
-    ]
-    value = np.array([row["value"] for row, _ in kept], dtype=float)
-    high = np.array([row["corrected_high"] for row, _ in kept], dtype=float)
-    low = np.array([row["corrected_low"] for row, _ in kept], dtype=float)
-    return go.Scatter(
-        x=value,
-        y=[place for _, place in kept],
-        mode="markers",
-        marker={"symbol": symbol, "size": 10, "color": colour, "line": {"width": 2}},
-        error_x={
-            "array": np.nan_to_num(high - value),
-            "arrayminus": np.nan_to_num(value - low),
-            "color": colour,
-            "thickness": 2,
-            "width": 5,
+def _line(row: Row, effects: pd.DataFrame, counts: Mapping[str, int]) -> ForestRow:
+    """An effect, on what its rule asks the interval to meet: up to the smallest effect."""
+    d, verdict = float(row["smallest_effect"]), row["verdict"]
+    zones = {"superiority": (0.0, d), "non-inferiority": (-d, 0.0), "equivalence": (-d, d)}
+    found = Estimate(row["value"], row["corrected_low"], row["corrected_high"])
+    own = where(effects, claim=row["claim"], part=row["part"])
+    return ForestRow(
+        _label(row),
+        found,
+        members={
+            str(one["category"]): one["value"] for one in records(own) if np.isfinite(one["value"])
         },
-        customdata=[f"{plain(str(row['effect']))}{_more(row)}" for row, _ in kept],
-        hovertemplate="%{customdata}<br>%{x:+.3f}<extra>" + verdict + "</extra>",
-        name=verdict,
-        showlegend=False,
+        series=f"{verdict} ({counts[verdict]})",
+        look=_LOOKS[verdict],
+        zone=zones[row["rule"]],
+        hover=f"{plain(str(row['effect']))}{_more(row)}<br>{found.text(signed=True)}, {verdict}",
     )
 
 
-def _more(row: dict[Any, Any]) -> str:
+def _more(row: Row) -> str:
     """P-value and power, which results of earlier versions have not."""
     said = ""
     if np.isfinite(row.get("p_value", np.nan)):
@@ -287,7 +205,7 @@ def _more(row: dict[Any, Any]) -> str:
     return said
 
 
-def _caption(rows: list[dict[Any, Any]], n_categories: int, confidence: float) -> str:
+def _caption(rows: Sequence[Row], n_categories: int, confidence: float) -> str:
     n_images = max(int(row["n_images"]) for row in rows)
     over = (
         f"Student's over {n_categories} categories"
@@ -301,7 +219,7 @@ def _caption(rows: list[dict[Any, Any]], n_categories: int, confidence: float) -
         "Shaded: up to the smallest effect of interest.",
     ]
     if n_categories > 1:
-        said.append("Ticks: categories.")
+        said.append("Small dots: categories.")
     if missing:
         said.append(f"{counted(missing, 'effect')} could not be measured.")
     return " ".join(said)

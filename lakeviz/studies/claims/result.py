@@ -47,8 +47,7 @@ class ClaimSettings(Settings):
     )
     # Any: a name, or an object that fits and scores; only a name on the command line.
     host: Any = option(
-        None,
-        "Detector to plug into; zero_shot by default where there is text, patch_nn otherwise.",
+        None, "Detector to plug into; zero_shot by default where there is text, patch_nn otherwise."
     )
     n_pairs: int = option(
         20,
@@ -63,8 +62,7 @@ class ClaimSettings(Settings):
         flag="--exchanged-sets",
     )
     sae: str | None = option(
-        None,
-        "Folder of a sparse autoencoder; claim 15 compares neurons with its latents too.",
+        None, "Folder of a sparse autoencoder; claim 15 compares neurons with its latents too."
     )
     # The corrected intervals reach into the last 0.2 % of the resamples at either end.
     n_resamples: int = option(4000, "Number of bootstrap resamples.", least=1, was="resamples")
@@ -174,6 +172,8 @@ class ClaimsResult(StudyResult):
 
     def headline(self) -> pd.DataFrame:
         """Verdict of every claim with what was found, or its verdicts at each hook point."""
+        from lakeviz.studies.claims.figures import short_points
+
         first, several = where(self.verdicts, points=self.points[0]), len(self.points) > 1
         rows = []
         for told in first.to_dict("records"):
@@ -201,12 +201,6 @@ class ClaimsResult(StudyResult):
             )
             for points in self.points
         ]
-
-
-def short_points(points: str) -> str:
-    """Name of some hook points, as an axis or a column has room for."""
-    first, *others = points.split(", ")
-    return first.replace(".hook_resid_post", "") + (f" + {len(others)}" if others else "")
 
 
 Settings = ClaimSettings

@@ -73,13 +73,7 @@ class Plan:
 
 
 def replaced_counts(fractions: Sequence[float], shots: int) -> tuple[int, ...]:
-    """Numbers of images that fractions of ``shots`` round to (halves up), 0 among them.
-
-    Raises
-    ------
-    ConfigError
-        If all round to no image.
-    """
+    """Numbers of images that fractions of ``shots`` round to (halves up), 0 among them."""
     counts = sorted({0} | {int(np.floor(f * shots + 0.5)) for f in fractions})
     if counts == [0]:
         raise ConfigError(
@@ -104,11 +98,6 @@ def make_plan(
 
     Twice as many defective images are reserved as one draw needs, if that leaves at least half of
     them to test on. Images are drawn by their names, so that their order does not matter.
-
-    Raises
-    ------
-    DataError
-        If there are too few normal or defective images; the message says how many there are.
     """
     if not 1 <= shots <= len(normal_ids):
         raise DataError(

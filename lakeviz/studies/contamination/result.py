@@ -111,12 +111,7 @@ class ContaminationResult(StudyResult):
         return list(dict.fromkeys((minor, max(counts))))
 
     def change(
-        self,
-        selector: str,
-        what: str,
-        n: int,
-        metric: Metric,
-        difference: str = "change",
+        self, selector: str, what: str, n: int, metric: Metric, difference: str = "change"
     ) -> Finding | None:
         """Read a change at one degree; None if it was not measured."""
         level, name = metric

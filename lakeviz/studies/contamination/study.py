@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
 from lakeviz.lake.paired_evaluator import PairedEvaluator
 from lakeviz.lake.provenance import as_plain
-from lakeviz.metrics.measurement import Measurement
 from lakeviz.progress import expect
 from lakeviz.studies.base.captured import StudyData
 from lakeviz.studies.base.draws import absence, servable
 from lakeviz.studies.base.study import Measured, Study
 from lakeviz.studies.base.study_run import StudyRun
 from lakeviz.studies.contamination.fitting import Condition, DrawFits, kept_images
-from lakeviz.studies.contamination.plan import Plan, make_plan, replaced_counts
+from lakeviz.studies.contamination.plan import make_plan, replaced_counts
 from lakeviz.studies.contamination.result import ContaminationResult, Settings
 from lakeviz.studies.contamination.rows import metric_rows, stability_rows
 
@@ -65,15 +62,19 @@ def measure(data: StudyData, settings: Settings, evaluator: PairedEvaluator) -> 
         seed=settings.seed,
         category=data.category,
     )
-    evaluator = _of_kept(data, plan, evaluator)
+    kept = kept_images(data, plan)
+    evaluator = evaluator.some(np.isin(np.arange(len(data.test)), kept))
+    evaluator.require_some()
     fits = [DrawFits(data, draw, names, settings.seed + i) for i, draw in enumerate(plan.draws)]
-    measured = _measure(data, fits, names, kinds, plan, evaluator)
+    conditions = [Condition(name, "both", 0) for name in names]
+    conditions += [Condition(s, w, n) for s in names for w in kinds for n in plan.counts[1:]]
+    expect(len(conditions) * len(fits))
+    found = [fit.measure(conditions, kept, evaluator) for fit in fits]
+    measured = {condition: [one[condition] for one in found] for condition in conditions}
     return Measured(
         {
-            "metrics": pd.DataFrame(metric_rows(measured, names, kinds, plan, evaluator)),
-            "stability": pd.DataFrame(
-                stability_rows(fits, names, kinds, plan, evaluator.bootstrap)
-            ),
+            "metrics": metric_rows(measured, names, kinds, plan, evaluator),
+            "stability": stability_rows(fits, names, kinds, plan, evaluator.bootstrap),
         },
         notes,
         {
@@ -100,32 +101,3 @@ class ContaminationStudy(Study):
 
 
 STUDY = ContaminationStudy(Settings, ContaminationResult, measure)
-
-
-def _of_kept(data: StudyData, plan: Plan, evaluator: PairedEvaluator) -> PairedEvaluator:
-    """The evaluator of the test images that are left."""
-    kept = kept_images(data, plan)
-    keep = np.zeros(len(data.test), dtype=bool)
-    keep[kept] = True
-    left = evaluator.some(keep)
-    left.require_some()
-    return left
-
-
-def _measure(
-    data: StudyData,
-    fits: Sequence[DrawFits],
-    names: Sequence[str],
-    kinds: Sequence[str],
-    plan: Plan,
-    evaluator: PairedEvaluator,
-) -> dict[Condition, list[Measurement]]:
-    conditions = [Condition(name, "both", 0) for name in names]
-    conditions += [Condition(s, w, n) for s in names for w in kinds for n in plan.counts[1:]]
-    kept = kept_images(data, plan)
-    found: dict[Condition, list[Measurement]] = {condition: [] for condition in conditions}
-    expect(len(conditions) * len(fits))
-    for fit in fits:
-        for condition, measurement in fit.measure(conditions, kept, evaluator).items():
-            found[condition].append(measurement)
-    return found

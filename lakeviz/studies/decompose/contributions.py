@@ -103,13 +103,7 @@ def gather(
     grid: tuple[int, int],
     loading: Loading | None = None,
 ) -> Gathered:
-    """Decompose images along a direction (the first) and random ones (the others).
-
-    Raises
-    ------
-    DataError
-        If there is no image.
-    """
+    """Decompose images along a direction (the first) and random ones (the others)."""
     if len(images) == 0:
         raise DataError("there are no images to decompose")
     labels = np.asarray(labels) != 0

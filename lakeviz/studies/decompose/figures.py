@@ -7,8 +7,13 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from lakeviz.errors import ConfigError
-from lakeviz.plots.template import NEUTRAL, PALETTE, faded, new_figure, plain
-from lakeviz.tables import numbers, rows, where
+from lakeviz.metrics.estimates import Estimate, estimate
+from lakeviz.plots.captions import only, percent, tested
+from lakeviz.plots.forest import OWN, ForestRow, forest_figure
+from lakeviz.plots.matrix import matrix_trace
+from lakeviz.plots.panels import Look, error_bars
+from lakeviz.plots.template import NEUTRAL, PALETTE, faded, new_figure
+from lakeviz.tables import numbers, records, rows, where
 from lakeviz.wording import counted
 
 _BRANCHES = {
@@ -18,17 +23,7 @@ _BRANCHES = {
     "bias": ("final bias", PALETTE[2], "x"),
 }
 _OUT = "anomalous minus normal (cosine along the direction)"
-
-
-def _only(table: pd.DataFrame) -> str:
-    found = list(dict.fromkeys(table["category"]))
-    if len(found) != 1:
-        raise ConfigError(f"one category can be drawn at a time, not {len(found)}")
-    return str(found[0])
-
-
-def _images(table: pd.DataFrame) -> str:
-    return counted(int(numbers(table, "n_images")[0]), "test image")
+_NUMBERS_UP_TO = 16  # heads that have room for their number
 
 
 def _controls(table: pd.DataFrame, controls: str) -> str:
@@ -36,23 +31,22 @@ def _controls(table: pd.DataFrame, controls: str) -> str:
     return f"{n} ({controls}), each turned so that anomalous images lie higher along it"
 
 
+def _ends(table: pd.DataFrame) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Differences, with the ends of their intervals."""
+    value, low, high = (numbers(table, f"difference{end}") for end in ("", "_low", "_high"))
+    return value, low, high
+
+
+def _along_random(table: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
+    """Range of the same component along random directions."""
+    low, high = (numbers(table, f"control_quantile_{end}") for end in ("low", "high"))
+    return low, high
+
+
 def _clear(table: pd.DataFrame, confidence: float) -> np.ndarray:
     """Beyond both controls: shuffled labels (corrected) and the range along random directions."""
-    value = numbers(table, "difference")
-    low, high = numbers(table, "control_quantile_low"), numbers(table, "control_quantile_high")
+    value, (low, high) = numbers(table, "difference"), _along_random(table)
     return (numbers(table, "p_corrected") < 1 - confidence) & ((value < low) | (value > high))
-
-
-def _bars(table: pd.DataFrame) -> dict[str, object]:
-    y = numbers(table, "difference")
-    return {
-        "type": "data",
-        "symmetric": False,
-        "array": numbers(table, "difference_high") - y,
-        "arrayminus": y - numbers(table, "difference_low"),
-        "thickness": 1.4,
-        "width": 3,
-    }
 
 
 def block_contributions_figure(
@@ -76,19 +70,29 @@ def block_contributions_figure(
     table = where(components, level="blocks")
     if table.empty:
         raise ConfigError("there is no component at the level of blocks")
-    category = _only(table)
-    percent = f"{100 * confidence:g} %"
+    (category,), share = only(table, "category"), percent(confidence)
     caption = (
-        f"{_images(table)}. Marks: difference of mean contributions, which add up to that of the "
-        f"score; bars: {percent} bootstrap over images. Filled: beyond shuffled labels (corrected) "
-        f"and beyond the grey boxes, the {percent} range of the same branch along "
+        f"{tested(table)}. Marks: difference of mean contributions, which add up to that of the "
+        f"score; bars: {share} bootstrap over images. Filled: beyond shuffled labels (corrected) "
+        f"and beyond the grey boxes, the {share} range of the same branch along "
         f"{_controls(table, controls)}."
     )
     fig = new_figure(
         f"What each block adds to the score of {category}", caption, legend_above=True, height=380
     )
     names = [_short(c) for c in table["component"]]
-    _add_boxes(fig, names, table)
+    low, high = _along_random(table)
+    fig.add_trace(
+        go.Bar(
+            x=names,
+            y=high - low,
+            base=low,
+            width=0.7,
+            name="random directions",
+            marker={"color": faded(NEUTRAL, 0.35), "line": {"width": 0}},
+            hovertemplate="random directions<br>%{x}: %{base:.4f} to %{y:.4f}<extra></extra>",
+        )
+    )
     clear = _clear(table, confidence)
     for kind, (name, colour, marker) in _BRANCHES.items():
         own = np.flatnonzero((table["kind"] == kind).to_numpy())
@@ -98,8 +102,8 @@ def block_contributions_figure(
         fig.add_trace(
             go.Scatter(
                 x=[names[i] for i in own],
-                y=numbers(part, "difference"),
-                error_y=_bars(part),
+                y=_ends(part)[0],
+                error_y=error_bars(*_ends(part)),
                 mode="markers",
                 name=name,
                 marker={
@@ -115,21 +119,6 @@ def block_contributions_figure(
     fig.update_xaxes(title_text="term", categoryorder="array", categoryarray=names)
     fig.update_yaxes(title_text="anomalous minus normal (cosine)")
     return fig
-
-
-def _add_boxes(fig: go.Figure, names: list[str], table: pd.DataFrame) -> None:
-    low, high = numbers(table, "control_quantile_low"), numbers(table, "control_quantile_high")
-    fig.add_trace(
-        go.Bar(
-            x=names,
-            y=high - low,
-            base=low,
-            width=0.7,
-            name="random directions",
-            marker={"color": faded(NEUTRAL, 0.35), "line": {"width": 0}},
-            hovertemplate="random directions<br>%{x}: %{base:.4f} to %{y:.4f}<extra></extra>",
-        )
-    )
 
 
 def _short(component: str) -> str:
@@ -159,7 +148,7 @@ def head_map_figure(
     table = where(components, level="heads", kind="head")
     if table.empty:
         raise ConfigError("there is no head")
-    category = _only(table)
+    (category,) = only(table, "category")
     block, head = (numbers(table, n).astype(int) for n in ("block", "head"))
     grid = np.full((block.max() + 1, head.max() + 1), np.nan)
     grid[block, head] = numbers(table, "difference")
@@ -167,31 +156,24 @@ def head_map_figure(
     clear[block, head] = _clear(table, confidence)
     most = float(np.nanmax(np.abs(grid))) or 1.0
     caption = (
-        f"{_images(table)}; difference of mean contributions, {_OUT}. Boxed and starred: "
+        f"{tested(table)}; difference of mean contributions, {_OUT}. Boxed and starred: "
         f"{int(clear.sum())} of {len(table)} heads beyond shuffled labels (corrected p below "
         f"{1 - confidence:.2g}) and beyond the range along {_controls(table, controls)}."
     )
     fig = new_figure(
-        f"What each head adds to the score of {category}",
-        caption,
-        height=110 + 30 * len(grid),
+        f"What each head adds to the score of {category}", caption, height=110 + 30 * len(grid)
     )
+    few = grid.shape[1] <= _NUMBERS_UP_TO
+    said = [[f"{v:+.3f}{'*' if c else ''}" for v, c in zip(*line)] for line in zip(grid, clear)]
     fig.add_trace(
-        go.Heatmap(
-            z=grid,
-            zmin=-most,
-            zmax=most,
-            colorscale="RdBu_r",
-            text=[
-                [f"{v:+.3f}{'*' if c else ''}" for v, c in zip(*line)] for line in zip(grid, clear)
-            ]
-            if grid.shape[1] <= 16
-            else None,
-            texttemplate="%{text}" if grid.shape[1] <= 16 else None,
-            xgap=2,
-            ygap=2,
-            colorbar={"title": {"text": "anomalous minus normal", "side": "right"}},
-            hovertemplate="block %{y}, head %{x}<br>%{z:+.5f}<extra></extra>",
+        matrix_trace(
+            grid,
+            "anomalous minus normal",
+            "block %{y}, head %{x}<br>%{z:+.5f}",
+            ends=(-most, most),
+            scale="RdBu_r",
+            text=said if few else None,
+            gap=2,
         )
     )
     for i, j in np.argwhere(clear):
@@ -230,53 +212,28 @@ def top_neurons_figure(
     table = rows(neurons, np.arange(min(shown, len(neurons))))
     if table.empty:
         raise ConfigError("there is no neuron")
-    category = _only(table)
-    names = [f"block {b}, {n}" for b, n in zip(table["block"], table["neuron"], strict=True)]
-    percent = f"{100 * confidence:g} %"
+    (category,), share = only(table, "category"), percent(confidence)
     caption = (
-        f"{_images(table)}; the {len(table)} largest differences of "
+        f"{tested(table)}; the {len(table)} largest differences of "
         f"{int(numbers(table, 'n_neurons')[0]):,} neurons, picked after looking, so these are "
-        f"flattered. Bars: {percent} bootstrap over images. Filled: beyond shuffled labels "
-        f"(corrected over all neurons) and beyond the grey boxes, the {percent} range of the same "
+        f"flattered. Bars: {share} bootstrap over images. Filled: beyond shuffled labels "
+        f"(corrected over all neurons) and beyond the grey bars, the {share} range of the same "
         f"neuron along {_controls(table, controls)}."
     )
-    fig = new_figure(
-        f"Neurons that add most to the score of {category}",
-        caption,
-        legend_above=True,
-        height=120 + 22 * len(table),
-    )
-    low, high = numbers(table, "control_quantile_low"), numbers(table, "control_quantile_high")
-    fig.add_trace(
-        go.Bar(
-            y=names,
-            x=high - low,
-            base=low,
-            orientation="h",
-            width=0.7,
-            name="random directions",
-            marker={"color": faded(NEUTRAL, 0.35), "line": {"width": 0}},
-            hoverinfo="skip",
+    lines = [
+        ForestRow(
+            f"block {row['block']}, {row['neuron']}",
+            found := estimate(row, "difference"),
+            Estimate(np.nan, row["control_quantile_low"], row["control_quantile_high"]),
+            look=Look(OWN.colour, OWN.dash, OWN.marker if clear else f"{OWN.marker}-open"),
+            hover=f"{found.text(5, signed=True)}, AUROC alone {row['auroc']:.3f}",
         )
+        for row, clear in zip(records(table), _clear(table, confidence), strict=True)
+    ]
+    return forest_figure(
+        {"": lines},
+        title=f"Neurons that add most to the score of {category}",
+        caption=caption,
+        x=_OUT,
+        line_height=22,
     )
-    clear = _clear(table, confidence)
-    fig.add_trace(
-        go.Scatter(
-            x=numbers(table, "difference"),
-            y=names,
-            error_x=_bars(table),
-            mode="markers",
-            name="anomaly direction",
-            marker={
-                "color": PALETTE[0],
-                "size": 8,
-                "symbol": ["circle" if c else "circle-open" for c in clear],
-            },
-            customdata=numbers(table, "auroc"),
-            hovertemplate="%{y}<br>%{x:+.5f}, AUROC alone %{customdata:.3f}<extra></extra>",
-        )
-    )
-    fig.add_vline(x=0, line={"color": NEUTRAL, "dash": "dot", "width": 1.4})
-    fig.update_xaxes(title_text="anomalous minus normal (cosine along the direction)")
-    fig.update_yaxes(autorange="reversed", title_text=plain("neuron"))
-    return fig

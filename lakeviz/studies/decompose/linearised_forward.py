@@ -88,12 +88,7 @@ def obstacle(tower: HookedTower) -> str | None:
 
 
 def require_decomposable(tower: HookedTower, name: str) -> None:
-    """Refuse a tower that is no sum of heads and neurons.
-
-    Raises
-    ------
-    HookError
-    """
+    """Refuse a tower that is no sum of heads and neurons."""
     reason = obstacle(tower)
     if reason is not None:
         raise HookError(
@@ -104,10 +99,7 @@ def require_decomposable(tower: HookedTower, name: str) -> None:
 
 @contextmanager
 def frozen_pass(
-    tower: HookedTower,
-    images: Float[Tensor, "image 3 height width"],
-    *,
-    head_alone: bool = False,
+    tower: HookedTower, images: Float[Tensor, "image 3 height width"], *, head_alone: bool = False
 ) -> Iterator[FrozenPass]:
     """Run a tower with everything frozen; inside the block more of it may be called.
 

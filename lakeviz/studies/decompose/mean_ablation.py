@@ -20,8 +20,7 @@ from lakeviz.metrics import Bootstrap, contrasts
 from lakeviz.metrics.comparison import NO_COMPARISON, compare_with
 from lakeviz.metrics.estimates import NOT_MEASURED
 from lakeviz.metrics.measurement import Measurement
-from lakeviz.studies.decompose.component_effects import mean_difference
-from lakeviz.studies.decompose.component_rows import AUROC, Comparison, place
+from lakeviz.studies.decompose.component_rows import AUROC, Comparison, mean_difference, place
 from lakeviz.studies.decompose.contributions import Gathered
 
 

@@ -78,10 +78,7 @@ def pooled_contributions(
     weights = None
     for direction in along:
         grads = torch.autograd.grad(
-            (output @ direction).sum(),
-            wanted,
-            retain_graph=True,
-            allow_unused=True,
+            (output @ direction).sum(), wanted, retain_graph=True, allow_unused=True
         )
         found = _one_vector(grads[0], weights)
         if found is None:

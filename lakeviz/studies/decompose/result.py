@@ -147,12 +147,7 @@ class DecomposeResult(StudyResult):
         for found, metric, subject, control, columns in parts:
             if found:
                 yield finding(
-                    found,
-                    metric,
-                    subject,
-                    control=control,
-                    confidence=self.confidence,
-                    **columns,
+                    found, metric, subject, control=control, confidence=self.confidence, **columns
                 )
 
     def summary(self) -> str:

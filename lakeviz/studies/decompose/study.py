@@ -12,12 +12,11 @@ from torch import Tensor
 
 from lakeviz.activations import Loading, token_grid
 from lakeviz.errors import ConfigError, MetricError
-from lakeviz.lake.paired_evaluator import PairedEvaluator
 from lakeviz.metrics import Bootstrap
 from lakeviz.progress import expect
 from lakeviz.studies.base.captured import StudyData
 from lakeviz.studies.base.study import DEFAULT_BOOTSTRAP, OnRun, Study
-from lakeviz.studies.base.unit_data import model_of
+from lakeviz.studies.base.unit_data import class_name_of, model_of
 from lakeviz.studies.decompose.component_rows import (
     N_NEURON_SHUFFLES,
     N_SHUFFLES,
@@ -117,7 +116,9 @@ def _decompose(
         )
     decomposer = Decomposer(model)
     direction, measured = _choose(data, settings, loading)
-    evaluator = _evaluator(data, measured, settings, bootstrap)
+    evaluator = data.evaluator(settings.metrics, bootstrap)
+    if not measured.all():
+        evaluator = evaluator.some(measured)
     random = direction.draw(settings.n_random_sets, np.random.default_rng([settings.seed, 0]))
     along = torch.cat([direction.vector[None], random])
     grid = token_grid(model.tower, f"blocks.{model.n_blocks - 1}.hook_resid_post")
@@ -184,10 +185,10 @@ def _choose(
     if isinstance(direction, Direction):
         return direction, everything
     if isinstance(direction, Tensor):
-        return given_direction(direction, _width(data)), everything
+        width = data.model.tower.points["hook_image_features"].sizes[-1]
+        return given_direction(direction, width), everything
     if direction in (None, "text"):
-        name = settings.class_name or data.provenance.get("class_name")
-        name = name or data.category.replace("_", " ")
+        name = settings.class_name or class_name_of(data)
         return text_direction(data.model, name, data.options.text.prompts), everything
     if isinstance(direction, str) and direction.startswith(CLASS):
         return class_direction(data.model, direction.removeprefix(CLASS)), everything
@@ -203,18 +204,6 @@ def _choose(
             )
     vectors = embeddings(data.model, data.dataset.where(held), loading)
     return class_mean_direction(vectors, labels[held]), measured
-
-
-def _width(data: StudyData) -> int:
-    assert data.model is not None
-    return data.model.tower.points["hook_image_features"].sizes[-1]
-
-
-def _evaluator(
-    data: StudyData, measured: np.ndarray, settings: Settings, bootstrap: Bootstrap
-) -> PairedEvaluator:
-    whole = data.evaluator(settings.metrics, bootstrap)
-    return whole if measured.all() else whole.some(measured)
 
 
 def _contribution_rows(found: Gathered, ids: list[str], labels: np.ndarray) -> pd.DataFrame:

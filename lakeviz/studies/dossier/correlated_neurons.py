@@ -14,13 +14,13 @@ from torch import Tensor
 
 from lakeviz.activations import ChannelStatistics
 from lakeviz.metrics.estimates import NOT_MEASURED, Estimate
-from lakeviz.studies.dossier.rows import control_columns, tested_rows
 from lakeviz.studies.neurons.tested_neurons import Choice
 from lakeviz.tables import equals, numbers
 
 _GROUPS = 20  # of images, of which each is left out once
 _FEWEST = 3
 CONSTANT = "one of the two does not vary over the test images"
+ONE_RANDOM = "there is no other random neuron to compare with"
 FEW_IMAGES = "there are too few test images for an interval"
 
 
@@ -110,7 +110,7 @@ def correlated_table(
     n_partners = min(n_partners, fitted.shape[1] - 1)
     partners = np.argsort(-np.abs(np.nan_to_num(fitted)), axis=1, kind="stable")
     found: list[dict[str, Any]] = []
-    for number, row in tested_rows(choice):
+    for number, row in choice.rows():
         others = partners[number][partners[number] != row["channel"]][:n_partners]
         for place, partner in enumerate(others.tolist(), start=1):
             own, reason = products.estimate(number, partner, confidence)
@@ -133,6 +133,13 @@ def correlated_table(
         for row in found
     ]
     return pd.concat([table, pd.DataFrame(controls)], axis=1)
+
+
+def control_columns(values: Float[np.ndarray, " neuron"]) -> dict[str, Any]:
+    """Mean and range of a number of the random neurons of a point, and how many these are."""
+    ends = (values.mean(), values.min(), values.max()) if len(values) else (np.nan,) * 3
+    names = ("control_mean", "control_min", "control_max")
+    return {**dict(zip(names, map(float, ends))), "n_random": len(values)}
 
 
 def _fitted(

@@ -17,8 +17,8 @@ import torch
 from lakeviz.metrics.bootstrap import Bootstrap
 from lakeviz.metrics.estimates import NOT_MEASURED
 from lakeviz.studies.base.captured import StudyData
+from lakeviz.studies.dossier.correlated_neurons import ONE_RANDOM, control_columns
 from lakeviz.studies.dossier.knockouts import Knocked
-from lakeviz.studies.dossier.rows import ONE_RANDOM, control_columns, tested_rows
 from lakeviz.studies.dossier.stream import PointScan
 from lakeviz.studies.neurons.example_patches import histogram_table
 from lakeviz.studies.neurons.group_comparison import (
@@ -135,7 +135,7 @@ def effect_rows(own: Behaviour, names: Iterable[str], confidence: float) -> list
     for name in names:
         measures = own.measures.get(name)
         estimates = measures.estimates(confidence) if measures else ()
-        for number, row in tested_rows(own.choice):
+        for number, row in own.choice.rows():
             value, control, reason = NOT_MEASURED, np.empty(0), own.reasons.get(name, "")
             if measures is not None:
                 value = estimates[number]

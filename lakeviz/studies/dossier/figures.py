@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
-from PIL import Image
 from plotly.subplots import make_subplots
 
-from lakeviz.data.files import IMAGE_FORMATS
 from lakeviz.errors import ConfigError
 from lakeviz.metrics.estimates import Estimate, estimate
 from lakeviz.metrics.registry import metric_title
@@ -22,6 +19,7 @@ from lakeviz.plots.names import short_point
 from lakeviz.plots.panels import Panel
 from lakeviz.plots.template import new_figure
 from lakeviz.studies.neurons.patch_figures import density_trace, picture_axes, picture_rows
+from lakeviz.studies.neurons.pictures import decode
 from lakeviz.tables import Row, numbers, records, where
 
 _PICTURE_ROW, _PANEL, _GAP = 100, 180, 92
@@ -40,10 +38,7 @@ def neuron_figure(result: Any, category: str, point: str, channel: int) -> go.Fi
 
 
 def neuron_dossier_figure(
-    tables: Mapping[str, pd.DataFrame],
-    *,
-    pictures: bool = True,
-    confidence: float = 0.95,
+    tables: Mapping[str, pd.DataFrame], *, pictures: bool = True, confidence: float = 0.95
 ) -> go.Figure:
     """Draw one neuron's dossier.
 
@@ -113,11 +108,8 @@ def _frame(title: str, caption: str, strips: Sequence[Sequence[Row]]) -> tuple[g
 def _add_pictures(fig: go.Figure, strips: Sequence[Sequence[Row]]) -> None:
     pictures, labels, texts, names = [], [], [], []
     for own in strips:
-        crops = [
-            Image.open(io.BytesIO(row["crop"]), formats=IMAGE_FORMATS).convert("RGB") for row in own
-        ]
         is_top = own[0]["kind"] == "top"
-        pictures.append([np.asarray(crop) for crop in crops])
+        pictures.append([np.asarray(decode(row["crop"])) for row in own])
         labels.append([row["label"] for row in own])
         texts.append(labels[-1] if is_top else [quantile_name(row["quantile"]) for row in own])
         names.append("highest" if is_top else "over the\nrange")

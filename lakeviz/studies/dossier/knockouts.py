@@ -21,13 +21,11 @@ from lakeviz.metrics.contrasts import difference, estimate_of
 from lakeviz.metrics.estimates import NOT_MEASURED
 from lakeviz.metrics.measurement import Measurement, Metric
 from lakeviz.studies.base.captured import StudyData
+from lakeviz.studies.dossier.correlated_neurons import ONE_RANDOM, control_columns
 from lakeviz.studies.dossier.result import Settings
-from lakeviz.studies.dossier.rows import ONE_RANDOM, control_columns, tested_rows
-from lakeviz.studies.knockout.ablation import Engine
-from lakeviz.studies.knockout.forward_engine import ForwardEngine
 from lakeviz.studies.knockout.groups import Measurer
-from lakeviz.studies.knockout.score_engine import ScoreEngine
-from lakeviz.studies.knockout.weights_engine import WeightsEngine
+from lakeviz.studies.knockout.result import Settings as KnockoutSettings
+from lakeviz.studies.knockout.study import make_engine
 from lakeviz.studies.neurons.tested_neurons import Choice
 
 _BRANCH = "visual"
@@ -135,12 +133,9 @@ def _asked(
 
 
 def _measurer(kind: str, data: StudyData, point: str, evaluator: PairedEvaluator) -> Measurer:
-    shared: dict[str, Any] = {"base": "all", "branches": (_BRANCH,)}
-    if kind == "forward":
-        engine: Engine = ForwardEngine(data, **shared, reference="mean", point=point)
-    else:
-        engine = (ScoreEngine if kind == "score" else WeightsEngine)(data, **shared)
-    return Measurer(engine, evaluator)
+    place = point if kind == "forward" else None
+    asked = KnockoutSettings(kinds=(kind,), branches=(_BRANCH,), point=place)
+    return Measurer(make_engine(data, kind, asked), evaluator)
 
 
 def _measured(own: Knocked, measurer: Measurer, numbers: Sequence[int]) -> Knocked:
@@ -169,7 +164,7 @@ def knockout_table(runs: Sequence[Knocked], metrics: Sequence[Metric]) -> pd.Dat
             {"kind": run.kind, **row, "level": level, "metric": metric}
             | _columns(run, number, (level, metric))
             for run in runs
-            for number, row in tested_rows(run.choice)
+            for number, row in run.choice.rows()
             for level, metric in metrics
         ]
     )

@@ -15,7 +15,6 @@ from jaxtyping import Float
 from lakeviz.errors import HookError
 from lakeviz.metrics.estimates import benjamini_hochberg
 from lakeviz.studies.base.captured import StudyData
-from lakeviz.studies.dossier.rows import tested_rows
 from lakeviz.studies.dossier.stream import LABEL_PATCHES, PointScan
 from lakeviz.studies.dossier.text_labels import (
     N_DIRECTIONS,
@@ -152,7 +151,7 @@ class _Labelling:
         """The first words of every neuron of a point."""
         rows = []
         special = specificity(margin)
-        for number, row in tested_rows(choice):
+        for number, row in choice.rows():
             row |= {"source": source}
             if not np.isfinite(margin[number]).all():
                 scores = dict.fromkeys(("similarity", "margin", "specificity"), np.nan)

@@ -11,9 +11,7 @@ import pandas as pd
 from lakeviz.metrics.measurement import Metric
 from lakeviz.studies.base.captured import StudyData
 from lakeviz.studies.dossier.effect_sizes import EFFECTS, SHARES
-from lakeviz.studies.dossier.rows import tested_rows
 from lakeviz.studies.dossier.stream import PointScan
-from lakeviz.studies.neurons.pictures import crops
 from lakeviz.studies.neurons.tested_neurons import Choice
 from lakeviz.tables import where
 
@@ -22,9 +20,7 @@ SPREAD = (0.0, 0.1, 0.25, 0.5, 0.75, 0.9)
 
 
 def index_table(
-    choices: Mapping[str, Choice],
-    tables: Mapping[str, pd.DataFrame],
-    metrics: Sequence[Metric],
+    choices: Mapping[str, Choice], tables: Mapping[str, pd.DataFrame], metrics: Sequence[Metric]
 ) -> pd.DataFrame:
     """Join the main numbers of all tables, neuron by neuron."""
     index = pd.concat([_own(choice) for choice in choices.values()], ignore_index=True)
@@ -76,7 +72,7 @@ def patch_table(data: StudyData, found: PointScan, n_top: int) -> pd.DataFrame:
     at = np.stack([sample.at(quantile) for quantile in SPREAD[1:]])
     names = truth.names()
     parts = []
-    for number, row in tested_rows(found.choice):
+    for number, row in found.choice.rows():
         places = at[:, number]
         patches = [*found.top.patch[number, :kept], found.bottom.patch[number, 0]]
         image, patch = np.divmod([*patches, *sample.patch[places]], n_rows * n_columns)
@@ -97,21 +93,3 @@ def patch_table(data: StudyData, found: PointScan, n_top: int) -> pd.DataFrame:
             columns[name] = np.asarray([*ends, *between[places, number]], dtype=float)
         parts.append(pd.DataFrame(row | columns))
     return pd.concat(parts, ignore_index=True)
-
-
-def add_crops(data: StudyData, patches: pd.DataFrame) -> list[str]:
-    """Picture every patch in the column ``crop``; returns notes on what has no picture."""
-    if data.dataset is None:
-        return [f"{data.category}: no pictures of patches, because there are no image files"]
-    places = [
-        (image, row, column, data.grids[point])
-        for image, row, column, point in zip(
-            *(patches[name].tolist() for name in ("image", "row", "column", "point")), strict=True
-        )
-    ]
-    # The same patch drives many neurons: each is cut out once.
-    distinct = list(dict.fromkeys(places))
-    made, problems = crops(data.dataset.paths, distinct, data.geometry)
-    pictures = dict(zip(distinct, made, strict=True))
-    patches["crop"] = pd.Series([pictures[place] for place in places], dtype=object)
-    return [f"{data.category}: no picture of a patch: {problem}" for problem in problems]

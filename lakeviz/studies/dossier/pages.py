@@ -5,8 +5,6 @@ The pages are those of highest rank of every category and hook point, as many as
 
 from __future__ import annotations
 
-import base64
-import io
 import json
 from collections.abc import Iterator
 from dataclasses import asdict
@@ -14,13 +12,13 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from PIL import Image
 
-from lakeviz.data.files import IMAGE_FORMATS
+from lakeviz.plots.heatmap import data_uri
 from lakeviz.plots.html import embed
 from lakeviz.plots.names import short_point
 from lakeviz.studies.dossier.figures import neuron_dossier_figure, quantile_name
 from lakeviz.studies.dossier.sentences import neuron_sentences
+from lakeviz.studies.neurons.pictures import decode
 from lakeviz.tables import Row, records, rows
 
 _BYTES = 8 * 2**20  # of all pages together
@@ -148,13 +146,5 @@ def _crop(row: Row) -> dict[str, str]:
     text = f"{row['value']:.3g}".replace("-", "−")
     if row["kind"] == "spread":
         text = f"{quantile_name(row['quantile'])}: {text}"
-    source = _jpeg(row["crop"]) if row["crop"] is not None else ""
+    source = "" if row["crop"] is None else data_uri(decode(row["crop"]), optimize=True)
     return {"source": source, "text": text, "label": row["label"], "name": row["sample_id"]}
-
-
-def _jpeg(crop: bytes) -> str:
-    buffer = io.BytesIO()
-    Image.open(io.BytesIO(crop), formats=IMAGE_FORMATS).convert("RGB").save(
-        buffer, "JPEG", quality=85, optimize=True
-    )
-    return f"data:image/jpeg;base64,{base64.b64encode(buffer.getvalue()).decode('ascii')}"

@@ -23,8 +23,9 @@ from lakeviz.studies.dossier.vocabulary import (
     default_words,
     read_words,
 )
-from lakeviz.studies.neurons.group_comparison import DETECTED, MEAN_POINT
+from lakeviz.studies.neurons.group_comparison import DETECTED, of_categories
 from lakeviz.studies.neurons.patch_labels import DEFAULT_COVERAGE
+from lakeviz.studies.neurons.pictures import with_crops
 from lakeviz.tables import is_measured, numbers, records, rows, where
 
 if TYPE_CHECKING:
@@ -160,11 +161,7 @@ class DossierResult(StudyResult):
     labels: pd.DataFrame = field(repr=False)
 
     def __post_init__(self) -> None:
-        # Parquet cannot tell a missing picture from a missing number.
-        found = records(self.patches.reindex(columns=["crop"]))
-        pictures = [row["crop"] if isinstance(row["crop"], bytes) else None for row in found]
-        crops = pd.Series(pictures, self.patches.index, dtype=object)
-        self.patches = self.patches.assign(crop=crops)
+        self.patches = with_crops(self.patches)
 
     def of(self, category: str, point: str, channel: int) -> dict[str, pd.DataFrame]:
         """Return the dossier of one neuron: its rows of every table but ``groups``.
@@ -198,8 +195,7 @@ class DossierResult(StudyResult):
 
     def overall(self) -> pd.DataFrame:
         """Rows of ``groups`` that hold for each category as a whole: the mean of its points."""
-        means = where(self.groups, point=MEAN_POINT)
-        return means if len(means) else self.groups
+        return of_categories(self.groups)
 
     def findings(self) -> Iterator[Finding]:
         """Yield selected against random neurons in the measures of the summary."""

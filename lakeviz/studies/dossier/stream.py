@@ -19,7 +19,7 @@ from lakeviz.lake.attribution import NeuronGallery, split
 from lakeviz.studies.base.captured import StudyData
 from lakeviz.studies.dossier.correlated_neurons import Products
 from lakeviz.studies.neurons.patch_labels import PatchTruth
-from lakeviz.studies.neurons.scan import HELD_VALUES, held_activations
+from lakeviz.studies.neurons.single_neuron_score import HELD_VALUES, held_activations
 from lakeviz.studies.neurons.tested_neurons import Choice
 
 SAMPLED = 4096  # patches in the sample that quantiles are read from

@@ -25,12 +25,13 @@ from lakeviz.studies.dossier.effect_sizes import (
 )
 from lakeviz.studies.dossier.knockouts import Knocked, knockout_table, knockouts, n_knockouts
 from lakeviz.studies.dossier.label_table import COLUMNS, label_table
-from lakeviz.studies.dossier.neuron_index import add_crops, index_table, patch_table
+from lakeviz.studies.dossier.neuron_index import index_table, patch_table
 from lakeviz.studies.dossier.result import DossierResult, Settings
 from lakeviz.studies.dossier.stream import PointScan, scan
 from lakeviz.studies.dossier.word_space import label_obstacle, words_of
 from lakeviz.studies.neurons.group_comparison import over_draws
 from lakeviz.studies.neurons.patch_labels import PatchTruth
+from lakeviz.studies.neurons.pictures import add_crops
 from lakeviz.studies.neurons.tested_neurons import Choice, choose
 
 

@@ -19,13 +19,7 @@ if TYPE_CHECKING:
 
 
 def label_obstacle(data: StudyData, labels: bool | None) -> str:
-    """Why the neurons get no labels; empty where they do.
-
-    Raises
-    ------
-    TextBranchError
-        If they were asked for (True, not None) and cannot be made.
-    """
+    """Why the neurons get no labels; empty where they do."""
     if labels is False:
         return "labels were not asked for"
     found = "these data come without a model"
@@ -65,13 +59,7 @@ def words_of(data: StudyData, settings: Settings) -> tuple[tuple[str, ...], str]
 def word_vectors(
     model: VisionModel, words: Sequence[str], templates: Sequence[str]
 ) -> Float[Tensor, "word joint"]:
-    """Unit vector of each word: the mean of the unit vectors of its prompts, or of its class.
-
-    Raises
-    ------
-    ConfigError
-        If the model has a class head in place of text, and no such class.
-    """
+    """Unit vector of each word: the mean of the unit vectors of its prompts, or of its class."""
     if model.text is None:
         assert model.class_head is not None
         return model.class_head.vectors(words)

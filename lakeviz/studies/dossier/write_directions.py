@@ -29,11 +29,6 @@ def write_directions(model: VisionModel, point: str) -> Float[Tensor, "channel d
 
     A channel of the residual stream, or of what is added to it, writes along itself; a neuron of an
     MLP along its column of the output weights.
-
-    Raises
-    ------
-    HookError
-        If channels of the point do not write to the residual stream along one direction each.
     """
     if point.startswith("blocks.") and point.endswith(_STREAM):
         n_channels = model.tower.points[point].sizes[-1]
@@ -60,11 +55,6 @@ def projection(
 
     The deviation is a common factor where the norm is a LayerNorm: for cosines it does not matter
     which token is taken.
-
-    Raises
-    ------
-    ModelError
-        If patch tokens cannot be projected in this tower.
     """
 
     def freeze(module: Any, args: Any, out: Tensor) -> Tensor:

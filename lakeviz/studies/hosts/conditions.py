@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
 
-from lakeviz.lake import Selection, VisualBranch, get_selector
+from lakeviz.lake import Selection
 from lakeviz.lake.paired_evaluator import PairedEvaluator
 from lakeviz.metrics.measurement import Measurement
 from lakeviz.studies.base.captured import StudyData
+from lakeviz.studies.base.draws import members_of, n_members
 from lakeviz.studies.hosts.detectors.protocol import Host, name_of
 from lakeviz.studies.hosts.result import ADD, ALONE, LAKE, NO_SELECTOR, RESTRICT
 from lakeviz.studies.hosts.scoring import (
@@ -74,17 +75,14 @@ class Plan:
     seed: int
     weight: float
 
-    def choices(self, selector: str) -> list[Callable[[StudyData], Mapping[str, Selection]]]:
-        """Ways to select: one, or one per random set."""
-        n = self.n_random_sets if get_selector(selector).is_random else 1
-        return [self._choice(selector, self.seed + draw) for draw in range(n)]
+    def select(self, data: StudyData, selector: str) -> list[dict[str, Selection]]:
+        """One selection, or one per random set."""
+        return members_of(data, self.k, selector, self.n_random_sets, self.seed)
 
     def n_conditions(self, modes: Sequence[str]) -> int:
         """How many are measured of each draw: the host and LAKE alone, and each set by mode."""
-        return 1 + (ADD in modes) + len(modes) * sum(len(self.choices(s)) for s in self.selectors)
-
-    def _choice(self, selector: str, seed: int) -> Callable[[StudyData], Mapping[str, Selection]]:
-        return lambda data: data.select(self.k, selector, seed)
+        sets = sum(n_members(name, self.n_random_sets) for name in self.selectors)
+        return 1 + (ADD in modes) + len(modes) * sets
 
     def fresh(self) -> Host:
         """A copy of the host, to be fitted."""
@@ -119,8 +117,8 @@ def measured(scored: HostMaps, evaluator: PairedEvaluator) -> Measurement:
 def _restricted(data: StudyData, plan: Plan, evaluator: PairedEvaluator, found: Conditions) -> None:
     for selector in plan.selectors:
         members = []
-        for number, choose in enumerate(plan.choices(selector)):
-            host, selections = plan.fresh(), choose(data)
+        for number, selections in enumerate(plan.select(data, selector)):
+            host = plan.fresh()
             fit_host(host, data, selections)
             members.append(measured(test_maps(host, data, selections), evaluator))
             if number == 0:
@@ -135,11 +133,11 @@ def _added(
     found.scales.append(_scale_row(name_of(plan.host), NO_SELECTOR, 0, own_scale))
     host = alone.scaled(own_scale)
     for selector in plan.selectors:
-        choices = plan.choices(selector)
-        branches = data.branches([choose(data) for choose in choices])
-        scales = lake_scales(data, choices)
+        branches = data.branches(plan.select(data, selector))
+        scales = lake_scales(data, lambda part, name=selector: plan.select(part, name))
         members = []
-        for number, (maps, scale) in enumerate(_scored(data, branches, scales)):
+        scored = zip(data.visual_maps(branches), scales, strict=True)
+        for number, (maps, scale) in enumerate(scored):
             found.scales.append(_scale_row("lake", selector, number, scale))
             if number == 0:
                 found.fitted[ADD, selector] = (branches[0], None)
@@ -148,12 +146,6 @@ def _added(
             fused = add(host, HostMaps(scale(maps)), plan.weight, evaluator.image_score)
             members.append(measured(fused, evaluator))
         found.members[ADD, selector] = members
-
-
-def _scored(
-    data: StudyData, branches: Sequence[VisualBranch], scales: Sequence[Scale]
-) -> Iterator[tuple[np.ndarray, Scale]]:
-    yield from zip(data.visual_maps(branches), scales, strict=True)
 
 
 def add(
@@ -171,11 +163,4 @@ def add(
 
 
 def _scale_row(what: str, selector: str, member: int, scale: Scale) -> dict[str, Any]:
-    return {
-        "score": what,
-        "selector": selector,
-        "member": member,
-        "mean": scale.mean,
-        "deviation": scale.deviation,
-        "n_patches": scale.n_patches,
-    }
+    return {"score": what, "selector": selector, "member": member, **asdict(scale)}

@@ -13,7 +13,7 @@ from lakeviz.errors import ConfigError
 from lakeviz.selector_names import selector_name, selector_short
 from lakeviz.studies.base import settings
 from lakeviz.studies.base.findings import Finding, findings
-from lakeviz.studies.base.result import StudyResult
+from lakeviz.studies.base.result import StudyResult, joint_by
 from lakeviz.studies.base.settings import option
 from lakeviz.tables import mean_of, records
 
@@ -154,24 +154,8 @@ class HostResult(StudyResult):
 
     @classmethod
     def joint_settings(cls, results: Sequence[StudyResult]) -> dict[str, Any]:
-        """Settings by host: one result may hold several.
-
-        Raises
-        ------
-        ConfigError
-            If a host was run twice on a category, or with other settings.
-        """
-        joint: dict[str, Any] = {}
-        seen: set[tuple[str, str]] = set()
-        for result in results:
-            for host, made in result.settings["hosts"].items():
-                if joint.setdefault(host, made) != made:
-                    raise ConfigError(f"results of the host {host} differ in their settings")
-                for category in result.categories:
-                    if (host, category) in seen:
-                        raise ConfigError(f"the host {host} was run twice on {category}")
-                    seen.add((host, category))
-        return {"hosts": joint}
+        """Settings by host: one result may hold several."""
+        return {"hosts": joint_by(results, lambda result: result.settings["hosts"])}
 
     @property
     def hosts(self) -> dict[str, dict[str, Any]]:

@@ -11,7 +11,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from lakeviz.errors import ConfigError, HostError
-from lakeviz.lake import Selection, VisualBranch
+from lakeviz.lake import Selection
 from lakeviz.lake.score_maps import join_layers, to_grid
 from lakeviz.studies.base.captured import StudyData
 from lakeviz.studies.hosts.detectors.protocol import (
@@ -89,13 +89,7 @@ class Scale:
 def fit_host(
     host: Host, data: StudyData, selections: Selections | None, images: Sequence[int] | None = None
 ) -> None:
-    """Fit a host on some of the normal images (all: None), restricted or not.
-
-    Raises
-    ------
-    HostError
-        If a host that reads images is to be restricted.
-    """
+    """Fit a host on some of the normal images (all: None), restricted or not."""
     if isinstance(host, PatchFeatureDetector):
         host.fit(normal_features(data, selections, images), grid_of(data))
         return
@@ -108,13 +102,7 @@ def fit_host(
 
 
 def test_maps(host: Host, data: StudyData, selections: Selections | None) -> HostMaps:
-    """Score the test images with a fitted host.
-
-    Raises
-    ------
-    HostError
-        If its scores do not fill the patch grid, or are not finite.
-    """
+    """Score the test images with a fitted host."""
     if isinstance(host, ImageDetector):
         parts = [host.score_images(data, range(len(data.test)))]
     else:
@@ -134,13 +122,7 @@ def normal_maps(
 
 
 def folds(n_images: int) -> list[tuple[list[int], list[int]]]:
-    """Split normal images into those to fit on and those held out, up to four times.
-
-    Raises
-    ------
-    ConfigError
-        If there is one image alone.
-    """
+    """Split normal images into those to fit on and those held out, up to four times."""
     if n_images < 2:
         raise ConfigError(
             "adding two scores needs at least two normal images: their units are taken from "
@@ -161,27 +143,22 @@ def host_scale(host: Host, data: StudyData) -> Scale:
 
 
 def lake_scales(
-    data: StudyData, choose: Sequence[Callable[[StudyData], Mapping[str, Selection]]]
+    data: StudyData, select: Callable[[StudyData], Sequence[Selections]]
 ) -> list[Scale]:
-    """Scale of LAKE's structural score, for each way to select.
+    """Scale of LAKE's structural score in each set that ``select`` takes of data.
 
     The selection is made again from the images that are fitted on: those held out are unseen in
     every way.
     """
-    found: list[list[np.ndarray]] = [[] for _ in choose]
+    found: list[list[np.ndarray]] = []  # by fold and set
     for kept, held in folds(len(data.normal)):
         part = data.view(images=kept)
         tokens = {p: data.normal.patches(p, held) for p in data.points}
-        for scores, branch in zip(found, _branches(part, choose), strict=True):
-            with torch.inference_mode():
-                scores.append(join_layers(branch.score(tokens), data.grids)[0].cpu().numpy())
-    return [Scale.of(scores, "LAKE's structural score") for scores in found]
-
-
-def _branches(
-    data: StudyData, choose: Sequence[Callable[[StudyData], Mapping[str, Selection]]]
-) -> Iterator[VisualBranch]:
-    yield from data.branches([select(data) for select in choose])
+        branches = part.branches(select(part))
+        with torch.inference_mode():
+            scores = [branch.score(tokens) for branch in branches]
+        found.append([join_layers(one, data.grids)[0].cpu().numpy() for one in scores])
+    return [Scale.of(own, "LAKE's structural score") for own in zip(*found, strict=True)]
 
 
 def _laid_out(parts: Sequence[HostScores], host: Host, data: StudyData) -> HostMaps:
@@ -221,11 +198,6 @@ def features_of(
     tokens : mapping of hook point to Tensor [image, patch, channel]
     selections : mapping of hook point to Selection, optional
         Restrict each point to its selected channels, or to coordinates in a subspace.
-
-    Raises
-    ------
-    HostError
-        If the selections are not of the points of the study.
     """
     if selections is not None and set(selections) != set(data.points):
         raise HostError(

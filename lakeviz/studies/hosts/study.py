@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pandas as pd
 
 from lakeviz.data import Dataset
@@ -13,6 +14,9 @@ from lakeviz.lake import LakeOptions, get_selector
 from lakeviz.lake.paired_evaluator import PairedEvaluator
 from lakeviz.lake.selectors import expand_selectors
 from lakeviz.metrics import Bootstrap
+from lakeviz.metrics.comparison import compare_with
+from lakeviz.metrics.contrasts import Replicates, mean_estimate, n_below
+from lakeviz.metrics.measurement import metric_columns
 from lakeviz.progress import expect
 from lakeviz.studies.base.capture import capture_study
 from lakeviz.studies.base.captured import StudyData
@@ -20,16 +24,24 @@ from lakeviz.studies.base.draws import (
     Draws,
     absence,
     describe_draws,
+    not_measured,
     replicates,
     servable,
 )
 from lakeviz.studies.base.study import DEFAULT_BOOTSTRAP, OnRun, Study
-from lakeviz.studies.hosts.conditions import Plan, run_conditions
+from lakeviz.studies.hosts.conditions import Group, Plan, run_conditions
 from lakeviz.studies.hosts.costs import cost_rows
 from lakeviz.studies.hosts.detectors.protocol import Host, ImageDetector, name_of
 from lakeviz.studies.hosts.detectors.registry import get_host
-from lakeviz.studies.hosts.result import ADD, MODES, HostResult, Settings
-from lakeviz.studies.hosts.rows import contrast_rows, metric_rows
+from lakeviz.studies.hosts.result import (
+    ADD,
+    ALONE,
+    MODES,
+    NO_SELECTOR,
+    RESTRICT,
+    HostResult,
+    Settings,
+)
 
 if TYPE_CHECKING:
     from lakeviz.data import FewShotDraw
@@ -147,3 +159,74 @@ def _compare(
 
 
 STUDY = HostStudy(Settings, HostResult, over_draws=True)
+
+
+Members = Mapping[Group, Replicates]
+Rows = list[dict[str, Any]]
+
+
+def metric_rows(members: Members, evaluator: PairedEvaluator) -> Rows:
+    """Each condition with its value, and what it gains over the host alone."""
+    bootstrap = evaluator.bootstrap
+    alone = members[ALONE, NO_SELECTOR]
+    rows = []
+    for (mode, selector), group in members.items():
+        for metric, columns in metric_columns(evaluator.measured):
+            gain = compare_with(alone, group, metric, bootstrap).gain_columns()
+            if mode == ALONE:
+                gain |= {name: np.nan for name in gain if name != "n_draws"} | {"estimand": ""}
+            rows.append(
+                {
+                    "mode": mode,
+                    "selector": selector,
+                    **columns,
+                    **mean_estimate(group, metric, bootstrap).columns(),
+                    **gain,
+                    "n_random_sets": group.n_members,
+                    **evaluator.counts,
+                    "reason": "the others are compared with it" if mode == ALONE else "",
+                }
+            )
+    return rows
+
+
+def contrast_rows(
+    members: Members,
+    selectors: Sequence[str],
+    missing: Mapping[str, str],
+    evaluator: PairedEvaluator,
+) -> Rows:
+    """The selection in question against each control, with the host around both.
+
+    A control of ``missing`` has rows with the reason why it could not be made.
+    """
+    reference, *controls = selectors
+    rows, absent = [], []
+    for mode in (RESTRICT, ADD):
+        if (mode, reference) not in members:
+            continue
+        own = members[mode, reference]
+        said = {"mode": mode, "selector": reference}
+        for control in controls:
+            others = members[mode, control]
+            for metric, columns in metric_columns(evaluator.measured):
+                gap = compare_with(own, others, metric, evaluator.bootstrap)
+                rows.append(
+                    {
+                        **said,
+                        "control": control,
+                        **columns,
+                        "value": gap.value.value,
+                        "control_mean": gap.control_mean,
+                        **gap.difference_columns(),
+                        "n_random_sets": others.n_members,
+                        "n_below": n_below(own, others, metric),
+                        **evaluator.counts,
+                        "reason": "",
+                    }
+                )
+        for control, why in missing.items():
+            said = said | {"control": control, "n_random_sets": 0, "n_below": 0}
+            said |= {"n_draws": own.n_draws}
+            absent += not_measured(why, evaluator, **said)
+    return rows + absent

@@ -19,12 +19,7 @@ from lakeviz.progress import step
 from lakeviz.selector_names import selector_name
 from lakeviz.studies.base.draws import attempted, replicates
 from lakeviz.studies.knockout.ablation import Condition, Engine, Sets
-from lakeviz.studies.knockout.result import (
-    OTHER_CATEGORY,
-    OTHER_CONTROLS,
-    UNTRAINED,
-    Settings,
-)
+from lakeviz.studies.knockout.result import OTHER_CATEGORY, OTHER_CONTROLS, UNTRAINED, Settings
 from lakeviz.studies.knockout.score_engine import ScoreEngine
 
 Measured = Mapping[str, Measurement]
@@ -209,13 +204,7 @@ def _expanded(names: Sequence[str]) -> list[str]:
 
 
 def _sets(measurer: DrawMeasurers, name: str, size: int, settings: Settings) -> list[list[Sets]]:
-    """Sets of a selector on every draw.
-
-    Raises
-    ------
-    SelectionError
-        If it cannot be made on one of them.
-    """
+    """Sets of a selector on every draw."""
     engines = [of_draw.engine for of_draw in measurer.of_draws]
     if name == UNTRAINED:
         raise SelectionError(

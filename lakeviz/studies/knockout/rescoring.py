@@ -28,7 +28,7 @@ from lakeviz.lake.gallery import Gallery
 from lakeviz.lake.score_maps import join_layers
 from lakeviz.lake.visual import VisualBranch, fit_selections
 from lakeviz.studies.base.captured import StudyData
-from lakeviz.studies.base.unit_data import model_of, require_pictures
+from lakeviz.studies.base.unit_data import class_name_of, model_of, require_pictures
 from lakeviz.studies.knockout.ablation import Condition, Engine, Knocked
 from lakeviz.studies.knockout.result import RUNS_THE_MODEL
 
@@ -79,11 +79,6 @@ class NetworkEngine(Engine):
         With its model.
     base, branches
         As :class:`.Engine`; branches are :data:`BRANCHES`.
-
-    Raises
-    ------
-    ConfigError
-        If there is no model, or a branch or base is unknown or cannot be had.
     """
 
     known = BRANCHES
@@ -139,8 +134,7 @@ class NetworkEngine(Engine):
     @cached_property
     def text(self) -> TextBranch:
         """The text branch, fitted as it was for the data."""
-        name = self.data.provenance.get("class_name") or self.data.category.replace("_", " ")
-        return fit_text(self.model, name, self.data.options.text)
+        return fit_text(self.model, class_name_of(self.data), self.data.options.text)
 
     def places(self, branch: str) -> tuple[str, ...]:
         """Hook points (the tower's output among them) that a branch reads."""
@@ -224,11 +218,6 @@ def stored_at(
 
     What was not captured there is captured now: to the folder of stores that the data were read
     from, in memory where they were not.
-
-    Raises
-    ------
-    ConfigError
-        If they were not captured and there are no image files.
     """
     images: tuple[Any, Any] = (data.normal_paths, data.dataset)
     found = []

@@ -16,7 +16,7 @@ from lakeviz.runs.names import OTHER_CATEGORY, UNTRAINED
 from lakeviz.selector_names import selector_name, selector_order
 from lakeviz.studies.base import settings
 from lakeviz.studies.base.findings import HEADLINE_METRICS, Finding, finding
-from lakeviz.studies.base.result import StudyResult
+from lakeviz.studies.base.result import StudyResult, joint_by
 from lakeviz.studies.base.settings import option
 from lakeviz.tables import is_measured, records, where
 
@@ -173,26 +173,8 @@ class KnockoutResult(StudyResult):
 
     @classmethod
     def joint_settings(cls, results: Sequence[StudyResult]) -> dict[str, Any]:
-        """Settings by kind and mode: one result may hold several of them.
-
-        Raises
-        ------
-        ConfigError
-            If one kind and mode was run twice on a category, or with other settings.
-        """
-        settings: dict[str, Any] = {}
-        seen: set[tuple[str, str]] = set()
-        for result in results:
-            for run, made in result.settings.items():
-                if settings.setdefault(run, made) != made:
-                    raise ConfigError(
-                        f"results of {cls.name} with other settings of {run} cannot be joined"
-                    )
-                for category in result.categories:
-                    if (run, category) in seen:
-                        raise ConfigError(f"{run} was run twice on {category}; join it once")
-                    seen.add((run, category))
-        return settings
+        """Settings by kind and mode: one result may hold several of them."""
+        return joint_by(results, lambda result: result.settings)
 
     @property
     def runs(self) -> list[tuple[str, str]]:

@@ -6,7 +6,6 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
 from lakeviz.errors import SelectionError
 from lakeviz.lake.paired_evaluator import PairedEvaluator
@@ -75,8 +74,7 @@ def measure(
                 rows["neurons"] += [{"kind": kind} | row for row in alone]
                 rows["correlation"] += [{"kind": kind} | row for row in correlated]
                 notes += _few_others(engine, k)
-    tables = {name: pd.DataFrame(found) for name, found in rows.items()}
-    return Measured(tables, list(dict.fromkeys(notes)))
+    return Measured(rows, list(dict.fromkeys(notes)))
 
 
 def _few_others(engine: Engine, k: int) -> Iterator[str]:

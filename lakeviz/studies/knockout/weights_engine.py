@@ -148,9 +148,7 @@ class WeightsEngine(NetworkEngine):
             for point, neurons in removal.items():
                 stack.enter_context(weights_removed(self.tower, point, neurons))
             output, cache = self.tower.run_with_cache(
-                images,
-                names_filter=points or [OUTPUT],
-                stop_at=None if to_the_end else "auto",
+                images, names_filter=points or [OUTPUT], stop_at=None if to_the_end else "auto"
             )
         output = output[0] if isinstance(output, tuple) else output
         patches = {p: select_tokens(self.tower, p, cache[p]) for p in points}

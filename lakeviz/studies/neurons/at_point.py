@@ -25,8 +25,7 @@ from lakeviz.studies.neurons.measures import (
 )
 from lakeviz.studies.neurons.patch_labels import PatchTruth
 from lakeviz.studies.neurons.patch_statistics import PatchSample, Resampled
-from lakeviz.studies.neurons.scan import held_activations, image_scores
-from lakeviz.studies.neurons.single_neuron_score import Deviation
+from lakeviz.studies.neurons.single_neuron_score import Deviation, held_activations, image_scores
 from lakeviz.studies.neurons.tested_neurons import Choice
 
 NO_TEST = "one class has a single image with patches to compare, so there is no p-value"

@@ -5,23 +5,55 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
-from plotly.subplots import make_subplots
 
 from lakeviz.errors import ConfigError
+from lakeviz.metrics.estimates import estimate
 from lakeviz.plots.captions import percent, sampled, tested
-from lakeviz.plots.data_range import end_axes
+from lakeviz.plots.forest import MEAN, OWN, ForestRow, forest_figure
+from lakeviz.plots.line_panels import Line, line_figure
 from lakeviz.plots.names import measure_bounds, measure_title, short_point
-from lakeviz.plots.panels import Look, error_bars
-from lakeviz.plots.template import NEUTRAL, new_figure, plain
-from lakeviz.studies.neurons.neuron_looks import (
-    LOOKS,
-    MEAN_POINT,
-    mark_chance,
-    measured,
-    one_category,
-)
-from lakeviz.tables import numbers, rows, where
+from lakeviz.plots.panels import Look
+from lakeviz.plots.template import NEUTRAL
+from lakeviz.studies.neurons.group_comparison import of_categories
+from lakeviz.tables import numbers, records, rows, where
 from lakeviz.wording import counted
+
+LOOKS = {"selected": Look.of(0), "random": Look.of(1)}
+
+
+def measured(table: pd.DataFrame, measure: str) -> pd.DataFrame:
+    """Rows in which a measure is a number.
+
+    Raises
+    ------
+    ConfigError
+        There is none.
+    """
+    there = np.isfinite(numbers(table, measure)) if measure in table else np.zeros(len(table), bool)
+    if not there.any():
+        raise ConfigError(f"no neuron has a {measure_title(measure)}")
+    return rows(table, there)
+
+
+def one_category(table: pd.DataFrame) -> None:
+    """Refuse a table of several categories.
+
+    Raises
+    ------
+    ConfigError
+        Names what to use instead.
+    """
+    if len(set(table["category"])) > 1:
+        raise ConfigError("several categories: choose one, or use neuron_differences_figure")
+
+
+def chance_of(measure: str) -> float | None:
+    """What chance alone would give, where the measure is an AUROC."""
+    return 0.5 if measure.endswith("auroc") and not measure.startswith("loss_") else None
+
+
+_ROW = 240
+_OTHER = Look(NEUTRAL, "solid", "circle-open")
 
 
 def neuron_detectors_figure(
@@ -64,27 +96,25 @@ def neuron_detectors_figure(
         "first places are high by chance too: compare first with first."
     )
     what = measure_title(measure)
-    fig = new_figure(
-        title or f"Single neurons as detectors: {what}",
-        caption,
-        legend_above=True,
-        height=70 + 240 * len(points),
+    fig = line_figure(
+        {
+            short_point(point): [
+                _ranked(where(table, point=point, group=group), measure, group, shift)
+                for group, shift in zip(LOOKS, (-0.17, 0.17), strict=True)
+            ]
+            for point in points
+        },
+        title=title or f"Single neurons as detectors: {what}",
+        caption=caption,
+        x="place in the group (1 = highest)",
+        y=what,
+        columns=1,
+        level=chance_of(measure),
+        row_height=_ROW,
+        ends=measure_bounds(measure),
     )
-    fig = _stack(fig, points)
-    for row, point in enumerate(points, start=1):
-        for shift, (group, look) in zip((-0.17, 0.17), LOOKS.items()):
-            own = where(table, point=point, group=group)
-            if len(own):
-                own = rows(own, np.argsort(-numbers(own, measure), kind="stable"))
-                trace = _ranked(own, measure, group, look, shift, shown=row == 1)
-                fig.add_trace(trace, row=row, col=1)
-        mark_chance(fig, measure, row, 1, along="y")
-    fig.update_yaxes(title_text=what)
-    end_axes(fig, "y", measure_bounds(measure))
     n_places = max(len(where(table, point=p, group=g)) for p in points for g in LOOKS)
-    fig.update_xaxes(range=[0.4, n_places + 0.6])
-    fig.update_xaxes(title_text="place in the group (1 = highest)", row=len(points), col=1)
-    return fig
+    return fig.update_xaxes(range=[0.4, n_places + 0.6])
 
 
 def neuron_differences_figure(
@@ -110,9 +140,7 @@ def neuron_differences_figure(
     ConfigError
         There is no difference of this measure.
     """
-    table = where(groups, measure=measure)
-    means = where(table, point=MEAN_POINT)
-    table = means if len(means) else table
+    table = of_categories(where(groups, measure=measure))
     table = rows(table, np.isfinite(numbers(table, "difference")))
     if table.empty:
         raise ConfigError(f"no difference between selected and random neurons in {measure}")
@@ -123,37 +151,23 @@ def neuron_differences_figure(
         f"{percent(confidence)} intervals over {sampled(table)} and neurons. Right of zero, "
         "selected neurons are better; diamonds have their whole interval on one side."
     )
-    fig = new_figure(
-        title or f"Selected minus random: {what}", caption, height=90 + 26 * len(table)
+    found = [(str(row["category"]), estimate(row, "difference")) for row in records(table)]
+    found.sort(key=lambda one: -one[1].value)
+    undecided = Look(OWN.colour, OWN.dash, f"{OWN.marker}-open")
+    return forest_figure(
+        {
+            "": [
+                ForestRow(name, gap, look=undecided if gap.verdict == "undecided" else MEAN)
+                for name, gap in found
+            ]
+        },
+        title=title or f"Selected minus random: {what}",
+        caption=caption,
+        x=f"selected − random, {what}",
+        form="+.3f",
+        line_height=26,
+        ends=measure_bounds(measure, difference=True),
     )
-    order = rows(table, np.argsort(numbers(table, "difference"), kind="stable"))
-    gap, low, high = (
-        numbers(order, c) for c in ("difference", "difference_low", "difference_high")
-    )
-    clear = (low > 0) | (high < 0)
-    look = LOOKS["selected"]
-    fig.add_trace(
-        go.Scatter(
-            x=gap,
-            y=[plain(c) for c in order["category"]],
-            error_x=error_bars(gap, low, high),
-            mode="markers",
-            marker={
-                "symbol": np.where(clear, "diamond", "circle-open"),
-                "size": 9,
-                "color": look.colour,
-            },
-            customdata=np.stack([low, high], axis=1),
-            hovertemplate="%{y}: %{x:+.3f} [%{customdata[0]:+.3f}, %{customdata[1]:+.3f}]"
-            "<extra></extra>",
-            name=what,
-        )
-    )
-    fig.add_vline(x=0, line={"color": NEUTRAL, "dash": "dot", "width": 1.4})
-    fig.update_xaxes(title_text=f"selected − random, {what}")
-    end_axes(fig, "x", measure_bounds(measure, difference=True))
-    fig.update_yaxes(ticks="", showline=False)
-    return fig
 
 
 def variance_auroc_figure(
@@ -183,10 +197,9 @@ def variance_auroc_figure(
     points = list(dict.fromkeys(table["point"]))
     said = []
     for point in points:
-        own = where(trend, point=point)
-        value, low, high = (float(numbers(own, c)[0]) for c in ("value", "low", "high"))
-        if np.isfinite(value):
-            said.append(f"{short_point(point)} {value:+.2f} [{low:+.2f}, {high:+.2f}]")
+        (row,) = records(trend, point=point)
+        if np.isfinite(row["value"]):
+            said.append(f"{short_point(point)} {estimate(row).text(2, signed=True)}")
     n_draws = int(numbers(trend, "n_draws").max()) if "n_draws" in trend else 1
     draws = f", mean of {n_draws} draws" if n_draws > 1 else ""
     caption = (
@@ -195,78 +208,45 @@ def variance_auroc_figure(
         f"images and channels: {'; '.join(said) or 'undefined'}. Above zero, channels that vary "
         "more on normal images detect better."
     )
-    fig = new_figure(title, caption, legend_above=True, height=70 + 240 * len(points))
-    fig = _stack(fig, points)
-    symbols = {"other": "circle-open", "random": "diamond", "selected": "circle"}
-    for row, point in enumerate(points, start=1):
-        for group, symbol in symbols.items():
-            own = where(table, point=point, group=group)
-            if own.empty:
-                continue
-            colour = LOOKS[group].colour if group in LOOKS else NEUTRAL
-            size = 5 if group == "other" else 8
-            fig.add_trace(
-                go.Scatter(
-                    x=numbers(own, "variance_rank"),
-                    y=numbers(own, "image_auroc"),
-                    mode="markers",
-                    marker={"symbol": symbol, "size": size, "color": colour},
-                    customdata=own["channel"].to_numpy(),
-                    hovertemplate=f"{group}, channel %{{customdata}}<br>rank %{{x}}, AUROC "
-                    "%{y:.3f}<extra></extra>",
-                    name=group,
-                    legendgroup=group,
-                    showlegend=row == 1,
-                ),
-                row=row,
-                col=1,
-            )
-        mark_chance(fig, "image_auroc", row, 1, along="y")
-    fig.update_yaxes(title_text="image AUROC")
-    end_axes(fig, "y", measure_bounds("image_auroc"))
+    fig = line_figure(
+        {
+            short_point(point): [
+                _channels(where(table, point=point, group=group), group, look)
+                for group, look in {"other": _OTHER, **LOOKS}.items()
+            ]
+            for point in points
+        },
+        title=title,
+        caption=caption,
+        x="rank by variance (1 = highest)",
+        y="image AUROC",
+        columns=1,
+        level=chance_of("image_auroc"),
+        row_height=_ROW,
+        ends=measure_bounds("image_auroc"),
+    )
     n_channels = numbers(table, "variance_rank").max()
-    fig.update_xaxes(range=[-0.01 * n_channels, 1.02 * n_channels])
-    fig.update_xaxes(title_text="rank by variance (1 = highest)", row=len(points), col=1)
-    return fig
+    return fig.update_xaxes(range=[-0.01 * n_channels, 1.02 * n_channels])
 
 
-def _stack(fig: go.Figure, points: list[str]) -> go.Figure:
-    """One panel per point, its name above."""
-    make_subplots(
-        rows=len(points),
-        cols=1,
-        shared_xaxes=True,
-        vertical_spacing=0.16 / len(points) if len(points) > 1 else 0,
-        figure=fig,
-    )
-    for row, point in enumerate(points, start=1):
-        fig.add_annotation(
-            x=1,
-            y=1,
-            xref="x domain" if row == 1 else f"x{row} domain",
-            yref="y domain" if row == 1 else f"y{row} domain",
-            xanchor="right",
-            yanchor="bottom",
-            text=short_point(point),
-        )
-    return fig
+def _ranked(own: pd.DataFrame, measure: str, group: str, shift: float) -> Line:
+    """Neurons of a group, the highest first."""
+    own = rows(own, np.argsort(-numbers(own, measure), kind="stable"))
+    hover = [
+        f"{group}, channel {row['channel']}<br>{estimate(row, measure).text()}"
+        for row in records(own)
+    ]
+    ends = numbers(own, f"{measure}_low"), numbers(own, f"{measure}_high")
+    places, value = np.arange(1, len(own) + 1) + shift, numbers(own, measure)
+    name, look = f"{group} neurons", LOOKS[group]
+    return Line(name, places, value, look, ends, bars=True, mode="markers", hover=hover)
 
 
-def _ranked(
-    own: pd.DataFrame, measure: str, group: str, look: Look, shift: float, *, shown: bool
-) -> go.Scatter:
-    value = numbers(own, measure)
-    low, high = numbers(own, f"{measure}_low"), numbers(own, f"{measure}_high")
-    return go.Scatter(
-        x=np.arange(1, len(own) + 1) + shift,
-        y=value,
-        error_y=error_bars(value, low, high),
-        mode="markers",
-        marker={"symbol": look.marker, "size": 7, "color": look.colour},
-        customdata=np.stack([numbers(own, "channel"), low, high], axis=1),
-        hovertemplate=f"{group}, channel %{{customdata[0]:.0f}}<br>%{{y:.3f}} "
-        "[%{customdata[1]:.3f}, %{customdata[2]:.3f}]<extra></extra>",
-        name=f"{group} neurons",
-        legendgroup=group,
-        showlegend=shown,
-    )
+def _channels(own: pd.DataFrame, group: str, look: Look) -> Line:
+    x, y = numbers(own, "variance_rank"), numbers(own, "image_auroc")
+    hover = [
+        f"{group}, channel {channel}<br>rank {rank:.0f}, AUROC {auroc:.3f}"
+        for channel, rank, auroc in zip(own["channel"], x, y, strict=True)
+    ]
+    size = 5 if look is _OTHER else 8
+    return Line(group, x, y, look, mode="markers", size=size, hover=hover)

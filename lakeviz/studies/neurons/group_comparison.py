@@ -21,14 +21,11 @@ from lakeviz.metrics.estimates import (
     variance_of_mean,
 )
 from lakeviz.studies.neurons.measures import NeuronMeasures
-from lakeviz.tables import equals, is_measured, numbers
+from lakeviz.tables import equals, is_measured, numbers, where
 
 DETECTED = 0.05  # q-values below are counted
 MEAN_POINT = "mean of points"
 NO_RANDOM = "every channel is selected, so none is left to draw at random"
-# The bootstrap over n categories leaves zero out whenever all differences have one sign, which by
-# chance alone happens in 2^(1 - n) of all cases: below six, more often than in 5 %.
-FEWEST_CATEGORIES = 6
 NULL_RATES = {
     "image_auroc": 0.005,
     "matched_auroc": 0.0,
@@ -117,10 +114,7 @@ def group_mean(measures: NeuronMeasures, bootstrap: Bootstrap, point: str, name:
 
 
 def compare(
-    measures: Mapping[str, NeuronMeasures],
-    selected: np.ndarray,
-    bootstrap: Bootstrap,
-    point: str,
+    measures: Mapping[str, NeuronMeasures], selected: np.ndarray, bootstrap: Bootstrap, point: str
 ) -> Compared:
     """Mean of selected and of random neurons, measure by measure.
 
@@ -159,6 +153,12 @@ def _joined(parts: Sequence[Compared], join: Callable[[list[GroupMean]], GroupMe
         chosen = join([one for one, _ in own])
         found[name] = chosen, join(random) if len(random) == len(own) else None
     return found
+
+
+def of_categories(groups: pd.DataFrame) -> pd.DataFrame:
+    """Rows that hold for each category as a whole: the mean of its points, or its only one."""
+    means = where(groups, point=MEAN_POINT)
+    return means if len(means) else groups
 
 
 def compared_rows(found: Compared, confidence: float) -> list[dict[str, Any]]:

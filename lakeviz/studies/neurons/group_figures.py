@@ -10,17 +10,14 @@ import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from lakeviz.errors import ConfigError
+from lakeviz.metrics.estimates import Estimate, estimate
 from lakeviz.plots.captions import over_draws, percent, sampled, tested
 from lakeviz.plots.data_range import end_axes
 from lakeviz.plots.names import measure_bounds, measure_title, short_point
-from lakeviz.plots.panels import Look, error_bars
+from lakeviz.plots.panels import Look, Panel, add_level, error_bars
 from lakeviz.plots.template import new_figure
-from lakeviz.studies.neurons.neuron_looks import (
-    LOOKS,
-    mark_chance,
-    one_category,
-)
-from lakeviz.tables import numbers, where
+from lakeviz.studies.neurons.figures import LOOKS, chance_of, one_category
+from lakeviz.tables import numbers, records, where
 
 
 def neuron_groups_figure(
@@ -65,8 +62,8 @@ def neuron_groups_figure(
     )
     columns = min(2, len(shown))
     grid_rows = -(-len(shown) // columns)
-    panel, below = 40 + 62 * len(points), 66 + 15 * len(points)
-    height = grid_rows * (panel + below)
+    own, below = 40 + 62 * len(points), 66 + 15 * len(points)
+    height = grid_rows * (own + below)
     fig = new_figure(title, caption, legend_above=True, height=height)
     make_subplots(
         rows=grid_rows,
@@ -77,8 +74,8 @@ def neuron_groups_figure(
         figure=fig,
     )
     for number, measure in enumerate(shown):
-        row, column = 1 + number // columns, 1 + number % columns
-        _group_panel(fig, neurons, groups, measure, points, (row, column), first=number == 0)
+        panel = Panel(1 + number // columns, 1 + number % columns)
+        _group_panel(fig, neurons, groups, measure, points, panel, first=number == 0)
     fig.update_yaxes(
         tickvals=list(range(len(points))),
         ticktext=[short_point(p) for p in points],
@@ -94,15 +91,14 @@ def _group_panel(
     groups: pd.DataFrame,
     measure: str,
     points: list[str],
-    panel: tuple[int, int],
+    panel: Panel,
     *,
     first: bool,
 ) -> None:
     """Dots and mean of both groups at each point."""
-    row, column = panel
     source = measure.removeprefix("abs_")
     for place, point in enumerate(points):
-        means = where(groups, point=point, measure=measure)
+        (means,) = records(groups, point=point, measure=measure)
         for shift, (group, look) in zip((-0.2, 0.2), LOOKS.items()):
             own = where(neurons, point=point, group=group)
             if own.empty:
@@ -111,35 +107,25 @@ def _group_panel(
             values = np.abs(values) if source != measure else values
             shown = first and place == 0
             dots = _dots(own, values, place + shift, group, look)
-            fig.add_trace(dots, row=row, col=column)
-            value, low, high = _mean_of(means, group)
-            mean = _mean_mark(value, low, high, place + shift, group, look, shown=shown)
-            fig.add_trace(mean, row=row, col=column)
+            fig.add_trace(dots, **panel.at)
+            found = estimate(means, "control_mean" if group == "random" else "value")
+            fig.add_trace(_mean_mark(found, place + shift, group, look, shown=shown), **panel.at)
     what = measure_title(measure)
-    fig.update_xaxes(title_text=f"{what}<br>{_gaps(groups, measure, points)}", row=row, col=column)
-    end_axes(fig, "x", measure_bounds(measure), row=row, col=column)
-    mark_chance(fig, measure, row, column, along="x")
-
-
-def _mean_of(means: pd.DataFrame, group: str) -> tuple[float, float, float]:
-    names = ("value", "low", "high")
-    if group == "random":
-        names = ("control_mean", "control_mean_low", "control_mean_high")
-    value, low, high = (float(numbers(means, name)[0]) for name in names)
-    return value, low, high
+    fig.update_xaxes(title_text=f"{what}<br>{_gaps(groups, measure, points)}", **panel.at)
+    end_axes(fig, "x", measure_bounds(measure), **panel.at)
+    chance = chance_of(measure)
+    if chance is not None:
+        add_level(fig, panel, chance, axis="x")
 
 
 def _gaps(groups: pd.DataFrame, measure: str, points: list[str]) -> str:
     """Differences in words, below a panel."""
     said = []
     for point in points:
-        own = where(groups, point=point, measure=measure)
-        gap, low, high = (
-            float(numbers(own, c)[0]) for c in ("difference", "difference_low", "difference_high")
-        )
-        if np.isfinite(gap):
-            line = f"{short_point(point)}: {gap:+.3f} [{low:+.3f}, {high:+.3f}]"
-            said.append(line.replace("-", "−"))
+        (row,) = records(groups, point=point, measure=measure)
+        gap = estimate(row, "difference")
+        if np.isfinite(gap.value):
+            said.append(f"{short_point(point)}: {gap.text(signed=True, style='html')}")
     return "<br>".join(said)
 
 
@@ -159,20 +145,15 @@ def _dots(own: pd.DataFrame, values: np.ndarray, at: float, group: str, look: Lo
     )
 
 
-def _mean_mark(
-    value: float, low: float, high: float, at: float, group: str, look: Look, *, shown: bool
-) -> go.Scatter:
+def _mean_mark(found: Estimate, at: float, group: str, look: Look, *, shown: bool) -> go.Scatter:
+    value, low, high = (np.array([one]) for one in (found.value, found.low, found.high))
     return go.Scatter(
-        x=[value],
+        x=value,
         y=[at],
-        error_x={
-            **error_bars(np.array([value]), np.array([low]), np.array([high])),
-            "thickness": 2.4,
-            "width": 8,
-        },
+        error_x=error_bars(value, low, high, 2.4, 8),
         mode="markers",
         marker={"symbol": look.marker, "size": 13, "color": look.colour},
-        hovertemplate=f"mean of {group}: {value:.3f} [{low:.3f}, {high:.3f}]<extra></extra>",
+        hovertemplate=f"mean of {group}: {found.text()}<extra></extra>",
         name=f"{group} neurons",
         legendgroup=group,
         showlegend=shown,

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import io
-from typing import cast
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
-from PIL import Image
 
-from lakeviz.data.files import IMAGE_FORMATS
 from lakeviz.plots.names import measure_title, short_point
 from lakeviz.studies.neurons.figures import (
     neuron_detectors_figure,
@@ -19,75 +16,57 @@ from lakeviz.studies.neurons.figures import (
 )
 from lakeviz.studies.neurons.group_figures import neuron_groups_figure
 from lakeviz.studies.neurons.patch_figures import activation_figure, driving_patches_figure
-from lakeviz.tables import numbers, rows, where
+from lakeviz.studies.neurons.pictures import decode
+from lakeviz.tables import is_measured, numbers, rows, where
 
 _SHOWN = 4  # neurons with histogram and pictures
-_MEASURES = (
-    *("image_auroc", "matched_auroc"),
-    *("abs_matched_d", "deviation_matched_d"),
-)
+_MEASURES = (*("image_auroc", "matched_auroc"), *("abs_matched_d", "deviation_matched_d"))
 _PER_CATEGORY = 3  # categories whose patches are shown, of several
 
 
-def result_figures(
-    neurons: pd.DataFrame,
-    groups: pd.DataFrame,
-    channels: pd.DataFrame,
-    trend: pd.DataFrame,
-    histograms: pd.DataFrame,
-    patches: pd.DataFrame,
-    *,
-    confidence: float,
-) -> list[go.Figure]:
-    """One category in detail; of several their differences, then the first few's patches.
-
-    The tables are those of ``NeuronsResult``.
-    """
-    categories = list(dict.fromkeys(neurons["category"]))
-    made = []
-    if len(categories) == 1:
-        measured = set(groups["measure"])
-        for measure in _MEASURES[:2]:
-            if measure in measured:
-                made.append(
-                    neuron_detectors_figure(neurons, measure=measure, confidence=confidence)
-                )
-        if measured & set(_MEASURES[:4]):
-            made.append(neuron_groups_figure(neurons, groups, confidence=confidence))
-        if np.isfinite(numbers(channels, "image_auroc")).any():
-            made.append(variance_auroc_figure(channels, trend, confidence=confidence))
-        return made + _patches(neurons, histograms, patches, categories[0])
-    for measure in _MEASURES[:3]:
-        table = where(groups, measure=measure)
-        if len(table) and np.isfinite(numbers(table, "difference")).any():
-            made.append(neuron_differences_figure(groups, measure=measure, confidence=confidence))
-    for category in categories[:_PER_CATEGORY]:
-        made += _patches(neurons, histograms, patches, category, f"{category}: ")
-    return made
+def result_figures(result: Any) -> list[go.Figure]:
+    """Of a ``NeuronsResult``: one category in detail; of several the differences, some patches."""
+    neurons, groups, confidence = result.neurons, result.groups, result.confidence
+    measured = set(groups["measure"])
+    if len(result.categories) > 1:
+        made = [
+            neuron_differences_figure(groups, measure=measure, confidence=confidence)
+            for measure in _MEASURES[:3]
+            if is_measured(where(groups, measure=measure), "difference")
+        ]
+        for category in result.categories[:_PER_CATEGORY]:
+            made += _patches(result, category, f"{category}: ")
+        return made
+    made = [
+        neuron_detectors_figure(neurons, measure=measure, confidence=confidence)
+        for measure in _MEASURES[:2]
+        if measure in measured
+    ]
+    if measured & set(_MEASURES):
+        made.append(neuron_groups_figure(neurons, groups, confidence=confidence))
+    if is_measured(result.channels, "image_auroc"):
+        made.append(variance_auroc_figure(result.channels, result.trend, confidence=confidence))
+    return made + _patches(result, result.categories[0])
 
 
-def _patches(
-    neurons: pd.DataFrame,
-    histograms: pd.DataFrame,
-    patches: pd.DataFrame,
-    category: str,
-    prefix: str = "",
-) -> list[go.Figure]:
+def _patches(result: Any, category: str, prefix: str = "") -> list[go.Figure]:
     """Histograms and pictures of the best selected neurons of a category."""
-    best = _best(where(neurons, category=category))
+    neurons, histograms, patches = (
+        where(table, category=category)
+        for table in (result.neurons, result.histograms, result.patches)
+    )
+    best = _best(neurons)
     chosen = list(zip(best["point"], best["channel"].tolist(), strict=True))
-    histograms = where(histograms, category=category)
     which = f"the {len(best)} selected neurons of highest {_best_by(best)}"
     made = [
         activation_figure(histograms, best, chosen=chosen, title=f"{prefix}Activation of {which}")
     ]
-    patches = where(patches, category=category)
     pictures, labels, names = [], [], []
     for point, channel in chosen:
         own = where(patches, point=point, channel=channel)
         own = rows(own, np.array([isinstance(crop, bytes) for crop in own["crop"]], dtype=bool))
         if len(own):
-            pictures.append([_decoded(cast(bytes, crop)) for crop in own["crop"]])
+            pictures.append([np.asarray(decode(crop)) for crop in own["crop"]])
             labels.append([str(label) for label in own["label"]])
             names.append(f"{short_point(point)}\nchannel {channel}")
     if pictures:
@@ -105,16 +84,10 @@ def _patches(
 
 def _best(table: pd.DataFrame) -> pd.DataFrame:
     chosen = where(table, group="selected")
-    by = "image_auroc"
-    if np.isfinite(numbers(chosen, by)).any():
-        chosen = rows(chosen, np.argsort(-numbers(chosen, by), kind="stable"))
+    if is_measured(chosen, "image_auroc"):
+        chosen = rows(chosen, np.argsort(-numbers(chosen, "image_auroc"), kind="stable"))
     return rows(chosen, np.arange(min(_SHOWN, len(chosen))))
 
 
 def _best_by(best: pd.DataFrame) -> str:
-    known = np.isfinite(numbers(best, "image_auroc")).any()
-    return measure_title("image_auroc") if known else "variance"
-
-
-def _decoded(crop: bytes) -> np.ndarray:
-    return np.asarray(Image.open(io.BytesIO(crop), formats=IMAGE_FORMATS).convert("RGB"))
+    return measure_title("image_auroc") if is_measured(best, "image_auroc") else "variance"

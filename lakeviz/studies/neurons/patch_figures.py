@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Sequence
 from typing import Any
 
@@ -13,17 +12,10 @@ from jaxtyping import UInt8
 from PIL import Image
 
 from lakeviz.errors import ConfigError
-from lakeviz.plots.heatmap import png_bytes
+from lakeviz.plots.heatmap import data_uri
 from lakeviz.plots.names import short_point
 from lakeviz.plots.panels import panels
-from lakeviz.plots.template import (
-    ANOMALOUS,
-    NEUTRAL,
-    NORMAL,
-    faded,
-    new_figure,
-    plain,
-)
+from lakeviz.plots.template import ANOMALOUS, NEUTRAL, NORMAL, faded, new_figure, plain
 from lakeviz.tables import numbers, where
 
 _CLASSES = {
@@ -149,11 +141,7 @@ def picture_axes(
     n_columns = max((len(row) for row in pictures), default=0)
     fig.add_trace(_hover_grid(pictures, labels, names), **panel)
     fig.update_xaxes(
-        range=[-0.05, n_columns + 0.05],
-        visible=False,
-        fixedrange=True,
-        constrain="domain",
-        **panel,
+        range=[-0.05, n_columns + 0.05], visible=False, fixedrange=True, constrain="domain", **panel
     )
     fig.update_yaxes(
         range=[len(pictures) * _ROW, -0.05],
@@ -226,9 +214,8 @@ def _effect(row: pd.DataFrame) -> str:
 
 def _image(picture: Picture, column: int, row: int) -> dict[str, object]:
     width, height = _size(picture)
-    data = base64.b64encode(png_bytes(Image.fromarray(picture))).decode("ascii")
     return {
-        "source": f"data:image/png;base64,{data}",
+        "source": data_uri(Image.fromarray(picture), "png", optimize=True),
         "x": column + 0.5,
         "y": row * _ROW + 0.46,
         "xref": "x",
@@ -272,9 +259,7 @@ def _label(column: int, row: int, label: str) -> dict[str, object]:
 
 
 def _hover_grid(
-    pictures: Sequence[Sequence[Picture]],
-    labels: Sequence[Sequence[str]],
-    names: Sequence[str],
+    pictures: Sequence[Sequence[Picture]], labels: Sequence[Sequence[str]], names: Sequence[str]
 ) -> go.Scatter:
     """Points that cannot be seen, so that axes are drawn and pictures can be pointed at."""
     places = [(r, c) for r, own in enumerate(pictures) for c in range(len(own))]

@@ -3,14 +3,27 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+import numpy as np
+import pandas as pd
+from jaxtyping import Int
 from PIL import Image
 
 from lakeviz.data import load_image
 from lakeviz.data.aspect import SQUASH, Geometry
+from lakeviz.data.files import IMAGE_FORMATS
 from lakeviz.errors import LakevizError
+from lakeviz.plots.heatmap import png_bytes
+from lakeviz.tables import rows
+
+if TYPE_CHECKING:
+    from lakeviz.studies.base.captured import StudyData
+
+Place = tuple[int, int, int, tuple[int, int]]
+"""Image, row and column of a patch, and its grid."""
 
 CROP_PATCHES = 3
 CROP_PIXELS = 48
@@ -58,19 +71,39 @@ def crop_patch(
     return tile
 
 
-def crops(
-    paths: Sequence[Path],
-    places: Sequence[tuple[int, int, int, tuple[int, int]]],
-    geometry: Geometry = SQUASH,
-) -> tuple[list[bytes | None], list[str]]:
-    """PNG of each place (image, row, column, grid); every image is read once.
+def decode(crop: bytes) -> Image.Image:
+    """Read a picture of a patch back."""
+    return Image.open(io.BytesIO(crop), formats=IMAGE_FORMATS).convert("RGB")
 
-    Returns
-    -------
-    list of bytes or None, list of str
-        The pictures, and the reason for each image that could not be read.
-    """
-    made: list[bytes | None] = [None] * len(places)
+
+def with_crops(patches: pd.DataFrame) -> pd.DataFrame:
+    """Have the column ``crop`` hold pictures or None: Parquet gives missing ones as numbers."""
+    found = patches["crop"] if "crop" in patches else [None] * len(patches)
+    pictures = [one if isinstance(one, bytes) else None for one in found]
+    return patches.assign(crop=pd.Series(pictures, patches.index, dtype=object))
+
+
+def add_crops(
+    data: StudyData, patches: pd.DataFrame, keep: Int[np.ndarray, " row"] | None = None
+) -> list[str]:
+    """Picture all patches, or the rows ``keep``; returns notes on what has no picture."""
+    if data.dataset is None:
+        return [f"{data.category}: no pictures of patches, because there are no image files"]
+    shown = patches if keep is None else rows(patches, keep)
+    columns = (shown[name].tolist() for name in ("image", "row", "column", "point"))
+    places = [(*place, data.grids[point]) for *place, point in zip(*columns, strict=True)]
+    # The same patch drives many neurons: each is cut out once.
+    made, problems = _crops(data.dataset.paths, set(places), data.geometry)
+    pictures = pd.Series([made.get(place) for place in places], shown.index, dtype=object)
+    patches["crop"] = pictures.reindex(patches.index)
+    return [f"{data.category}: no picture of a patch: {problem}" for problem in problems]
+
+
+def _crops(
+    paths: Sequence[Path], places: Collection[Place], geometry: Geometry
+) -> tuple[dict[Place, bytes], list[str]]:
+    """PNG of each place, and why an image could not be read; every image is read once."""
+    made: dict[Place, bytes] = {}
     problems = []
     for index in sorted({place[0] for place in places}):
         try:
@@ -78,13 +111,7 @@ def crops(
         except LakevizError as error:
             problems.append(str(error))
             continue
-        for number, (own, row, column, grid) in enumerate(places):
-            if own == index:
-                made[number] = _png(crop_patch(image, row, column, grid, geometry=geometry))
+        for place in places:
+            if place[0] == index:
+                made[place] = png_bytes(crop_patch(image, *place[1:], geometry=geometry))
     return made, problems
-
-
-def _png(image: Image.Image) -> bytes:
-    buffer = io.BytesIO()
-    image.save(buffer, format="PNG", optimize=True)
-    return buffer.getvalue()

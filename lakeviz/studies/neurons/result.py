@@ -15,8 +15,9 @@ from lakeviz.studies.base import settings
 from lakeviz.studies.base.findings import Finding, finding
 from lakeviz.studies.base.result import StudyResult
 from lakeviz.studies.base.settings import option
-from lakeviz.studies.neurons.group_comparison import MEAN_POINT, NULL_RATES
-from lakeviz.tables import equals, numbers, records, rows, where
+from lakeviz.studies.neurons.group_comparison import NULL_RATES, of_categories
+from lakeviz.studies.neurons.pictures import with_crops
+from lakeviz.tables import equals, numbers, records, where
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
@@ -99,11 +100,7 @@ class NeuronsResult(StudyResult):
     patches: pd.DataFrame
 
     def __post_init__(self) -> None:
-        # Parquet cannot tell a missing picture from a missing number.
-        pictures = [own if isinstance(own, bytes) else None for own in self.patches["crop"]]
-        self.patches = self.patches.assign(
-            crop=pd.Series(pictures, self.patches.index, dtype=object)
-        )
+        self.patches = with_crops(self.patches)
 
     @property
     def measure(self) -> str:
@@ -114,9 +111,7 @@ class NeuronsResult(StudyResult):
 
     def overall(self) -> pd.DataFrame:
         """Rows of ``groups`` that hold for each category as a whole: the mean of its points."""
-        table = rows(self.groups, equals(self.groups, measure=self.measure))
-        means = rows(table, equals(table, point=MEAN_POINT))
-        return means if len(means) else table
+        return of_categories(where(self.groups, measure=self.measure))
 
     def clear_of_chance(self) -> tuple[int, int, int, int] | None:
         """Neurons whose AUROC lies above 0.5 with its whole interval, and all there are.
@@ -144,13 +139,10 @@ class NeuronsResult(StudyResult):
         yield from self._trends()
 
     def _finding(self, measure: str) -> Finding:
-        table = where(self.groups, measure=measure)
-        means = where(table, point=MEAN_POINT)
-        chosen = selector_name(self.settings["selector"])
         return finding(
-            records(means if len(means) else table),
+            records(of_categories(where(self.groups, measure=measure))),
             _SHARES.get(measure) or f"mean {measure_title(measure)} of single neurons",
-            chosen,
+            selector_name(self.settings["selector"]),
             control="random neurons",
             confidence=self.confidence,
         )
@@ -219,15 +211,7 @@ class NeuronsResult(StudyResult):
         """One category in detail; of several their differences, then the first few's patches."""
         from lakeviz.studies.neurons.overview import result_figures
 
-        return result_figures(
-            self.neurons,
-            self.groups,
-            self.channels,
-            self.trend,
-            self.histograms,
-            self.patches,
-            confidence=self.confidence,
-        )
+        return result_figures(self)
 
 
 def _confounded(measure: str) -> str:

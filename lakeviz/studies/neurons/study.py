@@ -24,7 +24,7 @@ from lakeviz.studies.neurons.group_comparison import (
     over_draws,
 )
 from lakeviz.studies.neurons.measures import P_VALUES
-from lakeviz.studies.neurons.pictures import crops as make_crops
+from lakeviz.studies.neurons.pictures import add_crops
 from lakeviz.studies.neurons.result import NeuronsResult, Settings
 from lakeviz.studies.neurons.tested_neurons import choose
 from lakeviz.tables import equals, is_measured, numbers, records, rows, where
@@ -81,11 +81,10 @@ def measure(
             for name in ("channels", "histograms", "patches")
         },
     }
-    patches = tables["patches"]
     notes = _notes(data, found, table, settings.deviation)
-    patches["crop"] = None
     if settings.crops:
-        notes += _add_crops(data, table, patches)
+        patches = tables["patches"]
+        notes += add_crops(data, patches, _pictured(table, patches))
     return Measured(tables, notes)
 
 
@@ -175,25 +174,6 @@ def _notes(
     if equals(table, group="selected").all():
         notes.append(f"{data.category}: every channel is selected, so there are no random neurons")
     return notes
-
-
-def _add_crops(data: StudyData, table: pd.DataFrame, patches: pd.DataFrame) -> list[str]:
-    """Picture the patches of the best selected neurons; returns notes on what has no picture."""
-    if data.dataset is None:
-        return [f"{data.category}: no pictures of patches, because there are no image files"]
-    keep = _pictured(table, patches)
-    shown = rows(patches, keep)
-    where = shown[["image", "row", "column"]].to_numpy(dtype=int).tolist()
-    places = [
-        (image, row, column, data.grids[point])
-        for (image, row, column), point in zip(where, shown["point"], strict=True)
-    ]
-    made, problems = make_crops(data.dataset.paths, places, data.geometry)
-    pictures: list[bytes | None] = [None] * len(patches)
-    for place, picture in zip(keep, made, strict=True):
-        pictures[place] = picture
-    patches["crop"] = pd.Series(pictures, dtype=object)
-    return [f"{data.category}: no picture of a patch: {problem}" for problem in problems]
 
 
 def _pictured(table: pd.DataFrame, patches: pd.DataFrame) -> np.ndarray:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import zlib
+from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -39,6 +41,12 @@ class Choice:
         """Selected neurons, then random ones."""
         return np.concatenate([self.selected, self.random])
 
+    def rows(self) -> Iterator[tuple[int, dict[str, Any]]]:
+        """Yield the number of each tested neuron and the columns of a table that name it."""
+        for number, channel in enumerate(self.tested.tolist()):
+            group = "selected" if number < len(self.selected) else "random"
+            yield number, {"point": self.point, "channel": channel, "group": group}
+
     def frame(self, channels: Int[np.ndarray, " some"]) -> pd.DataFrame:
         """Point, channel, group, variance and its rank (1 = highest)."""
         rank = np.empty(len(self.variance), dtype=np.int64)
@@ -59,14 +67,7 @@ class Choice:
 def choose(
     data: StudyData, k: int, selector: str, n_random: int | None, seed: int
 ) -> dict[str, Choice]:
-    """Choose neurons at every hook point; as many random as selected ones by default.
-
-    Raises
-    ------
-    SelectionError
-        If ``k`` is out of range, the selector is unknown or gives a subspace, or ``n_random`` is
-        below 1.
-    """
+    """Choose neurons at every hook point; as many random as selected ones by default."""
     if n_random is not None and n_random < 1:
         raise SelectionError(
             f"n_random must be at least 1, not {n_random}: selected neurons are shown beside "

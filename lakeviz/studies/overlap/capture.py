@@ -7,12 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from lakeviz.activations import (
-    ChannelStatistics,
-    ImageStatistics,
-    Loading,
-    TokenBatches,
-)
+from lakeviz.activations import ChannelStatistics, ImageStatistics, Loading, TokenBatches
 from lakeviz.data import Dataset, FewShotDraw
 from lakeviz.data.inputs import ImageItems
 from lakeviz.errors import ConfigError, DataError

@@ -13,6 +13,7 @@ from jaxtyping import Float
 
 from lakeviz.errors import ConfigError
 from lakeviz.plots.line_panels import Line, line_figure
+from lakeviz.plots.matrix import matrix_trace
 from lakeviz.plots.names import short_point
 from lakeviz.plots.panels import REFERENCE, Look, Panel, add_level
 from lakeviz.plots.template import NEUTRAL, new_figure, plain
@@ -174,27 +175,18 @@ def _cells(above: Matrix, shared: Matrix, names: Sequence[str], shown: bool) -> 
     digits = 0 if np.allclose(whole, np.round(whole)) else 1
     text = [[f"{v:.{digits}f}" if v == v else "" for v in row] for row in shared]
     labels = [[[plain(a), plain(b)] for b in names] for a in names]
-    return go.Heatmap(
-        z=above,
+    return matrix_trace(
+        above,
+        "above chance",
+        "%{customdata[0]} and %{customdata[1]}<br>%{customdata[2]} shared, %{z:.2f} above chance",
+        ends=(-1, 1),
+        scale=_SCALE,
         text=text if shown else None,
-        texttemplate="%{text}" if shown else None,
+        ticks={at: f"{at:g}" for at in (-1, -0.5, 0, 0.5, 1)},
+        gap=1,
         textfont={"size": 10},
         customdata=np.concatenate([np.array(labels), np.array(text)[..., None]], axis=2),
-        zmin=-1,
-        zmax=1,
-        colorscale=_SCALE,
-        xgap=1,
-        ygap=1,
         hoverongaps=False,
-        hovertemplate="%{customdata[0]} and %{customdata[1]}<br>%{customdata[2]} shared, "
-        "%{z:.2f} above chance<extra></extra>",
-        colorbar={
-            "title": {"text": "above chance", "side": "right"},
-            "thickness": 12,
-            "len": 0.6,
-            "tickvals": [-1, -0.5, 0, 0.5, 1],
-        },
-        name="overlap",
     )
 
 

@@ -38,11 +38,6 @@ def rank_biased_overlap(first: Sequence[int], second: Sequence[int], p: float = 
     p : float
         Persistence, in (0, 1).
 
-    Raises
-    ------
-    SelectionError
-        If the lists are empty, of other lengths, or name an item twice; or ``p`` is out of range.
-
     Examples
     --------
     >>> rank_biased_overlap([7, 3], [3, 7], p=0.5)

@@ -16,7 +16,7 @@ from lakeviz.lake.selection import NeuronSelection
 from lakeviz.lake.selectors import neurons_named
 from lakeviz.metrics.estimates import NOT_MEASURED
 from lakeviz.metrics.pair_shares import share_difference, share_estimate
-from lakeviz.studies.patching.effects import counts
+from lakeviz.studies.patching.effects import Members, counts
 from lakeviz.studies.patching.interchange import Chosen
 from lakeviz.studies.patching.result import Settings
 from lakeviz.studies.patching.unit_sets import UnitSets
@@ -35,7 +35,7 @@ from lakeviz.studies.patching.words import (
 )
 
 Rows = Iterator[dict[str, Any]]
-Moved = Float[np.ndarray, "draw member pair"]
+
 _LEFT_OUT = 3
 
 
@@ -127,18 +127,18 @@ def concentration_rows(attribution: Sequence[Mapping[str, Any]]) -> Rows:
         }
 
 
-def area(sets: UnitSets, order: str, measure: str) -> Moved:
+def area(sets: UnitSets, order: str, measure: str) -> Members:
     """Area under a curve in each pair: what is shown, as a mean over the logarithm of the size."""
     return _under(_curve(sets, order, measure))
 
 
-def _under(curve: Iterable[tuple[int, float, Moved]]) -> Moved:
+def _under(curve: Iterable[tuple[int, float, Members]]) -> Members:
     return np.sum([weight * shown for _, weight, shown in curve], axis=0)
 
 
 def _curve(
     sets: UnitSets, order: str, measure: str, sizes: Sequence[int] = ()
-) -> Iterator[tuple[int, float, Moved]]:
+) -> Iterator[tuple[int, float, Members]]:
     """Numbers of units, their weights in the area, and what is shown."""
     sizes = sizes or sizes_of(sets.statistics[0].n_channels)
     for size, weight in zip(sizes, _weights(sizes), strict=True):
@@ -146,7 +146,7 @@ def _curve(
         yield size, float(weight), _shown(own, order, measure)
 
 
-def _shown(sets: UnitSets, order: str, measure: str) -> Moved:
+def _shown(sets: UnitSets, order: str, measure: str) -> Members:
     """The part of the difference that is left with a set alone, or that goes with it."""
     if measure == COMPLETENESS:
         return sets.moved(order, DENOISING)[DEFECT]
@@ -166,7 +166,7 @@ def n_shown(size: int, measure: str) -> int:
     return 1 + len(_places(size)) if measure == MINIMALITY else 1
 
 
-def _left(sets: UnitSets, order: str, without: int | None = None) -> Moved:
+def _left(sets: UnitSets, order: str, without: int | None = None) -> Members:
     """What is left with a set alone, or with all of it but one unit."""
     edit = partial(_all_but, sets, without)
     key = "all but" if without is None else ("all but", without)

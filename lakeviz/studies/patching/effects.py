@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from itertools import product
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from jaxtyping import Float
 
+from lakeviz.lake import NeuronSelection
 from lakeviz.lake.selectors import neurons_named
 from lakeviz.metrics.estimates import NOT_MEASURED
 from lakeviz.metrics.pair_shares import share_difference, share_estimate
 from lakeviz.progress import step
-from lakeviz.studies.patching.heads import HEADS_END, heads_of, is_of_heads
 from lakeviz.studies.patching.interchange import Chosen, Interchange
 from lakeviz.studies.patching.result import Settings
 from lakeviz.studies.patching.unit_sets import UnitSets
@@ -26,8 +27,28 @@ from lakeviz.studies.patching.words import (
     TWIN_DIFFERENCE,
 )
 
+if TYPE_CHECKING:
+    from lakeviz.models import HookedTower
+
+
+HEADS_END = ".attn.hook_z"
+"""What every head gives a token, before the output projection mixes them."""
+
+
+def heads_of(tower: HookedTower, point: str) -> dict[int, NeuronSelection]:
+    """Channels of every head at a hook point."""
+    n_heads, width = tower.points[point].sizes[-2:]
+    own = np.arange(n_heads * width).reshape(n_heads, width)
+    return {
+        head: NeuronSelection(point, channels, np.zeros(width), own.size, f"head {head}")
+        for head, channels in enumerate(own)
+    }
+
+
 Rows = Iterator[dict[str, Any]]
 NOTHING = "the two sides of the pairs do not differ in this read-out"
+Members = Float[np.ndarray, "draw member pair"]
+"""What every set of every draw moves in every pair, by one read-out."""
 
 
 def effect_rows(
@@ -47,15 +68,10 @@ def effect_rows(
         own = (against or sets).moved(settings.selector, direction)
         for name in sets.names if against is None else alike(settings):
             moved = sets.moved(name, direction)
+            is_control = against is not None or name != settings.selector
             for readout, members in moved.items():
-                share = share_estimate(members.mean(1), full[readout], confidence)
-                gap, p_value = NOT_MEASURED, np.nan
-                if against is not None or name != settings.selector:
-                    mine = own[readout].mean(1)
-                    gap, p_value = share_difference(mine, members, full[readout], confidence)
                 reason = interchange.reaches(sets.point, readout)
-                if not reason and np.isnan(share.value):
-                    reason = NOTHING
+                of = own[readout] if is_control else None
                 yield {
                     "direction": direction,
                     "point": sets.point,
@@ -63,16 +79,39 @@ def effect_rows(
                     "basis": basis,
                     "units": name,
                     "readout": readout,
-                    **(NOT_MEASURED if reason else share).columns("share"),
-                    **(NOT_MEASURED if reason else gap).columns("difference"),
-                    "p_value": np.nan if reason else p_value,
                     "full": float(full[readout].mean()),
                     "n_units": sets.n_units(name),
                     "n_channels": sets.statistics[0].n_channels,
-                    "n_members": members.shape[1],
-                    **counts(members),
-                    "reason": reason,
+                    **compared_share(members, of, full[readout], confidence, reason),
                 }
+
+
+def compared_share(
+    members: Members,
+    own: Members | None,
+    full: Float[np.ndarray, "draw pair"],
+    confidence: float,
+    reason: str,
+) -> dict[str, Any]:
+    """Share that sets of units move, and the difference of the units in question to it.
+
+    ``own`` is what these move, where the sets are not they; ``reason`` why nothing can be moved.
+    """
+    share, gap, p_value = share_estimate(members.mean(1), full, confidence), NOT_MEASURED, np.nan
+    if own is not None:
+        gap, p_value = share_difference(own.mean(1), members, full, confidence)
+    if not reason and np.isnan(share.value):
+        reason = NOTHING
+    if reason:
+        share, gap, p_value = NOT_MEASURED, NOT_MEASURED, np.nan
+    return {
+        **share.columns("share"),
+        **gap.columns("difference"),
+        "p_value": p_value,
+        "n_members": members.shape[1],
+        **counts(members),
+        "reason": reason,
+    }
 
 
 def heatmap_rows(interchange: Interchange, settings: Settings, confidence: float) -> Rows:
@@ -126,7 +165,7 @@ def points_and_heads(
     tower = interchange.tower
     ends = [HEADS_END if kind == HEAD else f".hook_{kind}" for kind in kinds]
     return {
-        point: heads_of(tower, point) if is_of_heads(point) else {-1: None}
+        point: heads_of(tower, point) if point.endswith(HEADS_END) else {-1: None}
         for point in tower.points
         if point.endswith(tuple(ends))
     }

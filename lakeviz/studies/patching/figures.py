@@ -14,18 +14,11 @@ from lakeviz.metrics.estimates import estimate, over_categories
 from lakeviz.plots.captions import percent
 from lakeviz.plots.forest import ForestRow, forest_figure
 from lakeviz.plots.line_panels import Line, line_figure
-from lakeviz.plots.matrix import cells
+from lakeviz.plots.matrix import matrix_trace
 from lakeviz.plots.names import short_point
 from lakeviz.plots.panels import Look, name_panel, panels, room_for_names
 from lakeviz.plots.template import new_figure
-from lakeviz.studies.patching.words import (
-    CONTROL,
-    EVERY,
-    GROUPS,
-    NEURONS,
-    named,
-    units_name,
-)
+from lakeviz.studies.patching.words import CONTROL, EVERY, GROUPS, NEURONS, named, units_name
 from lakeviz.tables import Row, is_measured, numbers, records, where
 from lakeviz.wording import counted
 
@@ -57,10 +50,8 @@ def heads_figure(heatmap: pd.DataFrame, *, direction: str) -> go.Figure:
 
     Parameters
     ----------
-    heatmap : DataFrame
-        ``PatchingResult.heatmap``; of several categories the mean is drawn.
-    direction : str
-        ``"denoising"`` or ``"noising"``.
+    heatmap, direction
+        As for :func:`heatmap_figure`.
 
     Raises
     ------
@@ -103,7 +94,7 @@ def _map_figure(
             cell = where(own, **{y: rows[place[0]], x: columns[place[1]]})
             if is_measured(cell, "share"):
                 z[place] = np.nanmean(numbers(cell, "share"))
-        trace = cells(
+        trace = matrix_trace(
             z,
             "share moved",
             "%{y}, %{x}: %{z:.2f}",

@@ -49,18 +49,9 @@ class NearestPatches:
         return torch.stack([self.preprocess(load_image(path)) for path in self.paths])
 
     def twin(
-        self,
-        number: int,
-        image: Float[Tensor, "3 height width"],
-        is_defect: Bool[Tensor, " patch"],
+        self, number: int, image: Float[Tensor, "3 height width"], is_defect: Bool[Tensor, " patch"]
     ) -> Float[Tensor, "3 height width"]:
-        """Image whose defect patches show the normal patches of the largest cosine similarity.
-
-        Raises
-        ------
-        ConfigError
-            If the patches do not divide the picture.
-        """
+        """Image whose defect patches show the normal patches of the largest cosine similarity."""
         height, width = self._cell(image)
         known = F.normalize(self.normal.float().flatten(0, 1), dim=-1)
         seen = F.normalize(self.tokens(number).float(), dim=-1)

@@ -88,13 +88,6 @@ def make_pairs(
     nearest : NearestPatches, optional
         For twins of nearest patches.
     seed : int
-
-    Raises
-    ------
-    ConfigError
-        If rendered twins are asked for of images that are not the benchmark's.
-    DataError
-        If no anomalous image has a mask.
     """
     rows = np.flatnonzero(is_defect.any(axis=1))
     if not len(rows):

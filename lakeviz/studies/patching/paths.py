@@ -22,11 +22,8 @@ from torch import Tensor
 from lakeviz.activations import select_tokens
 from lakeviz.activations.tokens import as_activation
 from lakeviz.errors import ConfigError
-from lakeviz.metrics.estimates import NOT_MEASURED
-from lakeviz.metrics.pair_shares import share_difference, share_estimate
 from lakeviz.progress import step
-from lakeviz.studies.patching.effects import NOTHING, counts
-from lakeviz.studies.patching.heads import HEADS_END
+from lakeviz.studies.patching.effects import HEADS_END, compared_share
 from lakeviz.studies.patching.interchange import Chosen, Interchange, keep_in
 from lakeviz.studies.patching.readouts import Values
 from lakeviz.studies.patching.result import Settings
@@ -56,13 +53,7 @@ class Receiver:
 
     @classmethod
     def named(cls, name: str, interchange: Interchange) -> Receiver:
-        """Find a receiver by its name.
-
-        Raises
-        ------
-        ConfigError
-            If the tower has no such head or MLP.
-        """
+        """Find a receiver by its name."""
         tower = interchange.tower
         block, _, part = name.partition(".")
         own = f"blocks.{block}.hook_mlp_out" if part == "mlp" else f"blocks.{block}{HEADS_END}"
@@ -99,12 +90,6 @@ class Paths:
     sets : UnitSets
         What is exchanged, and where.
     receivers : sequence of Receiver
-
-    Raises
-    ------
-    ConfigError
-        If a receiver does not lie behind the units, or the tower does not show what its attentions
-        and MLPs write.
     """
 
     sets: UnitSets
@@ -242,14 +227,8 @@ def path_rows(sets: UnitSets, settings: Settings, confidence: float) -> Rows:
     for direction in settings.directions:
         moved = {units: paths.moved(sets.members(units), direction) for units in names}
         for receiver, units, readout in product(paths.groups, names, full):
-            members, reason = moved[units][receiver][readout], paths.reaches(receiver, readout)
-            share = share_estimate(members.mean(1), full[readout], confidence)
-            gap, p_value = NOT_MEASURED, np.nan
-            if units == CONTROL:
-                mine = moved[settings.selector][receiver][readout].mean(1)
-                gap, p_value = share_difference(mine, members, full[readout], confidence)
-            if not reason and np.isnan(share.value):
-                reason = NOTHING
+            members, own = (moved[name][receiver][readout] for name in (units, settings.selector))
+            of, reason = own if units == CONTROL else None, paths.reaches(receiver, readout)
             yield {
                 "direction": direction,
                 "point": sets.point,
@@ -257,12 +236,7 @@ def path_rows(sets: UnitSets, settings: Settings, confidence: float) -> Rows:
                 "tokens": settings.tokens,
                 "units": units,
                 "readout": readout,
-                **(NOT_MEASURED if reason else share).columns("share"),
-                **(NOT_MEASURED if reason else gap).columns("difference"),
-                "p_value": np.nan if reason else p_value,
-                "n_members": members.shape[1],
-                **counts(members),
-                "reason": reason,
+                **compared_share(members, of, full[readout], confidence, reason),
             }
 
 

@@ -98,8 +98,7 @@ class Settings(settings.DrawSettings):
         flag="--receiver",
     )
     curves: bool = option(
-        True,
-        "Faithfulness, completeness and minimality by the number of units, with their areas.",
+        True, "Faithfulness, completeness and minimality by the number of units, with their areas."
     )
     greedy: int = option(
         4,
@@ -127,9 +126,7 @@ class Settings(settings.DrawSettings):
         choices=STEERS,
     )
     doses: tuple[float, ...] = option(
-        (-1.0, -0.5, 0.5, 1.0, 2.0),
-        "Doses of steering; none leaves it out.",
-        flag="--dose",
+        (-1.0, -0.5, 0.5, 1.0, 2.0), "Doses of steering; none leaves it out.", flag="--dose"
     )
     draws: int | None = option(
         None, "Draws of RUN's normal images that are measured; all by default.", least=1

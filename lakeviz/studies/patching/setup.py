@@ -17,7 +17,7 @@ from lakeviz.errors import ConfigError
 from lakeviz.lake import VisualBranch, fit_text
 from lakeviz.lake.selectors import neurons_named
 from lakeviz.studies.base.captured import StudyData
-from lakeviz.studies.base.unit_data import model_of, on_units, require_pictures
+from lakeviz.studies.base.unit_data import class_name_of, model_of, on_units, require_pictures
 from lakeviz.studies.neurons.patch_labels import PatchTruth
 from lakeviz.studies.patching.interchange import Interchange
 from lakeviz.studies.patching.nearest import SHARE, NearestPatches
@@ -33,15 +33,7 @@ from lakeviz.units.base import Units
 def make_interchange(
     draws: Sequence[StudyData], settings: Settings, *, with_text: bool = True
 ) -> Interchange:
-    """Make the pairs of a category, read by a detector of all channels on every draw.
-
-    Raises
-    ------
-    ConfigError
-        If there is no model, or no image files.
-    DataError
-        If no anomalous image has a mask.
-    """
+    """Make the pairs of a category, read by a detector of all channels on every draw."""
     first = draws[0]
     model = model_of(first, RUNS_THE_MODEL)
     require_pictures(first.category, first.points, RUNS_THE_MODEL)
@@ -54,8 +46,7 @@ def make_interchange(
     pairs = _pairs(draws, settings, every[0])
     text = None
     if with_text and first.text is not None:
-        name = first.provenance.get("class_name") or first.category.replace("_", " ")
-        text = fit_text(model, name, first.options.text)
+        text = fit_text(model, class_name_of(first), first.options.text)
     readouts = Readouts(every, first.grids, first.options.image_score, text)
     made = Interchange(model, pairs, readouts)
     if not settings.class_logit:
@@ -127,15 +118,7 @@ def _highest(data: StudyData, detector: VisualBranch) -> Bool[np.ndarray, "image
 def unit_sets(
     draws: Sequence[StudyData], settings: Settings, *, with_text: bool = True
 ) -> UnitSets:
-    """Sets of neurons at the hook point of the settings, ready to be exchanged.
-
-    Raises
-    ------
-    ConfigError
-        If there is no model, or the hook point lies behind what the detector reads.
-    DataError
-        If no anomalous image has a mask.
-    """
+    """Sets of neurons at the hook point of the settings, ready to be exchanged."""
     first = draws[0]
     interchange = make_interchange(draws, settings, with_text=with_text)
     point = settings.point or first.points[0]
@@ -153,13 +136,7 @@ def unit_sets(
 
 
 def sets_of_units(sets: UnitSets, draws: Sequence[StudyData], units: Units) -> UnitSets:
-    """Sets of other units at the hook point of some sets, on the same pairs.
-
-    Raises
-    ------
-    ConfigError
-        If the units are of another hook point or model.
-    """
+    """Sets of other units at the hook point of some sets, on the same pairs."""
     if units.point != sets.point:
         raise ConfigError(
             f"{units.source}: {units.name} are of {units.point}, and interventions are at "
@@ -175,15 +152,7 @@ def sets_of_units(sets: UnitSets, draws: Sequence[StudyData], units: Units) -> U
 
 
 def other_bases(sets: UnitSets, draws: Sequence[StudyData]) -> Iterator[tuple[str, UnitSets]]:
-    """Yield sets of the other units that the settings name, and what these are called.
-
-    Raises
-    ------
-    ConfigError
-        If units are of another hook point or model.
-    CheckpointError
-        If an autoencoder cannot be read.
-    """
+    """Yield sets of the other units that the settings name, and what these are called."""
     model, point = sets.interchange.model, sets.point
     for name in sets.settings.units:
         if name == ROTATED:
@@ -198,13 +167,7 @@ def other_bases(sets: UnitSets, draws: Sequence[StudyData]) -> Iterator[tuple[st
 
 
 def untrained_sets(sets: UnitSets, draws: Sequence[StudyData]) -> UnitSets:
-    """The same sets of an untrained tower, which also reads the scores: what architecture gives.
-
-    Raises
-    ------
-    ConfigError
-        If the tower cannot be initialised again.
-    """
+    """The same sets of an untrained tower, which also reads the scores: what architecture gives."""
     own = sets.interchange
     model = own.model.untrained(sets.settings.seed)
     points = draws[0].points

@@ -5,17 +5,21 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
-import pandas as pd
-
 from lakeviz.errors import LakevizError
 from lakeviz.lake.paired_evaluator import PairedEvaluator
 from lakeviz.progress import expect
 from lakeviz.studies.base.captured import StudyData
 from lakeviz.studies.base.study import Measured, Study
-from lakeviz.studies.patching.attribution import agreement_rows, attribution_rows
-from lakeviz.studies.patching.concentration import concentration_rows, curve_rows, sizes_of
-from lakeviz.studies.patching.cost import n_exchanges
-from lakeviz.studies.patching.effects import effect_rows, heatmap_rows
+from lakeviz.studies.patching.attribution import agreement_rows, attribution_rows, reached_points
+from lakeviz.studies.patching.concentration import (
+    concentration_rows,
+    curve_rows,
+    measures_of,
+    n_shown,
+    orders_of,
+    sizes_of,
+)
+from lakeviz.studies.patching.effects import alike, effect_rows, heatmap_rows, points_and_heads
 from lakeviz.studies.patching.interchange import Interchange
 from lakeviz.studies.patching.overlap import overlap_rows
 from lakeviz.studies.patching.paths import path_rows
@@ -23,7 +27,17 @@ from lakeviz.studies.patching.result import PatchingResult, Settings
 from lakeviz.studies.patching.setup import other_bases, unit_sets, untrained_sets
 from lakeviz.studies.patching.steering import steering_rows
 from lakeviz.studies.patching.unit_sets import UnitSets
-from lakeviz.studies.patching.words import DEFECT, EXCHANGES, NEURONS, RUNS_THE_MODEL, UNTRAINED
+from lakeviz.studies.patching.words import (
+    CONTROL,
+    DEFECT,
+    EXCHANGES,
+    GROUPS,
+    NEURONS,
+    OF_PAIRS,
+    ORACLE,
+    RUNS_THE_MODEL,
+    UNTRAINED,
+)
 
 
 def measure(
@@ -72,7 +86,7 @@ def measure(
             f"{first.category}: twins are {pairs.kind}, so that the difference within a pair is "
             "not of the defect alone"
         )
-    return Measured({name: pd.DataFrame(rows) for name, rows in tables.items()}, notes)
+    return Measured(tables, notes)
 
 
 def _curve_sets(
@@ -129,3 +143,38 @@ class Patching(Study):
 
 
 STUDY = Patching(Settings, PatchingResult, measure, over_draws=True)
+
+
+def n_exchanges(
+    sets: UnitSets, bases: Mapping[str, UnitSets], curves: Mapping[str, UnitSets]
+) -> int:
+    """Exchanges that will be asked for; those that are asked for twice are made once."""
+    interchange, settings = sets.interchange, sets.settings
+    n_directions, selector = len(settings.directions), settings.selector
+    found = n_directions * _n(sets, selector, *sets.names)
+    for own in bases.values():
+        found += n_directions * (_n(sets, selector) + _n(own, *alike(settings)))
+    if settings.heatmap:
+        cells = points_and_heads(interchange, settings.kinds)
+        found += n_directions * len(GROUPS) * sum(map(len, cells.values()))
+    sizes = sizes_of(sets.statistics[0].n_channels)
+    for basis, own in curves.items():
+        shown = sum(n_shown(size, m) for size in sizes for m in measures_of(basis))
+        found += shown * _n(own, *orders_of(own.settings, basis))
+    if curves:
+        found += 3 * sets.n_gains()  # each half of the pairs, and all of them
+    if settings.receivers:
+        found += n_directions * _n(sets, selector, CONTROL) * len(list(interchange.batches()))
+    if settings.attribution:
+        widths = [interchange.tower.points[p].sizes[-1] for p in reached_points(interchange)]
+        found += sum(min(width, settings.n_checked) for width in widths)
+    steered = (sets, *bases.values())
+    return found + len(settings.doses) * sum(
+        _n(own, own.settings.selector, CONTROL) for own in steered
+    )
+
+
+def _n(sets: UnitSets, *names: str) -> int:
+    """Exchanges of the sets of some selectors; each half of the pairs counts where they choose."""
+    of_pairs = {name: 1 if name == ORACLE else 2 for name in OF_PAIRS}
+    return sum(of_pairs.get(name) or sum(map(len, sets.members(name))) for name in names)

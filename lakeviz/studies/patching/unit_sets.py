@@ -91,13 +91,7 @@ class UnitSets:
         return [name for name in wanted if name in made or name in OF_PAIRS]
 
     def members(self, name: str) -> list[list[Selection]]:
-        """Sets of a selector on each draw; several where it is random.
-
-        Raises
-        ------
-        SelectionError
-            If the selector cannot serve.
-        """
+        """Sets of a selector on each draw; several where it is random."""
         seeds = [self.settings.seed]
         if get_selector(name).is_random:
             random = np.random.default_rng([self.settings.seed, zlib.crc32(name.encode())])
@@ -147,12 +141,7 @@ class UnitSets:
         )
 
     def _one(
-        self,
-        direction: str,
-        units: Selection,
-        edit: Edit | None,
-        key: object,
-        draws: Sequence[int],
+        self, direction: str, units: Selection, edit: Edit | None, key: object, draws: Sequence[int]
     ) -> Values:
         step(of=EXCHANGES)
         place = (direction, key, _content(units), tuple(draws), self.defects_alone)

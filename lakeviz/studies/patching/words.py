@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 from lakeviz.selector_names import selector_name, selector_short
 
 DENOISING, NOISING = "denoising", "noising"
@@ -20,14 +18,10 @@ HEAD = "head"
 KINDS: tuple[str, ...] = ("resid_pre", "resid_post", "attn_out", "mlp_out", HEAD)
 """Hook points of a heat map: whole tokens, or what each head gives them."""
 
-IMAGE, DEFECT, TEXT = "image score", "defect patches", "text margin"
-LOGIT = "class logit"
-READOUTS: Mapping[str, str] = {
-    IMAGE: "the image score of the visual branch",
-    DEFECT: "its mean over the defect patches",
-    TEXT: "log-odds of the anomalous against the normal prompts, from the image embedding",
-    LOGIT: "of the class head: the class whose logit the defects raise most",
-}
+IMAGE, DEFECT, TEXT, LOGIT = "image score", "defect patches", "text margin", "class logit"
+"""Read-outs: the score of the visual branch for the image, and its mean over the defect patches;
+the log-odds of the anomalous prompts, and the logit of the class that defects raise most.
+"""
 
 EMBEDDING = "image embedding"
 """Of path patching: how far the embedding is on its way from the twin's to the defect's."""

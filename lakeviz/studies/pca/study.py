@@ -12,13 +12,7 @@ import pandas as pd
 import torch
 
 from lakeviz.errors import SelectionError
-from lakeviz.lake import (
-    NeuronSelection,
-    Selection,
-    SubspaceSelection,
-    VisualBranch,
-    get_selector,
-)
+from lakeviz.lake import NeuronSelection, Selection, SubspaceSelection, VisualBranch, get_selector
 from lakeviz.lake.paired_evaluator import PairedEvaluator
 from lakeviz.lake.score_maps import join_layers
 from lakeviz.lake.selectors import expand_selectors
@@ -28,11 +22,22 @@ from lakeviz.metrics.contrasts import Replicates, mean_estimate
 from lakeviz.metrics.measurement import Measurement, metric_columns
 from lakeviz.progress import expect
 from lakeviz.studies.base.captured import StudyData
-from lakeviz.studies.base.draws import absence, mean_of_tables, not_measured, servable
+from lakeviz.studies.base.draws import (
+    absence,
+    mean_of_tables,
+    members_of,
+    n_members,
+    not_measured,
+    servable,
+)
 from lakeviz.studies.base.study import Measured, Study
-from lakeviz.studies.pca.diagonality import diagonality_rows
+from lakeviz.studies.pca.geometry import (
+    diagonality_rows,
+    nearness,
+    nearness_of_many,
+    retained_variance,
+)
 from lakeviz.studies.pca.result import REFERENCE, PCAResult, Settings
-from lakeviz.studies.pca.subspaces import nearness, nearness_of_many, retained_variance
 
 Selections = Mapping[str, Selection]
 
@@ -59,15 +64,19 @@ def measure(
     everything: list[dict[str, Scored]] = [{} for _ in draws]
     notes: list[str] = []
     sizes = size_grid(draws[0], settings.sizes)
-    members = {n: settings.n_random_sets if get_selector(n).is_random else 1 for n in chosen}
+    members = {name: n_members(name, settings.n_random_sets) for name in chosen}
     once = sum(n for name, n in members.items() if not get_selector(name).uses_k)
     expect(once + len(sizes) * (sum(members.values()) - once), len(draws))
     for k in sizes:
         able, missing = servable(draws, chosen, k)
         notes += [f"K = {k}: {absence(draws[0], name, why)}" for name, why in missing.items()]
         for data, done in zip(draws, everything, strict=True):
-            names = [name for name in able if name not in done]
-            done |= _score(data, {n: _members(data, n, k, settings) for n in names}, evaluator)
+            groups = {
+                name: members_of(data, k, name, settings.n_random_sets, settings.seed)
+                for name in able
+                if name not in done
+            }
+            done |= _score(data, groups, evaluator)
         found = {name: [done[name] for done in everything] for name in able}
         everything = [
             {n: scored for n, scored in done.items() if not get_selector(n).uses_k}
@@ -78,8 +87,13 @@ def measure(
             said = {"selector": name, "k": k, "n_random_sets": 0, "n_draws": len(draws)}
             absent += not_measured(why, evaluator, **said)
     tables = {
-        "metrics": pd.DataFrame(metrics + absent),
-        "geometry": mean_of_tables([_geometry(d, sizes, settings, confidence) for d in draws]),
+        "metrics": metrics + absent,
+        "geometry": mean_of_tables(
+            [
+                pd.DataFrame(r for k in sizes for r in _geometry_rows(d, k, settings, confidence))
+                for d in draws
+            ]
+        ),
         "covariance": mean_of_tables([_covariance(d, settings, confidence) for d in draws]),
         "spectrum": mean_of_tables([_spectrum(data) for data in draws]),
     }
@@ -127,11 +141,6 @@ class Scored:
     retained: list[float]
     gallery_bytes: int
     seconds: float
-
-
-def _members(data: StudyData, name: str, k: int, settings: Settings) -> list[Selections]:
-    n = settings.n_random_sets if get_selector(name).is_random else 1
-    return [data.select(k, name, settings.seed + draw) for draw in range(n)]
 
 
 def _score(
@@ -207,18 +216,11 @@ def _metric_rows(
     return rows
 
 
-def _geometry(
-    data: StudyData, sizes: Sequence[int], settings: Settings, confidence: float
-) -> pd.DataFrame:
-    rows = [row for k in sizes for row in _geometry_rows(data, k, settings, confidence)]
-    return pd.DataFrame(rows)
-
-
 def _geometry_rows(
     data: StudyData, k: int, settings: Settings, confidence: float
 ) -> list[dict[str, Any]]:
     channels, principal = data.select(k, REFERENCE), data.select(k, "pca")
-    sets = _members(data, "random", k, settings)
+    sets = members_of(data, k, "random", settings.n_random_sets, settings.seed)
     rows = []
     for point in data.points:
         own, subspace = channels[point], principal[point]

@@ -81,10 +81,7 @@ class Probe:
     l1: bool = False
 
     def maps(
-        self,
-        data: Labelled,
-        choose: Choose,
-        anomalous: Bool[np.ndarray, " image"] | None = None,
+        self, data: Labelled, choose: Choose, anomalous: Bool[np.ndarray, " image"] | None = None
     ) -> tuple[Float[np.ndarray, "image patch"], list[Int[np.ndarray, " k"]]]:
         """Log-odds of a defect for every patch, from the probe that was trained without the image.
 
@@ -132,13 +129,7 @@ class Probe:
 def make_folds(
     anomalous: Bool[np.ndarray, " image"], n: int, seed: int
 ) -> Int[np.ndarray, " image"]:
-    """Assign images to folds, each class spread evenly.
-
-    Raises
-    ------
-    ConfigError
-        If a class has fewer images than there are folds.
-    """
+    """Assign images to folds, each class spread evenly."""
     fewest = int(min(anomalous.sum(), (~anomalous).sum()))
     if fewest < n:
         raise ConfigError(

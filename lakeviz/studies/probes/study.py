@@ -6,7 +6,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-import pandas as pd
 from scipy.stats import hypergeom
 
 from lakeviz.lake.paired_evaluator import PairedEvaluator, compare
@@ -59,8 +58,7 @@ def measure(data: StudyData, settings: Settings, evaluator: PairedEvaluator) -> 
         case = _Case(data, point, own, settings, evaluator)
         metrics += list(case.metric_rows())
         overlap += list(case.overlap_rows())
-    tables = {"metrics": pd.DataFrame(metrics), "overlap": pd.DataFrame(overlap)}
-    return Measured(tables, list(dict.fromkeys(notes)))
+    return Measured({"metrics": metrics, "overlap": overlap}, list(dict.fromkeys(notes)))
 
 
 def n_conditions(data: StudyData, settings: Settings) -> int:

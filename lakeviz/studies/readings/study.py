@@ -6,12 +6,12 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
-import pandas as pd
 
 from lakeviz.errors import ConfigError, SelectionError
+from lakeviz.lake.layers import layer_points
 from lakeviz.lake.paired_evaluator import PairedEvaluator, compare
 from lakeviz.metrics.contrasts import Replicates
 from lakeviz.metrics.measurement import Measurement, Metric, metric_columns
@@ -21,10 +21,14 @@ from lakeviz.studies.base.captured import StudyData
 from lakeviz.studies.base.draws import Draws
 from lakeviz.studies.base.study import Measured, Study
 from lakeviz.studies.base.study_run import StudyRun
-from lakeviz.studies.readings.depths import depth_points, own_points, wanted_points
 from lakeviz.studies.readings.exchange import Exchange, Selections, exchanges
 from lakeviz.studies.readings.grid import Reading, grid
 from lakeviz.studies.readings.result import CONTROL, ReadingsResult, Settings
+
+if TYPE_CHECKING:
+    from lakeviz.models import VisionModel
+    from lakeviz.studies.base.captured import StudyData
+
 
 _QUICK = 10  # resamples of the exchanges that are only ranked by their exact values
 
@@ -78,7 +82,7 @@ def measure(
         notes.append(
             f"{data.category}: no joint selection, which needs a depth of several hook points"
         )
-    return Measured({name: pd.DataFrame(found) for name, found in rows.items()}, notes)
+    return Measured(rows, notes)
 
 
 class ReadingsStudy(Study):
@@ -260,3 +264,50 @@ def _absent(metrics: Sequence[Metric], reason: str, n_images: int = 0) -> list[d
         {"control": CONTROL, **columns, **blank, "n_images": n_images, "reason": reason}
         for _, columns in metric_columns(metrics)
     ]
+
+
+_SHARES = (1 / 4, 1 / 2, 3 / 4, 1)
+
+
+def wanted_points(
+    model: VisionModel, own: Sequence[int | str] | None, depths: Sequence[str] | None
+) -> tuple[str, ...]:
+    """Hook points to capture: the detector's own, and those of the depths named.
+
+    By default blocks at each quarter of the depth, from shallow to deep.
+    """
+    if depths is not None:
+        asked = [part for depth in depths for part in depth.split("+")]
+    else:
+        asked = [str(max(0, round(model.n_blocks * share) - 1)) for share in _SHARES]
+    found = (*layer_points(model, own), *layer_points(model, asked))
+    order = {point: number for number, point in enumerate(model.tower.points)}
+    return tuple(sorted(dict.fromkeys(found), key=lambda point: order[point]))
+
+
+def depth_points(data: StudyData, depths: Sequence[str] | None) -> list[tuple[str, ...]]:
+    """Hook points of each depth; by default the detector's own together, every other one alone.
+
+    Raises
+    ------
+    ConfigError
+        If a depth was not captured.
+    """
+    own = own_points(data)
+    if depths is None:
+        apart = [(point,) for point in data.points if point not in own]
+        return sorted([own, *apart], key=lambda points: data.points.index(points[0]))
+    return [_captured(data, depth) for depth in dict.fromkeys(depths)]
+
+
+def own_points(data: StudyData) -> tuple[str, ...]:
+    """Hook points of the detector, of those captured: all where nothing says which."""
+    if data.model is None:
+        return data.points
+    own = layer_points(data.model, data.options.layers, data.options.streams)
+    return tuple(p for p in own if p in data.points)
+
+
+def _captured(data: StudyData, depth: str) -> tuple[str, ...]:
+    parts = [p if not p.isdecimal() else f"blocks.{p}.hook_resid_post" for p in depth.split("+")]
+    return data.view(points=list(dict.fromkeys(parts))).points

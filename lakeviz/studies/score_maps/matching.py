@@ -35,13 +35,7 @@ class Pair:
     mask: Path | None
 
     def read_mask(self) -> Bool[np.ndarray, "height width"] | None:
-        """Read the mask at its own size.
-
-        Raises
-        ------
-        MaskError
-            If it is unreadable.
-        """
+        """Read the mask at its own size."""
         if self.mask is None:
             return None
         if self.mask.suffix.lower() == ".npy":
@@ -63,13 +57,6 @@ def match(
 
     An image without a mask is normal if one of its folders is called ``good``, ``normal``, ..., or
     if ``normal_without_mask`` says so of all.
-
-    Raises
-    ------
-    DataError
-        If a mask has no map, or a map no mask without being known as normal.
-    MaskError
-        If there is no mask at all, or two of one image.
     """
     found, without = _match(maps, Path(masks))
     if without:
@@ -89,14 +76,7 @@ def match(
 
 
 def read_scores(path: str | Path, keys: Sequence[str]) -> Float[np.ndarray, " image"]:
-    """Read image scores: a CSV file with the columns ``sample_id`` and ``score``.
-
-    Raises
-    ------
-    DataError
-        If it is unreadable, lacks a column or an image, names one twice or one that has no map, or
-        holds something else than finite numbers.
-    """
+    """Read image scores: a CSV file with the columns ``sample_id`` and ``score``."""
     path = Path(path)
     try:
         table = pd.read_csv(path, dtype={"sample_id": str})

@@ -129,11 +129,6 @@ def find_maps(where: str | Path) -> dict[str, MapFile]:
     ----------
     where : path
         A folder (with sub-folders), or one ``.npz`` whose arrays are named by image.
-
-    Raises
-    ------
-    DataError
-        If it does not exist, holds no map, or two maps of one image.
     """
     where = Path(where)
     if where.is_file() and where.suffix.lower() == ".npz":

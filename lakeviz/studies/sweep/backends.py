@@ -94,12 +94,6 @@ def engine(backend: str = "loky", n_jobs: int = 2, address: str | None = None) -
         Tasks at a time on this machine; -1 for all processors.
     address : str, optional
         Of the cluster; without one, the client that is connected already.
-
-    Raises
-    ------
-    ConfigError
-        The backend is unknown or its package missing, the address is no cluster's, or ``n_jobs`` is
-        impossible.
     """
     if backend not in BACKENDS:
         raise ConfigError(

@@ -12,6 +12,7 @@ import plotly.graph_objects as go
 from lakeviz.errors import ConfigError
 from lakeviz.metrics.registry import metric_bounds, metric_title
 from lakeviz.plots.data_range import span_within
+from lakeviz.plots.matrix import matrix_trace
 from lakeviz.plots.template import PALETTE, new_figure, plain
 from lakeviz.studies.sweep.figures import averaged_over, measured, named, values_of
 from lakeviz.studies.sweep.marginals import AXIS_TITLES
@@ -64,21 +65,16 @@ def sweep_heat_figure(
         title or f"{what} by {named(y)} and {named(x)}", caption, height=150 + 40 * len(lines)
     )
     fig.add_trace(
-        go.Heatmap(
-            z=values,
+        matrix_trace(
+            values,
+            what,
+            f"{named(x)} %{{x}}, {named(y)} %{{y}}<br>%{{z:.4f}}, mean of %{{customdata}} cell(s)",
+            ends=(low, high),
+            text=[["" if np.isnan(v) else f"{v:.3f}" for v in line] for line in values],
+            gap=2,
             x=[plain(c) for c in columns],
             y=[plain(line) for line in lines],
             customdata=counts,
-            text=[["" if np.isnan(v) else f"{v:.3f}" for v in line] for line in values],
-            texttemplate="%{text}",
-            colorscale="Cividis",
-            zmin=low,
-            zmax=high,
-            colorbar={"title": {"text": what, "side": "right"}, "thickness": 12},
-            hovertemplate=f"{named(x)} %{{x}}, {named(y)} %{{y}}<br>%{{z:.4f}}, mean of "
-            "%{customdata} cell(s)<extra></extra>",
-            xgap=2,
-            ygap=2,
         )
     )
     fig.update_xaxes(title_text=AXIS_TITLES.get(x, x), type="category", ticks="")

@@ -220,20 +220,20 @@ def test_the_summary_says_as_planned_or_what_differs(several):
 
 def test_figure_holds_every_effect_and_its_rule(several):
     fig = claims_figure(several.parts, several.effects)
-    marks = [t for t in fig.data if t.name != "categories" and t.showlegend is False]
-    drawn = sorted(x for t in marks for x in t.x if x is not None)
+    dots, marks = [[t for t in fig.data if (t.legendgroup is None) == of] for of in (True, False)]
+    drawn = sorted(x for t in marks for x in t.x if np.isfinite(x))
     assert drawn == sorted(several.parts["value"].dropna())
+    assert sum(len(t.x) for t in dots) == several.effects["value"].notna().sum()
     axes = fig.layout.yaxis, fig.layout.yaxis2
     assert [len(axis.ticktext) for axis in axes] == [14, 7]
     shaded = [shape for shape in fig.layout.shapes if shape.type == "rect"]
     assert len(shaded) == 21
-    (shared,) = [s for s in shaded if s.yref == "y2" and s.y0 < 0]  # the last row
+    (shared,) = [s for s in shaded if s.yref == "y2" and s.y0 > 5]  # the last row
     assert (shared.x0, shared.x1) == (0.0, 0.05)
-    legend = {t.name for t in fig.data if t.showlegend is not False}
+    legend = {t.name for t in fig.data if t.showlegend}
     counts = several.parts["verdict"].value_counts()
-    assert {f"{verdict} ({n})" for verdict, n in counts.items()} <= legend
-    ticks = next(t for t in fig.data if t.name == "categories")
-    assert not any("<img" in name for name in ticks.customdata)
+    assert {f"{verdict} ({n})" for verdict, n in counts.items()} == legend
+    assert not any("<img" in name for t in dots for name in t.text)
 
 
 def test_figure_by_point_marks_each_claim_once(several):

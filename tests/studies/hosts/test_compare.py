@@ -199,7 +199,7 @@ def test_hosts_and_categories_join_and_come_back(planted, energy, tmp_path):
     assert "by category: " in joined.summary()
     with pytest.raises(ConfigError, match="energy was run twice on <b>bolt</b>"):
         HostResult.join([parts[0], parts[0]])
-    with pytest.raises(ConfigError, match="the host energy differ in their settings"):
+    with pytest.raises(ConfigError, match="results of energy with other settings"):
         HostResult.join([parts[0], compare_host(energy, planted(category="c"), k=2, **quick)])
     folder = joined.to_parquet(tmp_path / "hosts")
     again = HostResult.from_parquet(folder)

@@ -18,7 +18,7 @@ from lakeviz.studies.hosts.detectors import (
     PCAResidualHost,
     ZeroShotHost,
     get_host,
-    installed,
+    protocol,
 )
 from lakeviz.studies.hosts.scoring import fit_host
 
@@ -92,7 +92,7 @@ def test_neighbours_and_shares_out_of_range():
     ("name", "extra"), [("lof", "sklearn"), ("patchcore", "anomalib"), ("winclip", "anomalib")]
 )
 def test_a_missing_library_names_its_extra(name, extra, monkeypatch):
-    monkeypatch.setattr(installed, "find_spec", lambda module: None)
+    monkeypatch.setattr(protocol, "find_spec", lambda module: None)
     with pytest.raises(HostError, match=rf'not installed: pip install "lakeviz\[{extra}\]"'):
         get_host(name)
 

@@ -22,8 +22,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from lakeviz.errors import ConfigError
-from lakeviz.studies.hosts.detectors.installed import require
-from lakeviz.studies.hosts.detectors.protocol import FeatureHost, HostScores
+from lakeviz.studies.hosts.detectors.protocol import FeatureHost, HostScores, require
 from lakeviz.studies.hosts.detectors.sklearn_hosts import positive
 
 # Any backbone serves: it is built without weights and thrown away at once. This one is small.
@@ -51,7 +50,7 @@ class _MapHost(FeatureHost):
     """A host that wraps a model of anomalib over feature maps [image, channel, row, column]."""
 
     def __init__(self, seed: int) -> None:
-        require("anomalib", "anomalib", self.name)
+        require("anomalib", self.name)
         super().__init__()
         self.seed = seed
         self.model: Any = None

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import numpy as np
@@ -95,6 +96,24 @@ def name_of(host: Host) -> str:
     return name
 
 
+_LIBRARIES = {"anomalib": "anomalib", "sklearn": "scikit-learn"}
+
+
+def require(module: str, host: str) -> None:
+    """Refuse a host whose library is missing; the extra that brings it has the module's name.
+
+    Raises
+    ------
+    HostError
+        Says how to install it.
+    """
+    if find_spec(module) is None:
+        raise HostError(
+            f"the host {host!r} is {_LIBRARIES[module]}'s, which is not installed: "
+            f'pip install "lakeviz[{module}]"'
+        )
+
+
 class FeatureHost:
     """What the adapters share: features are checked before they reach the wrapped library."""
 
@@ -107,13 +126,7 @@ class FeatureHost:
         self.grid: tuple[int, int] = (0, 0)
 
     def _accept(self, features: Tensor, grid: tuple[int, int]) -> Float[Tensor, "image patch c"]:
-        """Check the features to fit on, and remember their shape.
-
-        Raises
-        ------
-        HostError
-            If they are not [image, patch, channel], do not fill the grid, or are not finite.
-        """
+        """Check the features to fit on, and remember their shape."""
         features = self._finite(features)
         n_patches = features.shape[1]
         if grid[0] * grid[1] != n_patches:
@@ -125,15 +138,7 @@ class FeatureHost:
         return features
 
     def _query(self, features: Tensor) -> Float[Tensor, "image patch c"]:
-        """Check the features to score.
-
-        Raises
-        ------
-        NotFittedError
-            Before :meth:`fit`.
-        HostError
-            If they have another number of channels or patches than those fitted on.
-        """
+        """Check the features to score."""
         if self._fitted is None:
             raise NotFittedError(f"{self.name} was asked to score before it was fitted")
         features = self._finite(features)

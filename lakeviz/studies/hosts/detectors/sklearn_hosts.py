@@ -10,8 +10,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from lakeviz.errors import ConfigError
-from lakeviz.studies.hosts.detectors.installed import require
-from lakeviz.studies.hosts.detectors.protocol import FeatureHost, HostScores
+from lakeviz.studies.hosts.detectors.protocol import FeatureHost, HostScores, require
 
 _BATCH = 1 << 15  # patches handed to scikit-learn at a time
 
@@ -20,7 +19,7 @@ class _SampleHost(FeatureHost):
     """A host that wraps one scikit-learn estimator of samples [patch, channel]."""
 
     def __init__(self) -> None:
-        require("sklearn", "sklearn", self.name)
+        require("sklearn", self.name)
         super().__init__()
         self.estimator: Any = None
 

@@ -21,8 +21,8 @@ from torch import Tensor, nn
 
 from lakeviz.data.loading import ImageBatches
 from lakeviz.errors import ConfigError, HostError
-from lakeviz.studies.hosts.detectors.installed import require
-from lakeviz.studies.hosts.detectors.protocol import HostScores
+from lakeviz.studies.base.unit_data import class_name_of
+from lakeviz.studies.hosts.detectors.protocol import HostScores, require
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -56,7 +56,7 @@ class WinClipHost:
     name = "winclip"
 
     def __init__(self, few_shot: bool = True, scales: Sequence[int] = (2, 3)) -> None:
-        require("anomalib", "anomalib", self.name)
+        require("anomalib", self.name)
         if not scales or min(scales) < 1:
             raise ConfigError(f"winclip needs windows of 1 patch or more, not {tuple(scales)}")
         self.few_shot, self.scales = few_shot, tuple(scales)
@@ -97,7 +97,7 @@ class WinClipHost:
     ) -> HostScores:
         """Score some of the test images, or of the normal ones."""
         model = model_of(data, self.name)
-        paths = data.normal_paths if normal else test_paths(data, self.name)
+        paths = data.normal_paths if normal else _test_paths(data, self.name)
         patch, whole = [], []
         with self._tokens_out(), torch.inference_mode():
             for batch in batches(model, [paths[i] for i in images]):
@@ -212,22 +212,10 @@ def model_of(data: StudyData, host: str) -> VisionModel:
     return data.model
 
 
-def test_paths(data: StudyData, host: str) -> list[Path]:
-    """Files of the test images.
-
-    Raises
-    ------
-    HostError
-        If there are none.
-    """
+def _test_paths(data: StudyData, host: str) -> list[Path]:
     if data.dataset is None:
         raise HostError(f"{host} reads images, and {data.category} has no test images on disk")
     return list(data.dataset.paths)
-
-
-def class_name_of(data: StudyData) -> str:
-    """What prompts call the thing."""
-    return data.provenance.get("class_name") or data.category.replace("_", " ")
 
 
 def batches(

@@ -12,8 +12,9 @@ from lakeviz.activations import select_tokens
 from lakeviz.errors import ConfigError, HostError
 from lakeviz.lake import fit_text
 from lakeviz.lake.text import text_obstacle
+from lakeviz.studies.base.unit_data import class_name_of
 from lakeviz.studies.hosts.detectors.protocol import HostScores
-from lakeviz.studies.hosts.detectors.winclip import batches, class_name_of, model_of
+from lakeviz.studies.hosts.detectors.winclip import batches, model_of
 
 if TYPE_CHECKING:
     from lakeviz.lake import TextBranch
