@@ -21,13 +21,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from lakeviz.activations.manifest import (
-    DTYPES,
-    MANIFEST,
-    StoreKey,
-    read_manifest,
-    write_manifest,
-)
+from lakeviz.activations.manifest import DTYPES, MANIFEST, StoreKey, read_manifest, write_manifest
 from lakeviz.activations.statistics import check_finite
 from lakeviz.data.files import file_sha256
 from lakeviz.errors import (

@@ -117,12 +117,7 @@ def finish(run: RunFolder, **said: Any) -> None:
         What the report says of the run instead of its settings: ``groups`` (lists of categories
         reported apart, by name), ``dataset``, ``command``. Kept in the manifest for later reports.
     """
-    from lakeviz.cli.run_tables import (
-        controls_table,
-        metrics_table,
-        missing_metrics,
-        streams_table,
-    )
+    from lakeviz.cli.run_tables import controls_table, metrics_table, missing_metrics, streams_table
     from lakeviz.cli.tables import show
     from lakeviz.files import write_json
     from lakeviz.report.run_report import write_run_report

@@ -9,20 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from lakeviz.activations import (
-    Images,
-    Loading,
-    RunningStatistics,
-    TokenBatches,
-    token_grid,
-)
+from lakeviz.activations import Images, Loading, RunningStatistics, TokenBatches, token_grid
 from lakeviz.data import Dataset, FewShotDraw
-from lakeviz.errors import (
-    ConfigError,
-    NotFittedError,
-    SelectionError,
-    no_attribute,
-)
+from lakeviz.errors import ConfigError, NotFittedError, SelectionError, no_attribute
 from lakeviz.lake.dropping import drop_channels, gallery_tokens, require_tokens
 from lakeviz.lake.elsewhere import ELSEWHERE
 from lakeviz.lake.evaluation import Evaluation
