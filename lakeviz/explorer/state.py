@@ -258,10 +258,7 @@ class Explorer:
         return sets
 
     def knock_out(
-        self,
-        dropped: Mapping[str, Iterable[int]],
-        index: int,
-        category: str | None = None,
+        self, dropped: Mapping[str, Iterable[int]], index: int, category: str | None = None
     ) -> KnockedView:
         """One image with neurons off, and with as many random ones off.
 
@@ -287,10 +284,7 @@ class Explorer:
         return KnockedView(**_compared(fitted, index, off, controls, maps))
 
     def exchange(
-        self,
-        units: Mapping[str, Iterable[int]],
-        index: int,
-        category: str | None = None,
+        self, units: Mapping[str, Iterable[int]], index: int, category: str | None = None
     ) -> ExchangedView:
         """One image whose neurons take the values of its twin without the defect.
 

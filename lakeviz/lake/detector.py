@@ -130,10 +130,7 @@ class Lake:
 
     @classmethod
     def from_options(
-        cls,
-        model: VisionModel,
-        options: LakeOptions,
-        units: Units | Sequence[Units] | None = None,
+        cls, model: VisionModel, options: LakeOptions, units: Units | Sequence[Units] | None = None
     ) -> Lake:
         """Build a detector from its settings."""
         settings = {name: getattr(options, name) for name in options.__dataclass_fields__}
@@ -374,11 +371,7 @@ class Lake:
         return load_fitted(folder, lambda options: cls.from_options(model, options, units), given)
 
     def evaluate(
-        self,
-        dataset: Dataset,
-        *,
-        further: Sequence[Lake] = (),
-        loading: Loading | None = None,
+        self, dataset: Dataset, *, further: Sequence[Lake] = (), loading: Loading | None = None
     ) -> Evaluation:
         """Score a labelled data set and measure detection and localisation.
 

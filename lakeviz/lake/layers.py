@@ -67,9 +67,7 @@ def default_layers(model: VisionModel) -> tuple[str, ...]:
 
 
 def layer_points(
-    model: VisionModel,
-    layers: Sequence[int | str] | None,
-    streams: Sequence[str] = (IMAGE,),
+    model: VisionModel, layers: Sequence[int | str] | None, streams: Sequence[str] = (IMAGE,)
 ) -> tuple[str, ...]:
     """Hook points for the layers asked for, on each stream.
 
