@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 
@@ -19,3 +20,12 @@ def some(names: Sequence[object], shown: int = 3) -> str:
 def joined(names: Sequence[str], last: str = "and") -> str:
     """Write "a", "a and b", "a, b and c"."""
     return f" {last} ".join([", ".join(names[:-1]), names[-1]]) if len(names) > 1 else names[0]
+
+
+def minus(text: str) -> str:
+    """Write the hyphens before numbers as minus signs, as axes and tables of a page have them.
+
+    >>> minus("next-in-variance -0.008 [-0.084, +0.068]")
+    'next-in-variance −0.008 [−0.084, +0.068]'
+    """
+    return re.sub(r"(?<![^\s\[(])-(?=[\d.])", "−", text)

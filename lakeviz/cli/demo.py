@@ -59,6 +59,7 @@ def demo(
     run = execute(spec, out / "results", announce=announce)
     named = {"trained": TRAINED, "held-out": HELD_OUT}
     groups = {name: [c for c in chosen if c in members] for name, members in named.items()}
+    say("trained: categories like those tiny was trained on; held-out: others")
     finish(
         run,
         groups={name: members for name, members in groups.items() if members},

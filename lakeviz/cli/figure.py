@@ -27,7 +27,7 @@ def print_width(
         return float(value.removesuffix("mm"))
     except ValueError:
         raise click.BadParameter(
-            f"{value!r} is neither column, page nor a number of mm", context, parameter
+            f"{value!r} is neither column, page nor a number of mm.", context, parameter
         ) from None
 
 
@@ -71,7 +71,9 @@ def figure(
         list_figures(None if folder is None else RunFolder.open(folder))
         return
     if kind is None or result is None or out is None:
-        raise ConfigError("name a KIND, a RESULT and a file with --out; kinds: lakeviz figure -h")
+        raise ConfigError(
+            "name a KIND, a RESULT and a file with --out; kinds: lakeviz figure --list"
+        )
     from lakeviz.plots import save_figure
     from lakeviz.plots.print.export import suiting_width
     from lakeviz.report.figures import make_figure

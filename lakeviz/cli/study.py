@@ -17,6 +17,7 @@ from lakeviz.cli.options import (
 )
 from lakeviz.cli.settings import PATH, SEEDS, Whole, settings_options, stack
 from lakeviz.cli.terminal import announce, say
+from lakeviz.errors import nearest
 
 if TYPE_CHECKING:
     from lakeviz.studies.base.result import StudyResult
@@ -52,8 +53,11 @@ class StudyGroup(click.Group):
         """Make the command of a study from its settings."""
         from lakeviz.studies import get_study, study_names
 
-        if cmd_name not in study_names(on_runs=True):
-            return None
+        known = study_names(on_runs=True)
+        if cmd_name not in known:
+            if ctx.resilient_parsing:  # while a shell completes
+                return None
+            raise click.UsageError(f"No study {cmd_name!r}{nearest(cmd_name, known)}.", ctx)
         return study_command(get_study(cmd_name))
 
 

@@ -27,7 +27,7 @@ from lakeviz.plots import (
 from lakeviz.plots.distributions import f1_max_threshold, verdict
 from lakeviz.plots.outliers import outlier_figure
 from lakeviz.plots.timeline import choose_clips, film_frames, timeline_figure
-from lakeviz.tables import is_measured, records, where
+from lakeviz.tables import is_measured, n_draws, records, where
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -213,10 +213,16 @@ def _scores(evaluation: Evaluation) -> go.Figure:
 def _curve(evaluation: Evaluation, metric: str) -> Mapping[str, Scored]:
     row = records(evaluation.metrics, branch="lake", level="image", metric=metric)[0]
     scores = evaluation.scores
-    own = {name: float(row[name]) for name in ("value", "low", "high")}
-    return {
-        evaluation.category: Scored(scores["score"].to_numpy(), scores["label"].to_numpy(), **own)
-    }
+    value, low, high = (float(row[name]) for name in ("value", "low", "high"))
+    own = Scored(
+        scores["score"].to_numpy(),
+        scores["label"].to_numpy(),
+        value=value,
+        low=low,
+        high=high,
+        n_draws=n_draws(evaluation.metrics),
+    )
+    return {evaluation.category: own}
 
 
 def _controls(evaluation: Evaluation) -> go.Figure:

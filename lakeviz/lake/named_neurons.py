@@ -6,7 +6,7 @@ a selector does: in options, settings of studies, on the command line, and in st
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 
 from lakeviz.errors import SelectionError
@@ -16,8 +16,23 @@ NeuronNumbers = Mapping[str, Sequence[int]]
 """Channels by hook point."""
 
 
+def check_neurons(neurons: object) -> None:
+    """Refuse what is no mapping of hook points to lists of channels.
+
+    Raises
+    ------
+    SelectionError
+    """
+    if not isinstance(neurons, Mapping) or any(
+        isinstance(channels, str) or not isinstance(channels, Iterable)
+        for channels in neurons.values()
+    ):
+        raise SelectionError(f"the neurons are {neurons!r}; give {{hook point: [channels]}}")
+
+
 def name_of(neurons: NeuronNumbers) -> str:
     """Name of the selector of these neurons."""
+    check_neurons(neurons)
     parts = []
     for point, channels in neurons.items():
         whole = [int(channel) for channel in channels]

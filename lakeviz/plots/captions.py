@@ -26,8 +26,6 @@ def tested(table: pd.DataFrame) -> str:
 
 def over_draws(table: pd.DataFrame) -> str:
     """Write ", over 5 draws of the normal images"; empty where there is one."""
-    if "n_draws" not in table or not {"estimand", "share_draws"} & set(table):
-        return ""  # tables of before, in which n_draws is another thing
     n = n_draws(table)
     return f", over {n} draws of the normal images" if n > 1 else ""
 

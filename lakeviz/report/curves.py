@@ -12,7 +12,7 @@ from lakeviz.metrics import Bootstrap, Conventions
 from lakeviz.metrics.curve_table import curve_table
 from lakeviz.metrics.pixel_intervals import CountedPixels
 from lakeviz.plots.curves import Scored, StoredCurves
-from lakeviz.tables import numbers, records, where
+from lakeviz.tables import n_draws, numbers, records, where
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -27,15 +27,18 @@ _MOST_PIXELS = 2**26
 
 def measured(
     metrics: pd.DataFrame, level: str, name: str, branch: str = "lake"
-) -> tuple[float, float, float, float]:
-    """Value, ends of its interval and its confidence; NaN where it was not measured."""
+) -> tuple[float, float, float, float, int]:
+    """Value, ends of its interval, its confidence, and of how many draws it is the mean.
+
+    NaN where it was not measured.
+    """
     row = where(metrics, level=level, metric=name, branch=branch)
     if row.empty:
-        return math.nan, math.nan, math.nan, math.nan
+        return math.nan, math.nan, math.nan, math.nan, 1
     value, low, high, confidence = (
         float(numbers(row, column)[0]) for column in ("value", "low", "high", "confidence")
     )
-    return value, low, high, confidence
+    return value, low, high, confidence, n_draws(row)
 
 
 def image_runs(scores: pd.DataFrame, metrics: pd.DataFrame, name: str) -> dict[str, Scored]:

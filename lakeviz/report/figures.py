@@ -141,9 +141,10 @@ def _controls(run: RunFolder, chosen: list[str], wanted: Wanted) -> Drawn:
         "level": level or ("pixel" if metric == "aupro" else "image"),
         "metric": metric or "auroc",
     }
-    if len(chosen) > 1:
-        return controls_overview_figure(table, **shown), where(table, **shown)
     confidence = _bootstrap(run, chosen).confidence
+    if len(chosen) > 1:
+        figure = controls_overview_figure(table, **shown, confidence=confidence)
+        return figure, where(table, **shown)
     figure = controls_figure(table, **shown, confidence=confidence, stacked=wanted.narrow)
     return figure, where(table, **shown)
 

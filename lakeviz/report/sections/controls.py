@@ -71,6 +71,8 @@ def controls(page: Page) -> list[Section]:
         "baseline": ", ".join(["visual branch", channels(page), *size]),
         "bars": difference_bars(measured_rows(table), page.confidence),
         "n_draws": n_draws(measured_rows(table)),
+        "most_sets": (sets := _ranked_among(table)),
+        "least_p": f"{1 / (1 + sets):.2g}" if sets else "",
     }
     return [Section("controls", "Controls", "controls.html", context)]
 
@@ -112,7 +114,9 @@ def figures(table: pd.DataFrame, confidence: float) -> list[EmbeddedFigure]:
     for level, name in HEADLINE_METRICS:
         try:
             if len(set(table["category"])) > 1:
-                fig = controls_overview_figure(table, level=level, metric=name)
+                fig = controls_overview_figure(
+                    table, level=level, metric=name, confidence=confidence
+                )
             else:
                 fig = controls_figure(
                     table, level=level, metric=name, confidence=confidence, stacked=True
@@ -126,6 +130,14 @@ def figures(table: pd.DataFrame, confidence: float) -> list[EmbeddedFigure]:
 def measured_rows(table: pd.DataFrame) -> pd.DataFrame:
     """Rows of controls that could be made."""
     return rows(table, np.isfinite(numbers(table, "difference")))
+
+
+def _ranked_among(table: pd.DataFrame) -> int:
+    """Most sets of a control that LAKE's neurons are ranked among; 0 where there is no such."""
+    if "p_value" not in table:
+        return 0
+    ranked = rows(table, np.isfinite(numbers(table, "p_value")))
+    return int(np.nanmax(numbers(ranked, "n_members"), initial=0))
 
 
 def _lake_value(table: pd.DataFrame, metric: Metric) -> float:
