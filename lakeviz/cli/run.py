@@ -130,7 +130,7 @@ def finish(run: RunFolder, **said: Any) -> None:
     report = write_run_report(run)
     show(metrics_table(run), index=True)
     if len(run.finished) > 1:
-        say("in brackets: categories behind a mean, whose interval is Student's over them")
+        say("in parentheses: categories behind a mean, whose interval is Student's over them")
     for line in missing_metrics(run):
         say(line)
     if not (streams := streams_table(run)).empty:
