@@ -133,10 +133,10 @@ def printable(text: object, most: int | None = None) -> str:
     return f"{said[: most // 2]} ... {said[-most // 2 :]}"
 
 
-def nearest(name: str, known: Iterable[str], n: int = 5) -> str:
+def nearest(name: str, known: Iterable[str]) -> str:
     """Return a ", did you mean ..." clause with the nearest of ``known``, or an empty string."""
     # The time of a comparison grows with the square of the length.
-    close = difflib.get_close_matches(name[:200], list(known), n=n, cutoff=0.5)
+    close = difflib.get_close_matches(name[:200], list(known), n=5, cutoff=0.5)
     return f"; nearest: {', '.join(close)}" if close else ""
 
 

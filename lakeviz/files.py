@@ -41,10 +41,6 @@ def written(path: str | Path) -> Iterator[Path]:
     A reader sees the old file or the new one, never half of one, also after a crash. The file gets
     the permissions that the umask gives to new files. Missing folders are made.
 
-    Parameters
-    ----------
-    path : path
-
     Yields
     ------
     Path
@@ -311,12 +307,13 @@ def read_parquet(path: str | Path, expected: str | None = None) -> pd.DataFrame:
         raise StoreError(f"{path} is damaged ({one_line(error)}); {REMEDY}") from error
 
 
-def one_line(error: BaseException, most: int = 200) -> str:
+def one_line(error: BaseException) -> str:
     """What a library says, for a message: in one line, and not longer than that."""
     said = " ".join(str(error).split()) or type(error).__name__
-    return said if len(said) <= most else f"{said[: most - 3]}..."
+    return said if len(said) <= _LINE else f"{said[: _LINE - 3]}..."
 
 
 _SEAL, _SHA256 = "checksum", "sha256"
 _DEEPEST = 60
+_LINE = 200  # characters
 REMEDY = "restore the file, or delete it and run again what made it"

@@ -13,6 +13,7 @@ from types import NoneType, UnionType
 from typing import Any, Self, Union, get_args, get_origin, get_type_hints
 
 from lakeviz.errors import ConfigError
+from lakeviz.wording import joined
 
 _KEY = "option"
 MANY = 1_000_000
@@ -65,6 +66,12 @@ def check_pixels(size: tuple[int, int], what: str) -> None:
             f"the {what} is {height} x {width}{gib}; it must be at most 16384 x 16384, and "
             f"{LONGEST_SIDE} a side"
         )
+
+
+def check_choice(what: str, value: object, known: Sequence[str]) -> None:
+    """Refuse a value that is none of those there are."""
+    if value not in known:
+        raise ConfigError(f"{what} must be {joined(known, 'or')}, not {value!r}")
 
 
 def check_smoothing(smoothing: float) -> None:

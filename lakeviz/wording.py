@@ -17,9 +17,9 @@ def some(names: Sequence[object], shown: int = 3) -> str:
     return f"{', '.join(map(str, names[:shown]))}{more}"
 
 
-def joined(names: Sequence[str]) -> str:
+def joined(names: Sequence[str], last: str = "and") -> str:
     """Write "a", "a and b", "a, b and c"."""
-    return " and ".join([", ".join(names[:-1]), names[-1]]) if len(names) > 1 else names[0]
+    return f" {last} ".join([", ".join(names[:-1]), names[-1]]) if len(names) > 1 else names[0]
 
 
 def minus(text: str) -> str:

@@ -11,7 +11,8 @@ from pathlib import Path
 from evidence_tables import markdown
 
 from lakeviz.metrics.estimates import Estimate
-from lakeviz.studies.claims.result import ClaimsResult, short_points
+from lakeviz.studies.claims.figures import short_points
+from lakeviz.studies.claims.result import ClaimsResult
 from lakeviz.tables import records, where
 
 LETTERS = {"supported": "S", "contradicted": "C", "inconclusive": "?", "not measured": "–"}

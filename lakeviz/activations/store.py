@@ -21,13 +21,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from lakeviz.activations.manifest import (
-    DTYPES,
-    MANIFEST,
-    StoreKey,
-    read_manifest,
-    write_manifest,
-)
+from lakeviz.activations.manifest import DTYPES, MANIFEST, StoreKey, read_manifest, write_manifest
 from lakeviz.activations.statistics import check_finite
 from lakeviz.data.files import file_sha256
 from lakeviz.errors import (
@@ -39,6 +33,7 @@ from lakeviz.errors import (
 )
 from lakeviz.files import remove_scratch, written
 from lakeviz.locks import is_free
+from lakeviz.settings import check_choice
 from lakeviz.wording import counted
 
 _log = logging.getLogger(__name__)
@@ -106,8 +101,7 @@ class ActivationStore:
             If the key's number type or ``images_per_shard`` is impossible.
         """
         folder = Path(folder)
-        if key.dtype not in DTYPES:
-            raise ConfigError(f"dtype must be one of {', '.join(DTYPES)}, not {key.dtype!r}")
+        check_choice("dtype", key.dtype, DTYPES)
         if images_per_shard < 1:
             raise ConfigError(f"images_per_shard must be at least 1, not {images_per_shard}")
         if (folder / MANIFEST).exists():

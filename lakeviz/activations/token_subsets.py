@@ -266,11 +266,7 @@ def capture_tokens(
 
 
 def _capture_to_cache(
-    model: VisionModel,
-    images: Images,
-    key: StoreKey,
-    cache: Path,
-    loading: Loading | None,
+    model: VisionModel, images: Images, key: StoreKey, cache: Path, loading: Loading | None
 ) -> ActivationStore:
     """Capture to the store that the key names, or go on with it."""
     folder = cache / key.digest[:16]

@@ -24,12 +24,7 @@ from lakeviz.cli.terminal import announce, say
 )
 @click.option("--size", type=Whole(16, 4096), default=96, help="Side of the pictures in pixels.")
 def demo(
-    out: Path,
-    categories: tuple[str, ...],
-    shots: int,
-    seed: int,
-    draws: int,
-    size: int,
+    out: Path, categories: tuple[str, ...], shots: int, seed: int, draws: int, size: int
 ) -> None:
     """Run LAKE on a synthetic benchmark, offline.
 

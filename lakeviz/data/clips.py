@@ -219,10 +219,6 @@ class LabelTable:
 
     ``frame`` is the number in the name of the file; a label that is no word for normal or
     anomalous is the kind of defect.
-
-    Parameters
-    ----------
-    path
     """
 
     def __init__(self, path: Path) -> None:

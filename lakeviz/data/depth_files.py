@@ -55,11 +55,6 @@ class DepthMap:
         """Depth, or z of the points."""
         return self.values[..., -1]
 
-    @property
-    def is_cloud(self) -> bool:
-        """Whether x and y of the points are known."""
-        return self.values.shape[-1] == 3
-
     @cached_property
     def valid(self) -> Bool[np.ndarray, "height width"]:
         """Which points are measured."""

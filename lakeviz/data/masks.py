@@ -12,13 +12,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from lakeviz.data.files import (
-    IMAGE_SUFFIXES,
-    holds_images,
-    list_files,
-    list_folders,
-    list_images,
-)
+from lakeviz.data.files import IMAGE_SUFFIXES, holds_images, list_files, list_folders, list_images
 from lakeviz.data.polygons import POLYGON_SUFFIXES, coco_masks, is_coco, is_labelme
 from lakeviz.data.words import is_normal_word
 from lakeviz.errors import DatasetLayoutError, MaskError

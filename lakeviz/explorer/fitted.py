@@ -43,10 +43,6 @@ class Intact:
 class Fitted:
     """The detector of one category's study data, by single neurons.
 
-    Parameters
-    ----------
-    data : StudyData
-
     Attributes
     ----------
     data : StudyData
@@ -146,9 +142,7 @@ class Fitted:
         return (1 - w) * visual + w * self.data.text.patch[index]
 
     def all_maps(
-        self,
-        conditions: Sequence[Dropped],
-        go_on: Callable[[], bool] = lambda: True,
+        self, conditions: Sequence[Dropped], go_on: Callable[[], bool] = lambda: True
     ) -> list[Float[np.ndarray, "image row column"]]:
         """Fused maps of all test images under each condition; the tokens are read once."""
         galleries = [self.without(dropped) for dropped in conditions]

@@ -18,12 +18,7 @@ FIRED = 3.0
 
 
 class FiringTable:
-    """Share of test patches that fired, of all channels of a category's points, made when asked.
-
-    Parameters
-    ----------
-    fitted : Fitted
-    """
+    """Share of test patches that fired, of all channels of a category's points, made when asked."""
 
     def __init__(self, fitted: Fitted):
         self.fitted = fitted

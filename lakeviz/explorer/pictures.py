@@ -23,12 +23,7 @@ _HELD = 64  # decoded photographs kept
 
 
 class Pictures:
-    """Pictures of one category; what cannot be read is an empty string with a reason.
-
-    Parameters
-    ----------
-    fitted : Fitted
-    """
+    """Pictures of one category; what cannot be read is an empty string with a reason."""
 
     def __init__(self, fitted: Fitted):
         self.fitted = fitted

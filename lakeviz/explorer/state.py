@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 import pandas as pd
+from jaxtyping import Float
 
 from lakeviz.data.dataset import unknown_category
 from lakeviz.errors import ConfigError, DataError, SelectionError
@@ -256,10 +258,7 @@ class Explorer:
         return sets
 
     def knock_out(
-        self,
-        dropped: Mapping[str, Iterable[int]],
-        index: int,
-        category: str | None = None,
+        self, dropped: Mapping[str, Iterable[int]], index: int, category: str | None = None
     ) -> KnockedView:
         """One image with neurons off, and with as many random ones off.
 
@@ -282,24 +281,10 @@ class Explorer:
         maps = np.stack(
             [fitted.image_map(index, fitted.without(c), chosen) for c in [off, *controls]]
         )
-        scores = fitted.data.options.image_score(maps)
-        return KnockedView(
-            category=fitted.data.category,
-            index=index,
-            dropped=off,
-            intact=float(fitted.image_scores[index]),
-            score=float(scores[0]),
-            map=maps[0],
-            control_scores=scores[1:],
-            control_maps=maps[1:],
-            controls=controls,
-        )
+        return KnockedView(**_compared(fitted, index, off, controls, maps))
 
     def exchange(
-        self,
-        units: Mapping[str, Iterable[int]],
-        index: int,
-        category: str | None = None,
+        self, units: Mapping[str, Iterable[int]], index: int, category: str | None = None
     ) -> ExchangedView:
         """One image whose neurons take the values of its twin without the defect.
 
@@ -326,19 +311,11 @@ class Explorer:
         name = fitted.data.category
         twin, controls = self._twin(name, index), self.controls(chosen, name)
         maps = exchanged_maps(fitted, index, twin, [chosen, *controls])
-        scores = fitted.data.options.image_score(np.stack([*maps, twin_map(fitted, index, twin)]))
+        (of_twin,) = fitted.data.options.image_score(twin_map(fitted, index, twin)[None])
         return ExchangedView(
-            category=name,
-            index=index,
-            dropped=chosen,
-            intact=float(fitted.image_scores[index]),
-            score=float(scores[0]),
-            map=maps[0],
-            control_scores=scores[1:-1],
-            control_maps=maps[1:],
-            controls=controls,
+            **_compared(fitted, index, chosen, controls, maps),
             twin=twin.kind,
-            twin_score=float(scores[-1]),
+            twin_score=float(of_twin),
         )
 
     def measure(
@@ -393,3 +370,25 @@ class Explorer:
                 raise SelectionError(f"no neurons are selected at {point!r}; points: {known}")
         fitted.without(off)  # refuses channels that are not selected
         return {p: off[p] for p in fitted.galleries if off.get(p)}
+
+
+def _compared(
+    fitted: Fitted,
+    index: int,
+    chosen: Dropped,
+    controls: list[Dropped],
+    maps: Float[np.ndarray, "set row column"],
+) -> dict[str, Any]:
+    """Fields of a view of one image: the map of the chosen neurons, then those of the controls."""
+    scores = fitted.data.options.image_score(maps)
+    return {
+        "category": fitted.data.category,
+        "index": index,
+        "dropped": chosen,
+        "intact": float(fitted.image_scores[index]),
+        "score": float(scores[0]),
+        "map": maps[0],
+        "control_scores": scores[1:],
+        "control_maps": maps[1:],
+        "controls": controls,
+    }

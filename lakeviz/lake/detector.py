@@ -9,20 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from lakeviz.activations import (
-    Images,
-    Loading,
-    RunningStatistics,
-    TokenBatches,
-    token_grid,
-)
+from lakeviz.activations import Images, Loading, RunningStatistics, TokenBatches, token_grid
 from lakeviz.data import Dataset, FewShotDraw
-from lakeviz.errors import (
-    ConfigError,
-    NotFittedError,
-    SelectionError,
-    no_attribute,
-)
+from lakeviz.errors import ConfigError, NotFittedError, SelectionError, no_attribute
 from lakeviz.lake.dropping import drop_channels, gallery_tokens, require_tokens
 from lakeviz.lake.elsewhere import ELSEWHERE
 from lakeviz.lake.evaluation import Evaluation
@@ -148,10 +137,7 @@ class Lake:
 
     @classmethod
     def from_options(
-        cls,
-        model: VisionModel,
-        options: LakeOptions,
-        units: Units | Sequence[Units] | None = None,
+        cls, model: VisionModel, options: LakeOptions, units: Units | Sequence[Units] | None = None
     ) -> Lake:
         """Build a detector from its settings."""
         settings = {name: getattr(options, name) for name in options.__dataclass_fields__}
@@ -385,11 +371,7 @@ class Lake:
         return load_fitted(folder, lambda options: cls.from_options(model, options, units), given)
 
     def evaluate(
-        self,
-        dataset: Dataset,
-        *,
-        further: Sequence[Lake] = (),
-        loading: Loading | None = None,
+        self, dataset: Dataset, *, further: Sequence[Lake] = (), loading: Loading | None = None
     ) -> Evaluation:
         """Score a labelled data set and measure detection and localisation.
 

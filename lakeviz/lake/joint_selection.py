@@ -73,10 +73,7 @@ def select_points(
 
 
 def exchange_point(
-    statistics: Mapping[str, ChannelStatistics],
-    k: int,
-    out: tuple[str, int],
-    scope: str = "layer",
+    statistics: Mapping[str, ChannelStatistics], k: int, out: tuple[str, int], scope: str = "layer"
 ) -> tuple[dict[str, Selection], tuple[str, int]]:
     """Take the top channels by variance, one of them exchanged for the next in variance.
 

@@ -81,9 +81,7 @@ def neurons_at(model: VisionModel, neurons: NeuronNumbers) -> dict[str, Sequence
 
 
 def layer_points(
-    model: VisionModel,
-    layers: Sequence[int | str] | None,
-    streams: Sequence[str] = (IMAGE,),
+    model: VisionModel, layers: Sequence[int | str] | None, streams: Sequence[str] = (IMAGE,)
 ) -> tuple[str, ...]:
     """Hook points for the layers asked for, on each stream.
 

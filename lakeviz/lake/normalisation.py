@@ -9,6 +9,7 @@ from torch import Tensor
 from lakeviz.activations.statistics import ChannelStatistics
 from lakeviz.errors import ConfigError
 from lakeviz.lake.options import KINDS
+from lakeviz.settings import check_choice
 
 _EPSILON = 1e-6
 
@@ -49,6 +50,5 @@ def normalise(
             raise ConfigError("zscore needs the mean and deviation of the normal tokens")
         mean, deviation = (t.to(tokens.device, tokens.dtype) for t in standard)
         return (tokens - mean) / deviation
-    if kind != "none":
-        raise ConfigError(f"normalisation must be one of {', '.join(KINDS)}, not {kind!r}")
+    check_choice("normalisation", kind, KINDS)
     return tokens

@@ -14,7 +14,7 @@ from lakeviz.documents import restored
 from lakeviz.errors import ConfigError, nearest
 from lakeviz.lake.prompts import PromptEnsemble
 from lakeviz.lake.selectors import NeuronNumbers, neurons_named, selector_of
-from lakeviz.settings import check_pixels, check_smoothing, check_types
+from lakeviz.settings import check_choice, check_pixels, check_smoothing, check_types
 
 DEFAULT_TEXT_WEIGHT = 0.3
 DISTANCES: tuple[str, ...] = ("cosine", "euclidean")
@@ -47,10 +47,8 @@ class Normalisation:
     stage: str = "before"
 
     def __post_init__(self) -> None:
-        if self.kind not in KINDS:
-            raise ConfigError(f"normalisation must be one of {', '.join(KINDS)}, not {self.kind!r}")
-        if self.stage not in STAGES:
-            raise ConfigError(f"normalisation stage must be before or after, not {self.stage!r}")
+        check_choice("normalisation", self.kind, KINDS)
+        check_choice("normalisation stage", self.stage, STAGES)
 
 
 def check_search(distance: str, neighbours: int, memory_mb: float) -> None:
@@ -61,8 +59,7 @@ def check_search(distance: str, neighbours: int, memory_mb: float) -> None:
     ConfigError
         On an unknown distance, fewer than one neighbour, or no memory.
     """
-    if distance not in DISTANCES:
-        raise ConfigError(f"distance must be one of {', '.join(DISTANCES)}, not {distance!r}")
+    check_choice("distance", distance, DISTANCES)
     if neighbours < 1:
         raise ConfigError(f"neighbours must be at least 1, not {neighbours}")
     if not memory_mb > 0:
@@ -112,9 +109,7 @@ class VisualOptions:
 
     def __post_init__(self) -> None:
         check_types(self)
-        if self.reference not in REFERENCES:
-            known = " or ".join(REFERENCES)
-            raise ConfigError(f"the reference must be {known}, not {self.reference!r}")
+        check_choice("the reference", self.reference, REFERENCES)
         if self.reference == "prototype":
             self._check_prototype()
         if not 0 < self.coreset <= 1:
@@ -165,10 +160,7 @@ class TextOptions:
 
     def __post_init__(self) -> None:
         check_types(self)
-        if self.attention not in ATTENTIONS:
-            raise ConfigError(
-                f"text attention must be one of {', '.join(ATTENTIONS)}, not {self.attention!r}"
-            )
+        check_choice("text attention", self.attention, ATTENTIONS)
 
 
 @dataclass(frozen=True)
@@ -189,8 +181,7 @@ class ImageScoreRule:
 
     def __post_init__(self) -> None:
         check_types(self)
-        if self.name not in ("max", "top_mean"):
-            raise ConfigError(f"image score rule must be max or top_mean, not {self.name!r}")
+        check_choice("image score rule", self.name, ("max", "top_mean"))
         if not 0 < self.fraction <= 1:
             raise ConfigError(f"the fraction of patches must be in (0, 1], not {self.fraction}")
 
@@ -295,9 +286,7 @@ class LakeOptions:
             self._settle_named(named)
         self._check_streams()
         _check_drops(self.drop_channels, self.drop_tokens)
-        if self.selection_scope not in SCOPES:
-            known = " or ".join(SCOPES)
-            raise ConfigError(f"selection_scope must be {known}, not {self.selection_scope!r}")
+        check_choice("selection_scope", self.selection_scope, SCOPES)
         if self.text_weight is not None and not 0 <= self.text_weight <= 1:
             raise ConfigError(f"the text weight must be between 0 and 1, not {self.text_weight}")
         check_smoothing(self.smoothing)
@@ -383,8 +372,7 @@ class LakeOptions:
 
 
 def _check_drops(channels: DropChannels, tokens: str) -> None:
-    if tokens not in DROP_TOKENS:
-        raise ConfigError(f"drop_tokens must be one of {', '.join(DROP_TOKENS)}, not {tokens!r}")
+    check_choice("drop_tokens", tokens, DROP_TOKENS)
     if channels is None or channels == "massive":
         return
     indices = isinstance(channels, tuple) and all(type(channel) is int for channel in channels)

@@ -169,9 +169,7 @@ class OutlierWatch:
     """
 
     def __init__(
-        self,
-        statistics: Mapping[str, ChannelStatistics],
-        grids: Mapping[str, tuple[int, int]],
+        self, statistics: Mapping[str, ChannelStatistics], grids: Mapping[str, tuple[int, int]]
     ):
         self._statistics, self._grids = statistics, grids
         self._order = {point: _order(one) for point, one in statistics.items()}

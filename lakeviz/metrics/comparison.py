@@ -117,10 +117,7 @@ NO_COMPARISON: Mapping[str, str | float] = _no_comparison()
 
 
 def compare_measurements(
-    own: Group,
-    controls: Mapping[str, Group],
-    metrics: Iterable[Metric],
-    bootstrap: Bootstrap,
+    own: Group, controls: Mapping[str, Group], metrics: Iterable[Metric], bootstrap: Bootstrap
 ) -> Iterator[Comparison]:
     """Compare a condition with controls, by each metric; all were measured by one bootstrap.
 

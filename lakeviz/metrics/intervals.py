@@ -80,12 +80,7 @@ class _Clusters:
 
 
 def interval(
-    metric: Metric,
-    value: float,
-    draws: Draws,
-    n_anomalous: int,
-    n_normal: int,
-    confidence: float,
+    metric: Metric, value: float, draws: Draws, n_anomalous: int, n_normal: int, confidence: float
 ) -> tuple[float, float]:
     """Confidence interval of a metric.
 

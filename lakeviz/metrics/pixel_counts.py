@@ -198,10 +198,7 @@ def count_images(images: Sequence[ScoredImage], connectivity: int | None) -> Pix
 
 
 def count_chunks(
-    defects: DefectPixels,
-    chunks: Sequence[Chunk],
-    normal_images: Mapping[Pool, int],
-    n_images: int,
+    defects: DefectPixels, chunks: Sequence[Chunk], normal_images: Mapping[Pool, int], n_images: int
 ) -> PixelCounts:
     """Count against chunks of background; those not sorted yet are sorted in place.
 

@@ -81,11 +81,11 @@ class PixelMetrics(_Result):
     n_regions: int | None
 
 
-def check_metrics(metrics: Sequence[str], known: Sequence[str] = PIXEL_METRICS) -> None:
+def check_metrics(metrics: Sequence[str]) -> None:
     """Raise ConfigError for a metric name that is not known."""
-    unknown = [name for name in metrics if name not in known]
+    unknown = [name for name in metrics if name not in PIXEL_METRICS]
     if unknown or not metrics:
-        raise ConfigError(f"unknown metrics {unknown}; known are {', '.join(known)}")
+        raise ConfigError(f"unknown metrics {unknown}; known are {', '.join(PIXEL_METRICS)}")
 
 
 def _plain(value: Any) -> Any:

@@ -215,9 +215,9 @@ def name_lines(fig: go.Figure, names: Sequence[str], panel: Panel | None = None)
     )
 
 
-def spread_out(n: int, reach: float = 0.16) -> Float[np.ndarray, " n"]:
+def spread_out(n: int) -> Float[np.ndarray, " n"]:
     """Offsets of marks that would lie on each other, by a fixed pattern: the same every time."""
-    return reach * np.resize([-1.0, 0.0, 1.0, -0.5, 0.5], n)
+    return 0.16 * np.resize([-1.0, 0.0, 1.0, -0.5, 0.5], n)
 
 
 def _add_behind(fig: go.Figure, panel: Panel, row: ForestRow, place: float, form: str) -> None:

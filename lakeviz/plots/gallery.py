@@ -289,10 +289,7 @@ def _note(
 
 
 def _hover(
-    tiles: Sequence[Tile],
-    places: Sequence[tuple[float, int]],
-    colours: ColourRange,
-    tall: float,
+    tiles: Sequence[Tile], places: Sequence[tuple[float, int]], colours: ColourRange, tall: float
 ) -> go.Scatter:
     """Points that cannot be seen, so that pictures can be pointed at."""
     said = [

@@ -148,8 +148,11 @@ def heatmap_figure(
     fig = new_figure(
         title, caption, legend_above=True, caption_width=64, height=inner[1] + sides["b"]
     )
-    heat = _scores(patch_scores, colours, (width, height))
-    fig.add_trace(heat.update({"opacity": opacity, **hover}))
+    look = {"colorscale": HEAT, "colorbar": colours.bar("patch score"), "opacity": opacity} | hover
+    heat = scores_over_image(
+        patch_scores, colours, (width, height), zmin=0, zmax=1, name="score", **look
+    )
+    fig.add_trace(heat)
     photograph = fit_within(image, longest).convert("RGB")
     fig.add_layout_image(on_axes(photograph, (width, height)))
     fig.add_trace(_grid(rows, columns, width, height))
@@ -175,8 +178,11 @@ def heatmap_figure(
     return fig
 
 
-def _scores(
-    patch_scores: Float[np.ndarray, "row column"], colours: ColourRange, size: tuple[int, int]
+def scores_over_image(
+    patch_scores: Float[np.ndarray, "row column"],
+    colours: ColourRange,
+    size: tuple[int, int],
+    **look: Any,
 ) -> go.Heatmap:
     """Patch scores over an image of (width, height) pixels."""
     rows, columns = patch_scores.shape
@@ -187,12 +193,8 @@ def _scores(
         dx=width / columns,
         y0=height / rows / 2,
         dy=height / rows,
-        zmin=0,
-        zmax=1,
-        colorscale=HEAT,
         customdata=np.stack([*np.indices((rows, columns)), patch_scores], axis=-1),
-        colorbar=colours.bar("patch score"),
-        name="score",
+        **look,
     )
 
 

@@ -11,7 +11,7 @@ from PIL import Image
 
 from lakeviz.errors import ConfigError
 from lakeviz.plots.colours import COLOUR_SCALE, ColourRange, colour_range
-from lakeviz.plots.heatmap import fit_within, on_axes, outline_trace
+from lakeviz.plots.heatmap import fit_within, on_axes, outline_trace, scores_over_image
 from lakeviz.plots.panels import Panel, name_panel, panels
 from lakeviz.plots.template import new_figure, plain
 from lakeviz.wording import counted
@@ -203,17 +203,11 @@ def _add_panel(
         corner = go.Scatter(x=[0], y=[0], opacity=0, hoverinfo="skip", showlegend=False)
         fig.add_trace(corner, row=panel.row, col=panel.column)
         return
-    scores = np.asarray(maps[name], dtype=float)
-    rows, columns = scores.shape
-    own = colours[_kind(name)]
-    trace = go.Heatmap(
-        z=own.place(scores),
-        x0=size[0] / columns / 2,
-        dx=size[0] / columns,
-        y0=size[1] / rows / 2,
-        dy=size[1] / rows,
+    trace = scores_over_image(
+        np.asarray(maps[name], dtype=float),
+        colours[_kind(name)],
+        size,
         coloraxis="coloraxis",
-        customdata=np.stack([*np.indices(scores.shape), scores], axis=-1),
         hovertemplate=f"{plain(name)}<br>row %{{customdata[0]}}, column %{{customdata[1]}}<br>"
         "%{customdata[2]:.4g}<extra></extra>",
         name=plain(name),

@@ -15,10 +15,7 @@ from lakeviz.wording import counted
 
 
 def spectrum_figure(
-    spectrum: pd.DataFrame,
-    *,
-    title: str = "Variance spectrum",
-    n_images: int | None = None,
+    spectrum: pd.DataFrame, *, title: str = "Variance spectrum", n_images: int | None = None
 ) -> go.Figure:
     """Variance of every neuron against its rank, per hook point; chosen neurons are filled marks.
 

@@ -13,12 +13,7 @@ from lakeviz.data import load_image
 from lakeviz.data.streams import frames_before
 from lakeviz.errors import ConfigError, LakevizError, StoreError
 from lakeviz.lake import drawing
-from lakeviz.plots import (
-    choose_images,
-    layer_ranges,
-    layers_figure,
-    neuron_patch_figure,
-)
+from lakeviz.plots import choose_images, layer_ranges, layers_figure, neuron_patch_figure
 from lakeviz.plots.layers import FUSED
 from lakeviz.plots.outlines import shrink_mask
 from lakeviz.report.figure_request import Drawn, Wanted

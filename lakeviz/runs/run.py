@@ -192,11 +192,7 @@ def _other(out: Path) -> OutputError:
 
 
 def _claim(
-    out: Path,
-    spec: RunSpec,
-    model: VisionModel,
-    manifest: dict[str, Any],
-    dataset: Dataset,
+    out: Path, spec: RunSpec, model: VisionModel, manifest: dict[str, Any], dataset: Dataset
 ) -> dict[str, Any]:
     """Check the settings and the weights, and mark the folder as this run's."""
     from lakeviz.lake.detector import Lake

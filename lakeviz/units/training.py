@@ -15,6 +15,7 @@ from torch.nn import functional as F
 from lakeviz.activations.statistics import check_finite
 from lakeviz.errors import ConfigError
 from lakeviz.files import write_arrays, write_json, written_together
+from lakeviz.settings import check_choice
 from lakeviz.units.autoencoder import AutoencoderUnits
 from lakeviz.units.settings import ARCHITECTURES
 
@@ -174,10 +175,7 @@ def _check(
             f"steps ({steps}) must be 0 or more, and batch size ({batch}) and learning rate "
             f"({rate}) above 0"
         )
-    if architecture not in ARCHITECTURES:
-        raise ConfigError(
-            f"architecture must be one of {', '.join(ARCHITECTURES)}, not {architecture!r}"
-        )
+    check_choice("architecture", architecture, ARCHITECTURES)
 
 
 @torch.no_grad()

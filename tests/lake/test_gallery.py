@@ -158,7 +158,7 @@ def test_cuda_equals_cpu(distance: str) -> None:
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        ({"distance": "manhattan"}, "cosine, euclidean"),
+        ({"distance": "manhattan"}, "cosine or euclidean"),
         ({"neighbours": 0}, "at least 1"),
         ({"neighbours": 6}, "has 5 tokens"),
         ({"memory_mb": 0}, "memory_mb"),

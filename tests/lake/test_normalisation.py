@@ -99,7 +99,7 @@ def test_stage_says_over_which_channels(kind: str) -> None:
 
 
 def test_unknown_kinds_and_stages() -> None:
-    with pytest.raises(ConfigError, match="none, layernorm, l2, zscore"):
+    with pytest.raises(ConfigError, match="none, layernorm, l2 or zscore"):
         Normalisation("batchnorm")
     with pytest.raises(ConfigError, match="before or after"):
         Normalisation("l2", "during")

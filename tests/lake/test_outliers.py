@@ -240,7 +240,7 @@ def test_options_are_checked_and_stored():
     for bad in ("first", 1.5, (1.5,), 41, True):
         with pytest.raises(ConfigError, match="drop_channels must be"):
             LakeOptions(drop_channels=bad)  # type: ignore[arg-type]
-    with pytest.raises(ConfigError, match="drop_tokens must be one of none"):
+    with pytest.raises(ConfigError, match="drop_tokens must be none, selection, gallery or both"):
         LakeOptions(drop_tokens="all")
 
 

@@ -101,7 +101,7 @@ def test_value_value_attention_reads_its_own_path(tiny_model) -> None:
 
 def test_options_out_of_range(tiny_model) -> None:
     model = tiny_model("clip")
-    with pytest.raises(ConfigError, match="plain, value_value"):
+    with pytest.raises(ConfigError, match="plain or value_value"):
         TextOptions(attention="key_key")
     for layer in (4, -1):
         with pytest.raises(ConfigError, match="blocks 0 to 3"):

@@ -96,7 +96,7 @@ def test_it_comes_back_from_disk_as_it_went(trained, planted, tmp_path):
         ({"k": 13}, "k must be 1 to the 12 latents, not 13"),
         ({"steps": -1}, r"steps \(-1\)"),
         ({"learning_rate": 0.0}, r"learning rate \(0.0\)"),
-        ({"architecture": "gated"}, "architecture must be one of"),
+        ({"architecture": "gated"}, "architecture must be batchtopk or topk"),
     ],
 )
 def test_impossible_settings_are_refused(changes, said):

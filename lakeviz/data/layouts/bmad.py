@@ -9,12 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from lakeviz.data.files import (
-    child_folder,
-    list_folders,
-    list_images,
-    require_root,
-)
+from lakeviz.data.files import child_folder, list_folders, list_images, require_root
 from lakeviz.data.masks import match_masks
 from lakeviz.data.registry import Reading, category_folders, register_reader
 from lakeviz.data.table import GOOD, Sample

@@ -44,10 +44,6 @@ def read_eyecandies(
 
     Parameters
     ----------
-    root
-        The folder.
-    categories
-        Names of candies, or None.
     light
         Number of the image: 0 is lit by all spots, 1 to 4 by one, 5 by all and the camera's.
     """

@@ -43,10 +43,6 @@ def read_folder(
 
     Parameters
     ----------
-    root
-        The folder.
-    categories
-        None, or the one category.
     normal
         Directory or directories of normal images; by default those called normal, good, ok, ...
     anomalous

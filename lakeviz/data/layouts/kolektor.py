@@ -49,10 +49,6 @@ def read_kolektor_sdd(
 
     Parameters
     ----------
-    root
-        The folder.
-    categories
-        None, or the one category.
     split_seed
         Seed of the split of the normal images.
     train_fraction

@@ -39,10 +39,6 @@ def read_mtd(
 
     Parameters
     ----------
-    root
-        The folder.
-    categories
-        None, or the one category.
     split_seed
         Seed of the split of the normal images.
     train_fraction

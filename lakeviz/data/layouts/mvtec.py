@@ -9,13 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from lakeviz.data.files import (
-    child_folder,
-    describe,
-    holds_images,
-    list_folders,
-    require_root,
-)
+from lakeviz.data.files import child_folder, describe, holds_images, list_folders, require_root
 from lakeviz.data.masks import (
     images_and_masks,
     is_mask_folder,

@@ -128,10 +128,6 @@ def read_csv(
 
     Parameters
     ----------
-    root
-        The file.
-    categories
-        Names of those to read, or None.
     images_root
         Folder that the paths are relative to; that of the file by default.
     separator

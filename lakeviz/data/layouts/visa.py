@@ -48,10 +48,6 @@ def read_visa(
 
     Parameters
     ----------
-    root
-        The folder.
-    categories
-        Names of those to read, or None.
     protocol
         Name of the split file, such as 2cls_fewshot.
     """

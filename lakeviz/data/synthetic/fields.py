@@ -36,24 +36,20 @@ def value_noise(rng: np.random.Generator, size: int, cells_y: int, cells_x: int)
     return _interpolation(size, cells_y) @ lattice @ _interpolation(size, cells_x).T
 
 
-def fractal_noise(
-    rng: np.random.Generator, size: int, cells: int, octaves: int = 3, gain: float = 0.5
-) -> Field:
-    """Sum of ``octaves`` of value noise, each twice as fine and ``gain`` times as strong."""
+def fractal_noise(rng: np.random.Generator, size: int, cells: int, octaves: int = 3) -> Field:
+    """Sum of ``octaves`` of value noise, each twice as fine and half as strong."""
     total = np.zeros((size, size), dtype=np.float32)
     for octave in range(octaves):
-        total += gain**octave * value_noise(rng, size, cells * 2**octave, cells * 2**octave)
+        total += 0.5**octave * value_noise(rng, size, cells * 2**octave, cells * 2**octave)
     return total
 
 
-def cellular(
-    rng: np.random.Generator, u: Field, v: Field, cells: int, jitter: float = 0.8
-) -> tuple[Field, Field]:
+def cellular(rng: np.random.Generator, u: Field, v: Field, cells: int) -> tuple[Field, Field]:
     """Distances to the nearest and second nearest of jittered lattice points (Worley noise).
 
     Distances are in units of one cell; the lattice repeats, so any ``u``, ``v`` is allowed.
     """
-    offsets = ((rng.random((cells, cells, 2)) - 0.5) * jitter + 0.5).astype(np.float32)
+    offsets = ((rng.random((cells, cells, 2)) - 0.5) * 0.8 + 0.5).astype(np.float32)
     x, y = u * cells, v * cells
     ix, iy = np.floor(x).astype(int), np.floor(y).astype(int)
     first = np.full(u.shape, 9.0, dtype=np.float32)

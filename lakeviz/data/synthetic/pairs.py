@@ -31,7 +31,7 @@ def render_pair(
 
 
 def twin_of(
-    path: Path, image: UInt8[np.ndarray, "height width 3"], seed: int = 0
+    path: Path, image: UInt8[np.ndarray, "height width 3"]
 ) -> UInt8[np.ndarray, "height width 3"] | None:
     """Twin of a file of the benchmark; None where it is not one of its pictures.
 
@@ -43,5 +43,5 @@ def twin_of(
     if not known or not path.stem.isdecimal() or image.shape[0] != image.shape[1]:
         return None
     size = image.shape[0]
-    defect, twin = render_pair(category[0], int(path.stem), defect_type, size=size, seed=seed)
+    defect, twin = render_pair(category[0], int(path.stem), defect_type, size=size)
     return twin.image if np.array_equal(defect.image, image) else None

@@ -120,7 +120,7 @@ def fitting(model_name: str, path: Path, model: nn.Module) -> Iterator[None]:
         ) from e
 
 
-def describe_mismatch(model: Mapping[str, Tensor], state: Mapping[str, Tensor], n: int = 4) -> str:
+def describe_mismatch(model: Mapping[str, Tensor], state: Mapping[str, Tensor]) -> str:
     """First few missing, unexpected and differently shaped tensors; empty if all fit."""
     missing = [key for key in model if key not in state]
     unexpected = [key for key in state if key not in model]
@@ -132,5 +132,5 @@ def describe_mismatch(model: Mapping[str, Tensor], state: Mapping[str, Tensor], 
     parts = []
     for label, keys in (("missing", missing), ("unexpected", unexpected), ("shape", shapes)):
         if keys:
-            parts.append(f"{label}: {some(keys, n)}")
+            parts.append(f"{label}: {some(keys, 4)}")
     return "; ".join(parts)

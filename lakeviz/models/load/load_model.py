@@ -16,7 +16,7 @@ from lakeviz.models.load import catalog
 from lakeviz.models.load.request import Request, check_divisible
 from lakeviz.models.preprocess import Preprocess
 from lakeviz.models.vision_model import VisionModel
-from lakeviz.settings import check_pixels
+from lakeviz.settings import check_choice, check_pixels
 
 _PRECISIONS = ("fp32", "bf16", "fp16")
 
@@ -89,8 +89,7 @@ def load_model(
     ConfigError
         A device, precision or image size that cannot be had.
     """
-    if precision not in _PRECISIONS:
-        raise ConfigError(f"precision must be one of {', '.join(_PRECISIONS)}, not {precision!r}")
+    check_choice("precision", precision, _PRECISIONS)
     Geometry(aspect)  # refuses another rule before anything is loaded
     request = Request(
         name=name,

@@ -18,11 +18,7 @@ from lakeviz.errors import (
 )
 from lakeviz.models.hooks.hooked_tower import HookedTower
 from lakeviz.models.load import catalog
-from lakeviz.models.load.checkpoints import (
-    fitting,
-    is_torchscript,
-    load_open_clip_state,
-)
+from lakeviz.models.load.checkpoints import fitting, is_torchscript, load_open_clip_state
 from lakeviz.models.load.files import checkpoint_path
 from lakeviz.models.load.folder import CONFIG, folder_weights, read_folder_config
 from lakeviz.models.load.recipes import Recipe, asked_recipe, file_recipe, read_recipe
