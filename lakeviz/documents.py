@@ -42,13 +42,7 @@ _TYPES: dict[Any, str] = {
 
 
 def read_document(path: str | Path, shape: type[T], remedy: str = REMEDY) -> T:
-    """Read a JSON file of a known shape.
-
-    Raises
-    ------
-    StoreError
-        If it is missing or damaged; it names the file, the field, and what to do.
-    """
+    """Read a JSON file of a known shape."""
     return of_file(path, shape, read_json(path), remedy)
 
 
@@ -73,11 +67,6 @@ def restored(shape: Any, value: Any, at: str = "") -> Any:
         JSON types.
     at : str
         Name of the place, for messages.
-
-    Raises
-    ------
-    ConfigError
-        The first field that is missing, unknown, or of another type, by its place.
     """
     if shape is Any or shape is object:
         return value

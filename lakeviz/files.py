@@ -49,11 +49,6 @@ def written(path: str | Path) -> Iterator[Path]:
     ------
     Path
         An empty file, to be written by the body of the ``with`` statement.
-
-    Raises
-    ------
-    OutputError
-        If the file cannot be written; the scratch file is removed.
     """
     path = Path(path)
     scratch = path.with_name(f"{path.name}.{secrets.token_hex(4)}{SCRATCH}")
@@ -80,11 +75,6 @@ def written_together(folder: str | Path) -> Iterator[Path]:
 
     One writer at a time. Where a kill comes between them, the next reader or writer puts the rest
     in place (:func:`settle`).
-
-    Raises
-    ------
-    OutputError
-        If they cannot be put in place.
     """
     folder = Path(folder)
     scratch = folder / f"{secrets.token_hex(4)}{SCRATCH}"
@@ -102,13 +92,7 @@ def written_together(folder: str | Path) -> Iterator[Path]:
 
 
 def settle(folder: str | Path) -> None:
-    """Put in place what a writer had ready when it was killed.
-
-    Raises
-    ------
-    OutputError
-        If it cannot be put in place.
-    """
+    """Put in place what a writer had ready when it was killed."""
     ready = Path(folder) / _READY
     if not ready.is_dir():
         return
@@ -237,11 +221,6 @@ def read_arrays(path: str | Path, expected: str | None = None) -> dict[str, np.n
     expected : str, optional
         Their checksum, where another file says it; else the one that the file itself carries. Files
         of earlier versions have none.
-
-    Raises
-    ------
-    StoreError
-        If the file is missing, unreadable or damaged, or another one than expected.
     """
     from safetensors import safe_open
 
@@ -274,13 +253,7 @@ def checksum(arrays: Mapping[str, np.ndarray]) -> str:
 
 
 def read_json(path: str | Path) -> dict[str, Any]:
-    """Read a JSON file that holds an object.
-
-    Raises
-    ------
-    StoreError
-        If the file is missing, unreadable or damaged, or holds something else than an object.
-    """
+    """Read a JSON file that holds an object."""
     path = Path(path)
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
@@ -319,11 +292,6 @@ def read_parquet(path: str | Path, expected: str | None = None) -> pd.DataFrame:
     path : path
     expected : str, optional
         SHA-256 of the file, where another file says it.
-
-    Raises
-    ------
-    StoreError
-        If the file is missing, unreadable or damaged, or another one than expected.
     """
     import pandas as pd
     from pyarrow import ArrowException

@@ -73,13 +73,7 @@ class Journal:
             return None
 
     def put(self, key: Any, arrays: Arrays) -> None:
-        """Keep the arrays of a key.
-
-        Raises
-        ------
-        OutputError
-            If they cannot be written.
-        """
+        """Keep the arrays of a key."""
         content = save(
             {
                 f"{place:0{_PLACE}d}{name}": np.array(array, order="C")

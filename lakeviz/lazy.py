@@ -2,27 +2,41 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import ast
+import sys
+from collections.abc import Callable
 from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 
 def lazy_face(
-    package: str, homes: Mapping[str, str]
-) -> tuple[Callable[[str], Any], Callable[[], list[str]]]:
-    """Make ``__getattr__`` and ``__dir__`` of a package.
+    package: str, *others: str
+) -> tuple[Callable[[str], Any], Callable[[], list[str]], list[str]]:
+    """Make ``__getattr__``, ``__dir__`` and ``__all__`` of a package.
+
+    Its names are those that its ``if TYPE_CHECKING:`` imports; each is imported on first use.
 
     Parameters
     ----------
     package : str
         Its ``__name__``.
-    homes : mapping of name to module
-        Where each public name is defined, relative to the package.
+    *others : str
+        Names that it defines itself.
     """
+    source = Path(str(sys.modules[package].__file__)).read_text(encoding="utf-8")
+    (block,) = (node for node in ast.parse(source).body if isinstance(node, ast.If))
+    homes = {
+        alias.name: str(line.module)
+        for line in block.body
+        if isinstance(line, ast.ImportFrom)
+        for alias in line.names
+    }
 
     def load(name: str) -> Any:
         if name not in homes:
             raise AttributeError(f"module {package!r} has no attribute {name!r}")
-        return getattr(import_module(f"{package}.{homes[name]}"), name)
+        return getattr(import_module(homes[name]), name)
 
-    return load, lambda: sorted(homes)
+    names = sorted([*homes, *others])
+    return load, lambda: names, names

@@ -54,6 +54,13 @@ def is_measured(table: pd.DataFrame, column: str) -> bool:
     return column in table and bool(np.isfinite(numbers(table, column)).any())
 
 
+def n_draws(table: pd.DataFrame) -> int:
+    """Most draws of the normal images that rows are means over; 1 in older tables."""
+    if "n_draws" not in table or not {"estimand", "share_draws", "importance"} & set(table):
+        return 1  # tables of before, in which n_draws is another thing
+    return int(np.nanmax(numbers(table, "n_draws"), initial=1))
+
+
 def mean_of(found: Sequence[Row], column: str) -> float:
     """Mean of a column of some rows."""
     return float(np.mean([row[column] for row in found]))

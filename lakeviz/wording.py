@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 
@@ -10,6 +11,21 @@ def counted(n: int, noun: str, plural: str | None = None) -> str:
     return f"{n:,} {noun if n == 1 else plural or noun + 's'}"
 
 
+def some(names: Sequence[object], shown: int = 3) -> str:
+    """List the first of several names, and say how many there are besides."""
+    more = f" and {len(names) - shown} more" if len(names) > shown else ""
+    return f"{', '.join(map(str, names[:shown]))}{more}"
+
+
 def joined(names: Sequence[str]) -> str:
     """Write "a", "a and b", "a, b and c"."""
     return " and ".join([", ".join(names[:-1]), names[-1]]) if len(names) > 1 else names[0]
+
+
+def minus(text: str) -> str:
+    """Write the hyphens before numbers as minus signs, as axes and tables of a page have them.
+
+    >>> minus("next-in-variance -0.008 [-0.084, +0.068]")
+    'next-in-variance −0.008 [−0.084, +0.068]'
+    """
+    return re.sub(r"(?<![^\s\[(])-(?=[\d.])", "−", text)

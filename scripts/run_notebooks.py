@@ -140,7 +140,8 @@ def _draw(output: nbformat.NotebookNode) -> None:
         )
         with Image.open(path) as drawn:
             picture = drawn.convert("RGB")
-    pixels = 3 * SHOWN[width] // 2
+    shown = SHOWN["column" if width == "column" else "page"]
+    pixels = 3 * shown // 2
     picture = picture.resize((pixels, round(picture.height * pixels / picture.width)))
     held = io.BytesIO()
     # Few colours are smaller; an octree keeps those of thin lines and of the colour bar.
@@ -149,7 +150,7 @@ def _draw(output: nbformat.NotebookNode) -> None:
     output.data = nbformat.from_dict(
         {PICTURE: base64.b64encode(held.getvalue()).decode(), "text/plain": label}
     )
-    output.metadata = nbformat.from_dict({PICTURE: {"width": SHOWN[width], "alt": label}})
+    output.metadata = nbformat.from_dict({PICTURE: {"width": shown, "alt": label}})
 
 
 def _figure(output: nbformat.NotebookNode) -> go.Figure:

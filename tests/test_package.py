@@ -75,6 +75,15 @@ def test_every_public_name_exists():
         _ = lakeviz.nothing
 
 
+@pytest.mark.parametrize("path", sorted(ROOT.rglob("__init__.py")), ids=lambda p: p.parent.name)
+def test_a_lazy_name_is_not_that_of_its_module(path: Path):
+    """Such a name would become the module, once something imports it; it is imported at once."""
+    blocks = [node for node in ast.parse(path.read_text()).body if isinstance(node, ast.If)]
+    lines = [line for block in blocks for line in ast.walk(block)]
+    names = {a.name for line in lines if isinstance(line, ast.ImportFrom) for a in line.names}
+    assert not names & {p.stem for p in path.parent.iterdir()}
+
+
 def _imports(path: Path) -> set[str]:
     """Floors a file imports, wherever in it."""
     found = set()

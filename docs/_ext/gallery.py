@@ -148,12 +148,13 @@ def _evaluated(code: str, name: str, world: dict[str, Any]) -> Any:
 def _drawn(figure: go.Figure) -> str:
     made = embed(figure)
     spec = json.dumps(made.spec, separators=(",", ":")).replace("<", "\\u003c")
+    width = "column" if suiting_width(figure) == "column" else "page"
     return (
         f'<figure class="{_SHOWN}"><figcaption><strong>{html.escape(made.title)}.</strong> '
         f"{html.escape(made.caption)}</figcaption>"
         f'<div class="scrolled" tabindex="0"><div role="img" '
         f'aria-label="{html.escape(made.title)}" style="height: {made.height}px; '
-        f'min-width: {NARROWEST[suiting_width(figure)]}px"></div></div>'
+        f'min-width: {NARROWEST[width]}px"></div></div>'
         f'<script type="application/json">{spec}</script></figure>'
     )
 

@@ -7,67 +7,25 @@ from typing import TYPE_CHECKING
 from lakeviz.lazy import lazy_face
 
 if TYPE_CHECKING:
-    from lakeviz.activations.batches import Images, TokenBatch, TokenBatches
-    from lakeviz.activations.capture import (
-        Activations,
-        capture_activations,
-        capture_to_store,
-        store_key,
-        stream_statistics,
-    )
-    from lakeviz.activations.loading import Loading
-    from lakeviz.activations.manifest import StoreKey
-    from lakeviz.activations.massive import massive_activations, massive_tokens
-    from lakeviz.activations.per_image import ImageStatistics, stream_image_statistics
-    from lakeviz.activations.statistics import ChannelStatistics, RunningStatistics
-    from lakeviz.activations.store import ActivationStore
-    from lakeviz.activations.tokens import neurons_of, select_tokens, token_grid
+    from lakeviz.activations.batches import Images as Images
+    from lakeviz.activations.batches import TokenBatch as TokenBatch
+    from lakeviz.activations.batches import TokenBatches as TokenBatches
+    from lakeviz.activations.capture import Activations as Activations
+    from lakeviz.activations.capture import capture_activations as capture_activations
+    from lakeviz.activations.capture import capture_to_store as capture_to_store
+    from lakeviz.activations.capture import store_key as store_key
+    from lakeviz.activations.capture import stream_statistics as stream_statistics
+    from lakeviz.activations.loading import Loading as Loading
+    from lakeviz.activations.manifest import StoreKey as StoreKey
+    from lakeviz.activations.massive import massive_activations as massive_activations
+    from lakeviz.activations.massive import massive_tokens as massive_tokens
+    from lakeviz.activations.per_image import ImageStatistics as ImageStatistics
+    from lakeviz.activations.per_image import stream_image_statistics as stream_image_statistics
+    from lakeviz.activations.statistics import ChannelStatistics as ChannelStatistics
+    from lakeviz.activations.statistics import RunningStatistics as RunningStatistics
+    from lakeviz.activations.store import ActivationStore as ActivationStore
+    from lakeviz.activations.tokens import neurons_of as neurons_of
+    from lakeviz.activations.tokens import select_tokens as select_tokens
+    from lakeviz.activations.tokens import token_grid as token_grid
 
-__all__ = [
-    "ActivationStore",
-    "Activations",
-    "ChannelStatistics",
-    "ImageStatistics",
-    "Images",
-    "Loading",
-    "RunningStatistics",
-    "StoreKey",
-    "TokenBatch",
-    "TokenBatches",
-    "capture_activations",
-    "capture_to_store",
-    "massive_activations",
-    "massive_tokens",
-    "neurons_of",
-    "select_tokens",
-    "store_key",
-    "stream_image_statistics",
-    "stream_statistics",
-    "token_grid",
-]
-
-__getattr__, __dir__ = lazy_face(
-    __name__,
-    {
-        "ActivationStore": "store",
-        "Activations": "capture",
-        "ChannelStatistics": "statistics",
-        "ImageStatistics": "per_image",
-        "Images": "batches",
-        "Loading": "loading",
-        "RunningStatistics": "statistics",
-        "StoreKey": "manifest",
-        "TokenBatch": "batches",
-        "TokenBatches": "batches",
-        "capture_activations": "capture",
-        "capture_to_store": "capture",
-        "massive_activations": "massive",
-        "massive_tokens": "massive",
-        "neurons_of": "tokens",
-        "select_tokens": "tokens",
-        "store_key": "capture",
-        "stream_image_statistics": "per_image",
-        "stream_statistics": "capture",
-        "token_grid": "tokens",
-    },
-)
+__getattr__, __dir__, __all__ = lazy_face(__name__)

@@ -21,15 +21,7 @@ WHICH: tuple[str, ...] = ("patch", "prefix", "all")
 
 
 def resolve_points(tower: HookedTower, wanted: NamesFilter) -> tuple[str, ...]:
-    """Hook points with their streams, from names and globs; of each stream in forward order.
-
-    Raises
-    ------
-    UnknownHookPointError
-        If a name or glob matches nothing.
-    ConfigError
-        If a stream does not exist.
-    """
+    """Hook points with their streams, from names and globs; of each stream in forward order."""
     if not isinstance(wanted, str) and not isinstance(wanted, Iterable):
         return tuple(tower.resolve(wanted))
     of_streams: dict[str, list[str]] = {}
@@ -71,13 +63,7 @@ def neurons_of(tower: HookedTower, point: str) -> int:
 
 
 def check_which(which: str) -> None:
-    """Refuse a choice of tokens that is none of :data:`WHICH`.
-
-    Raises
-    ------
-    ActivationError
-        Names the choices.
-    """
+    """Refuse a choice of tokens that is none of :data:`WHICH`."""
     if which not in WHICH:
         raise ActivationError(f"tokens must be one of {', '.join(WHICH)}, not {which!r}")
 
@@ -121,13 +107,7 @@ def select_tokens(
 def as_activation(
     tower: HookedTower, point: str, tokens: Float[Tensor, "image token channel"]
 ) -> Tensor:
-    """Arrange all tokens of a hook point as the tower has them: undoes :func:`select_tokens`.
-
-    Raises
-    ------
-    ActivationError
-        If they are not all tokens of the point.
-    """
+    """Arrange all tokens of a hook point as the tower has them: undoes :func:`select_tokens`."""
     found = tower.points[point]
     n_elements = tokens.shape[1] * tokens.shape[2]
     if n_elements != found.elements or tokens.shape[2] != neurons_of(tower, point):

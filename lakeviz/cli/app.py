@@ -28,10 +28,11 @@ from lakeviz.files import one_line
 
 USAGE_ERROR = 2
 INTERRUPTED = 130
+_HELP = {"help_option_names": ["-h", "--help"], "max_content_width": 100, "show_default": True}
 _RESUMED = ("run", "demo", "study", "claims", "readings")
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.group(context_settings=_HELP)
 @click.version_option(__version__, prog_name="lakeviz")
 @click.option("-v", "--verbose", is_flag=True, help="Say more of what happens.")
 def lakeviz(verbose: bool) -> None:
@@ -74,13 +75,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def _check_word(word: str) -> None:
-    """Refuse what neither a file's name nor a document of lakeviz can hold.
-
-    Raises
-    ------
-    ConfigError
-        On a null character, or bytes that are not UTF-8.
-    """
+    """Refuse what neither a file's name nor a document of lakeviz can hold."""
     try:
         word.encode()
     except UnicodeEncodeError:

@@ -9,7 +9,7 @@ import click
 
 from lakeviz.cli.options import make_loading, run_first_options
 from lakeviz.cli.run import asked_spec
-from lakeviz.cli.settings import renamed, with_settings
+from lakeviz.cli.settings import PATH, renamed, with_settings
 from lakeviz.cli.study import conclude
 from lakeviz.cli.terminal import announce, say
 from lakeviz.errors import ConfigError
@@ -30,18 +30,17 @@ def _settings() -> Any:
 @click.option(
     "--metric",
     default="image:auroc",
-    show_default=True,
     help="LEVEL:NAME that detection is judged by, such as pixel:aupro.",
 )
 @click.option(
     "--write-plan",
-    type=click.Path(path_type=Path),
+    type=PATH,
     help="Write what would be tested, by which rules, and stop before a test image is read.",
 )
 @click.option(
     "--plan",
     "planned",
-    type=click.Path(path_type=Path),
+    type=PATH,
     help="Run under a plan that --write-plan wrote: the result says what differs from it.",
 )
 @renamed("--untrained-towers", "--untrained", "n_untrained")

@@ -7,33 +7,22 @@ from pathlib import Path
 
 import click
 
-from lakeviz.cli.settings import SEEDS, Whole
+from lakeviz.cli.settings import PATH, SEEDS, Whole
 from lakeviz.cli.terminal import announce, say
 
 
 @click.command()
-@click.option(
-    "--out", type=click.Path(path_type=Path), default=Path("lakeviz-demo"), show_default=True
-)
+@click.option("--out", type=PATH, default=Path("lakeviz-demo"))
 @click.option("--category", "categories", multiple=True, help="Only these; repeatable.")
-@click.option(
-    "--shots", type=Whole(1, 16), default=4, show_default=True, help="Normal images per category."
-)
-@click.option("--seed", type=Whole(0, SEEDS), default=0, show_default=True)
+@click.option("--shots", type=Whole(1, 16), default=4, help="Normal images per category.")
+@click.option("--seed", type=Whole(0, SEEDS), default=0)
 @click.option(
     "--draws",
     type=Whole(1, 16),
     default=2,
-    show_default=True,
     help="Draws of the normal images; time grows with them.",
 )
-@click.option(
-    "--size",
-    type=Whole(16, 4096),
-    default=96,
-    show_default=True,
-    help="Side of the pictures in pixels.",
-)
+@click.option("--size", type=Whole(16, 4096), default=96, help="Side of the pictures in pixels.")
 def demo(
     out: Path,
     categories: tuple[str, ...],
@@ -75,6 +64,7 @@ def demo(
     run = execute(spec, out / "results", announce=announce)
     named = {"trained": TRAINED, "held-out": HELD_OUT}
     groups = {name: [c for c in chosen if c in members] for name, members in named.items()}
+    say("trained: categories like those tiny was trained on; held-out: others")
     finish(
         run,
         groups={name: members for name, members in groups.items() if members},

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from lakeviz.cli.settings import Whole
+from lakeviz.cli.settings import PATH, Whole
 from lakeviz.cli.terminal import say
 from lakeviz.errors import ConfigError
 
@@ -27,14 +27,14 @@ def print_width(
         return float(value.removesuffix("mm"))
     except ValueError:
         raise click.BadParameter(
-            f"{value!r} is neither column, page nor a number of mm", context, parameter
+            f"{value!r} is neither column, page nor a number of mm.", context, parameter
         ) from None
 
 
 @click.command()
 @click.argument("kind", required=False)
-@click.argument("result", required=False, type=click.Path(path_type=Path))
-@click.option("--out", type=click.Path(path_type=Path), help="File: .pdf, .svg, .png or .html.")
+@click.argument("result", required=False, type=PATH)
+@click.option("--out", type=PATH, help="File: .pdf, .svg, .png or .html.")
 @click.option(
     "--width",
     callback=print_width,
@@ -71,7 +71,9 @@ def figure(
         list_figures(None if folder is None else RunFolder.open(folder))
         return
     if kind is None or result is None or out is None:
-        raise ConfigError("name a KIND, a RESULT and a file with --out; kinds: lakeviz figure -h")
+        raise ConfigError(
+            "name a KIND, a RESULT and a file with --out; kinds: lakeviz figure --list"
+        )
     from lakeviz.plots import save_figure
     from lakeviz.plots.print.export import suiting_width
     from lakeviz.report.figures import make_figure

@@ -7,9 +7,9 @@ from typing import Any
 
 import click
 
-from lakeviz.cli.options import make_loading, run_first_options
+from lakeviz.cli.options import make_loading, resamples_option, run_first_options
 from lakeviz.cli.run import asked_spec
-from lakeviz.cli.settings import Whole, with_settings
+from lakeviz.cli.settings import with_settings
 from lakeviz.cli.study import conclude
 from lakeviz.cli.terminal import announce, say
 
@@ -21,13 +21,7 @@ def _settings() -> Any:
 
 
 @click.command(cls=with_settings(_settings))
-@click.option(
-    "--resamples",
-    type=Whole(1),
-    default=1000,
-    show_default=True,
-    help="Number of bootstrap resamples.",
-)
+@resamples_option
 @run_first_options
 def readings(dataset: str | None, manifest: Path | None, out: Path, **given: Any) -> None:
     """Compare top-variance and random neurons by every reading.

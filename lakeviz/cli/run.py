@@ -31,13 +31,7 @@ def run(dataset: str | None, manifest: Path | None, out: Path, **given: Any) -> 
 
 
 def asked_spec(dataset: str | None, manifest: Path | None, given: dict[str, Any]) -> RunSpec:
-    """Settings of a run: of a manifest that is to be repeated, or of the options.
-
-    Raises
-    ------
-    ConfigError
-        If neither a data set with its root nor a manifest was named.
-    """
+    """Settings of a run: of a manifest that is to be repeated, or of the options."""
     from dataclasses import replace
 
     from lakeviz.runs.images import require_images_of
@@ -101,13 +95,7 @@ def make_spec(dataset: str, given: dict[str, Any]) -> RunSpec:
 
 
 def make_reader_options(dataset: str, root: str | Path, given: dict[str, Any]) -> dict[str, Any]:
-    """Options of the reader: those of ``--reader``, and the seed of the split.
-
-    Raises
-    ------
-    ConfigError
-        The reader has no such option, or a value has another type.
-    """
+    """Options of the reader: those of ``--reader``, and the seed of the split."""
     from lakeviz.data.reader_options import parse_options
     from lakeviz.data.registry import reader_of
 

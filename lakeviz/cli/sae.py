@@ -7,8 +7,8 @@ from typing import Any
 
 import click
 
-from lakeviz.cli.options import loading_options
-from lakeviz.cli.settings import with_settings
+from lakeviz.cli.options import loading_options, run_folder_options
+from lakeviz.cli.settings import PATH, with_settings
 from lakeviz.cli.study import announce, open_run
 from lakeviz.cli.terminal import say
 
@@ -25,11 +25,9 @@ def sae() -> None:
 
 
 @sae.command(cls=with_settings(_settings))
-@click.argument("run", type=click.Path(path_type=Path))
-@click.option("--category", "categories", multiple=True, help="Restrict to these (repeatable).")
-@click.option("--root", type=click.Path(path_type=Path), help="Where the data lie now.")
-@click.option("--device", help="Another device than the run's.")
-@click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder to write.")
+@click.argument("run", type=PATH)
+@run_folder_options
+@click.option("--out", type=PATH, required=True, help="Folder to write.")
 @loading_options
 def train(run: Path, categories: tuple[str, ...], out: Path, **given: Any) -> None:
     """Train one on the normal training images of RUN, the folder of a lakeviz run.

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import click
 
 from lakeviz.cli.options import image_size
-from lakeviz.cli.settings import SEEDS, Number, Whole
+from lakeviz.cli.settings import PATH, SEEDS, Number, Whole
 from lakeviz.cli.terminal import say
 from lakeviz.files import write_csv
 
@@ -22,23 +21,23 @@ def _size(
 @click.command()
 @click.option(
     "--maps",
-    type=click.Path(path_type=Path),
+    type=PATH,
     required=True,
     help="Folder of .npy, .npz, grey .png or .tif, one per image; or one .npz with an array each.",
 )
 @click.option(
     "--masks",
-    type=click.Path(path_type=Path),
+    type=PATH,
     required=True,
     help="Folder of masks, of the same relative names (NAME or NAME_mask).",
 )
 @click.option(
     "--scores",
-    type=click.Path(path_type=Path),
+    type=PATH,
     help="CSV with sample_id and score of every image; by default a rule on the map.",
 )
-@click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder of results.")
-@click.option("--name", default="maps", show_default=True, help="What the table calls the set.")
+@click.option("--out", type=PATH, required=True, help="Folder of results.")
+@click.option("--name", default="maps", help="What the table calls the set.")
 @click.option(
     "--map-size",
     callback=_size,
@@ -49,16 +48,10 @@ def _size(
     is_flag=True,
     help="Images without a mask are normal; else only those in a folder called good or normal.",
 )
-@click.option("--image-score", default="max", show_default=True, help="max or top_mean.")
-@click.option(
-    "--smoothing", type=Number(0, 1000), default=0.0, show_default=True, help="Sigma in pixels."
-)
-@click.option(
-    "--resamples", type=Whole(1), default=2000, show_default=True, help="Of the bootstrap."
-)
-@click.option(
-    "--seed", type=Whole(0, SEEDS), default=0, show_default=True, help="Of the bootstrap."
-)
+@click.option("--image-score", default="max", help="max or top_mean.")
+@click.option("--smoothing", type=Number(0, 1000), default=0.0, help="Sigma in pixels.")
+@click.option("--resamples", type=Whole(1), default=2000, help="Of the bootstrap.")
+@click.option("--seed", type=Whole(0, SEEDS), default=0, help="Of the bootstrap.")
 def score(**given: Any) -> None:
     """Measure the score maps of any detector.
 

@@ -15,6 +15,7 @@ from lakeviz.settings import MANY, Option, Settings
 Command = Callable[..., Any]
 _DIGITS = 300
 SEEDS = 2**32 - 1
+PATH = click.Path(path_type=Path)
 
 
 class Number(click.ParamType):
@@ -46,7 +47,7 @@ class Whole(Number):
     read = int
 
 
-def stack(options: list[Callable[[Command], Command]]) -> Callable[[Command], Command]:
+def stack(*options: Callable[[Command], Command]) -> Callable[[Command], Command]:
     """Make one decorator of several options, in their order."""
 
     def decorate(command: Command) -> Command:
@@ -73,7 +74,7 @@ def renamed(old: str, new: str, parameter: str) -> Callable[[Command], Command]:
 def settings_options(settings: type[Settings]) -> Callable[[Command], Command]:
     """Make a decorator that adds an option for each field: flag, type, default, help, repeats."""
     return stack(
-        [_option(settings, name, o) for name, o in settings.options().items() if o.command]
+        *(_option(settings, name, o) for name, o in settings.options().items() if o.command)
     )
 
 
@@ -97,7 +98,7 @@ def _option(settings: type[Settings], name: str, option: Option) -> Callable[[Co
     kind, default, flag = settings.kind(name), settings.default(name), flag_of(name, option)
     if kind.type is bool:
         flag = f"{flag}/--no-{flag.removeprefix('--')}"
-        return click.option(flag, name, default=default, show_default=True, help=option.help)
+        return click.option(flag, name, default=default, help=option.help)
     said = option.help + (" Repeatable." if kind.several else "")
     given: dict[str, Any] = {"required": True} if default is MISSING else {"default": default}
     return click.option(
@@ -106,7 +107,6 @@ def _option(settings: type[Settings], name: str, option: Option) -> Callable[[Co
         type=_type(kind.type, option),
         multiple=kind.several,
         **given,
-        show_default=default not in (None, (), MISSING),
         callback=_none_if_empty if kind.several and default is None else None,
         help=said,
     )

@@ -8,9 +8,16 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from lakeviz.cli.ls import size_of
-from lakeviz.cli.options import image_size, loading_options, make_loading
-from lakeviz.cli.settings import SEEDS, Whole, settings_options, stack
+from lakeviz.cli.options import (
+    image_size,
+    loading_options,
+    make_loading,
+    resamples_option,
+    run_folder_options,
+)
+from lakeviz.cli.settings import PATH, SEEDS, Whole, settings_options, stack
 from lakeviz.cli.terminal import announce, say
+from lakeviz.errors import nearest
 
 if TYPE_CHECKING:
     from lakeviz.studies.base.result import StudyResult
@@ -18,35 +25,18 @@ if TYPE_CHECKING:
     from lakeviz.studies.base.study_run import StudyRun
 
 _shared = stack(
-    [
-        click.option(
-            "--category", "categories", multiple=True, help="Restrict to these (repeatable)."
-        ),
-        click.option("--root", type=click.Path(path_type=Path), help="Where the data lie now."),
-        click.option("--device", help="Another device than the run's."),
-        click.option(
-            "--map-size",
-            callback=image_size,
-            default="128",
-            show_default=True,
-            help='Size of pixel maps and masks: N, HxW, or "image" for full size.',
-        ),
-        click.option(
-            "--seed",
-            type=Whole(0, SEEDS),
-            default=0,
-            show_default=True,
-            help="Seed of random sets and resamples.",
-        ),
-        click.option(
-            "--resamples",
-            type=Whole(1),
-            default=1000,
-            show_default=True,
-            help="Number of bootstrap resamples.",
-        ),
-        loading_options,
-    ]
+    run_folder_options,
+    click.option(
+        "--map-size",
+        callback=image_size,
+        default="128",
+        help='Size of pixel maps and masks: N, HxW, or "image" for full size.',
+    ),
+    click.option(
+        "--seed", type=Whole(0, SEEDS), default=0, help="Seed of random sets and resamples."
+    ),
+    resamples_option,
+    loading_options,
 )
 
 
@@ -63,8 +53,11 @@ class StudyGroup(click.Group):
         """Make the command of a study from its settings."""
         from lakeviz.studies import get_study, study_names
 
-        if cmd_name not in study_names(on_runs=True):
-            return None
+        known = study_names(on_runs=True)
+        if cmd_name not in known:
+            if ctx.resilient_parsing:  # while a shell completes
+                return None
+            raise click.UsageError(f"No study {cmd_name!r}{nearest(cmd_name, known)}.", ctx)
         return study_command(get_study(cmd_name))
 
 
@@ -97,11 +90,10 @@ def study_command(made: Study | LazyStudy) -> click.Command:
         conclude(opened[0], loaded.on_run(on, settings))
 
     command = _shared(settings_options(made.settings)(run_study))
-    path = click.Path(path_type=Path)
     if made.settings.several_runs:
-        command = click.argument("runs", nargs=-1, required=True, type=path)(command)
+        command = click.argument("runs", nargs=-1, required=True, type=PATH)(command)
     else:
-        command = click.argument("run", type=path)(command)
+        command = click.argument("run", type=PATH)(command)
     return click.command(made.name, help=made.settings.__doc__)(command)
 
 

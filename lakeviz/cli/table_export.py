@@ -7,15 +7,15 @@ from typing import Literal
 
 import click
 
-from lakeviz.cli.settings import Whole
+from lakeviz.cli.settings import PATH, Whole
 from lakeviz.cli.terminal import say
 from lakeviz.errors import ConfigError
 from lakeviz.files import write_text
 
 
 @click.command()
-@click.argument("runs", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="RUN...")
-@click.option("--out", type=click.Path(path_type=Path), required=True, help="File, .tex.")
+@click.argument("runs", nargs=-1, required=True, type=PATH, metavar="RUN...")
+@click.option("--out", type=PATH, required=True, help="File, .tex.")
 @click.option("--name", "names", multiple=True, help="Name of each run in the table; repeatable.")
 @click.option("--metric", "metrics", multiple=True, help="LEVEL:METRIC, repeatable.")
 @click.option("--category", "categories", multiple=True, help="Only these; repeatable.")
@@ -25,15 +25,10 @@ from lakeviz.files import write_text
     help="A row per category, or per run with means over categories.",
 )
 @click.option(
-    "--branch",
-    "--part",
-    "branch",
-    default="lake",
-    show_default=True,
-    help="lake, visual, text, text_image.",
+    "--branch", "--part", "branch", default="lake", help="lake, visual, text, text_image."
 )
-@click.option("--digits", type=Whole(0, 12), default=3, show_default=True)
-@click.option("--label", default="tab:metrics", show_default=True)
+@click.option("--digits", type=Whole(0, 12), default=3)
+@click.option("--label", default="tab:metrics")
 @click.option("--caption", help="In place of the one that says n and what the intervals are.")
 def table(
     runs: tuple[Path, ...],

@@ -68,7 +68,7 @@ def datasets(name: str | None) -> None:
 @click.command()
 @click.argument("model", default="tiny")
 @click.option("--pretrained", help="Weights; random ones by default, for shapes need none.")
-@click.option("--filter", "names", default="*", show_default=True, help="Name or glob.")
+@click.option("--filter", "names", default="*", help="Name or glob.")
 def hooks(model: str, pretrained: str | None, names: str) -> None:
     """Print the hook points of MODEL.
 

@@ -33,11 +33,6 @@ class Geometry:
         ``squash``, ``letterbox``, ``crop``, or ``tile_RxC`` of 1 to 9 rows and columns.
     input_size : (height, width)
         Of the model, in pixels; of all tiles together where there are some.
-
-    Raises
-    ------
-    ConfigError
-        Another aspect.
     """
 
     aspect: str = "squash"

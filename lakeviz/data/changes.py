@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from lakeviz.data.files import file_sha256
 from lakeviz.data.table import DEPTH_COLUMN
 from lakeviz.errors import DataError, ImageReadError
+from lakeviz.wording import some
 
 if TYPE_CHECKING:
     from lakeviz.data.dataset import Dataset
@@ -65,8 +66,7 @@ def require_unchanged(was: Mapping[str, str], now: Mapping[str, str], what: str)
     """
     found = changes(was, now)
     if found:
-        more = f" and {len(found) - _SHOWN} more" if len(found) > _SHOWN else ""
         raise DataError(
-            f"{len(found)} of the {what} are not those of the run: {', '.join(found[:_SHOWN])}"
-            f"{more}; put them back as they were, or run again into another folder"
+            f"{len(found)} of the {what} are not those of the run: {some(found, _SHOWN)}"
+            "; put them back as they were, or run again into another folder"
         )

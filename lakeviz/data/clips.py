@@ -23,7 +23,6 @@ from lakeviz.data.files import (
     list_files,
     list_folders,
     list_images,
-    some,
 )
 from lakeviz.data.images import mask_is_empty
 from lakeviz.data.table import GOOD, Sample
@@ -32,6 +31,7 @@ from lakeviz.data.video_files import count_frames
 from lakeviz.data.volumes import read_volume
 from lakeviz.data.words import label_of
 from lakeviz.errors import DatasetLayoutError, MaskError
+from lakeviz.wording import some
 
 ANOMALY = "anomaly"
 """Kind of defect of an anomalous frame of which no more is known."""
@@ -92,15 +92,7 @@ class FrameTruth:
 
 
 def read_clip(folder: Path, split: str) -> Clip:
-    """Read the frames of a folder or a video file.
-
-    Raises
-    ------
-    DatasetLayoutError
-        There is no frame, a name has no number, two have one number, or the numbers have a gap.
-    ImageReadError, ConfigError
-        As :func:`lakeviz.data.video_files.count_frames`.
-    """
+    """Read the frames of a folder or a video file."""
     if is_video(folder):
         numbers = list(range(count_frames(folder)))
         frames = [folder.with_name(f"{folder.name}#{number}") for number in numbers]
@@ -112,13 +104,7 @@ def read_clip(folder: Path, split: str) -> Clip:
 
 
 def numbered(files: Sequence[Path]) -> tuple[list[Path], list[int]]:
-    """Order files by the last number of their names, which must have one step throughout.
-
-    Raises
-    ------
-    DatasetLayoutError
-        A name has no number, two have one number, or the numbers have a gap.
-    """
+    """Order files by the last number of their names, which must have one step throughout."""
     found: dict[int, Path] = {}
     for path in files:
         digits = re.findall(r"\d+", path.stem)
@@ -144,13 +130,7 @@ def numbered(files: Sequence[Path]) -> tuple[list[Path], list[int]]:
 
 
 def clip_folders(parent: Path | None) -> list[Path]:
-    """Sub-folders that hold frames, and video files.
-
-    Raises
-    ------
-    DatasetLayoutError
-        Two of them have one name.
-    """
+    """Sub-folders that hold frames, and video files."""
     if parent is None:
         return []
     found = [f for f in list_folders(parent) if list_images(f)]
@@ -206,11 +186,6 @@ def read_truth(
     -------
     FrameTruth or None
         None where nothing says which frames are anomalous.
-
-    Raises
-    ------
-    MaskError
-        There are more or fewer labels or masks than frames, or one is unreadable.
     """
     n = len(clip.frames)
     labels: Bool[np.ndarray, " frame"] | None = None
@@ -248,11 +223,6 @@ class LabelTable:
     Parameters
     ----------
     path
-
-    Raises
-    ------
-    DatasetLayoutError
-        The table is unreadable or lacks a column, or a frame stands in it twice.
     """
 
     def __init__(self, path: Path) -> None:
@@ -274,13 +244,7 @@ class LabelTable:
         }
 
     def kinds(self, clip: Clip) -> list[str] | None:
-        """Kinds of defect of the frames of a clip; None where the table does not have it.
-
-        Raises
-        ------
-        MaskError
-            A frame has no label, or a label no frame.
-        """
+        """Kinds of defect of the frames of a clip; None where the table does not have it."""
         if clip.name not in self._kinds:
             return None
         found = self._kinds[clip.name]
@@ -294,13 +258,7 @@ class LabelTable:
         return [found[number] for number in clip.numbers]
 
     def require_clips(self, clips: Iterable[str]) -> None:
-        """Refuse labels of clips that are not there.
-
-        Raises
-        ------
-        DatasetLayoutError
-            Names the first.
-        """
+        """Refuse labels of clips that are not there."""
         known = set(clips)
         if left := [clip for clip in self._kinds if clip not in known]:
             raise DatasetLayoutError(f"{self.path} labels clips that are not there: {some(left)}")

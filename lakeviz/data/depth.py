@@ -61,11 +61,6 @@ class Rendering:
     smoothing
         Standard deviation of the window of the local fits, as a share of the longer side; at least
         one pixel.
-
-    Raises
-    ------
-    ConfigError
-        A unit is not positive.
     """
 
     span: float | None = None

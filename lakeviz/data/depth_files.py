@@ -78,13 +78,7 @@ class DepthMap:
 
 
 def read_depth(path: str | Path) -> DepthMap:
-    """Read a depth map or an organised point cloud.
-
-    Raises
-    ------
-    DepthError
-        The file is missing or damaged, is no depth map, or has no valid point.
-    """
+    """Read a depth map or an organised point cloud."""
     path = Path(path)
     named = f"the depth map {printable(path)}"
     if reason := why_unreadable(path):
@@ -102,13 +96,7 @@ def read_depth(path: str | Path) -> DepthMap:
 
 
 def depth_map(array: Any, name: str = "the depth map", *, zero_is_invalid: bool = True) -> DepthMap:
-    """Make a depth map of an array ``[height, width]`` or ``[height, width, 3]``.
-
-    Raises
-    ------
-    DepthError
-        It has another shape or kind of number, or no valid point.
-    """
+    """Make a depth map of an array ``[height, width]`` or ``[height, width, 3]``."""
     raw = np.asarray(array)
     if raw.ndim == 3 and raw.shape[-1] == 1:
         raw = raw[..., 0]
@@ -138,13 +126,6 @@ def require_same_size(path: str | Path, image: str, size: tuple[int, int]) -> No
         The depth map; its header alone is read.
     image, size
         Name of the image, and its height and width.
-
-    Raises
-    ------
-    DepthError
-        The sizes differ.
-    ImageReadError
-        The file is missing or damaged.
     """
     height, width = _size(Path(path))
     if (height, width) != size:

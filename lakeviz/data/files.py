@@ -9,13 +9,14 @@ from __future__ import annotations
 import hashlib
 import os
 import stat
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable
 from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
 
 from lakeviz.errors import ConfigError, DatasetLayoutError, ImageReadError
+from lakeviz.wording import some
 
 _READ = "png jpg jpeg jpe jfif bmp dib tif tiff webp pgm ppm pbm pnm gif tga jp2"
 IMAGE_SUFFIXES = frozenset(f".{s}" for s in _READ.split())
@@ -39,14 +40,7 @@ IMAGE_FORMATS = ("PNG", "JPEG", "BMP", "TIFF", "WEBP", "PPM", "GIF", "JPEG2000")
 
 
 def list_images(folder: Path) -> list[Path]:
-    """Images directly inside ``folder``, sorted by name; an absent folder has none.
-
-    Raises
-    ------
-    DatasetLayoutError
-        A file with the name of an image is none that can be read: a broken link, a pipe, a device,
-        a format that is not read, or a name that is not UTF-8. Names the first of them.
-    """
+    """Images directly inside ``folder``, sorted by name; an absent folder has none."""
     return list_files(folder, IMAGE_SUFFIXES)
 
 
@@ -118,20 +112,8 @@ def printable(name: str | Path) -> str:
     return os.fsencode(name).decode("utf-8", "backslashreplace")
 
 
-def some(names: Sequence[object], shown: int = 3) -> str:
-    """List the first of several names, and say how many there are besides."""
-    more = f" and {len(names) - shown} more" if len(names) > shown else ""
-    return f"{', '.join(map(str, names[:shown]))}{more}"
-
-
 def list_folders(folder: Path) -> list[Path]:
-    """Visible sub-folders of ``folder``, sorted by name; an absent folder has none.
-
-    Raises
-    ------
-    DatasetLayoutError
-        A folder has a name that is not UTF-8.
-    """
+    """Visible sub-folders of ``folder``, sorted by name; an absent folder has none."""
     if not folder.is_dir():
         return []
     found = sorted(p for p in _entries(folder) if p.is_dir())
@@ -170,13 +152,7 @@ def describe(folder: Path, limit: int = 8) -> str:
 
 
 def require_root(root: str | Path, looked_for: str) -> Path:
-    """Return ``root`` as an absolute folder.
-
-    Raises
-    ------
-    DatasetLayoutError
-        It does not exist or is a file; the message says what was looked for in it.
-    """
+    """Return ``root`` as an absolute folder."""
     path = Path(root).expanduser().absolute()
     if not is_utf8(str(path)):
         raise DatasetLayoutError(f"the name of {printable(path)} is not UTF-8: rename it")
@@ -191,11 +167,6 @@ def train_part(names: Iterable[str], seed: int, fraction: float) -> set[str]:
     The names are sorted and permuted by ``numpy.random.default_rng(seed)``; the first
     ``round(fraction * n)`` go to training, at least one, and at least one stays for testing where
     there are two or more.
-
-    Raises
-    ------
-    ConfigError
-        ``fraction`` is not strictly between 0 and 1, or ``seed`` is negative.
     """
     if seed < 0:
         raise ConfigError(f"split_seed must be 0 or more, got {seed}")

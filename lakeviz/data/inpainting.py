@@ -29,11 +29,6 @@ def inpaint(
     mask : bool array [height, width]
     normal : sequence of PIL images
         Brought to the image's size.
-
-    Raises
-    ------
-    ValueError
-        If there is no normal image.
     """
     if not normal:
         raise ValueError("inpainting needs a normal image")

@@ -75,15 +75,7 @@ class ImageItems:
         return _picture(self.items[index], self.sample_ids[index])
 
     def rendering(self, index: int, how: str) -> Image.Image:
-        """Draw the depth map of one image as 8-bit RGB; see :func:`lakeviz.data.depth.render`.
-
-        Raises
-        ------
-        ImageReadError
-            If it cannot be read.
-        DepthError
-            If it does not have the size of the image.
-        """
+        """Draw the depth map of one image as 8-bit RGB; see :func:`lakeviz.data.depth.render`."""
         depth, name = self.depths[index], self.sample_ids[index]
         require_same_size(depth.path, name, image_size(self.items[index]))
         return render(depth.path, how, units_of(depth.normal))
@@ -131,11 +123,6 @@ def as_images(images: Any, *, preprocessed: bool = False) -> ImageItems | Prepro
     preprocessed
         The images are normalised for the model already: tensors ``[3, height, width]`` of its
         size, which are taken as they are.
-
-    Raises
-    ------
-    DataError
-        If there is no image, or something is none.
     """
     if isinstance(images, ImageItems | Preprocessed):
         return images

@@ -18,11 +18,11 @@ from lakeviz.data.files import (
     list_files,
     list_folders,
     list_images,
-    some,
 )
 from lakeviz.data.polygons import POLYGON_SUFFIXES, coco_masks, is_coco, is_labelme
 from lakeviz.data.words import is_normal_word
 from lakeviz.errors import DatasetLayoutError, MaskError
+from lakeviz.wording import some
 
 _MASK = (
     r"(?:(?:gt|binary|anomaly|defect|segmentation|pixel)[ _-]?)?masks?|gts?|ground[ _-]?truths?"
@@ -55,13 +55,7 @@ def is_mask_folder(name: str) -> bool:
 
 
 def mask_folder(parent: Path, taken: Iterable[Path] = ()) -> Path | None:
-    """Return the one sub-folder of ``parent`` that is named as masks are, or None.
-
-    Raises
-    ------
-    DatasetLayoutError
-        There are several.
-    """
+    """Return the one sub-folder of ``parent`` that is named as masks are, or None."""
     skip = set(taken)
     found = [f for f in list_folders(parent) if is_mask_folder(f.name) and f not in skip]
     if len(found) > 1:
@@ -99,11 +93,6 @@ def match_masks(
         in none. A sub-folder named as an image holds several masks of it.
     normal
         Normal images, which need no mask: theirs are not unused ones.
-
-    Raises
-    ------
-    MaskError
-        Two masks of one image, or one mask of several images.
     """
     if folder is not None and is_coco(folder):
         return MaskMatch(coco_masks(folder, [p for members in images.values() for p in members]))
@@ -126,13 +115,7 @@ def match_masks(
 
 
 def one_mask(image: Path, *found: Mapping[Path, Path]) -> Path | None:
-    """Return the mask of an image from several places, where it may be in one only.
-
-    Raises
-    ------
-    MaskError
-        It is in two.
-    """
+    """Return the mask of an image from several places, where it may be in one only."""
     masks = [where[image] for where in found if image in where]
     _require_one([image], masks)
     return masks[0] if masks else None
@@ -142,11 +125,6 @@ def pair(images: Sequence[Path], masks: Sequence[Path]) -> tuple[dict[Path, Path
     """Pair images and masks one to one by their names; the rest of the masks comes second.
 
     Equal names go first, then equal but for case, then equal without what says "mask".
-
-    Raises
-    ------
-    MaskError
-        Two masks of one image, or one mask of several images.
     """
     found: dict[Path, Path] = {}
     left = list(masks)
@@ -166,13 +144,7 @@ def pair(images: Sequence[Path], masks: Sequence[Path]) -> tuple[dict[Path, Path
 
 
 def require_own_masks(pairs: Iterable[tuple[Path, Path]]) -> None:
-    """Refuse one mask file for several images, whoever paired them.
-
-    Raises
-    ------
-    MaskError
-        Names the mask and the images.
-    """
+    """Refuse one mask file for several images, whoever paired them."""
     images: dict[Path, list[Path]] = defaultdict(list)
     for image, mask in pairs:
         images[mask].append(image)

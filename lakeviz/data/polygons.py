@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool
 
-from lakeviz.data.files import some
 from lakeviz.errors import MaskError
+from lakeviz.wording import some
 
 POLYGON_SUFFIXES = frozenset({".json", ".txt"})
 
@@ -62,11 +62,6 @@ def polygon_mask(path: Path, size: Size, image: str | Path | None) -> Mask:
         Height and width of the upright image.
     image
         Path of the image, by which COCO knows it.
-
-    Raises
-    ------
-    MaskError
-        It cannot be read, holds something else than polygons, or is of an image of another size.
     """
     try:
         if path.suffix.lower() == ".txt":
@@ -95,13 +90,7 @@ def is_labelme(path: Path) -> bool:
 
 
 def coco_masks(path: Path, images: Sequence[Path]) -> dict[Path, Path]:
-    """Give the COCO table as the mask of each image that it names.
-
-    Raises
-    ------
-    MaskError
-        It is damaged, or one of its entries could be of two images.
-    """
+    """Give the COCO table as the mask of each image that it names."""
     found: dict[str, Path] = {}
     try:
         for image in images:

@@ -36,13 +36,7 @@ class ReaderOption:
         return next((w for kind, w in words.items() if kind in self.annotation), "text")
 
     def parse(self, text: str) -> Any:
-        """Read a value of the command line.
-
-        Raises
-        ------
-        ConfigError
-            It is not of this type.
-        """
+        """Read a value of the command line."""
         if "Iterable" in self.annotation:
             return [name.strip() for name in text.split(",") if name.strip()]
         for kind in (float, int):
@@ -75,13 +69,7 @@ def options_of(made: Callable[..., Any]) -> dict[str, ReaderOption]:
 
 
 def check_options(layout: str, known: Iterable[str], given: Iterable[str]) -> None:
-    """Refuse options that a reader does not have.
-
-    Raises
-    ------
-    ConfigError
-        Names the nearest, and all.
-    """
+    """Refuse options that a reader does not have."""
     known = list(known)
     for name in given:
         if name not in known:
@@ -93,14 +81,7 @@ def check_options(layout: str, known: Iterable[str], given: Iterable[str]) -> No
 def parse_options(
     layout: str, known: Mapping[str, ReaderOption], given: Iterable[str]
 ) -> dict[str, Any]:
-    """Read ``key=value`` texts as options of a reader.
-
-    Raises
-    ------
-    ConfigError
-        A text is not of this form, names no option of the reader or one twice, or has a value of
-        another type.
-    """
+    """Read ``key=value`` texts as options of a reader."""
     found: dict[str, Any] = {}
     for text in given:
         name, equals, value = text.partition("=")

@@ -153,15 +153,7 @@ def read_dataset(
 def assemble(
     name: str, reading: Reading, on_missing_mask: str, license: str, citation: str
 ) -> Dataset:
-    """Make the data set of what a reader found.
-
-    Raises
-    ------
-    MaskError, ConfigError
-        See :func:`lakeviz.data.table.check_masks`.
-    DatasetLayoutError
-        See :func:`lakeviz.data.table.build_frame`.
-    """
+    """Make the data set of what a reader found."""
     checked = check_masks(
         reading.samples, on_missing_mask, reading.masks_looked_for, reading.unused_masks
     )
@@ -209,24 +201,12 @@ def get_layout(name: str) -> Layout:
 
 
 def reader_defaults(name: str) -> dict[str, Any]:
-    """Options of a layout that have a default, such as ``split_seed``.
-
-    Raises
-    ------
-    DataError
-        No such layout.
-    """
+    """Options of a layout that have a default, such as ``split_seed``."""
     return {name: option.default for name, option in get_layout(name).options.items()}
 
 
 def reader_of(name: str | None, root: str | Path) -> Layout:
-    """Return the layout called ``name``, or the one that ``root`` has for ``"auto"`` and None.
-
-    Raises
-    ------
-    DataError
-        No such layout, or none or several that fit.
-    """
+    """Return the layout called ``name``, or the one that ``root`` has for ``"auto"`` and None."""
     return detect_layout(root) if name in (None, "auto") else get_layout(name)
 
 
@@ -262,17 +242,18 @@ def as_names(given: str | Path | Iterable[str | Path] | None) -> list[str]:
 
 
 def choose(known: Sequence[str], wanted: Sequence[str] | None, dataset: str) -> list[str]:
-    """Return the wanted ones of the ``known`` categories, or all.
-
-    Raises
-    ------
-    DataError
-        A wanted category is not there.
-    """
+    """Return the wanted ones of the ``known`` categories, or all."""
     for name in wanted or ():
         if name not in known:
             raise DataError(unknown_category(name, known, dataset))
     return list(known) if wanted is None else list(dict.fromkeys(wanted))
+
+
+def not_a_folder_of(dataset: str, looked_for: str, root: Path) -> DatasetLayoutError:
+    """Error for a root that has not the folders of a layout."""
+    return DatasetLayoutError(
+        f"not a folder of {dataset}: looked for {looked_for}; {describe(root)}"
+    )
 
 
 def category_folders(
@@ -282,19 +263,9 @@ def category_folders(
     dataset: str,
     looked_for: str,
 ) -> dict[str, Path]:
-    """Find the folders of the wanted categories: sub-folders of ``root``, or ``root`` itself.
-
-    Raises
-    ------
-    DatasetLayoutError
-        There is none.
-    DataError
-        A wanted category is not there.
-    """
+    """Find the folders of the wanted categories: sub-folders of ``root``, or ``root`` itself."""
     folders = [root] if is_category(root) else [f for f in list_folders(root) if is_category(f)]
     found = {folder.name: folder for folder in folders}
     if not found:
-        raise DatasetLayoutError(
-            f"not a folder of {dataset}: looked for {looked_for}; {describe(root)}"
-        )
+        raise not_a_folder_of(dataset, looked_for, root)
     return {name: found[name] for name in choose(list(found), wanted, dataset)}

@@ -27,13 +27,7 @@ _OVER_TIME = re.compile(r"change_([1-9][0-9]{0,3})|(?:log_)?deviation_([2-9]|[1-
 
 
 def check_stream(stream: str) -> None:
-    """Refuse a stream that does not exist.
-
-    Raises
-    ------
-    ConfigError
-        Names those there are.
-    """
+    """Refuse a stream that does not exist."""
     known = (IMAGE, "change_1", "deviation_8", "log_deviation_8", *RENDERINGS, *EFFECTS)
     if stream not in known and not _OVER_TIME.fullmatch(stream):
         raise ConfigError(
@@ -73,13 +67,7 @@ def rendering_of(stream: str) -> str | None:
 
 
 def require_data(streams: Iterable[str], *, frames: bool, depths: bool) -> None:
-    """Refuse streams that images without frames or without depth maps have no data for.
-
-    Raises
-    ------
-    DataError
-        Says what the stream needs.
-    """
+    """Refuse streams that images without frames or without depth maps have no data for."""
     for stream in streams:
         if rendering_of(stream) and not depths:
             raise DataError(

@@ -33,9 +33,9 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Int
 
-from lakeviz.data.files import some
 from lakeviz.data.masks import require_own_masks
 from lakeviz.errors import ConfigError, DatasetLayoutError, MaskError
+from lakeviz.wording import some
 
 GOOD = "good"
 SPLITS = ("train", "valid", "test")
@@ -136,14 +136,7 @@ def sample_id(path: Path, root: Path) -> str:
 
 
 def build_frame(samples: Iterable[Sample], root: Path) -> pd.DataFrame:
-    """Turn samples into the table, sorted by sample id; frames by their number within a clip.
-
-    Raises
-    ------
-    DatasetLayoutError
-        No sample at all, an image listed twice, an unknown split, or only some of the images have a
-        clip or a depth map.
-    """
+    """Turn samples into the table, sorted by sample id; frames by their number within a clip."""
     samples = list(samples)
     rows = [
         {
@@ -229,14 +222,6 @@ def check_masks(
     -------
     list of str
         Remarks: masks that no image has.
-
-    Raises
-    ------
-    MaskError
-        Masks are missing, or one is that of several images; the message names the first images,
-        the first masks that are left over, and where was looked.
-    ConfigError
-        ``on_missing_mask`` is neither ``"error"`` nor ``"none"``.
     """
     if on_missing_mask not in ("error", "none"):
         raise ConfigError(f"on_missing_mask must be 'error' or 'none', got {on_missing_mask!r}")

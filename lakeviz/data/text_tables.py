@@ -24,12 +24,6 @@ def read_table(
         One character, or ``"whitespace"``.
     header
         Names of the columns, where the file has no line of them.
-
-    Raises
-    ------
-    DatasetLayoutError
-        The file is unreadable, not UTF-8, or a row has more or fewer cells than there are columns;
-        names the row.
     """
     try:
         text = path.read_text(encoding="utf-8-sig")

@@ -42,28 +42,12 @@ if hasattr(os, "register_at_fork"):
 
 
 def count_frames(path: Path) -> int:
-    """Count the frames of a video file, without decoding them.
-
-    Raises
-    ------
-    ImageReadError
-        It is unreadable, or holds no video.
-    ConfigError
-        PyAV is not installed.
-    """
+    """Count the frames of a video file, without decoding them."""
     return len(_times(path, _changed(path)))
 
 
 def read_frame(path: Path, number: int) -> Image.Image:
-    """Decode one frame, counted from 0, as 8-bit RGB.
-
-    Raises
-    ------
-    ImageReadError
-        The file is unreadable or damaged, or has no such frame.
-    ConfigError
-        PyAV is not installed.
-    """
+    """Decode one frame, counted from 0, as 8-bit RGB."""
     changed = _changed(path)
     if not 0 <= number < (n := len(_times(path, changed))):
         raise ImageReadError(f"the video {printable(path)} has {n} frames, and no frame {number}")
@@ -91,13 +75,7 @@ def video_size(path: Path, changed: int) -> tuple[int, int]:
 
 
 def frame_size(path: Path) -> tuple[int, int]:
-    """Height and width of the frames of a video file, from its header.
-
-    Raises
-    ------
-    ImageReadError, ConfigError
-        As :func:`count_frames`.
-    """
+    """Height and width of the frames of a video file, from its header."""
     return video_size(path, _changed(path))
 
 

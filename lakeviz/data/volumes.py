@@ -24,13 +24,7 @@ _KEPT = 2
 def read_volume(
     path: Path,
 ) -> Bool[np.ndarray, " frame"] | Bool[np.ndarray, "frame height width"]:
-    """Read labels or masks of all frames of a clip, true where they are not 0.
-
-    Raises
-    ------
-    MaskError
-        The file is missing, unreadable, needs unpickling, or holds something else.
-    """
+    """Read labels or masks of all frames of a clip, true where they are not 0."""
     if reason := why_unreadable(path):
         raise MaskError(f"{printable(path)} is {reason}")
     try:
@@ -43,13 +37,7 @@ def read_volume(
 
 
 def mask_of_frame(path: Path, frame: int) -> Bool[np.ndarray, "height width"]:
-    """Mask of one frame of a volume.
-
-    Raises
-    ------
-    MaskError
-        As :func:`read_volume`, or the volume has no such frame.
-    """
+    """Mask of one frame of a volume."""
     masks = read_volume(path)
     if masks.ndim != 3 or frame >= len(masks):
         raise MaskError(f"{path} has no mask of frame {frame}: its shape is {list(masks.shape)}")

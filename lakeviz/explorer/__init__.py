@@ -7,29 +7,12 @@ from typing import TYPE_CHECKING
 from lakeviz.lazy import lazy_face
 
 if TYPE_CHECKING:
-    from lakeviz.explorer.sources import explore
-    from lakeviz.explorer.state import Explorer
-    from lakeviz.explorer.views import ExchangedView, ImageView, KnockedView, NeuronView, PatchView
+    from lakeviz.explorer.sources import explore as explore
+    from lakeviz.explorer.state import Explorer as Explorer
+    from lakeviz.explorer.views import ExchangedView as ExchangedView
+    from lakeviz.explorer.views import ImageView as ImageView
+    from lakeviz.explorer.views import KnockedView as KnockedView
+    from lakeviz.explorer.views import NeuronView as NeuronView
+    from lakeviz.explorer.views import PatchView as PatchView
 
-__all__ = [
-    "ExchangedView",
-    "Explorer",
-    "ImageView",
-    "KnockedView",
-    "NeuronView",
-    "PatchView",
-    "explore",
-]
-
-__getattr__, __dir__ = lazy_face(
-    __name__,
-    {
-        "Explorer": "state",
-        "ExchangedView": "views",
-        "ImageView": "views",
-        "KnockedView": "views",
-        "NeuronView": "views",
-        "PatchView": "views",
-        "explore": "sources",
-    },
-)
+__getattr__, __dir__, __all__ = lazy_face(__name__)

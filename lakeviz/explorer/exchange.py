@@ -53,15 +53,7 @@ class Twin:
 
 
 def twin_of_image(fitted: Fitted, index: int) -> Twin:
-    """Make the twin of a test image.
-
-    Raises
-    ------
-    ConfigError
-        If the data hold no model.
-    DataError
-        If the image has no mask, or there are no image files.
-    """
+    """Make the twin of a test image."""
     data = fitted.data
     model, _ = _network(data)
     if data.dataset is None:

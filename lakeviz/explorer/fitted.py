@@ -51,11 +51,6 @@ class Fitted:
     ----------
     data : StudyData
     galleries : dict of hook point to NeuronGallery
-
-    Raises
-    ------
-    SelectionError
-        If the selector gives a subspace.
     """
 
     def __init__(self, data: StudyData):
@@ -115,12 +110,7 @@ class Fitted:
         return colour_range(self.intact.fused, self.data.truth.labels, self.image_scores)
 
     def check_image(self, index: int) -> None:
-        """Refuse an image that is not there.
-
-        Raises
-        ------
-        DataError
-        """
+        """Refuse an image that is not there."""
         if not 0 <= index < len(self.data.test):
             raise DataError(
                 f"{self.data.category} has {len(self.data.test)} test images, counted from 0; "
@@ -160,13 +150,7 @@ class Fitted:
         conditions: Sequence[Dropped],
         go_on: Callable[[], bool] = lambda: True,
     ) -> list[Float[np.ndarray, "image row column"]]:
-        """Fused maps of all test images under each condition; the tokens are read once.
-
-        Raises
-        ------
-        Stopped
-            If ``go_on`` says so, which is asked between conditions.
-        """
+        """Fused maps of all test images under each condition; the tokens are read once."""
         galleries = [self.without(dropped) for dropped in conditions]
         if not galleries:
             return []

@@ -52,13 +52,7 @@ class FiringTable:
 def neuron_view(
     tables: Sequence[FiringTable], point: str, channel: int, n_examples: int
 ) -> NeuronView:
-    """Describe one neuron in every category that has its hook point.
-
-    Raises
-    ------
-    SelectionError
-        If no category has the point, or the channel does not exist.
-    """
+    """Describe one neuron in every category that has its hook point."""
     there = [t for t in tables if point in t.fitted.data.points]
     notes = [
         f"{t.fitted.data.category} was captured without {point}" for t in tables if t not in there

@@ -18,7 +18,6 @@ from lakeviz.explorer.views import (
     Place,
     PointView,
 )
-from lakeviz.plots import ColourRange
 from lakeviz.plots.colours import COLOUR_SCALE, HEAT, TICKS
 
 Payload = dict[str, Any]
@@ -48,7 +47,7 @@ def listing(explorer: Explorer, category: str) -> Payload:
         "n_neighbours": options.visual.neighbours,
         "image_score": options.image_score.describe(),
         "text_weight": fitted.data.text_weight,
-        "decimals": decimals(colours),
+        "decimals": colours.decimals,
         "gradient": gradient,
         "ticks": [{"place": t, "label": s} for t, s in zip(TICKS, colours.labels())],
         "rule": colours.rule,
@@ -166,11 +165,6 @@ def _place(place: Place) -> Payload:
         "rows": place.grid[0],
         "columns": place.grid[1],
     }
-
-
-def decimals(colours: ColourRange) -> int:
-    """Decimals at which scores of a category differ: three digits of the colour range."""
-    return int(np.clip(2 - np.floor(np.log10(colours.high - colours.low)), 0, 9))
 
 
 def records(frame: pd.DataFrame) -> list[Payload]:

@@ -8,8 +8,6 @@ from functools import lru_cache
 
 import numpy as np
 import pandas as pd
-from jaxtyping import Float
-from torch import Tensor
 
 from lakeviz.data.dataset import unknown_category
 from lakeviz.errors import ConfigError, DataError, SelectionError
@@ -81,7 +79,7 @@ class Explorer:
         self._fitted = {d.category: Fitted(d) for d in given}
         self._firing = [FiringTable(f) for f in self._fitted.values()]
         self._measured: dict[str, Measurement] = {}
-        self._chosen = lru_cache(maxsize=8)(self._read_chosen)
+        self._chosen = lru_cache(maxsize=8)(lambda c, i: self._fitted[c].chosen(i))
         self._twin = lru_cache(maxsize=8)(lambda c, i: twin_of_image(self._fitted[c], i))
 
     @property
@@ -102,9 +100,6 @@ class Explorer:
         if category not in self._fitted:
             raise DataError(unknown_category(category, self.categories, "the explorer"))
         return self._fitted[category]
-
-    def _read_chosen(self, category: str, index: int) -> dict[str, Float[Tensor, "image patch k"]]:
-        return self._fitted[category].chosen(index)
 
     # --- what is there ---
 

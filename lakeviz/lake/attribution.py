@@ -55,13 +55,7 @@ class NeuronGallery:
     def of_point(
         cls, point: VisualPoint, normal: Float[Tensor, "image patch channel"]
     ) -> NeuronGallery:
-        """Take a fitted point and the normal tokens it was fitted on.
-
-        Raises
-        ------
-        SelectionError
-            If the selection is a subspace, which has no neurons, or the reference a prototype.
-        """
+        """Take a fitted point and the normal tokens it was fitted on."""
         selection = point.selection
         if point.reference == "prototype":
             raise SelectionError(
@@ -92,13 +86,7 @@ class NeuronGallery:
         )
 
     def without(self, channels: Collection[int]) -> NeuronGallery:
-        """Leave neurons out of gallery and query; the tokens of the gallery stay the same.
-
-        Raises
-        ------
-        SelectionError
-            If a channel is not selected, or none would be left.
-        """
+        """Leave neurons out of gallery and query; the tokens of the gallery stay the same."""
         point = self.selection.point
         unknown = sorted(set(channels) - set(self.selection.channels.tolist()))
         if unknown:
@@ -176,7 +164,7 @@ def split(gallery: NeuronGallery, chosen: Float[Tensor, "query k"]) -> Parts:
     queries = gallery.compared(chosen)
     found = gallery.reduced.search(queries)
     cosine = gallery.like.distance == "cosine"
-    prepare = _unit if cosine else _double
+    prepare = _unit if cosine else Tensor.double
     query, normal = prepare(queries), prepare(gallery.reduced.tokens)
     contribution = np.zeros(query.shape)
     for column in range(found.indices.shape[1]):
@@ -200,10 +188,6 @@ def split(gallery: NeuronGallery, chosen: Float[Tensor, "query k"]) -> Parts:
         query=query.numpy(),
         nearest=normal[found.indices[:, 0]].numpy(),
     )
-
-
-def _double(tokens: Float[Tensor, "token k"]) -> Float[Tensor, "token k"]:
-    return tokens.double()
 
 
 def _unit(tokens: Float[Tensor, "token k"]) -> Float[Tensor, "token k"]:

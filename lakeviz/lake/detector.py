@@ -30,6 +30,7 @@ from lakeviz.lake.fitted import load_fitted, save_fitted
 from lakeviz.lake.joint_selection import check_points_k
 from lakeviz.lake.layers import layer_points, unit_points, widths_of, with_k
 from lakeviz.lake.measuring import evaluate, spectrum_table
+from lakeviz.lake.named_neurons import check_neurons
 from lakeviz.lake.normal_images import normal_images
 from lakeviz.lake.options import LakeOptions
 from lakeviz.lake.outliers import Outliers, OutlierWatch
@@ -118,11 +119,15 @@ class Lake:
         units: Units | Sequence[Units] | None = None,
         **options: object,
     ):
+        if not hasattr(model, "tower"):
+            said = repr(model) if isinstance(model, str) else type(model).__name__
+            raise ConfigError(f"the model is {said}; give what load_model(NAME, WEIGHTS) returns")
         self.model = model
         self.units = units_by_point(units)
         if neurons is not None:
             if "selector" in options:
                 raise ConfigError("neurons are named, so there is no selector; give one of them")
+            check_neurons(neurons)
             options["selector"] = {layer_points(model, [p])[0]: n for p, n in neurons.items()}
         asked = LakeOptions.named(options)
         self.points = unit_points(model, asked.layers, self.units, asked.streams)
@@ -170,7 +175,10 @@ class Lake:
     def _specs(self, controls: Sequence[tuple[str, int]]) -> dict[str, BranchSpec]:
         o = self.options
         specs = {"lake": BranchSpec(o.selector, o.k, o.seed, o.selection_scope)}
-        for name, seed in controls:
+        for control in controls:
+            if isinstance(control, str) or len(control) != 2:
+                raise ConfigError(f"a control is {control!r}; give pairs such as ('random', 0)")
+            name, seed = control
             specs[f"{name}#{seed}"] = BranchSpec(name, o.k, seed, o.selection_scope)
         return specs
 

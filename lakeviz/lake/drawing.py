@@ -27,7 +27,7 @@ from lakeviz.plots import (
 from lakeviz.plots.distributions import f1_max_threshold, verdict
 from lakeviz.plots.outliers import outlier_figure
 from lakeviz.plots.timeline import choose_clips, film_frames, timeline_figure
-from lakeviz.tables import is_measured, records, where
+from lakeviz.tables import is_measured, n_draws, records, where
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -72,13 +72,7 @@ class Evaluation(Protocol):
 
 
 def position(image: int | str, sample_ids: list[str]) -> int:
-    """Position of an image, given by position or name.
-
-    Raises
-    ------
-    DataError
-        If there is no such image.
-    """
+    """Position of an image, given by position or name."""
     if isinstance(image, str):
         if image not in sample_ids:
             raise DataError(f"there is no image {image!r}{nearest(image, sample_ids)}")
@@ -89,13 +83,7 @@ def position(image: int | str, sample_ids: list[str]) -> int:
 
 
 def map_heatmap(maps: Maps, image: int | str) -> go.Figure:
-    """Patch scores over one of the images that were scored.
-
-    Raises
-    ------
-    DataError
-        If there is no such image, or the maps were read back without the images.
-    """
+    """Patch scores over one of the images that were scored."""
     index = position(image, maps.sample_ids)
     if maps.picture is None:
         raise DataError(
@@ -187,13 +175,7 @@ def film(evaluation: Evaluation, clip: str = "", n: int = 12, **how: Any) -> go.
 
 
 def require_clips(scores: pd.DataFrame) -> None:
-    """Refuse images that are no frames of clips.
-
-    Raises
-    ------
-    DataError
-        Says so.
-    """
+    """Refuse images that are no frames of clips."""
     if "clip" not in scores:
         raise DataError("these images are no frames of clips; they have no order in time")
 
@@ -215,13 +197,7 @@ def mask_to_outline(evaluation: Evaluation, index: int) -> np.ndarray | None:
 
 
 def draw(evaluation: Evaluation, kind: str) -> go.Figure:
-    """Draw one of :data:`KINDS` of an evaluation.
-
-    Raises
-    ------
-    ConfigError
-        If there is no such kind.
-    """
+    """Draw one of :data:`KINDS` of an evaluation."""
     known = KINDS | CLIP_KINDS if "clip" in evaluation.scores else KINDS
     if kind not in known:
         raise ConfigError(f"no figure {kind!r}{nearest(kind, known)}; there are {', '.join(known)}")
@@ -237,10 +213,16 @@ def _scores(evaluation: Evaluation) -> go.Figure:
 def _curve(evaluation: Evaluation, metric: str) -> Mapping[str, Scored]:
     row = records(evaluation.metrics, branch="lake", level="image", metric=metric)[0]
     scores = evaluation.scores
-    own = {name: float(row[name]) for name in ("value", "low", "high")}
-    return {
-        evaluation.category: Scored(scores["score"].to_numpy(), scores["label"].to_numpy(), **own)
-    }
+    value, low, high = (float(row[name]) for name in ("value", "low", "high"))
+    own = Scored(
+        scores["score"].to_numpy(),
+        scores["label"].to_numpy(),
+        value=value,
+        low=low,
+        high=high,
+        n_draws=n_draws(evaluation.metrics),
+    )
+    return {evaluation.category: own}
 
 
 def _controls(evaluation: Evaluation) -> go.Figure:

@@ -30,7 +30,7 @@ from lakeviz.lake.score_maps import ScoreMaps
 from lakeviz.metrics import Bootstrap, RegionMask, metric_title
 from lakeviz.metrics.estimates import estimate
 from lakeviz.notebook import NotebookView, table_html
-from lakeviz.tables import numbers, over_regions, records
+from lakeviz.tables import n_draws, over_regions, records
 from lakeviz.wording import counted
 
 if TYPE_CHECKING:
@@ -184,7 +184,7 @@ class Evaluation(NotebookView):
                 row = rows.loc[(level, metric)]
                 over = over_regions(row, metric)
                 said.append(f"{metric_title(level, metric)} {estimate(row)}{over and f' ({over})'}")
-        draws = int(np.nanmax(numbers(rows, "n_draws"), initial=1)) if "n_draws" in rows else 1
+        draws = n_draws(rows)
         over = "images" if self.clips.empty else "clips"
         over = over if draws == 1 else f"{over} and draws"
         fitted = counted(shots, "normal image") + (

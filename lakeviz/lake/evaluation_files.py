@@ -75,13 +75,7 @@ class Described(TypedDict):
 
 
 def read_table(folder: Path, name: str) -> pd.DataFrame:
-    """Read a table of an evaluation, of any protocol, with today's names of columns.
-
-    Raises
-    ------
-    StoreError
-        If it is missing or damaged.
-    """
+    """Read a table of an evaluation, of any protocol, with today's names of columns."""
     path = folder / f"{name}.parquet"
     if name in _LATER and not path.is_file():
         return pd.DataFrame()
@@ -93,13 +87,7 @@ def read_table(folder: Path, name: str) -> pd.DataFrame:
 
 
 def read_description(folder: Path) -> dict[str, Any]:
-    """Read what describes an evaluation: its category, its maps, and what made it.
-
-    Raises
-    ------
-    StoreError
-        If it is missing or damaged.
-    """
+    """Read what describes an evaluation: its category, its maps, and what made it."""
     settle(folder)
     path = folder / EVALUATION
     try:

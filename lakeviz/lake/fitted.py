@@ -117,15 +117,7 @@ def _selection(point: str, plain: Mapping[str, Any], arrays: Mapping[str, Any]) 
 
 
 def save_fitted(lake: FittedLake, folder: str | Path) -> Path:
-    """Write a fitted detector: ``lake.json`` and ``lake.safetensors``. Controls are left out.
-
-    Raises
-    ------
-    NotFittedError
-        If it was not fitted.
-    OutputError
-        If it cannot be written.
-    """
+    """Write a fitted detector: ``lake.json`` and ``lake.safetensors``. Controls are left out."""
     arrays: dict[str, np.ndarray] = {}
     points = {}
     for point, fitted in lake.visual.points.items():
@@ -174,11 +166,6 @@ def load_fitted(
         Makes a detector, not fitted yet, of its settings.
     units : mapping of hook point to Units, optional
         Those it was fitted on.
-
-    Raises
-    ------
-    StoreError
-        If it is missing, damaged, or was fitted on another model or on other units.
     """
     folder = Path(folder)
     settle(folder)

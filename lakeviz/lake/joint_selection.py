@@ -57,12 +57,6 @@ def select_points(
     -------
     dict of hook point to Selection
         Of joint selection, without the points that got no channel.
-
-    Raises
-    ------
-    SelectionError
-        If ``k`` is out of range, or the selector gives a subspace that cannot be made of directions
-        of single hook points.
     """
     if scope == "layer" or get_selector(selector).is_named:
         return {p: select(s, k, selector, seed=seed) for p, s in statistics.items()}
@@ -98,11 +92,6 @@ def exchange_point(
     selections : dict of hook point to Selection
     taken : (hook point, channel)
         The one in its place.
-
-    Raises
-    ------
-    SelectionError
-        If ``out`` is not selected, or there is no channel to put in its place.
     """
     point, channel = out
     if scope == "layer":
@@ -155,11 +144,6 @@ def check_points_k(selector: str, k: int, widths: Mapping[str, int], scope: str)
         As for :func:`select_points`.
     widths : mapping of hook point to int
         Number of channels.
-
-    Raises
-    ------
-    SelectionError
-        If ``k`` is out of range, or the selector is unknown.
     """
     for point, channels in (get_selector(selector).neurons or {}).items():
         n = widths.get(point, 0)

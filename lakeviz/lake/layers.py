@@ -122,13 +122,7 @@ def unit_points(
     units: Mapping[str, Units],
     streams: Sequence[str] = (IMAGE,),
 ) -> tuple[str, ...]:
-    """Hook points of units that fit the model; without units those of :func:`layer_points`.
-
-    Raises
-    ------
-    ConfigError
-        If units do not fit the model, or layers are named that have none.
-    """
+    """Hook points of units that fit the model; without units those of :func:`layer_points`."""
     if not units:
         return layer_points(model, layers, streams)
     for one in units.values():

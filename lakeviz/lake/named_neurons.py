@@ -6,7 +6,7 @@ a selector does: in options, settings of studies, on the command line, and in st
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 
 from lakeviz.errors import SelectionError
@@ -16,14 +16,23 @@ NeuronNumbers = Mapping[str, Sequence[int]]
 """Channels by hook point."""
 
 
-def name_of(neurons: NeuronNumbers) -> str:
-    """Name of the selector of these neurons.
+def check_neurons(neurons: object) -> None:
+    """Refuse what is no mapping of hook points to lists of channels.
 
     Raises
     ------
     SelectionError
-        If there is none, or a number is no channel or stands twice.
     """
+    if not isinstance(neurons, Mapping) or any(
+        isinstance(channels, str) or not isinstance(channels, Iterable)
+        for channels in neurons.values()
+    ):
+        raise SelectionError(f"the neurons are {neurons!r}; give {{hook point: [channels]}}")
+
+
+def name_of(neurons: NeuronNumbers) -> str:
+    """Name of the selector of these neurons."""
+    check_neurons(neurons)
     parts = []
     for point, channels in neurons.items():
         whole = [int(channel) for channel in channels]
@@ -40,13 +49,7 @@ def name_of(neurons: NeuronNumbers) -> str:
 
 @cache
 def neurons_named(selector: str) -> Mapping[str, tuple[int, ...]] | None:
-    """Neurons that the name of a selector holds; None for any other selector.
-
-    Raises
-    ------
-    SelectionError
-        If the name is malformed.
-    """
+    """Neurons that the name of a selector holds; None for any other selector."""
     if not selector.startswith(NAMED):
         return None
     found: dict[str, tuple[int, ...]] = {}

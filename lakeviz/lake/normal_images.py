@@ -8,13 +8,7 @@ from lakeviz.errors import DataError
 
 
 def normal_images(images: Images | FewShotDraw) -> tuple[Images, str | None]:
-    """Images to fit on, and their category where it is known.
-
-    Raises
-    ------
-    DataError
-        If a data set holds anomalous ones.
-    """
+    """Images to fit on, and their category where it is known."""
     if isinstance(images, FewShotDraw):
         return images, images.category.replace("_", " ")
     if not isinstance(images, Dataset):

@@ -156,7 +156,7 @@ class PairedEvaluator:
         return fingerprint(own, self.truth.labels, *regions)
 
     def _measure(self, maps: Float[np.ndarray, "image row column"]) -> Measurement:
-        found = self._measure_scores(self.image_score(maps))
+        found = self.measure_scores(self.image_score(maps))
         names = self._names("pixel")
         if not names:
             return found
@@ -171,9 +171,6 @@ class PairedEvaluator:
 
     def measure_scores(self, scores: Float[np.ndarray, " image"]) -> Measurement:
         """Measure image scores alone; there are no pixel metrics then."""
-        return self._measure_scores(scores)
-
-    def _measure_scores(self, scores: Float[np.ndarray, " image"]) -> Measurement:
         names = self._names("image")
         if not names:
             return Measurement({}, {})

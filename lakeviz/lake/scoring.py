@@ -48,15 +48,6 @@ def score_together(
     -------
     list of ScoreMaps
         In the order of ``lakes``.
-
-    Raises
-    ------
-    NotFittedError
-        Before one was fitted.
-    DataError
-        If there is no image.
-    ActivationError
-        On NaN or infinite activations.
     """
     first, loading = lakes[0], loading or Loading()
     for lake in lakes:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -75,22 +76,21 @@ def stream_table(
     return pd.DataFrame(rows, columns=COLUMNS)
 
 
+@dataclass(frozen=True)
 class _Part:
     """Maps of one stream, and what they are measured against."""
 
-    def __init__(
-        self,
-        draws: Sequence[ScoreMaps],
-        kinds: np.ndarray,
-        truth: Truth,
-        frames: Sequence[tuple[str, int]],
-        rule: ImageScoreRule,
-        bootstrap: Bootstrap,
-        conventions: Conventions,
-    ):
-        self.draws, self.kinds, self.truth, self.frames = draws, kinds, truth, frames
-        self.bootstrap, self.conventions = bootstrap, conventions
-        self.scores = [rule(one.patch) for one in draws]
+    draws: Sequence[ScoreMaps]
+    kinds: np.ndarray
+    truth: Truth
+    frames: Sequence[tuple[str, int]]
+    rule: ImageScoreRule
+    bootstrap: Bootstrap
+    conventions: Conventions
+
+    @cached_property
+    def scores(self) -> list[np.ndarray]:
+        return [self.rule(one.patch) for one in self.draws]
 
     def rows(self, kept: np.ndarray) -> Iterator[dict[str, Any]]:
         """Of all defects, images and pixels; of each kind, where there are several, images."""

@@ -23,13 +23,7 @@ def to_numpy(values: ArrayLike) -> np.ndarray:
 
 
 def to_scores(values: ArrayLike, what: str) -> np.ndarray:
-    """Return ``values`` as float32 or float64, whichever holds every value exactly.
-
-    Raises
-    ------
-    MetricError
-        Not real numbers, not representable without loss, or NaN or infinite somewhere.
-    """
+    """Return ``values`` as float32 or float64, whichever holds every value exactly."""
     array = to_numpy(values)
     kind, size = array.dtype.kind, array.dtype.itemsize
     if kind not in "fiub" or size > 8:
@@ -45,13 +39,7 @@ def to_scores(values: ArrayLike, what: str) -> np.ndarray:
 
 
 def to_binary(values: ArrayLike, what: str) -> np.ndarray:
-    """Return ``values`` as booleans; 0 is normal and the one other value is a defect.
-
-    Raises
-    ------
-    MetricError
-        More than one value besides 0, as in a mask that was resized with interpolation.
-    """
+    """Return ``values`` as booleans; 0 is normal and the one other value is a defect."""
     array = to_numpy(values)
     if array.dtype == bool:
         return array

@@ -31,11 +31,6 @@ def curve_table(counted: CountedPixels, bootstrap: Bootstrap = DEFAULT_BOOTSTRAP
         Columns kind (``"roc"``, ``"pr"``, ``"pro"``); x; y and threshold of the curve, thinned to
         400 points, that of PRO up to ``aupro_limit``; low and high of the band; n_normal and
         n_defect, the numbers of pixels. A row is a point of the curve or of the band.
-
-    Raises
-    ------
-    MetricError
-        No defect pixel, or no other.
     """
     parts = []
     for kind, band in pixel_bands(counted, bootstrap).items():
@@ -50,13 +45,7 @@ def curve_table(counted: CountedPixels, bootstrap: Bootstrap = DEFAULT_BOOTSTRAP
 
 
 def pixel_curve(counted: CountedPixels, kind: str) -> Curve:
-    """Curve of a kind, thinned to :data:`N_POINTS`; that of PRO ends at ``aupro_limit``.
-
-    Raises
-    ------
-    MetricError
-        No defect pixel, or no other.
-    """
+    """Curve of a kind, thinned to :data:`N_POINTS`; that of PRO ends at ``aupro_limit``."""
     counted.require_both_kinds()
     counts, conventions = counted.counts, counted.conventions
     if kind == "pro":

@@ -47,12 +47,6 @@ def scored_images(maps: ArrayLike, masks: ArrayLike, first: int = 0) -> list[Sco
         masks may hold :class:`~lakeviz.metrics.RegionMask` too.
     first
         Number of the first image, for messages.
-
-    Raises
-    ------
-    MetricError
-        No image, counts or shapes that do not match, NaN or infinite scores, a mask that is not
-        binary; the message names the image by its number.
     """
     map_list, mask_list = _planes(maps, "maps"), _planes(masks, "masks")
     if len(map_list) != len(mask_list):

@@ -68,13 +68,7 @@ class DefectPixels:
     def collect(
         cls, images: Sequence[ScoredImage], connectivity: int | None, first: int = 0
     ) -> DefectPixels:
-        """Gather the pixels; ``connectivity`` None leaves regions out.
-
-        Raises
-        ------
-        MetricError
-            The regions of a mask were labelled by another connectivity.
-        """
+        """Gather the pixels; ``connectivity`` None leaves regions out."""
         scores, numbers, shares, kinds = [], [], [], []
         n_regions = 0
         for number, (score_map, defect, regions) in enumerate(images, start=first):

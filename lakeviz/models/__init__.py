@@ -7,36 +7,13 @@ from typing import TYPE_CHECKING
 from lakeviz.lazy import lazy_face
 
 if TYPE_CHECKING:
-    from lakeviz.models.hooks.hooked_tower import HookedTower
-    from lakeviz.models.hooks.taps import read_only
-    from lakeviz.models.hooks.weight_removal import weights_removed
-    from lakeviz.models.load.catalog import models_table
-    from lakeviz.models.load.load_model import load_model
-    from lakeviz.models.preprocess import Preprocess
-    from lakeviz.models.text import TextEncoder
-    from lakeviz.models.vision_model import VisionModel
+    from lakeviz.models.hooks.hooked_tower import HookedTower as HookedTower
+    from lakeviz.models.hooks.taps import read_only as read_only
+    from lakeviz.models.hooks.weight_removal import weights_removed as weights_removed
+    from lakeviz.models.load.catalog import models_table as models_table
+    from lakeviz.models.load.load_model import load_model as load_model
+    from lakeviz.models.preprocess import Preprocess as Preprocess
+    from lakeviz.models.text import TextEncoder as TextEncoder
+    from lakeviz.models.vision_model import VisionModel as VisionModel
 
-__all__ = [
-    "HookedTower",
-    "Preprocess",
-    "TextEncoder",
-    "VisionModel",
-    "load_model",
-    "models_table",
-    "read_only",
-    "weights_removed",
-]
-
-__getattr__, __dir__ = lazy_face(
-    __name__,
-    {
-        "HookedTower": "hooks.hooked_tower",
-        "Preprocess": "preprocess",
-        "TextEncoder": "text",
-        "VisionModel": "vision_model",
-        "load_model": "load.load_model",
-        "models_table": "load.catalog",
-        "read_only": "hooks.taps",
-        "weights_removed": "hooks.weight_removal",
-    },
-)
+__getattr__, __dir__, __all__ = lazy_face(__name__)

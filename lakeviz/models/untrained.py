@@ -13,13 +13,7 @@ from lakeviz.errors import ModelError
 def untrained_tower(
     name: str, trained: nn.Module, build: Callable[[int], nn.Module] | None, seed: int
 ) -> nn.Module:
-    """Build the image tower of a model again, with random weights.
-
-    Raises
-    ------
-    ModelError
-        If it cannot be built, is another architecture, or has weights that were not drawn.
-    """
+    """Build the image tower of a model again, with random weights."""
     if build is None:
         raise ModelError(
             f"{name} was not made by load_model, so its tower cannot be built again with random "

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import numpy as np
 import pandas as pd
 
 from lakeviz.errors import ConfigError
 from lakeviz.metrics.comparison import ONE_MORE, PAIRED
-from lakeviz.tables import numbers
+from lakeviz.tables import n_draws, numbers
 from lakeviz.wording import counted
 
 
@@ -27,9 +26,7 @@ def tested(table: pd.DataFrame) -> str:
 
 def over_draws(table: pd.DataFrame) -> str:
     """Write ", over 5 draws of the normal images"; empty where there is one."""
-    if "n_draws" not in table or not {"estimand", "share_draws"} & set(table):
-        return ""  # tables of before, in which n_draws is another thing
-    n = int(np.nanmax(numbers(table, "n_draws"), initial=1))
+    n = n_draws(table)
     return f", over {n} draws of the normal images" if n > 1 else ""
 
 
@@ -53,13 +50,7 @@ def difference_bars(table: pd.DataFrame, confidence: float) -> str:
 
 
 def span(table: pd.DataFrame, column: str) -> str:
-    """Write the range of a column of whole numbers: "1,200", or "23 to 1,200".
-
-    Raises
-    ------
-    ConfigError
-        The table is empty.
-    """
+    """Write the range of a column of whole numbers: "1,200", or "23 to 1,200"."""
     if table.empty:
         raise ConfigError("there is no row to draw")
     found = numbers(table, column)
@@ -84,13 +75,7 @@ def mean_over(table: pd.DataFrame) -> str:
 
 
 def only(table: pd.DataFrame, *columns: str) -> list[str]:
-    """Return the one value of each column.
-
-    Raises
-    ------
-    ConfigError
-        The table is empty, or a column has several values.
-    """
+    """Return the one value of each column."""
     if table.empty:
         raise ConfigError("there is no row to draw")
     found = []

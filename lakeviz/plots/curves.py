@@ -69,6 +69,8 @@ class Scored:
     low, high : float, optional
     confidence : float
         Of the interval.
+    n_draws : int
+        Draws of the normal images that the value is the mean over; the curve is of the first.
     """
 
     scores: Any
@@ -77,6 +79,7 @@ class Scored:
     low: float = np.nan
     high: float = np.nan
     confidence: float = 0.95
+    n_draws: int = 1
 
     @property
     def of_images(self) -> bool:
@@ -109,7 +112,7 @@ class StoredCurves:
     ----------
     table : DataFrame
     n_images : int
-    value, low, high, confidence
+    value, low, high, confidence, n_draws
         As in :class:`Scored`.
     n_regions : int, optional
         For the caption of region overlap.
@@ -121,6 +124,7 @@ class StoredCurves:
     low: float = np.nan
     high: float = np.nan
     confidence: float = 0.95
+    n_draws: int = 1
     n_regions: int | None = None
     of_images = False
 
@@ -304,8 +308,15 @@ def _caption(
         else [run for run in runs.values() if np.isfinite([run.low, run.high]).all()]
     )
     levels = sorted({run.confidence for run in given})
+    draws = max(run.n_draws for run in runs.values())
+    if draws > 1:
+        bands = " and band" if banded is not None else ""
+        parts.append(
+            f"Numbers: means over {draws} draws of the normal images; curve{bands}: first."
+        )
     if levels:
-        parts.append(f"Brackets: {' or '.join(map(percent, levels))} interval over images.")
+        over = "images and draws" if draws > 1 else "images"
+        parts.append(f"Brackets: {' or '.join(map(percent, levels))} interval over {over}.")
     if bootstrap is not None and banded is not None:
         parts.append(
             f"{'Band' if len(runs) == 1 else 'Bands'}: {percent(bootstrap.confidence)} pointwise "

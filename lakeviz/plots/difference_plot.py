@@ -9,7 +9,7 @@ import plotly.graph_objects as go
 from lakeviz.errors import ConfigError
 from lakeviz.metrics.estimates import Estimate
 from lakeviz.metrics.registry import metric_bounds, metric_title
-from lakeviz.plots.captions import categories, difference_bars, n_categories, tested
+from lakeviz.plots.captions import categories, difference_bars, n_categories, percent, tested
 from lakeviz.plots.data_range import end_axes
 from lakeviz.plots.forest import ForestRow, add_forest, forest_figure, forest_row
 from lakeviz.plots.panels import Look, add_level, panels
@@ -90,9 +90,16 @@ def controls_figure(
 
 
 def controls_overview_figure(
-    controls: pd.DataFrame, *, level: str, metric: str, title: str | None = None
+    controls: pd.DataFrame,
+    *,
+    level: str,
+    metric: str,
+    title: str | None = None,
+    confidence: float = 0.95,
 ) -> go.Figure:
     """LAKE minus each control in every category, and the mean over categories.
+
+    Where one category alone was measured, it stands with its own interval.
 
     Parameters
     ----------
@@ -100,6 +107,8 @@ def controls_overview_figure(
         The tables of several categories, one below the other.
     level, metric : str
     title : str, optional
+    confidence : float
+        Of the intervals in the table, for the caption.
 
     Raises
     ------
@@ -107,17 +116,20 @@ def controls_overview_figure(
         No such row.
     """
     table, what = _rows(controls, level, metric), metric_title(level, metric)
-    one = n_categories(table) == 1
-    interval = "no interval, as there is one" if one else "Student's 95 % interval over categories"
-    caption = (
-        f"Small dots: {categories(table)}. Diamonds: their mean, {interval}. Visual branch alone; "
-        "right of zero, LAKE's neurons are better."
+    several = n_categories(table) > 1
+    shown = (
+        f"Small dots: {categories(table)}. Diamonds: their mean, Student's {percent(confidence)} "
+        "interval over categories"
+        if several
+        else f"Of {table['category'].iloc[0]} alone: {tested(table)}. "
+        f"Bars: {difference_bars(table, confidence)}"
     )
+    caption = f"{shown}. Visual branch alone; right of zero, LAKE's neurons are better."
     found = [
         (control, where(table, control=control)) for control in selector_order(table["control"])
     ]
     return forest_figure(
-        {"": [forest_row(t, "difference", selector_name(c), mean=True) for c, t in found]},
+        {"": [forest_row(t, "difference", selector_name(c), mean=several) for c, t in found]},
         title=title or f"LAKE minus control: {what}",
         caption=caption,
         x=f"LAKE − control, {what}",

@@ -156,7 +156,10 @@ def gallery_figure(
     if not tiles:
         raise ConfigError("a gallery needs at least one image")
     many = len(tiles) > _FEW
-    groups = {name: [t for t in tiles if t.group == name] for name in _names(tiles)}
+    groups = {
+        name: [t for t in tiles if t.group == name]
+        for name in dict.fromkeys(t.group for t in tiles)
+    }
     widest = max(map(len, groups.values()))
     wanted = columns or (_MANY_COLUMNS if many else _FEW_COLUMNS)
     n_columns = min(wanted, widest)
@@ -195,10 +198,6 @@ def gallery_figure(
         constraintoward="top",
     )
     return fig
-
-
-def _names(tiles: Sequence[Tile]) -> list[str]:
-    return list(dict.fromkeys(tile.group for tile in tiles))
 
 
 def _places(

@@ -138,6 +138,7 @@ def line_figure(
     zone: tuple[float, float] | None = None,
     row_height: float = _ROW,
     ends: Bounds | Mapping[str, Bounds] | None = None,
+    legend: bool = False,
 ) -> go.Figure:
     """Draw lines in panels, with a legend where a panel has several.
 
@@ -165,6 +166,8 @@ def line_figure(
         Of a row of panels, in pixels.
     ends : pair of floats, or mapping of panel name to one, optional
         Least and greatest value there can be: where the y axes end.
+    legend : bool
+        Have one for a single line, too, as it names more than lines.
 
     Raises
     ------
@@ -180,7 +183,7 @@ def line_figure(
     ):
         shown, ends = _apart(shown, ends)
     legend = any(line.in_legend for lines in shown.values() for line in lines) and (
-        max(map(len, shown.values())) > 1
+        legend or max(map(len, shown.values())) > 1
     )
     height = 60 + row_height * -(-len(shown) // columns)
     fig = new_figure(title, caption, legend_above=legend, height=height, showlegend=legend)

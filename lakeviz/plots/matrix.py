@@ -23,7 +23,7 @@ _NARROWEST, _WIDEST = 2, 6
 _MOST_NAMES = 40
 
 
-def cells(
+def matrix_trace(
     z: Float[np.ndarray, "row column"],
     title: str,
     hover: str,
@@ -130,7 +130,7 @@ def neuron_category_figure(
     n = len(set(table["channel"]))
     place = np.broadcast_to(channels, ranks.shape), ranks
     said = np.broadcast_to(np.array([plain(name) for name in names])[:, None], ranks.shape)
-    rank = cells(
+    rank = matrix_trace(
         np.log10(ranks),
         "variance rank",
         "%{customdata[2]}, channel %{customdata[0]}<br>rank %{customdata[1]:.0f}",
@@ -231,7 +231,7 @@ def neuron_patch_figure(
     fig = new_figure(title, caption, height=110 + 11 * len(z))
     at = np.arange(z.shape[1])
     place = (channels[:, None], at // grid[1], at % grid[1])
-    activation = cells(
+    activation = matrix_trace(
         z,
         "activation (sd)",
         "channel %{customdata[0]}<br>row %{customdata[1]}, column %{customdata[2]}<br>%{z:+.2f} sd",

@@ -85,11 +85,6 @@ def outlier_figure(spectrum: pd.DataFrame, *, n_images: int | None = None) -> go
         Columns ``point``, ``channel``, ``variance`` and ``selected``.
     n_images : int, optional
         Number of normal images, for the caption.
-
-    Raises
-    ------
-    ConfigError
-        The table is empty.
     """
     fig = spectrum_figure(spectrum, title="Share of the first channel", n_images=n_images)
     for point in dict.fromkeys(spectrum["point"]):

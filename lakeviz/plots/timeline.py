@@ -10,7 +10,7 @@ import plotly.graph_objects as go
 
 from lakeviz.errors import ConfigError, nearest
 from lakeviz.plots.line_panels import Line, line_figure
-from lakeviz.plots.panels import Look, Panel, rows_and_columns
+from lakeviz.plots.panels import REFERENCE, Look, Panel, rows_and_columns
 from lakeviz.plots.template import ANOMALOUS, faded
 from lakeviz.tables import numbers, where
 from lakeviz.wording import counted
@@ -61,18 +61,21 @@ def timeline_figure(
     }
     left = len(known) - len(chosen)
     said = f"{counted(len(chosen), 'clip')}{f' of {len(known)}' if left else ''}; anomalous frames"
+    shaded, dotted = any(t["label"].any() for t in own.values()), bool(np.isfinite(threshold))
     figure = line_figure(
         lines,
         title=title,
         caption=f"Score of each frame of {said} are shaded."
-        + (" Dotted: the threshold of the best F1." if np.isfinite(threshold) else ""),
+        + (" Dotted: the threshold of the best F1." if dotted else ""),
         x="frame",
         y="score",
         columns=columns,
         shared_y=True,
-        level=threshold if np.isfinite(threshold) else None,
+        level=threshold if dotted else None,
         row_height=_ROW,
+        legend=shaded or dotted,
     )
+    _name_shapes(figure, shaded, dotted)
     _, columns = rows_and_columns(len(own), columns)
     for number, table in enumerate(own.values()):
         panel = Panel(1 + number // columns, 1 + number % columns)
@@ -91,6 +94,18 @@ def timeline_figure(
                 **panel.at,
             )
     return figure
+
+
+def _name_shapes(figure: go.Figure, shaded: bool, dotted: bool) -> None:
+    """Name in the legend what is drawn as shapes."""
+    square = {"symbol": "square", "size": 12, "color": faded(ANOMALOUS, 0.25)}
+    named = {
+        "anomalous frames": {"mode": "markers", "marker": square} if shaded else None,
+        "threshold of the best F1": {"mode": "lines", "line": REFERENCE} if dotted else None,
+    }
+    for name, look in named.items():
+        if look is not None:
+            figure.add_trace(go.Scatter(x=[None], y=[None], name=name, hoverinfo="skip", **look))
 
 
 def choose_clips(scores: pd.DataFrame) -> list[str]:

@@ -7,19 +7,10 @@ from typing import TYPE_CHECKING
 from lakeviz.lazy import lazy_face
 
 if TYPE_CHECKING:
-    from lakeviz.report.build import SECTIONS, write_report
-    from lakeviz.report.page_model import Page, Section
-    from lakeviz.report.run_report import write_run_report
+    from lakeviz.report.build import SECTIONS as SECTIONS
+    from lakeviz.report.build import write_report as write_report
+    from lakeviz.report.page_model import Page as Page
+    from lakeviz.report.page_model import Section as Section
+    from lakeviz.report.run_report import write_run_report as write_run_report
 
-__all__ = ["SECTIONS", "Page", "Section", "write_report", "write_run_report"]
-
-__getattr__, __dir__ = lazy_face(
-    __name__,
-    {
-        "Page": "page_model",
-        "SECTIONS": "build",
-        "Section": "page_model",
-        "write_report": "build",
-        "write_run_report": "run_report",
-    },
-)
+__getattr__, __dir__, __all__ = lazy_face(__name__)

@@ -12,7 +12,7 @@ from lakeviz.metrics import Bootstrap, Conventions
 from lakeviz.metrics.curve_table import curve_table
 from lakeviz.metrics.pixel_intervals import CountedPixels
 from lakeviz.plots.curves import Scored, StoredCurves
-from lakeviz.tables import numbers, records, where
+from lakeviz.tables import n_draws, numbers, records, where
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -27,15 +27,18 @@ _MOST_PIXELS = 2**26
 
 def measured(
     metrics: pd.DataFrame, level: str, name: str, branch: str = "lake"
-) -> tuple[float, float, float, float]:
-    """Value, ends of its interval and its confidence; NaN where it was not measured."""
+) -> tuple[float, float, float, float, int]:
+    """Value, ends of its interval, its confidence, and of how many draws it is the mean.
+
+    NaN where it was not measured.
+    """
     row = where(metrics, level=level, metric=name, branch=branch)
     if row.empty:
-        return math.nan, math.nan, math.nan, math.nan
+        return math.nan, math.nan, math.nan, math.nan, 1
     value, low, high, confidence = (
         float(numbers(row, column)[0]) for column in ("value", "low", "high", "confidence")
     )
-    return value, low, high, confidence
+    return value, low, high, confidence, n_draws(row)
 
 
 def image_runs(scores: pd.DataFrame, metrics: pd.DataFrame, name: str) -> dict[str, Scored]:
@@ -74,15 +77,7 @@ def conventions_of(provenance: Mapping[str, Any]) -> Conventions:
 
 
 def pixel_curves(evaluation: Evaluation) -> pd.DataFrame:
-    """The curves of an evaluation; those of a run of protocol 1, which has none, are made now.
-
-    Raises
-    ------
-    DataError
-        There are none, and why.
-    LakevizError
-        A mask cannot be read.
-    """
+    """The curves of an evaluation; those of a run of protocol 1, which has none, are made now."""
     if len(evaluation.curves):
         return evaluation.curves
     test, maps = evaluation.dataset, evaluation.maps

@@ -50,13 +50,6 @@ def make_figure(kind: str, run: RunFolder, wanted: Wanted) -> Made:
         One of :data:`KINDS`, or the name of a study that was run.
     run : RunFolder
     wanted : Wanted
-
-    Raises
-    ------
-    ConfigError
-        Unknown kind, or more must be said to draw it.
-    LakevizError
-        The result lacks what the figure shows.
     """
     if kind in KINDS and run.categories:
         own, named = KINDS[kind], wanted.categories
@@ -148,9 +141,10 @@ def _controls(run: RunFolder, chosen: list[str], wanted: Wanted) -> Drawn:
         "level": level or ("pixel" if metric == "aupro" else "image"),
         "metric": metric or "auroc",
     }
-    if len(chosen) > 1:
-        return controls_overview_figure(table, **shown), where(table, **shown)
     confidence = _bootstrap(run, chosen).confidence
+    if len(chosen) > 1:
+        figure = controls_overview_figure(table, **shown, confidence=confidence)
+        return figure, where(table, **shown)
     figure = controls_figure(table, **shown, confidence=confidence, stacked=wanted.narrow)
     return figure, where(table, **shown)
 

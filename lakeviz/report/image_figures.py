@@ -100,13 +100,7 @@ def film(run: RunFolder, chosen: list[str], wanted: Wanted) -> Drawn:
 
 
 def captured(run: RunFolder, category: str, index: int) -> StudyData:
-    """Capture one test image and the images the run was fitted on; nothing is written.
-
-    Raises
-    ------
-    StoreError
-        If the run of the category is not found, or the weights are others.
-    """
+    """Capture one test image and the images the run was fitted on; nothing is written."""
     from lakeviz.studies.base.capture import STUDY_MAP_SIZE, capture_study
 
     test = run.evaluation(category).dataset
@@ -148,13 +142,7 @@ def _check_scores(scores: np.ndarray, evaluation: Evaluation, index: int) -> Non
 
 
 def _image(run: RunFolder, chosen: list[str], wanted: Wanted) -> tuple[str, Evaluation, int]:
-    """Find the image that is wanted.
-
-    Raises
-    ------
-    ConfigError
-        None was named, or there is none of that name.
-    """
+    """Find the image that is wanted."""
     (category,) = chosen
     scores: Any = run.table("scores", [category])
     if wanted.image is None or wanted.image not in list(scores["sample_id"]):

@@ -28,13 +28,7 @@ def unread_normals(fit: Mapping[str, Any]) -> list[str]:
 
 
 def require_images_of(manifest: Mapping[str, Any], spec: RunSpec) -> None:
-    """Refuse to repeat a run on images that have changed since.
-
-    Raises
-    ------
-    DataError
-        Names the images that changed, are gone or are new.
-    """
+    """Refuse to repeat a run on images that have changed since."""
     dataset = spec.read_data()
     for category, entry in manifest.get("categories", {}).items():
         provenance = {"fit": entry["few_shot"], "test": entry["test"]}
@@ -62,11 +56,6 @@ def require_same_images(
         Test images of the evaluation.
     draws
         Its normal images, as they are now.
-
-    Raises
-    ------
-    DataError
-        Names the images that changed, are gone or are new.
     """
     fit, recorded = provenance.get("fit", {}), provenance["test"]
     was = fit.get("contents")

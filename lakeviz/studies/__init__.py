@@ -8,14 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from lakeviz.lazy import lazy_face
-from lakeviz.studies.base.registry import (
-    get_study,
-    load_studies,
-    load_study,
-    register_study,
-    study_names,
-)
-from lakeviz.studies.base.study import LazyStudy
+from lakeviz.studies.base.registry import register_study
 from lakeviz.studies.claims import judge_claims
 from lakeviz.studies.contamination import contamination
 from lakeviz.studies.decompose import decompose
@@ -32,82 +25,70 @@ from lakeviz.studies.score_maps import score_maps
 from lakeviz.studies.sweep import sweep
 
 if TYPE_CHECKING:
-    from lakeviz.studies.base.capture import capture_study
-    from lakeviz.studies.base.captured import StudyData
-    from lakeviz.studies.base.result import StudyResult
-    from lakeviz.studies.base.study_run import StudyRun
-    from lakeviz.studies.claims.case import Case, ClaimSettings
-    from lakeviz.studies.claims.claim import Claim, Part
-    from lakeviz.studies.claims.result import ClaimsResult
-    from lakeviz.studies.claims.study import CLAIMS
-    from lakeviz.studies.contamination.result import ContaminationResult
-    from lakeviz.studies.decompose.decomposer import Decomposer
-    from lakeviz.studies.decompose.result import DecomposeResult
-    from lakeviz.studies.dossier.result import DossierResult
-    from lakeviz.studies.hosts.detectors import (
-        HOSTS,
-        HostScores,
-        ImageDetector,
-        PatchFeatureDetector,
-        get_host,
-    )
-    from lakeviz.studies.hosts.result import HostResult
-    from lakeviz.studies.knockout.ablation import Ablation
-    from lakeviz.studies.knockout.result import KnockoutResult
-    from lakeviz.studies.neurons.result import NeuronsResult
-    from lakeviz.studies.overlap.result import OverlapResult
-    from lakeviz.studies.overlap.selections import OverlapItem
-    from lakeviz.studies.patching.result import PatchingResult
-    from lakeviz.studies.pca.result import PCAResult
-    from lakeviz.studies.probes.result import ProbesResult
-    from lakeviz.studies.readings.result import ReadingsResult
-    from lakeviz.studies.score_maps.anomalib_predictions import save_predictions
-    from lakeviz.studies.score_maps.result import ScoredMaps
-    from lakeviz.studies.sweep.grid import SweepSpec
-    from lakeviz.studies.sweep.result import SweepResult
+    from lakeviz.studies.base.capture import capture_study as capture_study
+    from lakeviz.studies.base.captured import StudyData as StudyData
+    from lakeviz.studies.base.registry import get_study as get_study
+    from lakeviz.studies.base.registry import load_studies as load_studies
+    from lakeviz.studies.base.registry import load_study as load_study
+    from lakeviz.studies.base.registry import study_names as study_names
+    from lakeviz.studies.base.result import StudyResult as StudyResult
+    from lakeviz.studies.base.study_run import StudyRun as StudyRun
+    from lakeviz.studies.claims.case import Case as Case
+    from lakeviz.studies.claims.case import ClaimSettings as ClaimSettings
+    from lakeviz.studies.claims.claim import Claim as Claim
+    from lakeviz.studies.claims.claim import Part as Part
+    from lakeviz.studies.claims.result import ClaimsResult as ClaimsResult
+    from lakeviz.studies.claims.study import CLAIMS as CLAIMS
+    from lakeviz.studies.contamination.result import ContaminationResult as ContaminationResult
+    from lakeviz.studies.decompose.decomposer import Decomposer as Decomposer
+    from lakeviz.studies.decompose.result import DecomposeResult as DecomposeResult
+    from lakeviz.studies.dossier.result import DossierResult as DossierResult
+    from lakeviz.studies.hosts.detectors import HOSTS as HOSTS
+    from lakeviz.studies.hosts.detectors import HostScores as HostScores
+    from lakeviz.studies.hosts.detectors import ImageDetector as ImageDetector
+    from lakeviz.studies.hosts.detectors import PatchFeatureDetector as PatchFeatureDetector
+    from lakeviz.studies.hosts.detectors import get_host as get_host
+    from lakeviz.studies.hosts.result import HostResult as HostResult
+    from lakeviz.studies.knockout.ablation import Ablation as Ablation
+    from lakeviz.studies.knockout.result import KnockoutResult as KnockoutResult
+    from lakeviz.studies.neurons.result import NeuronsResult as NeuronsResult
+    from lakeviz.studies.overlap.result import OverlapResult as OverlapResult
+    from lakeviz.studies.overlap.selections import OverlapItem as OverlapItem
+    from lakeviz.studies.patching.result import PatchingResult as PatchingResult
+    from lakeviz.studies.pca.result import PCAResult as PCAResult
+    from lakeviz.studies.probes.result import ProbesResult as ProbesResult
+    from lakeviz.studies.readings.result import ReadingsResult as ReadingsResult
+    from lakeviz.studies.score_maps.anomalib_predictions import save_predictions as save_predictions
+    from lakeviz.studies.score_maps.result import ScoredMaps as ScoredMaps
+    from lakeviz.studies.sweep.grid import SweepSpec as SweepSpec
+    from lakeviz.studies.sweep.result import SweepResult as SweepResult
 
-__all__ = [
-    "CLAIMS",
-    "HOSTS",
-    "Ablation",
-    "Case",
-    "Claim",
-    "ClaimSettings",
-    "ClaimsResult",
-    "ContaminationResult",
-    "DecomposeResult",
-    "Decomposer",
-    "DossierResult",
-    "HostResult",
-    "HostScores",
-    "ImageDetector",
-    "KnockoutResult",
-    "NeuronsResult",
-    "OverlapItem",
-    "OverlapResult",
-    "PCAResult",
-    "Part",
-    "PatchFeatureDetector",
-    "PatchingResult",
-    "ProbesResult",
-    "ReadingsResult",
-    "ScoredMaps",
-    "StudyData",
-    "StudyResult",
-    "StudyRun",
-    "SweepResult",
-    "SweepSpec",
-    "capture_study",
+for _study in (
+    compare_host,
+    contamination,
+    decompose,
+    dossier,
+    judge_claims,
+    knockout,
+    neurons,
+    overlap,
+    patching,
+    pca,
+    probes,
+    readings,
+    score_maps,
+    sweep,
+):
+    register_study(_study)
+
+__getattr__, __dir__, __all__ = lazy_face(
+    __name__,
     "compare_host",
     "contamination",
     "decompose",
     "dossier",
-    "get_host",
-    "get_study",
     "judge_claims",
     "knockout",
-    "load_studies",
-    "load_study",
     "neurons",
     "overlap",
     "patching",
@@ -115,50 +96,6 @@ __all__ = [
     "probes",
     "readings",
     "register_study",
-    "save_predictions",
     "score_maps",
-    "study_names",
     "sweep",
-]
-
-for _study in [one for one in globals().values() if isinstance(one, LazyStudy)]:
-    register_study(_study)
-
-__getattr__, __dir__ = lazy_face(
-    __name__,
-    {
-        "Ablation": "knockout.ablation",
-        "CLAIMS": "claims.study",
-        "Case": "claims.case",
-        "Claim": "claims.claim",
-        "ClaimSettings": "claims.case",
-        "ClaimsResult": "claims.result",
-        "ContaminationResult": "contamination.result",
-        "DecomposeResult": "decompose.result",
-        "Decomposer": "decompose.decomposer",
-        "DossierResult": "dossier.result",
-        "HOSTS": "hosts.detectors",
-        "HostResult": "hosts.result",
-        "HostScores": "hosts.detectors",
-        "ImageDetector": "hosts.detectors",
-        "KnockoutResult": "knockout.result",
-        "NeuronsResult": "neurons.result",
-        "OverlapItem": "overlap.selections",
-        "OverlapResult": "overlap.result",
-        "PCAResult": "pca.result",
-        "PatchingResult": "patching.result",
-        "ProbesResult": "probes.result",
-        "Part": "claims.claim",
-        "PatchFeatureDetector": "hosts.detectors",
-        "ReadingsResult": "readings.result",
-        "ScoredMaps": "score_maps.result",
-        "StudyData": "base.captured",
-        "StudyResult": "base.result",
-        "StudyRun": "base.study_run",
-        "SweepResult": "sweep.result",
-        "SweepSpec": "sweep.grid",
-        "capture_study": "base.capture",
-        "get_host": "hosts.detectors",
-        "save_predictions": "score_maps.anomalib_predictions",
-    },
 )

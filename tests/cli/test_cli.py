@@ -70,6 +70,7 @@ def test_run_writes_everything_and_repeats(bench, tmp_path, capsys):
 def test_demo_runs_offline_and_reports_held_out_categories_apart(tmp_path, capsys):
     succeed("demo", "--out", tmp_path / "demo", "--category", "tile", "--category", "gear")
     printed = capsys.readouterr().out
+    assert "trained: categories like those tiny was trained on; held-out: others" in printed
     assert "mean of trained" in printed
     assert "mean of held-out" in printed
     page = (tmp_path / "demo/results/report.html").read_text()

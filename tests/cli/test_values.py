@@ -45,6 +45,11 @@ def test_every_option_takes_an_odd_value_or_says_why_not(words, command, root, m
                     raise LakevizError("done")
 
 
+def test_a_study_by_another_name_is_told_the_nearest():
+    with pytest.raises(LakevizError, match="No study 'knokout'; nearest: knockout"):
+        check_command(["study", "knokout", "run"])
+
+
 @pytest.mark.parametrize(
     ("flag", "value", "said"),
     [

@@ -69,6 +69,9 @@ def test_names_hold_the_neurons_and_are_read_back(tiny_model, tmp_path) -> None:
     ("options", "error", "said"),
     [
         ({"neurons": {}}, SelectionError, "no neuron was named"),
+        ({"neurons": [1, 2]}, SelectionError, r"\[1, 2\]; give"),
+        ({"neurons": {A: 3}}, SelectionError, "3}; give"),
+        ({"neurons": {A: "12"}}, SelectionError, "'12'}; give"),
         ({"neurons": {A: []}}, SelectionError, "one or more"),
         ({"neurons": {A: [1, 1]}}, SelectionError, "different channel numbers"),
         ({"neurons": {A: [-1]}}, SelectionError, "from 0"),
@@ -85,6 +88,18 @@ def test_names_hold_the_neurons_and_are_read_back(tiny_model, tmp_path) -> None:
 def test_refused(tiny_model, options, error, said: str) -> None:
     with pytest.raises(error, match=said):
         Lake(tiny_model("clip"), **options)
+
+
+@pytest.mark.parametrize(("model", "said"), [("tiny", "'tiny'"), (object(), "object")])
+def test_a_detector_needs_a_loaded_model(model, said: str) -> None:
+    with pytest.raises(ConfigError, match=rf"the model is {said}; give what load_model"):
+        Lake(model)
+
+
+@pytest.mark.parametrize("controls", ["random", ["random"], [("random",)]])
+def test_a_control_is_a_name_with_a_seed(tiny_model, controls) -> None:
+    with pytest.raises(ConfigError, match=r"give pairs such as \('random', 0\)"):
+        fitted(tiny_model("clip"), controls=controls)
 
 
 def test_a_dropped_neuron_cannot_be_named(tiny_model) -> None:

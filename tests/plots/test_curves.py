@@ -149,6 +149,17 @@ def test_every_curve_has_its_band(draw, make):
     assert len({trace.line.dash for trace in bands}) == 2
 
 
+def test_a_value_over_draws_beside_the_curve_of_the_first_is_told_apart():
+    of_draws = Scored(SCORES, LABELS, 0.8, 0.7, 0.9, n_draws=5)
+    caption = roc_figure({"a": of_draws}, bootstrap=Bootstrap(n_resamples=20)).layout.meta[
+        "caption"
+    ]
+    assert "Numbers: means over 5 draws of the normal images; curve and band: first." in caption
+    assert "Brackets: 95 % interval over images and draws." in caption
+    of_one = roc_figure({"a": Scored(SCORES, LABELS, 0.8, 0.7, 0.9)}).layout.meta["caption"]
+    assert "Brackets: 95 % interval over images." in of_one
+
+
 def test_bands_that_would_hide_each_other_are_left_out_and_the_caption_says_so():
     fig = pr_figure({str(i): Scored(SCORES, LABELS) for i in range(4)}, bootstrap=Bootstrap())
     assert not [t for t in fig.data if t.fill]

@@ -177,12 +177,12 @@ def test_missing_controls_are_refused():
         controls_figure(controls_table(), level="image", metric="auroc")
 
 
-def test_the_mean_over_one_category_has_no_interval():
+def test_one_category_alone_has_its_own_interval():
     fig = controls_overview_figure(controls_table(), level="pixel", metric="aupro")
-    means = fig.data[-1]
-    assert list(means.x) == [0.4, 0.1]
-    assert np.isnan(means.error_x.array).all()
-    assert "no interval" in fig.layout.meta["caption"]
+    (marks,) = fig.data
+    assert list(marks.x) == [0.4, 0.1]
+    assert marks.error_x.array == pytest.approx([0.3, 0.2])
+    assert "alone: 12 test images. Bars: 95 % interval, paired" in fig.layout.meta["caption"]
 
 
 def test_metrics_by_category():

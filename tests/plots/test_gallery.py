@@ -13,7 +13,7 @@ from PIL import Image
 from lakeviz.errors import ConfigError
 from lakeviz.plots import ColourRange, choose_images, gallery, gallery_figure, save_figure
 from lakeviz.plots.gallery import Tile
-from lakeviz.plots.print.export import suiting_width
+from lakeviz.plots.print.export import fitted, suiting_width
 
 UNIT = ColourRange(0.0, 1.0, "by hand")
 SCORES = pd.DataFrame(
@@ -134,3 +134,12 @@ def test_score_kind_and_verdict_are_told_in_words_and_names_stay_text():
 def test_a_row_of_many_pictures_needs_the_page(n, width):
     figure = gallery_figure([tile(i) for i in range(n)], UNIT, columns=n)
     assert suiting_width(figure) == width
+
+
+def test_tall_pictures_that_fit_no_page_are_narrower():
+    tall = gallery_figure([tile(i, (40, 240)) for i in range(36)], UNIT, columns=6)
+    with pytest.raises(ConfigError, match=r"178 mm wide: it would be .* more than a page; it can"):
+        fitted(tall, "page")
+    width = suiting_width(tall)
+    assert isinstance(width, (int, float))
+    fitted(tall, width)

@@ -46,6 +46,16 @@ def test_events_are_shaded_where_they_are():
     assert caption_of(figure)[1].startswith("Score of each frame of 3 clips; anomalous frames")
 
 
+def test_the_legend_names_what_is_shaded_and_dotted():
+    def named(figure) -> list[str]:
+        return [trace.name for trace in figure.data if trace.x[0] is None]
+
+    both = timeline_figure(table(), threshold=1.2)
+    assert named(both) == ["anomalous frames", "threshold of the best F1"]
+    assert both.layout.showlegend
+    assert not timeline_figure(table(), clips=["c01"]).layout.showlegend
+
+
 def test_four_clips_stand_two_by_two():
     figure = timeline_figure(table(7), clips=["c00", "c02", "c04", "c06"])
     shaded = {s.xref for s in figure.layout.shapes if s.type == "rect"}
@@ -54,7 +64,7 @@ def test_four_clips_stand_two_by_two():
 
 def test_of_many_clips_the_first_are_shown_and_others_can_be_named():
     figure = timeline_figure(table(14))
-    assert len(figure.data) == 12
+    assert [trace.name for trace in figure.data] == ["score"] * 12 + ["anomalous frames"]
     assert "12 clips of 14" in caption_of(figure)[1]
     named = timeline_figure(table(14), clips=["c13"])
     assert [a.text for a in named.layout.annotations] == ["c13"]

@@ -37,7 +37,7 @@ class Plain(StudyResult):
         return "One sentence."
 
     def summary(self) -> str:
-        return "One sentence. And another."
+        return "One sentence. And another: -0.5 [-0.7, -0.3] of x-1."
 
     def figures(self) -> list:
         return []
@@ -236,7 +236,9 @@ def test_a_study_opens_with_one_sentence_and_its_baseline(make, page):
         "pixels. Measured in the overview: visual branch, 2 of 6 channels at blocks.1, maps of "
         "24x32 pixels."
     ) in text
-    assert text.index("One sentence.") < text.index("One sentence. And another.")
+    assert text.index("One sentence.") < text.index(
+        "One sentence. And another: −0.5 [−0.7, −0.3] of x-1."
+    )
 
 
 def test_pictures_carry_patch_scores_and_outlines(make, page):
@@ -391,6 +393,32 @@ def test_parts_of_the_score(make, page):
 def test_controls_over_categories_count_verdicts(make, page):
     text = page(make(category="a"), make(category="b")).text
     assert "higher in 2" in text
+
+
+def test_a_category_without_masks_is_in_no_mean_of_the_first_screen(make, page):
+    text = page(
+        make(category="a"),
+        make(category="b", masks=False, missing={("pixel", "aupro"): "no masks"}),
+    ).text
+    assert "AUPRO 0.870 [0.820, 0.920] (1 of 2), chance 0.15" in text
+
+
+def test_means_over_draws_are_told_from_what_is_of_the_first(make, page):
+    evaluation = make()
+    once = page(evaluation).text
+    assert "of the first." not in once
+    assert "draws (seed" not in once
+    evaluation.metrics = evaluation.metrics.assign(n_draws=3, share_draws=0.1)
+    text = page(evaluation).text
+    assert "Numbers are means over 3 draws of the normal images; heat maps" in text
+    assert ", 3 draws (seed" in text
+    assert "fitted on, in the first of 3 draws" in text
+
+
+def test_the_least_p_value_of_ranks_is_said(make, page):
+    evaluation = make()
+    evaluation.controls = evaluation.controls.assign(p_value=0.2, n_members=4)
+    assert "among the sets of a control; with 4 it is never below 0.2." in page(evaluation).text
 
 
 def test_anchors_are_unique_and_reached(make, page):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -107,6 +109,33 @@ def test_network_knockouts_are_limited_and_say_so(captured):
         left = rows[rows["change"].isna()]["reason"]
         assert left.str.contains("first 1 selected and 1 random").all()
     assert found.patches["crop"].map(lambda crop: isinstance(crop, bytes)).all()
+
+
+def test_a_metric_at_its_best_value_tells_nothing_and_the_words_say_so(planted):
+    """Every knock-out leaves an AUPRO of 1: no loss can show, whatever the interval."""
+    flat = {"value": 1.0, "change": 0.0, "change_low": -0.1, "change_high": 0.1}
+    best = replace(planted, effects=planted.effects.assign(**flat))
+    said = " ".join(best.sentences("category", POINT, 0))
+    assert "AUPRO stays at its best value on 48 images, 1: these cannot tell." in said
+    losses = [f for f in best._compared(["loss_pixel_aupro"])]
+    assert [f.verdict for f in losses] == ["ceiling"]
+    assert [f.verdict for f in planted._compared(["loss_pixel_aupro"])] != ["ceiling"]
+
+
+@pytest.mark.parametrize(
+    ("n_controls", "said"),
+    [
+        (19, "No label from the highest patches can be better than shuffled labels at q < 0.05"),
+        (39, "for 1 of 1 selected and 0 of 0 random neurons; no p-value can be below 0.025."),
+    ],
+)
+def test_the_least_p_value_of_labels_is_said(planted, n_controls, said):
+    row = {"category": "category", "point": POINT, "channel": 0, "group": "selected", "rank": 1}
+    row |= {"source": "patches", "word": "crack", "q_value": 0.03, "reason": ""}
+    labelled = replace(planted, labels=pd.DataFrame([row | {"n_controls": n_controls}]))
+    assert said in labelled.summary()
+    own = labelled.sentences("category", POINT, 0)[-1]
+    assert ("no p-value can be below 0.05" in own) == (n_controls == 19)
 
 
 def test_a_result_comes_back_and_speaks(planted, tmp_path):

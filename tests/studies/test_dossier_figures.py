@@ -75,6 +75,13 @@ def test_the_caption_says_n_and_control_and_names_are_text(tables):
     assert "margin of the word (spreads): not measured" in fig.to_json()
 
 
+def test_random_neurons_are_counted_where_activations_were_not_compared(tables):
+    """Without masks no effect size is measured, and its rows have no random neuron."""
+    none = {"activations": tables["activations"].assign(n_random=0)}
+    caption = caption_of(neuron_dossier_figure({**tables, **none}))[1]
+    assert "lowest to highest of 5 random neurons" in caption
+
+
 def test_a_hostile_word_is_text(tables):
     row = {"source": "patches", "word": EVIL, "margin": 2.0, "value": 1.0}
     row |= {"control_quantile_low": -1.0, "control_mean": 0.0, "control_quantile_high": 1.5}

@@ -69,6 +69,13 @@ def test_mean_over_categories_has_students_interval():
     assert "Mean over 2 categories" in found.sentence()
 
 
+def test_a_mean_of_correlations_stays_between_its_bounds():
+    """As above, +- 1.2706 around 0.2."""
+    rows = [row(NAN, 0.1, 0.05, 0.2), row(NAN, 0.3, -0.1, 0.4) | {"category": "bottle"}]
+    gap = finding(rows, "correlation", "channels", value=None, bounds=(-1, 1)).difference
+    assert (gap.value, gap.low, gap.high) == pytest.approx((0.2, -1, 1))
+
+
 def test_what_was_not_measured_says_why():
     given = row(0.8, NAN, NAN, NAN, reason="no masks")
     said = finding([given], ("pixel", "aupro"), "neurons").sentence()

@@ -98,6 +98,14 @@ def test_curves_are_sorted_and_have_bars_and_bands():
     assert "all 16 neurons, where every selector is the same (image AUROC 0.5)" in caption
 
 
+def test_a_selector_that_has_no_such_size_does_not_bring_it_back():
+    """A control without a channel left to take is a row without a value."""
+    table, last = curves(), curves().iloc[-1]
+    missing = last.to_dict() | {"selector": "variance_without_first", "value": float("nan")}
+    fig = knockout_curves_figure(pd.concat([table, pd.DataFrame([missing])], ignore_index=True))
+    assert "Not drawn: all 16 neurons" in fig.layout.meta["caption"]
+
+
 def test_all_sizes_are_drawn_where_orders_differ():
     table = curves()
     table.loc[(table["size"] == 16) & (table["selector"] == "random"), "value"] = 0.6
@@ -146,6 +154,12 @@ def test_single_neurons(intervals):
     else:
         assert selected.error_y.array is None
     assert random.marker.symbol != selected.marker.symbol
+    assert fig.layout.meta["title"].startswith("Single neurons of c by Cohen's d, score")
+
+
+def test_single_neurons_over_draws_say_so():
+    caption = neuron_importance_figure(neurons().assign(n_draws=5)).layout.meta["caption"]
+    assert caption.startswith("30 test images, over 5 draws of the normal images; each neuron")
 
 
 def test_refusals():

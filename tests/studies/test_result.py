@@ -12,7 +12,7 @@ import pytest
 from stored import read_unsealed
 
 from lakeviz.errors import ConfigError, OutputError, StoreError
-from lakeviz.studies import load_study, register_study
+from lakeviz.studies import load_study, neurons, register_study
 from lakeviz.studies.base import registry
 from lakeviz.studies.base.result import StudyResult
 from lakeviz.studies.base.settings import Settings
@@ -51,6 +51,17 @@ def made(category="wood", settings=None, notes=()) -> _Made:
         },
         notes=list(notes),
     )
+
+
+def test_a_result_names_its_tables_and_does_not_write_them():
+    assert repr(made()) == (
+        "<_Made of wood: values (2 rows), other (1 row); summary() says what was found>"
+    )
+
+
+def test_a_study_says_what_it_takes():
+    with pytest.raises(ConfigError, match=r"what capture_study.* returns, not str; on the folder"):
+        neurons("runs/mvtec")  # type: ignore[arg-type]
 
 
 def test_round_trip(tmp_path):

@@ -53,15 +53,7 @@ def _state_folder(split: Path, state: str, patterns: Sequence[str]) -> Path | No
     ),
 )
 def read_bmad(root: str | Path, categories: Sequence[str] | None) -> Reading:
-    """Read one or several of the BMAD sets; a mask has its image's name.
-
-    Raises
-    ------
-    DatasetLayoutError
-        No such folders.
-    DataError
-        A wanted category is not there.
-    """
+    """Read one or several of the BMAD sets; a mask has its image's name."""
     path = require_root(root, _LOOKED_FOR)
     found = category_folders(
         path,

@@ -50,15 +50,6 @@ def read_eyecandies(
         Names of candies, or None.
     light
         Number of the image: 0 is lit by all spots, 1 to 4 by one, 5 by all and the camera's.
-
-    Raises
-    ------
-    DatasetLayoutError
-        The folders are not there, or an image lacks its mask.
-    DataError
-        A wanted category is not there.
-    ConfigError
-        There is no such light.
     """
     if not 0 <= light < _LIGHTS:
         raise ConfigError(f"light must be 0 to {_LIGHTS - 1}, got {light}")

@@ -65,13 +65,6 @@ def read_folder(
         Seed of the split of the normal images.
     train_fraction
         Share of the normal images that trains.
-
-    Raises
-    ------
-    DatasetLayoutError
-        A directory is missing or holds no image.
-    ConfigError
-        ``train_fraction`` is not between 0 and 1, or a kind of defect is called "good".
     """
     looked_for = f"the folder {normal or 'normal'!r} of normal images"
     path = require_root(root, looked_for)

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from lakeviz.data.files import describe, list_folders, require_root, train_part
+from lakeviz.data.files import list_folders, require_root, train_part
 from lakeviz.data.images import mask_is_empty
 from lakeviz.data.masks import images_and_masks, pair
-from lakeviz.data.registry import Reading, choose, register_reader
+from lakeviz.data.registry import Reading, choose, not_a_folder_of, register_reader
 from lakeviz.data.table import GOOD, Sample, sample_id
-from lakeviz.errors import DatasetLayoutError, MaskError
+from lakeviz.errors import MaskError
 
 _DEFECT = "defect"
 _LICENSE = "CC BY-NC-SA 4.0"
@@ -57,24 +57,13 @@ def read_kolektor_sdd(
         Seed of the split of the normal images.
     train_fraction
         Share of the normal images that trains.
-
-    Raises
-    ------
-    DatasetLayoutError
-        No ``kosNN`` folder.
-    MaskError
-        An image has no mask.
-    DataError
-        A category other than ``commutator`` is asked.
     """
     category = "commutator"
     looked_for = "kosNN/PartN.jpg with PartN_label.bmp"
     path = require_root(root, looked_for)
     folders = [f for f in list_folders(path) if f.name.startswith("kos")]
     if not folders:
-        raise DatasetLayoutError(
-            f"not a folder of kolektor_sdd: looked for {looked_for}; {describe(path)}"
-        )
+        raise not_a_folder_of("kolektor_sdd", looked_for, path)
     choose([category], categories, "kolektor_sdd")
     pairs = [pair for folder in folders for pair in _pairs(folder, "_label")]
     normal = {sample_id(image, path) for image, mask in pairs if mask_is_empty(mask)}
@@ -97,24 +86,12 @@ def read_kolektor_sdd(
     detect=lambda root: bool(images_and_masks(root / "test")[1]),
 )
 def read_kolektor_sdd2(root: str | Path, categories: Sequence[str] | None) -> Reading:
-    """Read KolektorSDD2 with its published split, which has defective images in training too.
-
-    Raises
-    ------
-    DatasetLayoutError
-        No ``train`` or ``test`` folder.
-    MaskError
-        An image has no mask.
-    DataError
-        A category other than ``surface`` is asked.
-    """
+    """Read KolektorSDD2 with its published split, which has defective images in training too."""
     category = "surface"
     looked_for = "train/NNNNN.png with NNNNN_GT.png, and test/ likewise"
     path = require_root(root, looked_for)
     if not (path / "train").is_dir() or not (path / "test").is_dir():
-        raise DatasetLayoutError(
-            f"not a folder of kolektor_sdd2: looked for {looked_for}; {describe(path)}"
-        )
+        raise not_a_folder_of("kolektor_sdd2", looked_for, path)
     choose([category], categories, "kolektor_sdd2")
     samples = [
         Sample(image, category, split, GOOD if mask_is_empty(mask) else _DEFECT, mask)

@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from lakeviz.data.files import describe, list_folders, list_images, require_root, train_part
+from lakeviz.data.files import list_folders, list_images, require_root, train_part
 from lakeviz.data.images import mask_is_empty
-from lakeviz.data.registry import Reading, choose, register_reader
+from lakeviz.data.registry import Reading, choose, not_a_folder_of, register_reader
 from lakeviz.data.table import Sample, sample_id
-from lakeviz.errors import DatasetLayoutError
 
 CATEGORY = "magnetic_tile"
 _NORMAL = "MT_Free"
@@ -48,20 +47,11 @@ def read_mtd(
         Seed of the split of the normal images.
     train_fraction
         Share of the normal images that trains.
-
-    Raises
-    ------
-    DatasetLayoutError
-        The folders are not there.
-    DataError
-        A category other than ``magnetic_tile`` is asked.
-    ConfigError
-        ``train_fraction`` is not between 0 and 1.
     """
     path = require_root(root, _LOOKED_FOR)
     kinds = [f for f in list_folders(path) if f.name.startswith("MT_") and f.name != _NORMAL]
     if not (path / _NORMAL / "Imgs").is_dir() or not kinds:
-        raise DatasetLayoutError(f"not a folder of mtd: looked for {_LOOKED_FOR}; {describe(path)}")
+        raise not_a_folder_of("mtd", _LOOKED_FOR, path)
     choose([CATEGORY], categories, "mtd")
     ids = {image: sample_id(image, path) for image, _ in _pairs(path / _NORMAL)}
     train = train_part(ids.values(), split_seed, train_fraction)

@@ -65,17 +65,7 @@ def is_category(folder: Path) -> bool:
 def read_mvtec_like(
     root: str | Path, categories: Sequence[str] | None, name: str, shape: Shape = MVTEC
 ) -> Reading:
-    """Read the categories below ``root``, or ``root`` as one category.
-
-    Raises
-    ------
-    DatasetLayoutError
-        The folders of the shape are not there.
-    DataError
-        A wanted category is not there.
-    MaskError
-        A mask could be that of several images, or an image has two.
-    """
+    """Read the categories below ``root``, or ``root`` as one category."""
     path = require_root(root, shape.looked_for)
     folders = category_folders(path, is_category, categories, name, shape.looked_for)
     parts = [_category(f, category, shape) for category, f in folders.items()]

@@ -25,13 +25,7 @@ _MASKS = ("gt", "mask", "masks", "ground_truth")
 
 
 def depth_of(images: Sequence[Path], depths: Sequence[Path]) -> dict[Path, Path]:
-    """Depth map of each image that has one: the file with the same stem.
-
-    Raises
-    ------
-    DatasetLayoutError
-        An image has two.
-    """
+    """Depth map of each image that has one: the file with the same stem."""
     by_stem: dict[str, Path] = {}
     for path in depths:
         if path.stem in by_stem:
@@ -101,15 +95,7 @@ def _samples(kind: Path, category: str, split: str, unused: list[Path]) -> list[
     detect=lambda root: _has(root, _CLOUD),
 )
 def read_mvtec_3d(root: str | Path, categories: Sequence[str] | None) -> Reading:
-    """Read MVTec 3D-AD: pictures and organised point clouds.
-
-    Raises
-    ------
-    DatasetLayoutError
-        The folders are not there.
-    DataError
-        A wanted category is not there.
-    """
+    """Read MVTec 3D-AD: pictures and organised point clouds."""
     return _read(root, categories, "mvtec_3d")
 
 
@@ -121,13 +107,5 @@ def read_mvtec_3d(root: str | Path, categories: Sequence[str] | None) -> Reading
     detect=lambda root: _has(root, *_DEPTH) and not _has(root, _CLOUD),
 )
 def read_rgbd(root: str | Path, categories: Sequence[str] | None) -> Reading:
-    """Read pictures with depth maps or point clouds of the same stem (PNG, TIFF or npy).
-
-    Raises
-    ------
-    DatasetLayoutError
-        The folders are not there.
-    DataError
-        A wanted category is not there.
-    """
+    """Read pictures with depth maps or point clouds of the same stem (PNG, TIFF or npy)."""
     return _read(root, categories, "rgbd")

@@ -69,13 +69,7 @@ class TableRules:
             raise ConfigError(f"label_threshold must be finite, got {self.label_threshold}")
 
     def renamed(self, frame: pd.DataFrame) -> pd.DataFrame:
-        """Return the columns that are used, under their usual names.
-
-        Raises
-        ------
-        ConfigError
-            A column that was named is not there.
-        """
+        """Return the columns that are used, under their usual names."""
         wanted = {name: getattr(self, f"{name}_column") for name in _COLUMNS}
         for name, column in wanted.items():
             if column != name and column not in frame:
@@ -146,16 +140,6 @@ def read_csv(
         Names of the columns, where the file has no line of them.
     **rules
         See :class:`TableRules`.
-
-    Raises
-    ------
-    DatasetLayoutError
-        The file or a column is missing, a value is not understood, or an image does not exist;
-        the message names the row.
-    ConfigError
-        A column that was named is not there.
-    DataError
-        A wanted category is not there.
     """
     path = Path(root).expanduser().absolute()
     if not path.is_file():

@@ -25,9 +25,15 @@ from lakeviz.data.clips import (
     truth_files,
     unused_truths,
 )
-from lakeviz.data.files import child_folder, describe, list_folders, require_root
+from lakeviz.data.files import child_folder, list_folders, require_root
 from lakeviz.data.masks import is_mask_folder
-from lakeviz.data.registry import Reading, category_folders, choose, register_reader
+from lakeviz.data.registry import (
+    Reading,
+    category_folders,
+    choose,
+    not_a_folder_of,
+    register_reader,
+)
 from lakeviz.data.table import GOOD, Sample
 from lakeviz.data.words import is_normal_word
 from lakeviz.errors import DatasetLayoutError, MaskError
@@ -66,15 +72,7 @@ class Scene:
 def _read_scenes(
     root: Path, scenes: Sequence[Scene], looked_for: str, notes: Sequence[str] = ()
 ) -> Reading:
-    """Read the clips of the scenes; training clips are normal, the frames of the others labelled.
-
-    Raises
-    ------
-    DatasetLayoutError
-        A scene has no training or no test clip, or a clip is not as one is.
-    MaskError
-        Nothing labels the frames of a test clip, or there are more or fewer labels than frames.
-    """
+    """Read the clips of the scenes; frames of clips that are not for training are labelled."""
     samples: list[Sample] = []
     clips: list[Clip] = []
     said = list(notes)
@@ -129,15 +127,6 @@ def read_ucsd(root: str | Path, categories: Sequence[str] | None) -> Reading:
     """Read UCSD Ped1 and Ped2; a frame is anomalous where its mask is not empty.
 
     The intervals of frames in ``Test/*.m``, where it is there, label the clips without masks.
-
-    Raises
-    ------
-    DatasetLayoutError
-        The folders are not there, or the frames of a clip have a gap.
-    MaskError
-        A test clip has no labels, or more or fewer than frames.
-    DataError
-        A wanted category is not there.
     """
     path = require_root(root, _UCSD)
     found = category_folders(path, _is_ucsd, None, "ucsd", _UCSD)
@@ -200,24 +189,12 @@ def _below(root: Path, *names: str) -> list[Path]:
     ),
 )
 def read_shanghaitech(root: str | Path, categories: Sequence[str] | None) -> Reading:
-    """Read ShanghaiTech Campus; every camera (``SS`` of a clip's name) is a category.
-
-    Raises
-    ------
-    DatasetLayoutError
-        The folders are not there, or a clip has a gap.
-    MaskError
-        A test clip has no labels, or more or fewer than frames.
-    DataError
-        A wanted category is not there.
-    """
+    """Read ShanghaiTech Campus; every camera (``SS`` of a clip's name) is a category."""
     path = require_root(root, _SHANGHAI)
     train = _by_camera(child_folder(path, "training/frames", "training/videos"))
     test = _by_camera(child_folder(path, "testing/frames"))
     if not train or not test:
-        raise DatasetLayoutError(
-            f"not a folder of shanghaitech: looked for {_SHANGHAI}; {describe(path)}"
-        )
+        raise not_a_folder_of("shanghaitech", _SHANGHAI, path)
     truths = truth_files(_below(path, *_SHANGHAI_TRUTHS))
     both = [name for name in train if name in test]
     notes = [f"{name} has no test clip and is left out" for name in train if name not in test]
@@ -252,24 +229,14 @@ _FRAMES = ("{0}/frames", "{0}", "{0}_frames", "{0}_videos")
     detect=lambda root: bool(_below(root, "testing_label_mask")),
 )
 def read_avenue(root: str | Path, categories: Sequence[str] | None) -> Reading:
-    """Read CUHK Avenue, its videos or folders of their frames.
-
-    Raises
-    ------
-    DatasetLayoutError
-        The folders are not there, or a clip has a gap.
-    MaskError
-        A test clip has no masks, or more or fewer than frames.
-    DataError
-        A category other than ``avenue`` is asked.
-    """
+    """Read CUHK Avenue, its videos or folders of their frames."""
     path = require_root(root, _AVENUE)
     train, test = (
         clip_folders(child_folder(path, *(f.format(split) for f in _FRAMES)))
         for split in ("training", "testing")
     )
     if not train or not test:
-        raise DatasetLayoutError(f"not a folder of avenue: looked for {_AVENUE}; {describe(path)}")
+        raise not_a_folder_of("avenue", _AVENUE, path)
     choose(["avenue"], categories, "avenue")
     truths = truth_files(_below(path, "testing_label_mask"))
     return _read_scenes(path, [Scene("avenue", train, test, truths)], _AVENUE)
@@ -312,15 +279,6 @@ def read_clips(root: str | Path, categories: Sequence[str] | None) -> Reading:
     the columns clip, frame and label) or ``labels/CLIP.npy`` (a 0 or 1 per frame) says so, or else
     where its mask is not empty. ``frame`` is the number in the name of the file, and any label that
     is no word for normal or anomalous is the kind of defect.
-
-    Raises
-    ------
-    DatasetLayoutError
-        The folders are not there, a clip has a gap, or a row of the table is of no frame.
-    MaskError
-        A test clip has no labels, or more or fewer than frames.
-    DataError
-        A wanted category is not there.
     """
     path = require_root(root, _CLIPS)
     folders = category_folders(path, _is_scene, categories, "clips", _CLIPS)

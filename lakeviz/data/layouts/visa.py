@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from lakeviz.data.files import describe, is_file, list_folders, require_root
+from lakeviz.data.files import is_file, list_folders, require_root
 from lakeviz.data.layouts.mvtec import MVTEC, is_category, read_mvtec_like
-from lakeviz.data.registry import Reading, choose, register_reader
+from lakeviz.data.registry import Reading, choose, not_a_folder_of, register_reader
 from lakeviz.data.table import GOOD, Sample
 from lakeviz.data.text_tables import read_table
 from lakeviz.data.words import is_normal_word, split_of
@@ -54,13 +54,6 @@ def read_visa(
         Names of those to read, or None.
     protocol
         Name of the split file, such as 2cls_fewshot.
-
-    Raises
-    ------
-    DatasetLayoutError
-        Neither form is there, the split file lacks columns, or it names absent files.
-    DataError
-        A wanted category is not there.
     """
     looked_for = f"split_csv/{protocol}.csv, or {MVTEC.looked_for}"
     path = require_root(root, looked_for)
@@ -72,7 +65,7 @@ def read_visa(
         return Reading(path, samples, masks_looked_for="the column mask of the split file")
     converted = _converted(path)
     if converted is None:
-        raise DatasetLayoutError(f"not a folder of visa: looked for {looked_for}; {describe(path)}")
+        raise not_a_folder_of("visa", looked_for, path)
     return read_mvtec_like(converted, categories, "visa")
 
 

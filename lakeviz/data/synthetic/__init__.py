@@ -1,39 +1,27 @@
 """A seeded generator of normal and defective pictures with exact masks."""
 
-from lakeviz.data.synthetic.benchmark import (
-    CATEGORIES,
-    DEFECT_TYPES,
-    HELD_OUT,
-    TRAINED,
-    Sample,
-    render_sample,
-    render_scene,
-    write_benchmark,
-)
-from lakeviz.data.synthetic.pairs import render_pair
-from lakeviz.data.synthetic.relief import (
-    RELIEF_DEFECTS,
-    ReliefSample,
-    render_relief,
-    write_relief_benchmark,
-)
-from lakeviz.data.synthetic.video import VideoClip, render_clip, write_video_benchmark
+from __future__ import annotations
 
-__all__ = [
-    "CATEGORIES",
-    "DEFECT_TYPES",
-    "HELD_OUT",
-    "RELIEF_DEFECTS",
-    "TRAINED",
-    "ReliefSample",
-    "Sample",
-    "VideoClip",
-    "render_clip",
-    "render_pair",
-    "render_relief",
-    "render_sample",
-    "render_scene",
-    "write_benchmark",
-    "write_relief_benchmark",
-    "write_video_benchmark",
-]
+from typing import TYPE_CHECKING
+
+from lakeviz.lazy import lazy_face
+
+if TYPE_CHECKING:
+    from lakeviz.data.synthetic.benchmark import CATEGORIES as CATEGORIES
+    from lakeviz.data.synthetic.benchmark import DEFECT_TYPES as DEFECT_TYPES
+    from lakeviz.data.synthetic.benchmark import HELD_OUT as HELD_OUT
+    from lakeviz.data.synthetic.benchmark import TRAINED as TRAINED
+    from lakeviz.data.synthetic.benchmark import Sample as Sample
+    from lakeviz.data.synthetic.benchmark import render_sample as render_sample
+    from lakeviz.data.synthetic.benchmark import render_scene as render_scene
+    from lakeviz.data.synthetic.benchmark import write_benchmark as write_benchmark
+    from lakeviz.data.synthetic.pairs import render_pair as render_pair
+    from lakeviz.data.synthetic.relief import RELIEF_DEFECTS as RELIEF_DEFECTS
+    from lakeviz.data.synthetic.relief import ReliefSample as ReliefSample
+    from lakeviz.data.synthetic.relief import render_relief as render_relief
+    from lakeviz.data.synthetic.relief import write_relief_benchmark as write_relief_benchmark
+    from lakeviz.data.synthetic.video import VideoClip as VideoClip
+    from lakeviz.data.synthetic.video import render_clip as render_clip
+    from lakeviz.data.synthetic.video import write_video_benchmark as write_video_benchmark
+
+__getattr__, __dir__, __all__ = lazy_face(__name__)

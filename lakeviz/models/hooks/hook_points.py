@@ -176,11 +176,6 @@ def resolve_names(names_filter: NamesFilter, known: Iterable[str]) -> list[str]:
         What is asked for; every element of a collection has to match something.
     known
         All names there are.
-
-    Raises
-    ------
-    UnknownHookPointError
-        If any part of the filter matches no name; the message gives the nearest names.
     """
     names = list(known)
     if callable(names_filter):

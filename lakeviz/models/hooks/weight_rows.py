@@ -28,13 +28,6 @@ def writers_of(tower: HookedTower, point: str) -> list[Rows]:
     The residual stream is a sum, so every term up to the point is one of its writers: the embedding
     and, block by block, attention and MLP. ``hook_attn_out`` and ``hook_mlp_out`` have their own
     block's writer, ``mlp.hook_pre`` and ``mlp.hook_post`` the layer into the neurons.
-
-    Raises
-    ------
-    UnknownHookPointError
-        If the tower has no such point.
-    HookError
-        If the writers of the point are not known; the message says which points' are.
     """
     tower.resolve(point)
     found = _BLOCK_POINT.fullmatch(point)

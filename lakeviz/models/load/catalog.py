@@ -16,13 +16,7 @@ TIMM_PREFIX, LOCAL_PREFIX, HUB_PREFIX = "timm/", "local-dir:", "hf-hub:"
 
 
 def open_clip_config(name: str) -> dict[str, Any]:
-    """Return open_clip's configuration of a model name (``ViT-B/32`` and ``ViT-B-32`` are one).
-
-    Raises
-    ------
-    UnknownModelError
-        With the nearest names, if there is no such model.
-    """
+    """Return open_clip's configuration of a model name (``ViT-B/32`` and ``ViT-B-32`` are one)."""
     import open_clip
 
     config = open_clip.get_model_config(name.replace("/", "-"))
@@ -144,11 +138,6 @@ def check_quick_gelu(
         Whether the weights were trained with QuickGELU; None if unknown.
     twin
         The same architecture with the other activation, if it has a name of its own.
-
-    Raises
-    ------
-    QuickGELUMismatchError
-        Naming the model to use instead. open_clip itself only warns, and every feature is off.
     """
     if trained is None or trained == quick:
         return

@@ -15,17 +15,13 @@ from torch import Tensor, nn
 from lakeviz.errors import CheckpointError, LakevizError
 from lakeviz.models.load.request import first_line
 from lakeviz.models.load.torchscript import is_torchscript, read_torchscript
+from lakeviz.wording import some
 
 
 def read_state(path: Path) -> dict[str, Tensor]:
     """Read the tensors of a ``.safetensors`` or PyTorch file; no code in it is run.
 
     Unwraps ``state_dict``, ``model`` and ``module.`` prefixes, and reads TorchScript archives.
-
-    Raises
-    ------
-    CheckpointError
-        If the file is damaged, or holds something other than tensors.
     """
     with _readable(path):
         if path.suffix.lower() == ".safetensors":
@@ -112,11 +108,6 @@ def fitting(model_name: str, path: Path, model: nn.Module) -> Iterator[None]:
         For the message.
     model
         The model that is filled, to compare keys after a failure.
-
-    Raises
-    ------
-    CheckpointError
-        Instead of whatever the library raised.
     """
     try:
         yield
@@ -141,6 +132,5 @@ def describe_mismatch(model: Mapping[str, Tensor], state: Mapping[str, Tensor], 
     parts = []
     for label, keys in (("missing", missing), ("unexpected", unexpected), ("shape", shapes)):
         if keys:
-            more = f" and {len(keys) - n} more" if len(keys) > n else ""
-            parts.append(f"{label}: {', '.join(keys[:n])}{more}")
+            parts.append(f"{label}: {some(keys, n)}")
     return "; ".join(parts)

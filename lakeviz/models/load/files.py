@@ -14,13 +14,7 @@ _SUFFIXES = {".pt", ".pth", ".bin", ".safetensors", ".ckpt"}
 
 
 def checkpoint_path(value: str, tags: Sequence[str] = ()) -> Path | None:
-    """The file a ``pretrained`` value names, or None if it is one of ``tags`` or looks like one.
-
-    Raises
-    ------
-    CheckpointError
-        If it looks like a path and no file is there.
-    """
+    """The file a ``pretrained`` value names, or None if it is one of ``tags`` or looks like one."""
     path = Path(value).expanduser()
     if path.is_file():
         return path
@@ -37,17 +31,7 @@ def checkpoint_path(value: str, tags: Sequence[str] = ()) -> Path | None:
 
 
 def require_files(name: str, pretrained: Any = None, preprocess: Any = None) -> None:
-    """Refuse a model whose files are not there; needs no torch, so that it costs nothing.
-
-    Raises
-    ------
-    UnknownModelError
-        There is no folder of a ``local-dir:`` model.
-    CheckpointError
-        ``pretrained`` looks like a path and no file is there.
-    ConfigError
-        The same of ``preprocess``.
-    """
+    """Refuse a model whose files are not there; needs no torch, so that it costs nothing."""
     if name.startswith(LOCAL_PREFIX):
         folder = Path(name.removeprefix(LOCAL_PREFIX)).expanduser()
         if not folder.is_dir():

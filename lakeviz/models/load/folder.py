@@ -45,13 +45,7 @@ _DEEPEST = 1_000
 
 
 def read_folder_config(folder: Path) -> dict[str, Any]:
-    """Read ``open_clip_config.json`` of a folder, and check it and the tokenizer's settings.
-
-    Raises
-    ------
-    CheckpointError
-        If it is missing, or holds a setting that open_clip does not have or that names code.
-    """
+    """Read ``open_clip_config.json`` of a folder, and check it and the tokenizer's settings."""
     file = folder / CONFIG
     config = read_settings(file)
     if not isinstance(config.get("model_cfg"), dict):
@@ -74,13 +68,7 @@ def read_settings(file: Path) -> dict[str, Any]:
 
 
 def folder_weights(folder: Path) -> Path:
-    """The checkpoint of a folder: the one under open_clip's names, or the only one.
-
-    Raises
-    ------
-    CheckpointError
-        If there is none, or several that are not named so.
-    """
+    """The checkpoint of a folder: the one under open_clip's names, or the only one."""
     from open_clip.factory import _find_checkpoint_in_dir
 
     found = _find_checkpoint_in_dir(folder)

@@ -31,11 +31,6 @@ def read_recipe(file: Path) -> Recipe | None:
     Returns
     -------
     dict, or None if the file says nothing of a mean and a deviation.
-
-    Raises
-    ------
-    CheckpointError
-        If it is unreadable, or its values are no preprocessing.
     """
     settings = read_settings(file)
     for part in ("preprocess_cfg", "pretrained_cfg"):
@@ -55,13 +50,7 @@ def read_recipe(file: Path) -> Recipe | None:
 def asked_recipe(
     asked: Preprocess | Mapping[str, Any] | str, name: str, published: Mapping[str, Any]
 ) -> Recipe:
-    """Turn what the user gave as ``preprocess`` into a recipe.
-
-    Raises
-    ------
-    ConfigError
-        If it is neither a published tag nor a file nor a mean and a deviation.
-    """
+    """Turn what the user gave as ``preprocess`` into a recipe."""
     if isinstance(asked, Preprocess):
         return asdict(asked)
     if isinstance(asked, Mapping):
@@ -93,11 +82,6 @@ def file_recipe(
         The library's entries of all published weights of the model, by tag.
     found
         The entry of those that the file is by its name.
-
-    Raises
-    ------
-    CheckpointError
-        If it cannot be known; asks for it.
     """
     for beside in _BESIDE:
         if (path.parent / beside).is_file():

@@ -49,13 +49,7 @@ def is_torchscript(path: Path) -> bool:
 
 
 def read_torchscript(path: Path) -> dict[str, Tensor]:
-    """Parameters and buffers of a TorchScript archive under the names of its ``state_dict``.
-
-    Raises
-    ------
-    CheckpointError
-        If a module of the archive restores its state by code, or holds what is no plain tensor.
-    """
+    """Parameters and buffers of a TorchScript archive under the names of its ``state_dict``."""
     with zipfile.ZipFile(path) as archive:
         unpickler = _Unpickler(archive)
         root = unpickler.load()

@@ -128,13 +128,7 @@ class TowerAdapter(ABC):
         """Map residual tokens as the pooled token is mapped: final norm, then projection."""
 
     def embedding_writers(self) -> list[Rows]:
-        """Parameters that write the residual stream before the first block.
-
-        Raises
-        ------
-        HookError
-            If the tower has none that write one channel each.
-        """
+        """Parameters that write the residual stream before the first block."""
         raise HookError(
             f"weights of a channel cannot be removed from this {self.architecture} tower: its "
             "blocks do not add to one residual stream of tokens; use a vision transformer"
@@ -240,13 +234,7 @@ class TowerAdapter(ABC):
 
 
 def rows_of(module: nn.Module | None, what: str) -> list[Rows]:
-    """Weight and bias of a linear layer, convolution or normalisation: one row per channel.
-
-    Raises
-    ------
-    HookError
-        If there is no such module or it holds no weight of its own, so that no row can be removed.
-    """
+    """Weight and bias of a linear layer, convolution or normalisation: one row per channel."""
     held = {} if module is None else module._parameters
     if module is None or held.get("weight") is None:
         raise HookError(

@@ -9,13 +9,7 @@ from lakeviz.models.towers.base import TowerAdapter
 
 
 def adapter_for(tower: nn.Module) -> TowerAdapter:
-    """Return the adapter of an open_clip or timm image tower.
-
-    Raises
-    ------
-    ModelError
-        If the tower is of no class the hooks know.
-    """
+    """Return the adapter of an open_clip or timm image tower."""
     from open_clip.modified_resnet import ModifiedResNet
     from open_clip.timm_model import TimmModel
     from open_clip.transformer import VisionTransformer

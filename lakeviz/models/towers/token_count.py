@@ -18,14 +18,7 @@ from lakeviz.errors import ModelError
 def tokens_in_blocks(
     tower: nn.Module, blocks: Sequence[nn.Module], image_size: tuple[int, int], width: int
 ) -> int:
-    """Count the tokens of one image in the residual stream.
-
-    Raises
-    ------
-    ModelError
-        If the tower cannot run alone, a block is not called, or the blocks do not carry one stream
-        of as many tokens of ``width`` channels from the first to the last.
-    """
+    """Count the tokens of one image in the residual stream."""
     name = type(getattr(tower, "trunk", tower)).__name__
     shapes: dict[int, list[tuple[int, ...]]] = {}
 

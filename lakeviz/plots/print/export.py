@@ -162,20 +162,32 @@ def fitted(
     try:
         return fit_to_page(fig, mm * _PER_MM, tall, template)
     except TooNarrowError as reason:
-        nearest_first = sorted(range(20, 400, 5), key=lambda at: (at < mm, abs(at - mm)))
-        fits = [at for at in nearest_first if at != mm and _fits(fig, at, template)][:1]
-        so = f"; it can at {fits[0]:g} mm (--width {fits[0]:g})" if fits else ""
+        at = _nearest_fit(fig, mm, template)
+        so = f"; it can at {at:g} mm (--width {at:g})" if at else ""
         raise ConfigError(f"this figure cannot be drawn {mm:g} mm wide: {reason}{so}") from reason
 
 
-def suiting_width(fig: go.Figure) -> Literal["column", "page"]:
-    """``"page"`` for three or more panels or four pictures in a row, many names, or no room."""
+def _nearest_fit(fig: go.Figure, mm: float, template: str) -> float | None:
+    """Nearest width in mm at which a figure can be drawn, wider ones first; or None."""
+    nearest_first = sorted(range(20, 400, 5), key=lambda at: (at < mm, abs(at - mm)))
+    return next((at for at in nearest_first if at != mm and _fits(fig, at, template)), None)
+
+
+def suiting_width(fig: go.Figure) -> Width:
+    """``"page"`` for three or more panels or four pictures in a row, many names, or no room.
+
+    A figure that fits on neither has the nearest width in mm at which it can be drawn.
+    """
     spec = fig.to_plotly_json()
     n_columns = max(map(len, grid(spec)), default=1)
     named = [len(names_of(spec, name, axis)) for name, axis in axes(spec["layout"], "x")]
     wide = n_columns > 2 or max(named, default=0) > _MOST_NAMES
     wide |= len({image.get("x") for image in spec["layout"].get("images", ())}) > 3
-    return "column" if not wide and _fits(fig, WIDTHS["column"], "paper") else "page"
+    if not wide and _fits(fig, WIDTHS["column"], "paper"):
+        return "column"
+    if _fits(fig, page := WIDTHS["page"], "paper"):
+        return "page"
+    return _nearest_fit(fig, page, "paper") or "page"
 
 
 def _fits(fig: go.Figure, width: float, template: str) -> bool:

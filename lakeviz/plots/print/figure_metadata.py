@@ -98,11 +98,6 @@ def with_file(
 
     Where the sidecar that is there tells of the same figure, its other files stay listed: the
     same figure is often exported as PDF and as PNG.
-
-    Raises
-    ------
-    OutputError
-        A file that is no sidecar is in its place.
     """
     before = read_sidecar(path)
     same = before is not None and all(
@@ -115,13 +110,7 @@ def with_file(
 
 
 def read_sidecar(path: Path) -> dict[str, Any] | None:
-    """Read the sidecar of an exported figure, or None where there is none.
-
-    Raises
-    ------
-    OutputError
-        Another file is in its place.
-    """
+    """Read the sidecar of an exported figure, or None where there is none."""
     beside = sidecar_path(path)
     if not beside.exists():
         return None

@@ -28,11 +28,6 @@ def check(spec: Json, width: float, height: float) -> None:
         A figure with its panels in their places.
     width, height : float
         Of all panels, in pixels.
-
-    Raises
-    ------
-    TooNarrowError
-        Names what overlaps.
     """
     layout = spec["layout"]
     across, down = (dict(panels.axes(layout, letter)) for letter in "xy")

@@ -111,11 +111,6 @@ def arrange(spec: Json, width: float, height: float) -> float:
     -------
     float
         The height that they need.
-
-    Raises
-    ------
-    TooNarrowError
-        Not even one panel fits.
     """
     layout = spec["layout"]
     rows = grid(spec)

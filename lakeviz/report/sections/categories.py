@@ -32,7 +32,7 @@ from lakeviz.report.numbers import Footnotes, metric
 from lakeviz.report.page_model import Page, Section
 from lakeviz.report.pictures import colour_bar, film, frame, strips
 from lakeviz.report.sections import controls as control_section
-from lakeviz.tables import numbers, records, where
+from lakeviz.tables import n_draws, numbers, records, where
 
 if TYPE_CHECKING:
     from lakeviz.lake.evaluation import Evaluation
@@ -62,6 +62,7 @@ def _context(page: Page, evaluation: Evaluation, common: list[str]) -> dict[str,
     shown, digits = strips(evaluation, colours, threshold), colours.decimals
     return {
         "n_fit": evaluation.provenance.get("fit", {}).get("n_images"),
+        "n_draws": n_draws(evaluation.metrics),
         "baseline": of_run(page),
         "open": len(page.evaluations) <= _OPEN,
         "headline": [

@@ -9,7 +9,9 @@ from lakeviz.metrics.bootstrap import Bootstrap
 from lakeviz.report.baseline import map_size
 from lakeviz.report.page_model import Page, Section
 from lakeviz.report.sections.categories import common_notes
-from lakeviz.report.sections.controls import n_draws
+from lakeviz.report.sections.controls import measured_rows
+from lakeviz.tables import n_draws
+from lakeviz.wording import some
 
 
 def closing(page: Page) -> list[Section]:
@@ -47,7 +49,7 @@ def conventions(page: Page) -> list[tuple[str, str]]:
 
 def _limits(page: Page) -> Iterator[str]:
     """What a reader should not conclude, as far as the run itself tells."""
-    yield _sources(n_draws(page.table("controls")))
+    yield _sources(n_draws(measured_rows(page.table("controls"))))
     yield (
         "The threshold of F1-max is chosen on the test images themselves. It bounds what a "
         "threshold fixed beforehand would reach."
@@ -55,7 +57,7 @@ def _limits(page: Page) -> Iterator[str]:
     few = [e for e in page.ordered if 0 < _fewest(e) < 20]
     if few:
         yield (
-            f"{_listed([e.category for e in few])}: fewer than 20 test images of one class. "
+            f"{some([e.category for e in few], 6)}: fewer than 20 test images of one class. "
             "What intervals cover there is in the table of coverage in the docs; an interval that "
             "ends at 1.000 is no certainty."
         )
@@ -78,7 +80,7 @@ def _limits(page: Page) -> Iterator[str]:
     )
     unmasked = [e for e in page.ordered if e.dataset.labels.any() and not e.dataset.has_masks]
     if unmasked:
-        names = _listed([e.category for e in unmasked])
+        names = some([e.category for e in unmasked], 6)
         yield f"{names}: without masks, nothing is said about localisation."
 
 
@@ -98,7 +100,3 @@ def _sources(draws: int) -> str:
 def _fewest(evaluation: Any) -> int:
     labels = evaluation.dataset.labels
     return int(min((labels == 0).sum(), (labels == 1).sum()))
-
-
-def _listed(names: list[str], most: int = 6) -> str:
-    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")

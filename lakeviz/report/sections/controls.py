@@ -20,7 +20,7 @@ from lakeviz.report.numbers import Footnotes, Number, show
 from lakeviz.report.page_model import Page, Section
 from lakeviz.selector_names import selector_name, selector_order
 from lakeviz.studies.base.findings import HEADLINE_METRICS, Finding, finding
-from lakeviz.tables import mean_of, numbers, records, rows, where
+from lakeviz.tables import mean_of, n_draws, numbers, records, rows, where
 from lakeviz.wording import joined
 
 UNDECIDED = "are not shown to differ from"
@@ -70,7 +70,9 @@ def controls(page: Page) -> list[Section]:
         "n_categories": len(page.evaluations),
         "baseline": ", ".join(["visual branch", channels(page), *size]),
         "bars": difference_bars(measured_rows(table), page.confidence),
-        "n_draws": n_draws(table),
+        "n_draws": n_draws(measured_rows(table)),
+        "most_sets": (sets := _ranked_among(table)),
+        "least_p": f"{1 / (1 + sets):.2g}" if sets else "",
     }
     return [Section("controls", "Controls", "controls.html", context)]
 
@@ -112,7 +114,9 @@ def figures(table: pd.DataFrame, confidence: float) -> list[EmbeddedFigure]:
     for level, name in HEADLINE_METRICS:
         try:
             if len(set(table["category"])) > 1:
-                fig = controls_overview_figure(table, level=level, metric=name)
+                fig = controls_overview_figure(
+                    table, level=level, metric=name, confidence=confidence
+                )
             else:
                 fig = controls_figure(
                     table, level=level, metric=name, confidence=confidence, stacked=True
@@ -128,10 +132,12 @@ def measured_rows(table: pd.DataFrame) -> pd.DataFrame:
     return rows(table, np.isfinite(numbers(table, "difference")))
 
 
-def n_draws(table: pd.DataFrame) -> int:
-    """Most draws of the normal images that rows of controls are means over; 1 in older runs."""
-    measured = measured_rows(table)
-    return int(np.nanmax(numbers(measured, "n_draws"), initial=1)) if "n_draws" in table else 1
+def _ranked_among(table: pd.DataFrame) -> int:
+    """Most sets of a control that LAKE's neurons are ranked among; 0 where there is no such."""
+    if "p_value" not in table:
+        return 0
+    ranked = rows(table, np.isfinite(numbers(table, "p_value")))
+    return int(np.nanmax(numbers(ranked, "n_members"), initial=0))
 
 
 def _lake_value(table: pd.DataFrame, metric: Metric) -> float:

@@ -18,7 +18,7 @@ from lakeviz.plots.panels import Look
 from lakeviz.plots.template import PALETTE
 from lakeviz.report.baseline import branch, channels, layer, map_size
 from lakeviz.report.numbers import over_categories
-from lakeviz.report.page_model import Page, Section
+from lakeviz.report.page_model import Group, Page, Section
 from lakeviz.report.pictures import Picture, frame, picture, typical
 from lakeviz.report.sections.controls import against, control_finding
 from lakeviz.report.sections.neurons import ranked
@@ -91,10 +91,7 @@ def _detects(page: Page) -> Answer:
         chance = _chance(page, name)
         above = all(value.low > chance for _, value, _ in found)
         tasks.setdefault("" if above else "is not shown to", []).append(_TASKS[level])
-        values = "; ".join(
-            value.text(style="html") + (f" {group.name} ({n})" if group.name else "")
-            for group, value, n in found
-        )
+        values = "; ".join(value.text(style="html") + _of(group, n) for group, value, n in found)
         said.append(f"{metric_title(level, name)} {values}, chance {chance:g}")
     verdict = ", and ".join(
         joined(done if not how else [f"{how} {one.replace('s ', ' ', 1)}" for one in done])
@@ -103,6 +100,13 @@ def _detects(page: Page) -> Answer:
     size = f", maps of {map_size(page)} pixels" if map_size(page) else ""
     said.append(f"{_over(page)}; {100 * page.confidence:g} % intervals; {branch(page)}{size}")
     return Answer(f"LAKE {verdict}", "; ".join(said))
+
+
+def _of(group: Group, n: int) -> str:
+    """The group, and how many categories have the value, where some have not."""
+    if group.name:
+        return f" {group.name} ({n})"
+    return f" ({n} of {len(group.evaluations)})" if n < len(group.evaluations) else ""
 
 
 def _over(page: Page) -> str:

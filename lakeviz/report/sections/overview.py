@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import numpy as np
 import pandas as pd
 
 from lakeviz.errors import ConfigError
@@ -19,7 +18,7 @@ from lakeviz.report.numbers import Footnotes, Number, mean_metric, metric
 from lakeviz.report.page_model import Group, Page, Section
 from lakeviz.report.pictures import Picture, picture, typical
 from lakeviz.studies.base.findings import HEADLINE_METRICS
-from lakeviz.tables import numbers
+from lakeviz.tables import n_draws
 
 if TYPE_CHECKING:
     from lakeviz.lake.evaluation import Evaluation
@@ -64,7 +63,7 @@ def overview(page: Page) -> list[Section]:
         "heads": [(level, metric_label(name)) for level, name in metrics],
         "notes": notes,
         "figure": _figure(page),
-        "n_draws": _n_draws(page),
+        "n_draws": n_draws(page.table("metrics")),
         "baseline": of_run(page),
         "cards": _cards(page),
         "many": len(page.evaluations) > _MANY,
@@ -99,12 +98,6 @@ def _card(page: Page, evaluation: Evaluation) -> Card:
         for one in HEADLINE_METRICS
     ]
     return Card(evaluation.category, page.anchor(evaluation), shown, found)
-
-
-def _n_draws(page: Page) -> int:
-    """Most draws of the normal images that metrics are means over; 1 in older runs."""
-    table = page.table("metrics")
-    return int(np.nanmax(numbers(table, "n_draws"), initial=1)) if "n_draws" in table else 1
 
 
 def _figure(page: Page) -> EmbeddedFigure | None:

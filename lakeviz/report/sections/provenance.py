@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from lakeviz.report.page_model import Page, Section
+from lakeviz.tables import n_draws
 from lakeviz.wording import counted
 
 
@@ -25,6 +26,7 @@ def provenance(page: Page) -> list[Section]:
             (e.category, [str(s) for s in e.provenance.get("fit", {}).get("sample_ids", [])])
             for e in page.ordered
         ],
+        "n_draws": _n_draws(page),
         "settings": _settings(page),
     }
     return [Section("provenance", "Settings and provenance", "provenance.html", context)]
@@ -63,7 +65,7 @@ def facts(page: Page) -> list[tuple[str, str]]:
         *([("Folder", str(spec["root"]))] if spec.get("root") else []),
         ("Model", _model_name(model)),
         ("Weights (SHA-256)", str(model.get("weights_hash", "not recorded"))),
-        ("Normal images per category", f"{shots} (seed {seed})"),
+        ("Normal images per category", f"{shots}{_draws(page)} (seed {seed})"),
         ("Hook points", ", ".join(own.get("points", [])) or "not recorded"),
         ("Neurons per hook point", f"{settings.get('k')} by {settings.get('selector')}"),
         ("Patch grid", f"{grid[0]} x {grid[1]}"),
@@ -75,6 +77,16 @@ def facts(page: Page) -> list[tuple[str, str]]:
 def _model_name(model: Mapping[str, Any]) -> str:
     name, pretrained = str(model.get("name", "not recorded")), model.get("pretrained")
     return f"{name}, {pretrained}" if pretrained else name
+
+
+def _draws(page: Page) -> str:
+    """How often they were drawn; a category may have too few for all."""
+    n = _n_draws(page)
+    return f", {n} draws" if n > 1 else ""
+
+
+def _n_draws(page: Page) -> int:
+    return max(n_draws(e.metrics) for e in page.evaluations)
 
 
 def _test_name(page: Page) -> str:

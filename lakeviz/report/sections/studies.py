@@ -10,6 +10,7 @@ from lakeviz.errors import LakevizError
 from lakeviz.plots.html import EmbeddedFigure, embed, without_figure
 from lakeviz.report.baseline import of_study
 from lakeviz.report.page_model import Page, Section
+from lakeviz.wording import minus
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
@@ -39,12 +40,12 @@ def study_figures(result: StudyResult) -> list[go.Figure]:
 def _context(page: Page, result: StudyResult) -> dict[str, Any]:
     headline = result.headline().fillna("–")
     return {
-        "opening": result.opening(),
+        "opening": minus(result.opening()),
         "baseline": of_study(page, result),
-        "summary": result.summary(),
+        "summary": minus(result.summary()),
         "notes": result.notes,
         "columns": [str(column) for column in headline.columns],
-        "rows": [[_text(value) for value in row] for row in headline.to_numpy().tolist()],
+        "rows": [[minus(_text(value)) for value in row] for row in headline.to_numpy().tolist()],
         "figures": _embedded(result),
         "tables": [(name, len(table)) for name, table in result.tables.items()],
         "settings": _settings(result),

@@ -36,6 +36,11 @@ _Made = TypeVar("_Made")
 def as_draws(data: StudyData | Draws) -> tuple[StudyData, ...]:
     """Take one draw, or several of one category."""
     draws = tuple(data) if isinstance(data, Sequence) else (data,)
+    if not all(hasattr(one, "category") for one in draws):
+        raise ConfigError(
+            f"a study takes what capture_study(...) returns, not {type(data).__name__}; on the "
+            "folder of a run it is `lakeviz study`"
+        )
     if not draws:
         raise ConfigError("a study needs at least one draw of the normal images, got none")
     first = draws[0]

@@ -75,6 +75,8 @@ class Finding:
         What the interval of the difference is of, as tables have it.
     p_value : float
         Rank of the subject among random sets; NaN where the control is not random.
+    at_best : bool
+        The quantity is a change of a metric that is at its best value with the change and without.
     """
 
     subject: str
@@ -93,6 +95,7 @@ class Finding:
     n_draws: int = 1
     estimand: str = ""
     p_value: float = np.nan
+    at_best: bool = False
 
     @property
     def verdict(self) -> str:
@@ -111,7 +114,7 @@ class Finding:
     @property
     def _is_at_best(self) -> bool:
         if isinstance(self.metric, str) or not np.isfinite(self.value.value):
-            return False
+            return self.at_best
         other = self.value.value - self.difference.value
         return at_best(self.metric, self.value.value) and at_best(self.metric, other)
 
@@ -195,6 +198,7 @@ def finding(
     control_value: str | None = None,
     smallest_effect: float | None = None,
     confidence: float = 0.95,
+    bounds: tuple[float, float] = (-np.inf, np.inf),
 ) -> Finding:
     """Read a finding from rows of a tidy table, one row per category.
 
@@ -210,6 +214,8 @@ def finding(
         Name of the columns of the subject's value, where the table has them.
     control_value : str, optional
         Name of the column of the control's value, where the table has that alone.
+    bounds : (float, float)
+        Least and largest difference that there can be.
     """
     single = [
         Finding(
@@ -233,14 +239,14 @@ def finding(
         return single[0]
     measured = [one for one in single if one.verdict != "not measured"] or single
     # Of another quantity than a registered metric the ends are not known.
-    bounds = (-np.inf, np.inf) if isinstance(metric, str) else get_metric(*metric).bounds
+    ends = (-np.inf, np.inf) if isinstance(metric, str) else get_metric(*metric).bounds
     return replace(
         measured[0],
         where=f"Mean over {len(measured)} categories",
-        difference=mean_over_categories([one.difference for one in measured], confidence),
+        difference=mean_over_categories([one.difference for one in measured], confidence, bounds),
         n=len(measured),
         over="categories",
-        value=mean_over_categories([one.value for one in measured], confidence, bounds),
+        value=mean_over_categories([one.value for one in measured], confidence, ends),
         p_value=np.nan,
         by_category=Counter(one.verdict for one in single),
     )

@@ -25,6 +25,7 @@ from lakeviz.files import (
 from lakeviz.metrics.bootstrap import Bootstrap
 from lakeviz.notebook import NotebookView, table_html
 from lakeviz.selector_names import todays_selectors
+from lakeviz.wording import counted, joined
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
@@ -87,6 +88,19 @@ class StudyResult(NotebookView):
 
     provenance: dict[str, Any] = field(repr=False)
     notes: list[str] = field(kw_only=True, default_factory=list)
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if "__repr__" not in vars(cls):
+            # Dataclasses leave one that is there: theirs would write every table.
+            cls.__repr__ = StudyResult.__repr__
+
+    def __repr__(self) -> str:
+        tables = ", ".join(
+            f"{name} ({counted(len(table), 'row')})" for name, table in self.tables.items()
+        )
+        of = f" of {joined(self.categories)}" if self.categories else ""
+        return f"<{type(self).__name__}{of}: {tables}; summary() says what was found>"
 
     @classmethod
     def table_names(cls) -> tuple[str, ...]:

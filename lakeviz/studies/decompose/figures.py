@@ -10,7 +10,7 @@ from lakeviz.errors import ConfigError
 from lakeviz.metrics.estimates import Estimate, estimate
 from lakeviz.plots.captions import only, percent, tested
 from lakeviz.plots.forest import OWN, ForestRow, forest_figure
-from lakeviz.plots.matrix import cells
+from lakeviz.plots.matrix import matrix_trace
 from lakeviz.plots.panels import Look, error_bars
 from lakeviz.plots.template import NEUTRAL, PALETTE, faded, new_figure
 from lakeviz.tables import numbers, records, rows, where
@@ -166,7 +166,7 @@ def head_map_figure(
     few = grid.shape[1] <= _NUMBERS_UP_TO
     said = [[f"{v:+.3f}{'*' if c else ''}" for v, c in zip(*line)] for line in zip(grid, clear)]
     fig.add_trace(
-        cells(
+        matrix_trace(
             grid,
             "anomalous minus normal",
             "block %{y}, head %{x}<br>%{z:+.5f}",

@@ -120,7 +120,8 @@ def _add_pictures(fig: go.Figure, strips: Sequence[Sequence[Row]]) -> None:
 def _caption(
     row: Row, tables: Mapping[str, pd.DataFrame], confidence: float, *, pictured: bool
 ) -> str:
-    n_random = int(numbers(tables["activations"], "n_random").max())
+    compared = (tables[name] for name in ("activations", "shares"))  # one of them without masks
+    n_random = max(int(np.nanmax(numbers(t, "n_random"), initial=0)) for t in compared)
     chosen = "selected" if row["selected"] else "not selected"
     said = [
         f"Rank {row['variance_rank']} of {row['n_channels']} by variance, {chosen}. Marks: this "

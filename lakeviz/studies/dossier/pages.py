@@ -20,6 +20,7 @@ from lakeviz.studies.dossier.figures import neuron_dossier_figure, quantile_name
 from lakeviz.studies.dossier.sentences import neuron_sentences
 from lakeviz.studies.neurons.pictures import decode
 from lakeviz.tables import Row, records, rows
+from lakeviz.wording import minus
 
 _BYTES = 8 * 2**20  # of all pages together
 _ROWS = 1200  # of the index
@@ -129,7 +130,7 @@ def _page(result: Any, row: Row, anchor: str) -> dict[str, Any]:
         "neuron": _key(row),
         "title": f"{row['category']}, {short_point(row['point'])}, channel {row['channel']}",
         "figure": embed(figure),
-        "sentences": neuron_sentences(tables, result.confidence),
+        "sentences": [minus(said) for said in neuron_sentences(tables, result.confidence)],
         "strips": list(_strips(tables["patches"])),
     }
 

@@ -14,7 +14,7 @@ from lakeviz.errors import ConfigError, SelectionError
 from lakeviz.studies.base.findings import HEADLINE_METRICS, Finding, finding
 from lakeviz.studies.base.result import Figures, StudyResult
 from lakeviz.studies.base.settings import DrawSettings, option
-from lakeviz.studies.dossier.sentences import SOURCES, neuron_sentences
+from lakeviz.studies.dossier.sentences import SOURCES, all_at_best, least_p, neuron_sentences
 from lakeviz.studies.dossier.vocabulary import (
     TEMPLATES,
     check_templates,
@@ -208,7 +208,16 @@ class DossierResult(StudyResult):
             name = _MORE_NAMES.get(measure) or measure_title(measure)
             said = {"control": "random neurons", "confidence": self.confidence}
             one = replace(finding(found, name, "selected neurons", **said), digits=4)
+            one = replace(one, at_best=all_at_best(self._behind(measure)))
             yield one if len(found) > 1 else replace(one, over="test images and neurons")
+
+    def _behind(self, measure: str) -> pd.DataFrame:
+        """Knock-outs that a loss is the mean of; no row for another measure."""
+        of = [m for m in self.settings["metrics"] if measure == f"loss_{m[0]}_{m[1]}"]
+        return pd.concat(
+            [where(self.effects, kind="score", level=level, metric=name) for level, name in of]
+            or [self.effects.iloc[:0]]
+        )
 
     def summary(self) -> str:
         """Selected against random neurons in fixed measures, and labels better than chance."""
@@ -223,15 +232,23 @@ class DossierResult(StudyResult):
         first = rows(first, np.isfinite(numbers(first, "q_value")))
         for source, (name, control) in SOURCES.items():
             own = where(first, source=source)
+            if not len(own):
+                continue
+            least = least_p(own)
+            if least >= DETECTED:
+                yield (
+                    f"No label from {name} can be better than {control} at q < {DETECTED}: with so "
+                    f"few of them no p-value is below {least:.2g}."
+                )
+                continue
             counts = []
             for group in ("selected", "random"):
                 q = numbers(where(own, group=group), "q_value")
                 counts.append(f"{int((q < DETECTED).sum())} of {len(q)} {group}")
-            if len(own):
-                yield (
-                    f"Labels from {name} are better than {control} (q < {DETECTED}) for "
-                    f"{' and '.join(counts)} neurons."
-                )
+            yield (
+                f"Labels from {name} are better than {control} (q < {DETECTED}) for "
+                f"{' and '.join(counts)} neurons; no p-value can be below {least:.2g}."
+            )
 
     def headline(self) -> pd.DataFrame:
         """Selected against random neurons, measure by measure."""

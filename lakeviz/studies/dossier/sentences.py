@@ -8,10 +8,10 @@ import numpy as np
 import pandas as pd
 
 from lakeviz.metrics.estimates import estimate
-from lakeviz.metrics.registry import metric_title
+from lakeviz.metrics.registry import at_best, metric_title
 from lakeviz.studies.base.findings import VERDICTS
 from lakeviz.studies.neurons.group_comparison import DETECTED
-from lakeviz.tables import Row, records
+from lakeviz.tables import Row, numbers, records
 from lakeviz.wording import counted
 
 SOURCES = {
@@ -63,11 +63,33 @@ def _knocked(table: pd.DataFrame) -> Iterator[str]:
         change, metric = estimate(row, "change"), metric_title(row["level"], row["metric"])
         if not np.isfinite(change.value):
             continue
+        if all_at_best(pd.DataFrame([row])):
+            yield (
+                f"Neuron {_KINDS[row['kind']]} ({row['kind']}): {metric} stays at its best value "
+                f"on {counted(row['n_images'], 'image')}, {row['value']:g}: these cannot tell."
+            )
+            continue
         said = f"Neuron {_KINDS[row['kind']]} ({row['kind']}): {metric} changes by "
         said += f"{change.text(4, signed=True)} on {counted(row['n_images'], 'image')}"
         if row["n_random"]:
             said += f"; {row['n_as_low']} of {row['n_random']} random neurons change it as low"
         yield f"{said} ({row['reason']})." if row["reason"] else f"{said}."
+
+
+def all_at_best(effects: pd.DataFrame) -> bool:
+    """Whether there are knock-outs, and their metrics are at their best with and without each."""
+    ends = [
+        ((row["level"], row["metric"]), value)
+        for row in records(effects)
+        for value in (row["value"], row["value"] - row["change"])
+        if np.isfinite(value)
+    ]
+    return bool(ends) and all(at_best(metric, value) for metric, value in ends)
+
+
+def least_p(labels: pd.DataFrame) -> float:
+    """Least p-value that the tests of labels can have, for the number of their controls."""
+    return 1 / (1 + float(np.max(numbers(labels, "n_controls"))))
 
 
 def _partner(table: pd.DataFrame) -> Iterator[str]:
@@ -90,5 +112,7 @@ def _labels(table: pd.DataFrame) -> Iterator[str]:
         verdict = f"not tested ({row['reason']})"
         if np.isfinite(row["q_value"]):
             verdict = "better than" if row["q_value"] < DETECTED else "no better than"
-            verdict += f" {control} (q = {row['q_value']:.3f})"
+            least = least_p(pd.DataFrame([row]))
+            verdict += f" {control} (q = {row['q_value']:.3f}"
+            verdict += f"; no p-value can be below {least:.2g})" if least >= DETECTED else ")"
         yield f"Label from {source}: “{row['word']}”, {verdict}."

@@ -178,7 +178,7 @@ def neuron_importance_figure(
             ]
             for point in points
         },
-        title=f"Single neurons of {category}, {kind} knock-out, {branch} branch",
+        title=f"Single neurons of {category} by {what}, {kind} knock-out, {branch} branch",
         caption=f"{tested(found)}; each neuron alone is knocked out. Importance: {what} of the "
         "intact detector minus that without the neuron; above zero it helped. Filled: the "
         f"{n_top} per hook point of highest variance. Open: {n_others} others, drawn at random."
@@ -238,7 +238,10 @@ def _informative(curves: pd.DataFrame) -> tuple[pd.DataFrame, str]:
     """Leave out the size at which every selector takes the same neurons: all there are."""
     largest = int(numbers(curves, "size").max())
     at = where(curves, size=largest)
-    values = {m: set(where(at, level=m[0], metric=m[1])["value"]) for m in _metrics(at, None)}
+    # A selector that cannot be made at this size has a row without a value.
+    values = {
+        m: set(where(at, level=m[0], metric=m[1])["value"].dropna()) for m in _metrics(at, None)
+    }
     alone = len(set(at["selector"])) == 1 or len(set(curves["size"])) == 1
     if alone or any(len(found) > 1 for found in values.values()):
         return curves, ""

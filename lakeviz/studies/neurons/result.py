@@ -160,6 +160,7 @@ class NeuronsResult(StudyResult):
                     f"all channels of {point}",
                     value=None,
                     confidence=self.confidence,
+                    bounds=(-1.0, 1.0),  # of a correlation
                 )
 
     def summary(self) -> str:

@@ -8,21 +8,12 @@ from lakeviz.lazy import lazy_face
 from lakeviz.studies.base.study import LazyStudy
 
 if TYPE_CHECKING:
-    from lakeviz.studies.overlap.capture import capture_items, run_items
-    from lakeviz.studies.overlap.result import ACROSS, OverlapResult
-    from lakeviz.studies.overlap.selections import OverlapItem
-
-__all__ = ["ACROSS", "OverlapItem", "OverlapResult", "capture_items", "overlap", "run_items"]
+    from lakeviz.studies.overlap.capture import capture_items as capture_items
+    from lakeviz.studies.overlap.capture import run_items as run_items
+    from lakeviz.studies.overlap.result import ACROSS as ACROSS
+    from lakeviz.studies.overlap.result import OverlapResult as OverlapResult
+    from lakeviz.studies.overlap.selections import OverlapItem as OverlapItem
 
 overlap = LazyStudy(__name__)
 
-__getattr__, __dir__ = lazy_face(
-    __name__,
-    {
-        "ACROSS": "result",
-        "OverlapItem": "selections",
-        "OverlapResult": "result",
-        "capture_items": "capture",
-        "run_items": "capture",
-    },
-)
+__getattr__, __dir__, __all__ = lazy_face(__name__, "overlap")

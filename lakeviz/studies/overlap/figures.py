@@ -13,7 +13,7 @@ from jaxtyping import Float
 
 from lakeviz.errors import ConfigError
 from lakeviz.plots.line_panels import Line, line_figure
-from lakeviz.plots.matrix import cells
+from lakeviz.plots.matrix import matrix_trace
 from lakeviz.plots.names import short_point
 from lakeviz.plots.panels import REFERENCE, Look, Panel, add_level
 from lakeviz.plots.template import NEUTRAL, new_figure, plain
@@ -175,7 +175,7 @@ def _cells(above: Matrix, shared: Matrix, names: Sequence[str], shown: bool) -> 
     digits = 0 if np.allclose(whole, np.round(whole)) else 1
     text = [[f"{v:.{digits}f}" if v == v else "" for v in row] for row in shared]
     labels = [[[plain(a), plain(b)] for b in names] for a in names]
-    return cells(
+    return matrix_trace(
         above,
         "above chance",
         "%{customdata[0]} and %{customdata[1]}<br>%{customdata[2]} shared, %{z:.2f} above chance",

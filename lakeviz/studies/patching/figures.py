@@ -14,7 +14,7 @@ from lakeviz.metrics.estimates import estimate, over_categories
 from lakeviz.plots.captions import percent
 from lakeviz.plots.forest import ForestRow, forest_figure
 from lakeviz.plots.line_panels import Line, line_figure
-from lakeviz.plots.matrix import cells
+from lakeviz.plots.matrix import matrix_trace
 from lakeviz.plots.names import short_point
 from lakeviz.plots.panels import Look, name_panel, panels, room_for_names
 from lakeviz.plots.template import new_figure
@@ -94,7 +94,7 @@ def _map_figure(
             cell = where(own, **{y: rows[place[0]], x: columns[place[1]]})
             if is_measured(cell, "share"):
                 z[place] = np.nanmean(numbers(cell, "share"))
-        trace = cells(
+        trace = matrix_trace(
             z,
             "share moved",
             "%{y}, %{x}: %{z:.2f}",

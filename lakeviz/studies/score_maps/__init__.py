@@ -6,13 +6,9 @@ from lakeviz.lazy import lazy_face
 from lakeviz.studies.base.study import LazyStudy
 
 if TYPE_CHECKING:
-    from lakeviz.studies.score_maps.anomalib_predictions import save_predictions
-    from lakeviz.studies.score_maps.result import ScoredMaps
-
-__all__ = ["ScoredMaps", "save_predictions", "score_maps"]
+    from lakeviz.studies.score_maps.anomalib_predictions import save_predictions as save_predictions
+    from lakeviz.studies.score_maps.result import ScoredMaps as ScoredMaps
 
 score_maps = LazyStudy(__name__, "score", on_runs=False)
 
-__getattr__, __dir__ = lazy_face(
-    __name__, {"ScoredMaps": "result", "save_predictions": "anomalib_predictions"}
-)
+__getattr__, __dir__, __all__ = lazy_face(__name__, "score_maps")

@@ -8,14 +8,11 @@ from lakeviz.lazy import lazy_face
 from lakeviz.studies.base.study import LazyStudy
 
 if TYPE_CHECKING:
-    from lakeviz.studies.sweep.axes import AXES, read_grid
-    from lakeviz.studies.sweep.grid import SweepSpec
-    from lakeviz.studies.sweep.result import SweepResult
-
-__all__ = ["AXES", "SweepResult", "SweepSpec", "read_grid", "sweep"]
+    from lakeviz.studies.sweep.axes import AXES as AXES
+    from lakeviz.studies.sweep.axes import read_grid as read_grid
+    from lakeviz.studies.sweep.grid import SweepSpec as SweepSpec
+    from lakeviz.studies.sweep.result import SweepResult as SweepResult
 
 sweep = LazyStudy(__name__)
 
-__getattr__, __dir__ = lazy_face(
-    __name__, {"AXES": "axes", "SweepResult": "result", "SweepSpec": "grid", "read_grid": "axes"}
-)
+__getattr__, __dir__, __all__ = lazy_face(__name__, "sweep")

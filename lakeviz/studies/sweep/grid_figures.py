@@ -12,7 +12,7 @@ import plotly.graph_objects as go
 from lakeviz.errors import ConfigError
 from lakeviz.metrics.registry import metric_bounds, metric_title
 from lakeviz.plots.data_range import span_within
-from lakeviz.plots.matrix import cells as coloured_cells
+from lakeviz.plots.matrix import matrix_trace
 from lakeviz.plots.template import PALETTE, new_figure, plain
 from lakeviz.studies.sweep.figures import averaged_over, measured, named, values_of
 from lakeviz.studies.sweep.marginals import AXIS_TITLES
@@ -65,7 +65,7 @@ def sweep_heat_figure(
         title or f"{what} by {named(y)} and {named(x)}", caption, height=150 + 40 * len(lines)
     )
     fig.add_trace(
-        coloured_cells(
+        matrix_trace(
             values,
             what,
             f"{named(x)} %{{x}}, {named(y)} %{{y}}<br>%{{z:.4f}}, mean of %{{customdata}} cell(s)",
