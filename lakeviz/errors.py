@@ -143,5 +143,7 @@ def nearest(name: str, known: Iterable[str], n: int = 5) -> str:
 def no_attribute(owner: object, name: str, elsewhere: Mapping[str, str]) -> AttributeError:
     """Error of an unknown attribute; ``elsewhere`` says where users of other tools find theirs."""
     said = elsewhere.get(name)
-    hint = f"; {said}" if said else nearest(name, [n for n in dir(type(owner)) if n[0] != "_"])
+    # Fields without a default are no attributes of their class.
+    known = {*dir(type(owner)), *getattr(type(owner), "__dataclass_fields__", ())}
+    hint = f"; {said}" if said else nearest(name, sorted(n for n in known if n[0] != "_"))
     return AttributeError(f"{type(owner).__name__} has no {name!r}{hint}", name=name, obj=owner)

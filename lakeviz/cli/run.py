@@ -122,6 +122,7 @@ def finish(run: RunFolder, **said: Any) -> None:
         metrics_table,
         missing_metrics,
         streams_table,
+        what_brackets_hold,
     )
     from lakeviz.cli.tables import show
     from lakeviz.files import write_json
@@ -134,8 +135,10 @@ def finish(run: RunFolder, **said: Any) -> None:
         write_json(run.folder / MANIFEST, run.manifest)
     report = write_run_report(run)
     show(metrics_table(run), index=True)
+    if brackets := what_brackets_hold(run):
+        say(brackets)
     if len(run.finished) > 1:
-        say("in brackets: categories behind a mean, whose interval is Student's over them")
+        say("in parentheses: categories behind a mean, whose interval is Student's over them")
     for line in missing_metrics(run):
         say(line)
     if not (streams := streams_table(run)).empty:

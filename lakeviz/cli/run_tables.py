@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pandas as pd
 
-from lakeviz.lake.evaluation_files import STREAMS
+from lakeviz.lake.evaluation_files import CLIPS, STREAMS
 from lakeviz.metrics.estimates import estimate, over_categories
 from lakeviz.metrics.registry import get_metric
-from lakeviz.tables import records, rows, where
+from lakeviz.tables import n_draws, records, rows, where
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -32,6 +33,20 @@ def metrics_table(run: RunFolder) -> pd.DataFrame:
     for name, members in groups.items():
         made[name] = [_one(own, *metric, members) for metric in _SHOWN]
     return pd.DataFrame.from_dict(made, orient="index", columns=list(_SHOWN.values()))
+
+
+def what_brackets_hold(run: RunFolder) -> str:
+    """What values and intervals of :func:`metrics_table` are over; empty where there is none."""
+    own = run.table("metrics")
+    confidence = own["confidence"].max()
+    if not np.isfinite(confidence):
+        return ""
+    over = "images" if run.table(CLIPS).empty else "clips"
+    said = f"in brackets: {100 * confidence:g} % interval over {over}"
+    draws = n_draws(own)
+    if draws > 1:
+        said += f" and draws; values are means over {draws} draws of the normal images"
+    return said
 
 
 def missing_metrics(run: RunFolder) -> list[str]:

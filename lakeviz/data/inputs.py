@@ -23,10 +23,18 @@ from lakeviz.data.dataset import Dataset
 from lakeviz.data.depth import render, units_of
 from lakeviz.data.depth_files import require_same_size
 from lakeviz.data.fewshot import FewShotDraw
-from lakeviz.data.files import IMAGE_FORMATS, IMAGE_SUFFIXES, describe, list_images
+from lakeviz.data.files import (
+    IMAGE_FORMATS,
+    IMAGE_SUFFIXES,
+    describe,
+    holds_images,
+    list_folders,
+    list_images,
+)
 from lakeviz.data.images import image_size, load_image, rgb_image
 from lakeviz.data.table import DepthFile
 from lakeviz.errors import DataError
+from lakeviz.wording import counted, some
 
 IMAGE_KEYS = ("image", "img", "pixel_values", "path", "image_path", "file_name")
 """Where an image is looked for in a row that is a mapping, a table or an object; first wins."""
@@ -182,6 +190,11 @@ def _of_path(path: Path) -> ImageItems:
         suffixes = " ".join(sorted(IMAGE_SUFFIXES))
         raise DataError(
             f"{path} is no image and no folder of images ({suffixes}): {describe(path)}"
+        )
+    if below := [one.name for one in list_folders(path) if holds_images(one)]:
+        raise DataError(
+            f"{path} holds {counted(len(found), 'image')} and folders with more ({some(below)}); "
+            "give a list of paths, or one folder after the other"
         )
     return ImageItems(found, [one.as_posix() for one in found])
 

@@ -28,9 +28,8 @@ from lakeviz.lake.elsewhere import ELSEWHERE
 from lakeviz.lake.evaluation import Evaluation
 from lakeviz.lake.fitted import load_fitted, save_fitted
 from lakeviz.lake.joint_selection import check_points_k
-from lakeviz.lake.layers import layer_points, unit_points, widths_of, with_k
+from lakeviz.lake.layers import check_model, neurons_at, unit_points, widths_of, with_k
 from lakeviz.lake.measuring import evaluate, spectrum_table
-from lakeviz.lake.named_neurons import check_neurons
 from lakeviz.lake.normal_images import normal_images
 from lakeviz.lake.options import LakeOptions
 from lakeviz.lake.outliers import Outliers, OutlierWatch
@@ -39,7 +38,13 @@ from lakeviz.lake.scoring import fuse, score_together
 from lakeviz.lake.selection import SAME_DETECTOR, Selection, take_all
 from lakeviz.lake.selectors import NeuronNumbers, get_selector
 from lakeviz.lake.text import TextBranch, fit_text, text_weight_of
-from lakeviz.lake.visual import BranchSpec, VisualBranch, fit_selections, select_branch
+from lakeviz.lake.visual import (
+    BranchSpec,
+    VisualBranch,
+    branch_specs,
+    fit_selections,
+    select_branch,
+)
 from lakeviz.units.base import Units, encoded, units_by_point
 from lakeviz.wording import counted
 
@@ -119,16 +124,13 @@ class Lake:
         units: Units | Sequence[Units] | None = None,
         **options: object,
     ):
-        if not hasattr(model, "tower"):
-            said = repr(model) if isinstance(model, str) else type(model).__name__
-            raise ConfigError(f"the model is {said}; give what load_model(NAME, WEIGHTS) returns")
+        check_model(model)
         self.model = model
         self.units = units_by_point(units)
         if neurons is not None:
             if "selector" in options:
                 raise ConfigError("neurons are named, so there is no selector; give one of them")
-            check_neurons(neurons)
-            options["selector"] = {layer_points(model, [p])[0]: n for p, n in neurons.items()}
+            options["selector"] = neurons_at(model, neurons)
         asked = LakeOptions.named(options)
         self.points = unit_points(model, asked.layers, self.units, asked.streams)
         widths = widths_of(model, self.points, self.units)
@@ -171,16 +173,6 @@ class Lake:
         same = [n for n in chosen if n != "lake" and take_all(chosen["lake"], chosen[n])]
         self.missing_controls |= {name.split("#")[0]: SAME_DETECTOR for name in same}
         return {name: own for name, own in chosen.items() if name not in same}
-
-    def _specs(self, controls: Sequence[tuple[str, int]]) -> dict[str, BranchSpec]:
-        o = self.options
-        specs = {"lake": BranchSpec(o.selector, o.k, o.seed, o.selection_scope)}
-        for control in controls:
-            if isinstance(control, str) or len(control) != 2:
-                raise ConfigError(f"a control is {control!r}; give pairs such as ('random', 0)")
-            name, seed = control
-            specs[f"{name}#{seed}"] = BranchSpec(name, o.k, seed, o.selection_scope)
-        return specs
 
     @property
     def visual(self) -> VisualBranch:
@@ -241,7 +233,7 @@ class Lake:
         """
         images, category = normal_images(images)
         o = self.options
-        specs = self._specs(controls)
+        specs = branch_specs(o, controls)
         selectors = [get_selector(s.selector) for s in specs.values()]
         text = None
         if self.text_weight > 0:

@@ -12,9 +12,10 @@ import pandas as pd
 from jaxtyping import Bool
 
 from lakeviz import renamed
-from lakeviz.errors import DataError, StoreError
+from lakeviz.errors import DataError, StoreError, no_attribute
 from lakeviz.files import read_arrays, write_arrays, write_json, write_parquet, written_together
 from lakeviz.lake.controls import CONTROL_METRICS
+from lakeviz.lake.elsewhere import OF_EVALUATION
 from lakeviz.lake.evaluation_files import (
     CLIPS,
     EVALUATION,
@@ -256,6 +257,11 @@ class Evaluation(NotebookView):
         from lakeviz.plots import choose_images
 
         return gallery(self, choose_images(self.scores, per_group))
+
+    if not TYPE_CHECKING:  # else type checkers take any name
+
+        def __getattr__(self, name: str) -> Any:
+            raise no_attribute(self, name, OF_EVALUATION)
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} of {self.summary()}>"

@@ -10,6 +10,7 @@ from lakeviz.activations import neurons_of
 from lakeviz.activations.tokens import resolve_points
 from lakeviz.data.streams import IMAGE, on_stream
 from lakeviz.errors import ConfigError
+from lakeviz.lake.named_neurons import NeuronNumbers, check_neurons
 from lakeviz.lake.options import LakeOptions
 
 if TYPE_CHECKING:
@@ -64,6 +65,19 @@ def default_layers(model: VisionModel) -> tuple[str, ...]:
     shares = _DEEP if depth >= _DEEP_FROM else _SHALLOW
     blocks = sorted({max(0, round(depth * share) - 1) for share in shares})
     return tuple(f"blocks.{block}.hook_resid_post" for block in blocks)
+
+
+def check_model(model: object) -> None:
+    """Refuse what is no loaded model, such as its name."""
+    if not hasattr(model, "tower"):
+        said = repr(model) if isinstance(model, str) else type(model).__name__
+        raise ConfigError(f"the model is {said}; give what load_model(NAME, WEIGHTS) returns")
+
+
+def neurons_at(model: VisionModel, neurons: NeuronNumbers) -> dict[str, Sequence[int]]:
+    """Channels by hook point, of hook points or blocks."""
+    check_neurons(neurons)
+    return {layer_points(model, [point])[0]: own for point, own in neurons.items()}
 
 
 def layer_points(

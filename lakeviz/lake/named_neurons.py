@@ -17,12 +17,7 @@ NeuronNumbers = Mapping[str, Sequence[int]]
 
 
 def check_neurons(neurons: object) -> None:
-    """Refuse what is no mapping of hook points to lists of channels.
-
-    Raises
-    ------
-    SelectionError
-    """
+    """Refuse what is no mapping of hook points to lists of channels."""
     if not isinstance(neurons, Mapping) or any(
         isinstance(channels, str) or not isinstance(channels, Iterable)
         for channels in neurons.values()

@@ -14,7 +14,8 @@ from torch import Tensor
 
 from lakeviz.data.aspect import SQUASH, Geometry
 from lakeviz.data.streams import stream_of
-from lakeviz.errors import ConfigError, StoreError
+from lakeviz.errors import ConfigError, StoreError, no_attribute
+from lakeviz.lake.elsewhere import OF_SCORES
 from lakeviz.lake.provenance import as_plain
 
 if TYPE_CHECKING:
@@ -99,6 +100,11 @@ class ScoreMaps:
     skipped: list[tuple[str, str]] = field(default_factory=list)
     geometry: Geometry = SQUASH
     picture: Callable[[str], Image.Image] | None = field(default=None, compare=False)
+
+    if not TYPE_CHECKING:  # else type checkers take any name
+
+        def __getattr__(self, name: str) -> Any:
+            raise no_attribute(self, name, OF_SCORES)
 
     def __len__(self) -> int:
         return len(self.sample_ids)

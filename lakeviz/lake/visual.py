@@ -12,12 +12,13 @@ from torch import Tensor
 
 from lakeviz.activations.statistics import ChannelStatistics
 from lakeviz.data.streams import stream_of
+from lakeviz.errors import ConfigError
 from lakeviz.journal import fingerprint
 from lakeviz.lake.coreset import greedy_coreset
 from lakeviz.lake.gallery import Gallery
 from lakeviz.lake.joint_selection import select_points
 from lakeviz.lake.normalisation import normalise, standardiser
-from lakeviz.lake.options import Normalisation, VisualOptions
+from lakeviz.lake.options import LakeOptions, Normalisation, VisualOptions
 from lakeviz.lake.provenance import as_plain
 from lakeviz.lake.selection import Selection, SubspaceSelection
 
@@ -148,6 +149,20 @@ class BranchSpec:
     k: int = 100
     seed: int = 0
     scope: str = "layer"
+
+
+def branch_specs(
+    options: LakeOptions, controls: Iterable[tuple[str, int]]
+) -> dict[str, BranchSpec]:
+    """LAKE's own selection, and each control of (selector, seed) at the same size."""
+    own = BranchSpec(options.selector, options.k, options.seed, options.selection_scope)
+    specs = {"lake": own}
+    for control in controls:
+        if isinstance(control, str) or len(control) != 2:
+            raise ConfigError(f"a control is {control!r}; give pairs such as ('random', 0)")
+        name, seed = control
+        specs[f"{name}#{seed}"] = replace(own, selector=name, seed=seed)
+    return specs
 
 
 def fit_branches(

@@ -38,6 +38,13 @@ _ELSEWHERE: Mapping[str, str] = {
     "state_dict": "the weights are model.module.state_dict()",
     "parameters": "the weights are model.module.parameters()",
     "named_modules": "the library's own modules are model.module.named_modules()",
+    "n_layers": "it is model.n_blocks, or model.cfg.n_layers",
+    "from_pretrained": "a model is loaded by load_model(NAME, WEIGHTS)",
+    "run_with_saes": "latents take the place of neurons by lakeviz.units",
+    **dict.fromkeys(
+        ("W_E", "W_Q", "W_K", "W_V", "W_O", "W_in", "W_out", "W_U"),
+        "the weights are the library's own, in model.module",
+    ),
     "cuda": "use model.to('cuda')",
     "cpu": "use model.to('cpu')",
     "half": "use load_model(..., precision='fp16')",

@@ -9,7 +9,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from lakeviz.cli.run_tables import controls_table, metrics_table, missing_metrics
+from lakeviz.cli.run_tables import (
+    controls_table,
+    metrics_table,
+    missing_metrics,
+    what_brackets_hold,
+)
 
 NO_MASKS = "the data set has no masks"
 
@@ -47,6 +52,26 @@ def test_values_have_intervals_and_means_the_number_of_categories():
 
 def test_a_single_category_has_no_mean():
     assert list(metrics_table(a_run({"a": (0.5, 0.2)})).index) == ["a"]
+
+
+@pytest.mark.parametrize(
+    ("columns", "clips", "said"),
+    [
+        ({"confidence": np.nan}, 0, ""),
+        ({"confidence": 0.95}, 0, "in brackets: 95 % interval over images"),
+        ({"confidence": 0.9, "n_draws": 1, "share_draws": 0.0}, 3, "90 % interval over clips"),
+        (
+            {"confidence": 0.95, "n_draws": 5, "share_draws": 0.2},
+            0,
+            "over images and draws; values are means over 5 draws of the normal images",
+        ),
+    ],
+)
+def test_what_the_brackets_hold_is_said(columns, clips, said):
+    tables = {"metrics": pd.DataFrame([columns]), "clips": pd.DataFrame(index=range(clips))}
+    tables["clips"]["clip"] = "a"
+    printed = what_brackets_hold(SimpleNamespace(table=tables.get))
+    assert printed.endswith(said) if said else printed == ""
 
 
 def test_every_dash_has_its_reason():

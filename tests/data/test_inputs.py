@@ -113,6 +113,15 @@ def test_paths(files, monkeypatch) -> None:
     np.testing.assert_array_equal(np.asarray(as_images("1.png").load(0)), PIXELS[1])
 
 
+def test_a_folder_of_images_and_of_folders_is_refused(files) -> None:
+    below = files[0].parent / "more" / "deep"
+    below.mkdir(parents=True)
+    assert len(as_images(files[0].parent)) == len(files)  # an empty folder is no matter
+    files[0].rename(below / "0.png")
+    with pytest.raises(DataError, match=r"images and folders with more \(more\); give a list"):
+        as_images(below.parent.parent)
+
+
 @pytest.mark.parametrize(
     ("given", "said"),
     [

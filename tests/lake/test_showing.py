@@ -89,6 +89,13 @@ def test_spectrum_and_representations_are_short(lake, tile) -> None:
     assert "8 neurons each by variance" in repr(lake)
     with pytest.raises(AttributeError, match=r"lake\.score"):
         lake.predict  # noqa: B018
+    for owner, name, said in (
+        (evaluation.maps, "anomaly_map", r"scores\.pixel_map\(0\)"),
+        (evaluation.maps, "image_score", "nearest: image_scores"),
+        (evaluation, "auroc", r"evaluation\.metrics"),
+    ):
+        with pytest.raises(AttributeError, match=said):
+            getattr(owner, name)
 
 
 def test_a_data_set_by_name_position_and_slice(tile) -> None:

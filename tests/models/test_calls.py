@@ -106,6 +106,8 @@ def test_moving_and_copies(tiny_model) -> None:
         ("predict", "Lake"),
         ("run_with_caches", "run_with_cache"),
         ("cuda", "model.to"),
+        ("W_Q", "model.module"),
+        ("n_layers", "model.n_blocks"),
         ("zzz", "no 'zzz'"),
     ],
 )

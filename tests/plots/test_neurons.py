@@ -162,7 +162,7 @@ def test_activation_has_both_densities_and_the_effect():
 def test_pictures_are_kept_whole_and_outlined():
     wide = np.random.default_rng(0).integers(255, size=(24, 48, 3), dtype=np.uint8)
     fig = driving_patches_figure(
-        [[wide, wide], [wide]], [["defect", "normal"], ["clear"]], ["<p>\nchannel 1", "q"]
+        [[wide, wide], [wide]], [["anomalous image", "normal"], ["clear"]], ["<p>\nchannel 1", "q"]
     )
     assert len(fig.layout.images) == 3
     source = fig.layout.images[0].source.split(",")[1]
@@ -172,7 +172,7 @@ def test_pictures_are_kept_whole_and_outlined():
     assert outline.x1 - outline.x0 == pytest.approx(image.sizex / 3)
     assert outline.y1 - outline.y0 == pytest.approx(image.sizey / 3)
     assert outline.line.dash != fig.layout.shapes[1].line.dash
-    assert [note.text for note in fig.layout.annotations] == ["defect", "normal", "clear"]
+    assert [note.text for note in fig.layout.annotations] == ["anomalous", "normal", "clear"]
     assert fig.layout.yaxis.ticktext[0] == "&lt;p&gt;<br>channel 1"
 
 

@@ -168,7 +168,8 @@ def picture_rows(
     """
     made: dict[str, Any] = {"images": [], "shapes": [], "annotations": []}
     for row, (own, own_labels) in enumerate(zip(pictures, labels, strict=True)):
-        said = own_labels if texts is None else texts[row]
+        # There is room for one word: "anomalous image" is "anomalous".
+        said = [one.split()[0] for one in own_labels] if texts is None else texts[row]
         for column, (picture, label) in enumerate(zip(own, own_labels, strict=True)):
             made["images"].append(_image(picture, column, row))
             made["shapes"].append(_outline(picture, column, row, label))
