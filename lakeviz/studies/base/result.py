@@ -7,7 +7,7 @@ import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, NotRequired, Self, TypedDict
+from typing import TYPE_CHECKING, Any, ClassVar, NotRequired, Self, TypeAlias, TypedDict
 
 import pandas as pd
 
@@ -36,6 +36,10 @@ PROTOCOL = "lakeviz-study/2"
 _FIRST = "lakeviz-study/1"
 STUDIES, STUDY_FILE = "studies", "study.json"
 _METADATA = b"lakeviz"
+
+
+Figures: TypeAlias = "list[go.Figure]"
+"""What :meth:`StudyResult.figures` returns; a result is read without plotly."""
 
 
 class Provenance(TypedDict):
@@ -152,7 +156,7 @@ class StudyResult(NotebookView):
         """Small table for people, at the head of its section: the findings by default."""
         return pd.DataFrame([finding.row() for finding in self.findings()])
 
-    def figures(self) -> list[go.Figure]:
+    def figures(self) -> Figures:
         """Every figure of the result, the most important first: its findings by default.
 
         Raises

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 import pandas as pd
@@ -14,12 +14,9 @@ from lakeviz.metrics.bootstrap import Bootstrap
 from lakeviz.metrics.measurement import Metric
 from lakeviz.metrics.registry import get_metric, known_metrics, metric_title
 from lakeviz.settings import Settings, option
-from lakeviz.studies.base.result import StudyResult
+from lakeviz.studies.base.result import Figures, StudyResult
 from lakeviz.studies.claims.rules import VERDICTS
 from lakeviz.tables import records, where
-
-if TYPE_CHECKING:
-    import plotly.graph_objects as go
 
 IMAGE_AUROC: Metric = ("image", "auroc")
 
@@ -188,7 +185,7 @@ class ClaimsResult(StudyResult):
             rows.append(row)
         return pd.DataFrame(rows)
 
-    def figures(self) -> list[go.Figure]:
+    def figures(self) -> Figures:
         """Verdicts by hook point where there are several, then the effects at each."""
         from lakeviz.studies.claims.figures import claims_by_point_figure, claims_figure
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 import pandas as pd
 
@@ -12,12 +12,9 @@ from lakeviz.metrics.measurement import Metric
 from lakeviz.selector_names import selector_name
 from lakeviz.studies.base import settings
 from lakeviz.studies.base.findings import HEADLINE_METRICS, Finding, finding
-from lakeviz.studies.base.result import StudyResult
+from lakeviz.studies.base.result import Figures, StudyResult
 from lakeviz.studies.base.settings import option
 from lakeviz.tables import mean_of, records
-
-if TYPE_CHECKING:
-    import plotly.graph_objects as go
 
 MINOR = 0.125
 WHAT = ("both", "selection", "gallery", "swapped", "fewer")
@@ -178,7 +175,7 @@ class ContaminationResult(StudyResult):
                 rows.append(row)
         return pd.DataFrame(rows)
 
-    def figures(self) -> list[go.Figure]:
+    def figures(self) -> Figures:
         """Changes with their controls, then values, then the selections."""
         from lakeviz.studies.contamination import figures as draw
 

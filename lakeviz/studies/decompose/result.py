@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 import pandas as pd
@@ -13,12 +13,9 @@ from lakeviz.errors import ConfigError
 from lakeviz.metrics.estimates import estimate
 from lakeviz.studies.base import settings
 from lakeviz.studies.base.findings import Finding, finding
-from lakeviz.studies.base.result import StudyResult
+from lakeviz.studies.base.result import Figures, StudyResult
 from lakeviz.studies.base.settings import option
 from lakeviz.tables import Row, numbers, records, rows, where
-
-if TYPE_CHECKING:
-    import plotly.graph_objects as go
 
 _DRAWN, _LISTED = 3, 12  # categories that are drawn; rows of the small table
 
@@ -200,7 +197,7 @@ class DecomposeResult(StudyResult):
             )
         return pd.DataFrame(made)
 
-    def figures(self) -> list[go.Figure]:
+    def figures(self) -> Figures:
         """Per category: blocks, heads, source patches, neurons."""
         from lakeviz.studies.decompose import figures as draw
         from lakeviz.studies.decompose.patch_figures import source_patches_figure

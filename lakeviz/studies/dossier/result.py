@@ -5,22 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 import pandas as pd
 
 from lakeviz.errors import ConfigError, SelectionError
-from lakeviz.studies.base import settings
 from lakeviz.studies.base.findings import HEADLINE_METRICS, Finding, finding
-from lakeviz.studies.base.result import StudyResult
-from lakeviz.studies.base.settings import option
-from lakeviz.studies.dossier.sentences import (
-    SOURCES,
-    all_at_best,
-    least_p,
-    neuron_sentences,
-)
+from lakeviz.studies.base.result import Figures, StudyResult
+from lakeviz.studies.base.settings import DrawSettings, option
+from lakeviz.studies.dossier.sentences import SOURCES, all_at_best, least_p, neuron_sentences
 from lakeviz.studies.dossier.vocabulary import (
     TEMPLATES,
     check_templates,
@@ -33,9 +27,6 @@ from lakeviz.studies.neurons.patch_labels import DEFAULT_COVERAGE
 from lakeviz.studies.neurons.pictures import with_crops
 from lakeviz.tables import is_measured, numbers, records, rows, where
 
-if TYPE_CHECKING:
-    import plotly.graph_objects as go
-
 MEASURES = ("abs_cliffs_delta", "share_anomalous", "loss_image_auroc", "loss_pixel_aupro")
 """Measures that figures show; the summary speaks of the first three. Fixed beforehand."""
 
@@ -46,7 +37,7 @@ _MORE_NAMES = {
 
 
 @dataclass(frozen=True)
-class Settings(settings.DrawSettings):
+class Settings(DrawSettings):
     """Make dossiers of the selected neurons, and of random ones.
 
     Highest patches and patches over the range, normal against defective activations, knock-outs,
@@ -265,7 +256,7 @@ class DossierResult(StudyResult):
         table = pd.DataFrame([one.row() for one in self._compared(measures)])
         return table.drop(columns=["where", "subject"], errors="ignore")
 
-    def figures(self) -> list[go.Figure]:
+    def figures(self) -> Figures:
         """Selected and random neurons: of one category all, of several the differences."""
         from lakeviz.studies.neurons.figures import neuron_differences_figure
         from lakeviz.studies.neurons.group_figures import neuron_groups_figure

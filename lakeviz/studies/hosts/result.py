@@ -5,20 +5,16 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 import pandas as pd
 
 from lakeviz.errors import ConfigError
 from lakeviz.selector_names import selector_name, selector_short
-from lakeviz.studies.base import settings
 from lakeviz.studies.base.findings import Finding, findings
-from lakeviz.studies.base.result import StudyResult, joint_by
-from lakeviz.studies.base.settings import option
+from lakeviz.studies.base.result import Figures, StudyResult, joint_by
+from lakeviz.studies.base.settings import DrawSettings, option
 from lakeviz.tables import mean_of, records
-
-if TYPE_CHECKING:
-    import plotly.graph_objects as go
 
 ALONE, RESTRICT, ADD, LAKE = "alone", "restrict", "add", "lake"
 MODES = (RESTRICT, ADD)
@@ -27,7 +23,7 @@ _HOSTS = ("patch_nn", "lof", "pca_residual", "patchcore", "padim", "winclip", "z
 
 
 @dataclass(frozen=True)
-class Settings(settings.DrawSettings):
+class Settings(DrawSettings):
     """Plug the selected neurons into other detectors.
 
     Each host alone, with the neurons of RUN's detector, and with controls of the same size:
@@ -224,7 +220,7 @@ class HostResult(StudyResult):
                     rows.append(row)
         return pd.DataFrame(rows)
 
-    def figures(self) -> list[go.Figure]:
+    def figures(self) -> Figures:
         """Gains of each host, then what each costs."""
         from lakeviz.studies.hosts.figures import host_costs_figure, host_gains_figure
 

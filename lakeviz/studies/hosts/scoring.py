@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -106,7 +106,7 @@ def test_maps(host: Host, data: StudyData, selections: Selections | None) -> Hos
     if isinstance(host, ImageDetector):
         parts = [host.score_images(data, range(len(data.test)))]
     else:
-        parts = [host.score(features) for features in test_batches(data, selections)]
+        parts = [host.score(features_of(data, own, selections)) for _, own in data.batches()]
     return _laid_out(parts, host, data)
 
 
@@ -220,14 +220,6 @@ def normal_features(
     """Features of some of the normal images, all by default."""
     tokens = {p: data.normal.patches(p, images) for p in data.points}
     return features_of(data, tokens, selections)
-
-
-def test_batches(
-    data: StudyData, selections: Selections | None
-) -> Iterator[Float[Tensor, "image patch channel"]]:
-    """Yield the features of the test images, some images at a time."""
-    for _, tokens in data.batches():
-        yield features_of(data, tokens, selections)
 
 
 def _on_grid(

@@ -266,12 +266,15 @@ class Engine(ABC):
         """
         wanted = self.points if points is None else points
         for point in wanted:
-            if point not in self.points:
-                raise ConfigError(
-                    f"{self.data.category}: neurons are knocked out at {', '.join(self.points)} "
-                    f"here, not at {point}"
-                )
+            self._require(point)
         return {point: self.select(point, size, selector, seed) for point in wanted}
+
+    def _require(self, point: str) -> None:
+        if point not in self.points:
+            raise ConfigError(
+                f"{self.data.category}: neurons are knocked out at {', '.join(self.points)} here, "
+                f"not at {point}"
+            )
 
     def sets_of_others(self, size: int, points: Sequence[str] | None = None) -> list[Sets]:
         """Choose the top candidates by variance over the normal images of each other category.
@@ -326,11 +329,7 @@ class Engine(ABC):
                 raise ConfigError(
                     f"this engine carries out {self.kind} knock-outs, not {ablation.kind}"
                 )
-            if point not in self.points:
-                raise ConfigError(
-                    f"{self.data.category}: neurons are knocked out at {', '.join(self.points)} "
-                    f"here, not at {point}"
-                )
+            self._require(point)
             if seen.count(point) > 1:
                 raise ConfigError(f"{point} is named twice in one condition")
             n = self.n_channels(point)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 import pandas as pd
@@ -14,14 +14,10 @@ from lakeviz.errors import ConfigError, SelectionError
 from lakeviz.lake.selectors import GROUPS, get_selector, neurons_named
 from lakeviz.runs.names import OTHER_CATEGORY, UNTRAINED
 from lakeviz.selector_names import selector_name, selector_order
-from lakeviz.studies.base import settings
 from lakeviz.studies.base.findings import HEADLINE_METRICS, Finding, finding
-from lakeviz.studies.base.result import StudyResult, joint_by
-from lakeviz.studies.base.settings import option
+from lakeviz.studies.base.result import Figures, StudyResult, joint_by
+from lakeviz.studies.base.settings import DrawSettings, option
 from lakeviz.tables import is_measured, records, where
-
-if TYPE_CHECKING:
-    import plotly.graph_objects as go
 
 KINDS: tuple[str, ...] = ("score", "forward", "weights")
 MODES: tuple[str, ...] = ("remove", "keep")
@@ -44,7 +40,7 @@ _SINGLE = (("image", "cohens_d"), ("pixel", "aupro"))  # metrics of single neuro
 
 
 @dataclass(frozen=True)
-class Settings(settings.DrawSettings):
+class Settings(DrawSettings):
     """Knock out the top-variance neurons, and controls.
 
     The neurons are those of RUN's detector, the controls of the same size. Single neurons are
@@ -257,7 +253,7 @@ class KnockoutResult(StudyResult):
         notes = (f"Note: {reason}." for reason in reasons)
         return " ".join([head, *(found or ["No headline metric was measured."]), *notes])
 
-    def figures(self) -> list[go.Figure]:
+    def figures(self) -> Figures:
         """Per kind and mode: contrasts at the declared size, then curves; then single neurons."""
         from lakeviz.studies.knockout import figures as draw
 

@@ -4,23 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 import numpy as np
 import pandas as pd
 
 from lakeviz.plots.names import UNMATCHED, measure_title
 from lakeviz.selector_names import selector_name
-from lakeviz.studies.base import settings
 from lakeviz.studies.base.findings import Finding, finding
-from lakeviz.studies.base.result import StudyResult
-from lakeviz.studies.base.settings import option
+from lakeviz.studies.base.result import Figures, StudyResult
+from lakeviz.studies.base.settings import DrawSettings, option
 from lakeviz.studies.neurons.group_comparison import NULL_RATES, of_categories
 from lakeviz.studies.neurons.pictures import with_crops
 from lakeviz.tables import equals, numbers, records, where
-
-if TYPE_CHECKING:
-    import plotly.graph_objects as go
 
 _SHARES = {
     "share_q_value_below_0.05": "share with q < 0.05 (activation)",
@@ -32,7 +28,7 @@ _UNMATCHED = ("pixel_auroc", "patch_auroc", "abs_cohens_d", "deviation_d")
 
 
 @dataclass(frozen=True)
-class Settings(settings.DrawSettings):
+class Settings(DrawSettings):
     """Measure each selected neuron as a detector of its own.
 
     As many random neurons are measured too.
@@ -208,7 +204,7 @@ class NeuronsResult(StudyResult):
             )
         return pd.DataFrame(made)
 
-    def figures(self) -> list[go.Figure]:
+    def figures(self) -> Figures:
         """One category in detail; of several their differences, then the first few's patches."""
         from lakeviz.studies.neurons.overview import result_figures
 

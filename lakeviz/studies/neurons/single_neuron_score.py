@@ -51,7 +51,8 @@ class Deviation:
         ConfigError
             On an unknown kind.
         """
-        check_deviation(kind)
+        if kind not in DEVIATIONS:
+            raise ConfigError(f"deviation must be one of {', '.join(DEVIATIONS)}, not {kind!r}")
         mean, scale = standardiser(data.statistics[point])
         constant = torch.from_numpy(data.statistics[point].variance <= 0)
         if kind == "zscore":
@@ -73,12 +74,6 @@ class Deviation:
         below = (above - 1).clamp(min=0)
         gaps = [(flat - values.gather(1, index)).abs() for index in (above, below)]
         return torch.minimum(*gaps).T.reshape(tokens.shape)
-
-
-def check_deviation(kind: str) -> None:
-    """Refuse an unknown kind of deviation."""
-    if kind not in DEVIATIONS:
-        raise ConfigError(f"deviation must be one of {', '.join(DEVIATIONS)}, not {kind!r}")
 
 
 _BATCH = 32  # images read at a time

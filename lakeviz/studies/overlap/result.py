@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 import numpy as np
 import pandas as pd
@@ -13,13 +13,9 @@ from lakeviz.errors import ConfigError
 from lakeviz.metrics.estimates import estimate
 from lakeviz.studies.base import settings
 from lakeviz.studies.base.findings import Finding
-from lakeviz.studies.base.result import StudyResult
+from lakeviz.studies.base.result import Figures, StudyResult
 from lakeviz.studies.base.settings import option
 from lakeviz.tables import Row, is_measured, records, where
-
-if TYPE_CHECKING:
-    import plotly.graph_objects as go
-
 
 ACROSS: dict[str, tuple[str, ...]] = {
     "category": ("dataset", "category"),
@@ -197,7 +193,7 @@ class OverlapResult(StudyResult):
         """Mean overlap, chance, the other comparisons and the ceiling."""
         return pd.DataFrame([_row(row) for row in records(self.overview)[:_ROWS]])
 
-    def figures(self) -> list[go.Figure]:
+    def figures(self) -> Figures:
         """Matrix, shared neurons and their sets of the first groups, then pairs and ceiling."""
         from lakeviz.studies.overlap import figures as draw
         from lakeviz.studies.overlap import set_figures as sets

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 import pandas as pd
 
 from lakeviz.errors import ConfigError, SelectionError
 from lakeviz.lake.selectors import expand_selectors, get_selector
 from lakeviz.selector_names import selector_name
-from lakeviz.studies.base import settings
 from lakeviz.studies.base.findings import Finding, finding
-from lakeviz.studies.base.result import StudyResult
-from lakeviz.studies.base.settings import option
+from lakeviz.studies.base.result import Figures, StudyResult
+from lakeviz.studies.base.settings import DrawSettings, option
 from lakeviz.studies.patching.words import (
     CONTROL,
     DEFECT,
@@ -34,12 +33,9 @@ from lakeviz.studies.patching.words import (
 )
 from lakeviz.tables import is_measured, records
 
-if TYPE_CHECKING:
-    import plotly.graph_objects as go
-
 
 @dataclass(frozen=True)
-class Settings(settings.DrawSettings):
+class Settings(DrawSettings):
     """Exchange activations between defect images and twins.
 
     A twin is the image without its defect. Denoising puts the twin's values into the defect image
@@ -256,7 +252,7 @@ class PatchingResult(StudyResult):
         against = [one for one in self.findings() if one.control == units_name(CONTROL)]
         return " ".join([*said, *(one.sentence() for one in against)])
 
-    def figures(self) -> list[go.Figure]:
+    def figures(self) -> Figures:
         """Heat maps, units against controls, paths, curves, attribution and steering."""
         from lakeviz.studies.patching import curve_figures as curves
         from lakeviz.studies.patching import figures as draw

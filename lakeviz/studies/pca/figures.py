@@ -81,9 +81,7 @@ def pca_differences_figure(
     )
 
 
-def metrics_by_size_figure(
-    metrics: pd.DataFrame, *, confidence: float = 0.95, banded: tuple[str, ...] = ("random",)
-) -> go.Figure:
+def metrics_by_size_figure(metrics: pd.DataFrame, *, confidence: float = 0.95) -> go.Figure:
     """Metrics against the size, one panel per metric, one line per selector.
 
     Parameters
@@ -91,8 +89,6 @@ def metrics_by_size_figure(
     metrics : DataFrame
         ``PCAResult.metrics``, of one category or several.
     confidence : float
-    banded : tuple of str
-        Selectors drawn with their interval, where there is one category.
 
     Raises
     ------
@@ -113,7 +109,7 @@ def metrics_by_size_figure(
                 "value",
                 selector_short(name),
                 look_of(name),
-                interval="own" if name in banded else "",
+                interval="own" if name == "random" else "",
             )
             for name in selector_order(metrics["selector"])
         ]

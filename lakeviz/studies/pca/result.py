@@ -4,26 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 import numpy as np
 import pandas as pd
 
 from lakeviz.selector_names import selector_name, selector_order
-from lakeviz.studies.base import settings
 from lakeviz.studies.base.findings import HEADLINE_METRICS, Finding, findings
-from lakeviz.studies.base.result import StudyResult
-from lakeviz.studies.base.settings import option
+from lakeviz.studies.base.result import Figures, StudyResult
+from lakeviz.studies.base.settings import DrawSettings, option
 from lakeviz.tables import mean_of, records, where
-
-if TYPE_CHECKING:
-    import plotly.graph_objects as go
 
 REFERENCE = "variance"
 
 
 @dataclass(frozen=True)
-class Settings(settings.DrawSettings):
+class Settings(DrawSettings):
     """Compare the top-variance neurons with truncated PCA.
 
     Controls are measured as well, size by size. Also: how much variance each keeps, how near the
@@ -163,7 +159,7 @@ class PCAResult(StudyResult):
             rows.append(row)
         return pd.DataFrame(rows)
 
-    def figures(self) -> list[go.Figure]:
+    def figures(self) -> Figures:
         """Differences first, then values, variance, geometry and covariance."""
         from lakeviz.studies.pca import figures as draw
         from lakeviz.studies.pca import geometry_figures as geometry

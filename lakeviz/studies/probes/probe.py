@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -158,9 +158,3 @@ def most_different(k: int) -> Choose:
 def fixed(channels: Int[np.ndarray, " k"]) -> Choose:
     """The same channels in every fold."""
     return lambda x, y: channels
-
-
-def each_shuffle(data: Labelled, n: int) -> Iterator[Bool[np.ndarray, " image"]]:
-    """Labels of the images, shuffled ``n`` times."""
-    for seed in range(n):
-        yield data.shuffled(seed)

@@ -4,20 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 import numpy as np
 import pandas as pd
 
 from lakeviz.studies.base import settings
 from lakeviz.studies.base.findings import HEADLINE_METRICS, Finding, finding
-from lakeviz.studies.base.result import StudyResult
+from lakeviz.studies.base.result import Figures, StudyResult
 from lakeviz.studies.base.settings import option
 from lakeviz.studies.probes.words import CHOSEN, NAMES, RANDOM, SHUFFLED, VARIANCE
 from lakeviz.tables import mean_of, records
-
-if TYPE_CHECKING:
-    import plotly.graph_objects as go
 
 
 @dataclass(frozen=True)
@@ -106,7 +103,7 @@ class ProbesResult(StudyResult):
             )
         return " ".join(said) or "No headline metric was measured."
 
-    def figures(self) -> list[go.Figure]:
+    def figures(self) -> Figures:
         """Metrics by the number of neurons, per hook point."""
         from lakeviz.studies.probes.figures import sizes_figure
 

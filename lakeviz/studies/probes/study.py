@@ -19,7 +19,6 @@ from lakeviz.studies.probes.probe import (
     Choose,
     Labelled,
     Probe,
-    each_shuffle,
     fixed,
     make_folds,
     most_different,
@@ -150,8 +149,8 @@ class _Case:
     def _shuffled(self, choose: Choose) -> list[Measurement]:
         """The probe told shuffled labels, each time others."""
         return [
-            self._measure(choose, anomalous)
-            for anomalous in each_shuffle(self.labelled, self.settings.n_shuffles)
+            self._measure(choose, self.labelled.shuffled(seed))
+            for seed in range(self.settings.n_shuffles)
         ]
 
     def _measure(self, choose: Choose, anomalous: np.ndarray | None = None) -> Measurement:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 import pandas as pd
@@ -13,15 +13,11 @@ from lakeviz.lake.options import KINDS, REFERENCES, SCOPES
 from lakeviz.metrics.estimates import Estimate, estimate, over_categories, rank_p_value
 from lakeviz.metrics.measurement import Metric
 from lakeviz.metrics.registry import better, metric_title
-from lakeviz.studies.base import settings
 from lakeviz.studies.base.findings import HEADLINE_METRICS, Finding, finding
-from lakeviz.studies.base.result import StudyResult
-from lakeviz.studies.base.settings import option
+from lakeviz.studies.base.result import Figures, StudyResult
+from lakeviz.studies.base.settings import DrawSettings, option
 from lakeviz.studies.readings.grid import COMPARISONS
 from lakeviz.tables import Row, mean_by, mean_of, numbers, records, where
-
-if TYPE_CHECKING:
-    import plotly.graph_objects as go
 
 CONTROL = "random"
 PAPER: dict[Metric, tuple[float, float]] = {
@@ -33,7 +29,7 @@ NO_CHANNEL = "none of those exchanged"
 
 
 @dataclass(frozen=True)
-class Settings(settings.DrawSettings):
+class Settings(DrawSettings):
     """Compare top-variance and random neurons by every reading.
 
     The grid is of depths, distances, gallery or prototype, and selection per layer or of all layers
@@ -195,7 +191,7 @@ class ReadingsResult(StudyResult):
         """A row per reading and metric."""
         return pd.DataFrame([_shown(row) for row in records(self.overview())])
 
-    def figures(self) -> list[go.Figure]:
+    def figures(self) -> Figures:
         """The gap of every reading, with and without the channel that carries most of it."""
         from lakeviz.studies.readings.figures import gaps_figure
 
@@ -207,10 +203,6 @@ Result = ReadingsResult
 
 def _layer(point: str) -> str:
     return point.removesuffix(".hook_resid_post")
-
-
-def _estimate(row: Row, name: str) -> Estimate:
-    return estimate(row, name) if name in row else Estimate(np.nan)
 
 
 def _sentence(table: pd.DataFrame, metric: Metric) -> str:
@@ -231,11 +223,11 @@ def _sentence(table: pd.DataFrame, metric: Metric) -> str:
             said += f", {kept} of them also without the channel that carries most"
         said += "; "
     said += (
-        f"the largest gap is {_estimate(best, 'gap').text(signed=True)} (p = {best['p_value']:.3f}"
+        f"the largest gap is {estimate(best, 'gap').text(signed=True)} (p = {best['p_value']:.3f}"
         f" among random sets), {best['reading']}"
     )
     if best["channel"] not in ("", NO_CHANNEL):
-        left = _estimate(best, "gap_without").text(signed=True)
+        left = estimate(best, "gap_without").text(signed=True)
         said += f"; without channel {best['channel']} it is {left}"
     return said + "." + (f" {absent} readings were not measured." if absent else "")
 
@@ -255,11 +247,11 @@ def _shown(row: Row) -> dict[str, str]:
             (
                 f"{row['top']:.3f}",
                 f"{row['random']:.3f}",
-                _estimate(row, "gap").text(signed=True),
+                estimate(row, "gap").text(signed=True),
                 f"{row['p_value']:.3f}",
                 f"{row['paper']:+.3f}" if np.isfinite(row["paper"]) else "",
                 str(row["channel"]),
-                _estimate(row, "gap_without").text(signed=True),
+                estimate(row, "gap_without").text(signed=True),
             ),
             strict=True,
         )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 import pandas as pd
 
@@ -12,11 +12,8 @@ from lakeviz.metrics.estimates import estimate
 from lakeviz.metrics.registry import metric_title
 from lakeviz.settings import Settings as Base
 from lakeviz.settings import option
-from lakeviz.studies.base.result import StudyResult
+from lakeviz.studies.base.result import Figures, StudyResult
 from lakeviz.tables import numbers, over_regions, records, where
-
-if TYPE_CHECKING:
-    import plotly.graph_objects as go
 
 _SAID = (("image", "auroc"), ("pixel", "auroc"), ("pixel", "aupro"))
 
@@ -99,7 +96,7 @@ class ScoredMaps(StudyResult):
             ]
         )
 
-    def figures(self) -> list[go.Figure]:
+    def figures(self) -> Figures:
         """All metrics, and of one set the distribution of image scores."""
         from lakeviz.plots import metrics_figure, score_figure
 

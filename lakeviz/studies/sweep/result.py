@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 import numpy as np
 import pandas as pd
@@ -17,13 +17,10 @@ from lakeviz.selector_names import selector_name
 from lakeviz.settings import most_workers
 from lakeviz.studies.base import settings
 from lakeviz.studies.base.findings import Finding
-from lakeviz.studies.base.result import StudyResult
+from lakeviz.studies.base.result import Figures, StudyResult
 from lakeviz.studies.base.settings import option
 from lakeviz.studies.sweep.marginals import AXIS_TITLES, unit_means
 from lakeviz.tables import is_measured, numbers, records, rows, where
-
-if TYPE_CHECKING:
-    import plotly.graph_objects as go
 
 BACKENDS: tuple[str, ...] = ("loky", "threading", "sequential", "dask", "ray")
 _ROWS = 12
@@ -200,7 +197,7 @@ class SweepResult(StudyResult):
         ]
         return pd.DataFrame(shown).head(2 * _ROWS)
 
-    def figures(self) -> list[go.Figure]:
+    def figures(self) -> Figures:
         """Lines, a heat table, the controls, and all cells; those that the grid allows."""
         from lakeviz.studies.sweep import figures as draw
         from lakeviz.studies.sweep import grid_figures as grids
