@@ -61,6 +61,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         lakeviz.main(args=words, prog_name="lakeviz", standalone_mode=False)
     except click.exceptions.Exit as stop:
         sys.exit(stop.exit_code)
+    except click.exceptions.NoArgsIsHelpError as bare:
+        say(bare.format_message())  # the help
+        sys.exit(USAGE_ERROR)
     except (KeyboardInterrupt, click.Abort):
         resumes = any(word in _RESUMED for word in words if not word.startswith("-"))
         rest = "the same command goes on where it stopped" if resumes else "run it again"

@@ -51,14 +51,19 @@ class StudyGroup(click.Group):
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """Make the command of a study from its settings."""
-        from lakeviz.studies import get_study, study_names
+        from lakeviz.studies import get_study
 
-        known = study_names(on_runs=True)
-        if cmd_name not in known:
-            if ctx.resilient_parsing:  # while a shell completes
-                return None
-            raise click.UsageError(f"No study {cmd_name!r}{nearest(cmd_name, known)}.", ctx)
-        return study_command(get_study(cmd_name))
+        known = self.list_commands(ctx)
+        return study_command(get_study(cmd_name)) if cmd_name in known else None
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find the study that is named first; of an unknown one say which is near."""
+        known = self.list_commands(ctx)
+        if args[0][:1] != "-" and args[0] not in known and not ctx.resilient_parsing:
+            ctx.fail(f"No study {args[0]!r}{nearest(args[0], known)}.")
+        return super().resolve_command(ctx, args)
 
 
 @click.group(cls=StudyGroup)

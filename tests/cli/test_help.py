@@ -1,6 +1,6 @@
 """The help of every command, as it was looked at: a change shows in the diff of the snapshot.
 
-``LAKEVIZ_WRITE_SNAPSHOTS=1 pytest tests/cli/test_help.py`` writes it anew.
+``LAKEVIZ_WRITE_SNAPSHOTS=1 pytest tests/cli/test_help.py`` writes it again.
 """
 
 from __future__ import annotations
@@ -47,3 +47,13 @@ def test_lists_of_commands_fit_a_screen_with_whole_descriptions(words, capsys, m
     _, *lines = capsys.readouterr().out.splitlines()
     assert len(lines) < 24
     assert not [line for line in lines if line.endswith("...") or len(line) > 80]
+
+
+@pytest.mark.parametrize("words", [[], ["study"], ["sae"]])
+def test_a_group_alone_prints_its_help(words, capsys):
+    with pytest.raises(SystemExit) as ended:
+        main(words)
+    assert ended.value.code == 2
+    said = capsys.readouterr()
+    assert said.out.startswith("Usage: lakeviz") and "\nCommands:\n" in said.out
+    assert said.err == ""
