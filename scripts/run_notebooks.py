@@ -89,8 +89,9 @@ def code_hash(notebook: nbformat.NotebookNode) -> str:
 
 
 def outputs(cell: nbformat.NotebookNode) -> list[nbformat.NotebookNode]:
-    """Outputs of a cell but what it said on the error stream: progress and warnings."""
-    return [o for o in cell.outputs if o.output_type != "stream" or o.name == "stdout"]
+    """Outputs of a cell but progress and warnings: the error stream, and bars that were closed."""
+    shown = [o for o in cell.outputs if o.output_type != "stream" or o.name == "stdout"]
+    return [o for o in shown if words(o) != ("text", "")]
 
 
 def words(output: nbformat.NotebookNode) -> tuple[str, str]:

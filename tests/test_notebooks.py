@@ -127,3 +127,7 @@ def test_another_run_may_differ_in_numbers_alone():
     assert stale(stored, _notebook("AUROC \u22120.2 [-1e-3, nan] at <f 0x1a>", "ROC")) is None
     assert "cell 0" in (stale(stored, _notebook("AUROC undefined", "ROC")) or "")
     assert "cell 0" in (stale(stored, _notebook("AUROC 0.91 [0.8, 1.0] at <f 0x7f>", "PR")) or "")
+    slow = _notebook("AUROC 0.91 [0.8, 1.0] at <f 0x7f>", "ROC")
+    bar = nbformat.v4.new_output("display_data", {"text/plain": ""})  # a progress bar that closed
+    slow.cells[0].outputs.insert(1, bar)
+    assert stale(stored, slow) is None
