@@ -153,7 +153,8 @@ def contrast(
     value = float(sum(sign * v.mean() for sign, v in values))
     below, above = _over_images(groups, metric, confidence)
     resampled = np.asarray(sum(sign * group.mean_resampled(metric) for sign, group in groups))
-    variances = {"images": float(resampled.var(ddof=1)) if resampled.size > 1 else 0.0}
+    with np.errstate(invalid="ignore"):  # an infinite Cohen's d has no variance
+        variances = {"images": float(resampled.var(ddof=1)) if resampled.size > 1 else 0.0}
     further, few = 0.0, []
     if max(group.n_draws for _, group in groups) > 1:
         per_draw = np.asarray(sum(sign * v.mean(axis=1) for sign, v in values))
