@@ -9,6 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+if "PYTEST_XDIST_WORKER" in os.environ:  # workers share the cores; set before torch is imported
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 pytest_plugins = ["browser"]
 
 if TYPE_CHECKING:

@@ -30,6 +30,8 @@ def _audit(event: str, args: tuple[Any, ...]) -> None:
     elif event == "exec" and str(getattr(args[0], "co_filename", "")).startswith(str(folder)):
         seen.append(f"exec of {args[0].co_filename}")
     elif event == "open" and isinstance(args[2], int) and args[2] & _WRITES:
+        if isinstance(args[0], int):
+            return  # a descriptor, whose file was seen when it was opened
         path = str(args[0])
         if not path.endswith(".pyc") and ".pyc." not in path and path != "/dev/null":
             seen.append(f"write to {path}")
