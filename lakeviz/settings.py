@@ -245,8 +245,8 @@ _TYPES = {int: "a whole number", float: "a number", bool: "True or False", str: 
 
 def _in_range(name: str, value: Any, said: Option) -> None:
     for member in value if isinstance(value, tuple) else (value,):
-        if said.choices is not None and member is not None and member not in said.choices:
-            raise ConfigError(f"{name} is {member!r}; it must be one of {', '.join(said.choices)}")
+        if said.choices is not None and member is not None:
+            check_choice(name, member, said.choices)
         if isinstance(member, (int, float)) and not isinstance(member, bool):
             low, high = said.least, said.most
             below = low is not None and not member >= low

@@ -10,7 +10,8 @@ import pandas as pd
 from lakeviz.lake.evaluation_files import CLIPS, STREAMS
 from lakeviz.metrics.estimates import estimate, over_categories
 from lakeviz.metrics.registry import get_metric
-from lakeviz.tables import n_draws, records, rows, where
+from lakeviz.plots.captions import percent, sampled
+from lakeviz.tables import n_draws, numbers, records, rows, where
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -38,15 +39,13 @@ def metrics_table(run: RunFolder) -> pd.DataFrame:
 def what_brackets_hold(run: RunFolder) -> str:
     """What values and intervals of :func:`metrics_table` are over; empty where there is none."""
     own = run.table("metrics")
-    confidence = own["confidence"].max()
+    confidence = float(np.nanmax(numbers(own, "confidence"), initial=-np.inf))
     if not np.isfinite(confidence):
         return ""
-    over = "images" if run.table(CLIPS).empty else "clips"
-    said = f"in brackets: {100 * confidence:g} % interval over {over}"
+    units = "images" if run.table(CLIPS).empty else "clips"
+    said = f"in brackets: {percent(confidence)} interval over {sampled(own, units=units)}"
     draws = n_draws(own)
-    if draws > 1:
-        said += f" and draws; values are means over {draws} draws of the normal images"
-    return said
+    return f"{said}; values are means over the {draws} draws" if draws > 1 else said
 
 
 def missing_metrics(run: RunFolder) -> list[str]:

@@ -30,10 +30,10 @@ def over_draws(table: pd.DataFrame) -> str:
     return f", over {n} draws of the normal images" if n > 1 else ""
 
 
-def sampled(*tables: pd.DataFrame) -> str:
+def sampled(*tables: pd.DataFrame, units: str = "images") -> str:
     """Write what intervals are over: "images", or "images and draws of the normal images"."""
     draws = any(over_draws(table) for table in tables)
-    return "images and draws of the normal images" if draws else "images"
+    return f"{units} and draws of the normal images" if draws else units
 
 
 def difference_bars(table: pd.DataFrame, confidence: float) -> str:

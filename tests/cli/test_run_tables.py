@@ -63,7 +63,7 @@ def test_a_single_category_has_no_mean():
         (
             {"confidence": 0.95, "n_draws": 5, "share_draws": 0.2},
             0,
-            "over images and draws; values are means over 5 draws of the normal images",
+            "over images and draws of the normal images; values are means over the 5 draws",
         ),
     ],
 )

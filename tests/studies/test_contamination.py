@@ -327,7 +327,7 @@ def test_bad_input(world):
     data = world(n_fit=4)
     with pytest.raises(ConfigError, match=r"fractions is 0\.6; it must be between 0 and 0\.5"):
         contamination(data, shots=4, fractions=(0.6,))
-    with pytest.raises(ConfigError, match="what is 'memory'; it must be one of both"):
+    with pytest.raises(ConfigError, match=r"what must be both.*, not 'memory'"):
         contamination(data, shots=4, what=("memory",))
     with pytest.raises(ConfigError, match="n_repeats is 1; it must be at least 2"):
         contamination(data, shots=4, n_repeats=1)

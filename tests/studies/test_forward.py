@@ -406,9 +406,9 @@ def test_tokens_go_back_into_the_shape_of_their_point(tiny_model) -> None:
 def test_bad_choices(tiny_model, captured, world) -> None:
     data = captured(tiny_model("timm"), [1, 2])
     for wrong, said in (
-        ({"base": "some"}, "base must be one of all, selected"),
-        ({"tokens": "patches"}, "tokens of an ablation must be one of all, patch, cls"),
-        ({"reference": "median"}, "reference of an ablation must be one of zero, mean, resample"),
+        ({"base": "some"}, "base must be all or selected"),
+        ({"tokens": "patches"}, "tokens of an ablation must be all, patch or cls"),
+        ({"reference": "median"}, "reference of an ablation must be zero, mean or resample"),
         ({"branches": ["vision"]}, "no branch 'vision'; known: visual"),
         ({"branches": []}, "no branch was named"),
         ({"branches": ["text"]}, "no branch 'text', because there is no text branch"),

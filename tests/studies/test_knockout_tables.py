@@ -122,7 +122,7 @@ def test_without_masks_the_image_level_goes_on(world):
         (SelectionError, "no size", {"sizes": []}),
         (SelectionError, "all is no control", {"controls": ["all"]}),
         (SelectionError, "no selector 'randm'", {"controls": ["randm"]}),
-        (ConfigError, "kinds is 'network'; it must be one of", {"kind": "network"}),
+        (ConfigError, "kinds must be .*, not 'network'", {"kind": "network"}),
         (ConfigError, "controls is empty", {"controls": []}),
         (ConfigError, "choices of the forward kind", {"reference": "mean"}),
         (ConfigError, "choices of the forward kind", {"point": POINT}),

@@ -14,6 +14,7 @@ from lakeviz.activations import Loading, token_grid
 from lakeviz.errors import ConfigError, MetricError
 from lakeviz.metrics import Bootstrap
 from lakeviz.progress import expect
+from lakeviz.settings import check_choice
 from lakeviz.studies.base.captured import StudyData
 from lakeviz.studies.base.study import DEFAULT_BOOTSTRAP, OnRun, Study
 from lakeviz.studies.base.unit_data import class_name_of, model_of
@@ -192,8 +193,7 @@ def _choose(
         return text_direction(data.model, name, data.options.text.prompts), everything
     if isinstance(direction, str) and direction.startswith(CLASS):
         return class_direction(data.model, direction.removeprefix(CLASS)), everything
-    if direction != "class-means":
-        raise ConfigError(f"direction is {direction!r}; it must be one of {', '.join(DIRECTIONS)}")
+    check_choice("direction", direction, DIRECTIONS)
     labels = data.truth.labels
     held, measured = halves(labels, settings.seed)
     for half in (held, measured):

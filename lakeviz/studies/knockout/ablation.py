@@ -18,6 +18,7 @@ from lakeviz.lake import NeuronSelection, Selection, get_selector, select
 from lakeviz.lake.paired_evaluator import PairedEvaluator
 from lakeviz.metrics.measurement import Measurement
 from lakeviz.progress import step
+from lakeviz.settings import check_choice
 from lakeviz.studies.base.captured import StudyData
 from lakeviz.studies.knockout.result import BASES, KINDS, REFERENCES, TOKENS, VARIANCE
 
@@ -57,11 +58,7 @@ class Ablation:
 
     def __post_init__(self) -> None:
         for name, known in (("kind", KINDS), ("tokens", TOKENS), ("reference", REFERENCES)):
-            value = getattr(self, name)
-            if value not in known:
-                raise ConfigError(
-                    f"{name} of an ablation must be one of {', '.join(known)}, not {value!r}"
-                )
+            check_choice(f"{name} of an ablation", getattr(self, name), known)
         if self.kind != "forward" and (self.tokens, self.reference) != ("all", "zero"):
             raise ConfigError(
                 f"a {self.kind} knock-out drops its neurons from all tokens: tokens and reference "
@@ -139,8 +136,7 @@ class Engine(ABC):
         self, data: StudyData, base: str = "all", branches: Sequence[str] | None = None
     ) -> None:
         self.data, self.base = data, base
-        if base not in BASES:
-            raise ConfigError(f"base must be one of {', '.join(BASES)}, not {base!r}")
+        check_choice("base", base, BASES)
         reason = self._no_text()
         self.absent = {b: reason for b in ("text", "text_image", "lake") if reason}
         there = [branch for branch in self.known if branch not in self.absent]

@@ -10,8 +10,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from lakeviz.errors import ConfigError
 from lakeviz.lake.normalisation import standardiser
+from lakeviz.settings import check_choice
 from lakeviz.studies.base.captured import StudyData
 
 DEVIATIONS = ("zscore", "nearest")
@@ -51,8 +51,7 @@ class Deviation:
         ConfigError
             On an unknown kind.
         """
-        if kind not in DEVIATIONS:
-            raise ConfigError(f"deviation must be one of {', '.join(DEVIATIONS)}, not {kind!r}")
+        check_choice("deviation", kind, DEVIATIONS)
         mean, scale = standardiser(data.statistics[point])
         constant = torch.from_numpy(data.statistics[point].variance <= 0)
         if kind == "zscore":

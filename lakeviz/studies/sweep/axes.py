@@ -11,6 +11,7 @@ from lakeviz.errors import ConfigError, nearest
 from lakeviz.lake import get_selector
 from lakeviz.lake.options import DISTANCES, KINDS, STAGES
 from lakeviz.runs.spec import RunSpec
+from lakeviz.settings import check_choice
 from lakeviz.studies.sweep.result import AXIS_TITLES, NO_AXIS
 
 Value = str | int | float
@@ -56,8 +57,7 @@ def _from_zero(value: Any) -> int:
 
 def _one_of(known: Sequence[str]) -> Callable[[Any], str]:
     def check(value: Any) -> str:
-        if _text(value) not in known:
-            raise ConfigError(f"must be one of {', '.join(known)}, not {value!r}")
+        check_choice("it", _text(value), known)
         return value
 
     return check

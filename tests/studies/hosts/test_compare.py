@@ -256,7 +256,7 @@ def test_costs_of_added_scores_are_sums(planted, energy):
         (
             {"modes": ["replace"]},
             ConfigError,
-            "modes is 'replace'; it must be one of restrict, add",
+            "modes must be restrict or add, not 'replace'",
         ),
         ({"modes": []}, ConfigError, "modes are restrict and add"),
         (
