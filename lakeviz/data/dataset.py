@@ -165,10 +165,10 @@ class Dataset:
         Raises
         ------
         DataError
-            The images are no frames of clips.
+            The images are not frames of clips.
         """
         if "clip" not in self.frame:
-            raise DataError(f"the images of {self.name} are no frames of clips")
+            raise DataError(f"the images of {self.name} are not frames of clips")
         keys = self.frame[["category", "split", "clip"]].itertuples(index=False, name=None)
         moved = self.frame.iloc[shuffled_within(list(keys), seed)].reset_index(drop=True)
         return replace(self, frame=moved.assign(frame=self.frame["frame"]))

@@ -82,10 +82,10 @@ class FewShotDraw:
         Raises
         ------
         FewShotError
-            The images are no frames of clips.
+            The images are not frames of clips.
         """
         if not self.frames:
-            raise FewShotError(f"the images drawn of {self.category} are no frames of clips")
+            raise FewShotError(f"the images drawn of {self.category} are not frames of clips")
         order = shuffled_within([clip for clip, _ in self.frames], seed)
         moved = {
             name: tuple(values[row] for row in order) if (values := getattr(self, name)) else ()

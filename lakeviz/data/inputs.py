@@ -189,7 +189,7 @@ def _of_path(path: Path) -> ImageItems:
     if not found:
         suffixes = " ".join(sorted(IMAGE_SUFFIXES))
         raise DataError(
-            f"{path} is no image and no folder of images ({suffixes}): {describe(path)}"
+            f"{path} is neither an image nor a folder of images ({suffixes}): {describe(path)}"
         )
     if below := [one.name for one in list_folders(path) if holds_images(one)]:
         raise DataError(

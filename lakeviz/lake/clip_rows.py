@@ -64,7 +64,7 @@ def clip_table(
     bootstrap: Bootstrap,
     smoothing: float = 0.0,
 ) -> pd.DataFrame:
-    """Measure frames, events, regions and tracks; empty where the images are no frames of clips.
+    """Measure frames, events, regions and tracks; empty where the images are not frames of clips.
 
     Parameters
     ----------

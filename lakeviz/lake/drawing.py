@@ -163,7 +163,7 @@ def film(evaluation: Evaluation, clip: str = "", n: int = 12, **how: Any) -> go.
     Raises
     ------
     DataError
-        The images are no frames of clips.
+        The images are not frames of clips.
     ConfigError
         There is no such clip.
     """
@@ -175,9 +175,9 @@ def film(evaluation: Evaluation, clip: str = "", n: int = 12, **how: Any) -> go.
 
 
 def require_clips(scores: pd.DataFrame) -> None:
-    """Refuse images that are no frames of clips."""
+    """Refuse images that are not frames of clips."""
     if "clip" not in scores:
-        raise DataError("these images are no frames of clips; they have no order in time")
+        raise DataError("these images are not frames of clips, so they have no order in time")
 
 
 def _timeline(evaluation: Evaluation) -> go.Figure:

@@ -45,7 +45,7 @@ def timeline_figure(
     Raises
     ------
     ConfigError
-        The rows are no frames of clips, or there is no such clip.
+        The rows are not frames of clips, or there is no such clip.
     """
     if "clip" not in scores or scores.empty:
         raise ConfigError("scores over time are of frames of clips, and these images are none")

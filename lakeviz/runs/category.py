@@ -144,7 +144,7 @@ class CategoryRun:
             return [], {}
         options = self.spec.options
         if not all(draw.frames for draw in self.draws[category]):
-            return [], {SHUFFLED: "the images are no frames of clips"}
+            return [], {SHUFFLED: "the images are not frames of clips"}
         if not reach_of(Lake.from_options(self.model, options).points):
             return [], {SHUFFLED: "no stream looks at other frames, so their order changes nothing"}
         draws = [draw.shuffled_frames(options.seed) for draw in self.draws[category]]

@@ -171,7 +171,7 @@ def test_what_is_no_image_is_refused(tiny_model, image_files) -> None:
     model = tiny_model("clip")
     with pytest.raises(DataError, match="no images"):
         capture_activations(model, [], POINTS[0])
-    with pytest.raises(DataError, match="no image and no folder"):
+    with pytest.raises(DataError, match="neither an image nor a folder"):
         capture_activations(model, "nowhere", POINTS[0])
     with pytest.raises(DataError, match=r"not \[1, 3, 64, 64\]"):
         capture_activations(model, torch.zeros(1, 3, 64, 64), POINTS[0], preprocessed=True)

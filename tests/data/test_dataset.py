@@ -154,7 +154,7 @@ def test_frames_are_shuffled_within_their_clip(tmp_path, put_image):
         assert sorted(own["sample_id"]) == sorted(f"{split}/{clip}/{i}.png" for i in range(12))
     keyed, was = (d.frame.set_index("sample_id")["label"] for d in (moved, data))
     assert keyed.to_dict() == was.to_dict()
-    with pytest.raises(DataError, match="no frames of clips"):
+    with pytest.raises(DataError, match="not frames of clips"):
         data.where(np.ones(len(data))).__class__(
             "made", tmp_path, data.frame.drop(columns="clip")
         ).shuffled_frames()

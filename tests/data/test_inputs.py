@@ -126,7 +126,7 @@ def test_a_folder_of_images_and_of_folders_is_refused(files) -> None:
     ("given", "said"),
     [
         ([], "no images"),
-        ("nowhere", "no image and no folder"),
+        ("nowhere", "neither an image nor a folder"),
         (TENSORS / 128 - 1, "preprocessed=True"),
         (PIXELS.astype(np.float32), "floats from 0 to 1"),
         (np.full((4, 4, 3), np.nan), "floats from 0 to 1"),

@@ -98,7 +98,7 @@ def test_every_stream_is_measured_alone_on_the_frames_that_have_it(run, tmp_path
 
 @pytest.mark.parametrize(
     ("streams", "said"),
-    [(("image",), "no stream looks at other frames"), (None, "no frames of clips")],
+    [(("image",), "no stream looks at other frames"), (None, "not frames of clips")],
 )
 def test_where_frames_cannot_be_shuffled_the_row_says_why(belt, model, tmp_path, streams, said):
     if streams is None:
