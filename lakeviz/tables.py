@@ -61,6 +61,18 @@ def n_draws(table: pd.DataFrame) -> int:
     return int(np.nanmax(numbers(table, "n_draws"), initial=1))
 
 
+def over_draws(table: pd.DataFrame) -> str:
+    """Write ", over 5 draws of the normal images"; empty where there is one."""
+    n = n_draws(table)
+    return f", over {n} draws of the normal images" if n > 1 else ""
+
+
+def sampled(*tables: pd.DataFrame, units: str = "images") -> str:
+    """Write what intervals are over: "images", or "images and draws of the normal images"."""
+    draws = any(over_draws(table) for table in tables)
+    return f"{units} and draws of the normal images" if draws else units
+
+
 def mean_of(found: Sequence[Row], column: str) -> float:
     """Mean of a column of some rows."""
     return float(np.mean([row[column] for row in found]))

@@ -11,6 +11,11 @@ def counted(n: int, noun: str, plural: str | None = None) -> str:
     return f"{n:,} {noun if n == 1 else plural or noun + 's'}"
 
 
+def percent(confidence: float) -> str:
+    """Write a share as "95 %"."""
+    return f"{100 * confidence:g} %"
+
+
 def some(names: Sequence[object], shown: int = 3) -> str:
     """List the first of several names, and say how many there are besides."""
     more = f" and {len(names) - shown} more" if len(names) > shown else ""

@@ -10,8 +10,8 @@ import pandas as pd
 from lakeviz.lake.evaluation_files import CLIPS, STREAMS
 from lakeviz.metrics.estimates import estimate, over_categories
 from lakeviz.metrics.registry import get_metric
-from lakeviz.plots.captions import percent, sampled
-from lakeviz.tables import n_draws, numbers, records, rows, where
+from lakeviz.tables import n_draws, numbers, records, rows, sampled, where
+from lakeviz.wording import percent
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -6,13 +6,8 @@ import pandas as pd
 
 from lakeviz.errors import ConfigError
 from lakeviz.metrics.comparison import ONE_MORE, PAIRED
-from lakeviz.tables import n_draws, numbers
-from lakeviz.wording import counted
-
-
-def percent(confidence: float) -> str:
-    """Write a share as "95 %"."""
-    return f"{100 * confidence:g} %"
+from lakeviz.tables import numbers, over_draws
+from lakeviz.wording import counted, percent
 
 
 def tested(table: pd.DataFrame) -> str:
@@ -22,18 +17,6 @@ def tested(table: pd.DataFrame) -> str:
     """
     n = span(table, "n_images")
     return f"{n} test image" + "s" * (n != "1") + over_draws(table)
-
-
-def over_draws(table: pd.DataFrame) -> str:
-    """Write ", over 5 draws of the normal images"; empty where there is one."""
-    n = n_draws(table)
-    return f", over {n} draws of the normal images" if n > 1 else ""
-
-
-def sampled(*tables: pd.DataFrame, units: str = "images") -> str:
-    """Write what intervals are over: "images", or "images and draws of the normal images"."""
-    draws = any(over_draws(table) for table in tables)
-    return f"{units} and draws of the normal images" if draws else units
 
 
 def difference_bars(table: pd.DataFrame, confidence: float) -> str:

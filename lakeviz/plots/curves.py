@@ -20,7 +20,6 @@ from lakeviz.metrics.estimates import Estimate
 from lakeviz.metrics.pixel_intervals import CountedPixels
 from lakeviz.metrics.regions import RegionMask
 from lakeviz.metrics.registry import metric_label
-from lakeviz.plots.captions import percent
 from lakeviz.plots.panels import (
     MOST_SERIES,
     Look,
@@ -31,7 +30,7 @@ from lakeviz.plots.panels import (
 )
 from lakeviz.plots.template import faded, new_figure, plain
 from lakeviz.tables import numbers
-from lakeviz.wording import counted
+from lakeviz.wording import counted, percent
 
 Kind = Literal["roc", "pr", "pro"]
 _METRICS = {"roc": "auroc", "pr": "average_precision", "pro": "aupro"}

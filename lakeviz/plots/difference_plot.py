@@ -9,14 +9,14 @@ import plotly.graph_objects as go
 from lakeviz.errors import ConfigError
 from lakeviz.metrics.estimates import Estimate
 from lakeviz.metrics.registry import metric_bounds, metric_title
-from lakeviz.plots.captions import categories, difference_bars, n_categories, percent, tested
+from lakeviz.plots.captions import categories, difference_bars, n_categories, tested
 from lakeviz.plots.data_range import end_axes
 from lakeviz.plots.forest import ForestRow, add_forest, forest_figure, forest_row
 from lakeviz.plots.panels import Look, add_level, panels
 from lakeviz.plots.template import PALETTE, new_figure
 from lakeviz.selector_names import selector_name, selector_order
 from lakeviz.tables import numbers, rows, where
-from lakeviz.wording import counted
+from lakeviz.wording import counted, percent
 
 _LAKE, _CONTROL = Look.of(0), Look(PALETTE[1], "solid", "diamond")
 

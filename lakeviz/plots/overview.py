@@ -11,10 +11,11 @@ import plotly.graph_objects as go
 from lakeviz import renamed
 from lakeviz.errors import ConfigError
 from lakeviz.metrics.registry import metric_bounds, metric_title
-from lakeviz.plots.captions import categories, percent, sampled, tested
+from lakeviz.plots.captions import categories, tested
 from lakeviz.plots.forest import forest_figure, forest_row
 from lakeviz.plots.panels import Look
-from lakeviz.tables import numbers, rows, where
+from lakeviz.tables import numbers, rows, sampled, where
+from lakeviz.wording import percent
 
 DEFAULT_METRICS = (("image", "auroc"), ("pixel", "auroc"), ("pixel", "aupro"))
 

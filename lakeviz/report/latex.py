@@ -15,9 +15,8 @@ from lakeviz import renamed
 from lakeviz.errors import ConfigError, DataError, nearest
 from lakeviz.metrics.estimates import NOT_MEASURED, Estimate, estimate, mean_over_categories
 from lakeviz.metrics.registry import get_metric, metric_title
-from lakeviz.plots.captions import sampled
 from lakeviz.plots.overview import DEFAULT_METRICS
-from lakeviz.tables import records, where
+from lakeviz.tables import records, sampled, where
 from lakeviz.wording import counted, joined
 
 if TYPE_CHECKING:

@@ -203,7 +203,7 @@ def test_random_neurons_are_seeded_and_never_selected(world):
         ({"k": 17}, SelectionError, "between 1 and 16"),
         ({"n_random": 0}, SelectionError, "n_random must be at least 1"),
         ({"selector": "pca"}, SelectionError, "no single neurons"),
-        ({"deviation": "mean"}, ConfigError, "zscore, nearest"),
+        ({"deviation": "mean"}, ConfigError, "zscore or nearest"),
         ({"n_top": 0}, ConfigError, "n_top"),
         ({"coverage": 0.0}, ConfigError, "covered share"),
         ({"metrics": [("image", "pro")]}, ConfigError, "no metric image pro"),

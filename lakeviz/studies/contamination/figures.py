@@ -11,13 +11,13 @@ import plotly.graph_objects as go
 from lakeviz.errors import ConfigError
 from lakeviz.metrics.measurement import Metric
 from lakeviz.metrics.registry import metric_bounds, metric_title
-from lakeviz.plots.captions import mean_over, n_categories, percent, span, tested
+from lakeviz.plots.captions import mean_over, n_categories, span, tested
 from lakeviz.plots.line_panels import Line, line_figure, line_of
 from lakeviz.plots.names import short_point
 from lakeviz.plots.panels import CHANCE, Look, selector_looks
 from lakeviz.selector_names import selector_name, selector_order, selector_short
 from lakeviz.tables import numbers, rows, where
-from lakeviz.wording import counted
+from lakeviz.wording import counted, percent
 
 WHAT_NAMES = {
     "both": "both contaminated",

@@ -8,13 +8,13 @@ import plotly.graph_objects as go
 
 from lakeviz.errors import ConfigError
 from lakeviz.metrics.estimates import Estimate, estimate
-from lakeviz.plots.captions import only, percent, tested
+from lakeviz.plots.captions import only, tested
 from lakeviz.plots.forest import OWN, ForestRow, forest_figure
 from lakeviz.plots.matrix import matrix_trace
 from lakeviz.plots.panels import Look, error_bars
 from lakeviz.plots.template import NEUTRAL, PALETTE, faded, new_figure
 from lakeviz.tables import numbers, records, rows, where
-from lakeviz.wording import counted
+from lakeviz.wording import counted, percent
 
 _BRANCHES = {
     "embedding": ("embedding", PALETTE[4], "square"),

@@ -13,7 +13,6 @@ from plotly.subplots import make_subplots
 from lakeviz.errors import ConfigError
 from lakeviz.metrics.estimates import Estimate, estimate
 from lakeviz.metrics.registry import metric_title
-from lakeviz.plots.captions import percent
 from lakeviz.plots.forest import OWN, ForestRow, add_forest, name_lines
 from lakeviz.plots.names import short_point
 from lakeviz.plots.panels import Panel
@@ -21,6 +20,7 @@ from lakeviz.plots.template import new_figure
 from lakeviz.studies.neurons.patch_figures import density_trace, picture_axes, picture_rows
 from lakeviz.studies.neurons.pictures import decode
 from lakeviz.tables import Row, numbers, records, where
+from lakeviz.wording import percent
 
 _PICTURE_ROW, _PANEL, _GAP = 100, 180, 92
 

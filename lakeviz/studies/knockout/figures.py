@@ -10,15 +10,7 @@ import plotly.graph_objects as go
 
 from lakeviz.errors import ConfigError
 from lakeviz.metrics.registry import metric_bounds, metric_title
-from lakeviz.plots.captions import (
-    categories,
-    difference_bars,
-    n_categories,
-    only,
-    percent,
-    sampled,
-    tested,
-)
+from lakeviz.plots.captions import categories, difference_bars, n_categories, only, tested
 from lakeviz.plots.forest import forest_figure, forest_row
 from lakeviz.plots.line_panels import Line, line_figure, line_of
 from lakeviz.plots.names import short_point
@@ -26,8 +18,8 @@ from lakeviz.plots.panels import CHANCE, Look, log_axes, selector_looks
 from lakeviz.plots.template import PALETTE
 from lakeviz.selector_names import NAMED, selector_name, selector_order, selector_short
 from lakeviz.studies.base.findings import HEADLINE_METRICS
-from lakeviz.tables import numbers, rows, where
-from lakeviz.wording import counted
+from lakeviz.tables import numbers, rows, sampled, where
+from lakeviz.wording import counted, percent
 
 _GROUPS = {
     "selected": ("highest variance", Look.of(0)),

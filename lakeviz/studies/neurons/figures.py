@@ -8,15 +8,15 @@ import plotly.graph_objects as go
 
 from lakeviz.errors import ConfigError
 from lakeviz.metrics.estimates import estimate
-from lakeviz.plots.captions import percent, sampled, tested
+from lakeviz.plots.captions import tested
 from lakeviz.plots.forest import MEAN, OWN, ForestRow, forest_figure
 from lakeviz.plots.line_panels import Line, line_figure
 from lakeviz.plots.names import measure_bounds, measure_title, short_point
 from lakeviz.plots.panels import Look
 from lakeviz.plots.template import NEUTRAL
 from lakeviz.studies.neurons.group_comparison import of_categories
-from lakeviz.tables import numbers, records, rows, where
-from lakeviz.wording import counted
+from lakeviz.tables import numbers, records, rows, sampled, where
+from lakeviz.wording import counted, percent
 
 LOOKS = {"selected": Look.of(0), "random": Look.of(1)}
 

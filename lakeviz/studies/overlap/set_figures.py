@@ -12,13 +12,12 @@ import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from lakeviz.errors import ConfigError
-from lakeviz.plots.captions import percent
 from lakeviz.plots.forest import name_lines
 from lakeviz.plots.line_panels import Line, add_line
 from lakeviz.plots.panels import Look, Panel, panels
 from lakeviz.plots.template import NEUTRAL, PALETTE, faded, new_figure, plain
 from lakeviz.tables import is_measured, numbers
-from lakeviz.wording import counted
+from lakeviz.wording import counted, percent
 
 _MOST_SETS = 8
 _DOT = 20

@@ -9,7 +9,7 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from lakeviz.errors import ConfigError
-from lakeviz.plots.captions import n_categories, percent
+from lakeviz.plots.captions import n_categories
 from lakeviz.plots.line_panels import Line, line_figure, line_of
 from lakeviz.plots.panels import Look
 from lakeviz.studies.patching.figures import over, sample
@@ -24,6 +24,7 @@ from lakeviz.studies.patching.words import (
     named,
 )
 from lakeviz.tables import is_measured, numbers, records, where
+from lakeviz.wording import percent
 
 _SHARES = "Shares of the difference in the score of the defect patches."
 

@@ -11,7 +11,6 @@ import plotly.graph_objects as go
 
 from lakeviz.errors import ConfigError
 from lakeviz.metrics.estimates import estimate, over_categories
-from lakeviz.plots.captions import percent
 from lakeviz.plots.forest import ForestRow, forest_figure
 from lakeviz.plots.line_panels import Line, line_figure
 from lakeviz.plots.matrix import matrix_trace
@@ -20,7 +19,7 @@ from lakeviz.plots.panels import Look, name_panel, panels, room_for_names
 from lakeviz.plots.template import new_figure
 from lakeviz.studies.patching.words import CONTROL, EVERY, GROUPS, NEURONS, named, units_name
 from lakeviz.tables import Row, is_measured, numbers, records, where
-from lakeviz.wording import counted
+from lakeviz.wording import counted, percent
 
 _SIGNED = "RdBu"
 

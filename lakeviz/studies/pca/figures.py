@@ -8,12 +8,13 @@ import plotly.graph_objects as go
 
 from lakeviz.errors import ConfigError
 from lakeviz.metrics.registry import metric_bounds, metric_title
-from lakeviz.plots.captions import difference_bars, mean_over, n_categories, percent, tested
+from lakeviz.plots.captions import difference_bars, mean_over, n_categories, tested
 from lakeviz.plots.line_panels import line_figure, line_of
 from lakeviz.plots.names import short_point
 from lakeviz.plots.panels import Look, selector_looks
 from lakeviz.selector_names import selector_name, selector_order, selector_short
 from lakeviz.tables import numbers, rows, where
+from lakeviz.wording import percent
 
 SIZE = "dimensions kept, K"
 

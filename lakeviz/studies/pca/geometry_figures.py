@@ -6,13 +6,14 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from lakeviz.errors import ConfigError
-from lakeviz.plots.captions import mean_over, n_categories, percent, span
+from lakeviz.plots.captions import mean_over, n_categories, span
 from lakeviz.plots.line_panels import Line, line_figure, line_of
 from lakeviz.plots.names import short_point
 from lakeviz.plots.panels import CHANCE, Look, log_axes
 from lakeviz.plots.template import PALETTE, faded, new_figure, plain
 from lakeviz.studies.pca.figures import SIZE, look_of, points_of, random_sets, sizes_of
 from lakeviz.tables import numbers, rows, where
+from lakeviz.wording import percent
 
 _QUANTITIES = {
     "projection kernel": "kernel",

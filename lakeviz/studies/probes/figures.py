@@ -6,11 +6,11 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from lakeviz.metrics.registry import metric_title
-from lakeviz.plots.captions import percent
 from lakeviz.plots.line_panels import Line, line_figure, line_of
 from lakeviz.plots.panels import CHANCE, Look
 from lakeviz.studies.probes.words import ALL, CHOSEN, NAMES, RANDOM, SHUFFLED, VARIANCE
 from lakeviz.tables import numbers, records, where
+from lakeviz.wording import percent
 
 
 def sizes_figure(

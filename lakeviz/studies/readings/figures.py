@@ -8,10 +8,10 @@ import plotly.graph_objects as go
 
 from lakeviz.metrics.estimates import estimate
 from lakeviz.metrics.registry import metric_bounds, metric_title
-from lakeviz.plots.captions import percent, sampled
 from lakeviz.plots.forest import ForestRow, forest_figure
 from lakeviz.plots.panels import Look
-from lakeviz.tables import records
+from lakeviz.tables import records, sampled
+from lakeviz.wording import percent
 
 _LINE = 30
 _WITH, _WITHOUT = "top minus random", "without the channel that carries most"

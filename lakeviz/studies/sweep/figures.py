@@ -14,14 +14,14 @@ import plotly.graph_objects as go
 from lakeviz.errors import ConfigError
 from lakeviz.metrics.estimates import Estimate, estimate, mean_over_categories
 from lakeviz.metrics.registry import metric_bounds, metric_title
-from lakeviz.plots.captions import difference_bars, percent, tested
+from lakeviz.plots.captions import difference_bars, tested
 from lakeviz.plots.line_panels import Line, line_figure
 from lakeviz.plots.panels import Look
 from lakeviz.plots.template import plain
 from lakeviz.selector_names import selector_name, selector_order
 from lakeviz.studies.sweep.marginals import AXIS_TITLES, UNITS, unit_means
 from lakeviz.tables import numbers, rows, where
-from lakeviz.wording import counted
+from lakeviz.wording import counted, percent
 
 _FEW = 10  # settings whose ranks are all labelled
 _PANELS = 6
