@@ -28,8 +28,7 @@ from lakeviz.studies.claims.effects import (
 from lakeviz.studies.claims.rules import Equivalence, Superiority
 from lakeviz.studies.knockout.ablation import Ablation, Condition
 from lakeviz.studies.knockout.score_engine import ScoreEngine
-from lakeviz.studies.overlap.measures import jaccard
-from lakeviz.studies.overlap.null_models import hypergeometric
+from lakeviz.studies.overlap.measures import hypergeometric, jaccard
 from lakeviz.studies.overlap.pairs import pair_mean
 
 # --- claim 3: selecting by variance is equivalent to truncated PCA ---

@@ -16,8 +16,7 @@ from lakeviz.studies.claims.claim import SMALLEST_EFFECT, Claim, Part, each
 from lakeviz.studies.claims.claims_on_detection import too_few_channels
 from lakeviz.studies.claims.effects import Effect, at_ceiling, over
 from lakeviz.studies.claims.rules import NonInferiority, Superiority
-from lakeviz.studies.contamination.fitting import Condition, DrawFits, kept_images
-from lakeviz.studies.contamination.plan import make_plan
+from lakeviz.studies.contamination.fitting import Condition, DrawFits, kept_images, make_plan
 from lakeviz.studies.hosts.conditions import Plan, run_conditions
 from lakeviz.studies.hosts.detectors.registry import get_host
 from lakeviz.studies.hosts.result import ADD, ALONE, NO_SELECTOR

@@ -49,15 +49,8 @@ def shuffled_p_values(
 ) -> Float[np.ndarray, " term"]:
     """Two-sided p-values of Welch's statistic among those of shuffled labels.
 
-    Parameters
-    ----------
-    terms, labels
-        Of the images.
-    n_shuffles : int
-    seed : int
-    pooled : bool
-        Rank each statistic among the shuffled ones of all terms instead of its own: for thousands
-        of terms, where too few shuffles could be made for each.
+    ``pooled`` ranks each statistic among the shuffled ones of all terms instead of its own: for
+    thousands of terms, where too few shuffles could be made for each.
     """
     generator = np.random.default_rng(seed)
     anomalous = np.asarray(labels) != 0

@@ -30,26 +30,10 @@ Images = Dataset | Sequence[str | Path] | Float[Tensor, "image 3 height width"]
 class Gathered:
     """Contributions to the unit embedding of some images, along one direction and random ones.
 
-    Attributes
-    ----------
-    names : dict of level to list of str
-        Components at each level.
-    terms : dict of level to float array [image, component]
-        Along the direction.
-    random : dict of level to float array [image, component, draw]
-        Along each random direction.
-    neurons : float32 array [image, neuron]
-        Of all blocks, one after the other.
-    neurons_random : float array [label, neuron, draw]
-        Mean over the normal and over the anomalous images.
-    neuron_names : int array [neuron, 2]
-        Block and number of each.
-    output : float array [image]
-        The unit embedding along the direction.
-    output_random : float array [image, draw]
-    maps : float32 array [image, row, column]
-        By source patch.
-    maps_random : float32 array [image, draw, row, column]
+    ``names`` and ``terms`` are by level. ``neurons`` are of all blocks, one after the other, and
+    ``neuron_names`` block and number of each; along random directions they are means over the
+    normal and over the anomalous images. ``output`` is the embedding along the direction, ``maps``
+    are by source patch.
     """
 
     names: dict[str, list[str]]

@@ -13,16 +13,16 @@ from torch import Tensor
 
 from lakeviz.errors import ConfigError, HookError
 from lakeviz.models.hooks.hooked_tower import HookedTower
-from lakeviz.studies.decompose.gradients import contributions
+from lakeviz.studies.decompose.gradients import (
+    LinearBlock,
+    contributions,
+    linear_blocks,
+    pooled_contributions,
+)
 from lakeviz.studies.decompose.linearised_forward import (
     FrozenPass,
     frozen_pass,
     require_decomposable,
-)
-from lakeviz.studies.decompose.pooled_contributions import (
-    LinearBlock,
-    linear_blocks,
-    pooled_contributions,
 )
 from lakeviz.studies.decompose.terms import Decomposition
 

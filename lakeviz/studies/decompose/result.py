@@ -200,7 +200,7 @@ class DecomposeResult(StudyResult):
     def figures(self) -> Figures:
         """Per category: blocks, heads, source patches, neurons."""
         from lakeviz.studies.decompose import figures as draw
-        from lakeviz.studies.decompose.patch_figures import source_patches_figure
+        from lakeviz.studies.decompose.figures import source_patches_figure
 
         made = []
         controls = str(self.settings["random_directions"])

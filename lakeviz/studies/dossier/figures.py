@@ -17,8 +17,8 @@ from lakeviz.plots.forest import OWN, ForestRow, add_forest, name_lines
 from lakeviz.plots.names import short_point
 from lakeviz.plots.panels import Panel
 from lakeviz.plots.template import new_figure
+from lakeviz.studies.neurons.example_patches import decode
 from lakeviz.studies.neurons.patch_figures import density_trace, picture_axes, picture_rows
-from lakeviz.studies.neurons.pictures import decode
 from lakeviz.tables import Row, numbers, records, where
 from lakeviz.wording import percent
 

@@ -22,9 +22,9 @@ from lakeviz.studies.dossier.vocabulary import (
     default_words,
     read_words,
 )
+from lakeviz.studies.neurons.example_patches import with_crops
 from lakeviz.studies.neurons.group_comparison import DETECTED, of_categories
 from lakeviz.studies.neurons.patch_labels import DEFAULT_COVERAGE
-from lakeviz.studies.neurons.pictures import with_crops
 from lakeviz.tables import is_measured, numbers, records, rows, where
 
 MEASURES = ("abs_cliffs_delta", "share_anomalous", "loss_image_auroc", "loss_pixel_aupro")

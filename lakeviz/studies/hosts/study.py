@@ -29,8 +29,7 @@ from lakeviz.studies.base.draws import (
     servable,
 )
 from lakeviz.studies.base.study import DEFAULT_BOOTSTRAP, OnRun, Study
-from lakeviz.studies.hosts.conditions import Group, Plan, run_conditions
-from lakeviz.studies.hosts.costs import cost_rows
+from lakeviz.studies.hosts.conditions import Group, Plan, cost_rows, run_conditions
 from lakeviz.studies.hosts.detectors.protocol import Host, ImageDetector, name_of
 from lakeviz.studies.hosts.detectors.registry import get_host
 from lakeviz.studies.hosts.result import (

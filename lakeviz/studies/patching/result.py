@@ -254,7 +254,6 @@ class PatchingResult(StudyResult):
 
     def figures(self) -> Figures:
         """Heat maps, units against controls, paths, curves, attribution and steering."""
-        from lakeviz.studies.patching import curve_figures as curves
         from lakeviz.studies.patching import figures as draw
 
         made = [
@@ -266,13 +265,13 @@ class PatchingResult(StudyResult):
         if is_measured(self.paths, "share"):
             made.append(draw.paths_figure(self.paths, confidence=self.confidence))
         if len(self.curves):
-            made.append(curves.curves_figure(self.curves, confidence=self.confidence))
+            made.append(draw.curves_figure(self.curves, confidence=self.confidence))
             if len(set(self.curves["basis"]) - {UNTRAINED}) > 1:
-                made.append(curves.bases_figure(self.curves, confidence=self.confidence))
+                made.append(draw.bases_figure(self.curves, confidence=self.confidence))
         if len(self.agreement):
             made.append(draw.attribution_figure(self.checks))
         if len(self.steering):
-            made.append(curves.steering_figure(self.steering, confidence=self.confidence))
+            made.append(draw.steering_figure(self.steering, confidence=self.confidence))
         return made
 
 

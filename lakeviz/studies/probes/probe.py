@@ -21,17 +21,9 @@ Choose = Callable[[Float[np.ndarray, "row channel"], Bool[np.ndarray, " row"]], 
 class Labelled:
     """Patch tokens of the test images, and which of them are defects.
 
-    Attributes
-    ----------
-    tokens : float array [image, patch, channel]
-    is_defect : bool array [image, patch]
-    is_normal : bool array [image]
-        Whose patches are the normal ones; other patches of anomalous images are neither.
-    folds : int array [image]
-        The fold whose probe scores the image, trained on the others.
-    per_image : int
-        Patches of an image that are trained on, at most.
-    seed : int
+    All patches of normal images are normal ones; other patches of anomalous images are neither. An
+    image is scored by the probe of its fold, trained on the others, on ``per_image`` patches of an
+    image at most.
     """
 
     tokens: Float[np.ndarray, "image patch channel"]
@@ -67,15 +59,7 @@ class Labelled:
 
 @dataclass(frozen=True)
 class Probe:
-    """How a probe is trained.
-
-    Attributes
-    ----------
-    strength : float
-        Inverse strength of the regularisation.
-    l1 : bool
-        Lasso instead of ridge, so that it chooses neurons itself.
-    """
+    """How a probe is trained: inverse strength of the regularisation, lasso instead of ridge."""
 
     strength: float = 1.0
     l1: bool = False
@@ -85,19 +69,9 @@ class Probe:
     ) -> tuple[Float[np.ndarray, "image patch"], list[Int[np.ndarray, " k"]]]:
         """Log-odds of a defect for every patch, from the probe that was trained without the image.
 
-        Parameters
-        ----------
-        data : Labelled
-        choose : callable
-            Chooses the channels from the training tokens of each fold.
-        anomalous : bool array [image], optional
-            Labels of the images that the probe is told; the true ones by default.
-
-        Returns
-        -------
-        maps : float array [image, patch]
-        chosen : list of int arrays
-            Channels of each fold; of an L1 probe those in use.
+        ``choose`` takes the channels from the training tokens of each fold, which are returned too;
+        of an L1 probe those in use. ``anomalous`` are the labels that the probe is told; the true
+        ones by default.
         """
         told = ~data.is_normal if anomalous is None else anomalous
         images, patches = data.rows
