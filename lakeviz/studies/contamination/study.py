@@ -227,7 +227,7 @@ def measure(data: StudyData, settings: Settings, evaluator: PairedEvaluator) -> 
         {
             "contaminants": [data.test.sample_ids[i] for i in plan.reserved],
             "draws": as_plain(
-                [{"normal": [data.normal.sample_ids[i] for i in d.fitted]} for d in plan.draws]
+                [{"normal": [data.normal_names[i] for i in d.fitted]} for d in plan.draws]
             ),
         },
     )

@@ -249,11 +249,8 @@ class ForwardEngine(NetworkEngine):
 
     @cached_property
     def _ids(self) -> tuple[list[str], list[str]]:
-        """Names of normal and test images that do not depend on where the files lie."""
-        names = list(self.data.provenance.get("fit", {}).get("sample_ids", ()))
-        normal = self.data.normal
-        known = names if len(names) == len(normal) else normal.sample_ids
-        return known, self.data.test.sample_ids
+        """Names of normal and test images."""
+        return self.data.normal_names, self.data.test.sample_ids
 
     @cached_property
     def _replacement(self) -> Replacement:

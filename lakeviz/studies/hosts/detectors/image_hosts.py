@@ -26,7 +26,7 @@ from lakeviz.errors import ConfigError, HostError
 from lakeviz.lake import fit_text
 from lakeviz.lake.text import text_obstacle
 from lakeviz.studies.base.unit_data import class_name_of
-from lakeviz.studies.hosts.detectors.protocol import HostScores, require
+from lakeviz.studies.hosts.detectors.protocol import Adapter, HostScores, require
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 _BATCH = 8  # images; each is some hundred windows
 
 
-class WinClipHost:
+class WinClipHost(Adapter):
     """anomalib's WinCLIP: prompts and normal images against windows of several sizes.
 
     It reads whole images and embeddings, so it cannot be restricted to channels.
@@ -59,22 +59,15 @@ class WinClipHost:
     """
 
     name = "winclip"
+    settings = ("few_shot", "scales")
+    wraps = "anomalib.models.image.winclip.torch_model.WinClipModel"
 
     def __init__(self, few_shot: bool = True, scales: Sequence[int] = (2, 3)) -> None:
         require("anomalib", self.name)
         if not scales or min(scales) < 1:
             raise ConfigError(f"winclip needs windows of 1 patch or more, not {tuple(scales)}")
-        self.few_shot, self.scales = few_shot, tuple(scales)
+        self.few_shot, self.scales = few_shot, list(scales)
         self.model: Any = None
-
-    def describe(self) -> dict[str, Any]:
-        """Settings as plain values."""
-        return {
-            "name": self.name,
-            "few_shot": self.few_shot,
-            "scales": list(self.scales),
-            "wraps": "anomalib.models.image.winclip.torch_model.WinClipModel",
-        }
 
     def prepare(self, data: StudyData, images: Sequence[int]) -> WinClipHost:
         """Encode the prompts of the category, and some of its normal images.
@@ -88,7 +81,7 @@ class WinClipHost:
         obstacle = _obstacle(model, self.scales)
         if obstacle:
             raise HostError(f"winclip: {obstacle}")
-        self.model = _given_clip(model, self.scales)
+        self.model = _given_clip(model, tuple(self.scales))
         reference = None
         if self.few_shot:
             paths = [data.normal_paths[i] for i in images]
@@ -234,7 +227,7 @@ def batches(
 _RULES = ("embedding", "map")
 
 
-class ZeroShotHost:
+class ZeroShotHost(Adapter):
     """Zero-shot CLIP: how much more a patch resembles the anomalous prompts than the normal ones.
 
     It is the text branch of lakeviz alone, with the settings of the study.
@@ -252,16 +245,14 @@ class ZeroShotHost:
     """
 
     name = "zero_shot"
+    settings = ("image",)
+    wraps = "lakeviz.lake.text.TextBranch"
 
     def __init__(self, image: str = "embedding") -> None:
         if image not in _RULES:
             raise ConfigError(f"image scores come from {' or '.join(_RULES)}, not {image!r}")
         self.image = image
         self.text: TextBranch | None = None
-
-    def describe(self) -> dict[str, Any]:
-        """Settings as plain values."""
-        return {"name": self.name, "image": self.image, "wraps": "lakeviz.lake.text.TextBranch"}
 
     def prepare(self, data: StudyData, images: Sequence[int]) -> ZeroShotHost:
         """Encode the prompts of the category; normal images play no part.
