@@ -21,26 +21,14 @@ _MINUS_RANDOM = "minus_random"
 
 def _beats_random(case: Case) -> Mapping[str, Effect]:
     """Visual branch in the selected neurons minus that in random ones."""
-    if case.k == case.n_channels:
-        return {
-            _MINUS_RANDOM: Effect.absent(f"all {case.k} channels are selected: there are no others")
-        }
-    if 2 * case.k > case.n_channels:
-        return {_MINUS_RANDOM: Effect.absent(too_few_channels(case))}
+    if reason := case.all_selected("there are no others") or case.crowded:
+        return {_MINUS_RANDOM: Effect.absent(reason)}
     d = SMALLEST_EFFECT
     return {
         _MINUS_RANDOM: over(
             case.top, case.random, case.settings.metric, d, headroom=d, against_sets=True
         )
     }
-
-
-def too_few_channels(case: Case) -> str:
-    """Why random sets are no control: they share most of their members with the selection."""
-    return (
-        f"{case.k} of {case.n_channels} channels are selected: random sets of that size share "
-        "more than half of their members with the selection"
-    )
 
 
 BEATS_RANDOM = Claim(
@@ -74,10 +62,8 @@ def sizes_below(n_channels: int, k: int) -> list[int]:
 
 
 def _sparse_suffices(case: Case) -> Mapping[str, Effect]:
-    if case.k == case.n_channels:
-        return {
-            _MINUS_ALL: Effect.absent(f"all {case.k} channels are selected: the set is not sparse")
-        }
+    if reason := case.all_selected("the set is not sparse"):
+        return {_MINUS_ALL: Effect.absent(reason)}
     gaps = {
         k: over(
             case.top if k == case.k else case.measured("variance", k),
@@ -253,8 +239,8 @@ def _concentrated(case: Case) -> Mapping[str, Effect]:
     metric = case.settings.metric
     assert isinstance(case.floor, Replicates)
     kept = Effect.of([(1, case.top), (-SHARE, case.everything), (SHARE - 1, case.floor)], metric)
-    if 2 * case.k > case.n_channels:
-        return {_KEPT: kept, _MORE: Effect.absent(too_few_channels(case))}
+    if case.crowded:
+        return {_KEPT: kept, _MORE: Effect.absent(case.crowded)}
     more = Effect.of(
         [(1, case.top), (-1, case.random), (-MARGIN, case.everything), (MARGIN, case.floor)], metric
     )
@@ -264,8 +250,8 @@ def _concentrated(case: Case) -> Mapping[str, Effect]:
 
 def _no_share(case: Case) -> str:
     """Why there is no share to speak of; empty where there is."""
-    if case.k == case.n_channels:
-        return f"all {case.k} channels are selected: all is kept"
+    if reason := case.all_selected("all is kept"):
+        return reason
     if isinstance(case.floor, str):
         return case.floor
     metric = case.settings.metric

@@ -38,8 +38,7 @@ _DETECTION, _SUBSPACE = "detection", "subspace"
 
 def _equals_pca(case: Case) -> Mapping[str, Effect]:
     """Detection in neurons minus that in principal directions, and how near the two spans are."""
-    if case.k == case.n_channels:
-        reason = f"all {case.k} channels are selected: the two are the same by construction"
+    if reason := case.all_selected("the two are the same by construction"):
         return {_DETECTION: Effect.absent(reason), _SUBSPACE: Effect.absent(reason)}
     detection = over(case.top, case.measured("pca"), case.settings.metric, SMALLEST_EFFECT)
     return {_DETECTION: detection, _SUBSPACE: _nearness(case)}
@@ -157,9 +156,7 @@ def _measure_overlaps(cases: Sequence[Case]) -> Mapping[str, Pooled]:
 def _no_overlap(cases: Sequence[Case]) -> str:
     if len(cases) < _FEWEST:
         return f"it needs {_FEWEST} categories, and there are {len(cases)}"
-    if cases[0].k == cases[0].n_channels:
-        return f"all {cases[0].k} channels are selected: every category shares all"
-    return ""
+    return cases[0].all_selected("every category shares all")
 
 
 def _channels(case: Case, data: StudyData) -> dict[str, set[int]]:

@@ -14,7 +14,7 @@ from lakeviz.lake.paired_evaluator import PairedEvaluator
 from lakeviz.metrics import Bootstrap, contrasts, estimates
 from lakeviz.metrics.estimates import NOT_MEASURED, Estimate
 from lakeviz.metrics.measurement import Measurement, metric_columns
-from lakeviz.studies.decompose.contributions import Gathered
+from lakeviz.studies.decompose.decomposer import Gathered
 
 _BLOCK = 2**24  # values of shuffled means held at a time
 

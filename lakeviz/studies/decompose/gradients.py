@@ -189,16 +189,10 @@ def contributions(
     n_blocks = len(passed.z)
     with torch.no_grad():
         return Decomposition(
-            embedding=joined["embedding"],
-            heads=joined["heads"],
+            **{name: own for name, own in joined.items() if "." not in name},
             neurons=[joined[f"neurons.{i}"] for i in range(n_blocks)],
-            attention_bias=joined["attention_bias"],
-            mlp_bias=joined["mlp_bias"],
-            pool=joined["pool"],
-            final_bias=joined["final_bias"],
             output=output.detach() @ along.T,
             norm=output.detach().norm(dim=-1),
-            sources=joined.get("sources"),
         )
 
 

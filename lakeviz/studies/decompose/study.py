@@ -28,8 +28,7 @@ from lakeviz.studies.decompose.component_rows import (
     location_rows,
     neuron_rows,
 )
-from lakeviz.studies.decompose.contributions import Gathered, embeddings, gather
-from lakeviz.studies.decompose.decomposer import Decomposer
+from lakeviz.studies.decompose.decomposer import Decomposer, Gathered, embeddings, gather
 from lakeviz.studies.decompose.directions import (
     CLASS,
     DIRECTIONS,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -146,15 +146,15 @@ class DossierResult(StudyResult):
         "labels.control_high": "control_quantile_high",
     }
 
-    neurons: pd.DataFrame = field(repr=False)
-    groups: pd.DataFrame = field(repr=False)
-    patches: pd.DataFrame = field(repr=False)
-    activations: pd.DataFrame = field(repr=False)
-    histograms: pd.DataFrame = field(repr=False)
-    shares: pd.DataFrame = field(repr=False)
-    effects: pd.DataFrame = field(repr=False)
-    correlated: pd.DataFrame = field(repr=False)
-    labels: pd.DataFrame = field(repr=False)
+    neurons: pd.DataFrame
+    groups: pd.DataFrame
+    patches: pd.DataFrame
+    activations: pd.DataFrame
+    histograms: pd.DataFrame
+    shares: pd.DataFrame
+    effects: pd.DataFrame
+    correlated: pd.DataFrame
+    labels: pd.DataFrame
 
     def __post_init__(self) -> None:
         self.patches = with_crops(self.patches)

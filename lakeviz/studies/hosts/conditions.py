@@ -25,9 +25,9 @@ from lakeviz.studies.hosts.scoring import (
     Selections,
     features_of,
     fit_host,
+    host_maps,
     host_scale,
     lake_scales,
-    test_maps,
 )
 
 Group = tuple[str, str]
@@ -82,7 +82,7 @@ def run_conditions(
     found = Conditions()
     host = plan.fresh()
     fit_host(host, data, None)
-    alone = test_maps(host, data, None)
+    alone = host_maps(host, data, None)
     found.members[ALONE, NO_SELECTOR] = [measured(alone, evaluator)]
     found.fitted[ALONE, NO_SELECTOR] = (host, None)
     if RESTRICT in modes:
@@ -106,7 +106,7 @@ def _restricted(data: StudyData, plan: Plan, evaluator: PairedEvaluator, found: 
         for number, selections in enumerate(plan.select(data, selector)):
             host = plan.fresh()
             fit_host(host, data, selections)
-            members.append(measured(test_maps(host, data, selections), evaluator))
+            members.append(measured(host_maps(host, data, selections), evaluator))
             if number == 0:
                 found.fitted[RESTRICT, selector] = (host, selections)
         found.members[RESTRICT, selector] = members

@@ -80,23 +80,17 @@ def fit_host(
     host.prepare(data, list(range(len(data.normal))) if images is None else list(images))
 
 
-def test_maps(host: Host, data: StudyData, selections: Selections | None) -> HostMaps:
-    """Score the test images with a fitted host."""
-    if isinstance(host, ImageDetector):
-        parts = [host.score_images(data, range(len(data.test)))]
-    else:
-        parts = [host.score(features_of(data, own, selections)) for _, own in data.batches()]
-    return _laid_out(parts, host, data)
-
-
-def normal_maps(
-    host: Host, data: StudyData, selections: Selections | None, images: Sequence[int]
+def host_maps(
+    host: Host, data: StudyData, selections: Selections | None, normal: Sequence[int] | None = None
 ) -> HostMaps:
-    """Score some of the normal images with a fitted host."""
+    """Score the test images, or some of the normal ones, with a fitted host."""
     if isinstance(host, ImageDetector):
-        parts = [host.score_images(data, images, normal=True)]
+        images = range(len(data.test)) if normal is None else normal
+        parts = [host.score_images(data, images, normal=normal is not None)]
+    elif normal is None:
+        parts = [host.score(features_of(data, own, selections)) for _, own in data.batches()]
     else:
-        parts = [host.score(normal_features(data, selections, images))]
+        parts = [host.score(normal_features(data, selections, normal))]
     return _laid_out(parts, host, data)
 
 
@@ -117,7 +111,7 @@ def host_scale(host: Host, data: StudyData) -> Scale:
     found = []
     for kept, held in folds(len(data.normal)):
         fit_host(host, data, None, kept)
-        found.append(normal_maps(host, data, None, held).maps)
+        found.append(host_maps(host, data, None, held).maps)
     return Scale.of(found, name_of(host))
 
 

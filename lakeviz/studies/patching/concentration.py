@@ -36,7 +36,7 @@ from lakeviz.studies.patching.words import (
     TWIN_DIFFERENCE,
     UNTRAINED,
 )
-from lakeviz.studies.probes.probe import most_different
+from lakeviz.studies.probes.study import most_different
 
 Rows = Iterator[dict[str, Any]]
 PROBE, ATTRIBUTION, VARIANCE = "probe", "attribution", "variance"

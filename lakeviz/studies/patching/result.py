@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 import pandas as pd
@@ -188,18 +188,18 @@ class PatchingResult(StudyResult):
     name: ClassVar[str] = "patching"
     title: ClassVar[str] = "Interventions on pairs"
 
-    effects: pd.DataFrame = field(repr=False)
-    heatmap: pd.DataFrame = field(repr=False)
-    attribution: pd.DataFrame = field(repr=False)
-    checks: pd.DataFrame = field(repr=False)
-    agreement: pd.DataFrame = field(repr=False)
-    curves: pd.DataFrame = field(repr=False)
-    areas: pd.DataFrame = field(repr=False)
-    concentration: pd.DataFrame = field(repr=False)
-    steering: pd.DataFrame = field(repr=False)
-    pairs: pd.DataFrame = field(repr=False)
-    paths: pd.DataFrame = field(repr=False)
-    overlap: pd.DataFrame = field(repr=False)
+    effects: pd.DataFrame
+    heatmap: pd.DataFrame
+    attribution: pd.DataFrame
+    checks: pd.DataFrame
+    agreement: pd.DataFrame
+    curves: pd.DataFrame
+    areas: pd.DataFrame
+    concentration: pd.DataFrame
+    steering: pd.DataFrame
+    pairs: pd.DataFrame
+    paths: pd.DataFrame
+    overlap: pd.DataFrame
 
     def __post_init__(self) -> None:
         # Results of earlier versions are of neurons, and scaled.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
@@ -88,10 +88,10 @@ class PCAResult(StudyResult):
         "control_high": "control_quantile_high",
     }
 
-    metrics: pd.DataFrame = field(repr=False)
-    geometry: pd.DataFrame = field(repr=False)
-    covariance: pd.DataFrame = field(repr=False)
-    spectrum: pd.DataFrame = field(repr=False)
+    metrics: pd.DataFrame
+    geometry: pd.DataFrame
+    covariance: pd.DataFrame
+    spectrum: pd.DataFrame
 
     @property
     def k(self) -> int:
