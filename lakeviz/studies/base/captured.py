@@ -45,8 +45,7 @@ _BATCH = 64  # images restricted and searched at a time
 class StudyData:
     """Captured tokens of one category, its truth, and the settings of the detector under study.
 
-    Make one with :func:`.study_capture.capture_study`, or :meth:`of_arrays` from tokens that are at
-    hand.
+    Make one with :func:`.capture.capture_study`, or :meth:`of_arrays` from tokens at hand.
 
     Attributes
     ----------
@@ -190,10 +189,8 @@ class StudyData:
                     f"{self.category}: a view has the map size and text branch of its capture"
                 )
             none = options.text_weight is None and self.text is None
-            changes |= {
-                "options": options,
-                "text_weight": 0.0 if none else options.weight_with_text,
-            }
+            weight = 0.0 if none else options.weight_with_text
+            changes |= {"options": options, "text_weight": weight}
         return replace(self, **changes)
 
     @property

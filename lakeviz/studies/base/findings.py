@@ -228,7 +228,7 @@ def finding(
             value=_value(row, gap, value, control_value),
             smallest_effect=smallest_effect,
             confidence=confidence,
-            reason=_reason_of_none(row, difference),
+            reason="" if np.isfinite(gap.value) else str(row.get("reason") or ""),
             n_draws=_whole(row.get("n_draws"), 1),
             estimand=str(row.get("estimand") or ""),
             p_value=float(row.get("p_value", np.nan)),
@@ -272,11 +272,6 @@ def findings(
         rows = records(table, level=level, metric=name, **(where or {}))
         if rows:
             yield finding(rows, (level, name), subject, **said)  # type: ignore[arg-type]
-
-
-def _reason_of_none(row: Row, difference: str) -> str:
-    """Why a difference was not measured; empty where it was."""
-    return "" if np.isfinite(row[difference]) else str(row.get("reason") or "")
 
 
 def _whole(number: float | None, default: int) -> int:

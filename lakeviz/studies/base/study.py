@@ -277,7 +277,8 @@ class Study:
             files = [file_sha256(x) for x in vars(settings).values() if isinstance(x, Path)]
             asked = [settings.to_plain(), as_plain(on.bootstrap), files]
             folder = on.run.unfinished(self.name) / fingerprint(category, asked, on.run.identity)
-            if not _is_whole(folder):
+            settle(folder)
+            if not (folder / STUDY_FILE).is_file():
                 data = self.data(on.run, category, settings)
                 self(data, settings, bootstrap=on.bootstrap).to_parquet(folder)
             made.append(self.result.from_parquet(folder))
@@ -303,11 +304,6 @@ class Study:
                 ),
             ]
         )
-
-
-def _is_whole(folder: Path) -> bool:
-    settle(folder)
-    return (folder / STUDY_FILE).is_file()
 
 
 class LazyStudy:

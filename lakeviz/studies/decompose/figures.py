@@ -304,7 +304,7 @@ def source_patches_figure(
         )
         fig.add_trace(trace, row=panel.row, col=panel.column)
         word = "anomalous" if labels[name] else "normal"
-        name_panel(fig, number, f"{word}: {_tail(name)}")
+        name_panel(fig, number, f"{word}: {'/'.join(name.split('/')[-2:])}")  # defect and file
         axis = "" if number == 0 else str(number + 1)
         fig.update_yaxes(
             autorange="reversed", scaleanchor=f"x{axis}", row=panel.row, col=panel.column
@@ -330,8 +330,3 @@ def _spread(labels: dict[str, int], columns: int) -> list[str]:
         at = np.linspace(0, len(names) - 1, min(columns, len(names)))
         found += [names[int(i)] for i in at]
     return found
-
-
-def _tail(name: str) -> str:
-    """The last two parts of a path: the defect and the file."""
-    return "/".join(name.split("/")[-2:])

@@ -135,7 +135,8 @@ def measure(
     obstacle = label_obstacle(data, settings.labels)
     bootstrap, seed, n_images = evaluator.bootstrap, settings.seed, len(data.test)
     confidence = bootstrap.confidence
-    every = [_choices(one, settings) for one in draws]
+    k, selector, n_random = settings.k or data.options.k, settings.selector, settings.n_random
+    every = [choose(one, k, selector, n_random, seed) for one in draws]
     score_only = replace(settings, network_neurons=0)
     expect(n_knockouts(every[0], settings) + sum(n_knockouts(own, score_only) for own in every[1:]))
     choices = every[0]
@@ -204,11 +205,6 @@ class DossierStudy(Study):
 
 
 STUDY = DossierStudy(Settings, DossierResult, measure, over_draws=True)
-
-
-def _choices(data: StudyData, settings: Settings) -> dict[str, Choice]:
-    k = settings.k or data.options.k
-    return choose(data, k, settings.selector, settings.n_random, settings.seed)
 
 
 def _behaviour(

@@ -35,13 +35,6 @@ from lakeviz.studies.knockout.rescoring import (
 )
 
 
-def token_slice(tokens: str, n_tokens: int, n_prefix: int) -> slice:
-    """Rows of ``"all"`` tokens (registers too), of ``"patch"`` tokens, or of the class token."""
-    if tokens == "cls":
-        return slice(0, 1)
-    return slice(n_prefix if tokens == "patch" else 0, n_tokens)
-
-
 @dataclass(frozen=True)
 class Replacement:
     """Values for every token of an image, from the tokens of the normal images at one hook point.
@@ -261,8 +254,11 @@ class ForwardEngine(NetworkEngine):
 
     @cached_property
     def _rows(self) -> slice:
+        """Tokens that are edited: all (registers too), those of patches, or the class token."""
+        if self.tokens == "cls":
+            return slice(0, 1)
         n_tokens = self._stored[0].all(self.point, slice(0, 1)).shape[1]
-        return token_slice(self.tokens, n_tokens, self.tower.adapter.n_prefix_tokens)
+        return slice(self.tower.adapter.n_prefix_tokens * (self.tokens == "patch"), n_tokens)
 
     # --- what a knock-out reaches ---
 

@@ -71,15 +71,7 @@ class Fitted(NamedTuple):
 
 
 class NetworkEngine(Engine):
-    """Knock-outs that run the network.
-
-    Parameters
-    ----------
-    data : StudyData
-        With its model.
-    base, branches
-        As :class:`.Engine`; branches are :data:`BRANCHES`.
-    """
+    """Knock-outs that run the network; branches are :data:`BRANCHES`."""
 
     known = BRANCHES
 

@@ -198,19 +198,10 @@ def rank_correlation(
 ) -> tuple[Estimate, float, str]:
     """Spearman's rank correlation, its interval over images and neurons, and scipy's p-value.
 
-    Parameters
-    ----------
-    variance, importance : float arrays [neuron]
-    draws : float array [neuron, draw]
-        Importance on each resample of the images. Each draw takes neurons with replacement too:
-        with these very neurons fixed, a correlation by chance would look certain. A draw on which
-        all are equally important counts as a correlation of 0.
-    bootstrap : Bootstrap
-
-    Returns
-    -------
-    rho, p_value, reason
-        NaN, with a reason, where fewer than three neurons or no differences are there.
+    ``draws`` [neuron, draw] is the importance on each resample of the images. Each draw takes
+    neurons with replacement too: with these very neurons fixed, a correlation by chance would look
+    certain. A draw on which all are equally important counts as a correlation of 0. NaN, with a
+    reason, where fewer than three neurons or no differences are there.
     """
     if len(variance) < 3:
         return NOT_MEASURED, np.nan, f"a rank correlation of {len(variance)} neurons says nothing"

@@ -127,12 +127,11 @@ class PatchSample:
         return float(np.asarray(ttest_ind(defective, normal, equal_var=False))[1])
 
     def matched_auroc(self, of_test: Float[np.ndarray, "test patch"]) -> Resampled:
-        """Probability that a defect patch lies above a normal patch of the same position.
+        """Probability that a defect patch lies above a normal patch of its position; ties half.
 
-        Of every pair of a defective and a normal image the mean over the defect patches, ties
-        half; the mean of that over all pairs, so every image counts alike, as in the matched
-        difference. No pair compares two positions: where only the positions of defects are
-        special, it is 0.5.
+        Of every pair of a defective and a normal image the mean over the defect patches, then over
+        pairs, so every image counts alike. Where only the positions of defects are special, it is
+        0.5.
         """
         x = of_test[self.images]
         normal, places = x[self.normal], self._places()

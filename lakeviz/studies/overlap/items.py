@@ -163,12 +163,6 @@ def selection_rows(group: Group) -> Iterator[Row]:
             yield identity | {"rank": rank, "channel": int(channel), "variance": float(score)}
 
 
-def jaccard_matrix(group: Group) -> Float[np.ndarray, "item item"]:
-    """Jaccard index of every two items of a group."""
-    members = group.members.astype(np.int64)
-    return np.asarray(jaccard(members @ members.T, group.k), dtype=np.float64)
-
-
 def cluster_rows(group: Group) -> tuple[list[Row], list[Row]]:
     """Rows of the tables ``clusters`` (merges) and ``leaves``; none for fewer than three items.
 
@@ -177,7 +171,8 @@ def cluster_rows(group: Group) -> tuple[list[Row], list[Row]]:
     """
     if len(group.items) < FEWEST_TO_CLUSTER:
         return [], []
-    distance = 1 - jaccard_matrix(group)
+    members = group.members.astype(np.int64)
+    distance = 1 - np.asarray(jaccard(members @ members.T, group.k), dtype=np.float64)
     np.fill_diagonal(distance, 0)
     merges = linkage(squareform(distance), method="average", optimal_ordering=True)
     clusters = [

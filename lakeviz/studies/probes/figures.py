@@ -16,21 +16,7 @@ from lakeviz.wording import percent
 def sizes_figure(
     metrics: pd.DataFrame, *, point: str, metric: tuple[str, str], confidence: float = 0.95
 ) -> go.Figure:
-    """Value of the probes by the number of neurons, with random neurons and shuffled labels.
-
-    Parameters
-    ----------
-    metrics : DataFrame
-        ``ProbesResult.metrics``.
-    point : str
-    metric : (level, name)
-    confidence : float
-
-    Raises
-    ------
-    ConfigError
-        Nothing was measured there.
-    """
+    """Value of the probes by the number of neurons, with random neurons and shuffled labels."""
     table = where(metrics, point=point, level=metric[0], metric=metric[1])
     lines: list[Line] = []
     for number, name in enumerate((CHOSEN, VARIANCE)):

@@ -22,18 +22,7 @@ def gaps_figure(
 ) -> go.Figure:
     """Top minus random under every reading, as it is and without its strongest channel.
 
-    Parameters
-    ----------
-    overview : DataFrame
-        ``ReadingsResult.overview()``.
-    readings : DataFrame
-        ``ReadingsResult.readings``.
-    confidence : float
-
-    Raises
-    ------
-    ConfigError
-        Nothing was measured.
+    Of ``ReadingsResult.overview()`` and ``ReadingsResult.readings``.
     """
     shown: dict[str, list[ForestRow]] = {}
     paper: dict[str, float] = {}

@@ -138,7 +138,8 @@ class _Case:
             maps_without.append(maps[n:])
             shares.append(_share(view, top))
         one, random = Replicates.over_draws(own), Replicates.over_draws(sets)
-        said = {"share": float(np.mean(shares)), "n_channels": self._n_channels}
+        n_channels = sum(self.views[0].n_channels(point) for point in self.reading.points)
+        said = {"share": float(np.mean(shares)), "n_channels": n_channels}
         compared = compare(one, {CONTROL: random}, self.evaluator)
         return {
             "readings": [row | said | {"reason": ""} for row in compared],
@@ -148,10 +149,6 @@ class _Case:
 
     def _select(self, view: StudyData, selector: str, seed: int = 0) -> Selections:
         return view.select(self.reading.asked, selector, seed)
-
-    @property
-    def _n_channels(self) -> int:
-        return sum(self.views[0].n_channels(point) for point in self.reading.points)
 
     def _exchanges(self, view: StudyData, top: Selections) -> list[Exchange]:
         kept = [len(view.statistics[p].kept_channels) for p in self.reading.points]

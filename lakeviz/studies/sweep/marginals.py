@@ -46,14 +46,10 @@ def marginal_means(
 
     Every value of an axis is averaged over the same settings of the other axes: settings at which a
     cell of the axis is missing are left out for all its values, and counted. A value that was
-    measured at less than half of the settings has no mean, so that the others keep theirs. Within
-    a unit (a category and a seed) the settings are averaged; the interval is Student's, over the
-    units. The differences are to the first value of the axis, paired unit by unit.
-
-    Columns: ``category`` (``"all"`` for several), ``axis``, ``at`` (its value), ``level``,
-    ``metric``, mean with interval, ``reference`` (the first value) and the difference to it,
-    ``n_cells`` per value, ``n_units``, ``n_left_out`` (settings), ``reason`` (for a missing
-    number).
+    measured at less than half of the settings has no mean, so that the others keep theirs. Within a
+    unit (a category and a seed) the settings are averaged; the interval is Student's, over the
+    units. The differences are to the first value of the axis (``reference``), paired unit by unit.
+    ``category`` is ``"all"`` for several, ``at`` the value of the axis.
     """
     names = list(dict.fromkeys(cells["category"]))
     category = names[0] if len(names) == 1 else "all"
