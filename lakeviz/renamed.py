@@ -60,7 +60,7 @@ MOVED = {
     "lakeviz.plots.hosts": "lakeviz.studies.hosts.figures",
     "lakeviz.plots.knockout": "lakeviz.studies.knockout.figures",
     "lakeviz.plots.knockout_neurons": "lakeviz.studies.knockout.figures",
-    "lakeviz.plots.neuron_groups": "lakeviz.studies.neurons.group_figures",
+    "lakeviz.plots.neuron_groups": "lakeviz.studies.neurons.figures",
     "lakeviz.plots.neuron_matrix": "lakeviz.plots.matrix",
     "lakeviz.plots.neuron_patches": "lakeviz.studies.neurons.patch_figures",
     "lakeviz.plots.neurons": "lakeviz.studies.neurons.figures",
@@ -71,7 +71,7 @@ MOVED = {
     "lakeviz.plots.scored": "lakeviz.plots.curves",
     "lakeviz.plots.sweep": "lakeviz.studies.sweep.figures",
     "lakeviz.plots.sweep_contrasts": "lakeviz.studies.sweep.figures",
-    "lakeviz.plots.sweep_grid": "lakeviz.studies.sweep.grid_figures",
+    "lakeviz.plots.sweep_grid": "lakeviz.studies.sweep.figures",
     "lakeviz.plugins": "lakeviz.studies",
     "lakeviz.plugins.compare": "lakeviz.studies.hosts",
     "lakeviz.plugins.compare.study": "lakeviz.studies.hosts",
@@ -85,7 +85,9 @@ MOVED = {
     "lakeviz.studies.decompose.patch_figures": "lakeviz.studies.decompose.figures",
     "lakeviz.studies.hosts.detectors.winclip": "lakeviz.studies.hosts.detectors.image_hosts",
     "lakeviz.studies.hosts.detectors.zero_shot": "lakeviz.studies.hosts.detectors.image_hosts",
+    "lakeviz.studies.neurons.group_figures": "lakeviz.studies.neurons.figures",
     "lakeviz.studies.pca.geometry_figures": "lakeviz.studies.pca.figures",
+    "lakeviz.studies.sweep.grid_figures": "lakeviz.studies.sweep.figures",
 }
 """Modules and packages by their old name; what lies in a package has moved with it."""
 

@@ -14,9 +14,9 @@ from lakeviz.errors import ConfigError
 from lakeviz.studies.neurons.figures import (
     neuron_detectors_figure,
     neuron_differences_figure,
+    neuron_groups_figure,
     variance_auroc_figure,
 )
-from lakeviz.studies.neurons.group_figures import neuron_groups_figure
 from lakeviz.studies.neurons.patch_figures import activation_figure, driving_patches_figure
 
 POINTS = ("blocks.1.hook_resid_post", "blocks.2.hook_resid_post")

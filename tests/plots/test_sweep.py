@@ -11,8 +11,12 @@ import pytest
 
 from lakeviz.errors import ConfigError
 from lakeviz.plots.template import DASHES, MARKERS, PALETTE
-from lakeviz.studies.sweep.figures import sweep_contrasts_figure, sweep_lines_figure
-from lakeviz.studies.sweep.grid_figures import sweep_heat_figure, sweep_parallel_figure
+from lakeviz.studies.sweep.figures import (
+    sweep_contrasts_figure,
+    sweep_heat_figure,
+    sweep_lines_figure,
+    sweep_parallel_figure,
+)
 
 SHOWN = {"level": "image", "metric": "auroc"}
 

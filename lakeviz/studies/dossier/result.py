@@ -258,8 +258,7 @@ class DossierResult(StudyResult):
 
     def figures(self) -> Figures:
         """Selected and random neurons: of one category all, of several the differences."""
-        from lakeviz.studies.neurons.figures import neuron_differences_figure
-        from lakeviz.studies.neurons.group_figures import neuron_groups_figure
+        from lakeviz.studies.neurons.figures import neuron_differences_figure, neuron_groups_figure
 
         measured = [m for m in MEASURES if is_measured(where(self.groups, measure=m), "difference")]
         if not measured:

@@ -210,7 +210,6 @@ class NeuronsResult(StudyResult):
     def figures(self) -> Figures:
         """One category in detail; of several their differences, then the first few's patches."""
         from lakeviz.studies.neurons import figures as draw
-        from lakeviz.studies.neurons.group_figures import neuron_groups_figure
 
         groups, confidence = self.groups, self.confidence
         measured = set(groups["measure"])
@@ -229,7 +228,7 @@ class NeuronsResult(StudyResult):
             if measure in measured
         ]
         if measured & set(_DRAWN):
-            made.append(neuron_groups_figure(self.neurons, groups, confidence=confidence))
+            made.append(draw.neuron_groups_figure(self.neurons, groups, confidence=confidence))
         if is_measured(self.channels, "image_auroc"):
             trend = draw.variance_auroc_figure(self.channels, self.trend, confidence=confidence)
             made.append(trend)

@@ -200,7 +200,6 @@ class SweepResult(StudyResult):
     def figures(self) -> Figures:
         """Lines, a heat table, the controls, and all cells; those that the grid allows."""
         from lakeviz.studies.sweep import figures as draw
-        from lakeviz.studies.sweep import grid_figures as grids
 
         metric, varied = self.main_metric, self.varied
         if metric is None or not varied:
@@ -217,7 +216,7 @@ class SweepResult(StudyResult):
         ]
         if len(varied) > 1:
             y = panel or next(axis for axis in varied if axis != x)
-            made.append(grids.sweep_heat_figure(self.cells, **shown, x=x, y=y))
+            made.append(draw.sweep_heat_figure(self.cells, **shown, x=x, y=y))
         if is_measured(self.contrasts, "difference"):
             made.append(
                 draw.sweep_contrasts_figure(
@@ -229,7 +228,7 @@ class SweepResult(StudyResult):
                 )
             )
         if len(varied) > 1:
-            made.append(grids.sweep_parallel_figure(self.cells, **shown, axes=varied))
+            made.append(draw.sweep_parallel_figure(self.cells, **shown, axes=varied))
         return made
 
 
