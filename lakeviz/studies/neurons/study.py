@@ -52,8 +52,6 @@ from lakeviz.tables import equals, is_measured, numbers, records, rows, where
 
 NO_TEST = "one class has a single image with patches to compare, so there is no p-value"
 CONSTANT_VARIANCES = "all channels have equal variances or equal AUROCs, so there is no ranking"
-
-
 _PICTURED = 5  # selected neurons per point whose patches are kept as pictures
 
 
