@@ -19,8 +19,7 @@ from lakeviz.errors import (
 from lakeviz.models.hooks.hooked_tower import HookedTower
 from lakeviz.models.load import catalog
 from lakeviz.models.load.checkpoints import fitting, is_torchscript, load_open_clip_state
-from lakeviz.models.load.files import checkpoint_path
-from lakeviz.models.load.folder import CONFIG, folder_weights, read_folder_config
+from lakeviz.models.load.files import CONFIG, checkpoint_path, folder_weights, read_folder_config
 from lakeviz.models.load.recipes import Recipe, asked_recipe, file_recipe, read_recipe
 from lakeviz.models.load.request import (
     Request,
@@ -31,35 +30,20 @@ from lakeviz.models.load.request import (
 )
 from lakeviz.models.preprocess import preprocess_of
 from lakeviz.models.text import TextEncoder
+from lakeviz.models.towers.base import pair
 from lakeviz.models.vision_model import VisionModel
 
 
 @dataclass(frozen=True)
 class Source:
-    """Where an open_clip model comes from.
+    """Where an open_clip model comes from."""
 
-    Attributes
-    ----------
-    create
-        The name open_clip builds it by.
-    config
-        Its architecture.
-    weights
-        Its checkpoint, already on this machine; None for random weights.
-    online
-        Whether the network was asked for.
-    recipe
-        Mean, deviation and interpolation its weights were trained with; None for open_clip's own.
-    tokenizer
-        The name open_clip builds the tokenizer by.
-    """
-
-    create: str
-    config: dict[str, Any]
-    weights: Path | None
-    online: bool
-    tokenizer: str
-    recipe: Recipe | None = None
+    create: str  # the name open_clip builds it by
+    config: dict[str, Any]  # of its architecture
+    weights: Path | None  # its checkpoint, on this machine; None for random weights
+    online: bool  # whether the network was asked for
+    tokenizer: str  # the name open_clip builds the tokenizer by
+    recipe: Recipe | None = None  # what its weights were trained with; None for open_clip's own
 
 
 def load_open_clip(request: Request) -> VisionModel:
@@ -247,9 +231,9 @@ def _check_image_size(request: Request, source: Source) -> None:
     vision, size = source.config["vision_cfg"], request.size
     if size is None or "timm_model_name" in vision:
         return
-    native = _pair(vision.get("image_size", 224))
+    native = pair(vision.get("image_size", 224))
     if not isinstance(vision["layers"], list | tuple):
-        check_divisible(_pair(vision.get("patch_size", 16)), size, request.name)
+        check_divisible(pair(vision.get("patch_size", 16)), size, request.name)
     elif size != native:
         raise ConfigError(
             f"{request.name} is a ResNet whose attention pool has a fixed grid: image_size must "
@@ -266,7 +250,7 @@ def _resize_same_count(model: Any, request: Request, source: Source) -> None:
     vision = source.config["vision_cfg"]
     if request.size is None or not hasattr(model.visual, "grid_size"):
         return
-    native, patch = _pair(vision.get("image_size", 224)), _pair(vision.get("patch_size", 16))
+    native, patch = pair(vision.get("image_size", 224)), pair(vision.get("patch_size", 16))
     old, new = (native[0] // patch[0], native[1] // patch[1]), tuple(model.visual.grid_size)
     if old == new or old[0] * old[1] != new[0] * new[1]:
         return
@@ -275,10 +259,6 @@ def _resize_same_count(model: Any, request: Request, source: Source) -> None:
     embedding = model.visual.positional_embedding
     resized = resample_abs_pos_embed(embedding.data[None], list(new), list(old))
     embedding.data.copy_(resized[0])
-
-
-def _pair(value: int | tuple[int, int]) -> tuple[int, int]:
-    return (value, value) if isinstance(value, int) else (value[0], value[1])
 
 
 def _vision_model(

@@ -1,6 +1,6 @@
 """Tower adapters: hook points, blocks, patch grid and projection of a tower under common names.
 
-One subclass per architecture (``open_clip_vit``, ``timm_vit``, ``resnet``). An adapter only points
+One subclass per kind of tower. An adapter only points
 at the tower's own modules; it computes nothing the tower computes.
 """
 
@@ -9,6 +9,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -23,17 +24,7 @@ TOKENS = ("batch", "token", "d_model")
 
 @dataclass(frozen=True)
 class Rows:
-    """One parameter that writes channels: entry ``c`` along ``axis`` writes channel ``c``.
-
-    Attributes
-    ----------
-    module
-        The module that holds it.
-    name
-        Its name there.
-    axis
-        The axis over channels.
-    """
+    """One parameter of a module that writes channels: entry ``c`` along ``axis`` writes ``c``."""
 
     module: nn.Module
     name: str
@@ -233,6 +224,11 @@ class TowerAdapter(ABC):
         ]
 
 
+def pair(size: Any) -> tuple[int, int]:
+    """Height and width of a size, which is one number where both are equal."""
+    return (size, size) if isinstance(size, int) else (int(size[0]), int(size[1]))
+
+
 def rows_of(module: nn.Module | None, what: str) -> list[Rows]:
     """Weight and bias of a linear layer, convolution or normalisation: one row per channel."""
     held = {} if module is None else module._parameters
@@ -249,16 +245,8 @@ def embedding_rows(
 ) -> list[Rows]:
     """Writers of the residual stream before the first block of a vision transformer.
 
-    Parameters
-    ----------
-    norm
-        The normalisation after the embedding: where there is one, it alone decides.
-    patches
-        The layer that writes the patch embeddings.
-    others
-        Class token, registers and position embeddings, where the tower has them.
-    tower
-        What the tower is called in messages.
+    A normalisation after the embedding decides alone; else the layer of the patches, and the class
+    token, registers and position embeddings that the tower has, write it.
     """
     if norm is not None and not isinstance(norm, nn.Identity):
         return rows_of(norm, f"the normalised embedding of this {tower} tower")

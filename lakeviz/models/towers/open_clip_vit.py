@@ -12,7 +12,14 @@ from torch import Tensor, nn
 
 from lakeviz.models.hooks.attention import AttentionView
 from lakeviz.models.hooks.hook_points import InputTap, OutputTap, Point
-from lakeviz.models.towers.base import BlockParts, Rows, TowerAdapter, embedding_rows, keeps_zero
+from lakeviz.models.towers.base import (
+    BlockParts,
+    Rows,
+    TowerAdapter,
+    embedding_rows,
+    keeps_zero,
+    pair,
+)
 
 
 class PackedAttentionView(AttentionView):
@@ -91,8 +98,8 @@ class OpenClipViT(TowerAdapter):
     def __init__(self, tower: VisionTransformer) -> None:
         self.tower = self.vit = tower
         self.blocks = [_parts(block) for block in tower.transformer.resblocks]
-        self.image_size = _pair(tower.image_size)
-        self.patch_size = _pair(tower.patch_size)
+        self.image_size = pair(tower.image_size)
+        self.patch_size = pair(tower.patch_size)
         self.n_prefix_tokens = 1
         self.d_model = tower.conv1.out_channels
         first: Any = tower.transformer.resblocks[0].attn
@@ -123,7 +130,3 @@ class OpenClipViT(TowerAdapter):
             raise self._no_projection("it pools with attention, which is not linear in the tokens")
         normalized = self.vit.ln_post(tokens)
         return normalized if self.vit.proj is None else torch.matmul(normalized, self.vit.proj)
-
-
-def _pair(size: Any) -> tuple[int, int]:
-    return (size, size) if isinstance(size, int) else (int(size[0]), int(size[1]))
