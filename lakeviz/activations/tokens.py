@@ -12,6 +12,7 @@ from torch import Tensor
 
 from lakeviz.data.streams import base_point, check_stream, on_stream, stream_of
 from lakeviz.errors import ActivationError
+from lakeviz.settings import check_choice
 
 if TYPE_CHECKING:
     from lakeviz.models import HookedTower
@@ -64,8 +65,7 @@ def neurons_of(tower: HookedTower, point: str) -> int:
 
 def check_which(which: str) -> None:
     """Refuse a choice of tokens that is none of :data:`WHICH`."""
-    if which not in WHICH:
-        raise ActivationError(f"tokens must be one of {', '.join(WHICH)}, not {which!r}")
+    check_choice("tokens", which, WHICH, ActivationError)
 
 
 def select_tokens(

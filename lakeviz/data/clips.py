@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Bool
 
+from lakeviz.data.clip_files import count_frames, read_volume
 from lakeviz.data.files import (
     VIDEO_SUFFIXES,
     VOLUME_SUFFIXES,
@@ -26,10 +27,7 @@ from lakeviz.data.files import (
 )
 from lakeviz.data.images import mask_is_empty
 from lakeviz.data.table import GOOD, Sample
-from lakeviz.data.text_tables import read_table
-from lakeviz.data.video_files import count_frames
-from lakeviz.data.volumes import read_volume
-from lakeviz.data.words import label_of
+from lakeviz.data.text_tables import label_of, read_table
 from lakeviz.errors import DatasetLayoutError, MaskError
 from lakeviz.wording import some
 

@@ -28,6 +28,7 @@ from lakeviz.data.table import (
     shuffled_within,
 )
 from lakeviz.errors import DataError, MaskError, nearest
+from lakeviz.settings import check_choice
 
 
 @dataclass(frozen=True, eq=False)
@@ -153,8 +154,7 @@ class Dataset:
         DataError
             ``name`` is not one of train, valid and test.
         """
-        if name not in SPLITS:
-            raise DataError(f"no split {name!r}: the splits are {', '.join(SPLITS)}")
+        check_choice("split", name, SPLITS, DataError)
         return self.where(self.frame["split"] == name)
 
     def shuffled_frames(self, seed: int = 0) -> Dataset:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from lakeviz.data.files import IMAGE_SUFFIXES, holds_images, list_files, list_folders, list_images
 from lakeviz.data.polygons import POLYGON_SUFFIXES, coco_masks, is_coco, is_labelme
-from lakeviz.data.words import is_normal_word
+from lakeviz.data.text_tables import is_normal_word
 from lakeviz.errors import DatasetLayoutError, MaskError
 from lakeviz.wording import some
 

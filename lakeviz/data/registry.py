@@ -15,7 +15,8 @@ from lakeviz.data.files import describe, list_folders
 from lakeviz.data.images import dark_images
 from lakeviz.data.reader_options import ON_MISSING_MASK, ReaderOption, check_options, options_of
 from lakeviz.data.table import Sample, build_frame, check_masks, missing_normals
-from lakeviz.errors import ConfigError, DataError, DatasetLayoutError, nearest
+from lakeviz.errors import ConfigError, DataError, DatasetLayoutError
+from lakeviz.settings import check_choice
 
 logger = logging.getLogger(__name__)
 
@@ -193,10 +194,7 @@ def get_layout(name: str) -> Layout:
         No such layout.
     """
     key = name.lower().replace("-", "_")
-    if key not in _LAYOUTS:
-        raise DataError(
-            f"no data set layout {name!r}{nearest(key, _LAYOUTS)}; known: {', '.join(_LAYOUTS)}"
-        )
+    check_choice("the layout of a data set", key, _LAYOUTS, DataError)
     return _LAYOUTS[key]
 
 

@@ -34,7 +34,8 @@ import pandas as pd
 from jaxtyping import Int
 
 from lakeviz.data.masks import require_own_masks
-from lakeviz.errors import ConfigError, DatasetLayoutError, MaskError
+from lakeviz.errors import DatasetLayoutError, MaskError
+from lakeviz.settings import check_choice
 from lakeviz.wording import some
 
 GOOD = "good"
@@ -223,8 +224,7 @@ def check_masks(
     list of str
         Remarks: masks that no image has.
     """
-    if on_missing_mask not in ("error", "none"):
-        raise ConfigError(f"on_missing_mask must be 'error' or 'none', got {on_missing_mask!r}")
+    check_choice("on_missing_mask", on_missing_mask, ("error", "none"))
     defective = sorted(
         (s for s in samples if s.defect_type != GOOD), key=lambda s: (s.category, s.path)
     )

@@ -11,6 +11,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from lakeviz.errors import CheckpointError, ConfigError
+from lakeviz.settings import check_choice
 from lakeviz.units.base import Units
 
 ACTIVATIONS = ("relu", "topk", "threshold")
@@ -83,8 +84,8 @@ class AutoencoderUnits(Units):
                 f"{self.source} reads {n} channels and writes {out}: a transcoder; say the hook "
                 "point that it writes to with out_point="
             )
-        if self.activation not in ACTIVATIONS:
-            raise CheckpointError(f"{self.source}: activation {self.activation!r} is not known")
+        kind = f"{self.source}: the activation"
+        check_choice(kind, self.activation, ACTIVATIONS, CheckpointError)
         if self.activation == "topk" and not (self.k and 1 <= self.k <= m):
             raise CheckpointError(f"{self.source}: k must be 1 to {m}, not {self.k}; give k=")
         if self.activation == "threshold" and self.threshold is None:

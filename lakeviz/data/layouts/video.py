@@ -35,7 +35,7 @@ from lakeviz.data.registry import (
     register_reader,
 )
 from lakeviz.data.table import GOOD, Sample
-from lakeviz.data.words import is_normal_word
+from lakeviz.data.text_tables import is_normal_word
 from lakeviz.errors import DatasetLayoutError, MaskError
 
 _FREE = "free for research; cite"
