@@ -36,6 +36,10 @@ from lakeviz.locks import is_free
 from lakeviz.settings import check_choice
 from lakeviz.wording import counted
 
+Tokens = Float[Tensor, "image token channel"]
+Which = Sequence[int] | slice | None
+"""Some of the images, counted from 0; None for all of them."""
+
 _log = logging.getLogger(__name__)
 
 
@@ -190,7 +194,7 @@ class ActivationStore:
         """Whether every image is stored."""
         return self.n_stored == len(self.key.images)
 
-    def append(self, tensors: Mapping[str, Float[Tensor, "image token channel"]]) -> None:
+    def append(self, tensors: Mapping[str, Tokens]) -> None:
         """Write one shard; it counts only once its manifest line is on disk.
 
         Raises
@@ -244,7 +248,7 @@ class ActivationStore:
 
     def shards(
         self, points: Iterable[str] | None = None
-    ) -> Iterator[tuple[int, dict[str, Float[Tensor, "image token channel"]]]]:
+    ) -> Iterator[tuple[int, dict[str, Tokens]]]:
         """Yield (index of the first image, tensors) shard by shard."""
         wanted = self._known(points)
         for shard in self._shards:
@@ -252,9 +256,7 @@ class ActivationStore:
                 tensors = {p: file.get_tensor(p) for p in wanted}
             yield shard["start"], tensors
 
-    def read(
-        self, point: str, images: Sequence[int] | slice | None = None
-    ) -> Float[Tensor, "image token channel"]:
+    def read(self, point: str, images: Which = None) -> Tokens:
         """Read one point of some images (all by default); only the rows asked for are read.
 
         Raises
@@ -297,7 +299,7 @@ class ActivationStore:
         return wanted
 
 
-def image_rows(images: Sequence[int] | slice | None, n: int, where: str) -> list[int]:
+def image_rows(images: Which, n: int, where: str) -> list[int]:
     """Rows that an index of images means, of ``n`` there are.
 
     Raises

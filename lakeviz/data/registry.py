@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -158,31 +159,25 @@ def assemble(
     checked = check_masks(
         reading.samples, on_missing_mask, reading.masks_looked_for, reading.unused_masks
     )
-    by_category: dict[str, list[Path]] = {}
-    depths: dict[str, list[Path]] = {}
+    images, depths = defaultdict(list), defaultdict(list)
     for s in reading.samples:
-        by_category.setdefault(s.category, []).append(s.path)
+        images[s.category].append(s.path)
         if s.depth:
-            depths.setdefault(s.category, []).append(s.depth)
+            depths[s.category].append(s.depth)
     notes = (
         *reading.notes,
         *checked,
         *missing_normals(reading.samples),
-        *dark_images(by_category),
-        *_said_of_depth(depths),
+        *dark_images(images),
     )
+    if depths:
+        from lakeviz.data.depth_files import depth_notes  # tifffile, scipy
+
+        notes += tuple(depth_notes(depths))
     for note in notes:
         logger.info("%s: %s", name, note)
     frame = build_frame(reading.samples, reading.root)
     return Dataset(name, reading.root, frame, license, citation, notes)
-
-
-def _said_of_depth(depths: Mapping[str, Sequence[Path]]) -> list[str]:
-    if not depths:
-        return []
-    from lakeviz.data.depth_files import depth_notes  # tifffile, scipy
-
-    return depth_notes(depths)
 
 
 def get_layout(name: str) -> Layout:
@@ -194,7 +189,7 @@ def get_layout(name: str) -> Layout:
         No such layout.
     """
     key = name.lower().replace("-", "_")
-    check_choice("the layout of a data set", key, _LAYOUTS, DataError)
+    check_choice("the layout of a data set", key, sorted(_LAYOUTS), DataError)
     return _LAYOUTS[key]
 
 
@@ -217,13 +212,13 @@ def detect_layout(root: str | Path) -> Layout:
         None fits, or several do.
     """
     path = Path(root).expanduser().absolute()
-    fitting = [layout for layout in _LAYOUTS.values() if layout.detect and layout.detect(path)]
+    known = dict(sorted(_LAYOUTS.items()))
+    fitting = [name for name, one in known.items() if one.detect and one.detect(path)]
     if len(fitting) == 1:
-        return fitting[0]
-    found = ", ".join(layout.name for layout in fitting) if fitting else "none"
+        return known[fitting[0]]
     raise DatasetLayoutError(
-        f"cannot tell the layout of {path} (fitting: {found}); name one of {', '.join(_LAYOUTS)}. "
-        f"{describe(path)}"
+        f"cannot tell the layout of {path} (fitting: {', '.join(fitting) or 'none'}); name one of "
+        f"{', '.join(known)}. {describe(path)}"
     )
 
 

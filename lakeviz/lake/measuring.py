@@ -30,7 +30,7 @@ from lakeviz.lake.scoring import CONTROL_PREFIX, score_together
 from lakeviz.lake.selection import NeuronSelection
 from lakeviz.lake.stream_rows import stream_table
 from lakeviz.metrics import Bootstrap, Conventions
-from lakeviz.metrics.clusters import over_clips
+from lakeviz.metrics.clips import over_clips
 from lakeviz.selector_names import SHUFFLED
 
 

@@ -20,8 +20,8 @@ from jaxtyping import Float
 from lakeviz.errors import ConfigError
 from lakeviz.metrics import formulas
 from lakeviz.metrics.conventions import Conventions
+from lakeviz.metrics.formulas import Variance, auroc_variance
 from lakeviz.metrics.measurement import Metric
-from lakeviz.metrics.variances import Variance, auroc_variance
 
 
 class SupportsNeg(Protocol):

@@ -131,7 +131,7 @@ def test_the_ordinary_reader_reads_it(tmp_path):
     [
         (("belts", "test", 0), "scene must be belt or web, not 'belts'"),
         (("belt", "valid", 0), "split must be train or test"),
-        (("belt", "test", 0, "stops"), "no kind of defect 'stops'"),
+        (("belt", "test", 0, "stops"), r"kind of defect must be .*, not 'stops'; nearest: stop"),
     ],
 )
 def test_unknown_names_are_said(arguments, said):
