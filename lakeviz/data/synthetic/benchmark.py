@@ -16,7 +16,7 @@ from jaxtyping import Bool, UInt8
 from PIL import Image as PILImage
 
 from lakeviz.data.synthetic.defects import DEFECTS, Scene, apply_defect, to_uint8
-from lakeviz.data.synthetic.fields import mix, rgb, shade, value_noise
+from lakeviz.data.synthetic.fields import mix, shade, solid, value_noise
 from lakeviz.data.synthetic.objects import OBJECTS
 from lakeviz.data.synthetic.textures import TEXTURES
 from lakeviz.settings import check_choice
@@ -76,9 +76,7 @@ def render_scene(category: str, size: int, rng: np.random.Generator) -> Scene:
         backing = np.broadcast_to(1 - image.mean(axis=(0, 1)), image.shape).astype(np.float32)
         return Scene(image, np.ones((size, size), dtype=bool), backing)
     picture, cover = OBJECTS[category](rng, size)
-    plain = shade(
-        np.tile(rgb(0.9, 0.89, 0.86), (size, size, 1)), 0.012 * value_noise(rng, size, 6, 6)
-    )
+    plain = shade(solid(size, 0.9, 0.89, 0.86), 0.012 * value_noise(rng, size, 6, 6))
     state = rng.bit_generator.state
     lit = _light(rng, mix(plain, picture, cover))
     rng.bit_generator.state = state  # the backing stands in the same light as the object

@@ -15,6 +15,7 @@ from lakeviz.data.synthetic.fields import (
     mix,
     rgb,
     shade,
+    solid,
     value_noise,
 )
 
@@ -32,9 +33,7 @@ def wood(rng: np.random.Generator, size: int) -> Image:
     wave = v + 0.03 * value_noise(rng, size, 3, 1)
     rings = 0.5 + 0.5 * np.sin(2 * np.pi * 11 * wave + 1.2 * value_noise(rng, size, 6, 2))
     fibres = 0.05 * value_noise(rng, size, 96, 6)
-    return shade(
-        mix(np.tile(rgb(0.72, 0.52, 0.33), (size, size, 1)), rgb(0.5, 0.32, 0.18), rings), fibres
-    )
+    return shade(mix(solid(size, 0.72, 0.52, 0.33), rgb(0.5, 0.32, 0.18), rings), fibres)
 
 
 def fabric(rng: np.random.Generator, size: int) -> Image:
@@ -54,7 +53,7 @@ def leather(rng: np.random.Generator, size: int) -> Image:
     u, v = _pose(rng, np.pi).coordinates(size)
     near, second = cellular(rng, u, v, 18)
     crease = np.clip((second - near) / 0.28, 0, 1)
-    return shade(np.tile(rgb(0.5, 0.29, 0.2), (size, size, 1)), 0.5 * crease - 0.3 - 0.15 * near)
+    return shade(solid(size, 0.5, 0.29, 0.2), 0.5 * crease - 0.3 - 0.15 * near)
 
 
 def tile(rng: np.random.Generator, size: int) -> Image:
@@ -66,9 +65,7 @@ def tile(rng: np.random.Generator, size: int) -> Image:
     tone = rng.normal(0, 0.06, (32, 32))[
         np.floor(v * n).astype(int) % 32, np.floor(u * n).astype(int) % 32
     ]
-    face = shade(
-        np.tile(rgb(0.3, 0.55, 0.55), (size, size, 1)), tone + 0.05 * fractal_noise(rng, size, 24)
-    )
+    face = shade(solid(size, 0.3, 0.55, 0.55), tone + 0.05 * fractal_noise(rng, size, 24))
     return mix(face, rgb(0.86, 0.85, 0.8), below(edge - 0.055, 0.03))
 
 
@@ -77,12 +74,12 @@ def brushed_metal(rng: np.random.Generator, size: int) -> Image:
     _, v = Pose(shift_y=rng.uniform(-0.3, 0.3)).coordinates(size)
     marks = 0.08 * value_noise(rng, size, 128, 3) + 0.06 * value_noise(rng, size, 40, 2)
     highlight = 0.12 * np.exp(-((v / 0.25) ** 2))
-    return shade(np.tile(rgb(0.6, 0.61, 0.63), (size, size, 1)), marks + highlight)
+    return shade(solid(size, 0.6, 0.61, 0.63), marks + highlight)
 
 
 def granite(rng: np.random.Generator, size: int) -> Image:
     """Crystals of three minerals."""
-    image = np.tile(rgb(0.62, 0.58, 0.56), (size, size, 1))
+    image = solid(size, 0.62, 0.58, 0.56)
     image = mix(image, rgb(0.25, 0.24, 0.25), below(0.75 - fractal_noise(rng, size, 26, 2), 0.35))
     image = mix(image, rgb(0.8, 0.62, 0.55), below(0.8 - fractal_noise(rng, size, 20, 2), 0.35))
     return shade(image, 0.05 * value_noise(rng, size, 96, 96))
@@ -92,13 +89,13 @@ def mesh(rng: np.random.Generator, size: int) -> Image:
     """Woven wire on a dark ground."""
     u, v = _pose(rng).coordinates(size)
     n = 9
-    image = np.tile(rgb(0.13, 0.14, 0.16), (size, size, 1))
+    image = solid(size, 0.13, 0.14, 0.16)
     for axis, other, phase in ((u, v, 0), (v, u, 1)):
         wire = np.abs(np.mod(axis * n, 1) - 0.5)
         lift = 0.25 * np.cos(np.pi * (other * n + np.floor(axis * n) + phase))
         image = mix(
             image,
-            shade(np.tile(rgb(0.68, 0.7, 0.7), (size, size, 1)), lift - 1.5 * wire),
+            shade(solid(size, 0.68, 0.7, 0.7), lift - 1.5 * wire),
             below(wire - 0.16, 0.06),
         )
     return shade(image, 0.03 * value_noise(rng, size, 8, 8))
@@ -108,17 +105,14 @@ def cardboard(rng: np.random.Generator, size: int) -> Image:
     """Corrugated board: soft parallel waves and paper fibres."""
     u, _ = _pose(rng).coordinates(size)
     waves = 0.14 * np.sin(2 * np.pi * 13 * u)
-    return shade(
-        np.tile(rgb(0.74, 0.6, 0.42), (size, size, 1)),
-        waves + 0.05 * fractal_noise(rng, size, 48, 2),
-    )
+    return shade(solid(size, 0.74, 0.6, 0.42), waves + 0.05 * fractal_noise(rng, size, 48, 2))
 
 
 def carpet(rng: np.random.Generator, size: int) -> Image:
     """Tufted loops with coloured flecks."""
     u, v = _pose(rng, np.pi).coordinates(size)
     near, _ = cellular(rng, u, v, 26)
-    image = shade(np.tile(rgb(0.48, 0.42, 0.46), (size, size, 1)), 0.35 - 0.7 * near)
+    image = shade(solid(size, 0.48, 0.42, 0.46), 0.35 - 0.7 * near)
     return mix(image, rgb(0.72, 0.6, 0.42), 0.6 * below(1.0 - value_noise(rng, size, 40, 40), 0.4))
 
 
@@ -131,10 +125,7 @@ def brick(rng: np.random.Generator, size: int) -> Image:
     in_x, in_y = np.mod(x, 1), np.mod(v * rows, 1)
     edge = np.minimum(np.minimum(in_x, 1 - in_x) / columns, np.minimum(in_y, 1 - in_y) / rows)
     tone = rng.normal(0, 0.1, (32, 32))[row.astype(int) % 32, np.floor(x).astype(int) % 32]
-    face = shade(
-        np.tile(rgb(0.62, 0.3, 0.24), (size, size, 1)),
-        tone + 0.08 * fractal_noise(rng, size, 32, 2),
-    )
+    face = shade(solid(size, 0.62, 0.3, 0.24), tone + 0.08 * fractal_noise(rng, size, 32, 2))
     return mix(face, rgb(0.74, 0.72, 0.68), below(edge - 0.011, 0.008))
 
 

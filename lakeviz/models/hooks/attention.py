@@ -37,6 +37,10 @@ HEAD_POINTS = (
 )
 
 
+Stream = Float[Tensor, "batch token d_model"]
+Heads = Float[Tensor, "batch token head d_head"]
+
+
 class AttentionView(ABC):
     """One attention module seen as per-head steps. It holds no parameters of its own.
 
@@ -59,16 +63,14 @@ class AttentionView(ABC):
     additive: bool = True
 
     @abstractmethod
-    def project(
-        self, x: Float[Tensor, "batch token d_model"]
-    ) -> tuple[Float[Tensor, "batch token head d_head"], ...]:
+    def project(self, x: Stream) -> tuple[Heads, ...]:
         """Queries, keys and values, before any query/key normalisation or rotation."""
 
     def position(self, q: Tensor, k: Tensor, context: dict[str, Any]) -> tuple[Tensor, Tensor]:
         """Apply what acts on queries and keys only (normalisation, rotary embedding)."""
         return q, k
 
-    def merge(self, z: Float[Tensor, "batch token head d_head"], x: Tensor) -> Tensor:
+    def merge(self, z: Heads, x: Tensor) -> Tensor:
         """Concatenate heads and project them back to the residual width; ``x`` feeds gates."""
         return self.out_proj(z.flatten(-2))
 
@@ -103,7 +105,7 @@ class AttentionView(ABC):
 def explicit_attention(
     view: AttentionView,
     fires: Mapping[str, Fire],
-    x: Float[Tensor, "batch token d_model"],
+    x: Stream,
     *_more: Any,
     **context: Any,
 ) -> Any:
@@ -134,9 +136,7 @@ def explicit_attention(
     return view.returned(view.merge(z, x))
 
 
-def value_value_attention(
-    view: AttentionView, x: Float[Tensor, "batch token d_model"]
-) -> Float[Tensor, "batch token d_model"]:
+def value_value_attention(view: AttentionView, x: Stream) -> Stream:
     """Attention in which the values attend to themselves: ``softmax(v v^T / sqrt(d_head)) v``.
 
     Source of the formula: Li et al., "CLIP Surgery for Better Explainability with Enhancement in

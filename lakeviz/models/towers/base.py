@@ -16,9 +16,10 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from lakeviz.errors import HookError, ModelError
-from lakeviz.models.hooks.attention import HEAD_POINTS, AttentionView, HeadTap
+from lakeviz.models.hooks.attention import HEAD_POINTS, AttentionView, HeadTap, Stream
 from lakeviz.models.hooks.hook_points import InputTap, OutputTap, Point, ResidMidTap, Tap
 
+Joint = Float[Tensor, "batch token joint"]
 TOKENS = ("batch", "token", "d_model")
 
 
@@ -113,9 +114,7 @@ class TowerAdapter(ABC):
         """All hook points in the order in which a forward pass reaches them."""
 
     @abstractmethod
-    def project_tokens(
-        self, tokens: Float[Tensor, "batch token d_model"]
-    ) -> Float[Tensor, "batch token joint"]:
+    def project_tokens(self, tokens: Stream) -> Joint:
         """Map residual tokens as the pooled token is mapped: final norm, then projection."""
 
     def embedding_writers(self) -> list[Rows]:

@@ -8,14 +8,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from jaxtyping import Float
 from open_clip.modified_resnet import ModifiedResNet
 from open_clip.timm_model import TimmModel
-from torch import Tensor
 
 from lakeviz.errors import ModelError
+from lakeviz.models.hooks.attention import Stream
 from lakeviz.models.hooks.hook_points import InputTap, OutputTap, Point, Tap
-from lakeviz.models.towers.base import BlockParts, TowerAdapter, pair
+from lakeviz.models.towers.base import BlockParts, Joint, TowerAdapter, pair
 
 _MAP = ("batch", "channel", "height", "width")
 
@@ -53,9 +52,7 @@ class OpenClipResNet(TowerAdapter):
                 channels, stride, index = out, stride * block.stride, index + 1
         return points + self._head_points(None, False, self.resnet.output_dim, "joint")
 
-    def project_tokens(
-        self, tokens: Float[Tensor, "batch token d_model"]
-    ) -> Float[Tensor, "batch token joint"]:
+    def project_tokens(self, tokens: Stream) -> Joint:
         """Refuse: the attention pool is not linear in the positions."""
         raise self._no_projection("it pools with attention, which is not linear in the positions")
 
@@ -110,9 +107,7 @@ class TimmStages(TowerAdapter):
             points.append(self._map(index, "hook_resid_post", tap, own, "output of the stage"))
         return points + self._head_points(None, False, self._joint(), "joint")
 
-    def project_tokens(
-        self, tokens: Float[Tensor, "batch token d_model"]
-    ) -> Float[Tensor, "batch token joint"]:
+    def project_tokens(self, tokens: Stream) -> Joint:
         """Refuse: these networks pool maps, and their heads differ."""
         raise self._no_projection("it is no vision transformer")
 

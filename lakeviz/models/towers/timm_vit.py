@@ -13,7 +13,6 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float
 from open_clip.timm_model import TimmModel
 from timm.layers.attention import Attention, AttentionRope
 from timm.layers.mlp import GluMlp, SwiGLU
@@ -23,10 +22,11 @@ from timm.models.vision_transformer import ResPostBlock
 from torch import Tensor, nn
 
 from lakeviz.errors import ModelError
-from lakeviz.models.hooks.attention import AttentionView
+from lakeviz.models.hooks.attention import AttentionView, Heads, Stream
 from lakeviz.models.hooks.hook_points import InputTap, OutputTap, Point, Tap
 from lakeviz.models.towers.base import (
     BlockParts,
+    Joint,
     Rows,
     TowerAdapter,
     embedding_rows,
@@ -50,9 +50,7 @@ class TimmAttentionView(AttentionView):
     def _gate(self) -> nn.Module | None:
         return getattr(self.attn, "gate", None)
 
-    def project(
-        self, x: Float[Tensor, "batch token d_model"]
-    ) -> tuple[Float[Tensor, "batch token head d_head"], ...]:
+    def project(self, x: Stream) -> tuple[Heads, ...]:
         """Fused or separate projections; EVA keeps its fused bias in separate parameters."""
         attn, heads = self.attn, (self.n_heads, self.d_head)
         if attn.qkv is None:
@@ -71,13 +69,13 @@ class TimmAttentionView(AttentionView):
         rope = context.get("rope")
         return (q, k) if rope is None else (self._rotate(q, rope), self._rotate(k, rope))
 
-    def _rotate(self, x: Float[Tensor, "batch token head d_head"], rope: Tensor) -> Tensor:
+    def _rotate(self, x: Heads, rope: Tensor) -> Tensor:
         n, half = self.attn.num_prefix_tokens, getattr(self.attn, "rotate_half", False)
         by_head = x.transpose(1, 2)
         rotated = apply_rot_embed_cat(by_head[:, :, n:], rope, half=half).type_as(x)
         return torch.cat((by_head[:, :, :n], rotated), dim=2).transpose(1, 2)
 
-    def merge(self, z: Float[Tensor, "batch token head d_head"], x: Tensor) -> Tensor:
+    def merge(self, z: Heads, x: Tensor) -> Tensor:
         """Inner norm and gate where the module has them, then the output projection."""
         merged = z.flatten(-2)
         if hasattr(self.attn, "norm"):
@@ -214,9 +212,7 @@ class TimmViT(TowerAdapter):
             return linears[-1].out_features
         return getattr(self.vit.head, "out_features", self.d_model)
 
-    def project_tokens(
-        self, tokens: Float[Tensor, "batch token d_model"]
-    ) -> Float[Tensor, "batch token joint"]:
+    def project_tokens(self, tokens: Stream) -> Joint:
         """Final norm, norm after pooling, and the linear head, token by token.
 
         Without open_clip there is no head: tokens end where a classifier of the model reads.
