@@ -15,8 +15,6 @@ if TYPE_CHECKING:
     from lakeviz.data.dataset import Dataset
 
 _SHOWN = 5
-
-
 _GONE = "gone"
 
 

@@ -12,20 +12,10 @@ from lakeviz.errors import ConfigError, nearest
 
 @dataclass(frozen=True)
 class ReaderOption:
-    """An option of a reader.
-
-    Attributes
-    ----------
-    name : str
-    annotation : str
-        Its type, as in the code.
-    default
-    help : str
-        A line or two.
-    """
+    """An option of a reader."""
 
     name: str
-    annotation: str
+    annotation: str  # its type, as in the code
     default: Any
     help: str
 

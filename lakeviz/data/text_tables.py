@@ -22,13 +22,8 @@ def read_table(
 ) -> pd.DataFrame:
     """Read a table of text, every cell as a string without outer blanks.
 
-    Parameters
-    ----------
-    path
-    separator
-        One character, or ``"whitespace"``.
-    header
-        Names of the columns, where the file has no line of them.
+    ``separator`` is one character or ``"whitespace"``; ``header`` names the columns of a file
+    without a line of them.
     """
     try:
         text = path.read_text(encoding="utf-8-sig")

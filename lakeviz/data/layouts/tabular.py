@@ -88,13 +88,7 @@ class TableRules:
         return label_of(value)
 
     def label(self, value: str) -> int | None:
-        """Label of a value, by the threshold or as a word.
-
-        Raises
-        ------
-        ValueError
-            There is a threshold and the value is no finite number.
-        """
+        """Label of a value, by the threshold (ValueError where it is no number) or as a word."""
         if self.label_threshold is None:
             return self.word(value)
         number = float(value)
