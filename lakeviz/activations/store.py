@@ -44,13 +44,7 @@ _log = logging.getLogger(__name__)
 
 
 def check_free_disk(folder: Path, n_bytes: int) -> None:
-    """Raise if ``folder``'s disk has less than ``n_bytes`` and a tenth to spare.
-
-    Raises
-    ------
-    CaptureTooLargeError
-        Says both sizes.
-    """
+    """Raise CaptureTooLargeError if a disk has less than ``n_bytes`` and a tenth to spare."""
     parent = folder.absolute()
     while not parent.exists():
         parent = parent.parent
@@ -166,9 +160,6 @@ class ActivationStore:
                 "choose another folder"
             )
 
-    def _write_manifest(self) -> None:
-        write_manifest(self.folder, self.key, self.images_per_shard, self._shards)
-
     @property
     def points(self) -> tuple[str, ...]:
         """Hook points stored."""
@@ -219,13 +210,13 @@ class ActivationStore:
         name = f"shard-{len(self._shards):05d}.safetensors"
         try:
             if not self._shards:  # so that a kill in the first shard leaves a store, not odd files
-                self._write_manifest()
+                write_manifest(self.folder, self.key, self.images_per_shard, [])
             with written(self.folder / name) as scratch:
                 save_file(ready, str(scratch))
                 sha256 = file_sha256(scratch)
             shard = {"file": name, "start": start, "stop": stop, "sha256": sha256}
             self._shards = [*self._shards, shard]
-            self._write_manifest()
+            write_manifest(self.folder, self.key, self.images_per_shard, self._shards)
         except OutputError as error:
             raise StoreError(str(error)) from error
 

@@ -117,8 +117,11 @@ class _Builder:
 
 def _recipe(request: Request, known: str, path: Path | None) -> Recipe | None:
     """What the weights were trained with, after the check of their activation; None: timm's own."""
+    from timm.models import get_pretrained_cfg
+
     architecture, _, tag = known.partition(".")
-    entries = published_timm(architecture)
+    entries, usual = published_timm(architecture), get_pretrained_cfg(architecture)
+    default = "" if usual is None else usual.tag or ""  # of a name without a tag
     quick, twin = "_quickgelu_" in architecture, quick_twin(architecture)
     twin = architecture.replace("_quickgelu_", "_") if quick else twin
     if request.quick_gelu not in (None, quick):
@@ -127,7 +130,7 @@ def _recipe(request: Request, known: str, path: Path | None) -> Recipe | None:
             f"timm has the activation in the name, so {request.name} cannot be had with "
             f"quick_gelu={request.quick_gelu}{way_out}"
         )
-    named = entries.get(tag or timm_tag(architecture)) if tag or path is None else None
+    named = entries.get(tag or default) if tag or path is None else None
     found = named if path is None else published_as(architecture, path, entries) or named
     if request.pretrained != "random" and request.quick_gelu is None and found is not None:
         weights = str(request.pretrained) if path else f"{architecture}.{found['tag']}"
@@ -136,14 +139,6 @@ def _recipe(request: Request, known: str, path: Path | None) -> Recipe | None:
     if request.preprocess is not None:
         return asked_recipe(request.preprocess, request.name, entries)
     return None if path is None else file_recipe(request.name, path, entries, named or found)
-
-
-def timm_tag(architecture: str) -> str:
-    """Tag of the weights that timm gives a name without one."""
-    from timm.models import get_pretrained_cfg
-
-    config = get_pretrained_cfg(architecture)
-    return "" if config is None else config.tag or ""
 
 
 def _weights_file(name: str, pretrained: str | bool | None) -> Path | None:
