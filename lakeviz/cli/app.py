@@ -15,6 +15,7 @@ from lakeviz.cli.claims import claims
 from lakeviz.cli.demo import demo
 from lakeviz.cli.figure import figure
 from lakeviz.cli.ls import ls
+from lakeviz.cli.process import tune_process
 from lakeviz.cli.readings import readings
 from lakeviz.cli.run import run
 from lakeviz.cli.sae import sae
@@ -54,6 +55,8 @@ for command in (
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line; a known error is one line on stderr and exit code 2."""
+    if arguments is None:  # else another program's process
+        tune_process()
     words = sys.argv[1:] if arguments is None else list(arguments)
     try:
         for word in words:

@@ -130,15 +130,14 @@ class RegionMask:
         own = labels if labels.shape == (height, width) else labels[np.ix_(rows, columns)]
         y, x = np.nonzero(own)
         region = own[y, x] - 1
-        held, inverse = np.unique(down[y] * width + right[x], return_inverse=True)
+        place = down[y] * width + right[x]
         part = (1.0 / np.maximum(np.bincount(region, minlength=n_regions), 1))[region]
-        shares = np.bincount(inverse, weights=part, minlength=held.size)
+        share = np.bincount(place, weights=part, minlength=height * width)
         if not defect.any():
-            defect.flat[held[shares.argmax()]] = True
-        pixels = np.union1d(held, np.flatnonzero(defect))
-        share = np.zeros(pixels.size)
-        share[np.searchsorted(pixels, held)] = shares
-        return cls(defect, pixels, share, n_regions, connectivity)
+            defect.flat[share.argmax()] = True
+        held = defect.ravel() | (share > 0)
+        pixels = np.flatnonzero(held)
+        return cls(defect, pixels, share[pixels], n_regions, connectivity)
 
     @property
     def shape(self) -> Size:
