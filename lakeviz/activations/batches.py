@@ -311,11 +311,8 @@ def _check_finite(tensors: Mapping[str, Tensor], batch: ImageBatch) -> None:
 
 
 def _check_size(model: VisionModel, images: ImageItems | Preprocessed) -> None:
-    if isinstance(images, Preprocessed) and tuple(images.images.shape[1:]) != (
-        3,
-        *model.preprocess.input_size,
-    ):
-        height, width = model.preprocess.input_size
+    height, width = model.preprocess.input_size
+    if isinstance(images, Preprocessed) and images.images.shape[1:] != (3, height, width):
         raise DataError(
             f"preprocessed images must be [image, 3, {height}, {width}] for {model.name}, not "
             f"{list(images.images.shape)}; without preprocessed=True lakeviz preprocesses them"
