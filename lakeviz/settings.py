@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import math
 import os
 import warnings
@@ -166,11 +165,8 @@ class Settings:
                 warnings.warn(f"{name} is called {old[name]} now", DeprecationWarning, stacklevel=3)
                 name = old[name]
             if name not in known:
-                near = difflib.get_close_matches(name, known, 1)
-                hint = (
-                    f"did you mean {near[0]}?" if near else f"there are {', '.join(sorted(known))}"
-                )
-                raise ConfigError(f"there is no setting {name!r}; {hint}")
+                hint = nearest(name, known) or f"; there are {', '.join(sorted(known))}"
+                raise ConfigError(f"there is no setting {name!r}{hint}")
             given[name] = value
         return cls(**given)
 

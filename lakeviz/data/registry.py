@@ -101,9 +101,8 @@ def register_reader(
     def register(read: Reader) -> Reader:
         if name in _LAYOUTS:
             raise ConfigError(f"a reader called {name!r} is already registered")
-        _LAYOUTS[name] = Layout(
-            name, title, layout, license, homepage, citation, read, detect, rules
-        )
+        said = (name, title, layout, license, homepage, citation)
+        _LAYOUTS[name] = Layout(*said, read, detect, rules)
         return read
 
     return register
