@@ -143,8 +143,10 @@ class ImageBatches:
         sizes: dict[str, tuple[tuple[int, int], str]] = {}
         label = self.progress if isinstance(self.progress, str) else None
         total = len(self.items)
+        decoder = _Decoder(self.items, self.transform, self.renderings)
+        start = self._from_workers if self.workers else self._from_here
         with (
-            closing(self._loaded()) as loaded,  # also stops the workers when the caller breaks off
+            closing(start(decoder)) as loaded,  # also stops the workers when the caller breaks off
             tqdm(
                 total=total, desc=label, unit="image", leave=None, disable=not self.progress
             ) as bar,
@@ -170,10 +172,6 @@ class ImageBatches:
                     f"{name} is {size[1]}x{size[0]} (width x height) and {where} of the same clip "
                     f"{first[1]}x{first[0]}; scale the frames of a clip to one size"
                 )
-
-    def _loaded(self) -> Generator[_Loaded]:
-        decoder = _Decoder(self.items, self.transform, self.renderings)
-        return self._from_workers(decoder) if self.workers else self._from_here(decoder)
 
     def _from_here(self, decoder: _Decoder) -> Generator[_Loaded]:
         for start in range(0, len(decoder), self.batch_size):

@@ -41,12 +41,6 @@ class Sample:
     mask: Bool[np.ndarray, "height width"]
 
 
-def _generator(seed: int, category: str, split: str, index: int) -> np.random.Generator:
-    """Give each picture its own stream, so any one can be rendered without the others."""
-    key = (seed, CATEGORIES.index(category), _SPLITS.index(split), index)
-    return np.random.default_rng(np.random.SeedSequence(key))
-
-
 def _light(rng: np.random.Generator, image: np.ndarray) -> np.ndarray:
     """Vary exposure, tint, lighting gradient and sensor noise, as between normal photographs."""
     size = image.shape[0]
@@ -108,7 +102,9 @@ def render_sample(
     check_choice("category", category, CATEGORIES)
     check_choice("split", split, _SPLITS)
     check_choice("defect type", defect_type, ("good", *DEFECT_TYPES))
-    rng = _generator(seed, category, split, index)
+    # Each picture has a stream of its own, so that any one can be rendered without the others.
+    key = (seed, CATEGORIES.index(category), _SPLITS.index(split), index)
+    rng = np.random.default_rng(np.random.SeedSequence(key))
     scene = render_scene(category, size, rng)
     if defect_type == "good":
         image, mask = to_uint8(scene.image), np.zeros((size, size), dtype=bool)

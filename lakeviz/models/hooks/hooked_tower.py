@@ -28,7 +28,7 @@ from lakeviz.models.hooks.hook_points import (
     refuse_arguments,
     resolve_names,
 )
-from lakeviz.models.hooks.taps import Hook, StopForward, Taps, out_of_place, read_only, resumed
+from lakeviz.models.hooks.taps import Hook, Taps, out_of_place, read_only, resumed
 from lakeviz.models.hooks.threads import OwnHooks, WeightGate
 from lakeviz.models.towers import adapter_for
 from lakeviz.models.towers.base import TowerAdapter
@@ -302,12 +302,8 @@ class HookedTower(HookedRootModule):
         last_to_stop = -2 if stop_at is None else self.cfg.n_layers - 1
         taps = Taps(self.hook_dict, active, awaited, last_to_stop)
         with self._gate.passing(), taps:
-            try:
-                output = self.tower(images)
-            except StopForward:
-                output = None
-        taps.check_all_fired()
-        return output
+            return self.tower(images)
+        return None  # stopped
 
     def run_from(
         self,

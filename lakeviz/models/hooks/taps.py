@@ -20,7 +20,7 @@ Hook = Callable[..., Tensor | None]
 
 
 class StopForward(Exception):  # noqa: N818 - control flow, not an error
-    """Leaves the tower's forward pass once nothing deeper is needed."""
+    """Leaves the tower's forward pass, and its taps, once nothing deeper is needed."""
 
 
 def read_only(fn: Hook) -> Hook:
@@ -52,7 +52,7 @@ def out_of_place(fn: Hook) -> Hook:
 
 
 class Taps:
-    """The taps of one forward pass: put on at entry, off at exit, counting what has fired."""
+    """The taps of one forward pass: put on at entry, off at exit, where all must have fired."""
 
     def __init__(
         self,
@@ -70,11 +70,21 @@ class Taps:
             for point in self._active:
                 self._handles.extend(point.tap.attach(partial(self._fire, point)))
         except BaseException:
-            self.__exit__()
+            self._remove()
             raise
         return self
 
-    def __exit__(self, *exc: object) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *error: object) -> bool:
+        self._remove()
+        stopped = kind is StopForward
+        if self._silent and (stopped or kind is None):
+            raise HookDidNotFireError(
+                f"{', '.join(sorted(self._silent))}: requested, but not reached in this forward "
+                "pass (the tower does not call that module, or the run stopped before it)"
+            )
+        return stopped
+
+    def _remove(self) -> None:
         while self._handles:
             self._handles.pop().remove()
 
@@ -90,14 +100,6 @@ class Taps:
         if not point.editable:
             raise HookNotEditableError(f"{point.name} can be read but not edited")
         return edited
-
-    def check_all_fired(self) -> None:
-        """Raise ``HookDidNotFireError`` if a point with hooks was not reached."""
-        if self._silent:
-            raise HookDidNotFireError(
-                f"{', '.join(sorted(self._silent))}: requested, but not reached in this forward "
-                "pass (the tower does not call that module, or the run stopped before it)"
-            )
 
 
 def _check_resume(

@@ -201,7 +201,8 @@ class TimmViT(TowerAdapter):
         """``norm_pre``; without it patch layer, class token, registers, position embeddings."""
         vit = self.vit
         norm = getattr(vit.patch_embed, "norm", None)
-        patches = getattr(vit.patch_embed, "proj", None) if _is_identity(norm) else norm
+        plain = norm is None or isinstance(norm, nn.Identity)
+        patches = getattr(vit.patch_embed, "proj", None) if plain else norm
         names = ("cls_token", "dist_token", "reg_token", "pos_embed")
         others = [Rows(vit, name, -1) for name in names]
         return embedding_rows(getattr(vit, "norm_pre", None), patches, others, self.architecture)
@@ -244,10 +245,6 @@ def missing_parts(module: nn.Module) -> list[str]:
     """What a timm model lacks of the parts a ViT adapter needs."""
     needed = ("blocks", "patch_embed", "num_prefix_tokens", "norm", "embed_dim")
     return [name for name in needed if not hasattr(module, name)]
-
-
-def _is_identity(module: nn.Module | None) -> bool:
-    return module is None or isinstance(module, nn.Identity)
 
 
 def _head(tower: Any) -> nn.Module:
