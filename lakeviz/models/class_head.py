@@ -16,20 +16,11 @@ from lakeviz.errors import ConfigError, nearest
 
 @dataclass(frozen=True)
 class ClassHead:
-    """A linear classifier on the pooled, normalised token. The tower itself runs without it.
-
-    Attributes
-    ----------
-    weight : Tensor [class, d_model]
-    names : tuple of str
-        One per class; empty where they are not known.
-    source : str
-        Whose names they are.
-    """
+    """A linear classifier on the pooled, normalised token. The tower itself runs without it."""
 
     weight: Float[Tensor, "class d_model"] = field(repr=False)
-    names: tuple[str, ...] = field(repr=False)
-    source: str
+    names: tuple[str, ...] = field(repr=False)  # one per class; empty where they are not known
+    source: str  # whose names they are
 
     @classmethod
     def of_state(cls, state: Mapping[str, Any], classifier: object) -> ClassHead | None:

@@ -42,25 +42,13 @@ Heads = Float[Tensor, "batch token head d_head"]
 
 
 class AttentionView(ABC):
-    """One attention module seen as per-head steps. It holds no parameters of its own.
-
-    Attributes
-    ----------
-    module
-        The tower's attention module.
-    out_proj
-        Its output projection.
-    n_heads, d_head
-        Number of heads and their width.
-    additive
-        Whether the output is a sum over heads plus a bias, so that ``hook_result`` has a meaning.
-    """
+    """One attention module seen as per-head steps. It holds no parameters of its own."""
 
     module: nn.Module
     out_proj: nn.Linear
     n_heads: int
     d_head: int
-    additive: bool = True
+    additive: bool = True  # the output is a sum over heads plus a bias: hook_result has a meaning
 
     @abstractmethod
     def project(self, x: Stream) -> tuple[Heads, ...]:

@@ -112,36 +112,16 @@ class ResidMidTap(Tap):
 
 @dataclass(frozen=True)
 class Point:
-    """One named tensor of a tower.
+    """One named tensor of a tower."""
 
-    Attributes
-    ----------
-    name
-        TransformerLens' name, for instance ``blocks.3.hook_resid_post``.
-    tap
-        Where it is read and written.
-    axes
-        Symbolic shape, for instance ``("batch", "token", "d_model")``.
-    sizes
-        The same in numbers, without the batch axis.
-    formula
-        What the tensor is, in terms of the points before it.
-    block
-        Index of the block it belongs to; -1 before the first, ``n_blocks`` after the last.
-    editable
-        Whether a hook may return another tensor.
-    volatile
-        The module that follows overwrites the tensor in place, so hooks are shown a copy.
-    """
-
-    name: str
+    name: str  # TransformerLens', for instance blocks.3.hook_resid_post
     tap: Tap
-    axes: tuple[str, ...]
-    sizes: tuple[int, ...]
-    formula: str
-    block: int
-    editable: bool = True
-    volatile: bool = False
+    axes: tuple[str, ...]  # symbolic shape, for instance ("batch", "token", "d_model")
+    sizes: tuple[int, ...]  # the same in numbers, without the batch axis
+    formula: str  # in terms of the points before it
+    block: int  # that it belongs to; -1 before the first, n_blocks after the last
+    editable: bool = True  # a hook may return another tensor
+    volatile: bool = False  # the next module overwrites it in place: hooks are shown a copy
 
     @property
     def elements(self) -> int:
