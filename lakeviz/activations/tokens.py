@@ -140,15 +140,6 @@ def cut_tiles(
 def join_tiles(
     tokens: Float[Tensor, "tile token channel"], tiles: tuple[int, int], grid: tuple[int, int]
 ) -> Float[Tensor, "image all_tokens channel"]:
-    """Lay the patch tokens of tiles side by side: undoes :func:`cut_tiles` on a grid of patches.
-
-    Parameters
-    ----------
-    tokens : Tensor [tile, token, channel]
-    tiles : (rows, columns)
-        Of tiles in an image.
-    grid : (rows, columns)
-        Of patches in an image.
-    """
+    """Lay the patch tokens of tiles side by side: undoes :func:`cut_tiles` on a grid of patches."""
     sizes = {"r": tiles[0], "k": tiles[1], "h": grid[0] // tiles[0], "w": grid[1] // tiles[1]}
     return rearrange(tokens, "(n r k) (h w) c -> n (r h k w) c", **sizes)

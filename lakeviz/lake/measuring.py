@@ -11,7 +11,7 @@ import pandas as pd
 
 from lakeviz.activations import Loading
 from lakeviz.data import Dataset
-from lakeviz.data.changes import contents
+from lakeviz.data.dataset import contents
 from lakeviz.data.table import CLIP_COLUMNS
 from lakeviz.errors import DataError
 from lakeviz.journal import Journal

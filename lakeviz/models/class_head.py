@@ -32,13 +32,7 @@ class ClassHead:
         return cls(weight.detach().float().cpu(), names, source)
 
     def vectors(self, names: Sequence[str]) -> Float[Tensor, "name d_model"]:
-        """Unit vector of each class: its row minus the mean row, which moves no probability.
-
-        Raises
-        ------
-        ConfigError
-            If a class is not known.
-        """
+        """Unit vector of each class: its row minus the mean row, which moves no probability."""
         index = {name: i for i, name in enumerate(self.names)}
         for name in names:
             if name not in index:

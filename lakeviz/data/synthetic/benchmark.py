@@ -17,8 +17,7 @@ from PIL import Image as PILImage
 
 from lakeviz.data.synthetic.defects import DEFECTS, Scene, apply_defect, to_uint8
 from lakeviz.data.synthetic.fields import mix, shade, solid, value_noise
-from lakeviz.data.synthetic.objects import OBJECTS
-from lakeviz.data.synthetic.textures import TEXTURES
+from lakeviz.data.synthetic.scenes import OBJECTS, TEXTURES
 from lakeviz.settings import check_choice
 
 CATEGORIES: tuple[str, ...] = (*TEXTURES, *OBJECTS)

@@ -18,7 +18,7 @@ from jaxtyping import Bool, Float, UInt8
 from lakeviz.data.synthetic.benchmark import save_picture
 from lakeviz.data.synthetic.defects import DEFECTS, Scene, apply_defect, to_uint8
 from lakeviz.data.synthetic.fields import value_noise
-from lakeviz.data.synthetic.objects import OBJECTS
+from lakeviz.data.synthetic.scenes import OBJECTS
 from lakeviz.data.table import GOOD
 from lakeviz.errors import ConfigError
 from lakeviz.settings import check_choice
