@@ -37,7 +37,7 @@ class Changes:
         tokens: Mapping[str, Float[Tensor, "image token channel"]],
         frames: Sequence[tuple[str, int]],
     ) -> tuple[dict[str, Float[Tensor, "image token channel"]], dict[str, Bool[Tensor, " image"]]]:
-        """Tokens of consecutive frames (clip, number) on each stream, and which of them are missing.
+        """Tokens of consecutive frames (clip, number) on each stream, and which are missing.
 
         A frame that is missing, repeated or out of order is a DataError.
         """

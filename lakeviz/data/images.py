@@ -246,7 +246,8 @@ def _to_rgb(image: Image.Image) -> Image.Image:
     if image.mode == "F":
         return _from_floats(image)
     if image.has_transparency_data:
-        return _on_white(image)
+        image = image.convert("RGBA")
+        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
     return image.convert("RGB")
 
 
@@ -276,12 +277,6 @@ def _in_strips(image: Image.Image, to_eight_bit: Callable[[np.ndarray], np.ndarr
         strip = image.crop((0, top, width, min(top + rows, height)))
         grey[top : top + rows] = to_eight_bit(np.asarray(strip))
     return Image.fromarray(grey).convert("RGB")
-
-
-def _on_white(image: Image.Image) -> Image.Image:
-    image = image.convert("RGBA")
-    white = Image.new("RGBA", image.size, "white")
-    return Image.alpha_composite(white, image).convert("RGB")
 
 
 def _read_mask(path: Path) -> Bool[np.ndarray, "height width"]:

@@ -88,9 +88,9 @@ class ModelCalls:
         assert isinstance(found, ImageItems)
         return torch.stack([self.preprocess(found.load(i)) for i in range(len(found))])
 
-    def __call__(self, images: Any) -> Any:
+    def __call__(self, images: Any, **how: Any) -> Any:
         """Return the image embeddings, as the bare tower does; gradients are kept."""
-        return self.tower(self.inputs(images))
+        return self.tower(self.inputs(images), **how)
 
     @torch.no_grad()
     def encode_image(self, images: Any, normalize: bool = False) -> Float[Tensor, "image joint"]:

@@ -203,9 +203,8 @@ class HookedTower(HookedRootModule):
 
         ``stop_at`` is that of :meth:`forward`; by default the tower runs to its end.
         """
-        refuse_arguments(others)
         with self.hooks(fwd_hooks, bwd_hooks, reset_hooks_end, clear_contexts):
-            return self(images, stop_at=stop_at)
+            return self(images, stop_at=stop_at, **others)
 
     def run_with_cache(  # type: ignore[override]
         self,
@@ -276,7 +275,7 @@ class HookedTower(HookedRootModule):
 
     # --- running ---
 
-    def forward(self, images: Tensor, *, stop_at: str | None = None) -> Any:
+    def forward(self, images: Tensor, *, stop_at: str | None = None, **others: Any) -> Any:
         """Run the tower; with hooks on points, under taps for this one call.
 
         Parameters
@@ -291,7 +290,10 @@ class HookedTower(HookedRootModule):
         ------
         HookDidNotFireError
             If a point with hooks was not reached.
+        HookError
+            For arguments of TransformerLens that an image tower cannot serve.
         """
+        refuse_arguments(others)
         images = images.to(device=self.device, dtype=self.dtype)
         active = [p for p in self.points.values() if self.hook_dict[p.name].has_hooks()]
         awaited = {point.name for point in active}
