@@ -42,12 +42,8 @@ def fingerprint(*parts: Any) -> str:
 class Journal:
     """Keeps arrays, in their order, by the key of what made them.
 
-    Parameters
-    ----------
-    path : path
-        The file; made with the first record.
-    identity : JSON types
-        What all records depend on: data, weights, settings. Those of another identity do not count.
+    The file is made with the first record. ``identity`` is what all records depend on (data,
+    weights, settings): those of another identity do not count.
     """
 
     def __init__(self, path: str | Path, identity: Any = None):

@@ -137,13 +137,7 @@ def install() -> None:
 
 
 def parameters(**new: str) -> Callable[[F], F]:
-    """Decorate a function so that it also takes old names of keyword parameters, with a warning.
-
-    Parameters
-    ----------
-    new : str
-        Today's name by the old one.
-    """
+    """Decorate a function to take old names of parameters too (OLD=NEW), with a warning."""
 
     def decorate(function: F) -> F:
         @wraps(function)

@@ -16,7 +16,7 @@ from lakeviz.lake.metric_rows import pixel_tables
 from lakeviz.lake.options import ImageScoreRule
 from lakeviz.lake.score_maps import PixelMaps, ScoreMaps
 from lakeviz.metrics import Bootstrap, Conventions
-from lakeviz.metrics.clusters import over_clips
+from lakeviz.metrics.clips import over_clips
 from lakeviz.metrics.contrasts import Replicates, estimate_of
 from lakeviz.metrics.image_intervals import measure_images
 

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from lakeviz.data import Dataset, load_image
 from lakeviz.data.inpainting import inpaint
-from lakeviz.data.synthetic.pairs import twin_of
+from lakeviz.data.synthetic.benchmark import twin_of
 from lakeviz.errors import ConfigError, DataError
 from lakeviz.models.preprocess import Preprocess
 from lakeviz.studies.patching.nearest import NearestPatches

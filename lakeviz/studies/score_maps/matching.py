@@ -13,7 +13,7 @@ from jaxtyping import Bool, Float
 from lakeviz.data.files import IMAGE_SUFFIXES, walk_files
 from lakeviz.data.images import image_size, load_mask
 from lakeviz.data.masks import pair
-from lakeviz.data.words import is_normal_word
+from lakeviz.data.text_tables import is_normal_word
 from lakeviz.errors import DataError, ImageReadError, MaskError
 from lakeviz.studies.score_maps.reading import MapFile, key_of
 from lakeviz.wording import some
