@@ -127,7 +127,7 @@ def finish(run: RunFolder, **said: Any) -> None:
     from lakeviz.cli.tables import show
     from lakeviz.files import write_json
     from lakeviz.report.run_report import write_run_report
-    from lakeviz.runs.names import MANIFEST
+    from lakeviz.runs.manifest import MANIFEST
     from lakeviz.tables import records, rows
 
     if said and run.manifest.get("report") != said:

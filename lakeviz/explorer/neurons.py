@@ -10,7 +10,7 @@ import pandas as pd
 from lakeviz.errors import SelectionError
 from lakeviz.explorer.fitted import Fitted
 from lakeviz.explorer.views import NeuronView, Place
-from lakeviz.lake.normalisation import standardiser
+from lakeviz.lake.gallery import standardiser
 from lakeviz.studies.dossier import DossierResult
 
 FIRED = 3.0

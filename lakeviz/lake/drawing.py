@@ -25,7 +25,7 @@ from lakeviz.plots import (
     spectrum_figure,
 )
 from lakeviz.plots.distributions import f1_max_threshold, verdict
-from lakeviz.plots.outliers import outlier_figure
+from lakeviz.plots.spectrum import outlier_figure
 from lakeviz.plots.timeline import choose_clips, film_frames, timeline_figure
 from lakeviz.tables import is_measured, n_draws, records, where
 

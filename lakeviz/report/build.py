@@ -21,13 +21,12 @@ from lakeviz.files import write_text
 from lakeviz.plots.html import PLAYER, theme_templates
 from lakeviz.report.page_model import Page, Section, SectionMaker
 from lakeviz.report.sections.categories import categories
-from lakeviz.report.sections.closing import closing
+from lakeviz.report.sections.closing import closing, dataset_name, provenance
 from lakeviz.report.sections.controls import controls
 from lakeviz.report.sections.depth import depth
 from lakeviz.report.sections.glance import glance
 from lakeviz.report.sections.neurons import neurons
 from lakeviz.report.sections.overview import overview
-from lakeviz.report.sections.provenance import dataset_name, provenance
 from lakeviz.report.sections.studies import studies as study_sections
 from lakeviz.wording import joined
 

@@ -27,7 +27,7 @@ from lakeviz.plots import (
 )
 from lakeviz.plots.curves import StoredCurves
 from lakeviz.plots.distributions import f1_max_threshold
-from lakeviz.plots.outliers import outlier_figure
+from lakeviz.plots.spectrum import outlier_figure
 from lakeviz.plots.timeline import timeline_figure
 from lakeviz.report.curves import conventions_of, image_runs, pixel_curves, pixel_run
 from lakeviz.report.figure_request import Drawn, Made, Wanted

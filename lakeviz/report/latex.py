@@ -15,7 +15,7 @@ from lakeviz import renamed
 from lakeviz.errors import ConfigError, DataError, nearest
 from lakeviz.metrics.estimates import NOT_MEASURED, Estimate, estimate, mean_over_categories
 from lakeviz.metrics.registry import get_metric, metric_title
-from lakeviz.plots.overview import DEFAULT_METRICS
+from lakeviz.plots.difference_plot import DEFAULT_METRICS
 from lakeviz.tables import records, sampled, where
 from lakeviz.wording import counted, joined
 

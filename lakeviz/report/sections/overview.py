@@ -13,8 +13,7 @@ from lakeviz.metrics.registry import metric_label, metric_title
 from lakeviz.plots import metrics_figure
 from lakeviz.plots.distributions import f1_max_threshold
 from lakeviz.plots.html import EmbeddedFigure, embed, without_figure
-from lakeviz.report.baseline import of_run
-from lakeviz.report.numbers import Footnotes, Number, mean_metric, metric
+from lakeviz.report.numbers import Footnotes, Number, mean_metric, metric, of_run
 from lakeviz.report.page_model import Group, Page, Section
 from lakeviz.report.pictures import Picture, picture, typical
 from lakeviz.studies.base.findings import HEADLINE_METRICS
