@@ -87,6 +87,7 @@ MOVED = {
     "lakeviz.plugins.score": "lakeviz.studies.score_maps",
     "lakeviz.plugins.score.predictions": "lakeviz.studies.score_maps.anomalib_predictions",
     "lakeviz.plugins.score.scoring": "lakeviz.studies.score_maps",
+    "lakeviz.report.curves": "lakeviz.lake.figures",
     "lakeviz.report.run": "lakeviz.report.page_model",
     "lakeviz.report.sections.studies.dossier": "lakeviz.studies.dossier",
     "lakeviz.results": "lakeviz.studies",
