@@ -115,7 +115,8 @@ def finish(run: RunFolder, **said: Any) -> None:
     run : RunFolder
     said
         What the report says of the run instead of its settings: ``groups`` (lists of categories
-        reported apart, by name), ``dataset``, ``command``. Kept in the manifest for later reports.
+        reported apart, by name) and ``groups_note`` on them, ``dataset``, ``command``. Kept in the
+        manifest for later reports.
     """
     from lakeviz.cli.run_tables import (
         controls_table,

@@ -11,6 +11,7 @@ from lakeviz.cli.settings import PATH, Whole
 from lakeviz.cli.terminal import say
 from lakeviz.errors import ConfigError
 from lakeviz.files import write_text
+from lakeviz.wording import minus
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
 def show(frame: pd.DataFrame, *, index: bool = False) -> None:
     """Print a table in full width, left-aligned where it holds text."""
-    text = frame.map(lambda value: "" if value is None else str(value))
+    text = frame.map(lambda value: "" if value is None else minus(str(value)))
     header = [str(c) for c in text.columns]
     rows = text.to_numpy().tolist()
     if index:

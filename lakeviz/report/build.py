@@ -72,7 +72,7 @@ def write_report(
     manifest : mapping
         As runs write it; of its keys ``dataset``, ``command``, ``model``, ``spec``, ``versions``
         are shown where present. ``groups`` (name to categories) reports categories apart, each
-        group with its mean.
+        group with its mean; ``groups_note`` says what they are.
     path : path
         The file to write; it appears whole or not at all.
     sections : sequence of functions, optional

@@ -61,6 +61,7 @@ class Said(TypedDict):
     """What the report says instead of the settings."""
 
     groups: NotRequired[dict[str, list[str]] | None]
+    groups_note: NotRequired[str | None]
     dataset: NotRequired[str | None]
     command: NotRequired[str | None]
 

@@ -64,6 +64,7 @@ def overview(page: Page) -> list[Section]:
         "figure": _figure(page),
         "n_draws": n_draws(page.table("metrics")),
         "baseline": of_run(page),
+        "groups_note": page.manifest.get("groups_note"),
         "cards": _cards(page),
         "many": len(page.evaluations) > _MANY,
         **_parts(page),
