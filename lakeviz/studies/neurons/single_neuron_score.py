@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from lakeviz.lake.normalisation import standardiser
+from lakeviz.lake.gallery import standardiser
 from lakeviz.settings import check_choice
 from lakeviz.studies.base.captured import StudyData
 
