@@ -43,14 +43,19 @@ MOVED = {
     "lakeviz.claims": "lakeviz.studies.claims",
     "lakeviz.claims.case": "lakeviz.studies.claims",
     "lakeviz.claims.study": "lakeviz.studies.claims",
+    "lakeviz.lake.basic_selectors": "lakeviz.lake.selectors",
+    "lakeviz.lake.control_selectors": "lakeviz.lake.selectors",
+    "lakeviz.lake.coreset": "lakeviz.lake.gallery",
     "lakeviz.lake.maps": "lakeviz.lake.score_maps",
+    "lakeviz.lake.normalisation": "lakeviz.lake.gallery",
     "lakeviz.lake.persist": "lakeviz",
+    "lakeviz.lake.robust_selectors": "lakeviz.lake.selectors",
     "lakeviz.lake.run": "lakeviz",
     "lakeviz.lake.truth": "lakeviz.lake.ground_truth",
     "lakeviz.metrics.bands": "lakeviz.metrics.curve_bands",
     "lakeviz.metrics.resampling": "lakeviz.metrics.bootstrap",
     "lakeviz.models.hooked": "lakeviz.models.hooks.hooked_tower",
-    "lakeviz.plots.browser": "lakeviz.plots.print.chromium",
+    "lakeviz.plots.browser": "lakeviz.plots.print.export",
     "lakeviz.plots.claims": "lakeviz.studies.claims.figures",
     "lakeviz.plots.contamination": "lakeviz.studies.contamination.figures",
     "lakeviz.plots.controls": "lakeviz.plots.difference_plot",
@@ -64,10 +69,13 @@ MOVED = {
     "lakeviz.plots.neuron_matrix": "lakeviz.plots.matrix",
     "lakeviz.plots.neuron_patches": "lakeviz.studies.neurons.patch_figures",
     "lakeviz.plots.neurons": "lakeviz.studies.neurons.figures",
+    "lakeviz.plots.outliers": "lakeviz.plots.spectrum",
     "lakeviz.plots.overlap": "lakeviz.studies.overlap.figures",
     "lakeviz.plots.overlap_sets": "lakeviz.studies.overlap.set_figures",
+    "lakeviz.plots.overview": "lakeviz.plots.difference_plot",
     "lakeviz.plots.pca": "lakeviz.studies.pca.figures",
     "lakeviz.plots.pca_geometry": "lakeviz.studies.pca.figures",
+    "lakeviz.plots.print.chromium": "lakeviz.plots.print.export",
     "lakeviz.plots.scored": "lakeviz.plots.curves",
     "lakeviz.plots.sweep": "lakeviz.studies.sweep.figures",
     "lakeviz.plots.sweep_contrasts": "lakeviz.studies.sweep.figures",
@@ -79,6 +87,7 @@ MOVED = {
     "lakeviz.plugins.score": "lakeviz.studies.score_maps",
     "lakeviz.plugins.score.predictions": "lakeviz.studies.score_maps.anomalib_predictions",
     "lakeviz.plugins.score.scoring": "lakeviz.studies.score_maps",
+    "lakeviz.report.curves": "lakeviz.lake.figures",
     "lakeviz.report.run": "lakeviz.report.page_model",
     "lakeviz.report.sections.studies.dossier": "lakeviz.studies.dossier",
     "lakeviz.results": "lakeviz.studies",
@@ -143,13 +152,7 @@ def install() -> None:
 
 
 def parameters(**new: str) -> Callable[[F], F]:
-    """Decorate a function so that it also takes old names of keyword parameters, with a warning.
-
-    Parameters
-    ----------
-    new : str
-        Today's name by the old one.
-    """
+    """Decorate a function to take old names of parameters too (OLD=NEW), with a warning."""
 
     def decorate(function: F) -> F:
         @wraps(function)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from lakeviz.activations.changes import reach_of
 from lakeviz.data import Dataset, FewShotDraw
-from lakeviz.data.changes import contents
+from lakeviz.data.dataset import contents
 from lakeviz.errors import DataError, LakevizError, ModelError
 from lakeviz.journal import Journal
 from lakeviz.lake.detector import Lake
@@ -21,7 +21,7 @@ from lakeviz.lake.provenance import versions
 from lakeviz.lake.selection import Selection
 from lakeviz.metrics import Bootstrap
 from lakeviz.runs.images import normal_contents
-from lakeviz.runs.names import OTHER_CATEGORY, UNTRAINED
+from lakeviz.runs.manifest import OTHER_CATEGORY, UNTRAINED
 from lakeviz.runs.spec import RunSpec
 from lakeviz.selector_names import SHUFFLED
 

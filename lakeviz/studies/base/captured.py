@@ -30,7 +30,7 @@ from lakeviz.lake.provenance import as_plain, versions
 from lakeviz.lake.score_maps import join_layers
 from lakeviz.lake.visual import fit_selections
 from lakeviz.metrics import Bootstrap
-from lakeviz.metrics.clusters import over_clips
+from lakeviz.metrics.clips import over_clips
 from lakeviz.metrics.measurement import Metric
 from lakeviz.studies.base.text_maps import TextMaps
 

@@ -12,11 +12,10 @@ from plotly.subplots import make_subplots
 from lakeviz.errors import ConfigError
 from lakeviz.metrics.estimates import Estimate, estimate
 from lakeviz.plots.captions import tested
-from lakeviz.plots.data_range import end_axes
 from lakeviz.plots.forest import MEAN, OWN, ForestRow, forest_figure
 from lakeviz.plots.line_panels import Line, line_figure
 from lakeviz.plots.names import measure_bounds, measure_title, short_point
-from lakeviz.plots.panels import Look, Panel, add_level, error_bars
+from lakeviz.plots.panels import Look, Panel, add_level, end_axes, error_bars
 from lakeviz.plots.template import NEUTRAL, new_figure
 from lakeviz.studies.neurons.group_comparison import of_categories
 from lakeviz.tables import numbers, over_draws, records, rows, sampled, where

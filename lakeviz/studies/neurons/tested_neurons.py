@@ -15,7 +15,7 @@ from torch import Tensor
 
 from lakeviz.errors import SelectionError
 from lakeviz.lake import NeuronSelection
-from lakeviz.lake.normalisation import standardiser
+from lakeviz.lake.gallery import standardiser
 from lakeviz.settings import check_choice
 from lakeviz.studies.base.captured import StudyData
 

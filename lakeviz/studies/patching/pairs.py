@@ -16,7 +16,7 @@ from torch.nn import functional as F
 
 from lakeviz.data import Dataset, load_image
 from lakeviz.data.inpainting import inpaint
-from lakeviz.data.synthetic.pairs import twin_of
+from lakeviz.data.synthetic.benchmark import twin_of
 from lakeviz.errors import ConfigError, DataError
 from lakeviz.models.preprocess import Preprocess
 from lakeviz.studies.patching.words import INPAINTED, NEAREST, RENDERED

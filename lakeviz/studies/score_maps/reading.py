@@ -18,7 +18,7 @@ from PIL import Image
 from lakeviz.data.files import IMAGE_FORMATS, IMAGE_SUFFIXES, walk_files
 from lakeviz.data.images import image_size, load_mask
 from lakeviz.data.masks import pair
-from lakeviz.data.words import is_normal_word
+from lakeviz.data.text_tables import is_normal_word
 from lakeviz.errors import DataError, ImageReadError, MaskError
 from lakeviz.wording import some
 

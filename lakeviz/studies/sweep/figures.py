@@ -15,10 +15,9 @@ from lakeviz.errors import ConfigError
 from lakeviz.metrics.estimates import Estimate, estimate, mean_over_categories
 from lakeviz.metrics.registry import metric_bounds, metric_title
 from lakeviz.plots.captions import difference_bars, tested
-from lakeviz.plots.data_range import span_within
 from lakeviz.plots.line_panels import Line, line_figure
 from lakeviz.plots.matrix import matrix_trace
-from lakeviz.plots.panels import Look
+from lakeviz.plots.panels import Look, span_within
 from lakeviz.plots.template import PALETTE, new_figure, plain
 from lakeviz.selector_names import selector_name, selector_order
 from lakeviz.studies.sweep.marginals import AXIS_TITLES, UNITS, unit_means
