@@ -50,11 +50,12 @@ class Journal:
         self.path, self.identity = Path(path), identity
         self._places: dict[bytes, tuple[int, int, bytes]] | None = None
         self._end = 0
-        self._writing = threading.Lock()
+        self._lock = threading.RLock()
 
     def get(self, key: Any) -> dict[str, np.ndarray] | None:
         """Arrays of a key; None where they were not kept whole."""
-        place = self._index().get(self._digest(key))
+        with self._lock:
+            place = self._index().get(self._digest(key))
         if place is None:
             return None
         start, length, sha256 = place
@@ -77,7 +78,7 @@ class Journal:
             }
         )
         digest, sha256 = self._digest(key), hashlib.sha256(content).digest()
-        with self._writing:
+        with self._lock:
             places = self._index()
             try:
                 self.path.parent.mkdir(parents=True, exist_ok=True)

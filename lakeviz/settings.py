@@ -89,6 +89,13 @@ def check_smoothing(smoothing: float) -> None:
         raise ConfigError(f"smoothing must be between 0 and 1000 pixels, not {smoothing}")
 
 
+def usable_cores() -> int:
+    """Processors that this process may use."""
+    if hasattr(os, "sched_getaffinity"):  # not on macOS and Windows
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
 def most_workers() -> int:
     """Processes that a command may start: some for each processor."""
     return max(16, 4 * (os.cpu_count() or 1))

@@ -1,4 +1,4 @@
-"""``lakeviz claims``: the paper's claims on any model and data, each with a verdict."""
+"""``lakeviz claims`` and ``lakeviz readings``: studies that make their run first."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from lakeviz.cli.options import make_loading, run_first_options
+from lakeviz.cli.options import make_loading, resamples_option, run_first_options
 from lakeviz.cli.run import asked_spec
 from lakeviz.cli.settings import PATH, renamed, with_settings
 from lakeviz.cli.study import conclude
@@ -15,18 +15,21 @@ from lakeviz.cli.terminal import announce, say
 from lakeviz.errors import ConfigError
 
 if TYPE_CHECKING:
+    from lakeviz.metrics.bootstrap import Bootstrap
     from lakeviz.runs.spec import RunSpec
+    from lakeviz.settings import Settings
+    from lakeviz.studies.base.study import Study
     from lakeviz.studies.claims.plan import Plan
     from lakeviz.studies.claims.result import ClaimSettings
 
 
-def _settings() -> Any:
+def _claim_settings() -> Any:
     from lakeviz.studies.claims.result import ClaimSettings
 
     return ClaimSettings
 
 
-@click.command(cls=with_settings(_settings))
+@click.command(cls=with_settings(_claim_settings))
 @click.option(
     "--metric",
     default="image:auroc",
@@ -59,10 +62,6 @@ def claims(
     with the smallest effect of interest; the intervals are corrected for looking at all of them.
     Makes the run first, or takes the one that is in --out, and adds the table to its report.
     """
-    from lakeviz.cli.tables import show
-    from lakeviz.runs.run import execute
-    from lakeviz.studies import StudyRun
-    from lakeviz.studies.base.study import OnRun
     from lakeviz.studies.claims.plan import Plan
     from lakeviz.studies.claims.result import ClaimSettings
     from lakeviz.studies.claims.study import STUDY, check_host
@@ -76,15 +75,8 @@ def claims(
         _write_plan(spec, settings, write_plan, out)
         return
     made = None if planned is None else Plan.read(planned).compare(_plan_of(spec, settings))
-    loading = make_loading(given)
-    execute(spec, out, loading=loading, announce=announce)
-    run = StudyRun.open(out, loading=loading)
-    result = STUDY.on_run(OnRun([run], settings.bootstrap, announce=announce), settings)
-    if made is not None:
-        result.provenance["plan"] = made
-    show(result.headline())
-    say()
-    conclude(run, result)
+    more = {} if made is None else {"plan": made}
+    _run_and_study(STUDY, settings, settings.bootstrap, spec, out, given, **more)
 
 
 def _plan_of(spec: RunSpec, settings: ClaimSettings) -> Plan:
@@ -94,7 +86,7 @@ def _plan_of(spec: RunSpec, settings: ClaimSettings) -> Plan:
 
 
 def _write_plan(spec: RunSpec, settings: ClaimSettings, path: Path, out: Path) -> None:
-    from lakeviz.runs.names import MANIFEST
+    from lakeviz.runs.manifest import MANIFEST
 
     if (out / MANIFEST).is_file():
         raise ConfigError(
@@ -103,3 +95,55 @@ def _write_plan(spec: RunSpec, settings: ClaimSettings, path: Path, out: Path) -
         )
     plan = _plan_of(spec, settings)
     say(f"{plan.write(path)}: SHA-256 {plan.sha256}")
+
+
+def _readings_settings() -> Any:
+    from lakeviz.studies.readings.result import Settings
+
+    return Settings
+
+
+@click.command(cls=with_settings(_readings_settings))
+@resamples_option
+@run_first_options
+def readings(dataset: str | None, manifest: Path | None, out: Path, **given: Any) -> None:
+    """Compare top-variance and random neurons by every reading.
+
+    The readings are those of the paper, the data are DATASET. Makes the run first, or takes the one
+    that is in --out, captures a few depths of its tower once, and adds the table to its report.
+    What is open, and in the grid: layers, distance (cosine, centred cosine, Euclidean), gallery or
+    prototype, selection per layer or of all layers jointly.
+    """
+    from lakeviz.metrics.bootstrap import Bootstrap
+    from lakeviz.studies.readings.study import STUDY
+
+    own = {name: given[name] for name, o in STUDY.settings.options().items() if o.command}
+    settings = STUDY.settings.of(None, own | {"seed": given["seed"]})
+    bootstrap = Bootstrap(n_resamples=given["resamples"], seed=given["seed"])
+    spec = asked_spec(dataset, manifest, given)
+    _run_and_study(STUDY, settings, bootstrap, spec, out, given)
+
+
+def _run_and_study(
+    study: Study,
+    settings: Settings,
+    bootstrap: Bootstrap,
+    spec: RunSpec,
+    out: Path,
+    given: dict[str, Any],
+    **provenance: Any,
+) -> None:
+    """Make the run, or take the one that is there, and make the study on it."""
+    from lakeviz.cli.tables import show
+    from lakeviz.runs.run import execute
+    from lakeviz.studies import StudyRun
+    from lakeviz.studies.base.study import OnRun
+
+    loading = make_loading(given)
+    execute(spec, out, loading=loading, announce=announce)
+    run = StudyRun.open(out, loading=loading)
+    result = study.on_run(OnRun([run], bootstrap, announce=announce), settings)
+    result.provenance |= provenance
+    show(result.headline())
+    say()
+    conclude(run, result)

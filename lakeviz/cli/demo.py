@@ -59,10 +59,12 @@ def demo(
     run = execute(spec, out / "results", announce=announce)
     named = {"trained": TRAINED, "held-out": HELD_OUT}
     groups = {name: [c for c in chosen if c in members] for name, members in named.items()}
-    say("trained: categories like those tiny was trained on; held-out: others")
+    note = "trained: categories like those tiny was trained on; held-out: others"
+    say(note)
     finish(
         run,
         groups={name: members for name, members in groups.items() if members},
+        groups_note=note,
         dataset="the synthetic benchmark",
         command=_command(click.get_current_context()),
     )

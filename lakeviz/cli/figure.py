@@ -114,7 +114,7 @@ def list_figures(run: RunFolder | None) -> None:
 
 
 def _wanted(given: dict[str, Any], out: Path) -> Any:
-    from lakeviz.report.figure_request import Wanted
+    from lakeviz.lake.figures import Wanted
 
     width = given["width"]
     names = ("categories", "level", "metric", "image", "point", "number", "title", "per_group")

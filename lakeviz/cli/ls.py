@@ -34,7 +34,7 @@ def _parts(run: RunFolder) -> Iterator[tuple[str, str]]:
     from lakeviz.lake.evaluation_files import CLIPS, EVALUATION, STREAMS, TABLES
     from lakeviz.locks import is_locked
     from lakeviz.report.figures import kinds_of
-    from lakeviz.runs.names import CATEGORIES, JOURNALS, STUDIES
+    from lakeviz.runs.manifest import CATEGORIES, JOURNALS, STUDIES
 
     folder = run.folder
     yield "folder", f"{folder}, {size_of(folder)}"

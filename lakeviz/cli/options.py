@@ -11,7 +11,7 @@ import click
 
 from lakeviz.activations.loading import Loading
 from lakeviz.cli.settings import PATH, SEEDS, Number, Whole, renamed, settings_options, stack
-from lakeviz.runs.names import DEFAULT_CONTROLS
+from lakeviz.runs.manifest import DEFAULT_CONTROLS
 from lakeviz.settings import check_pixels
 
 if TYPE_CHECKING:

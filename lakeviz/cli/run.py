@@ -114,7 +114,8 @@ def finish(run: RunFolder, **said: Any) -> None:
     run : RunFolder
     said
         What the report says of the run instead of its settings: ``groups`` (lists of categories
-        reported apart, by name), ``dataset``, ``command``. Kept in the manifest for later reports.
+        reported apart, by name) and ``groups_note`` on them, ``dataset``, ``command``. Kept in the
+        manifest for later reports.
     """
     from lakeviz.cli.run_tables import (
         controls_table,
@@ -126,7 +127,7 @@ def finish(run: RunFolder, **said: Any) -> None:
     from lakeviz.cli.tables import show
     from lakeviz.files import write_json
     from lakeviz.report.run_report import write_run_report
-    from lakeviz.runs.names import MANIFEST
+    from lakeviz.runs.manifest import MANIFEST
     from lakeviz.tables import records, rows
 
     if said and run.manifest.get("report") != said:

@@ -10,6 +10,7 @@ from lakeviz.cli.options import image_size
 from lakeviz.cli.settings import PATH, SEEDS, Number, Whole
 from lakeviz.cli.terminal import say
 from lakeviz.files import write_csv
+from lakeviz.wording import minus
 
 
 def _size(
@@ -81,7 +82,7 @@ def score(**given: Any) -> None:
     for column in columns[2:]:
         table[column] = [f"{v:.3f}" if v == v else "-" for v in table[column]]
     show(table)
-    say(f"\n{result.summary()}")
+    say(f"\n{minus(result.summary())}")
     for note in result.notes:
         say(f"note: {note}")
     for row in result.metrics.to_dict("records"):

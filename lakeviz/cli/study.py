@@ -18,6 +18,7 @@ from lakeviz.cli.options import (
 from lakeviz.cli.settings import PATH, SEEDS, Whole, settings_options, stack
 from lakeviz.cli.terminal import announce, say
 from lakeviz.errors import nearest
+from lakeviz.wording import minus
 
 if TYPE_CHECKING:
     from lakeviz.studies.base.result import StudyResult
@@ -122,7 +123,7 @@ def conclude(run: StudyRun, result: StudyResult) -> None:
     folder = run.save(result)
     announce("report ...")
     report = write_run_report(run)
-    say(result.summary())
+    say(minus(result.summary()))
     for note in result.notes:
         say(f"note: {note}")
     say(f"\ntables: {folder}\nreport: {report}")

@@ -6,7 +6,6 @@ With :mod:`lakeviz.data.inputs` the only file of this floor that needs torch.
 from __future__ import annotations
 
 import logging
-import os
 import signal
 import sys
 import traceback
@@ -26,6 +25,7 @@ from tqdm.auto import tqdm
 from lakeviz.data.dataset import Dataset
 from lakeviz.data.inputs import ImageItems, Preprocessed, as_images
 from lakeviz.errors import ConfigError, DataError, ImageReadError
+from lakeviz.settings import usable_cores
 
 logger = logging.getLogger(__name__)
 
@@ -218,8 +218,7 @@ def default_workers(images: int) -> int:
     """Worker processes worth starting for this many images."""
     if images < _HANDFUL:
         return 0
-    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return min(usable or 1, _MOST_WORKERS)
+    return min(usable_cores(), _MOST_WORKERS)
 
 
 @dataclass(frozen=True)

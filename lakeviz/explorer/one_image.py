@@ -12,7 +12,7 @@ from lakeviz.errors import ConfigError
 from lakeviz.explorer.fitted import Fitted
 from lakeviz.explorer.views import Place, PointView
 from lakeviz.lake.attribution import NeuronGallery, Parts, split
-from lakeviz.lake.normalisation import standardiser
+from lakeviz.lake.gallery import standardiser
 from lakeviz.studies.base.captured import StudyData
 
 

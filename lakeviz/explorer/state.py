@@ -13,9 +13,14 @@ from jaxtyping import Float
 
 from lakeviz.data.dataset import unknown_category
 from lakeviz.errors import ConfigError, DataError, SelectionError
-from lakeviz.explorer.effects import effects, evaluator_of
-from lakeviz.explorer.exchange import exchanged_maps, twin_map, twin_of_image
 from lakeviz.explorer.fitted import Fitted
+from lakeviz.explorer.interventions import (
+    effects,
+    evaluator_of,
+    exchanged_maps,
+    twin_map,
+    twin_of_image,
+)
 from lakeviz.explorer.neurons import FiringTable, dossier_of, neuron_view
 from lakeviz.explorer.one_image import point_view
 from lakeviz.explorer.views import (

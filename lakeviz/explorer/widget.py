@@ -17,7 +17,7 @@ import traitlets
 from lakeviz.errors import LakevizError
 from lakeviz.explorer import payload
 from lakeviz.explorer.fitted import Stopped
-from lakeviz.explorer.pictures import Pictures
+from lakeviz.explorer.payload import Pictures
 from lakeviz.explorer.state import Explorer
 from lakeviz.plots.html import PLAYER
 

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 from lakeviz.lazy import lazy_face
 
 if TYPE_CHECKING:
-    from lakeviz.lake.coreset import greedy_coreset as greedy_coreset
     from lakeviz.lake.detector import Lake as Lake
     from lakeviz.lake.dropping import drop_channels as drop_channels
     from lakeviz.lake.dropping import gallery_tokens as gallery_tokens
@@ -15,10 +14,11 @@ if TYPE_CHECKING:
     from lakeviz.lake.evaluation import Evaluation as Evaluation
     from lakeviz.lake.gallery import Gallery as Gallery
     from lakeviz.lake.gallery import Neighbours as Neighbours
+    from lakeviz.lake.gallery import greedy_coreset as greedy_coreset
+    from lakeviz.lake.gallery import normalise as normalise
     from lakeviz.lake.layers import default_layers as default_layers
     from lakeviz.lake.layers import layer_points as layer_points
     from lakeviz.lake.measuring import evaluate as evaluate
-    from lakeviz.lake.normalisation import normalise as normalise
     from lakeviz.lake.options import ImageScoreRule as ImageScoreRule
     from lakeviz.lake.options import LakeOptions as LakeOptions
     from lakeviz.lake.options import Normalisation as Normalisation

@@ -12,14 +12,13 @@ import numpy as np
 from lakeviz.activations import Images, Loading, RunningStatistics, TokenBatches, token_grid
 from lakeviz.data import Dataset, FewShotDraw
 from lakeviz.errors import ConfigError, NotFittedError, SelectionError, no_attribute
-from lakeviz.lake.dropping import drop_channels, gallery_tokens, require_tokens
+from lakeviz.lake.dropping import drop_channels, gallery_tokens, normal_images, require_tokens
 from lakeviz.lake.elsewhere import ELSEWHERE
 from lakeviz.lake.evaluation import Evaluation
 from lakeviz.lake.fitted import load_fitted, save_fitted
 from lakeviz.lake.joint_selection import check_points_k
 from lakeviz.lake.layers import check_model, neurons_at, unit_points, widths_of, with_k
 from lakeviz.lake.measuring import evaluate, spectrum_table
-from lakeviz.lake.normal_images import normal_images
 from lakeviz.lake.options import LakeOptions
 from lakeviz.lake.outliers import Outliers, OutlierWatch
 from lakeviz.lake.score_maps import ScoreMaps

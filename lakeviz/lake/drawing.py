@@ -1,70 +1,43 @@
-"""Pictures of a detector and its results: what ``evaluation.plot``, ``.heatmap`` and so on draw."""
+"""Images of a category with their scores: heat maps, a gallery, a film, the parts of a map."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
 from lakeviz.data.images import load_image
-from lakeviz.errors import ConfigError, DataError, nearest
+from lakeviz.errors import DataError, nearest
 from lakeviz.plots import (
     ColourRange,
-    Scored,
     Tile,
-    choose_images,
     colour_range,
-    controls_figure,
     gallery_figure,
     heatmap_figure,
-    metrics_figure,
-    pr_figure,
-    roc_figure,
-    score_figure,
-    spectrum_figure,
+    layer_ranges,
+    layers_figure,
 )
 from lakeviz.plots.distributions import f1_max_threshold, verdict
-from lakeviz.plots.outliers import outlier_figure
-from lakeviz.plots.timeline import choose_clips, film_frames, timeline_figure
-from lakeviz.tables import is_measured, n_draws, records, where
+from lakeviz.plots.layers import FUSED
+from lakeviz.plots.timeline import choose_clips, film_frames
+from lakeviz.tables import records
 
 if TYPE_CHECKING:
     import pandas as pd
     import plotly.graph_objects as go
-    from PIL import Image
 
     from lakeviz.data import Dataset
 
 
-class Maps(Protocol):
-    """What is drawn of :class:`~lakeviz.lake.score_maps.ScoreMaps`."""
-
-    patch: np.ndarray
-    sample_ids: list[str]
-    image_scores: np.ndarray
-    picture: Callable[[str], Image.Image] | None
-
-    def pixel_map(self, index: int, part: str | None = None) -> np.ndarray:
-        """Pixel map of one image."""
-        ...
-
-
 class Evaluation(Protocol):
-    """What is drawn of :class:`~lakeviz.lake.evaluation.Evaluation`."""
+    """What is drawn of :class:`~lakeviz.lake.evaluation.Evaluation`, which imports this module."""
 
     category: str
     metrics: pd.DataFrame
     scores: pd.DataFrame
-    controls: pd.DataFrame
-    spectrum: pd.DataFrame
     dataset: Dataset
     provenance: dict[str, Any]
-
-    @property
-    def maps(self) -> Maps:
-        """Scores of the images."""
-        ...
+    maps: Any
 
     def mask(self, index: int) -> np.ndarray:
         """Ground-truth mask of one image."""
@@ -82,7 +55,7 @@ def position(image: int | str, sample_ids: list[str]) -> int:
     return image % len(sample_ids)
 
 
-def map_heatmap(maps: Maps, image: int | str) -> go.Figure:
+def map_heatmap(maps: Any, image: int | str) -> go.Figure:
     """Patch scores over one of the images that were scored."""
     index = position(image, maps.sample_ids)
     if maps.picture is None:
@@ -151,22 +124,7 @@ def gallery(
 
 
 def film(evaluation: Evaluation, clip: str = "", n: int = 12, **how: Any) -> go.Figure:
-    """Frames of one clip in order, evenly spaced, with their heat maps.
-
-    Parameters
-    ----------
-    clip
-        By default the first one that has normal and anomalous frames.
-    n
-        Frames, at most.
-
-    Raises
-    ------
-    DataError
-        The images are not frames of clips.
-    ConfigError
-        There is no such clip.
-    """
+    """Frames of one clip (by default one with normal and anomalous frames), evenly spaced."""
     require_clips(evaluation.scores)
     clip = clip or choose_clips(evaluation.scores)[0]
     frames = film_frames(evaluation.scores, clip, n)
@@ -180,15 +138,6 @@ def require_clips(scores: pd.DataFrame) -> None:
         raise DataError("these images are not frames of clips, so they have no order in time")
 
 
-def _timeline(evaluation: Evaluation) -> go.Figure:
-    require_clips(evaluation.scores)
-    return timeline_figure(
-        evaluation.scores,
-        threshold=f1_max_threshold(evaluation.metrics),
-        title=f"Scores over time: {evaluation.category}",
-    )
-
-
 def mask_to_outline(evaluation: Evaluation, index: int) -> np.ndarray | None:
     """Mask of an anomalous image that has one."""
     row = evaluation.dataset.frame.iloc[index]
@@ -196,61 +145,15 @@ def mask_to_outline(evaluation: Evaluation, index: int) -> np.ndarray | None:
     return evaluation.mask(index) if outlined else None
 
 
-def draw(evaluation: Evaluation, kind: str) -> go.Figure:
-    """Draw one of :data:`KINDS` of an evaluation."""
-    known = KINDS | CLIP_KINDS if "clip" in evaluation.scores else KINDS
-    if kind not in known:
-        raise ConfigError(f"no figure {kind!r}{nearest(kind, known)}; there are {', '.join(known)}")
-    return known[kind](evaluation)
-
-
-def _scores(evaluation: Evaluation) -> go.Figure:
-    threshold = f1_max_threshold(evaluation.metrics)
-    title = f"Image scores: {evaluation.category}"
-    return score_figure(evaluation.scores, threshold=threshold, title=title)
-
-
-def _curve(evaluation: Evaluation, metric: str) -> Mapping[str, Scored]:
-    row = records(evaluation.metrics, branch="lake", level="image", metric=metric)[0]
-    scores = evaluation.scores
-    value, low, high = (float(row[name]) for name in ("value", "low", "high"))
-    own = Scored(
-        scores["score"].to_numpy(),
-        scores["label"].to_numpy(),
-        value=value,
-        low=low,
-        high=high,
-        n_draws=n_draws(evaluation.metrics),
+def layers(evaluation: Evaluation, index: int) -> go.Figure:
+    """Show the score map of one image by its parts: fused, text, visual, and its layers."""
+    maps, data = evaluation.maps, evaluation.dataset
+    every = {FUSED: maps.patch, **maps.parts}
+    return layers_figure(
+        {name: own[index] for name, own in every.items()},
+        layer_ranges(every, data.labels),
+        text_weight=float(evaluation.provenance.get("text_weight") or 0.0),
+        image=load_image(data.frame.iloc[index]["path"]),
+        mask=mask_to_outline(evaluation, index),
+        title=f"Score map by its parts: {maps.sample_ids[index]}",
     )
-    return {evaluation.category: own}
-
-
-def _controls(evaluation: Evaluation) -> go.Figure:
-    table = evaluation.controls
-    if table.empty:
-        raise DataError("this evaluation was made without controls; fit with controls=[...]")
-    pixel = where(table, level="pixel", metric="aupro")
-    level, metric = ("pixel", "aupro") if is_measured(pixel, "difference") else ("image", "auroc")
-    return controls_figure(table, level=level, metric=metric)
-
-
-def _n_images(evaluation: Evaluation) -> int | None:
-    return evaluation.provenance.get("fit", {}).get("n_images")
-
-
-KINDS: dict[str, Callable[[Evaluation], go.Figure]] = {
-    "scores": _scores,
-    "gallery": lambda e: gallery(e, choose_images(e.scores)),
-    "roc": lambda e: roc_figure(_curve(e, "auroc"), title="ROC of images"),
-    "pr": lambda e: pr_figure(_curve(e, "average_precision"), title="Precision and recall"),
-    "metrics": lambda e: metrics_figure(e.metrics),
-    "controls": _controls,
-    "spectrum": lambda e: spectrum_figure(
-        e.spectrum, title=f"Variance spectrum: {e.category}", n_images=_n_images(e)
-    ),
-    "outliers": lambda e: outlier_figure(e.spectrum, n_images=_n_images(e)),
-}
-"""What ``evaluation.plot(kind)`` draws."""
-
-CLIP_KINDS: dict[str, Callable[[Evaluation], go.Figure]] = {"timeline": _timeline, "film": film}
-"""What it draws besides where the images are frames of clips."""

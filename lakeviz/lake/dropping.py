@@ -1,4 +1,4 @@
-"""Channels and tokens that a detector leaves out of its selections and galleries."""
+"""Normal images of a fit, and the channels and tokens that are left out of what it stores."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from lakeviz.activations import Images
+from lakeviz.data import Dataset, FewShotDraw
 from lakeviz.data.streams import frames_before, stream_of
 from lakeviz.errors import DataError, SelectionError
 from lakeviz.lake.options import DropChannels
@@ -17,6 +19,23 @@ if TYPE_CHECKING:
 
     from lakeviz.activations.statistics import ChannelStatistics
     from lakeviz.lake.options import LakeOptions
+
+
+def normal_images(images: Images | FewShotDraw) -> tuple[Images, str | None]:
+    """Images to fit on, and their category where it is known."""
+    if isinstance(images, FewShotDraw):
+        return images, images.category.replace("_", " ")
+    if not isinstance(images, Dataset):
+        return images, None
+    anomalous = int(images.labels.sum())
+    if anomalous:
+        raise DataError(
+            f"{anomalous} of the {len(images)} images of {images.name} to fit on are anomalous; "
+            "pass dataset.normal() or a few-shot draw (or bare paths, to contaminate on purpose)"
+        )
+    one = images.categories[0] if len(images.categories) == 1 else None
+    return images, one and one.replace("_", " ")
+
 
 WARN_SHARE = 0.5
 """Share of the variance above which one channel decides what is selected and compared."""

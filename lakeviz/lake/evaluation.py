@@ -225,8 +225,9 @@ class Evaluation(NotebookView):
         Parameters
         ----------
         kind : str
-            ``"scores"``, ``"gallery"``, ``"roc"``, ``"pr"``, ``"metrics"``, ``"controls"``,
-            ``"spectrum"`` or ``"outliers"``; of clips also ``"timeline"`` or ``"film"``.
+            ``"scores"``, ``"gallery"``, ``"roc"``, ``"pr"``, ``"pro"``, ``"metrics"``,
+            ``"controls"``, ``"spectrum"``, ``"outliers"`` or ``"matrix"``; of clips also
+            ``"timeline"`` or ``"film"``. They are those of ``lakeviz figure``.
 
         Raises
         ------
@@ -235,9 +236,9 @@ class Evaluation(NotebookView):
         DataError
             If the evaluation lacks what it shows.
         """
-        from lakeviz.lake.drawing import draw
+        from lakeviz.lake.figures import plot
 
-        return draw(self, kind)
+        return plot(self, kind)
 
     def heatmap(self, image: int | str) -> go.Figure:
         """Patch scores over one test image, given by position or sample id.

@@ -1,4 +1,4 @@
-"""The gallery of normal patch tokens, and the exact nearest-neighbour distance to it."""
+"""The gallery of normal patch tokens: normalised, thinned, and searched exactly."""
 
 from __future__ import annotations
 
@@ -8,9 +8,101 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from lakeviz.activations.statistics import check_finite, is_finite
+from lakeviz.activations.statistics import ChannelStatistics, check_finite, is_finite
 from lakeviz.errors import ActivationError, ConfigError, NotFittedError
-from lakeviz.lake.options import check_search
+from lakeviz.lake.options import KINDS, check_search
+from lakeviz.settings import check_choice
+
+_EPSILON = 1e-6
+
+
+def standardiser(statistics: ChannelStatistics) -> tuple[Tensor, Tensor]:
+    """Mean and standard deviation of each channel as tensors; constant channels get deviation 1."""
+    deviation = torch.from_numpy(statistics.variance).sqrt()
+    deviation = torch.where(deviation > 0, deviation, torch.ones_like(deviation))
+    return torch.from_numpy(statistics.mean).float(), deviation.float()
+
+
+def normalise(
+    tokens: Float[Tensor, "*token channel"],
+    kind: str,
+    standard: tuple[Tensor, Tensor] | None = None,
+) -> Float[Tensor, "*token channel"]:
+    """Apply one kind of normalisation along the last axis.
+
+    Parameters
+    ----------
+    tokens : Tensor [..., channel]
+    kind : str
+        One of :data:`~lakeviz.lake.options.KINDS`; ``"layernorm"`` adds 1e-6 to the variance.
+    standard : (mean, deviation), optional
+        Needed by ``"zscore"``.
+
+    Raises
+    ------
+    ConfigError
+        On an unknown kind, or a z-score without mean and deviation.
+    """
+    if kind == "layernorm":
+        return torch.nn.functional.layer_norm(tokens, tokens.shape[-1:], eps=_EPSILON)
+    if kind == "l2":
+        return torch.nn.functional.normalize(tokens, dim=-1, eps=1e-12)
+    if kind == "zscore":
+        if standard is None:
+            raise ConfigError("zscore needs the mean and deviation of the normal tokens")
+        mean, deviation = (t.to(tokens.device, tokens.dtype) for t in standard)
+        return (tokens - mean) / deviation
+    check_choice("normalisation", kind, KINDS)
+    return tokens
+
+
+def greedy_coreset(
+    tokens: Float[Tensor, "token k"], size: int, *, seed: int = 0
+) -> Int[Tensor, " size"]:
+    """Choose tokens by farthest-point traversal.
+
+    Each step takes the token farthest (Euclidean) from those taken, which bounds the covering
+    radius by twice the best possible (Gonzalez, 1985, "Clustering to minimize the maximum
+    intercluster distance"). PatchCore (Roth et al., CVPR 2022) thins its memory bank the same way.
+
+    Parameters
+    ----------
+    tokens : Tensor [token, k]
+    size : int
+        How many to keep.
+    seed : int
+        Chooses the first token.
+
+    Returns
+    -------
+    int Tensor [size]
+        Indices in the order taken.
+
+    Raises
+    ------
+    ConfigError
+        If ``size`` is not between 1 and the number of tokens.
+    ActivationError
+        On NaN or infinite values.
+    """
+    if not 1 <= size <= len(tokens):
+        raise ConfigError(f"coreset size must be between 1 and {len(tokens)}, not {size}")
+    check_finite(tokens, "coreset")
+    generator = torch.Generator().manual_seed(seed)
+    current = torch.randint(len(tokens), (1,), generator=generator).to(tokens.device)
+    # |x|^2 - 2 x.c + |c|^2 takes one pass over the tokens; centred, it keeps its digits.
+    centred = tokens.float() - tokens.float().mean(0)
+    squares = centred.square().sum(1)
+    nearest = torch.full_like(squares, torch.inf)
+    taken = []
+    for _ in range(size):
+        taken.append(current)
+        distance = torch.addmv(squares, centred, centred[current][0], alpha=-2) + squares[current]
+        nearest = torch.minimum(nearest, distance)
+        nearest[current] = -torch.inf  # never twice, also among duplicates
+        current = nearest.argmax(0, keepdim=True)
+    return torch.cat(taken).cpu()
+
 
 _CACHE_BYTES, _FEWEST_ROWS = 4 * 2**20, 128
 

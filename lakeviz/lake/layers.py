@@ -10,8 +10,8 @@ from lakeviz.activations import neurons_of
 from lakeviz.activations.tokens import resolve_points
 from lakeviz.data.streams import IMAGE, on_stream
 from lakeviz.errors import ConfigError
-from lakeviz.lake.named_neurons import NeuronNumbers, check_neurons
 from lakeviz.lake.options import LakeOptions
+from lakeviz.lake.selector_registry import NeuronNumbers, check_neurons
 
 if TYPE_CHECKING:
     from lakeviz.models import VisionModel

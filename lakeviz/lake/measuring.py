@@ -19,7 +19,6 @@ from lakeviz.lake.clip_rows import clip_table
 from lakeviz.lake.controls import CONTROL_METRICS, compare_controls, control_maps
 from lakeviz.lake.evaluation import Evaluation
 from lakeviz.lake.fitted import FittedLake, described_units
-from lakeviz.lake.foreground import foreground_rows
 from lakeviz.lake.ground_truth import Truth
 from lakeviz.lake.metric_rows import draw_table, image_rows, pixel_tables
 from lakeviz.lake.paired_evaluator import GRID as CONTROL_GRID
@@ -28,7 +27,7 @@ from lakeviz.lake.provenance import as_plain, environment, versions
 from lakeviz.lake.score_maps import PixelMaps, ScoreMaps
 from lakeviz.lake.scoring import CONTROL_PREFIX, score_together
 from lakeviz.lake.selection import NeuronSelection
-from lakeviz.lake.stream_rows import stream_table
+from lakeviz.lake.stream_rows import foreground_rows, stream_table
 from lakeviz.metrics import Bootstrap, Conventions
 from lakeviz.metrics.clips import over_clips
 from lakeviz.selector_names import SHUFFLED

@@ -1,28 +1,28 @@
 """Registry of selectors: functions ``(statistics, k, generator) -> Selection`` with their names.
 
 :func:`register_selector` adds one, :func:`select` calls one. :mod:`lakeviz.lake.selectors` hands
-on both and has all that are built in.
+on both and has all that are built in. A selector may also be neurons that a user names:
+``neurons:blocks.5.hook_resid_post=3,17,40;blocks.8.hook_resid_post=7`` stands wherever the name of
+a selector does, in options, settings of studies, on the command line, and in stored results.
 """
 
 from __future__ import annotations
 
 import warnings
 import zlib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cache, partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from jaxtyping import Float, Int
 
 from lakeviz.errors import SelectionError, nearest
-from lakeviz.lake.named_neurons import NeuronNumbers, name_of, neurons_named
 from lakeviz.lake.selection import NeuronSelection, Selection
-from lakeviz.selector_names import RENAMED, SELECTOR_NAMES, selector_name, selector_short
+from lakeviz.selector_names import NAMED, RENAMED, SELECTOR_NAMES, selector_name, selector_short
 
 if TYPE_CHECKING:
-    # Loads torch, which a program that only names the selectors does not need.
     from lakeviz.activations.statistics import ChannelStatistics
 
 SelectorFunction = Callable[["ChannelStatistics", int, np.random.Generator], Selection]
@@ -298,3 +298,52 @@ def neurons(
         provenance={"n_tokens": statistics.count, **provenance},
         scale=scale,
     )
+
+
+NeuronNumbers = Mapping[str, Sequence[int]]
+"""Channels by hook point."""
+
+
+def check_neurons(neurons: object) -> None:
+    """Refuse what is no mapping of hook points to lists of channels."""
+    if not isinstance(neurons, Mapping) or any(
+        isinstance(channels, str) or not isinstance(channels, Iterable)
+        for channels in neurons.values()
+    ):
+        raise SelectionError(f"the neurons are {neurons!r}; give {{hook point: [channels]}}")
+
+
+def name_of(neurons: NeuronNumbers) -> str:
+    """Name of the selector of these neurons."""
+    check_neurons(neurons)
+    parts = []
+    for point, channels in neurons.items():
+        whole = [int(channel) for channel in channels]
+        if whole != list(channels) or not whole or min(whole) < 0 or len(set(whole)) < len(whole):
+            raise SelectionError(
+                f"the neurons of {point} are {list(channels)}; they must be one or more different "
+                "channel numbers from 0"
+            )
+        parts.append(f"{point}={','.join(map(str, whole))}")
+    if not parts:
+        raise SelectionError("no neuron was named; give {hook point: [channels]}")
+    return NAMED + ";".join(parts)
+
+
+@cache
+def neurons_named(selector: str) -> Mapping[str, tuple[int, ...]] | None:
+    """Neurons that the name of a selector holds; None for any other selector."""
+    if not selector.startswith(NAMED):
+        return None
+    found: dict[str, tuple[int, ...]] = {}
+    for part in selector.removeprefix(NAMED).split(";"):
+        point, equals, listed = part.partition("=")
+        numbers = [number.strip() for number in listed.split(",")]
+        if not equals or not all(number.isdecimal() for number in numbers) or point in found:
+            raise SelectionError(
+                f"cannot read the neurons in {selector!r}; write "
+                f"{NAMED}blocks.5.hook_resid_post=3,17,40;blocks.8.hook_resid_post=7"
+            )
+        found[point.strip()] = tuple(int(number) for number in numbers)
+    name_of(found)
+    return found

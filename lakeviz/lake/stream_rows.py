@@ -1,24 +1,30 @@
-"""The table of a detector of several streams: each alone and all fused, by kind of defect."""
+"""Tables of what depth and streams add: the foreground alone, each stream alone and all fused."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
+from jaxtyping import Bool
 
 from lakeviz.data.table import GOOD
-from lakeviz.lake.ground_truth import Truth
-from lakeviz.lake.metric_rows import pixel_tables
-from lakeviz.lake.options import ImageScoreRule
+from lakeviz.lake.ground_truth import Size, Truth
+from lakeviz.lake.metric_rows import Row, image_rows, pixel_tables
+from lakeviz.lake.options import ImageScoreRule, LakeOptions
 from lakeviz.lake.score_maps import PixelMaps, ScoreMaps
 from lakeviz.metrics import Bootstrap, Conventions
 from lakeviz.metrics.clips import over_clips
 from lakeviz.metrics.contrasts import Replicates, estimate_of
 from lakeviz.metrics.image_intervals import measure_images
+from lakeviz.metrics.regions import resize_mask
+
+if TYPE_CHECKING:
+    from lakeviz.data import Dataset
 
 FUSED = "fused"
 """In place of a stream: all of them, without the text branch."""
@@ -137,3 +143,66 @@ def _of_rows(maps: ScoreMaps, kept: np.ndarray) -> ScoreMaps:
     rows = np.flatnonzero(kept).tolist()
     names, sizes = ([values[i] for i in rows] for values in (maps.sample_ids, maps.sizes))
     return replace(maps, patch=maps.patch[rows], sample_ids=names, sizes=sizes)
+
+
+BRANCH = "foreground"
+
+
+def foreground_rows(
+    dataset: Dataset,
+    sizes: Sequence[Size],
+    maps: Sequence[PixelMaps],
+    truth: Truth,
+    options: LakeOptions,
+    bootstrap: Bootstrap,
+) -> tuple[list[Row], list[Row]]:
+    """Rows of the foreground, and one for each draw.
+
+    There are none without depth, or where fewer than half of the normal images have a plane behind
+    the thing: the surface is then the thing itself, and what stands off it a defect.
+
+    Image scores are those of the pixels of the foreground. Of the pixels without defect, those of
+    the foreground count; defect pixels all do, so that leaving out the plane hides no defect.
+
+    Parameters
+    ----------
+    dataset
+        Test images.
+    sizes
+        Height and width of each.
+    maps
+        Pixel maps, draw by draw.
+    truth, options, bootstrap
+        As of all pixels.
+    """
+    if not dataset.depths:
+        return [], []
+    shown = [
+        _foreground(depth.path, own if options.map_size is None else options.map_size)
+        for depth, own in zip(dataset.depths, sizes, strict=True)
+    ]
+    normal = [mask.all() for mask, label in zip(shown, truth.labels, strict=True) if not label]
+    if np.mean(normal or [True]) >= 0.5:  # what stands off the surface is the defect
+        return [], []
+    rule = options.image_score
+    conventions = Conventions(image_score=f"{rule.describe()} on the foreground")
+    scores = [
+        np.array([rule(one[mask][None, None])[0] for one, mask in zip(draw, shown, strict=True)])
+        for draw in maps
+    ]
+    rows, draws = image_rows({BRANCH: scores}, truth.labels, conventions, bootstrap)
+    own = truth if truth.reason else truth.counting(shown)
+    found = pixel_tables({BRANCH: maps}, own, conventions, bootstrap, curves_too=False)
+    return [*rows, *found[0]], [*draws, *found[1]]
+
+
+def _foreground(path: Path, size: Size) -> Bool[np.ndarray, "height width"]:
+    """Foreground of a depth map at the size of the pixel map; all where there is no plane."""
+    from lakeviz.data.depth import foreground
+    from lakeviz.data.depth_files import read_depth
+
+    depth = read_depth(path)
+    found = foreground(depth)
+    if np.array_equal(found, depth.valid):
+        found = np.ones_like(found)  # no plane: what was not measured is no background
+    return resize_mask(found, size)

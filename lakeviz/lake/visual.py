@@ -14,10 +14,8 @@ from lakeviz.activations.statistics import ChannelStatistics
 from lakeviz.data.streams import stream_of
 from lakeviz.errors import ConfigError
 from lakeviz.journal import fingerprint
-from lakeviz.lake.coreset import greedy_coreset
-from lakeviz.lake.gallery import Gallery
+from lakeviz.lake.gallery import Gallery, greedy_coreset, normalise, standardiser
 from lakeviz.lake.joint_selection import select_points
-from lakeviz.lake.normalisation import normalise, standardiser
 from lakeviz.lake.options import LakeOptions, Normalisation, VisualOptions
 from lakeviz.lake.provenance import as_plain
 from lakeviz.lake.selection import Selection, SubspaceSelection

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from lakeviz.plots.curves import roc_figure as roc_figure
     from lakeviz.plots.difference_plot import controls_figure as controls_figure
     from lakeviz.plots.difference_plot import controls_overview_figure as controls_overview_figure
+    from lakeviz.plots.difference_plot import metrics_figure as metrics_figure
     from lakeviz.plots.distributions import score_figure as score_figure
     from lakeviz.plots.gallery import Tile as Tile
     from lakeviz.plots.gallery import choose_images as choose_images
@@ -32,8 +33,7 @@ if TYPE_CHECKING:
     from lakeviz.plots.matrix import neuron_category_figure as neuron_category_figure
     from lakeviz.plots.matrix import neuron_patch_figure as neuron_patch_figure
     from lakeviz.plots.outlines import mask_outlines as mask_outlines
-    from lakeviz.plots.overview import metrics_figure as metrics_figure
-    from lakeviz.plots.print.chromium import open_browser as open_browser
+    from lakeviz.plots.print.export import open_browser as open_browser
     from lakeviz.plots.print.export import save_figure as save_figure
     from lakeviz.plots.spectrum import selection_figure as selection_figure
     from lakeviz.plots.spectrum import spectrum_figure as spectrum_figure

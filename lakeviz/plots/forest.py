@@ -17,12 +17,13 @@ from jaxtyping import Float
 
 from lakeviz.errors import ConfigError
 from lakeviz.metrics.estimates import NOT_MEASURED, Estimate, estimate, mean_over_categories
-from lakeviz.plots.data_range import Bounds, end_axes
 from lakeviz.plots.panels import (
+    Bounds,
     Look,
     Panel,
     add_level,
     bottom_titles,
+    end_axes,
     error_bars,
     name_panel,
     panels,

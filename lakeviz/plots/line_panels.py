@@ -17,15 +17,16 @@ import plotly.graph_objects as go
 from lakeviz.errors import ConfigError
 from lakeviz.metrics.estimates import mean_over_categories
 from lakeviz.plots.captions import n_categories
-from lakeviz.plots.data_range import Bounds, end_axes
 from lakeviz.plots.panels import (
     MOST_SERIES,
+    Bounds,
     Look,
     Panel,
     Values,
     add_level,
     add_zone,
     bottom_titles,
+    end_axes,
     error_bars,
     name_panel,
     panels,

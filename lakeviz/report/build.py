@@ -21,13 +21,12 @@ from lakeviz.files import write_text
 from lakeviz.plots.html import PLAYER, theme_templates
 from lakeviz.report.page_model import Page, Section, SectionMaker
 from lakeviz.report.sections.categories import categories
-from lakeviz.report.sections.closing import closing
+from lakeviz.report.sections.closing import closing, dataset_name, provenance
 from lakeviz.report.sections.controls import controls
 from lakeviz.report.sections.depth import depth
 from lakeviz.report.sections.glance import glance
 from lakeviz.report.sections.neurons import neurons
 from lakeviz.report.sections.overview import overview
-from lakeviz.report.sections.provenance import dataset_name, provenance
 from lakeviz.report.sections.studies import studies as study_sections
 from lakeviz.wording import joined
 
@@ -73,7 +72,7 @@ def write_report(
     manifest : mapping
         As runs write it; of its keys ``dataset``, ``command``, ``model``, ``spec``, ``versions``
         are shown where present. ``groups`` (name to categories) reports categories apart, each
-        group with its mean.
+        group with its mean; ``groups_note`` says what they are.
     path : path
         The file to write; it appears whole or not at all.
     sections : sequence of functions, optional

@@ -2,55 +2,43 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import partial
-from typing import TYPE_CHECKING, NamedTuple
+import logging
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pandas as pd
+import plotly.graph_objects as go
 
-from lakeviz.errors import ConfigError, DataError, nearest
-from lakeviz.lake.drawing import require_clips
+from lakeviz.data.streams import frames_before
+from lakeviz.errors import ConfigError, LakevizError, StoreError, nearest
+from lakeviz.lake import drawing
+from lakeviz.lake import figures as of_evaluations
 from lakeviz.lake.evaluation_files import CLIPS
-from lakeviz.metrics import Bootstrap
-from lakeviz.plots import (
-    Scored,
-    caption_of,
-    controls_figure,
-    controls_overview_figure,
-    metrics_figure,
-    neuron_category_figure,
-    pr_figure,
-    pro_figure,
-    roc_figure,
-    score_figure,
-    spectrum_figure,
-)
-from lakeviz.plots.curves import StoredCurves
-from lakeviz.plots.distributions import f1_max_threshold
-from lakeviz.plots.outliers import outlier_figure
-from lakeviz.plots.timeline import timeline_figure
-from lakeviz.report.curves import conventions_of, image_runs, pixel_curves, pixel_run
-from lakeviz.report.figure_request import Drawn, Made, Wanted
-from lakeviz.report.image_figures import activations, film, gallery, heatmap, layers
+from lakeviz.lake.figures import Drawn, Kind, Wanted, find_image
+from lakeviz.plots import caption_of, neuron_patch_figure
+from lakeviz.plots.outlines import shrink_mask
 from lakeviz.runs.run_folder import RunFolder
-from lakeviz.tables import numbers, where
 
 if TYPE_CHECKING:
+    from lakeviz.lake.evaluation import Evaluation
+    from lakeviz.studies.base.captured import StudyData
     from lakeviz.studies.base.result import StudyResult
 
-_METRIC = {"roc": "auroc", "pr": "average_precision"}
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Made:
+    """A figure, the table it was made from (if one) and what made that."""
+
+    figure: go.Figure
+    data: pd.DataFrame | None = None
+    provenance: dict[str, Any] = field(default_factory=dict)
 
 
 def make_figure(kind: str, run: RunFolder, wanted: Wanted) -> Made:
-    """Draw a figure.
-
-    Parameters
-    ----------
-    kind : str
-        One of :data:`KINDS`, or the name of a study that was run.
-    run : RunFolder
-    wanted : Wanted
-    """
+    """Draw one of :data:`KINDS`, or of the figures of a study that was run."""
     if kind in KINDS and run.categories:
         own, named = KINDS[kind], wanted.categories
         chosen = [run.one(named)] if own.one_category else run.chosen(named)
@@ -69,126 +57,81 @@ def titles(kind: str, run: RunFolder) -> list[str]:
     return [caption_of(fig)[0] for fig in _study(kind, run).figures()]
 
 
-# --- of a run ---
+# --- of a run: those that ask its model why ---
 
 
-def _curves(kind: str, run: RunFolder, chosen: list[str], wanted: Wanted) -> Drawn:
-    level, metric = wanted.level or "image", _METRIC[kind]
-    if level == "pixel":
-        runs = {c: _pixel_run(run, c, metric) for c in chosen}
-    elif len(chosen) == 1:
-        runs = _image_runs(run, chosen[0], metric)
-    else:
-        runs = {c: _image_runs(run, c, metric)["LAKE"] for c in chosen}
-    draw, name = (roc_figure, "ROC") if kind == "roc" else (pr_figure, "Precision and recall")
-    return draw(runs, bootstrap=_bootstrap(run, chosen), title=f"{name} of {level}s"), None
+def _heatmap(run: RunFolder, chosen: list[str], wanted: Wanted) -> Drawn:
+    """Patch scores over one image; where it can be pointed at, with what makes them."""
+    evaluation, index = find_image(run, chosen, wanted)
+    facts = _facts(run, chosen[0], evaluation, index) if wanted.hover else None
+    return drawing.heatmap(evaluation, index, facts, beside=not wanted.hover), facts
 
 
-def _image_runs(run: RunFolder, category: str, metric: str) -> dict[str, Scored]:
-    return image_runs(run.table("scores", [category]), run.table("metrics", [category]), metric)
+def _activations(run: RunFolder, chosen: list[str], wanted: Wanted) -> Drawn:
+    from lakeviz.explorer.one_image import patch_activations
+
+    evaluation, index = find_image(run, chosen, wanted)
+    data = _captured(run, chosen[0], index)
+    table = patch_activations(data, 0)
+    point = wanted.point or data.points[0]
+    if point not in data.points:
+        raise ConfigError(f"no neurons at {point!r}; hook points: {', '.join(data.points)}")
+    mask = drawing.mask_to_outline(evaluation, index)
+    figure = neuron_patch_figure(
+        table,
+        point=point,
+        defect=None if mask is None else shrink_mask(mask, data.grids[point]),
+        title=f"Activation of the selected neurons: {wanted.image}",
+    )
+    return figure, table
 
 
-def _pixel_run(run: RunFolder, category: str, metric: str) -> StoredCurves:
-    curves = run.table("curves", [category])
-    if curves.empty:
-        curves = pixel_curves(run.evaluation(category))
-    return pixel_run(curves, run.table("metrics", [category]), metric)
+def _facts(
+    run: RunFolder, category: str, evaluation: Evaluation, index: int
+) -> pd.DataFrame | None:
+    """Why each patch has its score; None, with a warning, where that cannot be found out."""
+    from lakeviz.explorer.one_image import patch_facts
+
+    try:
+        facts = patch_facts(_captured(run, category, index), 0)
+        _check_scores(facts["score"].to_numpy(), evaluation, index)
+    except LakevizError as error:
+        _log.warning("the heat map does not say why a patch has its score: %s", error)
+        return None
+    return facts
 
 
-def _pro(run: RunFolder, chosen: list[str], wanted: Wanted) -> Drawn:
-    runs = {category: _pixel_run(run, category, "aupro") for category in chosen}
-    conventions = conventions_of(run.provenance(chosen[0]))
-    return pro_figure(runs, bootstrap=_bootstrap(run, chosen), conventions=conventions), None
+def _captured(run: RunFolder, category: str, index: int) -> StudyData:
+    """Capture one test image and the images the run was fitted on; nothing is written."""
+    from lakeviz.studies.base.capture import STUDY_MAP_SIZE, capture_study
+
+    test = run.evaluation(category).dataset
+    reach = max(map(frames_before, run.spec.options.streams))  # such a frame needs those before
+    rows = np.arange(len(test))
+    return capture_study(
+        run.model,
+        run.draw(category),
+        test.where((rows >= index - reach) & (rows <= index)),
+        options=replace(run.spec.options, map_size=STUDY_MAP_SIZE),
+        class_name=category.replace("_", " "),
+    )
 
 
-def _scores(run: RunFolder, chosen: list[str], wanted: Wanted) -> Drawn:
-    scores = run.table("scores", chosen)
-    threshold = f1_max_threshold(run.table("metrics", chosen))
-    return score_figure(scores, threshold=threshold, title=f"Image scores: {chosen[0]}"), scores
+def _check_scores(scores: np.ndarray, evaluation: Evaluation, index: int) -> None:
+    """Refuse to explain scores that are not those of the run."""
+    saved = evaluation.maps.patch[index].ravel()
+    told = scores[: len(saved)]
+    if not np.allclose(told, saved, rtol=1e-3, atol=1e-5):
+        raise StoreError(
+            "the model gives this image other scores than the run has "
+            f"(up to {np.abs(told - saved).max():.3g} apart), so it cannot tell why; run it again"
+        )
 
 
-def _timeline(run: RunFolder, chosen: list[str], wanted: Wanted) -> Drawn:
-    scores = run.table("scores", chosen)
-    require_clips(scores)
-    threshold = f1_max_threshold(run.table("metrics", chosen))
-    title = f"Scores over time: {chosen[0]}"
-    columns = 1 if wanted.narrow else 3
-    return timeline_figure(scores, threshold=threshold, title=title, columns=columns), scores
-
-
-def _spectrum(run: RunFolder, chosen: list[str], wanted: Wanted) -> Drawn:
-    spectrum = run.table("spectrum", chosen)
-    n_images = run.provenance(chosen[0]).get("fit", {}).get("n_images")
-    title = f"Variance spectrum: {chosen[0]}"
-    return spectrum_figure(spectrum, title=title, n_images=n_images), spectrum
-
-
-def _outliers(run: RunFolder, chosen: list[str], wanted: Wanted) -> Drawn:
-    spectrum = run.table("spectrum", chosen)
-    n_images = run.provenance(chosen[0]).get("fit", {}).get("n_images")
-    return outlier_figure(spectrum, n_images=n_images), spectrum
-
-
-def _controls(run: RunFolder, chosen: list[str], wanted: Wanted) -> Drawn:
-    table = run.table("controls", chosen)
-    if table.empty:
-        raise DataError(f"{run.folder} was made without controls")
-    level, metric = wanted.level, wanted.metric
-    if level is None and metric is None:
-        pixel = np.isfinite(numbers(where(table, metric="aupro"), "difference")).any()
-        level, metric = ("pixel", "aupro") if pixel else ("image", "auroc")
-    shown = {
-        "level": level or ("pixel" if metric == "aupro" else "image"),
-        "metric": metric or "auroc",
-    }
-    confidence = _bootstrap(run, chosen).confidence
-    if len(chosen) > 1:
-        figure = controls_overview_figure(table, **shown, confidence=confidence)
-        return figure, where(table, **shown)
-    figure = controls_figure(table, **shown, confidence=confidence, stacked=wanted.narrow)
-    return figure, where(table, **shown)
-
-
-def _metrics(run: RunFolder, chosen: list[str], wanted: Wanted) -> Drawn:
-    table = run.table("metrics", chosen)
-    return metrics_figure(table, confidence=_bootstrap(run, chosen).confidence), table
-
-
-def _matrix(run: RunFolder, chosen: list[str], wanted: Wanted) -> Drawn:
-    table = run.table("spectrum", chosen)
-    return neuron_category_figure(table, point=wanted.point), table
-
-
-def _bootstrap(run: RunFolder, chosen: list[str]) -> Bootstrap:
-    return Bootstrap.from_plain(run.provenance(chosen[0]).get("bootstrap"))
-
-
-class Kind(NamedTuple):
-    """A kind of figure: what it shows, how it is drawn, and whether it is of one category."""
-
-    words: str
-    draw: Callable[[RunFolder, list[str], Wanted], Drawn]
-    one_category: bool = False
-    of_clips: bool = False
-
-
-KINDS: dict[str, Kind] = {
-    "roc": Kind("ROC curves of images or pixels (--level)", partial(_curves, "roc")),
-    "pr": Kind("precision and recall of images or pixels (--level)", partial(_curves, "pr")),
-    "scores": Kind("distribution of image scores with the threshold", _scores, True),
-    "spectrum": Kind("variance of every neuron, the chosen ones marked", _spectrum, True),
-    "outliers": Kind("the same with the first channel and its share named", _outliers, True),
-    "controls": Kind("LAKE compared with its controls (--level, --metric)", _controls),
-    "metrics": Kind("metrics of every category with intervals", _metrics),
-    "pro": Kind("mean region overlap against false positives, with AUPRO", _pro),
-    "matrix": Kind("variance rank of neurons in every category, the chosen ones marked", _matrix),
-    "gallery": Kind("best, worst and typical images with their heat", gallery, True),
-    "heatmap": Kind("patch scores over one image (--image)", heatmap, True),
-    "layers": Kind("the score map of one image (--image) by layers and text", layers, True),
-    "timeline": Kind("scores of clips over time with the labelled events", _timeline, True, True),
-    "film": Kind("frames of one clip in order with their heat (--image)", film, True, True),
+KINDS: dict[str, Kind] = of_evaluations.KINDS | {
+    "heatmap": of_evaluations.KINDS["heatmap"]._replace(draw=_heatmap),
     "activations": Kind(
-        "the chosen neurons in every patch of one image (--image)", activations, True
+        "the chosen neurons in every patch of one image (--image)", _activations, True
     ),
 }
 """What there is to draw of a run."""

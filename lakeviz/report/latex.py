@@ -15,8 +15,8 @@ from lakeviz import renamed
 from lakeviz.errors import ConfigError, DataError, nearest
 from lakeviz.metrics.estimates import NOT_MEASURED, Estimate, estimate, mean_over_categories
 from lakeviz.metrics.registry import get_metric, metric_title
-from lakeviz.plots.overview import DEFAULT_METRICS
-from lakeviz.tables import records, sampled, where
+from lakeviz.plots.difference_plot import DEFAULT_METRICS
+from lakeviz.tables import n_draws, records, sampled, where
 from lakeviz.wording import counted, joined
 
 if TYPE_CHECKING:
@@ -293,6 +293,10 @@ def _caption(content: _Content, rows: list[_Row], bold: str) -> str:
         f"{_regions(content)}).",
         _of_intervals(content, rows),
     ]
+    draws = sorted({n_draws(table) for table in content.runs.values()})
+    if draws[-1] > 1:
+        n = " to ".join(map(str, dict.fromkeys((draws[0], draws[-1]))))
+        said.insert(1, f"Values: means over {n} draws of the normal images.")
     if content.several and bold != "none":
         which = "highest" if bold == "max" else "lowest"
         among = "" if len({row.key for row in rows}) == 1 else " of each category and of the mean"

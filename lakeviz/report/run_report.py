@@ -6,7 +6,7 @@ import hashlib
 from pathlib import Path
 
 from lakeviz.data import file_sha256
-from lakeviz.runs.names import CATEGORIES, MANIFEST, STUDIES
+from lakeviz.runs.manifest import CATEGORIES, MANIFEST, STUDIES
 from lakeviz.runs.run_folder import RunFolder
 from lakeviz.version import __version__
 

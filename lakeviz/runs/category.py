@@ -21,7 +21,7 @@ from lakeviz.lake.provenance import versions
 from lakeviz.lake.selection import Selection
 from lakeviz.metrics import Bootstrap
 from lakeviz.runs.images import normal_contents
-from lakeviz.runs.names import OTHER_CATEGORY, UNTRAINED
+from lakeviz.runs.manifest import OTHER_CATEGORY, UNTRAINED
 from lakeviz.runs.spec import RunSpec
 from lakeviz.selector_names import SHUFFLED
 

@@ -1,8 +1,27 @@
-"""What ``manifest.json`` of a run says, and what its evaluations say of their images."""
+"""Files and protocol of a run's folder, what its ``manifest.json`` says, and its controls."""
 
 from __future__ import annotations
 
 from typing import Any, NotRequired, TypedDict
+
+PROTOCOL = "lakeviz-run/3"
+PROTOCOLS = ("lakeviz-run/1", "lakeviz-run/2", PROTOCOL)
+"""Protocols of runs that can be read."""
+MANIFEST, STUDY = "manifest.json", "study.json"
+CATEGORIES, STUDIES = "categories", "studies"
+JOURNALS = "unfinished"
+"""Folder of what a run or a study has made so far; gone when it is finished."""
+OTHER_CATEGORY, UNTRAINED = "other_category", "untrained"
+"""Controls that are no selectors: neurons selected on another category, and untrained towers."""
+DEFAULT_CONTROLS = (
+    "all",
+    "random",
+    "next_variance",
+    "bottom_variance",
+    "variance_without_first",
+    "pca",
+)
+"""What a detector is compared with; all channels first: it is what a user would do otherwise."""
 
 
 class Fit(TypedDict):
@@ -42,6 +61,7 @@ class Said(TypedDict):
     """What the report says instead of the settings."""
 
     groups: NotRequired[dict[str, list[str]] | None]
+    groups_note: NotRequired[str | None]
     dataset: NotRequired[str | None]
     command: NotRequired[str | None]
 

@@ -28,7 +28,7 @@ from lakeviz.lake.provenance import environment, versions
 from lakeviz.locks import is_free, locked
 from lakeviz.progress import Progress
 from lakeviz.runs.images import require_same_images
-from lakeviz.runs.names import CATEGORIES, JOURNALS, MANIFEST, PROTOCOL
+from lakeviz.runs.manifest import CATEGORIES, JOURNALS, MANIFEST, PROTOCOL
 from lakeviz.runs.run_folder import RunFolder, read_manifest
 from lakeviz.runs.spec import RunSpec
 

@@ -23,8 +23,7 @@ from lakeviz.files import read_json
 from lakeviz.lake.evaluation_files import EVALUATION, read_description, read_table
 from lakeviz.notebook import NotebookView, table_html
 from lakeviz.runs.images import require_same_images, unread_normals
-from lakeviz.runs.manifest import Manifest
-from lakeviz.runs.names import MANIFEST, PROTOCOLS, STUDIES, STUDY
+from lakeviz.runs.manifest import MANIFEST, PROTOCOLS, STUDIES, STUDY, Manifest
 from lakeviz.runs.spec import RunSpec
 
 if TYPE_CHECKING:
@@ -310,7 +309,7 @@ class RunFolder(NotebookView):
         return self.studies[name]
 
     def _figure(self) -> go.Figure:
-        from lakeviz.plots.overview import metrics_figure
+        from lakeviz.plots.difference_plot import metrics_figure
 
         confidence = float(self.table("metrics")["confidence"].dropna().iloc[0])
         return metrics_figure(self.table("metrics"), confidence=confidence)

@@ -15,8 +15,7 @@ from lakeviz.documents import restored
 from lakeviz.errors import ConfigError
 from lakeviz.lake.options import LakeOptions, VisualOptions
 from lakeviz.lake.provenance import as_plain
-from lakeviz.runs.manifest import Manifest
-from lakeviz.runs.names import DEFAULT_CONTROLS, OTHER_CATEGORY
+from lakeviz.runs.manifest import DEFAULT_CONTROLS, OTHER_CATEGORY, Manifest
 from lakeviz.selector_names import RENAMED, SHUFFLED
 
 if TYPE_CHECKING:

@@ -74,6 +74,7 @@ def test_demo_runs_offline_and_reports_held_out_categories_apart(tmp_path, capsy
     assert "mean of trained" in printed
     assert "mean of held-out" in printed
     page = (tmp_path / "demo/results/report.html").read_text()
+    assert "mean of their own: trained: categories like those tiny was trained on" in page
     assert f"lakeviz demo --out {tmp_path / 'demo'} --category tile --category gear" in page
 
 

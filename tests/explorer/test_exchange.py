@@ -14,7 +14,7 @@ from lakeviz.data import read_dataset
 from lakeviz.data.synthetic import write_benchmark
 from lakeviz.errors import ConfigError, DataError, SelectionError
 from lakeviz.explorer import Explorer
-from lakeviz.explorer.exchange import twin_of_image
+from lakeviz.explorer.interventions import twin_of_image
 from lakeviz.lake import LakeOptions
 from lakeviz.studies import capture_study
 from lakeviz.studies.base.unit_data import on_units

@@ -23,10 +23,10 @@ from lakeviz.data.images import image_size, load_image, load_mask
 from lakeviz.data.streams import RENDERINGS
 from lakeviz.lake import Lake, LakeOptions
 from lakeviz.lake.evaluation_files import TABLES
+from lakeviz.lake.figures import Wanted
 from lakeviz.lake.prompts import PromptEnsemble
 from lakeviz.metrics import Bootstrap
 from lakeviz.models import load_model
-from lakeviz.report.figure_request import Wanted
 from lakeviz.report.figures import KINDS, make_figure
 from lakeviz.report.latex import metrics_table
 from lakeviz.runs.run import execute

@@ -12,9 +12,9 @@ from lakeviz.data import read_dataset
 from lakeviz.data.depth import foreground
 from lakeviz.data.depth_files import read_depth
 from lakeviz.data.synthetic import write_relief_benchmark
-from lakeviz.lake.foreground import foreground_rows
 from lakeviz.lake.ground_truth import Truth
 from lakeviz.lake.options import LakeOptions
+from lakeviz.lake.stream_rows import foreground_rows
 from lakeviz.metrics import Bootstrap
 
 SIZE = (32, 32)

@@ -10,7 +10,7 @@ from sklearn.preprocessing import StandardScaler, normalize
 from lakeviz.activations import ChannelStatistics
 from lakeviz.errors import ConfigError
 from lakeviz.lake import BranchSpec, Normalisation, VisualOptions, fit_branches, normalise
-from lakeviz.lake.normalisation import standardiser
+from lakeviz.lake.gallery import standardiser
 
 POINT = "p"
 

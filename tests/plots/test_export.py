@@ -17,7 +17,7 @@ from plotly.subplots import make_subplots
 
 from lakeviz.errors import ConfigError, OutputError
 from lakeviz.plots import TEMPLATES, Scored, open_browser, roc_figure, save_figure
-from lakeviz.plots.print import chromium as browser
+from lakeviz.plots.print import export as browser
 from lakeviz.plots.print.export import suiting_width
 from lakeviz.plots.print.figure_metadata import describe_figure
 from lakeviz.plots.print.layout import fit_to_page

@@ -15,6 +15,7 @@ from browser import Browser
 from PIL import Image
 
 from lakeviz.errors import ConfigError
+from lakeviz.lake.figures import Wanted
 from lakeviz.metrics import Bootstrap
 from lakeviz.plots import (
     ColourRange,
@@ -33,7 +34,6 @@ from lakeviz.plots.panels import Look
 from lakeviz.plots.print.axis_labels import fit_x_axis
 from lakeviz.plots.print.export import fitted
 from lakeviz.plots.template import new_figure
-from lakeviz.report.figure_request import Wanted
 from lakeviz.report.figures import KINDS, make_figure
 from lakeviz.runs.run_folder import RunFolder
 from lakeviz.studies.base.registry import load_study

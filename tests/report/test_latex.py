@@ -65,6 +65,15 @@ def test_one_run_has_intervals_a_mean_and_no_bold():
     assert text.count(r"\label{tab:metrics}") == 1
 
 
+def test_the_caption_says_over_how_many_draws_values_are_means():
+    drawn = {"estimand": "", "n_draws": 5}
+    text = metrics_table(frame({"nut": 0.9, "cup": 0.8}).assign(**drawn), AUROC)
+    assert "Values: means over 5 draws of the normal images." in text
+    several = {"a": frame({"nut": 0.9}).assign(**drawn), "b": frame({"nut": 0.9})}
+    assert "means over 1 to 5 draws of the normal images" in metrics_table(several, AUROC)
+    assert "draws" not in metrics_table(frame({"nut": 0.9}), AUROC)
+
+
 def test_one_category_has_no_mean():
     text = metrics_table(frame({"nut": 0.9}), AUROC, digits=2, label="tab:a_1")
     assert body(text) == [["nut", r"0.90 {\scriptsize [0.89, 0.91]}"]]

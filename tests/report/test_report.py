@@ -15,9 +15,9 @@ import pandas as pd
 import pytest
 
 from lakeviz.errors import DataError, OutputError
+from lakeviz.lake.figures import pixel_curves
 from lakeviz.metrics.estimates import NOT_MEASURED
 from lakeviz.report import SECTIONS, Section, write_report
-from lakeviz.report.curves import pixel_curves
 from lakeviz.report.numbers import Footnotes, show
 from lakeviz.report.page_model import Page as PageModel
 from lakeviz.report.pictures import typical

@@ -9,7 +9,7 @@ from worlds import World
 
 from lakeviz.errors import ConfigError, SelectionError
 from lakeviz.metrics import Bootstrap
-from lakeviz.plots.outliers import channel_effect_figure, outlier_figure
+from lakeviz.plots.spectrum import channel_effect_figure, outlier_figure
 from lakeviz.studies import contamination, knockout, pca
 from lakeviz.studies.base.exchange import exchange_rows
 

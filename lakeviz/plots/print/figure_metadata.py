@@ -16,7 +16,7 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from lakeviz.errors import OutputError
-from lakeviz.plots.data_range import unpacked
+from lakeviz.plots.panels import unpacked
 from lakeviz.plots.template import caption_of
 
 PROTOCOL = "lakeviz-figure/1"

@@ -17,8 +17,8 @@ import numpy as np
 import plotly.graph_objects as go
 
 from lakeviz.plots.print import axis_labels, marks, panels
+from lakeviz.plots.print.axis_labels import LINE, text_height, text_width, wrapped
 from lakeviz.plots.print.panels import TooNarrowError
-from lakeviz.plots.print.text_size import LINE, text_height, text_width, wrapped
 from lakeviz.plots.template import PRINT_FONT, PRINT_SCALE, TEMPLATES, caption_of, plain, print_size
 
 Json = dict[str, Any]

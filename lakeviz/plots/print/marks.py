@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from lakeviz.plots.print import axis_labels, panels
+from lakeviz.plots.print.axis_labels import text_height, text_width
 from lakeviz.plots.print.panels import TooNarrowError
-from lakeviz.plots.print.text_size import text_height, text_width
 from lakeviz.plots.template import print_size
 
 Json = dict[str, Any]

@@ -12,7 +12,7 @@ from itertools import pairwise
 from typing import Any
 
 from lakeviz.plots.print import axis_labels
-from lakeviz.plots.print.text_size import text_height, wrapped
+from lakeviz.plots.print.axis_labels import text_height, wrapped
 from lakeviz.plots.template import print_size
 
 Json = dict[str, Any]

@@ -12,6 +12,7 @@ import numpy as np
 from lakeviz.errors import LakevizError
 from lakeviz.lake.clip_rows import ALL, CLIP_METRICS, SMOOTHED
 from lakeviz.lake.drawing import heat_colours
+from lakeviz.lake.figures import conventions_of, image_runs, pixel_curves, pixel_run
 from lakeviz.metrics import Bootstrap
 from lakeviz.metrics.estimates import estimate
 from lakeviz.metrics.registry import metric_title
@@ -26,9 +27,7 @@ from lakeviz.plots import (
 from lakeviz.plots.colours import TICKS
 from lakeviz.plots.distributions import f1_max_threshold
 from lakeviz.plots.html import EmbeddedFigure, embed, without_figure
-from lakeviz.report.baseline import of_run
-from lakeviz.report.curves import conventions_of, image_runs, pixel_curves, pixel_run
-from lakeviz.report.numbers import Footnotes, metric
+from lakeviz.report.numbers import Footnotes, metric, of_run
 from lakeviz.report.page_model import Page, Section
 from lakeviz.report.pictures import colour_bar, film, frame, strips
 from lakeviz.report.sections import controls as control_section

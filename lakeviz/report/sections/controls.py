@@ -15,8 +15,7 @@ from lakeviz.metrics.registry import metric_title
 from lakeviz.plots import controls_figure, controls_overview_figure
 from lakeviz.plots.captions import difference_bars
 from lakeviz.plots.html import EmbeddedFigure, embed
-from lakeviz.report.baseline import channels, map_size
-from lakeviz.report.numbers import Footnotes, Number, show
+from lakeviz.report.numbers import Footnotes, Number, channels, map_size, show
 from lakeviz.report.page_model import Page, Section
 from lakeviz.selector_names import selector_name, selector_order
 from lakeviz.studies.base.findings import HEADLINE_METRICS, Finding, finding

@@ -16,8 +16,7 @@ from lakeviz.plots.forest import MEAN, ForestRow, forest_figure
 from lakeviz.plots.html import EmbeddedFigure, embed
 from lakeviz.plots.panels import Look
 from lakeviz.plots.template import PALETTE
-from lakeviz.report.baseline import branch, channels, layer, map_size
-from lakeviz.report.numbers import over_categories
+from lakeviz.report.numbers import branch, channels, layer, map_size, over_categories
 from lakeviz.report.page_model import Group, Page, Section
 from lakeviz.report.pictures import Picture, frame, picture, typical
 from lakeviz.report.sections.controls import against, control_finding

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from lakeviz.report.baseline import layer
+from lakeviz.report.numbers import layer
 from lakeviz.report.page_model import Page, Section
 from lakeviz.tables import numbers, records
 

@@ -13,8 +13,7 @@ from lakeviz.metrics.registry import metric_label, metric_title
 from lakeviz.plots import metrics_figure
 from lakeviz.plots.distributions import f1_max_threshold
 from lakeviz.plots.html import EmbeddedFigure, embed, without_figure
-from lakeviz.report.baseline import of_run
-from lakeviz.report.numbers import Footnotes, Number, mean_metric, metric
+from lakeviz.report.numbers import Footnotes, Number, mean_metric, metric, of_run
 from lakeviz.report.page_model import Group, Page, Section
 from lakeviz.report.pictures import Picture, picture, typical
 from lakeviz.studies.base.findings import HEADLINE_METRICS
@@ -65,6 +64,7 @@ def overview(page: Page) -> list[Section]:
         "figure": _figure(page),
         "n_draws": n_draws(page.table("metrics")),
         "baseline": of_run(page),
+        "groups_note": page.manifest.get("groups_note"),
         "cards": _cards(page),
         "many": len(page.evaluations) > _MANY,
         **_parts(page),

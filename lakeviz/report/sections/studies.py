@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from lakeviz.errors import LakevizError
 from lakeviz.plots.html import EmbeddedFigure, embed, without_figure
-from lakeviz.report.baseline import of_study
+from lakeviz.report.numbers import of_study
 from lakeviz.report.page_model import Page, Section
 from lakeviz.wording import minus
 

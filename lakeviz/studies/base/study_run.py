@@ -24,7 +24,7 @@ from lakeviz.lake.ground_truth import Size
 from lakeviz.lake.provenance import versions
 from lakeviz.locks import locked
 from lakeviz.runs.category import MOST_OTHERS
-from lakeviz.runs.names import JOURNALS
+from lakeviz.runs.manifest import JOURNALS
 from lakeviz.runs.run_folder import RunFolder, require_run
 from lakeviz.studies.base.capture import STUDY_MAP_SIZE, capture_study
 from lakeviz.studies.base.captured import StudyData

@@ -9,9 +9,8 @@ from lakeviz.errors import ConfigError
 from lakeviz.metrics.estimates import Estimate
 from lakeviz.metrics.registry import metric_bounds, metric_title
 from lakeviz.plots.captions import difference_bars, mean_over, n_categories, span, tested
-from lakeviz.plots.data_range import end_axes
 from lakeviz.plots.forest import ForestRow, add_forest, forest_row
-from lakeviz.plots.panels import Look, log_axes, panels
+from lakeviz.plots.panels import Look, end_axes, log_axes, panels
 from lakeviz.plots.template import new_figure
 from lakeviz.selector_names import selector_short
 from lakeviz.tables import numbers, where

@@ -12,7 +12,7 @@ import pandas as pd
 
 from lakeviz.errors import ConfigError, SelectionError
 from lakeviz.lake.selectors import GROUPS, get_selector, neurons_named
-from lakeviz.runs.names import OTHER_CATEGORY, UNTRAINED
+from lakeviz.runs.manifest import OTHER_CATEGORY, UNTRAINED
 from lakeviz.selector_names import selector_name, selector_order
 from lakeviz.studies.base.findings import HEADLINE_METRICS, Finding, finding
 from lakeviz.studies.base.result import Figures, StudyResult, joint_by

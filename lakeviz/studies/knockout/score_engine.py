@@ -12,7 +12,7 @@ from torch import Tensor
 
 from lakeviz.errors import ConfigError, SelectionError
 from lakeviz.lake import NeuronSelection
-from lakeviz.lake.normalisation import normalise
+from lakeviz.lake.gallery import normalise
 from lakeviz.lake.score_maps import join_layers
 from lakeviz.lake.visual import VisualBranch
 from lakeviz.studies.knockout.ablation import Condition, Engine, Knocked

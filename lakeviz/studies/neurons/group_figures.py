@@ -12,9 +12,8 @@ from plotly.subplots import make_subplots
 from lakeviz.errors import ConfigError
 from lakeviz.metrics.estimates import Estimate, estimate
 from lakeviz.plots.captions import tested
-from lakeviz.plots.data_range import end_axes
 from lakeviz.plots.names import measure_bounds, measure_title, short_point
-from lakeviz.plots.panels import Look, Panel, add_level, error_bars
+from lakeviz.plots.panels import Look, Panel, add_level, end_axes, error_bars
 from lakeviz.plots.template import new_figure
 from lakeviz.studies.neurons.figures import LOOKS, chance_of, one_category
 from lakeviz.tables import numbers, over_draws, records, sampled, where

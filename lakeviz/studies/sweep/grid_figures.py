@@ -11,8 +11,8 @@ import plotly.graph_objects as go
 
 from lakeviz.errors import ConfigError
 from lakeviz.metrics.registry import metric_bounds, metric_title
-from lakeviz.plots.data_range import span_within
 from lakeviz.plots.matrix import matrix_trace
+from lakeviz.plots.panels import span_within
 from lakeviz.plots.template import PALETTE, new_figure, plain
 from lakeviz.studies.sweep.figures import averaged_over, measured, named, values_of
 from lakeviz.studies.sweep.marginals import AXIS_TITLES
