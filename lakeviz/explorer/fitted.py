@@ -28,11 +28,8 @@ class Stopped(Exception):  # noqa: N818 - not an error: newer work has come in
 class Intact:
     """Scores with all neurons, from one pass over the test images.
 
-    Attributes
-    ----------
-    visual, fused : float arrays [image, row, column]
-    normal_share : dict of hook point to float array [k]
-        Share of each selected neuron in all scores of normal test images' patches; NaN without one.
+    ``normal_share`` is the share of each selected neuron in all scores of normal test images'
+    patches, by hook point; NaN without one.
     """
 
     visual: Float[np.ndarray, "image row column"]
@@ -41,13 +38,7 @@ class Intact:
 
 
 class Fitted:
-    """The detector of one category's study data, by single neurons.
-
-    Attributes
-    ----------
-    data : StudyData
-    galleries : dict of hook point to NeuronGallery
-    """
+    """The detector of one category's study data, by single neurons."""
 
     def __init__(self, data: StudyData):
         self.data = data

@@ -41,15 +41,8 @@ script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data: blob:">
 class EmbeddedFigure:
     """A figure, or the reason why it cannot be drawn.
 
-    Attributes
-    ----------
-    title, caption : str
-        Plain text; the page sets them, so that they wrap on narrow screens.
-    spec : dict
-        ``data`` and ``layout`` for plotly; empty where there is a reason.
-    height : int
-        In pixels.
-    reason : str
+    Title and caption are plain text, which the page sets so that they wrap on narrow screens;
+    ``spec`` is ``data`` and ``layout`` for plotly, empty where there is a reason.
     """
 
     title: str
@@ -102,14 +95,7 @@ def _channels(colour: str) -> str:
 
 
 def page_of(fig: go.Figure, template: str = "lakeviz") -> str:
-    """Put a figure into one HTML page with plotly's script inside; its policy forbids any request.
-
-    Parameters
-    ----------
-    fig : Figure
-    template : str
-        One of :data:`~lakeviz.plots.TEMPLATES`.
-    """
+    """Make one HTML page of a figure, with plotly's script; its policy forbids any request."""
     shown = go.Figure(fig)
     shown.update_layout(template=TEMPLATES[template])
     page: Any = TEMPLATES[template].layout

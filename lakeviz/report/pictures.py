@@ -33,27 +33,10 @@ _FILM, _LONGEST_FRAME = 48, 240  # frames of a film, and their size in pixels
 class Picture:
     """One image of the test set.
 
-    Attributes
-    ----------
-    name, defect : str
-        Sample id and kind of defect.
-    score : float
-    score_text : str
-        With as many decimals as its category needs.
-    verdict : str
-        "missed" or "false alarm" at the F1-max threshold, or empty where it is right.
-    width, height : int
-        Of the photograph here, in pixels.
-    photo, heat : str
-        Data URIs; empty where the image cannot be read.
-    outline : str
-        Mask as an SVG path in units of the photograph's pixels; empty where there is none.
-    rows, columns : int
-        Patch grid.
-    patches : str
-        Patch scores row by row, separated by commas.
-    problem : str
-        Why the image or its mask is not shown, or empty.
+    The verdict is "missed" or "false alarm" at the F1-max threshold, or empty where it is right.
+    Width and height are those of the photograph here, in pixels, which the outline of the mask (an
+    SVG path) is in, too. Photograph and heat are data URIs, empty where the image cannot be read,
+    as ``problem`` then says. ``patches`` are the patch scores row by row, separated by commas.
     """
 
     name: str

@@ -78,18 +78,9 @@ _INNER = 0.92
 
 
 def fit_x_axis(spec: Json, name: str, axis: Json, width: float) -> None:
-    """Break a title longer than its axis; choose tick labels that lie beside each other.
+    """Break a title longer than its axis (``width`` pixels); choose labels that lie side by side.
 
     Names that do not fit beside each other stand upright; numbers are thinned out.
-
-    Parameters
-    ----------
-    spec : dict
-        The figure.
-    name, axis : str and dict
-        Changed in place.
-    width : float
-        Of the axis, in pixels.
     """
     _wrap_title(axis, width)
     named = names_of(spec, name, axis)

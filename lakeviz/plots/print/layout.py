@@ -40,22 +40,10 @@ _WIDE_CHARACTER = 0.56
 def fit_to_page(
     fig: go.Figure, width: float, height: float | None = None, template: str = "paper"
 ) -> go.Figure:
-    """Copy a figure, laid out for a width.
+    """Copy a figure, laid out for a width (and a height, or one that suits it) in pixels.
 
-    Parameters
-    ----------
-    fig : Figure
-        Left as it is.
-    width, height : float
-        In pixels of the layout; without a height, one that suits the figure.
-    template : str
-        One of :data:`lakeviz.plots.TEMPLATES`. ``"paper"`` shows no title and no caption, which
-        a paper sets in its own type, and has thinner lines and smaller markers.
-
-    Raises
-    ------
-    TooNarrowError
-        The figure cannot be drawn at this width.
+    ``"paper"`` shows no title and no caption, which a paper sets in its own type, and has thinner
+    lines and smaller markers. Raises TooNarrowError where it cannot be drawn at this width.
     """
     spec = copy.deepcopy(fig.to_plotly_json())
     layout: Json = spec["layout"]

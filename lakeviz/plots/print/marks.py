@@ -20,15 +20,7 @@ _MOST = 400
 
 
 def check(spec: Json, width: float, height: float) -> None:
-    """Refuse a width at which texts among the data overlap.
-
-    Parameters
-    ----------
-    spec : dict
-        A figure with its panels in their places.
-    width, height : float
-        Of all panels, in pixels.
-    """
+    """Refuse a width (of all panels, in pixels) at which texts among the data overlap."""
     layout = spec["layout"]
     across, down = (dict(panels.axes(layout, letter)) for letter in "xy")
     for trace in spec["data"]:

@@ -96,21 +96,10 @@ def grid(spec: Json) -> list[list[Panel]]:
 
 
 def arrange(spec: Json, width: float, height: float) -> float:
-    """Place the panels: as many in a row as their labels leave room for.
+    """Place the panels in ``spec``: as many in a row as their labels leave room for.
 
-    Parameters
-    ----------
-    spec : dict
-        A figure; changed in place.
-    width : float
-        Of all panels without the labels at their left, in pixels.
-    height : float
-        Of all panels as they are now.
-
-    Returns
-    -------
-    float
-        The height that they need.
+    Width (without the labels at their left) and height are those of all panels, in pixels; returned
+    is the height that they need.
     """
     layout = spec["layout"]
     rows = grid(spec)
