@@ -15,6 +15,12 @@ if TYPE_CHECKING:
     from lakeviz.runs.run_folder import RunFolder
     from lakeviz.runs.spec import RunSpec
 
+_AS_GIVEN = (
+    *("model", "image_size", "preprocess", "quick_gelu", "precision", "device", "aspect"),
+    *("draws", "seed", "bootstrap_seed", "random_controls", "untrained"),
+)
+"""Settings of a run that are options of the same name."""
+
 
 @click.command()
 @run_options
@@ -72,25 +78,14 @@ def make_spec(dataset: str, given: dict[str, Any]) -> RunSpec:
     return RunSpec(
         dataset=dataset,
         root=str(given["root"]),
-        model=given["model"],
         pretrained=True if pretrained == "true" else pretrained,
-        image_size=given["image_size"],
-        preprocess=given["preprocess"],
-        quick_gelu=given["quick_gelu"],
-        precision=given["precision"],
-        device=given["device"],
         categories=given["categories"] or None,
         shots=shots if shots == "all" else int(shots),
-        draws=given["draws"],
-        seed=given["seed"],
         few_shot_lists={category: tuple(found) for category, found in lists.items()},
         options=make_options(given),
-        random_controls=given["random_controls"],
         controls=() if given["no_controls"] else given["controls"],
-        bootstrap_seed=given["bootstrap_seed"],
-        untrained=given["untrained"],
         reader_options=reader_options,
-        aspect=given["aspect"],
+        **{name: given[name] for name in _AS_GIVEN},
     )
 
 

@@ -12,7 +12,6 @@ from lakeviz.explorer.fitted import Fitted
 from lakeviz.explorer.views import NeuronView, Place
 from lakeviz.lake.gallery import standardiser
 from lakeviz.studies.dossier import DossierResult
-from lakeviz.wording import minus
 
 FIRED = 3.0
 """Standard deviations of the normal tokens from which on a patch counts as fired."""
@@ -82,11 +81,7 @@ def dossier_of(
     index = dossiers.neurons
     own = index[(index["point"] == point) & (index["channel"] == channel)]
     there = set(own["category"])
-    return {
-        c: [minus(said) for said in dossiers.sentences(c, point, channel)]
-        for c in categories
-        if c in there
-    }
+    return {c: dossiers.sentences(c, point, channel) for c in categories if c in there}
 
 
 def _row(table: FiringTable, point: str, channel: int) -> dict[str, object]:

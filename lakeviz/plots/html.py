@@ -63,7 +63,8 @@ def embed(fig: go.Figure) -> EmbeddedFigure:
     spec = _plain(fig)
     layout = spec["layout"]
     was = layout["margin"]["t"]
-    above = layout.get("legend", {}).get("orientation") == "h" or _annotated_above(layout)
+    noted = any(note.get("yanchor") == "bottom" for note in layout.get("annotations", []))
+    above = noted or layout.get("legend", {}).get("orientation") == "h"
     for name in ("template", "title", "meta"):
         layout.pop(name, None)
     top = _MARGIN_TOP_LEGEND if above else _MARGIN
@@ -112,7 +113,3 @@ def page_of(fig: go.Figure, template: str = "lakeviz") -> str:
 
 def _plain(fig: go.Figure) -> dict[str, Any]:
     return json.loads(cast(str, fig.to_json()))
-
-
-def _annotated_above(layout: dict[str, Any]) -> bool:
-    return any(note.get("yanchor") == "bottom" for note in layout.get("annotations", []))

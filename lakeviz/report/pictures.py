@@ -12,11 +12,11 @@ from PIL import Image
 
 from lakeviz.data import load_image
 from lakeviz.errors import LakevizError
-from lakeviz.plots import ColourRange, mask_outlines
+from lakeviz.plots import ColourRange
 from lakeviz.plots.colours import HEAT, heat_picture
 from lakeviz.plots.distributions import verdict
 from lakeviz.plots.heatmap import data_uri, fit_within
-from lakeviz.plots.outlines import shrink_mask
+from lakeviz.plots.outlines import shrink_mask, svg_path
 from lakeviz.plots.timeline import choose_clips, film_frames
 
 if TYPE_CHECKING:
@@ -210,7 +210,4 @@ def outline_path(evaluation: Evaluation, index: int, size: tuple[int, int]) -> t
     label = int(evaluation.dataset.labels[index])
     if label and not mask.any():
         return "", "the mask of this anomalous image is empty"
-    path = "".join(
-        "M" + "L".join(f"{x:g} {y:g}" for x, y in corners) + "Z" for corners in mask_outlines(mask)
-    )
-    return path, ""
+    return svg_path(mask), ""

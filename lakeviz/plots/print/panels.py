@@ -291,13 +291,10 @@ def _shared(found: list[Panel]) -> bool:
 
 def _ratio(spec: Json, panel: Panel) -> float:
     """Height over width of a picture."""
-    ends = [axis_labels.span_of(spec, name, axis) for name, axis in _both(panel)]
+    both = (panel.x_name, panel.x), (panel.y_name, panel.y)
+    ends = [axis_labels.span_of(spec, name, axis) for name, axis in both]
     across, down = (1.0 if one is None else abs(one[1] - one[0]) for one in ends)
     return down / across if across else 1.0
-
-
-def _both(panel: Panel) -> tuple[tuple[str, Json], tuple[str, Json]]:
-    return (panel.x_name, panel.x), (panel.y_name, panel.y)
 
 
 def _fit_texts(spec: Json, panel: Panel, width: float) -> None:

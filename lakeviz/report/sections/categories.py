@@ -87,28 +87,33 @@ def _context(page: Page, evaluation: Evaluation, common: list[str]) -> dict[str,
 
 
 def _figures(page: Page, evaluation: Evaluation, threshold: float) -> Iterable[EmbeddedFigure]:
-    yield _drawn("Image scores", lambda: score_figure(evaluation.scores, threshold=threshold))
-    if "clip" in evaluation.scores:
-        yield _drawn(
-            "Scores over time", lambda: timeline_figure(evaluation.scores, threshold=threshold)
-        )
-    yield _drawn(
-        "Variance spectrum",
-        lambda: spectrum_figure(
-            evaluation.spectrum, n_images=evaluation.provenance.get("fit", {}).get("n_images")
-        ),
-    )
-    bootstrap = Bootstrap.from_plain(evaluation.provenance.get("bootstrap"))
-    images = image_runs(evaluation.scores, evaluation.metrics, "auroc")
-    yield _drawn(
-        "ROC of images", lambda: roc_figure(images, bootstrap=bootstrap, title="ROC of images")
-    )
-    images_ap = image_runs(evaluation.scores, evaluation.metrics, "average_precision")
-    yield _drawn(
-        "Precision and recall of images",
-        lambda: pr_figure(images_ap, bootstrap=bootstrap, title="Precision and recall of images"),
-    )
-    yield from _pixel_figures(evaluation, bootstrap)
+    scores, metrics, provenance = evaluation.scores, evaluation.metrics, evaluation.provenance
+    yield _drawn("Image scores", score_figure, scores, threshold=threshold)
+    if "clip" in scores:
+        yield _drawn("Scores over time", timeline_figure, scores, threshold=threshold)
+    n_fit = provenance.get("fit", {}).get("n_images")
+    yield _drawn("Variance spectrum", spectrum_figure, evaluation.spectrum, n_images=n_fit)
+    bootstrap = Bootstrap.from_plain(provenance.get("bootstrap"))
+    pr = "Precision and recall of"
+    for title, name, draw in (
+        ("ROC of images", "auroc", roc_figure),
+        (f"{pr} images", "average_precision", pr_figure),
+    ):
+        runs = image_runs(scores, metrics, name)
+        yield _drawn(title, partial(draw, title=title), runs, bootstrap=bootstrap)
+    try:
+        curves = pixel_curves(evaluation)
+    except LakevizError as error:
+        yield without_figure("ROC, precision, recall and region overlap of pixels", str(error))
+    else:
+        pro = partial(pro_figure, conventions=conventions_of(provenance))
+        for title, name, draw in (
+            ("ROC of pixels", "auroc", roc_figure),
+            (f"{pr} pixels", "average_precision", pr_figure),
+            ("Per-region overlap", "aupro", pro),
+        ):
+            run = {"LAKE": pixel_run(curves, metrics, name)}
+            yield _drawn(title, partial(draw, title=title), run, bootstrap=bootstrap)
     if len(page.evaluations) > 1:
         yield from control_section.figures(evaluation.controls, page.confidence)
 
@@ -146,32 +151,12 @@ def _streams(evaluation: Evaluation) -> tuple[list[str], list[dict[str, Any]]] |
     ]
 
 
-def _drawn(title: str, draw: Any) -> EmbeddedFigure:
+def _drawn(title: str, draw: Any, shown: Any, **how: Any) -> EmbeddedFigure:
     """Draw a figure; where it is undefined, say why."""
     try:
-        return embed(draw())
+        return embed(draw(shown, **how))
     except LakevizError as error:
         return without_figure(title, str(error))
-
-
-def _pixel_figures(evaluation: Evaluation, bootstrap: Bootstrap) -> Iterable[EmbeddedFigure]:
-    try:
-        curves = pixel_curves(evaluation)
-    except LakevizError as error:
-        yield without_figure("ROC, precision, recall and region overlap of pixels", str(error))
-        return
-    drawn = (
-        ("ROC of pixels", "auroc", roc_figure),
-        ("Precision and recall of pixels", "average_precision", pr_figure),
-        (
-            "Per-region overlap",
-            "aupro",
-            partial(pro_figure, conventions=conventions_of(evaluation.provenance)),
-        ),
-    )
-    for title, name, draw in drawn:
-        run = {"LAKE": pixel_run(curves, evaluation.metrics, name)}
-        yield _drawn(title, partial(draw, run, bootstrap=bootstrap, title=title))
 
 
 def _neurons(page: Page, evaluation: Evaluation) -> list[dict[str, Any]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -10,7 +11,6 @@ from PIL import Image
 from lakeviz.data import load_image
 from lakeviz.data.streams import rendering_of
 from lakeviz.errors import LakevizError
-from lakeviz.lake.score_maps import upsample
 from lakeviz.plots import ColourRange, colour_range
 from lakeviz.plots.heatmap import data_uri, fit_within
 from lakeviz.report.page_model import Page, Section
@@ -76,7 +76,8 @@ def _row(
         for name, maps in streams.items():
             how = rendering_of(name)
             base = photo if how is None else _rendering(evaluation, index, how, photo.size)
-            heat = heat_uri(_pixels(evaluation, index, maps), colours[name], photo)
+            pixels = replace(evaluation.maps, patch=maps).pixel_map(index)
+            heat = heat_uri(pixels, colours[name], photo)
             tiles.append(_Tile(name, base, heat, outline))
     except LakevizError as error:
         problem = str(error)
@@ -91,8 +92,3 @@ def _rendering(evaluation: Evaluation, index: int, how: str, size: tuple[int, in
 
     found = evaluation.dataset.depths[index]
     return render(found.path, how, units_of(found.normal)).resize(size)
-
-
-def _pixels(evaluation: Evaluation, index: int, maps: np.ndarray) -> np.ndarray:
-    own, size = evaluation.maps, evaluation.maps.sizes[index]
-    return upsample(maps[index], own.map_size or size, own.smoothing, own.geometry, size)
