@@ -10,7 +10,7 @@ without a remainder:
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -70,9 +70,7 @@ class NeuronGallery:
             finder = Gallery(made.compared(chosen), distance="euclidean")
             sources = finder.search(point.gallery.tokens).indices[:, 0].numpy()
             chosen = chosen[torch.from_numpy(sources)]
-        return cls(
-            point.restriction, selection, chosen, sources, np.arange(selection.k), point.gallery
-        )
+        return replace(made, normal=chosen, sources=sources)
 
     def without(self, channels: Collection[int]) -> NeuronGallery:
         """Leave neurons out of gallery and query; the tokens of the gallery stay the same."""
@@ -87,9 +85,7 @@ class NeuronGallery:
                 f"{point}: all {self.selection.k} neurons are off, so nothing is left to compare; "
                 "leave at least one on"
             )
-        return NeuronGallery(
-            self.restriction, self.selection, self.normal, self.sources, kept, self.like
-        )
+        return replace(self, kept=kept)
 
     @property
     def channels(self) -> Int[np.ndarray, " kept"]:
