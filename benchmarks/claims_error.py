@@ -30,7 +30,7 @@ from lakeviz.metrics.contrasts import Replicates
 from lakeviz.metrics.measurement import Measurement
 from lakeviz.metrics.registry import better
 from lakeviz.studies.claims.claim import SMALLEST_EFFECT, Part
-from lakeviz.studies.claims.claims_on_training import MARGIN, SHARE
+from lakeviz.studies.claims.claims_on_detection import MARGIN, SHARE
 from lakeviz.studies.claims.effects import CATEGORIES, Effect, Pooled, over, pool
 from lakeviz.studies.claims.power import power
 from lakeviz.studies.claims.rules import CONTRADICTED, SUPPORTED, corrected_confidence

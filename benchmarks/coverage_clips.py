@@ -17,7 +17,7 @@ from lakeviz.lake.clip_rows import ALL, clip_table
 from lakeviz.lake.ground_truth import Truth
 from lakeviz.lake.metric_rows import image_rows
 from lakeviz.metrics import Bootstrap, Conventions
-from lakeviz.metrics.clusters import over_clips
+from lakeviz.metrics.clips import over_clips
 from lakeviz.metrics.image_intervals import image_intervals
 
 FRAMES, LEVEL, MEMORY, EVENT, SIDE = 60, 0.7, 0.9, 1.5, 6

@@ -55,18 +55,10 @@ def of_file(path: str | Path, shape: Any, found: Any, remedy: str = REMEDY) -> A
 
 
 def restored(shape: Any, value: Any, at: str = "") -> Any:
-    """Make what a shape says of plain data.
+    """Make what a shape says of plain data, found at a place of that name.
 
-    Parameters
-    ----------
-    shape : type
-        A dataclass gives an instance: every field is there, except those that its ``LATER`` names,
-        and no other. A ``TypedDict`` gives a dict, which may hold more. ``tuple[...]`` is made of a
-        list.
-    value
-        JSON types.
-    at : str
-        Name of the place, for messages.
+    A dataclass gives an instance: every field is there, except those that its ``LATER`` names, and
+    no other. A ``TypedDict`` gives a dict, which may hold more. ``tuple[...]`` is made of a list.
     """
     if shape is Any or shape is object:
         return value

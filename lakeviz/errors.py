@@ -134,7 +134,7 @@ def printable(text: object, most: int | None = None) -> str:
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
-    """Return a ", did you mean ..." clause with the nearest of ``known``, or an empty string."""
+    """Return a "; nearest: ..." clause with the nearest of ``known``, or an empty string."""
     # The time of a comparison grows with the square of the length.
     close = difflib.get_close_matches(name[:200], list(known), n=5, cutoff=0.5)
     return f"; nearest: {', '.join(close)}" if close else ""

@@ -36,15 +36,10 @@ _OF_SAFETENSORS = re.compile(r"\.tmp\w{6}")  # what it writes to, next to our ow
 
 @contextmanager
 def written(path: str | Path) -> Iterator[Path]:
-    """Give a scratch path in the same folder; its file takes the place of ``path`` in one step.
+    """Give an empty scratch file in the same folder, which takes the place of ``path`` in one step.
 
     A reader sees the old file or the new one, never half of one, also after a crash. The file gets
     the permissions that the umask gives to new files. Missing folders are made.
-
-    Yields
-    ------
-    Path
-        An empty file, to be written by the body of the ``with`` statement.
     """
     path = Path(path)
     scratch = path.with_name(f"{path.name}.{secrets.token_hex(4)}{SCRATCH}")
@@ -111,13 +106,7 @@ def remove_scratch(folder: str | Path, pattern: str = "*") -> None:
 
 
 def remove(path: str | Path) -> None:
-    """Remove a file, if it is there.
-
-    Raises
-    ------
-    OutputError
-        If it cannot be removed.
-    """
+    """Remove a file, if it is there."""
     try:
         Path(path).unlink(missing_ok=True)
     except OSError as error:
@@ -138,13 +127,7 @@ def write_text(path: str | Path, text: str) -> None:
 def write_json(path: str | Path, data: Any, *, sealed: bool = False) -> None:
     """Write JSON in one step; errors as :func:`written`.
 
-    Parameters
-    ----------
-    path : path
-    data
-        JSON types; an object, if sealed.
-    sealed : bool
-        Whether it carries the SHA-256 of what it says, which :func:`read_json` checks.
+    A sealed object carries the SHA-256 of what it says, which :func:`read_json` checks.
     """
     if sealed:
         data = data | {_SEAL: _content_sha256(json.loads(json.dumps(data)))}
@@ -166,19 +149,9 @@ def write_csv(path: str | Path, table: pd.DataFrame) -> None:
 def write_parquet(
     path: str | Path, table: pd.DataFrame, metadata: Mapping[bytes, bytes] | None = None
 ) -> str:
-    """Write a table as Parquet, without its index, in one step; errors as :func:`written`.
+    """Write a table as Parquet, without its index, in one step; return the file's SHA-256.
 
-    Parameters
-    ----------
-    path : path
-    table : DataFrame
-    metadata : mapping of bytes, optional
-        Added to the metadata of the file's schema.
-
-    Returns
-    -------
-    str
-        SHA-256 of the file.
+    ``metadata`` is added to that of the file's schema. Errors as :func:`written`.
     """
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -191,13 +164,7 @@ def write_parquet(
 
 
 def write_arrays(path: str | Path, arrays: Mapping[str, np.ndarray]) -> str:
-    """Write arrays as safetensors, with their checksum, in one step; errors as :func:`written`.
-
-    Returns
-    -------
-    str
-        The checksum, see :func:`checksum`.
-    """
+    """Write arrays as safetensors, with their :func:`checksum`, in one step, and return that."""
     import numpy as np
     from safetensors.numpy import save_file
 
@@ -211,12 +178,8 @@ def write_arrays(path: str | Path, arrays: Mapping[str, np.ndarray]) -> str:
 def read_arrays(path: str | Path, expected: str | None = None) -> dict[str, np.ndarray]:
     """Read the arrays of a safetensors file.
 
-    Parameters
-    ----------
-    path : path
-    expected : str, optional
-        Their checksum, where another file says it; else the one that the file itself carries. Files
-        of earlier versions have none.
+    Their checksum must be the one that the file carries (files of earlier versions have none), and
+    the one ``expected``, where another file says it.
     """
     from safetensors import safe_open
 
@@ -281,14 +244,7 @@ def _check_depth(value: Any) -> None:
 
 
 def read_parquet(path: str | Path, expected: str | None = None) -> pd.DataFrame:
-    """Read a table.
-
-    Parameters
-    ----------
-    path : path
-    expected : str, optional
-        SHA-256 of the file, where another file says it.
-    """
+    """Read a table; ``expected`` is the SHA-256 of the file, where another file says it."""
     import pandas as pd
     from pyarrow import ArrowException
 

@@ -42,23 +42,20 @@ def fingerprint(*parts: Any) -> str:
 class Journal:
     """Keeps arrays, in their order, by the key of what made them.
 
-    Parameters
-    ----------
-    path : path
-        The file; made with the first record.
-    identity : JSON types
-        What all records depend on: data, weights, settings. Those of another identity do not count.
+    The file is made with the first record. ``identity`` is what all records depend on (data,
+    weights, settings): those of another identity do not count.
     """
 
     def __init__(self, path: str | Path, identity: Any = None):
         self.path, self.identity = Path(path), identity
         self._places: dict[bytes, tuple[int, int, bytes]] | None = None
         self._end = 0
-        self._writing = threading.Lock()
+        self._lock = threading.RLock()
 
     def get(self, key: Any) -> dict[str, np.ndarray] | None:
         """Arrays of a key; None where they were not kept whole."""
-        place = self._index().get(self._digest(key))
+        with self._lock:
+            place = self._index().get(self._digest(key))
         if place is None:
             return None
         start, length, sha256 = place
@@ -81,7 +78,7 @@ class Journal:
             }
         )
         digest, sha256 = self._digest(key), hashlib.sha256(content).digest()
-        with self._writing:
+        with self._lock:
             places = self._index()
             try:
                 self.path.parent.mkdir(parents=True, exist_ok=True)

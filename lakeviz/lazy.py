@@ -15,14 +15,8 @@ def lazy_face(
 ) -> tuple[Callable[[str], Any], Callable[[], list[str]], list[str]]:
     """Make ``__getattr__``, ``__dir__`` and ``__all__`` of a package.
 
-    Its names are those that its ``if TYPE_CHECKING:`` imports; each is imported on first use.
-
-    Parameters
-    ----------
-    package : str
-        Its ``__name__``.
-    *others : str
-        Names that it defines itself.
+    Its names are those that its ``if TYPE_CHECKING:`` imports, each on first use, and ``others``
+    that it defines itself.
     """
     source = Path(str(sys.modules[package].__file__)).read_text(encoding="utf-8")
     (block,) = (node for node in ast.parse(source).body if isinstance(node, ast.If))

@@ -21,12 +21,7 @@ def locked(folder: str | Path) -> Iterator[None]:
 
     The system gives the lock back when its owner dies. Readers need none. The thread that holds a
     folder may lock it again. A folder in which no file can be made is not locked: nothing can be
-    written there.
-
-    Parameters
-    ----------
-    folder : path
-        Made where it is missing, and removed again where nothing was written to it.
+    written there. A folder that was missing is removed again where nothing was written to it.
     """
     folder = Path(folder).absolute()
     lock = FileLock(folder / LOCK, is_singleton=True)

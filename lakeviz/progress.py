@@ -37,20 +37,10 @@ def step(n: int = 1, of: str = CONDITIONS) -> None:
 
 
 class Progress:
-    """Counts conditions over some parts, such as categories.
+    """Counts conditions of a study, or what else is done, over its parts, such as categories.
 
-    Parameters
-    ----------
-    what : str
-        What is done, such as the name of a study.
-    parts : sequence of str
-        Names, in their order.
-    say : callable
-        Told a line when a part begins, and what the whole will cost when that is known.
-    bar : bool
-        Whether a bar is drawn where there is a terminal, or a notebook.
-    clock : callable
-        Seconds.
+    ``say`` is told a line when a part begins, and what the whole will cost when that is known. A
+    ``bar`` is drawn where there is a terminal, or a notebook.
     """
 
     def __init__(

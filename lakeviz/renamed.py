@@ -60,7 +60,7 @@ MOVED = {
     "lakeviz.plots.contamination": "lakeviz.studies.contamination.figures",
     "lakeviz.plots.controls": "lakeviz.plots.difference_plot",
     "lakeviz.plots.decompose": "lakeviz.studies.decompose.figures",
-    "lakeviz.plots.decompose_patches": "lakeviz.studies.decompose.patch_figures",
+    "lakeviz.plots.decompose_patches": "lakeviz.studies.decompose.figures",
     "lakeviz.plots.export": "lakeviz.plots.print.export",
     "lakeviz.plots.hosts": "lakeviz.studies.hosts.figures",
     "lakeviz.plots.knockout": "lakeviz.studies.knockout.figures",
@@ -74,7 +74,7 @@ MOVED = {
     "lakeviz.plots.overlap_sets": "lakeviz.studies.overlap.set_figures",
     "lakeviz.plots.overview": "lakeviz.plots.difference_plot",
     "lakeviz.plots.pca": "lakeviz.studies.pca.figures",
-    "lakeviz.plots.pca_geometry": "lakeviz.studies.pca.geometry_figures",
+    "lakeviz.plots.pca_geometry": "lakeviz.studies.pca.figures",
     "lakeviz.plots.print.chromium": "lakeviz.plots.print.export",
     "lakeviz.plots.scored": "lakeviz.plots.curves",
     "lakeviz.plots.sweep": "lakeviz.studies.sweep.figures",
@@ -91,6 +91,10 @@ MOVED = {
     "lakeviz.report.run": "lakeviz.report.page_model",
     "lakeviz.report.sections.studies.dossier": "lakeviz.studies.dossier",
     "lakeviz.results": "lakeviz.studies",
+    "lakeviz.studies.decompose.patch_figures": "lakeviz.studies.decompose.figures",
+    "lakeviz.studies.hosts.detectors.winclip": "lakeviz.studies.hosts.detectors.image_hosts",
+    "lakeviz.studies.hosts.detectors.zero_shot": "lakeviz.studies.hosts.detectors.image_hosts",
+    "lakeviz.studies.pca.geometry_figures": "lakeviz.studies.pca.figures",
 }
 """Modules and packages by their old name; what lies in a package has moved with it."""
 
@@ -146,13 +150,7 @@ def install() -> None:
 
 
 def parameters(**new: str) -> Callable[[F], F]:
-    """Decorate a function so that it also takes old names of keyword parameters, with a warning.
-
-    Parameters
-    ----------
-    new : str
-        Today's name by the old one.
-    """
+    """Decorate a function to take old names of parameters too (OLD=NEW), with a warning."""
 
     def decorate(function: F) -> F:
         @wraps(function)

@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-import difflib
 import math
 import os
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import MISSING, Field, dataclass, field, fields, is_dataclass
 from functools import cache
 from types import NoneType, UnionType
 from typing import Any, Self, Union, get_args, get_origin, get_type_hints
 
-from lakeviz.errors import ConfigError
+from lakeviz.errors import ConfigError, LakevizError, nearest
 from lakeviz.wording import joined
 
 _KEY = "option"
 MANY = 1_000_000
 """No count on the command line is larger."""
 MOST_PIXELS, LONGEST_SIDE = 2**28, 2**16
+_FEW = 8  # choices that are seen at a glance
 
 
 @dataclass(frozen=True)
@@ -68,10 +68,13 @@ def check_pixels(size: tuple[int, int], what: str) -> None:
         )
 
 
-def check_choice(what: str, value: object, known: Sequence[str]) -> None:
-    """Refuse a value that is none of those there are."""
+def check_choice(
+    what: str, value: object, known: Collection[str], error: type[LakevizError] = ConfigError
+) -> None:
+    """Refuse a value that is none of those there are; of many the nearest are named."""
     if value not in known:
-        raise ConfigError(f"{what} must be {joined(known, 'or')}, not {value!r}")
+        hint = nearest(str(value), known) if len(known) > _FEW else ""
+        raise error(f"{what} must be {joined(list(known), 'or')}, not {value!r}{hint}")
 
 
 def check_smoothing(smoothing: float) -> None:
@@ -84,6 +87,13 @@ def check_smoothing(smoothing: float) -> None:
     """
     if not 0 <= smoothing <= 1000:
         raise ConfigError(f"smoothing must be between 0 and 1000 pixels, not {smoothing}")
+
+
+def usable_cores() -> int:
+    """Processors that this process may use."""
+    if hasattr(os, "sched_getaffinity"):  # not on macOS and Windows
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def most_workers() -> int:
@@ -162,11 +172,8 @@ class Settings:
                 warnings.warn(f"{name} is called {old[name]} now", DeprecationWarning, stacklevel=3)
                 name = old[name]
             if name not in known:
-                near = difflib.get_close_matches(name, known, 1)
-                hint = (
-                    f"did you mean {near[0]}?" if near else f"there are {', '.join(sorted(known))}"
-                )
-                raise ConfigError(f"there is no setting {name!r}; {hint}")
+                hint = nearest(name, known) or f"; there are {', '.join(sorted(known))}"
+                raise ConfigError(f"there is no setting {name!r}{hint}")
             given[name] = value
         return cls(**given)
 

@@ -182,14 +182,8 @@ class TokenBatches:
             rest._before = own[start - reach : start] if reach else None
         return rest
 
-    def _on_pictures(self) -> list[str]:
-        """Points on streams that look at the pictures themselves."""
-        return [p for p in self.points if rendering_of(stream_of(p)) is None]
-
-    def _over_time(self) -> list[str]:
-        return [p for p in self.points if frames_before(stream_of(p))]
-
-    def _of_rendering(self, how: str) -> list[str]:
+    def _of_rendering(self, how: str | None) -> list[str]:
+        """Points on streams that look at a rendering, or (None) at the pictures themselves."""
         return [p for p in self.points if rendering_of(stream_of(p)) == how]
 
     def _image_batches(self) -> Iterator[ImageBatch]:
@@ -221,7 +215,7 @@ class TokenBatches:
         self.skipped = []
         changes = self._changes()
         for batch in self._image_batches():
-            tokens, output = self._run(batch.images, self._on_pictures(), self.run_on)
+            tokens, output = self._run(batch.images, self._of_rendering(None), self.run_on)
             for how, pictures in batch.renderings.items():
                 tokens |= self._rendered(how, pictures, batch.sizes)
             missing: dict[str, Tensor] = {}
@@ -278,7 +272,8 @@ class TokenBatches:
 
     def _changes(self) -> Changes:
         """Differences to earlier frames, those before the first image taken in already."""
-        changes = Changes(self._over_time(), gaps=self.loading.skip_bad)
+        over_time = [p for p in self.points if frames_before(stream_of(p))]
+        changes = Changes(over_time, gaps=self.loading.skip_bad)
         if self._before is not None:
             points = list(dict.fromkeys(map(base_point, changes.points)))
             loading = replace(self.loading, progress=False)
@@ -311,11 +306,8 @@ def _check_finite(tensors: Mapping[str, Tensor], batch: ImageBatch) -> None:
 
 
 def _check_size(model: VisionModel, images: ImageItems | Preprocessed) -> None:
-    if isinstance(images, Preprocessed) and tuple(images.images.shape[1:]) != (
-        3,
-        *model.preprocess.input_size,
-    ):
-        height, width = model.preprocess.input_size
+    height, width = model.preprocess.input_size
+    if isinstance(images, Preprocessed) and images.images.shape[1:] != (3, height, width):
         raise DataError(
             f"preprocessed images must be [image, 3, {height}, {width}] for {model.name}, not "
             f"{list(images.images.shape)}; without preprocessed=True lakeviz preprocesses them"

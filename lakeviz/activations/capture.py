@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
-from jaxtyping import Float
 from torch import Tensor
 
 from lakeviz.activations.batches import Images, TokenBatches
@@ -17,7 +15,7 @@ from lakeviz.activations.changes import reach_of
 from lakeviz.activations.loading import Loading
 from lakeviz.activations.manifest import StoreKey
 from lakeviz.activations.statistics import RunningStatistics
-from lakeviz.activations.store import ActivationStore, check_free_disk, image_rows
+from lakeviz.activations.store import ActivationStore, Tokens, Which, check_free_disk, image_rows
 from lakeviz.activations.tokens import resolve_points
 from lakeviz.data import file_sha256
 from lakeviz.data.inputs import ImageItems, as_images
@@ -77,7 +75,7 @@ def stream_statistics(
 class Activations:
     """Tokens of some images in memory, with the interface of :class:`ActivationStore`."""
 
-    tensors: dict[str, Float[Tensor, "image token channel"]]
+    tensors: dict[str, Tokens]
     sample_ids: list[str]
     sizes: list[tuple[int, int]]
 
@@ -86,9 +84,7 @@ class Activations:
         """Hook points captured."""
         return tuple(self.tensors)
 
-    def read(
-        self, point: str, images: Sequence[int] | slice | None = None
-    ) -> Float[Tensor, "image token channel"]:
+    def read(self, point: str, images: Which = None) -> Tokens:
         """Tokens of one point, of some images or all.
 
         Raises

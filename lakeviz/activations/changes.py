@@ -21,14 +21,8 @@ class Changes:
 
     Keeps the tokens of the last few frames of one clip, so that memory does not grow with the
     clip. The first frames of a clip have too few frames before them, and so have no token on such
-    a stream: it is zero, and said to be missing.
-
-    Parameters
-    ----------
-    points : sequence of str
-        Hook points with their streams, such as ``"blocks.5.hook_resid_post@change_4"``.
-    gaps : bool
-        Begin again after a frame that is missing, instead of refusing it.
+    a stream: it is zero, and said to be missing. Where there may be ``gaps``, it begins again after
+    a frame that is missing, instead of refusing it.
     """
 
     def __init__(self, points: Sequence[str], gaps: bool = False):
@@ -43,18 +37,9 @@ class Changes:
         tokens: Mapping[str, Float[Tensor, "image token channel"]],
         frames: Sequence[tuple[str, int]],
     ) -> tuple[dict[str, Float[Tensor, "image token channel"]], dict[str, Bool[Tensor, " image"]]]:
-        """Tokens of consecutive frames on each stream, and which of them are missing.
+        """Tokens of consecutive frames (clip, number) on each stream, and which are missing.
 
-        Parameters
-        ----------
-        tokens : mapping of hook point of the tower to Tensor [image, token, channel]
-        frames : sequence of (clip, number)
-            Which frames they are.
-
-        Raises
-        ------
-        DataError
-            If a frame is missing, repeated or out of order.
+        A frame that is missing, repeated or out of order is a DataError.
         """
         found: dict[str, list[Tensor]] = {p: [] for p in self.points}
         missing: dict[str, list[bool]] = {p: [] for p in self.points}

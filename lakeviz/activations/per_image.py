@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from lakeviz.models.hooks.hook_points import NamesFilter
 
 PerChannel = Float[np.ndarray, "image channel"]
+_ARRAYS = ("count", "mean", "m2", "minimum", "maximum")
 
 
 @dataclass(frozen=True)
@@ -95,17 +96,11 @@ class ImageStatistics:
         """
         ids = sample_ids if sample_ids is not None else [f"image {i}" for i in range(len(tokens))]
         each = [ChannelStatistics(f"{point} of {i}").update(t) for i, t in zip(ids, tokens)]
-
-        def stacked(name: str) -> PerChannel:
-            rows = np.array([getattr(one, name) for one in each], dtype=np.float64)
-            return rows.reshape(len(each), tokens.shape[-1])
-
-        return cls(
-            point,
-            tuple(ids),
-            np.array([one.count for one in each], dtype=np.int64),
-            *(stacked(name) for name in ("mean", "m2", "minimum", "maximum")),
-        )
+        count = np.array([one.count for one in each], dtype=np.int64)
+        shape = (len(each), tokens.shape[-1])
+        vectors = [[getattr(one, name) for one in each] for name in _ARRAYS[1:]]
+        stacked = (np.array(rows, dtype=np.float64).reshape(shape) for rows in vectors)
+        return cls(point, tuple(ids), count, *stacked)
 
     @classmethod
     def concatenate(cls, parts: Sequence[ImageStatistics]) -> ImageStatistics:
@@ -124,13 +119,9 @@ class ImageStatistics:
                 f"statistics of {', '.join(points)} with "
                 f"{', '.join(str(p.n_channels) for p in parts)} channels cannot be put together"
             )
-
-        def joined(name: str) -> np.ndarray:
-            return np.concatenate([getattr(p, name) for p in parts])
-
         ids = tuple(name for p in parts for name in p.sample_ids)
-        names = ("count", "mean", "m2", "minimum", "maximum")
-        return cls(points[0], ids, *(joined(name) for name in names))
+        joined = (np.concatenate([getattr(p, name) for p in parts]) for name in _ARRAYS)
+        return cls(points[0], ids, *joined)
 
     def take(self, images: Sequence[int]) -> ImageStatistics:
         """Keep some images, in the given order.
@@ -141,10 +132,8 @@ class ImageStatistics:
             If an image is out of range.
         """
         rows = self._rows(images)
-        arrays = (self.count, self.mean, self.m2, self.minimum, self.maximum)
-        return ImageStatistics(
-            self.point, tuple(self.sample_ids[i] for i in rows), *(a[rows] for a in arrays)
-        )
+        ids = tuple(self.sample_ids[i] for i in rows)
+        return ImageStatistics(self.point, ids, *(getattr(self, name)[rows] for name in _ARRAYS))
 
     def merged(
         self,

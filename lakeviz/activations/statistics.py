@@ -171,6 +171,13 @@ class ChannelStatistics:
                 f"{self.point}: no token was seen yet, so there are no statistics"
             )
 
+    def _need_width(self, n_channels: int) -> None:
+        if n_channels != self.n_channels:
+            raise ActivationError(
+                f"{self.point}: statistics of {self.n_channels} channels cannot take in tokens of "
+                f"{n_channels}"
+            )
+
     def update(self, tokens: Float[Tensor, "*token channel"]) -> ChannelStatistics:
         """Merge a batch of tokens; leading axes are flattened.
 
@@ -181,11 +188,8 @@ class ChannelStatistics:
         """
         if tokens.numel() == 0:
             return self
-        if self.count and tokens.shape[-1] != self.n_channels:
-            raise ActivationError(
-                f"{self.point}: statistics of {self.n_channels} channels cannot take in tokens of "
-                f"{tokens.shape[-1]}"
-            )
+        if self.count:
+            self._need_width(tokens.shape[-1])
         return self.merge(self._of(tokens.detach()))
 
     def _of(self, tokens: Float[Tensor, "*token channel"]) -> ChannelStatistics:
@@ -249,11 +253,7 @@ class ChannelStatistics:
             self.comoment = None if other.comoment is None else other.comoment.copy()
             self.kept = None if other.kept is None else list(other.kept)
             return self
-        if other.n_channels != self.n_channels:
-            raise ActivationError(
-                f"{self.point}: statistics of {self.n_channels} channels cannot take in tokens of "
-                f"{other.n_channels}"
-            )
+        self._need_width(other.n_channels)
         total = self.count + other.count
         delta = other.mean - self.mean
         weight = self.count * other.count / total
@@ -272,13 +272,8 @@ class ChannelStatistics:
 
     def arrays(self) -> dict[str, np.ndarray]:
         """Return the state as named arrays, as :meth:`from_arrays` reads it."""
-        state = {
-            "count": np.array(self.count, dtype=np.int64),
-            "mean": self.mean,
-            "m2": self.m2,
-            "minimum": self.minimum,
-            "maximum": self.maximum,
-        }
+        state = {"count": np.array(self.count, dtype=np.int64)}
+        state |= {name: getattr(self, name) for name in _VECTORS}
         if self.comoment is not None:
             state["comoment"] = self.comoment
         if self.dropped:
@@ -288,16 +283,12 @@ class ChannelStatistics:
     @classmethod
     def from_arrays(cls, point: str, state: Mapping[str, np.ndarray]) -> ChannelStatistics:
         """Restore what :meth:`arrays` gave."""
-        comoment = state.get("comoment")
         return cls(
             point,
-            comoment is not None,
+            "comoment" in state,
             int(state["count"].item()),
-            state["mean"],
-            state["m2"],
-            state["minimum"],
-            state["maximum"],
-            comoment,
+            *(state[name] for name in _VECTORS),
+            comoment=state.get("comoment"),
             dropped=tuple(int(c) for c in state.get("dropped", ())),
         )
 

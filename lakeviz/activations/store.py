@@ -36,17 +36,15 @@ from lakeviz.locks import is_free
 from lakeviz.settings import check_choice
 from lakeviz.wording import counted
 
+Tokens = Float[Tensor, "image token channel"]
+Which = Sequence[int] | slice | None
+"""Some of the images, counted from 0; None for all of them."""
+
 _log = logging.getLogger(__name__)
 
 
 def check_free_disk(folder: Path, n_bytes: int) -> None:
-    """Raise if ``folder``'s disk has less than ``n_bytes`` and a tenth to spare.
-
-    Raises
-    ------
-    CaptureTooLargeError
-        Says both sizes.
-    """
+    """Raise CaptureTooLargeError if a disk has less than ``n_bytes`` and a tenth to spare."""
     parent = folder.absolute()
     while not parent.exists():
         parent = parent.parent
@@ -162,9 +160,6 @@ class ActivationStore:
                 "choose another folder"
             )
 
-    def _write_manifest(self) -> None:
-        write_manifest(self.folder, self.key, self.images_per_shard, self._shards)
-
     @property
     def points(self) -> tuple[str, ...]:
         """Hook points stored."""
@@ -190,7 +185,7 @@ class ActivationStore:
         """Whether every image is stored."""
         return self.n_stored == len(self.key.images)
 
-    def append(self, tensors: Mapping[str, Float[Tensor, "image token channel"]]) -> None:
+    def append(self, tensors: Mapping[str, Tokens]) -> None:
         """Write one shard; it counts only once its manifest line is on disk.
 
         Raises
@@ -215,13 +210,13 @@ class ActivationStore:
         name = f"shard-{len(self._shards):05d}.safetensors"
         try:
             if not self._shards:  # so that a kill in the first shard leaves a store, not odd files
-                self._write_manifest()
+                write_manifest(self.folder, self.key, self.images_per_shard, [])
             with written(self.folder / name) as scratch:
                 save_file(ready, str(scratch))
                 sha256 = file_sha256(scratch)
             shard = {"file": name, "start": start, "stop": stop, "sha256": sha256}
             self._shards = [*self._shards, shard]
-            self._write_manifest()
+            write_manifest(self.folder, self.key, self.images_per_shard, self._shards)
         except OutputError as error:
             raise StoreError(str(error)) from error
 
@@ -244,7 +239,7 @@ class ActivationStore:
 
     def shards(
         self, points: Iterable[str] | None = None
-    ) -> Iterator[tuple[int, dict[str, Float[Tensor, "image token channel"]]]]:
+    ) -> Iterator[tuple[int, dict[str, Tokens]]]:
         """Yield (index of the first image, tensors) shard by shard."""
         wanted = self._known(points)
         for shard in self._shards:
@@ -252,9 +247,7 @@ class ActivationStore:
                 tensors = {p: file.get_tensor(p) for p in wanted}
             yield shard["start"], tensors
 
-    def read(
-        self, point: str, images: Sequence[int] | slice | None = None
-    ) -> Float[Tensor, "image token channel"]:
+    def read(self, point: str, images: Which = None) -> Tokens:
         """Read one point of some images (all by default); only the rows asked for are read.
 
         Raises
@@ -297,7 +290,7 @@ class ActivationStore:
         return wanted
 
 
-def image_rows(images: Sequence[int] | slice | None, n: int, where: str) -> list[int]:
+def image_rows(images: Which, n: int, where: str) -> list[int]:
     """Rows that an index of images means, of ``n`` there are.
 
     Raises

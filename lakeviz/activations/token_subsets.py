@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
@@ -25,7 +25,7 @@ from lakeviz.activations.capture import (
 from lakeviz.activations.changes import reach_of
 from lakeviz.activations.loading import Loading
 from lakeviz.activations.manifest import MANIFEST, StoreKey
-from lakeviz.activations.store import ActivationStore, image_rows
+from lakeviz.activations.store import ActivationStore, Tokens, Which, image_rows
 from lakeviz.errors import StoreError
 
 if TYPE_CHECKING:
@@ -45,9 +45,7 @@ class TokenSource(Protocol):
         """Names of the images."""
         ...
 
-    def read(
-        self, point: str, images: Sequence[int] | slice | None = None
-    ) -> Float[Tensor, "image token channel"]:
+    def read(self, point: str, images: Which = None) -> Tokens:
         """Tokens of some images."""
         ...
 
@@ -90,9 +88,7 @@ class GatheredTokens:
         first, *rest = self.sources
         return tuple(p for p in first.points if all(p in source.points for source in rest))
 
-    def read(
-        self, point: str, images: Sequence[int] | slice | None = None
-    ) -> Float[Tensor, "image token channel"]:
+    def read(self, point: str, images: Which = None) -> Tokens:
         """Tokens of one point, of some images or all.
 
         Raises
@@ -185,9 +181,7 @@ class CapturedTokens:
         """Names of the images."""
         return list(self.source.sample_ids)
 
-    def patches(
-        self, point: str, images: Sequence[int] | slice | None = None
-    ) -> Float[Tensor, "image patch channel"]:
+    def patches(self, point: str, images: Which = None) -> Tokens:
         """Patch tokens of some images, all by default.
 
         Raises
@@ -197,9 +191,7 @@ class CapturedTokens:
         """
         return self.source.read(point, images)[:, self.n_prefix :].float()
 
-    def all(
-        self, point: str, images: Sequence[int] | slice | None = None
-    ) -> Float[Tensor, "image token channel"]:
+    def all(self, point: str, images: Which = None) -> Tokens:
         """Prefix and patch tokens of some images."""
         return self.source.read(point, images)
 
@@ -277,3 +269,40 @@ def _capture_to_cache(
     return capture_to_store(
         model, images, list(key.points), folder, tokens=key.tokens, loading=loading
     )
+
+
+@dataclass(frozen=True)
+class MappedTokens:
+    """A source of tokens whose hook points each have a function; a source itself.
+
+    Attributes
+    ----------
+    source : TokenSource
+    functions : mapping of hook point to function of tokens
+        Applied whenever tokens are read; nothing is kept.
+    """
+
+    source: TokenSource
+    functions: Mapping[str, Callable[[Tensor], Tensor]]
+
+    @property
+    def points(self) -> tuple[str, ...]:
+        """Hook points that have a function."""
+        return tuple(self.functions)
+
+    @property
+    def sample_ids(self) -> list[str]:
+        """Names of the images."""
+        return self.source.sample_ids
+
+    def read(self, point: str, images: Which = None) -> Tokens:
+        """Tokens of some images, changed.
+
+        Raises
+        ------
+        StoreError
+            If the hook point has no function, or the source cannot be read.
+        """
+        if point not in self.functions:
+            raise StoreError(f"{point!r} was not captured; there are {', '.join(self.points)}")
+        return self.functions[point](self.source.read(point, images).float())

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from lakeviz.data.streams import base_point, check_stream, on_stream, stream_of
 from lakeviz.errors import ActivationError
+from lakeviz.settings import check_choice
 
 if TYPE_CHECKING:
     from lakeviz.models import HookedTower
@@ -64,8 +65,7 @@ def neurons_of(tower: HookedTower, point: str) -> int:
 
 def check_which(which: str) -> None:
     """Refuse a choice of tokens that is none of :data:`WHICH`."""
-    if which not in WHICH:
-        raise ActivationError(f"tokens must be one of {', '.join(WHICH)}, not {which!r}")
+    check_choice("tokens", which, WHICH, ActivationError)
 
 
 def select_tokens(
@@ -140,15 +140,6 @@ def cut_tiles(
 def join_tiles(
     tokens: Float[Tensor, "tile token channel"], tiles: tuple[int, int], grid: tuple[int, int]
 ) -> Float[Tensor, "image all_tokens channel"]:
-    """Lay the patch tokens of tiles side by side: undoes :func:`cut_tiles` on a grid of patches.
-
-    Parameters
-    ----------
-    tokens : Tensor [tile, token, channel]
-    tiles : (rows, columns)
-        Of tiles in an image.
-    grid : (rows, columns)
-        Of patches in an image.
-    """
+    """Lay the patch tokens of tiles side by side: undoes :func:`cut_tiles` on a grid of patches."""
     sizes = {"r": tiles[0], "k": tiles[1], "h": grid[0] // tiles[0], "w": grid[1] // tiles[1]}
     return rearrange(tokens, "(n r k) (h w) c -> n (r h k w) c", **sizes)

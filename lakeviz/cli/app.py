@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import gc
 import logging
 import os
 import sys
@@ -116,6 +117,8 @@ def tune_process() -> None:
 
     Call it before torch is loaded. What the user has set in the environment stays.
     """
+    # Imports make many objects and no garbage, and with 700 new ones Python would look for some.
+    gc.set_threshold(100_000)
     # Threads of torch that spin in a barrier take cores from processes that decode images.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     # By default glibc returns the memory of every activation to the system, which clears it before

@@ -91,8 +91,7 @@ def make_spec(dataset: str, given: dict[str, Any]) -> RunSpec:
 
 def make_reader_options(dataset: str, root: str | Path, given: dict[str, Any]) -> dict[str, Any]:
     """Options of the reader: those of ``--reader``, and the seed of the split."""
-    from lakeviz.data.reader_options import parse_options
-    from lakeviz.data.registry import reader_of
+    from lakeviz.data.registry import parse_options, reader_of
 
     seed = given["split_seed"]
     texts = [*given["reader_options"], *([] if seed is None else [f"split_seed={seed}"])]

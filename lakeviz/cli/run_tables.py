@@ -9,7 +9,7 @@ import pandas as pd
 
 from lakeviz.lake.evaluation_files import CLIPS, STREAMS
 from lakeviz.metrics.estimates import estimate, over_categories
-from lakeviz.metrics.registry import get_metric
+from lakeviz.metrics.registry import metric_bounds
 from lakeviz.tables import n_draws, numbers, records, rows, sampled, where
 from lakeviz.wording import percent
 
@@ -83,9 +83,10 @@ def controls_table(controls: pd.DataFrame) -> pd.DataFrame:
     for first in records(controls.drop_duplicates(["level", "metric", "control"])):
         key = {name: first[name] for name in ("level", "metric", "control")}
         gaps = [estimate(row, "difference") for row in records(controls, **key)]
+        ends = metric_bounds(first["level"], first["metric"], difference=True)
         said = {
             "minus": key.pop("control"),
-            "difference": over_categories(gaps, 0.95).text(signed=True),
+            "difference": over_categories(gaps, 0.95, ends).text(signed=True),
         }
         made.append(key | said | {"categories": len(gaps)})
     return pd.DataFrame(made)
@@ -95,5 +96,5 @@ def _one(table: pd.DataFrame, level: str, metric: str, categories: Sequence[str]
     found = where(table, level=level, metric=metric)
     chosen = [estimate(r) for r in records(found) if r["category"] in categories]
     chosen = [one for one in chosen if one.value == one.value]
-    said = over_categories(chosen, 0.95, get_metric(level, metric).bounds).text()
+    said = over_categories(chosen, 0.95, metric_bounds(level, metric)).text()
     return said if len(categories) < 2 or not chosen else f"{said} ({len(chosen)})"

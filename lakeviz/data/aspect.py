@@ -27,12 +27,8 @@ Size = tuple[int, int]
 class Geometry:
     """Which part of an image the input of a model shows.
 
-    Attributes
-    ----------
-    aspect : str
-        ``squash``, ``letterbox``, ``crop``, or ``tile_RxC`` of 1 to 9 rows and columns.
-    input_size : (height, width)
-        Of the model, in pixels; of all tiles together where there are some.
+    ``aspect`` is ``squash``, ``letterbox``, ``crop``, or ``tile_RxC`` of 1 to 9 rows and columns;
+    ``input_size`` is that of the model in pixels, of all tiles together where there are some.
     """
 
     aspect: str = "squash"

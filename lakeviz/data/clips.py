@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Bool
 
+from lakeviz.data.clip_files import count_frames, read_volume
 from lakeviz.data.files import (
     VIDEO_SUFFIXES,
     VOLUME_SUFFIXES,
@@ -26,10 +27,7 @@ from lakeviz.data.files import (
 )
 from lakeviz.data.images import mask_is_empty
 from lakeviz.data.table import GOOD, Sample
-from lakeviz.data.text_tables import read_table
-from lakeviz.data.video_files import count_frames
-from lakeviz.data.volumes import read_volume
-from lakeviz.data.words import label_of
+from lakeviz.data.text_tables import label_of, read_table
 from lakeviz.errors import DatasetLayoutError, MaskError
 from lakeviz.wording import some
 
@@ -41,23 +39,12 @@ _AFFIX = re.compile(r"[ _-]?(?:gt|masks?|labels?)$", re.IGNORECASE)
 
 @dataclass(frozen=True)
 class Clip:
-    """Frames of one clip in order.
+    """Frames of one clip in order."""
 
-    Attributes
-    ----------
-    folder
-        Or the video file.
-    split
-    frames
-        Their files.
-    numbers
-        Number in the name of each; from 0 in a video file.
-    """
-
-    folder: Path
+    folder: Path  # or the video file
     split: str
     frames: tuple[Path, ...]
-    numbers: tuple[int, ...]
+    numbers: tuple[int, ...]  # in the name of each; from 0 in a video file
 
     @property
     def name(self) -> str:
@@ -133,8 +120,8 @@ def clip_folders(parent: Path | None) -> list[Path]:
     """Sub-folders that hold frames, and video files."""
     if parent is None:
         return []
-    found = [f for f in list_folders(parent) if list_images(f)]
-    found = sorted([*found, *list_files(parent, VIDEO_SUFFIXES)])
+    frames = [f for f in list_folders(parent) if list_images(f)]
+    found = sorted([*frames, *list_files(parent, VIDEO_SUFFIXES)])
     names: dict[str, Path] = {}
     for one in found:
         if (other := names.setdefault(clip_name(one), one)) != one:
@@ -172,20 +159,10 @@ def clip_key(entry: Path) -> str:
 def read_truth(
     clip: Clip, files: Sequence[Path], kinds: Sequence[str] | None = None
 ) -> FrameTruth | None:
-    """Read labels and masks of a clip.
+    """Read labels and masks of a clip; None where nothing says which frames are anomalous.
 
-    Parameters
-    ----------
-    clip
-    files
-        Volumes of labels, volumes of masks and folders of masks, any number of either.
-    kinds
-        Kinds of defect where they are known from elsewhere.
-
-    Returns
-    -------
-    FrameTruth or None
-        None where nothing says which frames are anomalous.
+    ``files`` are volumes of labels or masks, and folders of masks. ``kinds`` are the kinds of
+    defect where they are known from elsewhere.
     """
     n = len(clip.frames)
     labels: Bool[np.ndarray, " frame"] | None = None

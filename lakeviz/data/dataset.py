@@ -1,10 +1,13 @@
-"""The data set: one table of images with a root, a licence and a fingerprint."""
+"""The data set: one table of images with a root, a licence and a fingerprint.
+
+What its images were when a result was made is told by their contents (:func:`contents`).
+"""
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -27,7 +30,9 @@ from lakeviz.data.table import (
     frames_of,
     shuffled_within,
 )
-from lakeviz.errors import DataError, MaskError, nearest
+from lakeviz.errors import DataError, ImageReadError, MaskError, nearest
+from lakeviz.settings import check_choice
+from lakeviz.wording import some
 
 
 @dataclass(frozen=True, eq=False)
@@ -153,8 +158,7 @@ class Dataset:
         DataError
             ``name`` is not one of train, valid and test.
         """
-        if name not in SPLITS:
-            raise DataError(f"no split {name!r}: the splits are {', '.join(SPLITS)}")
+        check_choice("split", name, SPLITS, DataError)
         return self.where(self.frame["split"] == name)
 
     def shuffled_frames(self, seed: int = 0) -> Dataset:
@@ -268,3 +272,59 @@ def unknown_category(name: str, known: Sequence[str], dataset: str) -> str:
     """Message for a category that is not there."""
     listed = ", ".join(known[:20]) + (", ..." if len(known) > 20 else "")
     return f"{dataset} has no category {name!r}{nearest(name, known)}; it has {listed or 'none'}"
+
+
+_SHOWN = 5
+_GONE = "gone"
+
+
+def contents(dataset: Dataset) -> dict[str, str]:
+    """Content of every image of a data set: SHA-256 of the image and of its mask, by sample id.
+
+    A file that cannot be opened counts as gone.
+    """
+    found = {}
+    for row in dataset.frame.to_dict("records"):
+        mask = _content(row["mask_path"]) if row["mask_path"] else "-"
+        found[row["sample_id"]] = f"{_content(row['path'])} {mask} {row['defect_type']}"
+        if DEPTH_COLUMN in row:
+            found[row["sample_id"]] += f" {_content(row[DEPTH_COLUMN])}"
+    return found
+
+
+def _content(path: str | Path) -> str:
+    try:
+        return file_sha256(path)
+    except ImageReadError:
+        return _GONE
+
+
+def contents_of(sample_ids: Sequence[str], paths: Sequence[Path]) -> dict[str, str]:
+    """Content of single files: their SHA-256, by sample id, or that it is gone."""
+    return {name: _content(path) for name, path in zip(sample_ids, paths, strict=True)}
+
+
+def changes(was: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
+    """Name what is not as it was, as "a.png (changed)", "(gone)" or "(new)"."""
+    changed = [
+        f"{name} ({'gone' if now.get(name, _GONE).startswith(_GONE) else 'changed'})"
+        for name, content in was.items()
+        if now.get(name) != content
+    ]
+    return changed + [f"{name} (new)" for name in now if name not in was]
+
+
+def require_unchanged(was: Mapping[str, str], now: Mapping[str, str], what: str) -> None:
+    """Refuse images that have changed since a result was made.
+
+    Raises
+    ------
+    DataError
+        Names them, and says what to do.
+    """
+    found = changes(was, now)
+    if found:
+        raise DataError(
+            f"{len(found)} of the {what} are not those of the run: {some(found, _SHOWN)}"
+            "; put them back as they were, or run again into another folder"
+        )

@@ -34,7 +34,8 @@ from scipy.ndimage import binary_fill_holes
 
 from lakeviz.data.depth_files import DepthMap, read_depth
 from lakeviz.data.surfaces import finite, mean_curvature, nearest_known, tangents, unit_normals
-from lakeviz.errors import ConfigError, nearest
+from lakeviz.errors import ConfigError
+from lakeviz.settings import check_choice
 
 _SPAN = (2, 98)
 _HIGH = 95
@@ -121,10 +122,7 @@ def render(path: str | Path, how: str, rendering: Rendering = Rendering()) -> Im
 
 def render_map(depth: DepthMap, how: str, rendering: Rendering = Rendering()) -> Image.Image:
     """Make a picture of a depth map in memory; see :func:`render`."""
-    if how not in _RENDERINGS:
-        raise ConfigError(
-            f"no rendering {how!r}{nearest(how, _RENDERINGS)}; known: {', '.join(_RENDERINGS)}"
-        )
+    check_choice("rendering", how, _RENDERINGS)
     if depth.n_invalid:
         logger.debug(
             "%s: %d of %d points are invalid", depth.name, depth.n_invalid, depth.valid.size

@@ -37,15 +37,7 @@ _EIGHT_BIT = ("RGB", "RGBA", "P", "CMYK", "1")
 
 @dataclass(frozen=True, eq=False)
 class DepthMap:
-    """Depth of each pixel, or the point that it sees; invalid ones are NaN.
-
-    Attributes
-    ----------
-    values
-        One channel (depth) or three (x, y, z).
-    name
-        For messages.
-    """
+    """Depth of each pixel, or the point (x, y, z) that it sees; invalid ones are NaN."""
 
     values: Float[np.ndarray, "height width channel"]
     name: str = "the depth map"
@@ -113,15 +105,7 @@ def depth_map(array: Any, name: str = "the depth map", *, zero_is_invalid: bool 
 
 
 def require_same_size(path: str | Path, image: str, size: tuple[int, int]) -> None:
-    """Refuse a depth map that is not, pixel by pixel, the depth of its image.
-
-    Parameters
-    ----------
-    path
-        The depth map; its header alone is read.
-    image, size
-        Name of the image, and its height and width.
-    """
+    """Refuse a depth map, by its header, that has another height and width than its image."""
     height, width = _size(Path(path))
     if (height, width) != size:
         raise DepthError(
@@ -148,9 +132,8 @@ def depth_notes(paths: Mapping[str, Sequence[Path]]) -> list[str]:
                 "maps are invalid; they are drawn as the nearest valid ones"
             )
         if found and all(d.is_constant for d in found):
-            notes.append(
-                f"{category}: its first {len(found)} depth maps are constant and add nothing"
-            )
+            said = f"its first {len(found)} depth maps are constant and add nothing"
+            notes.append(f"{category}: {said}")
     return notes
 
 

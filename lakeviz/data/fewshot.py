@@ -12,14 +12,12 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from lakeviz.data.files import is_file
 from lakeviz.data.table import (
-    DEPTH_COLUMN,
     DepthFile,
     ImageTable,
     depths_of,
@@ -129,18 +127,12 @@ class FewShotDraw:
         """
         path = Path(path)
         header, entries = _parse(_read(path))
-        found = _listed(dataset, entries, str(path))
-        if not found.paths:
+        paths, categories = _listed(dataset, entries, str(path))
+        if not paths:
             raise FewShotError(f"{path} lists no image")
-        return cls(
-            dataset=dataset.name,
-            category=_one_category(path, found.categories, header, dataset),
-            seed=_integer(header, "seed", path),
-            pool_size=_integer(header, "pool_size", path),
-            sample_ids=tuple(found.paths),
-            paths=tuple(found.paths.values()),
-            **_beside(dataset, list(found.paths)),
-        )
+        category = _one_category(path, categories, header, dataset)
+        seed, pool_size = (_integer(header, key, path) for key in ("seed", "pool_size"))
+        return _drawn(dataset, category, seed, pool_size, paths)
 
     @classmethod
     def from_listed(cls, images: Sequence[str | Path], dataset: ImageTable) -> FewShotDraw:
@@ -158,29 +150,18 @@ class FewShotDraw:
         FewShotError
             As :meth:`from_manifest`.
         """
-        found = _listed(dataset, list(enumerate(map(str, images), start=1)), "the list of images")
-        if not found.paths:
+        entries = list(enumerate(map(str, images), start=1))
+        paths, categories = _listed(dataset, entries, "the list of images")
+        if not paths:
             raise FewShotError("no normal image was listed")
-        return cls(
-            dataset=dataset.name,
-            category=_one_category("the list", found.categories, {}, dataset),
-            seed=None,
-            pool_size=None,
-            sample_ids=tuple(found.paths),
-            paths=tuple(found.paths.values()),
-            **_beside(dataset, list(found.paths)),
-        )
+        category = _one_category("the list", categories, {}, dataset)
+        return _drawn(dataset, category, None, None, paths)
 
 
-@dataclass(frozen=True)
-class _Listed:
+def _listed(
+    dataset: ImageTable, entries: Sequence[tuple[int, str]], source: str
+) -> tuple[dict[str, Path], dict[str, str]]:
     """Paths by sample id, and where each category was first met."""
-
-    paths: dict[str, Path]
-    categories: dict[str, str]
-
-
-def _listed(dataset: ImageTable, entries: Sequence[tuple[int, str]], source: str) -> _Listed:
     known = {row["sample_id"]: row for row in dataset.frame.to_dict("records")}
     paths: dict[str, Path] = {}
     categories: dict[str, str] = {}
@@ -197,7 +178,7 @@ def _listed(dataset: ImageTable, entries: Sequence[tuple[int, str]], source: str
         elif not is_file(file):
             raise FewShotError(f"{place}: {file} does not exist")
         paths[name] = Path(row["path"]) if row is not None else file
-    return _Listed(paths, categories)
+    return paths, categories
 
 
 def n_draws_possible(dataset: ImageTable, shots: int | str | None) -> int:
@@ -273,26 +254,31 @@ def draw(
         )
     order = np.random.default_rng(seed).permutation(len(pool))
     chosen = pd.concat([pool[i] for i in order[number * count : (number + 1) * count]])
-    return FewShotDraw(
-        dataset=dataset.name,
-        category=category,
-        seed=seed,
-        pool_size=len(pool),
-        sample_ids=tuple(chosen["sample_id"]),
-        paths=tuple(Path(p) for p in chosen["path"]),
-        **_beside(dataset, list(chosen["sample_id"])),
-    )
+    paths = dict(zip(chosen["sample_id"], map(Path, chosen["path"])))
+    return _drawn(dataset, category, seed, len(pool), paths)
 
 
-def _beside(dataset: ImageTable, names: Sequence[str]) -> dict[str, Any]:
-    """Frames and depth maps of the images drawn, where the table has them of all."""
-    if not {"clip", DEPTH_COLUMN} & set(dataset.frame):
-        return {}
+def _drawn(
+    dataset: ImageTable,
+    category: str,
+    seed: int | None,
+    pool_size: int | None,
+    paths: Mapping[str, Path],
+) -> FewShotDraw:
+    """The draw of images, with frames and depth maps where the table has them of all."""
     rows = dataset.frame.set_index("sample_id")
-    if not set(names) <= set(rows.index):
-        return {}  # files that the table does not list
-    rows = rows.reindex(index=pd.Index(names))
-    return {"frames": tuple(frames_of(rows)), "depths": tuple(depths_of(rows))}
+    listed = list(paths) if set(paths) <= set(rows.index) else []
+    rows = rows.reindex(index=pd.Index(listed, dtype=object))
+    return FewShotDraw(
+        dataset.name,
+        category,
+        seed,
+        pool_size,
+        tuple(paths),
+        tuple(paths.values()),
+        tuple(frames_of(rows)),
+        tuple(depths_of(rows)),
+    )
 
 
 def _escape(name: str) -> str:

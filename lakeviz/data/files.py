@@ -164,9 +164,7 @@ def require_root(root: str | Path, looked_for: str) -> Path:
 def train_part(names: Iterable[str], seed: int, fraction: float) -> set[str]:
     """Draw the seeded share of ``names`` that goes to training, for data sets without a split.
 
-    The names are sorted and permuted by ``numpy.random.default_rng(seed)``; the first
-    ``round(fraction * n)`` go to training, at least one, and at least one stays for testing where
-    there are two or more.
+    At least one trains, and at least one stays for testing where there are two or more.
     """
     if seed < 0:
         raise ConfigError(f"split_seed must be 0 or more, got {seed}")
@@ -174,11 +172,8 @@ def train_part(names: Iterable[str], seed: int, fraction: float) -> set[str]:
         raise ConfigError(f"train_fraction must lie strictly between 0 and 1, got {fraction}")
     ordered = sorted(names)
     n = len(ordered)
-    if n == 0:
-        return set()
     count = min(max(round(fraction * n), 1), max(n - 1, 1))
-    order = np.random.default_rng(seed).permutation(n)
-    return {ordered[i] for i in order[:count]}
+    return {ordered[i] for i in np.random.default_rng(seed).permutation(n)[:count]}
 
 
 def file_sha256(path: str | Path) -> str:

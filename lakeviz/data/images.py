@@ -16,6 +16,7 @@ import numpy as np
 from jaxtyping import Bool
 from PIL import Image, UnidentifiedImageError
 
+from lakeviz.data.clip_files import frame_size, mask_of_frame, read_frame
 from lakeviz.data.files import (
     IMAGE_FORMATS,
     list_images,
@@ -25,8 +26,6 @@ from lakeviz.data.files import (
     why_unreadable,
 )
 from lakeviz.data.polygons import POLYGON_SUFFIXES, polygon_mask
-from lakeviz.data.video_files import frame_size, read_frame
-from lakeviz.data.volumes import mask_of_frame
 from lakeviz.errors import ImageReadError, LakevizError, MaskError
 
 _FULL_RANGE_16 = 65535
@@ -137,7 +136,7 @@ def load_mask(
     ----------
     path
         Mask file, file of polygons (:mod:`lakeviz.data.polygons`), folder of mask files, or a
-        frame of a volume of masks (:mod:`lakeviz.data.volumes`).
+        frame of a volume of masks (:mod:`lakeviz.data.clip_files`).
     image_size
         Height and width of the upright image, in pixels.
     image_path
@@ -247,7 +246,8 @@ def _to_rgb(image: Image.Image) -> Image.Image:
     if image.mode == "F":
         return _from_floats(image)
     if image.has_transparency_data:
-        return _on_white(image)
+        image = image.convert("RGBA")
+        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
     return image.convert("RGB")
 
 
@@ -277,12 +277,6 @@ def _in_strips(image: Image.Image, to_eight_bit: Callable[[np.ndarray], np.ndarr
         strip = image.crop((0, top, width, min(top + rows, height)))
         grey[top : top + rows] = to_eight_bit(np.asarray(strip))
     return Image.fromarray(grey).convert("RGB")
-
-
-def _on_white(image: Image.Image) -> Image.Image:
-    image = image.convert("RGBA")
-    white = Image.new("RGBA", image.size, "white")
-    return Image.alpha_composite(white, image).convert("RGB")
 
 
 def _read_mask(path: Path) -> Bool[np.ndarray, "height width"]:

@@ -20,15 +20,9 @@ def inpaint(
 ) -> UInt8[np.ndarray, "height width 3"]:
     """Fill the mask, and a little around it, with the same place of the most similar normal image.
 
-    Similar is least in mean absolute difference outside the mask, at a reduced size. The result is
-    as good as the images are aligned: a texture may show a seam.
-
-    Parameters
-    ----------
-    image : uint8 array [height, width, 3]
-    mask : bool array [height, width]
-    normal : sequence of PIL images
-        Brought to the image's size.
+    Similar is least in mean absolute difference outside the mask, at a reduced size. The normal
+    images are brought to the size of the image. The result is as good as the images are aligned: a
+    texture may show a seam.
     """
     if not normal:
         raise ValueError("inpainting needs a normal image")

@@ -46,15 +46,8 @@ _ROUNDING = 1e-4  # how far outside 0 to 1 resizing may carry floats
 class ImageItems:
     """Images by position, each a path or something in memory, with their names.
 
-    Attributes
-    ----------
-    items
-        Paths, pictures, arrays, tensors, or rows that hold one of them.
-    sample_ids
-    frames
-        Clip and number of each, where they are frames of clips.
-    depths
-        Their depth maps, where there are any.
+    ``items`` are paths, pictures, arrays, tensors, or rows that hold one of them. Frames of clips
+    have their clip and number in ``frames``, images with depth their map in ``depths``.
     """
 
     items: Sequence[Any] = field(repr=False)
@@ -71,15 +64,7 @@ class ImageItems:
         return bool(self.sample_ids) and not isinstance(self.items[0], str | Path)
 
     def load(self, index: int) -> Image.Image:
-        """Decode one image to 8-bit RGB, upright.
-
-        Raises
-        ------
-        ImageReadError
-            If a file cannot be read.
-        DataError
-            If what is in memory is no image.
-        """
+        """Decode one image to 8-bit RGB, upright."""
         return _picture(self.items[index], self.sample_ids[index])
 
     def rendering(self, index: int, how: str) -> Image.Image:
@@ -162,7 +147,7 @@ def _items(images: Any) -> ImageItems:
         return _numbered([images])
     if isinstance(images, Mapping):
         return _items(_member(images, "the mapping"))
-    if _is_loader(images):
+    if hasattr(images, "batch_size") and hasattr(images, "dataset"):  # a loader of torch, or alike
         return _numbered([one for batch in images for one in _split(_member(batch, "a batch"))])
     if not (hasattr(images, "__getitem__") and hasattr(images, "__len__")):
         if not isinstance(images, Iterable):
@@ -199,23 +184,15 @@ def _of_path(path: Path) -> ImageItems:
     return ImageItems(found, [one.as_posix() for one in found])
 
 
-def _is_loader(images: Any) -> bool:
-    """Whether iterating gives batches: a DataLoader of torch, or one like it."""
-    return hasattr(images, "batch_size") and hasattr(images, "dataset")
-
-
 def _split(batch: Any) -> list[Any]:
     """Take one array or batch of arrays apart into images."""
     if isinstance(batch, np.ndarray | Tensor):
-        grey = isinstance(batch, np.ndarray) and batch.ndim == 2
-        return (
-            list(batch) if batch.ndim == 4 else [batch] if batch.ndim == 3 or grey else _no(batch)
-        )
+        is_grey = isinstance(batch, np.ndarray) and batch.ndim == 2
+        if batch.ndim == 3 or is_grey:
+            return [batch]
+        if batch.ndim != 4:
+            raise DataError(f"an array of shape {list(batch.shape)} holds no images; {_TAKEN}")
     return list(batch)
-
-
-def _no(array: Any) -> list[Any]:
-    raise DataError(f"an array of shape {list(array.shape)} holds no images; {_TAKEN}")
 
 
 def _member(row: Any, name: str) -> Any:

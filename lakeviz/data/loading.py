@@ -6,7 +6,6 @@ With :mod:`lakeviz.data.inputs` the only file of this floor that needs torch.
 from __future__ import annotations
 
 import logging
-import os
 import signal
 import sys
 import traceback
@@ -26,6 +25,7 @@ from tqdm.auto import tqdm
 from lakeviz.data.dataset import Dataset
 from lakeviz.data.inputs import ImageItems, Preprocessed, as_images
 from lakeviz.errors import ConfigError, DataError, ImageReadError
+from lakeviz.settings import usable_cores
 
 logger = logging.getLogger(__name__)
 
@@ -143,8 +143,10 @@ class ImageBatches:
         sizes: dict[str, tuple[tuple[int, int], str]] = {}
         label = self.progress if isinstance(self.progress, str) else None
         total = len(self.items)
+        decoder = _Decoder(self.items, self.transform, self.renderings)
+        start = self._from_workers if self.workers else self._from_here
         with (
-            closing(self._loaded()) as loaded,  # also stops the workers when the caller breaks off
+            closing(start(decoder)) as loaded,  # also stops the workers when the caller breaks off
             tqdm(
                 total=total, desc=label, unit="image", leave=None, disable=not self.progress
             ) as bar,
@@ -170,10 +172,6 @@ class ImageBatches:
                     f"{name} is {size[1]}x{size[0]} (width x height) and {where} of the same clip "
                     f"{first[1]}x{first[0]}; scale the frames of a clip to one size"
                 )
-
-    def _loaded(self) -> Generator[_Loaded]:
-        decoder = _Decoder(self.items, self.transform, self.renderings)
-        return self._from_workers(decoder) if self.workers else self._from_here(decoder)
 
     def _from_here(self, decoder: _Decoder) -> Generator[_Loaded]:
         for start in range(0, len(decoder), self.batch_size):
@@ -220,8 +218,7 @@ def default_workers(images: int) -> int:
     """Worker processes worth starting for this many images."""
     if images < _HANDFUL:
         return 0
-    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return min(usable or 1, _MOST_WORKERS)
+    return min(usable_cores(), _MOST_WORKERS)
 
 
 @dataclass(frozen=True)
@@ -261,26 +258,32 @@ class _Decoder:
         try:
             image = self.images.load(index)
             views = [image, *(self.images.rendering(index, how) for how in self.renderings)]
+            return _Decoded(index, name, (image.height, image.width), self._made(views, name))
         except ImageReadError as error:
             return _Decoded(index, name, failure=str(error))
         except DataError as error:
             return _Decoded(index, name, fatal=str(error))
-        size = (image.height, image.width)
+
+    def _made(
+        self, views: Sequence[Image.Image], name: str
+    ) -> Float[Tensor, "view 3 height width"]:
         try:
             made = [self.transform(view) for view in views]
         except Exception as error:
             place = traceback.extract_tb(error.__traceback__)[-1]
-            return _Decoded(
-                index,
-                name,
-                size,
-                fatal=f"the transform failed on {name}: {type(error).__name__}: {error} "
-                f"({place.filename}, line {place.lineno})",
-            )
-        fatal = next((f for one in made if (f := _not_tensor(one, name))), "")
-        if not fatal and any(one.shape != made[0].shape for one in made):
-            fatal = f"the transform made {[list(one.shape) for one in made]} of {name}"
-        return _Decoded(index, name, size, None if fatal else torch.stack(made), fatal=fatal)
+            raise DataError(
+                f"the transform failed on {name}: {type(error).__name__}: {error} "
+                f"({place.filename}, line {place.lineno})"
+            ) from error
+        for one in made:
+            if not isinstance(one, Tensor):
+                raise DataError(f"the transform made {type(one).__name__}, not a tensor, of {name}")
+            if one.ndim != 3 or one.shape[0] != 3:
+                said = f"{list(one.shape)}, not [3, height, width]"
+                raise DataError(f"the transform made {said}, of {name}")
+        if len({one.shape for one in made}) > 1:
+            raise DataError(f"the transform made {[list(one.shape) for one in made]} of {name}")
+        return torch.stack(made)
 
 
 def _collate(items: list[_Decoded]) -> _Loaded:
@@ -303,15 +306,6 @@ def _fatal(item: _Decoded, first: _Decoded) -> str:
             f"the transform made {list(item.tensor.shape[1:])} of {item.name} and "
             f"{list(first.tensor.shape[1:])} of {first.name}; let it resize, or use batch_size=1"
         )
-    return ""
-
-
-def _not_tensor(made: object, name: str) -> str:
-    """What is wrong with what the transform made of an image."""
-    if not isinstance(made, Tensor):
-        return f"the transform made {type(made).__name__}, not a tensor, of {name}"
-    if made.ndim != 3 or made.shape[0] != 3:
-        return f"the transform made {list(made.shape)}, not [3, height, width], of {name}"
     return ""
 
 

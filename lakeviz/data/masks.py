@@ -14,7 +14,7 @@ from pathlib import Path
 
 from lakeviz.data.files import IMAGE_SUFFIXES, holds_images, list_files, list_folders, list_images
 from lakeviz.data.polygons import POLYGON_SUFFIXES, coco_masks, is_coco, is_labelme
-from lakeviz.data.words import is_normal_word
+from lakeviz.data.text_tables import is_normal_word
 from lakeviz.errors import DatasetLayoutError, MaskError
 from lakeviz.wording import some
 
@@ -30,14 +30,7 @@ _FILE = r"\.(?:png|jpe?g|bmp|tiff?)$"  # 001.jpg.png is a mask of 001.jpg
 
 @dataclass(frozen=True)
 class MaskMatch:
-    """Masks by image, and the masks that belong to no image.
-
-    Attributes
-    ----------
-    masks : dict of Path to Path
-        Mask (a file, or a folder with several masks) of each image that has one.
-    unused : list of Path
-    """
+    """Masks by image (a file, or a folder with several), and those that belong to no image."""
 
     masks: dict[Path, Path] = field(default_factory=dict)
     unused: list[Path] = field(default_factory=list)
@@ -76,33 +69,33 @@ def images_and_masks(folder: Path) -> tuple[list[Path], list[Path]]:
 def match_masks(
     images: Mapping[Path, Sequence[Path]], folder: Path | None, normal: Iterable[Path] = ()
 ) -> MaskMatch:
-    """Match the defective images of one category with its masks.
+    """Match the defective images of one category, by the folder of their kind, with its masks.
 
-    Parameters
-    ----------
-    images
-        Images by the folder they lie in, whose name is their kind of defect.
-    folder
-        Masks, as images or as polygons: in a sub-folder for each kind (named by the same rule), or
-        in none. A sub-folder named as an image holds several masks of it.
-    normal
-        Normal images, which need no mask: theirs are not unused ones.
+    The folder holds images or polygons, in a sub-folder for each kind (named by the same rule) or
+    in none. A sub-folder named as an image holds several masks of it. Masks of normal images are
+    not counted as unused.
     """
     if folder is not None and is_coco(folder):
         return MaskMatch(coco_masks(folder, [p for members in images.values() for p in members]))
     if folder is None or not folder.is_dir():
         return MaskMatch()
     found = MaskMatch()
+
+    def add(images: Sequence[Path], masks: Sequence[Path]) -> None:
+        pairs, left = _paired(images, masks)
+        found.masks.update(pairs)
+        found.unused.extend(left)
+
     folders = [f for f in list_folders(folder) if not is_normal_word(f.name)]
     own, _ = pair(list(images), folders)
     flat: list[Path] = []
     for kind, members in images.items():
         if kind in own:
-            _add(found, _paired(members, _entries(own[kind])))
+            add(members, [*_files(own[kind]), *_filled(list_folders(own[kind]))])
         else:
             flat += members
     others = [f for f in _filled(folders) if f not in set(own.values())]
-    _add(found, _paired(flat, [*_files(folder), *others]))
+    add(flat, [*_files(folder), *others])
     spare = {_bare(p) for p in normal}
     found.unused[:] = [m for m in found.unused if _bare(m) not in spare]
     return found
@@ -157,16 +150,6 @@ def _require_one(images: Sequence[Path], masks: Sequence[Path]) -> None:
             f"{masks[0]} would be the mask of {len(images)} images: {some(images)}; give each kind "
             "of defect its own folder of masks, or each image its own name"
         )
-
-
-def _add(found: MaskMatch, more: tuple[dict[Path, Path], list[Path]]) -> None:
-    found.masks.update(more[0])
-    found.unused.extend(more[1])
-
-
-def _entries(folder: Path) -> list[Path]:
-    """Masks of one kind: image files, and sub-folders that hold several masks of one image."""
-    return [*_files(folder), *_filled(list_folders(folder))]
 
 
 def _files(folder: Path) -> list[Path]:

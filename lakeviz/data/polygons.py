@@ -26,13 +26,7 @@ Size = tuple[int, int]
 
 
 def fill(points: Sequence[tuple[float, float]], size: Size) -> Mask:
-    """Pixels whose centre lies in a polygon of (x, y) in pixels; (0, 0) is the image's corner.
-
-    Raises
-    ------
-    ValueError
-        Fewer than three points, or one that is not finite.
-    """
+    """Pixels whose centre lies in a polygon of (x, y) in pixels; (0, 0) is the image's corner."""
     corners = np.asarray(points, dtype=np.float64)
     if corners.ndim != 2 or corners.shape[1] != 2 or len(corners) < 3:
         raise ValueError("a polygon has three or more points (x, y)")
@@ -52,16 +46,10 @@ def fill(points: Sequence[tuple[float, float]], size: Size) -> Mask:
 
 
 def polygon_mask(path: Path, size: Size, image: str | Path | None) -> Mask:
-    """Read the mask of one image from a file of polygons.
+    """Read the mask of one upright image from a file of polygons.
 
-    Parameters
-    ----------
-    path
-        A .txt of YOLO (class and normalised points a line), or a .json of labelme or COCO.
-    size
-        Height and width of the upright image.
-    image
-        Path of the image, by which COCO knows it.
+    It is a .txt of YOLO (class and normalised points a line), or a .json of labelme or of COCO,
+    which knows an image by its path.
     """
     try:
         if path.suffix.lower() == ".txt":

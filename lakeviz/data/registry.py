@@ -1,8 +1,13 @@
-"""Registry of the known layouts, and :func:`read_dataset`."""
+"""Known layouts with their readers and options, and :func:`read_dataset`.
+
+The options of a reader are told by its signature and docstring, and read from ``key=value``.
+"""
 
 from __future__ import annotations
 
+import inspect
 import logging
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,9 +18,98 @@ import pandas as pd
 from lakeviz.data.dataset import Dataset, unknown_category
 from lakeviz.data.files import describe, list_folders
 from lakeviz.data.images import dark_images
-from lakeviz.data.reader_options import ON_MISSING_MASK, ReaderOption, check_options, options_of
 from lakeviz.data.table import Sample, build_frame, check_masks, missing_normals
 from lakeviz.errors import ConfigError, DataError, DatasetLayoutError, nearest
+from lakeviz.settings import check_choice
+
+
+@dataclass(frozen=True)
+class ReaderOption:
+    """An option of a reader."""
+
+    name: str
+    annotation: str  # its type, as in the code
+    default: Any
+    help: str
+
+    @property
+    def type(self) -> str:
+        """The type in words."""
+        words = {"Iterable": "names, by comma", "float": "number", "int": "whole number"}
+        return next((w for kind, w in words.items() if kind in self.annotation), "text")
+
+    def parse(self, text: str) -> Any:
+        """Read a value of the command line."""
+        if "Iterable" in self.annotation:
+            return [name.strip() for name in text.split(",") if name.strip()]
+        for kind in (float, int):
+            if kind.__name__ in self.annotation:
+                try:
+                    return kind(text)
+                except ValueError as error:
+                    raise ConfigError(
+                        f"{self.name} must be a {self.type}, got {text[:40]!r}"
+                    ) from error
+        return text
+
+
+ON_MISSING_MASK = ReaderOption(
+    "on_missing_mask",
+    "str",
+    "error",
+    "What a defective image without a mask is: error, or none (it is read without).",
+)
+
+
+def options_of(made: Callable[..., Any]) -> dict[str, ReaderOption]:
+    """Parameters with a default, by name, with the help of a docstring in numpy style."""
+    described = _described(made.__doc__ or "")
+    return {
+        p.name: ReaderOption(p.name, str(p.annotation), p.default, described.get(p.name, ""))
+        for p in inspect.signature(made).parameters.values()
+        if p.default is not p.empty
+    }
+
+
+def check_options(layout: str, known: Iterable[str], given: Iterable[str]) -> None:
+    """Refuse options that a reader does not have."""
+    known = list(known)
+    for name in given:
+        if name not in known:
+            raise ConfigError(
+                f"{layout} has no option {name!r}{nearest(name, known)}; it has {', '.join(known)}"
+            )
+
+
+def parse_options(
+    layout: str, known: Mapping[str, ReaderOption], given: Iterable[str]
+) -> dict[str, Any]:
+    """Read ``key=value`` texts as options of a reader."""
+    found: dict[str, Any] = {}
+    for text in given:
+        name, equals, value = text.partition("=")
+        name = name.strip().replace("-", "_")
+        if not equals:
+            raise ConfigError(f"a reader's option is given as key=value, not {text!r}")
+        check_options(layout, known, [name])
+        if name in found:
+            raise ConfigError(f"the reader's option {name} is given twice")
+        found[name] = known[name].parse(value.strip())
+    return found
+
+
+def _described(docstring: str) -> dict[str, str]:
+    """Text of each parameter of a docstring, as one line."""
+    found: dict[str, str] = {}
+    names: list[str] = []
+    for line in inspect.cleandoc(docstring).partition("Parameters\n-")[2].splitlines():
+        if line.startswith(" "):
+            for name in names:
+                found[name] = f"{found.get(name, '')} {line.strip()}".strip().replace("``", "")
+        elif line.strip():
+            names = [name.strip() for name in line.partition(" : ")[0].split(",")]
+    return found
+
 
 logger = logging.getLogger(__name__)
 
@@ -99,9 +193,8 @@ def register_reader(
     def register(read: Reader) -> Reader:
         if name in _LAYOUTS:
             raise ConfigError(f"a reader called {name!r} is already registered")
-        _LAYOUTS[name] = Layout(
-            name, title, layout, license, homepage, citation, read, detect, rules
-        )
+        said = (name, title, layout, license, homepage, citation)
+        _LAYOUTS[name] = Layout(*said, read, detect, rules)
         return read
 
     return register
@@ -157,31 +250,25 @@ def assemble(
     checked = check_masks(
         reading.samples, on_missing_mask, reading.masks_looked_for, reading.unused_masks
     )
-    by_category: dict[str, list[Path]] = {}
-    depths: dict[str, list[Path]] = {}
+    images, depths = defaultdict(list), defaultdict(list)
     for s in reading.samples:
-        by_category.setdefault(s.category, []).append(s.path)
+        images[s.category].append(s.path)
         if s.depth:
-            depths.setdefault(s.category, []).append(s.depth)
+            depths[s.category].append(s.depth)
     notes = (
         *reading.notes,
         *checked,
         *missing_normals(reading.samples),
-        *dark_images(by_category),
-        *_said_of_depth(depths),
+        *dark_images(images),
     )
+    if depths:
+        from lakeviz.data.depth_files import depth_notes  # tifffile, scipy
+
+        notes += tuple(depth_notes(depths))
     for note in notes:
         logger.info("%s: %s", name, note)
     frame = build_frame(reading.samples, reading.root)
     return Dataset(name, reading.root, frame, license, citation, notes)
-
-
-def _said_of_depth(depths: Mapping[str, Sequence[Path]]) -> list[str]:
-    if not depths:
-        return []
-    from lakeviz.data.depth_files import depth_notes  # tifffile, scipy
-
-    return depth_notes(depths)
 
 
 def get_layout(name: str) -> Layout:
@@ -193,10 +280,7 @@ def get_layout(name: str) -> Layout:
         No such layout.
     """
     key = name.lower().replace("-", "_")
-    if key not in _LAYOUTS:
-        raise DataError(
-            f"no data set layout {name!r}{nearest(key, _LAYOUTS)}; known: {', '.join(_LAYOUTS)}"
-        )
+    check_choice("the layout of a data set", key, sorted(_LAYOUTS), DataError)
     return _LAYOUTS[key]
 
 
@@ -219,13 +303,13 @@ def detect_layout(root: str | Path) -> Layout:
         None fits, or several do.
     """
     path = Path(root).expanduser().absolute()
-    fitting = [layout for layout in _LAYOUTS.values() if layout.detect and layout.detect(path)]
+    known = dict(sorted(_LAYOUTS.items()))
+    fitting = [name for name, one in known.items() if one.detect and one.detect(path)]
     if len(fitting) == 1:
-        return fitting[0]
-    found = ", ".join(layout.name for layout in fitting) if fitting else "none"
+        return known[fitting[0]]
     raise DatasetLayoutError(
-        f"cannot tell the layout of {path} (fitting: {found}); name one of {', '.join(_LAYOUTS)}. "
-        f"{describe(path)}"
+        f"cannot tell the layout of {path} (fitting: {', '.join(fitting) or 'none'}); name one of "
+        f"{', '.join(known)}. {describe(path)}"
     )
 
 

@@ -6,8 +6,6 @@ are met exactly, at the border and beside invalid points too, and small gaps are
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 from jaxtyping import Bool, Float
 from scipy.ndimage import correlate1d, distance_transform_edt
@@ -17,14 +15,6 @@ Vectors = Float[np.ndarray, "height width 3"]
 
 _REACH = 3  # the window ends at this many standard deviations
 _LEAST_WEIGHT, _LEAST_SPREAD = 0.02, 0.01  # of a full window
-
-
-@dataclass(frozen=True)
-class Slopes:
-    """Change of a field per pixel to the right (``u``) and down (``v``); NaN without support."""
-
-    u: np.ndarray
-    v: np.ndarray
 
 
 class LocalPlanes:
@@ -50,17 +40,19 @@ class LocalPlanes:
         determinant[determinant < _LEAST_SPREAD * spread**2] = np.nan
         self._determinant = determinant
 
-    def slopes(self, field: Plane) -> Slopes:
-        """Slopes of a field whose values count where points are valid."""
+    def slopes(self, field: Plane) -> tuple[Plane, Plane]:
+        """Change of a field per pixel to the right (u) and down (v); NaN without support.
+
+        Its values count where points are valid.
+        """
         centre = np.median(field[self._valid])
         values = np.where(self._valid, field - centre, 0.0)
         mean = self._moment(values, 0, 0) / self._total
         with_u = self._moment(values, 1, 0) / self._total - self._mean_u * mean
         with_v = self._moment(values, 0, 1) / self._total - self._mean_v * mean
-        return Slopes(
-            (self._vv * with_u - self._uv * with_v) / self._determinant,
-            (self._uu * with_v - self._uv * with_u) / self._determinant,
-        )
+        along_u = (self._vv * with_u - self._uv * with_v) / self._determinant
+        along_v = (self._uu * with_v - self._uv * with_u) / self._determinant
+        return along_u, along_v
 
     def _moment(self, values: Plane, u: int, v: int) -> Plane:
         across = correlate1d(values, self._kernels[u], axis=1, mode="constant")
@@ -80,10 +72,9 @@ def tangents(
     along = [fits.slopes(points[..., c]) for c in range(points.shape[-1])]
     if len(along) == 1:
         one, none = np.ones(valid.shape), np.zeros(valid.shape)
-        right, down = [one, none, along[0].u], [none, one, along[0].v]
-    else:
-        right, down = [s.u for s in along], [s.v for s in along]
-    return np.stack(right, axis=-1), np.stack(down, axis=-1)
+        along = [(one, none), (none, one), *along]
+    right, down = (np.stack(steps, axis=-1) for steps in zip(*along))
+    return right, down
 
 
 def unit_normals(right: Vectors, down: Vectors) -> Vectors:
@@ -100,7 +91,7 @@ def mean_curvature(right: Vectors, down: Vectors, normals: Vectors, sigma: float
     """
     fits = LocalPlanes(finite(normals), sigma)
     turns = [fits.slopes(normals[..., c]) for c in range(3)]
-    turn_u, turn_v = (np.stack(t, axis=-1) for t in zip(*((s.u, s.v) for s in turns)))
+    turn_u, turn_v = (np.stack(t, axis=-1) for t in zip(*turns))
     e, f, g = _dot(right, right), _dot(right, down), _dot(down, down)
     bend_e, bend_g = -_dot(turn_u, right), -_dot(turn_v, down)
     bend_f = -(_dot(turn_u, down) + _dot(turn_v, right)) / 2

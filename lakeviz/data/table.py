@@ -34,7 +34,8 @@ import pandas as pd
 from jaxtyping import Int
 
 from lakeviz.data.masks import require_own_masks
-from lakeviz.errors import ConfigError, DatasetLayoutError, MaskError
+from lakeviz.errors import DatasetLayoutError, MaskError
+from lakeviz.settings import check_choice
 from lakeviz.wording import some
 
 GOOD = "good"
@@ -202,29 +203,14 @@ def check_masks(
     samples: Sequence[Sample],
     on_missing_mask: str,
     looked_for: str,
-    unused: Mapping[str, Sequence[Path]] | None = None,
+    unused: Mapping[str, Sequence[Path]],
 ) -> list[str]:
-    """Apply the rules for defective images and their masks, category by category.
+    """Apply the rules for defective images and their masks, and say what is odd in each category.
 
     A category without any mask is a set labelled at image level and passes. Where there are masks,
     a defective image without one is an error, unless ``on_missing_mask`` is ``"none"``.
-
-    Parameters
-    ----------
-    samples
-    on_missing_mask
-    looked_for
-        Where masks were looked for.
-    unused
-        Masks that belong to no image, by category.
-
-    Returns
-    -------
-    list of str
-        Remarks: masks that no image has.
     """
-    if on_missing_mask not in ("error", "none"):
-        raise ConfigError(f"on_missing_mask must be 'error' or 'none', got {on_missing_mask!r}")
+    check_choice("on_missing_mask", on_missing_mask, ("error", "none"))
     defective = sorted(
         (s for s in samples if s.defect_type != GOOD), key=lambda s: (s.category, s.path)
     )
@@ -233,7 +219,7 @@ def check_masks(
     for category, members in groupby(defective, key=lambda s: s.category):
         group = list(members)
         missing = [s for s in group if s.mask is None]
-        left = list((unused or {}).get(category, ()))
+        left = list(unused.get(category, ()))
         if left and not missing:
             notes.append(f"{category}: {len(left)} masks belong to no image: {some(left)}")
         if not missing or (len(missing) == len(group) and not left):
@@ -256,14 +242,11 @@ def check_masks(
 
 def missing_normals(samples: Iterable[Sample]) -> list[str]:
     """Say which categories have a test split without a normal image."""
-    normal: dict[str, bool] = {}
-    for s in samples:
-        if s.split == "test":
-            normal[s.category] = normal.get(s.category, False) or s.defect_type == GOOD
+    test = [s for s in samples if s.split == "test"]
+    normal = {s.category for s in test if s.defect_type == GOOD}
     return [
         f"{category}: the test split has no normal image, so that nothing can be measured at the "
         "image level; folders and labels of normal images are called "
         "good, normal, ok, 0, ..."
-        for category, there in sorted(normal.items())
-        if not there
+        for category in sorted({s.category for s in test} - normal)
     ]

@@ -14,6 +14,7 @@ from lakeviz.lake.metric_rows import image_rows
 from lakeviz.metrics import Bootstrap, Estimate
 from lakeviz.metrics.clips import (
     EVENT_FPR,
+    ClusterBootstrap,
     Frame,
     by_clip,
     clip_aurocs,
@@ -21,7 +22,6 @@ from lakeviz.metrics.clips import (
     detect_events,
     smooth_over_time,
 )
-from lakeviz.metrics.clusters import ClusterBootstrap
 from lakeviz.metrics.conventions import DEFAULT
 from lakeviz.metrics.estimates import mean_over_categories
 from lakeviz.metrics.region_detection import RegionDetection, detect_regions

@@ -64,9 +64,11 @@ def compare_controls(
     """
     rows: list[dict[str, Any]] = []
     if controls:
-        own = Replicates.over_draws([evaluator.measure(maps) for maps in visual])
+        members = [m for draws in controls.values() for row in draws for m in row]
+        found = iter(evaluator.measure_all([*visual, *members]))
+        own = Replicates.over_draws([next(found) for _ in visual])
         measured = {
-            name: Replicates.over_draws([[evaluator.measure(m) for m in row] for row in draws])
+            name: Replicates.over_draws([[next(found) for _ in row] for row in draws])
             for name, draws in controls.items()
         }
         rows = compare(own, measured, evaluator)

@@ -11,7 +11,7 @@ import pandas as pd
 
 from lakeviz.activations import Loading
 from lakeviz.data import Dataset
-from lakeviz.data.changes import contents
+from lakeviz.data.dataset import contents
 from lakeviz.data.table import CLIP_COLUMNS
 from lakeviz.errors import DataError
 from lakeviz.journal import Journal
@@ -29,7 +29,7 @@ from lakeviz.lake.scoring import CONTROL_PREFIX, score_together
 from lakeviz.lake.selection import NeuronSelection
 from lakeviz.lake.stream_rows import foreground_rows, stream_table
 from lakeviz.metrics import Bootstrap, Conventions
-from lakeviz.metrics.clusters import over_clips
+from lakeviz.metrics.clips import over_clips
 from lakeviz.selector_names import SHUFFLED
 
 

@@ -7,6 +7,7 @@ always a paired one.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
@@ -29,10 +30,12 @@ from lakeviz.metrics.image_intervals import measure_images
 from lakeviz.metrics.measurement import DEFAULT_METRICS, Measurement, Metric
 from lakeviz.metrics.pixel_intervals import measure_pixels
 from lakeviz.progress import step
+from lakeviz.settings import usable_cores
 
 DEFAULT_BOOTSTRAP = Bootstrap(n_resamples=1000)
 # Resampled pixel metrics of studies look at this many thresholds: see Conventions.interval_grid.
 GRID = 512
+_MOST_AT_A_TIME, _MEGABYTES = 4, 768  # of pixel maps; counting takes about as much again
 
 
 @dataclass(frozen=True)
@@ -136,16 +139,43 @@ class PairedEvaluator:
         MetricError
             On NaN or infinite scores, or another number of maps than images.
         """
+        made = self._kept(maps)
+        step()
+        return made
+
+    def measure_all(
+        self, conditions: Sequence[Float[np.ndarray, "image row column"]]
+    ) -> list[Measurement]:
+        """Measure several conditions as :meth:`measure` does, some at a time.
+
+        The results do not depend on how many: while one condition sorts pixels, another is in the
+        interpreter.
+        """
+        found = []
+        executor = ThreadPoolExecutor(self._at_a_time)
+        try:
+            for made in executor.map(self._kept, conditions):
+                step()
+                found.append(made)
+        finally:
+            executor.shutdown(cancel_futures=True)
+        return found
+
+    @property
+    def _at_a_time(self) -> int:
+        """Conditions whose maps may be in memory at once."""
+        room = int(_MEGABYTES // max(1.0, self.truth.megabytes))
+        return max(1, min(usable_cores(), _MOST_AT_A_TIME, room))
+
+    def _kept(self, maps: Float[np.ndarray, "image row column"]) -> Measurement:
+        """Measure patch maps, or read what the journal holds of them."""
         if len(maps) != self.n_images:
             raise MetricError(f"{len(maps)} maps were given for {self.n_images} images")
         if self.journal is None:
-            made = self._measure(maps)
-        else:
-            key = [self.identity, fingerprint(maps)]
-            kept = self.journal.keep(key, lambda: self._measure(maps).arrays())
-            made = Measurement.of_arrays(kept)
-        step()
-        return made
+            return self._measure(maps)
+        key = [self.identity, fingerprint(maps)]
+        kept = self.journal.keep(key, lambda: self._measure(maps).arrays())
+        return Measurement.of_arrays(kept)
 
     @cached_property
     def identity(self) -> str:

@@ -18,7 +18,7 @@ from lakeviz.lake.metric_rows import Row, image_rows, pixel_tables
 from lakeviz.lake.options import ImageScoreRule, LakeOptions
 from lakeviz.lake.score_maps import PixelMaps, ScoreMaps
 from lakeviz.metrics import Bootstrap, Conventions
-from lakeviz.metrics.clusters import over_clips
+from lakeviz.metrics.clips import over_clips
 from lakeviz.metrics.contrasts import Replicates, estimate_of
 from lakeviz.metrics.image_intervals import measure_images
 from lakeviz.metrics.regions import resize_mask

@@ -8,7 +8,6 @@ from jaxtyping import Float, Int
 from lakeviz.metrics.image import both_classes
 from lakeviz.metrics.inputs import ArrayLike
 from lakeviz.metrics.registry import MetricDefinition, register_metric
-from lakeviz.metrics.variances import cohens_d_variance
 
 
 def cohens_d(scores: ArrayLike, labels: ArrayLike) -> float:
@@ -50,6 +49,18 @@ def weighted_cohens_d(
     flat = (pooled <= negligible) & (np.abs(gap) <= negligible)
     with np.errstate(divide="ignore", invalid="ignore"):
         return np.where(flat, 0.0, gap / pooled)
+
+
+def cohens_d_variance(d: float, n_anomalous: int, n_normal: int) -> float:
+    """Variance of Cohen's d for normal scores of equal spread, in large samples.
+
+    Hedges and Olkin, "Statistical Methods for Meta-Analysis", 1985.
+
+    >>> cohens_d_variance(2.0, 10, 10)
+    0.311...
+    """
+    freedom = max(n_anomalous + n_normal - 2, 1)
+    return 1 / n_anomalous + 1 / n_normal + d * d / (2 * freedom)
 
 
 register_metric(

@@ -176,11 +176,8 @@ def compare_images(
     MetricError, ConfigError
         As :func:`image_intervals`.
     """
-
-    def measured(one: ArrayLike) -> Measurement:
-        return measure_images(one, labels, metrics, bootstrap, conventions)
-
-    return _compared(measured, scores, controls, bootstrap)
+    how = (labels, metrics, bootstrap, conventions)
+    return _compared(lambda one: measure_images(one, *how), scores, controls, bootstrap)
 
 
 def compare_pixels(
@@ -201,11 +198,8 @@ def compare_pixels(
     MetricError, ConfigError
         As :func:`pixel_intervals`.
     """
-
-    def measured(one: ArrayLike) -> Measurement:
-        return measure_pixels(one, masks, metrics, bootstrap, conventions)
-
-    return _compared(measured, maps, controls, bootstrap)
+    how = (masks, metrics, bootstrap, conventions)
+    return _compared(lambda one: measure_pixels(one, *how), maps, controls, bootstrap)
 
 
 def _compared(

@@ -13,11 +13,12 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from lakeviz.errors import ConfigError, MetricError, nearest
+from lakeviz.errors import MetricError
 from lakeviz.metrics.conventions import DEFAULT, Conventions
 from lakeviz.metrics.inputs import ArrayLike, ScoredImage, scored_images
 from lakeviz.metrics.pixel import with_resolution
 from lakeviz.metrics.pixel_counts import DefectPixels, count_images, sorted_background
+from lakeviz.settings import check_choice
 
 Images = Sequence[ScoredImage]
 
@@ -79,9 +80,7 @@ def compat(
     MetricError
         Bad input, no defect pixel or no other, or the mode breaks down on these scores.
     """
-    if name not in COMPAT_MODES:
-        known = ", ".join(COMPAT_MODES)
-        raise ConfigError(f"no mode {name!r}{nearest(name, COMPAT_MODES)}; known are {known}")
+    check_choice("the mode of compat", name, COMPAT_MODES)
     mode = COMPAT_MODES[name]
     images = scored_images(maps, masks)
     if all(image.defect is None for image in images):

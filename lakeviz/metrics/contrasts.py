@@ -173,9 +173,9 @@ def contrast(
         images = (variances["images"], max(n_images - 2, 1))
         further = float(joint_reach(few, [images], confidence)) ** 2
     low, high = value - math.hypot(below, further**0.5), value + math.hypot(above, further**0.5)
-    if len(terms) == 1 and terms[0][0] == 1:
-        least, most = get_metric(*metric).bounds
-        low, high = max(low, min(least, value)), min(high, max(most, value))
+    ends = [[sign * end for end in get_metric(*metric).bounds] for sign, _ in terms]
+    least, most = sum(map(min, ends)), sum(map(max, ends))
+    low, high = max(low, min(least, value)), min(high, max(most, value))
     return Estimate(value, low, high, variances=variances)
 
 

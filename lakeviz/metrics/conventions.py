@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal, get_args
 
 from lakeviz.errors import ConfigError
+from lakeviz.settings import check_choice
 
 PrecisionRule = Literal["step", "trapezoid"]
 
@@ -64,10 +65,8 @@ class Conventions:
         low, high = self.aupimo_bounds
         if not 0 < low < high <= 1:
             raise ConfigError(f"aupimo_bounds are ({low}, {high}); need 0 < low < high <= 1")
-        if self.ap_rule not in get_args(PrecisionRule):
-            raise ConfigError(f'ap_rule is {self.ap_rule!r}; it must be "step" or "trapezoid"')
-        if self.ties != "half":
-            raise ConfigError(f'ties is {self.ties!r}; only "half" is supported')
+        check_choice("ap_rule", self.ap_rule, get_args(PrecisionRule))
+        check_choice("ties", self.ties, ("half",))
         if self.interval_grid < 2:
             raise ConfigError(f"interval_grid is {self.interval_grid}; it must be at least 2")
 

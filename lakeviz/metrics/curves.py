@@ -123,9 +123,8 @@ def pro_curve(
 
 def roc_of(counts: RankCounts, conventions: Conventions) -> Curve:
     """ROC curve of counts."""
-    x, y, thresholds = _crossings(counts, counts.tp / counts.n_positive)
-    names = ("false-positive rate", "true-positive rate")
-    return Curve(x, y, thresholds, *names, conventions)
+    points = _crossings(counts, counts.tp / counts.n_positive)
+    return Curve(*points, "false-positive rate", "true-positive rate", conventions)
 
 
 def pr_of(counts: RankCounts, conventions: Conventions) -> Curve:
@@ -141,9 +140,8 @@ def pr_of(counts: RankCounts, conventions: Conventions) -> Curve:
 
 def pro_of(counts: PixelCounts, conventions: Conventions) -> Curve:
     """PRO curve of counts with regions."""
-    x, y, thresholds = _crossings(counts, counts.overlap)
-    names = ("false-positive rate", "mean per-region overlap")
-    return Curve(x, y, thresholds, *names, conventions)
+    points = _crossings(counts, counts.overlap)
+    return Curve(*points, "false-positive rate", "mean per-region overlap", conventions)
 
 
 def _crossings(
@@ -156,11 +154,9 @@ def _crossings(
     thresholds = np.stack([np.nextafter(at, np.inf), at], axis=1).ravel()
     x = np.stack([counts.fp_above, counts.fp], axis=1).ravel() / counts.n_negative
     y = np.stack([np.concatenate([[0.0], height[:-1]]), height], axis=1).ravel()
-    x = np.concatenate([[0.0], x, [1.0]])
-    y = np.concatenate([[0.0], y, [1.0]])
+    x, y = np.concatenate([[0.0], x, [1.0]]), np.concatenate([[0.0], y, [1.0]])
     thresholds = np.concatenate([[np.inf], thresholds, [-np.inf]])
-    moved = (np.diff(x) != 0) | (np.diff(y) != 0)
-    keep = np.concatenate([[True], moved])
+    keep = np.concatenate([[True], (np.diff(x) != 0) | (np.diff(y) != 0)])
     return x[keep], y[keep], thresholds[keep]
 
 

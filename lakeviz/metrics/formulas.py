@@ -6,6 +6,7 @@ hence real-valued.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Protocol
 
 import numpy as np
@@ -14,6 +15,8 @@ from jaxtyping import Float, Int, Num
 from lakeviz.metrics.conventions import PrecisionRule
 
 Values = Float[np.ndarray, "*resample"]
+Variance = Callable[[float, int, int], float]
+"""True value, anomalous images, normal images to the sampling variance of a metric."""
 
 
 class Counts(Protocol):
@@ -99,6 +102,21 @@ def log_share(rate: Float[np.ndarray, "*any"], bounds: tuple[float, float]) -> n
     """
     low, high = bounds
     return np.log(high / np.clip(rate, low, high)) / np.log(high / low)
+
+
+def auroc_variance(auroc: float, n_anomalous: int, n_normal: int) -> float:
+    """Variance of the AUROC for exponential scores, made symmetrical in the two classes.
+
+    Hanley and McNeil, Radiology 1982, with the mean of both sample sizes in place of each, as in
+    method 5 of Newcombe, "Confidence intervals for an effect size measure based on the Mann-Whitney
+    statistic. Part 2", Statist. Med. 2006.
+
+    >>> auroc_variance(0.5, 10, 10)
+    0.0175
+    """
+    size = (n_anomalous + n_normal) / 2
+    spread = (1 - auroc) / (2 - auroc) + auroc / (1 + auroc)
+    return auroc * (1 - auroc) * (1 + (size - 1) * spread) / (n_anomalous * n_normal)
 
 
 def _steps(counts: np.ndarray) -> np.ndarray:

@@ -182,12 +182,8 @@ def paired_difference_interval(
     clusters = _Clusters.of(metric, n_anomalous, n_normal)
     kept = np.isfinite(draws_a) & np.isfinite(draws_b)
     both = np.stack([draws_a[kept], draws_b[kept]]).astype(np.float64)
-    down_a, up_a, down_b, up_b = (
-        value_a - low_a,
-        high_a - value_a,
-        value_b - low_b,
-        high_b - value_b,
-    )
+    down_a, up_a = value_a - low_a, high_a - value_a
+    down_b, up_b = value_b - low_b, high_b - value_b
     r = _correlation(both) * (1 - 1 / clusters.least)
     together = r * max((down_a - down_b) ** 2, (up_a - up_b) ** 2)
     below = (1 - r) * (down_a**2 + up_b**2) + together

@@ -16,15 +16,14 @@ from jaxtyping import Float
 
 from lakeviz.metrics.estimates import NOT_MEASURED, Estimate, rank_p_value, student_reach
 
+Pairs = Float[np.ndarray, "draw pair"]
+Members = Float[np.ndarray, "draw member pair"]
+
 FEWEST = 3
 """Pairs below which no interval is given."""
 
 
-def share_estimate(
-    moved: Float[np.ndarray, "draw pair"],
-    full: Float[np.ndarray, "draw pair"],
-    confidence: float = 0.95,
-) -> Estimate:
+def share_estimate(moved: Pairs, full: Pairs, confidence: float = 0.95) -> Estimate:
     """Share of the full difference that was moved.
 
     Parameters
@@ -43,9 +42,9 @@ def share_estimate(
 
 
 def share_difference(
-    moved: Float[np.ndarray, "draw pair"],
-    members: Float[np.ndarray, "draw member pair"],
-    full: Float[np.ndarray, "draw pair"],
+    moved: Pairs,
+    members: Members,
+    full: Pairs,
     confidence: float = 0.95,
     *,
     one_more: bool = True,
@@ -64,28 +63,19 @@ def share_difference(
     return found, rank_p_value(float(shares_of(moved[:, None], full).mean()), sets)
 
 
-def shares_of(
-    moved: Float[np.ndarray, "draw member pair"], full: Float[np.ndarray, "draw pair"]
-) -> Float[np.ndarray, "draw member"]:
+def shares_of(moved: Members, full: Pairs) -> Float[np.ndarray, "draw member"]:
     """Share of each set on each draw; NaN where there is nothing to share."""
     total = full.sum(-1, keepdims=True)
     return np.divide(moved.sum(-1), total, out=np.full(moved.shape[:2], np.nan), where=total > 0)
 
 
-def linearised(
-    moved: Float[np.ndarray, "draw member pair"], full: Float[np.ndarray, "draw pair"]
-) -> Float[np.ndarray, "draw member pair"]:
+def linearised(moved: Members, full: Pairs) -> Members:
     """What each pair adds to the error of a share; the standard error is that of their mean."""
     shares = shares_of(moved, full)
     return (moved - shares[..., None] * full[:, None]) / full.mean(-1)[:, None, None]
 
 
-def _estimate(
-    moved: Float[np.ndarray, "draw member pair"],
-    full: Float[np.ndarray, "draw pair"],
-    confidence: float,
-    one_more: bool = False,
-) -> Estimate:
+def _estimate(moved: Members, full: Pairs, confidence: float, one_more: bool = False) -> Estimate:
     shares = shares_of(moved, full)
     if not np.isfinite(shares).all():
         return NOT_MEASURED

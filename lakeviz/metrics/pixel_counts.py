@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from lakeviz.metrics.counts import RankCounts, Reached, Thresholds, concatenate,
 from lakeviz.metrics.formulas import log_share
 from lakeviz.metrics.inputs import ScoredImage
 from lakeviz.metrics.regions import region_labels
+from lakeviz.settings import usable_cores
 
 ANOMALOUS = 0
 """Pool of the background pixels of anomalous images; normal images pool by their pixel count,
@@ -258,8 +258,4 @@ def threads(n_pixels: int) -> ThreadPoolExecutor:
 
 
 def _workers(n_pixels: int) -> int:
-    try:
-        cpus = len(os.sched_getaffinity(0))
-    except AttributeError:  # not on macOS and Windows
-        cpus = os.cpu_count() or 1
-    return max(1, min(cpus, _MAX_THREADS, n_pixels // _MIN_CHUNK))
+    return max(1, min(usable_cores(), _MAX_THREADS, n_pixels // _MIN_CHUNK))

@@ -12,7 +12,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 from jaxtyping import Float
@@ -20,17 +20,9 @@ from jaxtyping import Float
 from lakeviz.errors import ConfigError
 from lakeviz.metrics import formulas
 from lakeviz.metrics.conventions import Conventions
+from lakeviz.metrics.estimates import Estimate
+from lakeviz.metrics.formulas import Variance, auroc_variance
 from lakeviz.metrics.measurement import Metric
-from lakeviz.metrics.variances import Variance, auroc_variance
-
-
-class SupportsNeg(Protocol):
-    """What can be counted the other way round."""
-
-    def __neg__(self) -> Any:
-        """Return the negative."""
-        ...
-
 
 Formula = Callable[[Any, Conventions], Float[np.ndarray, "*resample"]]
 """Counts at descending thresholds to values.
@@ -40,7 +32,7 @@ The counts are of all images (no leading axis) or of resamples of them (one lead
 weights`` (:class:`~lakeviz.metrics.image_intervals.ImageResamples`), pixel counts ``overlap``.
 """
 
-Difference = TypeVar("Difference", bound=SupportsNeg)
+Difference = TypeVar("Difference", float, np.ndarray, Estimate)
 
 _BEST_TOLERANCE = 1e-9
 _DEFINITIONS: dict[str, MetricDefinition] = {}

@@ -88,9 +88,9 @@ class ModelCalls:
         assert isinstance(found, ImageItems)
         return torch.stack([self.preprocess(found.load(i)) for i in range(len(found))])
 
-    def __call__(self, images: Any) -> Any:
+    def __call__(self, images: Any, **how: Any) -> Any:
         """Return the image embeddings, as the bare tower does; gradients are kept."""
-        return self.tower(self.inputs(images))
+        return self.tower(self.inputs(images), **how)
 
     @torch.no_grad()
     def encode_image(self, images: Any, normalize: bool = False) -> Float[Tensor, "image joint"]:
@@ -133,18 +133,14 @@ class ModelCalls:
         images: Any,
         *,
         names_filter: NamesFilter | None = None,
-        device: Any = None,
-        remove_batch_dim: bool = False,
-        reset_hooks_end: bool = True,
-        clear_contexts: bool = False,
-        pos_slice: Any = None,
         stop_at: str | None = None,
+        **how: Any,
     ) -> tuple[Any, ActivationCache]:
         """Run the model and return ``(output, cache)``, with TransformerLens' defaults.
 
         Everything is captured where no name is given, up to 1 GiB, and the tower runs to its end;
-        ``stop_at="auto"`` ends it after the deepest point captured. The other parameters are those
-        of :meth:`.HookedTower.run_with_cache`.
+        ``stop_at="auto"`` ends it after the deepest point captured. The other parameters, such as
+        ``remove_batch_dim``, are those of :meth:`.HookedTower.run_with_cache`.
 
         Raises
         ------
@@ -163,16 +159,7 @@ class ModelCalls:
                     "fewer images"
                 )
             names_filter = list(self.tower.points)
-        return self.tower.run_with_cache(
-            found,
-            names_filter=names_filter,
-            device=device,
-            remove_batch_dim=remove_batch_dim,
-            reset_hooks_end=reset_hooks_end,
-            clear_contexts=clear_contexts,
-            pos_slice=pos_slice,
-            stop_at=stop_at,
-        )
+        return self.tower.run_with_cache(found, names_filter=names_filter, stop_at=stop_at, **how)
 
     def run_with_hooks(self, images: Any, **hooks: Any) -> Any:
         """Run the model with hooks and return its output; see :meth:`.HookedTower.run_with_hooks`.

@@ -16,20 +16,11 @@ from lakeviz.errors import ConfigError, nearest
 
 @dataclass(frozen=True)
 class ClassHead:
-    """A linear classifier on the pooled, normalised token. The tower itself runs without it.
-
-    Attributes
-    ----------
-    weight : Tensor [class, d_model]
-    names : tuple of str
-        One per class; empty where they are not known.
-    source : str
-        Whose names they are.
-    """
+    """A linear classifier on the pooled, normalised token. The tower itself runs without it."""
 
     weight: Float[Tensor, "class d_model"] = field(repr=False)
-    names: tuple[str, ...] = field(repr=False)
-    source: str
+    names: tuple[str, ...] = field(repr=False)  # one per class; empty where they are not known
+    source: str  # whose names they are
 
     @classmethod
     def of_state(cls, state: Mapping[str, Any], classifier: object) -> ClassHead | None:
@@ -41,13 +32,7 @@ class ClassHead:
         return cls(weight.detach().float().cpu(), names, source)
 
     def vectors(self, names: Sequence[str]) -> Float[Tensor, "name d_model"]:
-        """Unit vector of each class: its row minus the mean row, which moves no probability.
-
-        Raises
-        ------
-        ConfigError
-            If a class is not known.
-        """
+        """Unit vector of each class: its row minus the mean row, which moves no probability."""
         index = {name: i for i, name in enumerate(self.names)}
         for name in names:
             if name not in index:

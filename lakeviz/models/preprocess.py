@@ -95,15 +95,9 @@ class Preprocess:
 
 
 def preprocess_of(cfg: Mapping[str, Any], size: tuple[int, int]) -> Preprocess:
-    """Read the preprocessing configuration of an open_clip or timm model.
+    """Read the preprocessing configuration of an open_clip or timm model of an input size.
 
-    Parameters
-    ----------
-    cfg
-        open_clip's ``visual.preprocess_cfg`` or timm's data configuration. Their resize modes and
-        crops are left out on purpose, see the module's text.
-    size
-        The tower's ``(height, width)``.
+    Its resize modes and crops are left out on purpose, see the module's text.
     """
     # Training recipes name "random" interpolation; evaluation uses bicubic, as both libraries do.
     known = {mode.value for mode in InterpolationMode}

@@ -11,12 +11,12 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from lakeviz.errors import ModelError
 from lakeviz.models.calls import ModelCalls
 from lakeviz.models.class_head import ClassHead
 from lakeviz.models.hooks.hooked_tower import HookedTower
 from lakeviz.models.preprocess import Preprocess
 from lakeviz.models.text import TextEncoder
-from lakeviz.models.untrained import untrained_tower
 
 
 @dataclass
@@ -140,7 +140,13 @@ class VisionModel(ModelCalls):
             If the tower cannot be built again, or some of its parameters have no initialiser; they
             are named.
         """
-        built = untrained_tower(self.name, self.tower.tower, self.build_tower, seed)
+        if self.build_tower is None:
+            raise ModelError(
+                f"{self.name} was not made by load_model, so its tower cannot be built again with "
+                "random weights"
+            )
+        built = self.build_tower(seed).eval().requires_grad_(False)
+        _check_drawn(self.name, self.tower.tower, built)
         tower = HookedTower(built)
         tower.eval()
         tower.tiles = self.tower.tiles
@@ -194,3 +200,26 @@ def weights_hash(model: nn.Module) -> str:
         digest.update(f"{name}|{flat.dtype}|{tuple(tensor.shape)}|".encode())
         digest.update(memoryview(flat.view(torch.uint8).numpy()))
     return digest.hexdigest()
+
+
+def _check_drawn(name: str, trained: nn.Module, tower: nn.Module) -> None:
+    """Refuse a tower that is not the trained one with other values in every parameter."""
+    was, now = dict(trained.named_parameters()), dict(tower.named_parameters())
+    if {n: p.shape for n, p in was.items()} != {n: p.shape for n, p in now.items()}:
+        raise ModelError(
+            f"{name} cannot be re-initialised: its library builds another architecture"
+        )
+    bad = [own for own, parameter in now.items() if not _is_drawn(parameter, was[own])]
+    if bad:
+        raise ModelError(
+            f"{name} cannot be re-initialised: {len(bad)} parameters have no initialiser or keep "
+            f"their trained values ({', '.join(bad[:5])})"
+        )
+
+
+def _is_drawn(parameter: nn.Parameter, trained: nn.Parameter) -> bool:
+    """Whether values are finite and, unless constant as in norms, not the trained ones."""
+    if not torch.isfinite(parameter).all():
+        return False
+    same = torch.equal(parameter, trained.to(parameter.dtype))
+    return not same or bool((parameter == parameter.flatten()[0]).all())

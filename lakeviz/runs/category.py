@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from lakeviz.activations.changes import reach_of
 from lakeviz.data import Dataset, FewShotDraw
-from lakeviz.data.changes import contents
+from lakeviz.data.dataset import contents
 from lakeviz.errors import DataError, LakevizError, ModelError
 from lakeviz.journal import Journal
 from lakeviz.lake.detector import Lake

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from lakeviz.data import Dataset, FewShotDraw
-from lakeviz.data.changes import contents, contents_of, require_unchanged
+from lakeviz.data.dataset import contents, contents_of, require_unchanged
 from lakeviz.errors import DataError
 from lakeviz.runs.spec import RunSpec
 

@@ -11,7 +11,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from lakeviz.errors import CheckpointError, ConfigError
-from lakeviz.units.base import Units
+from lakeviz.settings import check_choice
+from lakeviz.units.base import Chosen, Tokens, Units, Values
 
 ACTIVATIONS = ("relu", "topk", "threshold")
 NORMALISATIONS = ("none", "layer_norm", "constant_norm_rescale")
@@ -83,8 +84,8 @@ class AutoencoderUnits(Units):
                 f"{self.source} reads {n} channels and writes {out}: a transcoder; say the hook "
                 "point that it writes to with out_point="
             )
-        if self.activation not in ACTIVATIONS:
-            raise CheckpointError(f"{self.source}: activation {self.activation!r} is not known")
+        kind = f"{self.source}: the activation"
+        check_choice(kind, self.activation, ACTIVATIONS, CheckpointError)
         if self.activation == "topk" and not (self.k and 1 <= self.k <= m):
             raise CheckpointError(f"{self.source}: k must be 1 to {m}, not {self.k}; give k=")
         if self.activation == "threshold" and self.threshold is None:
@@ -143,11 +144,11 @@ class AutoencoderUnits(Units):
             return torch.where(before > self.threshold.to(before), before.relu(), 0.0)
         return before.relu()
 
-    def encode(self, tokens: Float[Tensor, "*token channel"]) -> Float[Tensor, "*token unit"]:
+    def encode(self, tokens: Tokens) -> Values:
         """Latents of tokens."""
         return self._latents(self._normalised(self._checked(tokens))[0])
 
-    def decode(self, values: Float[Tensor, "*token unit"]) -> Float[Tensor, "*token out"]:
+    def decode(self, values: Values) -> Float[Tensor, "*token out"]:
         """Tokens of latents: what a transcoder writes, or what an autoencoder reads again.
 
         Raises
@@ -162,19 +163,14 @@ class AutoencoderUnits(Units):
             )
         return values @ self.w_dec.to(values) + self.b_dec.to(values)
 
-    def reconstruct(self, tokens: Float[Tensor, "*token channel"]) -> Float[Tensor, "*token out"]:
+    def reconstruct(self, tokens: Tokens) -> Float[Tensor, "*token out"]:
         """Tokens without the error of the autoencoder; of a transcoder, what it writes."""
         seen, shift, scale = self._normalised(self._checked(tokens))
         latents = self._latents(seen)
         found = latents @ self.w_dec.to(latents) + self.b_dec.to(latents)
         return found if self.out_point is not None else found * scale + shift
 
-    def replace(
-        self,
-        tokens: Float[Tensor, "*token channel"],
-        units: Sequence[int],
-        values: Float[Tensor, "*token chosen"] | float,
-    ) -> Float[Tensor, "*token channel"]:
+    def replace(self, tokens: Tokens, units: Sequence[int], values: Chosen) -> Tokens:
         """Move tokens along the decoder of some latents; the error of the autoencoder stays.
 
         Raises

@@ -19,6 +19,11 @@ from lakeviz.journal import fingerprint
 if TYPE_CHECKING:
     from lakeviz.models import VisionModel
 
+Tokens = Float[Tensor, "*token channel"]
+Values = Float[Tensor, "*token unit"]
+Chosen = Float[Tensor, "*token chosen"] | float
+"""Activations of some units, in the order in which they are named."""
+
 
 class Units(ABC):
     """Units of one hook point: from tokens to unit activations, and back.
@@ -47,11 +52,11 @@ class Units(ABC):
     n_units: int
 
     @abstractmethod
-    def encode(self, tokens: Float[Tensor, "*token channel"]) -> Float[Tensor, "*token unit"]:
+    def encode(self, tokens: Tokens) -> Values:
         """Unit activations of tokens."""
 
     @abstractmethod
-    def decode(self, values: Float[Tensor, "*token unit"]) -> Float[Tensor, "*token channel"]:
+    def decode(self, values: Values) -> Tokens:
         """Tokens of unit activations.
 
         Raises
@@ -61,35 +66,21 @@ class Units(ABC):
         """
 
     @abstractmethod
-    def replace(
-        self,
-        tokens: Float[Tensor, "*token channel"],
-        units: Sequence[int],
-        values: Float[Tensor, "*token chosen"] | float,
-    ) -> Float[Tensor, "*token channel"]:
+    def replace(self, tokens: Tokens, units: Sequence[int], values: Chosen) -> Tokens:
         """Give some units other activations; all else of the tokens stays as it is.
 
         What the units do not explain of a token (the error of an autoencoder) stays too.
         """
 
-    def exchange(
-        self,
-        tokens: Float[Tensor, "*token channel"],
-        source: Float[Tensor, "*token channel"],
-        units: Sequence[int],
-    ) -> Float[Tensor, "*token channel"]:
+    def exchange(self, tokens: Tokens, source: Tokens, units: Sequence[int]) -> Tokens:
         """Give some units the activations that they have in other tokens."""
         return self.replace(tokens, units, self.encode(source)[..., list(units)])
 
-    def ablate(
-        self, tokens: Float[Tensor, "*token channel"], units: Sequence[int]
-    ) -> Float[Tensor, "*token channel"]:
+    def ablate(self, tokens: Tokens, units: Sequence[int]) -> Tokens:
         """Set the activations of some units to 0."""
         return self.replace(tokens, units, 0.0)
 
-    def reconstruct(
-        self, tokens: Float[Tensor, "*token channel"]
-    ) -> Float[Tensor, "*token channel"]:
+    def reconstruct(self, tokens: Tokens) -> Tokens:
         """What the units hold of the tokens."""
         return self.decode(self.encode(tokens))
 
@@ -183,8 +174,6 @@ def units_by_point(units: Units | Sequence[Units] | None) -> dict[str, Units]:
     return found
 
 
-def encoded(
-    units: Mapping[str, Units], tokens: Mapping[str, Float[Tensor, "*token channel"]]
-) -> dict[str, Float[Tensor, "*token unit"]]:
+def encoded(units: Mapping[str, Units], tokens: Mapping[str, Tokens]) -> dict[str, Values]:
     """Tokens with unit activations in place of channels, at the hook points that have units."""
     return {p: units[p].encode(t) if p in units else t for p, t in tokens.items()}

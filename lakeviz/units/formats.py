@@ -19,6 +19,7 @@ from torch import Tensor
 from lakeviz.errors import CheckpointError, nearest
 from lakeviz.files import one_line, read_json
 from lakeviz.models.load.checkpoints import read_state
+from lakeviz.settings import check_choice
 from lakeviz.units.autoencoder import AutoencoderUnits
 
 CONFIGS = ("cfg.json", "config.json")
@@ -99,10 +100,7 @@ def _made(
     if not isinstance(made["point"], str):
         raise TypeError(f"the hook point is {made['point']!r}")
     architecture = str(made.get("architecture", "standard")).lower().replace("_relu", "relu")
-    if architecture not in _ACTIVATIONS:
-        raise CheckpointError(
-            f"{path}: architecture {architecture!r} is none of {', '.join(_ACTIVATIONS)}"
-        )
+    check_choice(f"{path}: the architecture", architecture, _ACTIVATIONS, CheckpointError)
     return AutoencoderUnits(
         point=made["point"],
         w_enc=state["W_enc"],

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from lakeviz.activations.tokens import neurons_of
 from lakeviz.errors import ConfigError
-from lakeviz.units.base import Units
+from lakeviz.units.base import Chosen, Tokens, Units, Values
 
 if TYPE_CHECKING:
     from lakeviz.activations.statistics import ChannelStatistics
@@ -40,20 +40,15 @@ class ChannelUnits(Units):
     def _content(self) -> Sequence[Any]:
         return [self.n_channels]
 
-    def encode(self, tokens: Float[Tensor, "*token channel"]) -> Float[Tensor, "*token unit"]:
+    def encode(self, tokens: Tokens) -> Values:
         """Return the tokens themselves."""
         return self._checked(tokens)
 
-    def decode(self, values: Float[Tensor, "*token unit"]) -> Float[Tensor, "*token channel"]:
+    def decode(self, values: Values) -> Tokens:
         """Return the activations themselves."""
         return values
 
-    def replace(
-        self,
-        tokens: Float[Tensor, "*token channel"],
-        units: Sequence[int],
-        values: Float[Tensor, "*token chosen"] | float,
-    ) -> Float[Tensor, "*token channel"]:
+    def replace(self, tokens: Tokens, units: Sequence[int], values: Chosen) -> Tokens:
         """Give some channels other values."""
         changed = self._checked(tokens).clone()
         changed[..., self._index(units, tokens)] = torch.as_tensor(values).to(changed)
@@ -95,21 +90,16 @@ class LinearUnits(Units):
     def _content(self) -> Sequence[Any]:
         return [self.rows]
 
-    def encode(self, tokens: Float[Tensor, "*token channel"]) -> Float[Tensor, "*token unit"]:
+    def encode(self, tokens: Tokens) -> Values:
         """Inner product of every token with every direction."""
         tokens = self._checked(tokens)
         return tokens @ self.rows.to(tokens).T
 
-    def decode(self, values: Float[Tensor, "*token unit"]) -> Float[Tensor, "*token channel"]:
+    def decode(self, values: Values) -> Tokens:
         """Shortest tokens of these activations."""
         return values @ torch.linalg.pinv(self.rows.double()).to(values).T
 
-    def replace(
-        self,
-        tokens: Float[Tensor, "*token channel"],
-        units: Sequence[int],
-        values: Float[Tensor, "*token chosen"] | float,
-    ) -> Float[Tensor, "*token channel"]:
+    def replace(self, tokens: Tokens, units: Sequence[int], values: Chosen) -> Tokens:
         """Give some directions other values; what is orthogonal to them stays."""
         tokens = self._checked(tokens)
         rows = self.rows[self._index(units, self.rows)]
@@ -141,26 +131,19 @@ class HeadUnits(Units):
     def _content(self) -> Sequence[Any]:
         return [self.n_units, self.n_channels]
 
-    def encode(self, tokens: Float[Tensor, "*token channel"]) -> Float[Tensor, "*token unit"]:
+    def encode(self, tokens: Tokens) -> Values:
         """Length of what each head gives a token."""
         return self._checked(tokens).unflatten(-1, (self.n_units, -1)).norm(dim=-1)
 
-    def decode(self, values: Float[Tensor, "*token unit"]) -> Float[Tensor, "*token channel"]:
+    def decode(self, values: Values) -> Tokens:
         """Not defined: a length has no direction."""
         raise ConfigError(f"{self.point}: the length of what a head gives does not make a token")
 
-    def reconstruct(
-        self, tokens: Float[Tensor, "*token channel"]
-    ) -> Float[Tensor, "*token channel"]:
+    def reconstruct(self, tokens: Tokens) -> Tokens:
         """All of the tokens: the heads together hold every channel."""
         return self._checked(tokens)
 
-    def replace(
-        self,
-        tokens: Float[Tensor, "*token channel"],
-        units: Sequence[int],
-        values: Float[Tensor, "*token chosen"] | float,
-    ) -> Float[Tensor, "*token channel"]:
+    def replace(self, tokens: Tokens, units: Sequence[int], values: Chosen) -> Tokens:
         """Scale what some heads give to other lengths."""
         parts = self._checked(tokens).unflatten(-1, (self.n_units, -1)).clone()
         index = self._index(units, parts)
@@ -169,12 +152,7 @@ class HeadUnits(Units):
         parts[..., index, :] = torch.nn.functional.normalize(own, dim=-1) * wanted[..., None]
         return parts.flatten(-2)
 
-    def exchange(
-        self,
-        tokens: Float[Tensor, "*token channel"],
-        source: Float[Tensor, "*token channel"],
-        units: Sequence[int],
-    ) -> Float[Tensor, "*token channel"]:
+    def exchange(self, tokens: Tokens, source: Tokens, units: Sequence[int]) -> Tokens:
         """Give some heads all that they give in other tokens, not its length alone."""
         parts, others = (
             self._checked(one).unflatten(-1, (self.n_units, -1)).clone() for one in (tokens, source)

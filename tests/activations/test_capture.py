@@ -183,7 +183,7 @@ def test_points_are_checked_before_anything_runs(tiny_model) -> None:
         TokenBatches(model, noise(model, 1), "blocks.9.hook_resid_post", preprocessed=True)
     with pytest.raises(ActivationError, match="no neurons per patch token"):
         TokenBatches(model, noise(model, 1), "hook_image_features", preprocessed=True)
-    with pytest.raises(ActivationError, match="patch, prefix, all"):
+    with pytest.raises(ActivationError, match="patch, prefix or all"):
         capture_activations(model, noise(model, 1), POINTS[0], tokens="cls", preprocessed=True)
 
 

@@ -80,7 +80,7 @@ def test_unknown_and_ambiguous_names(tiny_model) -> None:
         neurons_of(tower, "blocks.0.hook_resid_pots")
     with pytest.raises(ActivationError, match="means 4 hook points"):
         neurons_of(tower, "blocks.*.hook_resid_post")
-    with pytest.raises(ActivationError, match="patch, prefix, all"):
+    with pytest.raises(ActivationError, match="patch, prefix or all"):
         select_tokens(tower, "hook_ln_pre", torch.zeros(1, 17, 32), "cls")
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from lakeviz.cli import main
 from lakeviz.data import datasets_table, get_layout
-from lakeviz.data.reader_options import parse_options
+from lakeviz.data.registry import parse_options
 from lakeviz.data.synthetic import write_benchmark
 from lakeviz.errors import ConfigError
 from lakeviz.runs.spec import RunSpec

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from lakeviz.data import read_dataset
-from lakeviz.data.changes import changes, contents, contents_of, require_unchanged
+from lakeviz.data.dataset import changes, contents, contents_of, require_unchanged
 from lakeviz.data.synthetic import write_benchmark
 from lakeviz.errors import DataError
 

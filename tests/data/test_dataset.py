@@ -56,7 +56,7 @@ def test_summary(data):
 def test_unknown_names_are_errors(data):
     with pytest.raises(DataError, match="no category 'scew'; nearest: screw"):
         data.category("scew")
-    with pytest.raises(DataError, match="no split 'validation'"):
+    with pytest.raises(DataError, match="split must be train, valid or test, not 'validation'"):
         data.split("validation")
 
 

@@ -229,7 +229,7 @@ def test_large_maps_are_drawn_at_most_448_wide():
 
 
 def test_unknown_renderings_and_units_are_refused():
-    with pytest.raises(ConfigError, match=r"no rendering 'normal'; nearest: normals"):
+    with pytest.raises(ConfigError, match=r"rendering must be .* curvature, not 'normal'"):
         pixels(U + 1, "normal")
     with pytest.raises(ConfigError, match="span of a rendering must be positive"):
         Rendering(span=0.0)

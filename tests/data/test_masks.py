@@ -12,7 +12,7 @@ import pytest
 from lakeviz.data import from_dataframe, read_dataset
 from lakeviz.data.files import file_sha256, list_images
 from lakeviz.data.masks import is_mask_folder, pair
-from lakeviz.data.words import label_of, split_of
+from lakeviz.data.text_tables import label_of, split_of
 from lakeviz.errors import DatasetLayoutError, ImageReadError, MaskError
 
 

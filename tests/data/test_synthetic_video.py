@@ -129,9 +129,9 @@ def test_the_ordinary_reader_reads_it(tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (("belts", "test", 0), "no scene 'belts' of videos; nearest: belt"),
-        (("belt", "valid", 0), "no split"),
-        (("belt", "test", 0, "stops"), "no kind of defect 'stops'"),
+        (("belts", "test", 0), "scene must be belt or web, not 'belts'"),
+        (("belt", "valid", 0), "split must be train or test"),
+        (("belt", "test", 0, "stops"), r"kind of defect must be .*, not 'stops'; nearest: stop"),
     ],
 )
 def test_unknown_names_are_said(arguments, said):

@@ -10,10 +10,10 @@ import pytest
 import torch
 
 from lakeviz.data import read_dataset
+from lakeviz.data.clip_files import count_frames, read_frame
 from lakeviz.data.files import file_sha256
 from lakeviz.data.images import image_size, load_image
 from lakeviz.data.loading import ImageBatches
-from lakeviz.data.video_files import count_frames, read_frame
 from lakeviz.errors import ConfigError, DatasetLayoutError, ImageReadError, MaskError
 
 av = pytest.importorskip("av")
@@ -96,12 +96,12 @@ def test_workers_read_one_file_each_by_itself(tmp_path, workers):
 
 
 def test_few_files_and_no_frames_are_held(tmp_path):
-    from lakeviz.data import video_files
+    from lakeviz.data import clip_files
 
     for number in range(4):
         for frame in (0, 60, 99):
             read_frame(write_video(tmp_path / f"{number}.mp4"), frame)
-    assert len(video_files._readers) <= 2
+    assert len(clip_files._readers) <= 2
 
 
 def test_what_is_wrong_with_a_file_is_named(tmp_path, monkeypatch):

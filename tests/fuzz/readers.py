@@ -16,11 +16,11 @@ from fuzz.world import CATEGORY, LAYOUTS, World
 from lakeviz.activations import ActivationStore
 from lakeviz.cli.run import asked_spec
 from lakeviz.data import FewShotDraw, read_dataset
+from lakeviz.data.clip_files import read_volume
 from lakeviz.data.depth import render
 from lakeviz.data.depth_files import read_depth
 from lakeviz.data.images import image_size, load_image, load_mask
 from lakeviz.data.streams import RENDERINGS
-from lakeviz.data.volumes import read_volume
 from lakeviz.lake import Lake, LakeOptions
 from lakeviz.lake.evaluation_files import TABLES
 from lakeviz.lake.figures import Wanted

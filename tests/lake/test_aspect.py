@@ -18,8 +18,8 @@ from lakeviz.lake.paired_evaluator import PairedEvaluator
 from lakeviz.lake.score_maps import ScoreMaps, upsample
 from lakeviz.models.preprocess import Preprocess
 from lakeviz.runs.spec import RunSpec
+from lakeviz.studies.neurons.example_patches import crop_patch
 from lakeviz.studies.neurons.patch_labels import PatchTruth
-from lakeviz.studies.neurons.pictures import crop_patch
 
 TALL, INPUT, GRID = (1250, 500), (224, 224), (14, 14)  # KolektorSDD in a ViT
 FINE = (56, 56)

@@ -10,8 +10,7 @@ from lakeviz.lake.clip_rows import ALL, SMOOTHED, clip_table
 from lakeviz.lake.ground_truth import Truth
 from lakeviz.lake.metric_rows import image_rows
 from lakeviz.metrics import Bootstrap, Conventions
-from lakeviz.metrics.clips import clip_aurocs, detect_events, smooth_over_time
-from lakeviz.metrics.clusters import over_clips
+from lakeviz.metrics.clips import clip_aurocs, detect_events, over_clips, smooth_over_time
 from lakeviz.metrics.region_detection import detect_regions
 
 N_CLIPS, N = 6, 10

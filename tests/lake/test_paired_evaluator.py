@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from lakeviz.errors import ConfigError, MetricError
+from lakeviz.journal import Journal
 from lakeviz.lake.ground_truth import Truth
 from lakeviz.lake.options import ImageScoreRule
 from lakeviz.lake.paired_evaluator import PairedEvaluator
@@ -59,6 +62,35 @@ def test_values_and_intervals_are_those_of_the_metrics(truth, maps):
         "aupro", *pixels, truth.masks, bootstrap, evaluator.conventions
     ).difference
     assert difference(a, b, ("pixel", "aupro"), bootstrap) == paired
+
+
+def test_several_conditions_are_measured_at_a_time_as_alone(truth, maps, tmp_path, monkeypatch):
+    """Together, alone, and read back from a journal that several threads wrote: the same bits."""
+    monkeypatch.setattr("lakeviz.lake.paired_evaluator.usable_cores", lambda: 4)
+    evaluator = PairedEvaluator(truth, map_size=(16, 16), bootstrap=Bootstrap(n_resamples=50))
+    many = [np.roll(one, shift, axis=2) for one in maps for shift in range(4)]
+    alone = [evaluator.measure(one).arrays() for one in many]
+    journal = Journal(tmp_path / "journal")
+    kept = replace(evaluator, journal=journal)
+    for found in (evaluator.measure_all(many), kept.measure_all(many), kept.measure_all(many)):
+        for one, expected in zip(found, alone, strict=True):
+            assert one.arrays().keys() == expected.keys()
+            assert all(np.array_equal(one.arrays()[n], expected[n]) for n in expected)
+    size = journal.path.stat().st_size
+    again = replace(evaluator, journal=Journal(journal.path))
+    again.measure_all(many)
+    assert journal.path.stat().st_size == size  # every record was found
+    with pytest.raises(MetricError, match="3 maps"):
+        evaluator.measure_all([*many, maps[0][:3]])
+
+
+def test_few_large_conditions_are_in_memory_at_once(truth, monkeypatch):
+    monkeypatch.setattr("lakeviz.lake.paired_evaluator.usable_cores", lambda: 16)
+    at_a_time = {}
+    for megabytes in (1, 300, 5000):
+        monkeypatch.setattr(Truth, "megabytes", megabytes)
+        at_a_time[megabytes] = PairedEvaluator(truth)._at_a_time
+    assert at_a_time == {1: 4, 300: 2, 5000: 1}
 
 
 def test_the_rule_of_image_scores_is_used_and_said(truth, maps):

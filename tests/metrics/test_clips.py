@@ -9,14 +9,16 @@ from sklearn.metrics import roc_auc_score
 from lakeviz.errors import ConfigError, MetricError
 from lakeviz.metrics import Bootstrap
 from lakeviz.metrics.clips import (
+    BLOCK,
+    ClusterBootstrap,
     by_clip,
     clip_aurocs,
     cluster_estimate,
     detect_events,
     events_of,
+    over_clips,
     smooth_over_time,
 )
-from lakeviz.metrics.clusters import BLOCK, ClusterBootstrap, over_clips
 from lakeviz.metrics.image_intervals import measure_images
 
 # Two clips of five frames, the second one listed backwards, and a normal one.

@@ -92,7 +92,7 @@ def test_results_say_what_they_are(smooth_set):
 
 def test_unknown_modes_and_undefined_sets(smooth_set):
     maps, masks = smooth_set(6)
-    with pytest.raises(ConfigError, match="nearest: mvtec"):
+    with pytest.raises(ConfigError, match="must be mvtec, cflow or anomalib_trapezoid"):
         compat("mvtek", maps, masks)
     with pytest.raises(MetricError, match="no mask"):
         compat("mvtec", maps, np.zeros_like(masks))

@@ -149,6 +149,15 @@ def test_intervals_stay_inside_the_metric():
     assert found.low < 0.9 < found.high <= 1
 
 
+def test_intervals_of_differences_stay_inside_what_two_values_can_differ_by():
+    generator = np.random.default_rng(0)
+    ones, zeros = ([noisy(v, generator) for v in values] for values in ((0.99, 0.97), (0.01, 0.09)))
+    found = contrast([(1, ones[0]), (-1, zeros)], METRIC, 0.95)  # two sets: Student's is far out
+    assert found.high == 1.0 and found.low < found.value < 1.0
+    terms = [(1, ones[0]), (-1, zeros), (-1, zeros), (1, ones[1])]
+    assert contrast(terms, METRIC, 0.95).high == 2.0
+
+
 def resampled_mean(one, members, bootstrap):
     """The rule that is not used: the mean of the members, drawn with replacement."""
     draws = np.stack([m.resampled[METRIC] for m in members])

@@ -20,7 +20,7 @@ from lakeviz.metrics import (
     pixel_intervals,
     pixel_metrics,
 )
-from lakeviz.metrics.clusters import ClusterBootstrap
+from lakeviz.metrics.clips import ClusterBootstrap
 from lakeviz.metrics.image_intervals import ImageCounts
 from lakeviz.metrics.inputs import scored_images
 from lakeviz.metrics.pixel_intervals import CountsPerImage

@@ -91,6 +91,13 @@ def test_cache_options_of_transformer_lens(plain):
         plain.hooked.run_with_cache(plain.images, names_filter=name, remove_batch_dim=True)
     with pytest.raises(HookError, match="incl_bwd"):
         plain.hooked.run_with_cache(plain.images, names_filter=name, incl_bwd=True)
+    with pytest.raises(HookError, match=r"stop_at='blocks\.L\.hook_resid_post'"):
+        plain.hooked.run_with_cache(plain.images, names_filter=name, stop_at_layer=2)
+    with pytest.raises(HookError, match="no loss"):
+        plain.hooked(plain.images, return_type="loss")
+    with pytest.raises(TypeError, match="'remove_batch'"):
+        plain.hooked.run_with_hooks(plain.images, remove_batch=True)
+    plain.hooked.run_with_cache(plain.images, names_filter=name, incl_bwd=False)  # its default
 
 
 def test_lasting_hooks_and_their_removal(plain, untouched):

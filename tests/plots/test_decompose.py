@@ -11,9 +11,9 @@ from lakeviz.plots import caption_of
 from lakeviz.studies.decompose.figures import (
     block_contributions_figure,
     head_map_figure,
+    source_patches_figure,
     top_neurons_figure,
 )
-from lakeviz.studies.decompose.patch_figures import source_patches_figure
 
 TERMS = [("embedding", "embedding", -1), ("final.bias", "bias", -1)]
 TERMS += [(f"blocks.{b}.attn", "attention", b) for b in range(3)]

@@ -8,14 +8,12 @@ import pytest
 
 from lakeviz.errors import ConfigError
 from lakeviz.studies.pca.figures import (
-    metrics_by_size_figure,
-    pca_differences_figure,
-    retained_figure,
-)
-from lakeviz.studies.pca.geometry_figures import (
     diagonality_figure,
     eigenvalue_figure,
+    metrics_by_size_figure,
     nearness_figure,
+    pca_differences_figure,
+    retained_figure,
 )
 
 SIZES = [1, 4, 20, 192]

@@ -9,7 +9,7 @@ from lakeviz.lake.clip_rows import clip_table
 from lakeviz.lake.ground_truth import Truth
 from lakeviz.lake.metric_rows import image_rows
 from lakeviz.metrics import Bootstrap, Conventions
-from lakeviz.metrics.clusters import over_clips
+from lakeviz.metrics.clips import over_clips
 from lakeviz.report import write_report
 
 

@@ -19,7 +19,7 @@ from lakeviz.metrics import Bootstrap, contrasts
 from lakeviz.metrics.measurement import metric_columns
 from lakeviz.studies.base.captured import StudyData
 from lakeviz.studies.contamination import contamination
-from lakeviz.studies.contamination.plan import Draw, Mixture, make_plan, replaced_counts
+from lakeviz.studies.contamination.fitting import Draw, Mixture, make_plan, replaced_counts
 from lakeviz.studies.contamination.result import ContaminationResult
 
 POINT = "blocks.0.hook_resid_post"

@@ -34,7 +34,7 @@ from lakeviz.studies.decompose.component_rows import (
     place,
     shuffled_p_values,
 )
-from lakeviz.studies.decompose.contributions import Gathered
+from lakeviz.studies.decompose.decomposer import Gathered
 from lakeviz.studies.decompose.mean_ablation import ablation_rows, halves
 
 FEW = Bootstrap(n_resamples=200)

@@ -16,6 +16,7 @@ from lakeviz.errors import ConfigError, HookError, SelectionError, TextBranchErr
 from lakeviz.metrics import Bootstrap
 from lakeviz.studies.base.registry import load_study
 from lakeviz.studies.dossier import DossierResult, default_words, dossier, read_words
+from lakeviz.studies.dossier.joint_space import projection, word_vectors, write_directions
 from lakeviz.studies.dossier.result import Settings
 from lakeviz.studies.dossier.text_labels import (
     alternate,
@@ -27,8 +28,6 @@ from lakeviz.studies.dossier.text_labels import (
     specificity,
 )
 from lakeviz.studies.dossier.vocabulary import check_templates
-from lakeviz.studies.dossier.word_space import word_vectors
-from lakeviz.studies.dossier.write_directions import projection, write_directions
 from lakeviz.studies.knockout.ablation import Ablation
 from lakeviz.studies.knockout.score_engine import ScoreEngine
 

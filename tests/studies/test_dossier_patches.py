@@ -14,7 +14,7 @@ from lakeviz.metrics import Bootstrap
 from lakeviz.studies.dossier import dossier, stream
 from lakeviz.studies.dossier.correlated_neurons import Products
 from lakeviz.studies.dossier.stream import PatchesAtRandom, TopPatches, all_channels
-from lakeviz.studies.neurons import single_neuron_score as passes
+from lakeviz.studies.neurons import tested_neurons as passes
 from lakeviz.studies.neurons.patch_labels import PatchTruth
 from lakeviz.studies.neurons.tested_neurons import choose
 

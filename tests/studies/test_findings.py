@@ -54,23 +54,28 @@ def test_the_value_of_a_control_alone():
 
 
 def test_mean_over_categories_has_students_interval():
-    """Differences 0.1 and 0.3: mean 0.2, sd 0.1414, t(0.975, 1) = 12.706, so +- 1.2706."""
+    """Differences 0.15 and 0.25: mean 0.2, sd 0.0707, t(0.975, 1) = 12.706, so +- 0.6353."""
     table = pd.DataFrame(
         [
-            row(0.8, 0.1, 0.05, 0.2, level="image", metric="auroc"),
-            row(0.8, 0.3, -0.1, 0.4, level="image", metric="auroc") | {"category": "bottle"},
+            row(0.8, 0.15, 0.05, 0.2, level="image", metric="auroc"),
+            row(0.8, 0.25, -0.1, 0.4, level="image", metric="auroc") | {"category": "bottle"},
         ]
     )
     (found,) = findings(table, "neurons", control="random neurons")
     gap = found.difference
-    assert (gap.value, gap.low, gap.high) == pytest.approx((0.2, -1.0706, 1.4706), abs=1e-4)
+    assert (gap.value, gap.low, gap.high) == pytest.approx((0.2, -0.4353, 0.8353), abs=1e-4)
     assert (found.n, found.over, found.verdict) == (2, "categories", "undecided")
     assert dict(found.by_category) == {"higher": 1, "undecided": 1}
     assert "Mean over 2 categories" in found.sentence()
 
 
-def test_a_mean_of_correlations_stays_between_its_bounds():
-    """As above, +- 1.2706 around 0.2."""
+def test_a_mean_stays_between_its_bounds():
+    """Differences 0.1 and 0.3: +- 1.2706 around 0.2, of AUROC or of correlations."""
+    table = pd.DataFrame(
+        [row(0.8, gap, 0, 0.4, level="image", metric="auroc") for gap in (0.1, 0.3)]
+    ).assign(category=["cable", "bottle"])
+    (found,) = findings(table, "neurons", control="random neurons")
+    assert (found.difference.low, found.difference.high) == (-1.0, 1.0)
     rows = [row(NAN, 0.1, 0.05, 0.2), row(NAN, 0.3, -0.1, 0.4) | {"category": "bottle"}]
     gap = finding(rows, "correlation", "channels", value=None, bounds=(-1, 1)).difference
     assert (gap.value, gap.low, gap.high) == pytest.approx((0.2, -1, 1))

@@ -19,8 +19,7 @@ from lakeviz.lake import NeuronSelection, TextOptions, VisualOptions, select
 from lakeviz.models import HookedTower
 from lakeviz.studies.base.captured import StudyData
 from lakeviz.studies.knockout.ablation import Ablation, Condition
-from lakeviz.studies.knockout.forward_engine import ForwardEngine
-from lakeviz.studies.knockout.replacement import Replacement
+from lakeviz.studies.knockout.forward_engine import ForwardEngine, Replacement
 
 NEURONS = (2, 5, 11)
 MIDDLE = "blocks.1.hook_resid_post"

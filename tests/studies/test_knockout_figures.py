@@ -6,6 +6,7 @@ import pandas as pd
 import pytest
 
 from lakeviz.errors import ConfigError
+from lakeviz.plots import caption_of
 from lakeviz.studies.knockout.figures import (
     knockout_contrasts_figure,
     knockout_curves_figure,
@@ -138,6 +139,20 @@ def test_contrasts_of_categories_and_their_mean():
     # Student's interval over two categories: 0.05 * 12.706, the 97.5 % quantile of t with 1 df.
     assert list(means.error_x.array) == pytest.approx([0.6353, 0.6353], rel=1e-3)
     assert "30 test images, 2 categories" in fig.layout.meta["caption"]
+
+
+def test_marks_of_one_size_do_not_hide_one_another():
+    table = curves()
+    fig = knockout_curves_figure(table[table["size"] == 4])
+    marks = {trace.name: trace for trace in fig.data if trace.mode == "lines+markers"}
+    places = sorted(float(trace.x[0]) for trace in marks.values())
+    assert len(places) == 2
+    assert places[1] / places[0] == pytest.approx(1.05)
+    for trace in marks.values():
+        assert trace.error_y.array[0] == pytest.approx(0.02)
+    (intact,) = [trace for trace in fig.data if trace.mode == "lines"]
+    assert intact.x[0] < places[0] < places[1] < intact.x[1]
+    assert "Bands" not in caption_of(fig)[1]
 
 
 @pytest.mark.parametrize("intervals", [False, True])

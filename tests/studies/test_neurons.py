@@ -14,10 +14,15 @@ from lakeviz.lake.ground_truth import Truth
 from lakeviz.metrics import Bootstrap
 from lakeviz.studies.base.captured import StudyData
 from lakeviz.studies.neurons import neurons
-from lakeviz.studies.neurons.measures import NeuronMeasures, image_aurocs, rank_correlation
+from lakeviz.studies.neurons.measures import (
+    NeuronMeasures,
+    PatchSample,
+    image_aurocs,
+    image_weights,
+    rank_correlation,
+)
 from lakeviz.studies.neurons.patch_labels import PatchTruth, cell_coverage
-from lakeviz.studies.neurons.patch_statistics import PatchSample, image_weights
-from lakeviz.studies.neurons.single_neuron_score import Deviation, image_scores
+from lakeviz.studies.neurons.tested_neurons import Deviation, image_scores
 
 # --- numbers known from elsewhere ---
 

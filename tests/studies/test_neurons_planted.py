@@ -14,8 +14,8 @@ from lakeviz.errors import ConfigError, MetricError, SelectionError
 from lakeviz.metrics import Bootstrap
 from lakeviz.studies.base.captured import StudyData
 from lakeviz.studies.neurons import neurons
+from lakeviz.studies.neurons.measures import PatchSample
 from lakeviz.studies.neurons.patch_labels import PatchTruth
-from lakeviz.studies.neurons.patch_statistics import PatchSample
 from lakeviz.studies.neurons.tested_neurons import choose
 
 # --- planted truth and the null ---

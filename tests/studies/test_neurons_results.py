@@ -16,7 +16,7 @@ from lakeviz.lake import LakeOptions
 from lakeviz.studies.base.capture import capture_study
 from lakeviz.studies.base.registry import load_study
 from lakeviz.studies.neurons import neurons
-from lakeviz.studies.neurons.pictures import crop_patch
+from lakeviz.studies.neurons.example_patches import crop_patch
 from lakeviz.studies.neurons.result import NeuronsResult
 
 # --- results ---

@@ -14,21 +14,19 @@ from lakeviz.activations import ChannelStatistics
 from lakeviz.errors import SelectionError
 from lakeviz.lake import NeuronSelection, SubspaceSelection
 from lakeviz.studies.overlap.measures import (
-    jaccard,
-    projection_kernel,
-    rank_biased_overlap,
-    spearman_matrix,
-    top_k,
-)
-from lakeviz.studies.overlap.null_models import (
     at_least,
     expected_at_least,
     hypergeometric,
+    jaccard,
     matched_draws,
     matched_obstacle,
+    projection_kernel,
     random_at_least,
+    rank_biased_overlap,
+    spearman_matrix,
     strata,
     stratified,
+    top_k,
 )
 
 

@@ -12,7 +12,7 @@ from PIL import Image
 from lakeviz.data import read_dataset
 from lakeviz.data.inpainting import inpaint
 from lakeviz.data.synthetic import render_sample, write_benchmark
-from lakeviz.data.synthetic.pairs import render_pair, twin_of
+from lakeviz.data.synthetic.benchmark import render_pair, twin_of
 from lakeviz.errors import ConfigError, DataError, SelectionError
 from lakeviz.lake import LakeOptions, NeuronSelection
 from lakeviz.metrics import Bootstrap

@@ -15,14 +15,7 @@ from lakeviz.studies.patching.effects import heads_of
 from lakeviz.studies.patching.paths import TOGETHER, Paths, Receiver
 from lakeviz.studies.patching.result import Settings
 from lakeviz.studies.patching.unit_sets import UnitSets
-from lakeviz.studies.patching.words import (
-    DEFECT,
-    DENOISING,
-    DIRECTIONS,
-    EMBEDDING,
-    EVERY,
-    IMAGE,
-)
+from lakeviz.studies.patching.words import DEFECT, DENOISING, DIRECTIONS, EMBEDDING, EVERY, IMAGE
 from lakeviz.units import LinearUnits
 
 POINT, Z = "blocks.0.hook_resid_post", "blocks.1.attn.hook_z"

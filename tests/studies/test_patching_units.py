@@ -18,11 +18,11 @@ from lakeviz.lake.ground_truth import Truth
 from lakeviz.metrics import Bootstrap
 from lakeviz.models.class_head import ClassHead
 from lakeviz.studies import capture_study, load_study, patching
+from lakeviz.studies.patching.effects import _edit
 from lakeviz.studies.patching.interchange import Interchange
-from lakeviz.studies.patching.nearest import NearestPatches
+from lakeviz.studies.patching.pairs import NearestPatches
 from lakeviz.studies.patching.result import Settings
 from lakeviz.studies.patching.setup import make_interchange
-from lakeviz.studies.patching.steering import _edit
 from lakeviz.studies.patching.unit_sets import UnitSets
 from lakeviz.studies.patching.words import DEFECTS, DENOISING, LOGIT
 from lakeviz.units import AutoencoderUnits, rotated, save_sae

@@ -322,7 +322,7 @@ def test_bad_input(world):
         pca(data, n_random_sets=1)
     with pytest.raises(ConfigError, match=r"sizes is 2\.5; it must be a whole number"):
         pca(data, sizes=[2.5])
-    with pytest.raises(ConfigError, match="no setting 'size'; did you mean sizes"):
+    with pytest.raises(ConfigError, match="no setting 'size'; nearest: sizes"):
         pca(data, size=[2])
     with pytest.deprecated_call(match="n_draws is called n_random_sets"):
         pca(data, n_draws=2, sizes=[3], metrics=[("image", "auroc")], bootstrap=FEW)

@@ -13,8 +13,8 @@ from lakeviz.metrics import Bootstrap
 from lakeviz.studies.base.captured import StudyData
 from lakeviz.studies.neurons import neurons
 from lakeviz.studies.neurons.group_comparison import NULL_RATES
+from lakeviz.studies.neurons.measures import PatchSample
 from lakeviz.studies.neurons.patch_labels import PatchTruth
-from lakeviz.studies.neurons.patch_statistics import PatchSample
 
 POINT = "blocks.0.hook_resid_post"
 GRID, CHANNELS, IMAGES = 5, 16, 20

@@ -12,7 +12,7 @@ from sklearn.preprocessing import StandardScaler
 from lakeviz.errors import ConfigError
 from lakeviz.metrics import Bootstrap
 from lakeviz.studies import load_study, probes
-from lakeviz.studies.probes.probe import Labelled, Probe, fixed, make_folds, most_different
+from lakeviz.studies.probes.study import Labelled, Probe, fixed, make_folds, most_different
 
 FEW = Bootstrap(n_resamples=100)
 SMALL = dict(n_random_sets=3, n_shuffles=3, bootstrap=FEW)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -14,6 +16,7 @@ from lakeviz.lake import Lake, LakeOptions, TextOptions
 from lakeviz.models import load_model
 from lakeviz.studies.base.capture import capture_study
 from lakeviz.studies.base.captured import StudyData, TextMaps
+from lakeviz.studies.contamination import contamination
 
 
 @pytest.fixture(scope="module")
@@ -47,6 +50,17 @@ def test_maps_are_the_detectors(model, wood, attention):
     evaluation = lake.evaluate(wood)
     assert measured["image", "auroc"] == pytest.approx(evaluation.value("auroc"))
     assert measured["pixel", "aupro"] == pytest.approx(evaluation.value("aupro", "pixel"), abs=1e-4)
+
+
+def test_images_are_named_by_their_place_in_the_data_set(model, wood):
+    draw = wood.few_shot(3, seed=0)
+    data = capture_study(model, draw, wood, options=LakeOptions(k=20, text_weight=0), points=[2])
+    assert data.normal_names == list(draw.sample_ids)
+    settings = {"shots": 2, "fractions": (0.5,), "n_repeats": 2, "controls": (), "what": ()}
+    described = contamination(data, **settings).provenance["categories"]["tile"]
+    named = [name for draws in described["draws"] for name in draws["normal"]]
+    assert set(named) <= set(draw.sample_ids)
+    assert not any(Path(name).is_absolute() for name in (*named, *described["contaminants"]))
 
 
 def test_pixel_maps_of_full_size_where_they_are_asked_for(model, wood):

@@ -246,7 +246,7 @@ def test_no_code_is_run(tmp_path):
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        ({"architecture": "gated"}, "architecture 'gated' is none of"),
+        ({"architecture": "gated"}, r"architecture must be standard, .*, not 'gated'"),
         ({"hook_head_index": 3}, "a single head"),
         ({"finetuning_scaling_factor": True}, "fold it into the weights"),
         ({"architecture": "topk"}, "k must be 1 to 10, not None; give k="),

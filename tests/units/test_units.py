@@ -143,7 +143,7 @@ def test_a_transcoder_writes_elsewhere():
         ({"activation": "topk"}, "k must be 1 to 40, not None"),
         ({"activation": "topk", "k": 41}, "k must be 1 to 40, not 41"),
         ({"activation": "threshold"}, "no threshold"),
-        ({"activation": "swish"}, "activation 'swish' is not known"),
+        ({"activation": "swish"}, "activation must be relu, topk or threshold, not 'swish'"),
         ({"normalisation": "expected_average_only_in"}, "fold it into the weights"),
     ],
 )

@@ -17,7 +17,7 @@ from lakeviz.data.masks import images_and_masks, mask_folder, match_masks, one_m
 from lakeviz.data.polygons import is_coco
 from lakeviz.data.registry import Reading, as_names, choose, register_reader
 from lakeviz.data.table import Sample, sample_id
-from lakeviz.data.words import is_normal_word
+from lakeviz.data.text_tables import is_normal_word
 from lakeviz.errors import ConfigError, DatasetLayoutError
 
 

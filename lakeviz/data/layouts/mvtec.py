@@ -1,15 +1,23 @@
-"""MVTec AD and the data sets laid out like it: LOCO, AD 2, MPDD and BTAD.
+"""MVTec AD and the data sets laid out like it: LOCO, AD 2, MPDD, BTAD and VisA.
 
 They differ in the names of folders only, which a :class:`Shape` holds.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from lakeviz.data.files import child_folder, describe, holds_images, list_folders, require_root
+from lakeviz.data.files import (
+    child_folder,
+    describe,
+    holds_images,
+    is_file,
+    list_folders,
+    require_root,
+)
 from lakeviz.data.masks import (
     images_and_masks,
     is_mask_folder,
@@ -18,9 +26,16 @@ from lakeviz.data.masks import (
     one_mask,
     pair,
 )
-from lakeviz.data.registry import Reading, category_folders, get_layout, register_reader
+from lakeviz.data.registry import (
+    Reading,
+    category_folders,
+    choose,
+    get_layout,
+    not_a_folder_of,
+    register_reader,
+)
 from lakeviz.data.table import GOOD, Sample
-from lakeviz.data.words import is_normal_word
+from lakeviz.data.text_tables import is_normal_word, read_table, split_of
 from lakeviz.errors import DatasetLayoutError
 
 _CC_BY_NC_SA = "CC BY-NC-SA 4.0"
@@ -47,13 +62,11 @@ class Shape:
 
 
 MVTEC = Shape()
-BTAD = Shape(normal="ok")
-AD2 = Shape(test="test_public", masks="test_public/ground_truth")
 
 
 def is_category(folder: Path) -> bool:
     """Whether ``folder`` is a category of such a layout (its training folder tells)."""
-    return bool(_normal_folders(child_folder(folder, "train")))
+    return bool(_folders(child_folder(folder, "train"), normal=True))
 
 
 def read_mvtec_like(
@@ -80,10 +93,10 @@ def _category(folder: Path, category: str, shape: Shape) -> Reading:
     samples = []
     train, valid = child_folder(folder, "train"), child_folder(folder, shape.valid)
     for split, parent in (("train", train), ("valid", valid), ("test", test)):
-        for normal in _normal_folders(parent):
+        for normal in _folders(parent, normal=True):
             samples += [Sample(image, category, split) for image in images_and_masks(normal)[0]]
     where = _mask_folder(folder, test, shape)
-    kinds = [f for f in list_folders(test) if not is_normal_word(f.name) and f != where]
+    kinds = [f for f in _folders(test, normal=False) if f != where]
     images, beside = {}, {}
     for kind in kinds:
         images[kind], masks = images_and_masks(kind)
@@ -92,7 +105,8 @@ def _category(folder: Path, category: str, shape: Shape) -> Reading:
     for kind, members in images.items():
         masks = {p: one_mask(p, match.masks, beside) for p in members}
         samples += [Sample(p, category, "test", kind.name, masks[p]) for p in members]
-    unread = [f for f in [*_others(train), *_others(valid)] if holds_images(f)]
+    others = [*_folders(train, normal=False), *_folders(valid, normal=False)]
+    unread = [f for f in others if holds_images(f)]
     unread += [f for f in kinds if not images[f] and holds_images(f)]
     notes = [f"{category}: the images of {f.relative_to(folder)} are not read" for f in unread]
     return Reading(folder, samples, tuple(notes), unused_masks={category: match.unused})
@@ -111,12 +125,10 @@ def _mask_folder(folder: Path, test: Path, shape: Shape) -> Path | None:
     return found
 
 
-def _normal_folders(parent: Path | None) -> list[Path]:
-    return [f for f in list_folders(parent) if is_normal_word(f.name)] if parent else []
-
-
-def _others(parent: Path | None) -> list[Path]:
-    return [f for f in list_folders(parent) if not is_normal_word(f.name)] if parent else []
+def _folders(parent: Path | None, normal: bool) -> list[Path]:
+    """Folders of a split that are, or are not, named as those of normal images."""
+    found = list_folders(parent) if parent else []
+    return [f for f in found if is_normal_word(f.name) == normal]
 
 
 def _any_category(root: Path, *inside: str) -> bool:
@@ -133,11 +145,16 @@ def _is_mvtec(root: Path) -> bool:
     ) and not any(detect and detect(root) for detect in others)
 
 
-def _is_loco(root: Path) -> bool:
-    return _any_category(root, "train/good", "test/logical_anomalies")
+def _register(name: str, shape: Shape = MVTEC, **said: Any) -> None:
+    """Register a data set that is laid out like MVTec AD; further arguments describe it."""
+
+    def read(root: str | Path, categories: Sequence[str] | None) -> Reading:
+        return read_mvtec_like(root, categories, name, shape)
+
+    register_reader(name, **said)(read)
 
 
-@register_reader(
+_register(
     "mvtec",
     title="MVTec AD",
     layout="CAT/train/good, CAT/test/{good,DEFECT}, CAT/ground_truth/DEFECT/NNN[_mask].png",
@@ -146,27 +163,18 @@ def _is_loco(root: Path) -> bool:
     citation="Bergmann et al., The MVTec Anomaly Detection Dataset, IJCV 2021",
     detect=_is_mvtec,
 )
-def read_mvtec(root: str | Path, categories: Sequence[str] | None) -> Reading:
-    """Read MVTec AD, or any folder laid out like it."""
-    return read_mvtec_like(root, categories, "mvtec")
-
-
-@register_reader(
+_register(  # the masks of an image are a folder, whose union is taken
     "mvtec_loco",
     title="MVTec LOCO AD",
     layout="CAT/{train,validation}/good, CAT/test/{good,DEFECT}, CAT/ground_truth/DEFECT/NNN/*.png",
     license=_CC_BY_NC_SA,
     homepage="https://www.mvtec.com/company/research/datasets/mvtec-loco",
     citation="Bergmann et al., Beyond Dents and Scratches, IJCV 2022",
-    detect=_is_loco,
+    detect=lambda root: _any_category(root, "train/good", "test/logical_anomalies"),
 )
-def read_mvtec_loco(root: str | Path, categories: Sequence[str] | None) -> Reading:
-    """Read MVTec LOCO AD; the masks of an image are a folder, whose union is taken."""
-    return read_mvtec_like(root, categories, "mvtec_loco")
-
-
-@register_reader(
+_register(  # its private test sets have no public labels
     "mvtec_ad2",
+    Shape(test="test_public", masks="test_public/ground_truth"),
     title="MVTec AD 2",
     layout="CAT/{train,validation}/good, CAT/test_public/{good,bad}, "
     "CAT/test_public/ground_truth/bad/*_mask.png",
@@ -175,12 +183,7 @@ def read_mvtec_loco(root: str | Path, categories: Sequence[str] | None) -> Readi
     citation="Heckler-Kram et al., The MVTec AD 2 Dataset, 2025",
     detect=lambda root: _any_category(root, "train/good", "test_public/ground_truth"),
 )
-def read_mvtec_ad2(root: str | Path, categories: Sequence[str] | None) -> Reading:
-    """Read the labelled part of MVTec AD 2; its private test sets have no public labels."""
-    return read_mvtec_like(root, categories, "mvtec_ad2", AD2)
-
-
-@register_reader(
+_register(
     "mpdd",
     title="MPDD (metal parts)",
     layout="as MVTec AD",
@@ -188,13 +191,9 @@ def read_mvtec_ad2(root: str | Path, categories: Sequence[str] | None) -> Readin
     homepage="https://github.com/stepanje/MPDD",
     citation="Jezek et al., Deep learning-based defect detection of metal parts, ICUMT 2021",
 )
-def read_mpdd(root: str | Path, categories: Sequence[str] | None) -> Reading:
-    """Read MPDD."""
-    return read_mvtec_like(root, categories, "mpdd")
-
-
-@register_reader(
+_register(  # images and masks may be .png or .bmp
     "btad",
+    Shape(normal="ok"),
     title="BTAD (beanTech)",
     layout="CAT/train/ok, CAT/test/{ok,ko}, CAT/ground_truth/ko/STEM.{png,bmp}",
     license=_CC_BY_NC_SA,
@@ -202,6 +201,76 @@ def read_mpdd(root: str | Path, categories: Sequence[str] | None) -> Reading:
     citation="Mishra et al., VT-ADL, ISIE 2021",
     detect=lambda root: _any_category(root, "train/ok", "test/ko"),
 )
-def read_btad(root: str | Path, categories: Sequence[str] | None) -> Reading:
-    """Read BTAD; images and masks may be .png or .bmp."""
-    return read_mvtec_like(root, categories, "btad", BTAD)
+
+
+# --- VisA: as published, with a split file beside the images, or converted to such folders ---
+
+_VISA_COLUMNS = ("object", "split", "label", "image", "mask")
+# Where the publishers' conversion script leaves its result, seen from the root.
+_CONVERTED = ("", "1cls", "visa_pytorch", "visa_pytorch/1cls")
+
+
+def _converted(root: Path) -> Path | None:
+    folders = (root / part for part in _CONVERTED)
+    found = (f for f in folders if any(is_category(c) for c in list_folders(f)))
+    return next(found, root if is_category(root) else None)
+
+
+def _is_visa(root: Path) -> bool:
+    """Whether the split file is there, or a conversion in a folder of its name."""
+    return (root / "split_csv" / "1cls.csv").is_file() or _converted(root) not in (None, root)
+
+
+@register_reader(
+    "visa",
+    title="VisA",
+    layout="split_csv/1cls.csv and CAT/Data/{Images,Masks}; or as MVTec AD with defects in bad/",
+    license="CC BY 4.0",
+    homepage="https://github.com/amazon-science/spot-diff",
+    citation="Zou et al., SPot-the-Difference Self-Supervised Pre-training, ECCV 2022",
+    detect=_is_visa,
+)
+def read_visa(
+    root: str | Path, categories: Sequence[str] | None, *, protocol: str = "1cls"
+) -> Reading:
+    """Read VisA; the split file ``split_csv/PROTOCOL.csv`` is preferred where it is there.
+
+    The kind of defect is ``"anomaly"`` (published form) or ``"bad"`` (converted form): VisA's
+    splits do not distinguish kinds.
+
+    Parameters
+    ----------
+    protocol
+        Name of the split file, such as 2cls_fewshot.
+    """
+    looked_for = f"split_csv/{protocol}.csv, or {MVTEC.looked_for}"
+    path = require_root(root, looked_for)
+    table = path / "split_csv" / f"{protocol}.csv"
+    if table.is_file():
+        rows = _rows(table)
+        chosen = choose(sorted({r["object"] for r in rows}), categories, "visa")
+        samples = list(_listed(path, [r for r in rows if r["object"] in chosen], table))
+        return Reading(path, samples, masks_looked_for="the column mask of the split file")
+    converted = _converted(path)
+    if converted is None:
+        raise not_a_folder_of("visa", looked_for, path)
+    return read_mvtec_like(converted, categories, "visa")
+
+
+def _rows(table: Path) -> list[dict[str, str]]:
+    frame = read_table(table)
+    missing = [c for c in _VISA_COLUMNS if c not in frame]
+    if missing:
+        raise DatasetLayoutError(f"{table} lacks the columns {', '.join(missing)}")
+    return frame.to_dict("records")
+
+
+def _listed(root: Path, rows: list[dict[str, str]], table: Path) -> Iterator[Sample]:
+    for row in rows:
+        image = root / row["image"]
+        if not is_file(image):
+            raise DatasetLayoutError(f"{image} does not exist, though {table} names it")
+        mask = root / row["mask"] if row["mask"] else None
+        kind = GOOD if is_normal_word(row["label"]) else row["label"]
+        found = mask if mask is not None and is_file(mask) else None
+        yield Sample(image, row["object"], split_of(row["split"]) or row["split"], kind, found)

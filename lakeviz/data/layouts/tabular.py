@@ -14,8 +14,7 @@ from lakeviz.data.dataset import Dataset
 from lakeviz.data.files import is_utf8, printable, train_part, why_unreadable
 from lakeviz.data.registry import Reading, as_names, assemble, choose, register_reader
 from lakeviz.data.table import GOOD, SPLITS, Sample, sample_id
-from lakeviz.data.text_tables import read_table
-from lakeviz.data.words import known_labels, label_of, plain, split_of
+from lakeviz.data.text_tables import known_labels, label_of, plain, read_table, split_of
 from lakeviz.errors import ConfigError, DatasetLayoutError
 
 _DEFECT = "anomaly"
@@ -89,13 +88,7 @@ class TableRules:
         return label_of(value)
 
     def label(self, value: str) -> int | None:
-        """Label of a value, by the threshold or as a word.
-
-        Raises
-        ------
-        ValueError
-            There is a threshold and the value is no finite number.
-        """
+        """Label of a value, by the threshold (ValueError where it is no number) or as a word."""
         if self.label_threshold is None:
             return self.word(value)
         number = float(value)

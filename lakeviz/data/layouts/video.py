@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from lakeviz.data.clips import (
@@ -35,38 +35,26 @@ from lakeviz.data.registry import (
     register_reader,
 )
 from lakeviz.data.table import GOOD, Sample
-from lakeviz.data.words import is_normal_word
+from lakeviz.data.text_tables import is_normal_word
 from lakeviz.errors import DatasetLayoutError, MaskError
 
 _FREE = "free for research; cite"
 _TABLE = "labels.csv"
 
 
-def _unsaid(clip: Clip) -> list[str] | None:
-    return None
-
-
 @dataclass(frozen=True)
 class Scene:
     """Where the clips of one scene lie, and what labels them.
 
-    Attributes
-    ----------
-    name
-        Category.
-    train, test
-        Folders of clips.
-    truths
-        Files of labels and masks, by :func:`lakeviz.data.clips.clip_key`.
-    kinds
-        Kinds of defect of the frames of a clip, where something else than such a file says them.
+    Files of labels and masks are named by :func:`lakeviz.data.clips.clip_key`; ``kinds`` says the
+    kinds of defect of the frames of a clip where something else than such a file does.
     """
 
-    name: str
+    name: str  # of the category
     train: Sequence[Path]
     test: Sequence[Path]
     truths: Mapping[str, Sequence[Path]] = field(default_factory=dict)
-    kinds: Callable[[Clip], list[str] | None] = _unsaid
+    kinds: Callable[[Clip], list[str] | None] = lambda clip: None
 
 
 def _read_scenes(
@@ -287,9 +275,11 @@ def read_clips(root: str | Path, categories: Sequence[str] | None) -> Reading:
         train, test = (clip_folders(child_folder(folder, split)) for split in ("train", "test"))
         places = _truth_places(folder)
         truths = truth_files([place for place in places if place.is_dir()])
-        table = next((LabelTable(place) for place in places if place.is_file()), None)
-        if table:
-            table.require_clips([clip_name(f) for f in test])
-        kinds = table.kinds if table else _unsaid
-        scenes.append(Scene(name, train, test, truths, kinds))
+        scene = Scene(name, train, test, truths)
+        for place in places:
+            if place.is_file():
+                table = LabelTable(place)
+                table.require_clips([clip_name(f) for f in test])
+                scene = replace(scene, kinds=table.kinds)
+        scenes.append(scene)
     return _read_scenes(path, scenes, _CLIPS)

@@ -12,10 +12,10 @@ if TYPE_CHECKING:
     from lakeviz.data.synthetic.benchmark import HELD_OUT as HELD_OUT
     from lakeviz.data.synthetic.benchmark import TRAINED as TRAINED
     from lakeviz.data.synthetic.benchmark import Sample as Sample
+    from lakeviz.data.synthetic.benchmark import render_pair as render_pair
     from lakeviz.data.synthetic.benchmark import render_sample as render_sample
     from lakeviz.data.synthetic.benchmark import render_scene as render_scene
     from lakeviz.data.synthetic.benchmark import write_benchmark as write_benchmark
-    from lakeviz.data.synthetic.pairs import render_pair as render_pair
     from lakeviz.data.synthetic.relief import RELIEF_DEFECTS as RELIEF_DEFECTS
     from lakeviz.data.synthetic.relief import ReliefSample as ReliefSample
     from lakeviz.data.synthetic.relief import render_relief as render_relief

@@ -6,19 +6,19 @@ apart.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from jaxtyping import Bool, UInt8
 from PIL import Image as PILImage
 
 from lakeviz.data.synthetic.defects import DEFECTS, Scene, apply_defect, to_uint8
-from lakeviz.data.synthetic.fields import mix, rgb, shade, value_noise
-from lakeviz.data.synthetic.objects import OBJECTS
-from lakeviz.data.synthetic.textures import TEXTURES
-from lakeviz.errors import ConfigError, nearest
+from lakeviz.data.synthetic.fields import mix, shade, solid, value_noise
+from lakeviz.data.synthetic.scenes import OBJECTS, TEXTURES
+from lakeviz.settings import check_choice
 
 CATEGORIES: tuple[str, ...] = (*TEXTURES, *OBJECTS)
 HELD_OUT: tuple[str, ...] = ("carpet", "brick", "gear", "cable")
@@ -38,18 +38,6 @@ class Sample:
     defect_type: str
     image: UInt8[np.ndarray, "height width 3"]
     mask: Bool[np.ndarray, "height width"]
-
-
-def _check_known(what: str, name: str, known: tuple[str, ...]) -> None:
-    if name not in known:
-        hint = nearest(name, known)
-        raise ConfigError(f"no synthetic {what} {name!r}{hint}; known: {', '.join(known)}")
-
-
-def _generator(seed: int, category: str, split: str, index: int) -> np.random.Generator:
-    """Give each picture its own stream, so any one can be rendered without the others."""
-    key = (seed, CATEGORIES.index(category), _SPLITS.index(split), index)
-    return np.random.default_rng(np.random.SeedSequence(key))
 
 
 def _light(rng: np.random.Generator, image: np.ndarray) -> np.ndarray:
@@ -75,15 +63,13 @@ def render_scene(category: str, size: int, rng: np.random.Generator) -> Scene:
     rng : numpy.random.Generator
         Source of the normal variation: pose, light, grain.
     """
-    _check_known("category", category, CATEGORIES)
+    check_choice("category", category, CATEGORIES)
     if category in TEXTURES:
         image = _light(rng, TEXTURES[category](rng, size))
         backing = np.broadcast_to(1 - image.mean(axis=(0, 1)), image.shape).astype(np.float32)
         return Scene(image, np.ones((size, size), dtype=bool), backing)
     picture, cover = OBJECTS[category](rng, size)
-    plain = shade(
-        np.tile(rgb(0.9, 0.89, 0.86), (size, size, 1)), 0.012 * value_noise(rng, size, 6, 6)
-    )
+    plain = shade(solid(size, 0.9, 0.89, 0.86), 0.012 * value_noise(rng, size, 6, 6))
     state = rng.bit_generator.state
     lit = _light(rng, mix(plain, picture, cover))
     rng.bit_generator.state = state  # the backing stands in the same light as the object
@@ -112,10 +98,12 @@ def render_sample(
     seed : int
         Seed of the whole benchmark.
     """
-    _check_known("category", category, CATEGORIES)
-    _check_known("split", split, _SPLITS)
-    _check_known("defect type", defect_type, ("good", *DEFECT_TYPES))
-    rng = _generator(seed, category, split, index)
+    check_choice("category", category, CATEGORIES)
+    check_choice("split", split, _SPLITS)
+    check_choice("defect type", defect_type, ("good", *DEFECT_TYPES))
+    # Each picture has a stream of its own, so that any one can be rendered without the others.
+    key = (seed, CATEGORIES.index(category), _SPLITS.index(split), index)
+    rng = np.random.default_rng(np.random.SeedSequence(key))
     scene = render_scene(category, size, rng)
     if defect_type == "good":
         image, mask = to_uint8(scene.image), np.zeros((size, size), dtype=bool)
@@ -125,16 +113,22 @@ def render_sample(
 
 
 def benchmark_pictures(
-    kinds: Sequence[str], n_train: int, n_good: int, n_per_defect: int
-) -> list[tuple[str, str, int]]:
-    """Split, kind and number of every picture of a category; test pictures are numbered on."""
-    normal = [("train", "good", i) for i in range(n_train)]
-    normal += [("test", "good", i) for i in range(n_good)]
-    return normal + [
-        ("test", kind, n_good + position * n_per_defect + i)
-        for position, kind in enumerate(kinds)
-        for i in range(n_per_defect)
-    ]
+    categories: Iterable[str], kinds: Iterable[str], n_train: int, n_good: int, n_per_defect: int
+) -> Iterator[tuple[str, str, str, int]]:
+    """Category, split, kind and number of every picture; test pictures are numbered on."""
+    defective = [kind for kind in kinds for _ in range(n_per_defect)]
+    for category in categories:
+        for index in range(n_train):
+            yield category, "train", "good", index
+        for index, kind in enumerate(["good"] * n_good + defective):
+            yield category, "test", kind, index
+
+
+def save_picture(path: Path, pixels: np.ndarray, **how: Any) -> None:
+    """Write a picture, or a mask in black and white, and the folders that it lies in."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    shown = pixels.astype(np.uint8) * 255 if pixels.dtype == bool else pixels
+    PILImage.fromarray(shown).save(path, **how)
 
 
 def write_benchmark(
@@ -166,17 +160,49 @@ def write_benchmark(
         ``root``.
     """
     root = Path(root)
-    pictures = benchmark_pictures(DEFECT_TYPES, n_train, n_good, n_per_defect)
-    for category in categories or CATEGORIES:
-        for split, kind, index in pictures:
-            sample = render_sample(category, split, index, kind, size=size, seed=seed)
-            folder = root / category / split / kind
-            folder.mkdir(parents=True, exist_ok=True)
-            PILImage.fromarray(sample.image).save(folder / f"{index:03d}.png")
-            if kind != "good":
-                masks = root / category / "ground_truth" / kind
-                masks.mkdir(parents=True, exist_ok=True)
-                PILImage.fromarray(sample.mask.astype(np.uint8) * 255).save(
-                    masks / f"{index:03d}_mask.png"
-                )
+    numbers = (n_train, n_good, n_per_defect)
+    pictures = benchmark_pictures(categories or CATEGORIES, DEFECT_TYPES, *numbers)
+    for category, split, kind, index in pictures:
+        sample = render_sample(category, split, index, kind, size=size, seed=seed)
+        save_picture(root / category / split / kind / f"{index:03d}.png", sample.image)
+        if kind != "good":
+            masks = root / category / "ground_truth" / kind
+            save_picture(masks / f"{index:03d}_mask.png", sample.mask)
     return root
+
+
+def render_pair(
+    category: str, index: int, defect_type: str, *, size: int = 96, seed: int = 0
+) -> tuple[Sample, Sample]:
+    """Render a picture with a defect and the same one without: equal seed, pose, light and grain.
+
+    Parameters
+    ----------
+    category, index, defect_type, size, seed
+        As for :func:`.render_sample`, of the test split.
+
+    Returns
+    -------
+    defect, twin : Sample
+        They differ where the defect changes pixels, and nowhere else.
+    """
+    own = {"size": size, "seed": seed}
+    defect = render_sample(category, "test", index, defect_type, **own)
+    return defect, render_sample(category, "test", index, "good", **own)
+
+
+def twin_of(
+    path: Path, image: UInt8[np.ndarray, "height width 3"]
+) -> UInt8[np.ndarray, "height width 3"] | None:
+    """Twin of a file of the benchmark; None where it is not one of its pictures.
+
+    The file is taken for what its place in the folders says only if rendering that again gives the
+    very same pixels.
+    """
+    category, defect_type = path.parts[-4:-3], path.parent.name
+    known = category and category[0] in CATEGORIES and defect_type in DEFECT_TYPES
+    if not known or not path.stem.isdecimal() or image.shape[0] != image.shape[1]:
+        return None
+    size = image.shape[0]
+    defect, twin = render_pair(category[0], int(path.stem), defect_type, size=size)
+    return twin.image if np.array_equal(defect.image, image) else None

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any, TypeVar
 
 import numpy as np
 from jaxtyping import Bool, UInt8
@@ -30,6 +31,7 @@ class Scene:
 
 
 Painter = Callable[[np.random.Generator, Scene], Image]
+Drawn = TypeVar("Drawn", bound=tuple[Any, ...])
 
 # A smaller change than this (of 255) would not be seen, and a mask around it would be unfair.
 _VISIBLE = 8
@@ -175,36 +177,33 @@ def to_uint8(image: Image) -> UInt8[np.ndarray, "height width 3"]:
     return np.clip(image * 255 + 0.5, 0, 255).astype(np.uint8)
 
 
+def largest_of(draw: Callable[[], Drawn], least: float) -> Drawn:
+    """Draw a defect until its mask, the last of what is drawn, covers a share of the picture.
+
+    Where none of many does, it is the largest of them.
+    """
+    best = draw()
+    for _ in range(_ATTEMPTS - 1):
+        if best[-1].mean() >= least:
+            break
+        found = draw()
+        best = found if found[-1].sum() > best[-1].sum() else best
+    return best
+
+
 def apply_defect(
     rng: np.random.Generator, scene: Scene, kind: str
 ) -> tuple[UInt8[np.ndarray, "height width 3"], Bool[np.ndarray, "height width"]]:
-    """Paint one defect and give the exact mask of what it changed.
+    """Paint one of :data:`DEFECTS` and give the exact mask of what it changed.
 
-    Parameters
-    ----------
-    rng : numpy.random.Generator
-        Source of place, size and colour.
-    scene : Scene
-        The normal picture.
-    kind : str
-        A key of :data:`DEFECTS`.
-
-    Returns
-    -------
-    image : uint8 array [height, width, 3]
-        Equal to the 8-bit normal picture outside the mask.
-    mask : bool array [height, width]
-        True exactly where the two pictures differ, always inside the foreground.
+    The picture equals the normal one outside the mask, which lies inside the foreground.
     """
     normal = to_uint8(scene.image)
-    best: tuple[np.ndarray, np.ndarray] | None = None
-    for _ in range(_ATTEMPTS):
+
+    def draw() -> tuple[np.ndarray, np.ndarray]:
         painted = to_uint8(DEFECTS[kind](rng, scene))
         change = np.abs(painted.astype(np.int16) - normal).max(axis=2)
         mask = (change >= _VISIBLE) & scene.foreground
-        if best is None or mask.sum() > best[1].sum():
-            best = (np.where(mask[..., None], painted, normal), mask)
-        if best[1].mean() >= _MIN_AREA:
-            break
-    assert best is not None
-    return best
+        return np.where(mask[..., None], painted, normal), mask
+
+    return largest_of(draw, _MIN_AREA)

@@ -121,6 +121,11 @@ def rgb(*channels: float) -> np.ndarray:
     return np.asarray(channels, dtype=np.float32)
 
 
+def solid(size: int, *colour: float) -> Image:
+    """Return a picture of one colour."""
+    return np.tile(rgb(*colour), (size, size, 1))
+
+
 def shade(base: np.ndarray, relief: Field) -> Image:
     """Brighten or darken a colour (or image) by a factor ``1 + relief``."""
     return base * (1 + relief[..., None])

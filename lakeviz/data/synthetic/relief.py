@@ -11,13 +11,17 @@ from pathlib import Path
 
 import numpy as np
 from jaxtyping import Bool, Float, UInt8
-from PIL import Image as PILImage
 from scipy.ndimage import distance_transform_edt
 
-from lakeviz.data.synthetic.benchmark import CATEGORIES, benchmark_pictures, render_scene
-from lakeviz.data.synthetic.defects import DEFECTS, Scene, to_uint8
+from lakeviz.data.synthetic.benchmark import (
+    CATEGORIES,
+    benchmark_pictures,
+    render_scene,
+    save_picture,
+)
+from lakeviz.data.synthetic.defects import DEFECTS, Scene, largest_of, to_uint8
 from lakeviz.data.synthetic.fields import Field, below, fractal_noise, mix, value_noise
-from lakeviz.errors import ConfigError, nearest
+from lakeviz.settings import check_choice
 
 RELIEF_DEFECTS: dict[str, tuple[str, ...]] = {
     "dent": ("depth",),
@@ -34,7 +38,7 @@ _DOME, _HILLS, _SCATTER = 10.0, 1.0, 0.05  # heights in mm
 _SHOWN = 0.2  # a smaller change of depth (mm) is not in the mask
 _VISIBLE = 8  # of 255
 _LOST = 0.003  # share of points that are not measured
-_LEAST_AREA, _ATTEMPTS = 0.004, 60
+_LEAST_AREA = 0.004  # share of the picture
 
 
 @dataclass(frozen=True)
@@ -82,10 +86,9 @@ def render_relief(
     ConfigError
         There is no such category, split or kind of defect.
     """
-    kinds = ("good", *RELIEF_DEFECTS)
-    for name, known in ((category, CATEGORIES), (split, _SPLITS), (defect_type, kinds)):
-        if name not in known:
-            raise ConfigError(f"there is no {name!r}{nearest(name, known)} among {list(known)}")
+    check_choice("category", category, CATEGORIES)
+    check_choice("split", split, _SPLITS)
+    check_choice("defect type", defect_type, ("good", *RELIEF_DEFECTS))
     key = (seed, CATEGORIES.index(category), _SPLITS.index(split), index)
     rng = np.random.default_rng(np.random.SeedSequence((*key, 3)))
     scene = render_scene(category, size, np.random.default_rng(np.random.SeedSequence(key)))
@@ -121,8 +124,8 @@ def _defect(
     rng: np.random.Generator, scene: Scene, height: Field, kind: str
 ) -> tuple[np.ndarray, Field, np.ndarray]:
     """Image, height and mask of a scene with a defect that is large enough to be fair."""
-    best = None
-    for _ in range(_ATTEMPTS):
+
+    def draw() -> tuple[np.ndarray, Field, np.ndarray]:
         painted, raised = scene.image, height
         if kind == "stain":
             painted = DEFECTS[kind](rng, scene)
@@ -134,13 +137,10 @@ def _defect(
         normal, image = to_uint8(scene.image), to_uint8(painted)
         seen = np.abs(image.astype(np.int16) - normal).max(axis=2) >= _VISIBLE
         mask = (seen | (np.abs(raised - height) >= _SHOWN)) & scene.foreground
-        if best is None or mask.sum() > best[2].sum():
-            image = np.where(mask[..., None], image, normal)
-            best = (image, np.where(mask, raised, height), mask)
-        if best[2].mean() >= _LEAST_AREA:
-            break
-    assert best is not None
-    return best
+        image = np.where(mask[..., None], image, normal)
+        return image, np.where(mask, raised, height), mask
+
+    return largest_of(draw, _LEAST_AREA)
 
 
 def _shape(rng: np.random.Generator, scene: Scene, kind: str) -> tuple[Field, Field]:
@@ -188,17 +188,14 @@ def write_relief_benchmark(
     import tifffile
 
     root = Path(root)
-    pictures = benchmark_pictures(list(RELIEF_DEFECTS), n_train, n_good, n_per_defect)
-    for category in categories or CATEGORIES:
-        for split, kind, index in pictures:
-            made = render_relief(category, split, index, kind, size=size, seed=seed)
-            folder = root / category / split / kind
-            for part in ("rgb", "xyz", "gt")[: 3 if split == "test" else 2]:
-                (folder / part).mkdir(parents=True, exist_ok=True)
-            name = f"{index:03d}"
-            PILImage.fromarray(made.image).save(folder / f"rgb/{name}.png")
-            tifffile.imwrite(folder / f"xyz/{name}.tiff", made.points, photometric="rgb")
-            if split == "test":
-                mask = PILImage.fromarray(made.mask.astype(np.uint8) * 255)
-                mask.save(folder / f"gt/{name}.png")
+    numbers = (n_train, n_good, n_per_defect)
+    pictures = benchmark_pictures(categories or CATEGORIES, RELIEF_DEFECTS, *numbers)
+    for category, split, kind, index in pictures:
+        made = render_relief(category, split, index, kind, size=size, seed=seed)
+        folder, name = root / category / split / kind, f"{index:03d}"
+        save_picture(folder / "rgb" / f"{name}.png", made.image)
+        (folder / "xyz").mkdir(exist_ok=True)
+        tifffile.imwrite(folder / "xyz" / f"{name}.tiff", made.points, photometric="rgb")
+        if split == "test":
+            save_picture(folder / "gt" / f"{name}.png", made.mask)
     return root

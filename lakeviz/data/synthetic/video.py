@@ -14,13 +14,14 @@ from pathlib import Path
 
 import numpy as np
 from jaxtyping import Bool, Float, UInt8
-from PIL import Image as PILImage
 
+from lakeviz.data.synthetic.benchmark import save_picture
 from lakeviz.data.synthetic.defects import DEFECTS, Scene, apply_defect, to_uint8
 from lakeviz.data.synthetic.fields import value_noise
-from lakeviz.data.synthetic.objects import OBJECTS
+from lakeviz.data.synthetic.scenes import OBJECTS
 from lakeviz.data.table import GOOD
-from lakeviz.errors import ConfigError, nearest
+from lakeviz.errors import ConfigError
+from lakeviz.settings import check_choice
 
 TEMPORAL = ("stop", "jump", "reversal", "speed", "flicker", "order")
 """Kinds of defect that no single frame shows."""
@@ -87,14 +88,9 @@ def render_clip(
     ConfigError
         Unknown scene, split or kind, or too few frames.
     """
-    for what, name, known in (
-        ("scene", scene, SCENES),
-        ("split", split, _SPLITS),
-        ("kind of defect", kind, (GOOD, *TEMPORAL, *APPEARANCE)),
-    ):
-        if name not in known:
-            hint = nearest(name, known)
-            raise ConfigError(f"no {what} {name!r} of videos{hint}; known: {', '.join(known)}")
+    check_choice("scene", scene, SCENES)
+    check_choice("split", split, _SPLITS)
+    check_choice("kind of defect", kind, (GOOD, *TEMPORAL, *APPEARANCE))
     if n_frames < 16:
         raise ConfigError(f"n_frames must be at least 16, got {n_frames}")
     key = (seed, SCENES.index(scene), _SPLITS.index(split), index)
@@ -178,10 +174,9 @@ def write_video_benchmark(
         for split, kind, index in jobs:
             clip = render_clip(scene, split, index, kind, n_frames=n_frames, size=size, seed=seed)
             name = f"{kind}_{index % 100:02d}"
-            folder = root / scene / split / name
-            folder.mkdir(parents=True, exist_ok=True)
             for t, frame in enumerate(clip.frames):
-                PILImage.fromarray(frame).save(folder / f"{t:04d}.png", compress_level=1)
+                file = root / scene / split / name / f"{t:04d}.png"
+                save_picture(file, frame, compress_level=1)
             if split == "test":
                 masks = root / scene / "masks"
                 masks.mkdir(exist_ok=True)

@@ -37,38 +37,28 @@ HEAD_POINTS = (
 )
 
 
-class AttentionView(ABC):
-    """One attention module seen as per-head steps. It holds no parameters of its own.
+Stream = Float[Tensor, "batch token d_model"]
+Heads = Float[Tensor, "batch token head d_head"]
 
-    Attributes
-    ----------
-    module
-        The tower's attention module.
-    out_proj
-        Its output projection.
-    n_heads, d_head
-        Number of heads and their width.
-    additive
-        Whether the output is a sum over heads plus a bias, so that ``hook_result`` has a meaning.
-    """
+
+class AttentionView(ABC):
+    """One attention module seen as per-head steps. It holds no parameters of its own."""
 
     module: nn.Module
     out_proj: nn.Linear
     n_heads: int
     d_head: int
-    additive: bool = True
+    additive: bool = True  # the output is a sum over heads plus a bias: hook_result has a meaning
 
     @abstractmethod
-    def project(
-        self, x: Float[Tensor, "batch token d_model"]
-    ) -> tuple[Float[Tensor, "batch token head d_head"], ...]:
+    def project(self, x: Stream) -> tuple[Heads, ...]:
         """Queries, keys and values, before any query/key normalisation or rotation."""
 
     def position(self, q: Tensor, k: Tensor, context: dict[str, Any]) -> tuple[Tensor, Tensor]:
         """Apply what acts on queries and keys only (normalisation, rotary embedding)."""
         return q, k
 
-    def merge(self, z: Float[Tensor, "batch token head d_head"], x: Tensor) -> Tensor:
+    def merge(self, z: Heads, x: Tensor) -> Tensor:
         """Concatenate heads and project them back to the residual width; ``x`` feeds gates."""
         return self.out_proj(z.flatten(-2))
 
@@ -103,7 +93,7 @@ class AttentionView(ABC):
 def explicit_attention(
     view: AttentionView,
     fires: Mapping[str, Fire],
-    x: Float[Tensor, "batch token d_model"],
+    x: Stream,
     *_more: Any,
     **context: Any,
 ) -> Any:
@@ -134,9 +124,7 @@ def explicit_attention(
     return view.returned(view.merge(z, x))
 
 
-def value_value_attention(
-    view: AttentionView, x: Float[Tensor, "batch token d_model"]
-) -> Float[Tensor, "batch token d_model"]:
+def value_value_attention(view: AttentionView, x: Stream) -> Stream:
     """Attention in which the values attend to themselves: ``softmax(v v^T / sqrt(d_head)) v``.
 
     Source of the formula: Li et al., "CLIP Surgery for Better Explainability with Enhancement in

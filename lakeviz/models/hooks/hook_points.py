@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Any, Protocol
@@ -17,7 +17,7 @@ from typing import Any, Protocol
 import pandas as pd
 from torch import Tensor, nn
 
-from lakeviz.errors import UnknownHookPointError, nearest
+from lakeviz.errors import HookError, UnknownHookPointError, nearest
 from lakeviz.models.hooks.threads import only_here
 
 Fire = Callable[[Tensor], Tensor]
@@ -112,36 +112,16 @@ class ResidMidTap(Tap):
 
 @dataclass(frozen=True)
 class Point:
-    """One named tensor of a tower.
+    """One named tensor of a tower."""
 
-    Attributes
-    ----------
-    name
-        TransformerLens' name, for instance ``blocks.3.hook_resid_post``.
-    tap
-        Where it is read and written.
-    axes
-        Symbolic shape, for instance ``("batch", "token", "d_model")``.
-    sizes
-        The same in numbers, without the batch axis.
-    formula
-        What the tensor is, in terms of the points before it.
-    block
-        Index of the block it belongs to; -1 before the first, ``n_blocks`` after the last.
-    editable
-        Whether a hook may return another tensor.
-    volatile
-        The module that follows overwrites the tensor in place, so hooks are shown a copy.
-    """
-
-    name: str
+    name: str  # TransformerLens', for instance blocks.3.hook_resid_post
     tap: Tap
-    axes: tuple[str, ...]
-    sizes: tuple[int, ...]
-    formula: str
-    block: int
-    editable: bool = True
-    volatile: bool = False
+    axes: tuple[str, ...]  # symbolic shape, for instance ("batch", "token", "d_model")
+    sizes: tuple[int, ...]  # the same in numbers, without the batch axis
+    formula: str  # in terms of the points before it
+    block: int  # that it belongs to; -1 before the first, n_blocks after the last
+    editable: bool = True  # a hook may return another tensor
+    volatile: bool = False  # the next module overwrites it in place: hooks are shown a copy
 
     @property
     def elements(self) -> int:
@@ -168,14 +148,9 @@ def points_table(points: Iterable[Point], tower: nn.Module) -> pd.DataFrame:
 
 
 def resolve_names(names_filter: NamesFilter, known: Iterable[str]) -> list[str]:
-    """Return the known names a filter asks for, in the order of ``known``.
+    """Return the known names a filter asks for, in their order.
 
-    Parameters
-    ----------
-    names_filter
-        What is asked for; every element of a collection has to match something.
-    known
-        All names there are.
+    Every element of a collection has to match something.
     """
     names = list(known)
     if callable(names_filter):
@@ -191,6 +166,24 @@ def resolve_names(names_filter: NamesFilter, known: Iterable[str]) -> list[str]:
             raise UnknownHookPointError("names_filter is empty: name at least one hook point")
         chosen = {name for pattern in wanted for name in _matches(pattern, names)}
     return [name for name in names if name in chosen]
+
+
+_INSTEAD = {
+    "incl_bwd": "incl_bwd differentiates a scalar output and an image tower has none: use "
+    "tower.hooks(bwd_hooks=...) and call backward on a scalar of the output",
+    "stop_at_layer": "stop_at_layer is stop_at here, the name of a hook point: to stop after block "
+    "L, stop_at='blocks.L.hook_resid_post'",
+    "return_type": "an image tower has one return_type: its embedding, with no loss",
+}
+
+
+def refuse_arguments(others: Mapping[str, Any]) -> None:
+    """Refuse arguments of TransformerLens that are not served, but for its own defaults."""
+    for name, value in others.items():
+        if name not in _INSTEAD:
+            raise TypeError(f"there is no argument {name!r}{nearest(name, _INSTEAD)}")
+        if value not in (None, False):
+            raise HookError(_INSTEAD[name])
 
 
 def _matches(pattern: str, names: list[str]) -> list[str]:

@@ -22,12 +22,16 @@ from transformer_lens.hook_points import HookPoint
 
 from lakeviz.errors import CaptureTooLargeError, HookError
 from lakeviz.models.hooks.attention import value_value_attention
-from lakeviz.models.hooks.hook_points import NamesFilter, points_table, resolve_names
-from lakeviz.models.hooks.run_from import check_resume, resumed
-from lakeviz.models.hooks.taps import Hook, StopForward, Taps, out_of_place, read_only
+from lakeviz.models.hooks.hook_points import (
+    NamesFilter,
+    points_table,
+    refuse_arguments,
+    resolve_names,
+)
+from lakeviz.models.hooks.taps import Hook, Taps, out_of_place, read_only, resumed
 from lakeviz.models.hooks.threads import OwnHooks, WeightGate
+from lakeviz.models.towers import adapter_for
 from lakeviz.models.towers.base import TowerAdapter
-from lakeviz.models.towers.choose import adapter_for
 from lakeviz.wording import counted
 
 log = logging.getLogger(__name__)
@@ -193,13 +197,14 @@ class HookedTower(HookedRootModule):
         reset_hooks_end: bool = True,
         clear_contexts: bool = False,
         stop_at: str | None = None,
+        **others: Any,
     ) -> Any:
         """Run the tower with hooks and return its output; TransformerLens' signature.
 
         ``stop_at`` is that of :meth:`forward`; by default the tower runs to its end.
         """
         with self.hooks(fwd_hooks, bwd_hooks, reset_hooks_end, clear_contexts):
-            return self(images, stop_at=stop_at)
+            return self(images, stop_at=stop_at, **others)
 
     def run_with_cache(  # type: ignore[override]
         self,
@@ -208,12 +213,12 @@ class HookedTower(HookedRootModule):
         names_filter: NamesFilter | None = None,
         device: Any = None,
         remove_batch_dim: bool = False,
-        incl_bwd: bool = False,
         reset_hooks_end: bool = True,
         clear_contexts: bool = False,
         pos_slice: Any = None,
         everything: bool = False,
         stop_at: str | None = "auto",
+        **others: Any,
     ) -> tuple[Any, ActivationCache]:
         """Run the tower and return ``(output, cache)``: TransformerLens' signature, and two more.
 
@@ -230,9 +235,6 @@ class HookedTower(HookedRootModule):
             leaves out blocks, ``output`` is None. A point's name: stop there. None: run to the end.
         device, remove_batch_dim, reset_hooks_end, clear_contexts, pos_slice
             As in TransformerLens.
-        incl_bwd
-            Not for image towers, whose output is no scalar to differentiate: put ``bwd_hooks`` on
-            with :meth:`hooks` and call ``backward`` on a scalar of your own.
 
         Raises
         ------
@@ -241,13 +243,10 @@ class HookedTower(HookedRootModule):
         UnknownHookPointError, HookDidNotFireError
             If a point does not exist or its module was not called.
         HookError
-            For ``incl_bwd``, and for ``remove_batch_dim`` with more than one image.
+            For ``remove_batch_dim`` with more than one image, and for arguments of TransformerLens
+            that an image tower cannot serve; the message says what to use instead.
         """
-        if incl_bwd:
-            raise HookError(
-                "incl_bwd differentiates a scalar output and an image tower has none: use "
-                "tower.hooks(bwd_hooks=...) and call backward on a scalar of the output"
-            )
+        refuse_arguments(others)
         if remove_batch_dim and len(images) != 1:
             raise HookError(f"remove_batch_dim needs a batch of one, not of {len(images)}")
         names = self._names_to_capture(names_filter, everything, len(images))
@@ -276,7 +275,7 @@ class HookedTower(HookedRootModule):
 
     # --- running ---
 
-    def forward(self, images: Tensor, *, stop_at: str | None = None) -> Any:
+    def forward(self, images: Tensor, *, stop_at: str | None = None, **others: Any) -> Any:
         """Run the tower; with hooks on points, under taps for this one call.
 
         Parameters
@@ -291,27 +290,22 @@ class HookedTower(HookedRootModule):
         ------
         HookDidNotFireError
             If a point with hooks was not reached.
+        HookError
+            For arguments of TransformerLens that an image tower cannot serve.
         """
+        refuse_arguments(others)
         images = images.to(device=self.device, dtype=self.dtype)
         active = [p for p in self.points.values() if self.hook_dict[p.name].has_hooks()]
-        if not active and stop_at in (None, "auto"):
-            with self._gate.passing():
-                return self.tower(images)
-        if stop_at in (None, "auto"):
-            awaited = {point.name for point in active}
-        else:
+        awaited = {point.name for point in active}
+        if stop_at not in (None, "auto"):
             awaited = set(self.resolve(stop_at))
             active += [self.points[n] for n in awaited if self.points[n] not in active]
         # In the last block nothing is left to save, and running on gives the output too.
         last_to_stop = -2 if stop_at is None else self.cfg.n_layers - 1
         taps = Taps(self.hook_dict, active, awaited, last_to_stop)
         with self._gate.passing(), taps:
-            try:
-                output = self.tower(images)
-            except StopForward:
-                output = None
-        taps.check_all_fired()
-        return output
+            return self.tower(images)
+        return None  # stopped
 
     def run_from(
         self,
@@ -353,7 +347,6 @@ class HookedTower(HookedRootModule):
         captured = self.resolve(names_filter) if names_filter is not None else []
         hooked = [name for names, _ in fwd_hooks for name in self.resolve(names)]
         self.resolve(point)
-        check_resume(self.points, point, activation, [*captured, *hooked])
         cache, fwd, _ = self.get_caching_hooks(captured or (lambda _: False))
         fwd = [*fwd_hooks, *((name, read_only(fn)) for name, fn in fwd)]
         height, width = self.adapter.image_size
@@ -361,7 +354,8 @@ class HookedTower(HookedRootModule):
         blank = activation.new_zeros((1, 3, height, width))
         blocks = [parts.block for parts in self.adapter.blocks]
         activation = activation.to(device=self.device, dtype=self.dtype)
-        with resumed(blocks, self.points[point], activation), self.hooks(fwd):
+        later = [*captured, *hooked]
+        with resumed(blocks, self.points, point, activation, later), self.hooks(fwd):
             output = self(blank, stop_at=stop_at)
         return output, ActivationCache(cache, self)
 

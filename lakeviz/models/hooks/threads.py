@@ -24,12 +24,7 @@ Function = Callable[..., Any]
 class OwnHooks(threading.local):
     """The hook points of a tower with what hangs on them: each thread has its own.
 
-    Attributes
-    ----------
-    points
-        By name.
-    level
-        How many ``with tower.hooks(...)`` are open.
+    ``level`` counts the ``with tower.hooks(...)`` that are open.
     """
 
     def __init__(self, names: Iterable[str]) -> None:

@@ -126,18 +126,8 @@ def check_quick_gelu(
 ) -> None:
     """Refuse weights trained with another activation than the architecture has.
 
-    Parameters
-    ----------
-    name
-        Model name.
-    quick
-        Whether the architecture uses QuickGELU.
-    weights
-        Tag or file, for the message.
-    trained
-        Whether the weights were trained with QuickGELU; None if unknown.
-    twin
-        The same architecture with the other activation, if it has a name of its own.
+    ``quick`` and ``trained`` say whether the architecture has, and the weights were trained with,
+    QuickGELU (None if unknown); ``twin`` is the name of the model with the other activation.
     """
     if trained is None or trained == quick:
         return

@@ -100,15 +100,7 @@ def load_open_clip_state(model: Any, path: Path) -> None:
 
 @contextmanager
 def fitting(model_name: str, path: Path, model: nn.Module) -> Iterator[None]:
-    """Turn any failure to load ``path`` into one error that names model, file and first keys.
-
-    Parameters
-    ----------
-    model_name, path
-        For the message.
-    model
-        The model that is filled, to compare keys after a failure.
-    """
+    """Turn any failure to load ``path`` into one error that names model, file and first keys."""
     try:
         yield
     except LakevizError:
@@ -129,8 +121,5 @@ def describe_mismatch(model: Mapping[str, Tensor], state: Mapping[str, Tensor]) 
         for key in model
         if key in state and state[key].shape != model[key].shape
     ]
-    parts = []
-    for label, keys in (("missing", missing), ("unexpected", unexpected), ("shape", shapes)):
-        if keys:
-            parts.append(f"{label}: {some(keys, 4)}")
-    return "; ".join(parts)
+    kinds = {"missing": missing, "unexpected": unexpected, "shape": shapes}
+    return "; ".join(f"{label}: {some(keys, 4)}" for label, keys in kinds.items() if keys)

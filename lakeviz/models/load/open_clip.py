@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +20,7 @@ from lakeviz.errors import (
 from lakeviz.models.hooks.hooked_tower import HookedTower
 from lakeviz.models.load import catalog
 from lakeviz.models.load.checkpoints import fitting, is_torchscript, load_open_clip_state
-from lakeviz.models.load.files import checkpoint_path
-from lakeviz.models.load.folder import CONFIG, folder_weights, read_folder_config
+from lakeviz.models.load.files import CONFIG, checkpoint_path, folder_weights, read_folder_config
 from lakeviz.models.load.recipes import Recipe, asked_recipe, file_recipe, read_recipe
 from lakeviz.models.load.request import (
     Request,
@@ -31,113 +31,82 @@ from lakeviz.models.load.request import (
 )
 from lakeviz.models.preprocess import preprocess_of
 from lakeviz.models.text import TextEncoder
+from lakeviz.models.towers.base import pair
 from lakeviz.models.vision_model import VisionModel
 
 
 @dataclass(frozen=True)
 class Source:
-    """Where an open_clip model comes from.
+    """Where an open_clip model comes from."""
 
-    Attributes
-    ----------
-    create
-        The name open_clip builds it by.
-    config
-        Its architecture.
-    weights
-        Its checkpoint, already on this machine; None for random weights.
-    online
-        Whether the network was asked for.
-    recipe
-        Mean, deviation and interpolation its weights were trained with; None for open_clip's own.
-    tokenizer
-        The name open_clip builds the tokenizer by.
-    """
-
-    create: str
-    config: dict[str, Any]
-    weights: Path | None
-    online: bool
-    tokenizer: str
-    recipe: Recipe | None = None
+    create: str  # the name open_clip builds it by
+    config: dict[str, Any]  # of its architecture
+    weights: Path | None  # its checkpoint, on this machine; None for random weights
+    online: bool  # whether the network was asked for
+    tokenizer: str  # the name open_clip builds the tokenizer by
+    recipe: Recipe | None = None  # what its weights were trained with; None for open_clip's own
 
 
 def load_open_clip(request: Request) -> VisionModel:
     """Load an open_clip model as asked for."""
     source = _source(request)
     _check_image_size(request, source)
-    build = _Builder(source, request)
     with _library(source, request.name), own_generator(request.seed):
         if source.weights is None:
-            model = build.bare(request.size)
+            model = _bare(source, request, request.size)
         else:
             # A timm tower is filled at its own size and resizes its position embeddings itself.
             late = request.size is not None and "timm_model_name" in source.config["vision_cfg"]
-            model = build.bare(None if late else request.size)
+            model = _bare(source, request, None if late else request.size)
             with fitting(request.name, source.weights, model):
                 load_open_clip_state(model, source.weights)
             if late:
                 model.visual.set_input_size(request.size)
             _resize_same_count(model, request, source)
-    return _vision_model(model, request, source, build)
+    return _vision_model(model, request, source)
 
 
-@dataclass(frozen=True)
-class _Builder:
-    """Builds the model without weights; called with a seed, its image tower alone."""
+def _bare(source: Source, request: Request, size: tuple[int, int] | None) -> Any:
+    """Build the model without weights."""
+    import open_clip
 
-    source: Source
-    request: Request
-
-    def bare(self, size: tuple[int, int] | None) -> Any:
-        import open_clip
-
-        request = self.request
-        options: dict[str, Any] = {
-            "precision": request.precision,
-            "device": request.device,
-            "cache_dir": request.cache_dir,
-            "pretrained_text": False,
-            "load_weights": False,
-            "force_image_size": size,
-        }
-        if request.quick_gelu is not None:
-            options["quick_gelu"] = request.quick_gelu
-        try:
-            return open_clip.create_model(self.source.create, **options)
-        except OSError:
-            raise  # parts that are defined on the hub
-        except Exception as e:  # every architecture fails in its own way on settings of a folder
-            raise ModelError(f"open_clip cannot build {request.name}: {first_line(e)}") from e
-
-    def __call__(self, seed: int) -> Any:
-        with _library(self.source, self.request.name), own_generator(seed):
-            return self.bare(self.request.size).visual
+    options: dict[str, Any] = {
+        "precision": request.precision,
+        "device": request.device,
+        "cache_dir": request.cache_dir,
+        "pretrained_text": False,
+        "load_weights": False,
+        "force_image_size": size,
+    }
+    if request.quick_gelu is not None:
+        options["quick_gelu"] = request.quick_gelu
+    try:
+        return open_clip.create_model(source.create, **options)
+    except OSError:
+        raise  # parts that are defined on the hub
+    except Exception as e:  # every architecture fails in its own way on settings of a folder
+        raise ModelError(f"open_clip cannot build {request.name}: {first_line(e)}") from e
 
 
-@dataclass(frozen=True)
-class _MakeTokenizer:
-    """Builds a model's tokenizer; without the network, unless the weights came over it."""
+def _random_tower(source: Source, request: Request, seed: int) -> Any:
+    with _library(source, request.name), own_generator(seed):
+        return _bare(source, request, request.size).visual
 
-    source: Source
-    request: Request
 
-    def __call__(self) -> Any:
-        import open_clip
+def _tokenizer(source: Source, request: Request) -> Any:
+    """Build a model's tokenizer; without the network, unless the weights came over it."""
+    import open_clip
 
-        source, name = self.source, self.request.name
-        hub = "hf_tokenizer_name" in source.config["text_cfg"]
-        never: dict[str, Any] = {"trust_remote_code": False} if hub else {}
-        with _library(source, name), _download(f"the tokenizer of {name}"):
-            return open_clip.get_tokenizer(
-                source.tokenizer, cache_dir=self.request.cache_dir, **never
-            )
+    hub = "hf_tokenizer_name" in source.config["text_cfg"]
+    never: dict[str, Any] = {"trust_remote_code": False} if hub else {}
+    with _library(source, request.name), _download(f"the tokenizer of {request.name}"):
+        return open_clip.get_tokenizer(source.tokenizer, cache_dir=request.cache_dir, **never)
 
 
 def _source(request: Request) -> Source:
     name = request.name
     if name == "tiny":
-        if not (catalog.TINY_DIR / "open_clip_config.json").is_file():
+        if not (catalog.TINY_DIR / CONFIG).is_file():
             raise CheckpointError(f"the embedded model is missing from {catalog.TINY_DIR}")
         return _folder(request, catalog.TINY_DIR)
     if name.startswith(catalog.LOCAL_PREFIX):
@@ -171,7 +140,7 @@ def _hub(request: Request) -> Source:
     _refuse_pretrained(request)
     repository = request.name.removeprefix(catalog.HUB_PREFIX)
     with _download(f"the model {request.name}"):
-        config = hf_hub_download(repository, "open_clip_config.json", cache_dir=request.cache_dir)
+        config = hf_hub_download(repository, CONFIG, cache_dir=request.cache_dir)
         download_pretrained_from_hf(repository, cache_dir=request.cache_dir)
     # Both files now lie in one snapshot folder, which is an open_clip folder like any other.
     source = _folder(request, Path(config).parent)
@@ -247,9 +216,9 @@ def _check_image_size(request: Request, source: Source) -> None:
     vision, size = source.config["vision_cfg"], request.size
     if size is None or "timm_model_name" in vision:
         return
-    native = _pair(vision.get("image_size", 224))
+    native = pair(vision.get("image_size", 224))
     if not isinstance(vision["layers"], list | tuple):
-        check_divisible(_pair(vision.get("patch_size", 16)), size, request.name)
+        check_divisible(pair(vision.get("patch_size", 16)), size, request.name)
     elif size != native:
         raise ConfigError(
             f"{request.name} is a ResNet whose attention pool has a fixed grid: image_size must "
@@ -266,7 +235,7 @@ def _resize_same_count(model: Any, request: Request, source: Source) -> None:
     vision = source.config["vision_cfg"]
     if request.size is None or not hasattr(model.visual, "grid_size"):
         return
-    native, patch = _pair(vision.get("image_size", 224)), _pair(vision.get("patch_size", 16))
+    native, patch = pair(vision.get("image_size", 224)), pair(vision.get("patch_size", 16))
     old, new = (native[0] // patch[0], native[1] // patch[1]), tuple(model.visual.grid_size)
     if old == new or old[0] * old[1] != new[0] * new[1]:
         return
@@ -277,16 +246,9 @@ def _resize_same_count(model: Any, request: Request, source: Source) -> None:
     embedding.data.copy_(resized[0])
 
 
-def _pair(value: int | tuple[int, int]) -> tuple[int, int]:
-    return (value, value) if isinstance(value, int) else (value[0], value[1])
-
-
-def _vision_model(
-    model: Any, request: Request, source: Source, build_tower: Callable[[int], Any]
-) -> VisionModel:
+def _vision_model(model: Any, request: Request, source: Source) -> VisionModel:
     tower = HookedTower(model.visual)
     tower.eval()
-
     recipe = source.recipe or model.visual.preprocess_cfg
     if request.preprocess is not None:
         published = {} if source.create != request.name else catalog.published(request.name)
@@ -298,11 +260,11 @@ def _vision_model(
         module=model,
         tower=tower,
         preprocess=preprocess_of(recipe, tower.adapter.image_size),
-        text=TextEncoder(model, _MakeTokenizer(source, request)),
+        text=TextEncoder(model, partial(_tokenizer, source, request)),
         logit_scale=None if scale is None else float(scale.detach().float().exp()),
         logit_bias=None if bias is None else float(bias.detach().float()),
         precision=request.precision,
-        build_tower=build_tower,
+        build_tower=partial(_random_tower, source, request),
     )
 
 

@@ -16,7 +16,7 @@ from typing import Any
 from torchvision.transforms import InterpolationMode
 
 from lakeviz.errors import CheckpointError, ConfigError, nearest
-from lakeviz.models.load.folder import CONFIG, read_settings
+from lakeviz.models.load.files import CONFIG, read_settings
 from lakeviz.models.preprocess import Preprocess
 
 Recipe = dict[str, Any]
@@ -26,12 +26,7 @@ _RESAMPLE = {0: "nearest", 1: "lanczos", 2: "bilinear", 3: "bicubic", 4: "box", 
 
 
 def read_recipe(file: Path) -> Recipe | None:
-    """Read the preprocessing in a configuration of open_clip, timm or transformers.
-
-    Returns
-    -------
-    dict, or None if the file says nothing of a mean and a deviation.
-    """
+    """Preprocessing in a configuration of open_clip, timm or transformers; None if it has none."""
     settings = read_settings(file)
     for part in ("preprocess_cfg", "pretrained_cfg"):
         if isinstance(settings.get(part), Mapping):
@@ -74,14 +69,8 @@ def file_recipe(
 ) -> Recipe | None:
     """Recipe of weights in a file; None where nothing was published, so the library's own stands.
 
-    Parameters
-    ----------
-    name, path
-        Model and file.
-    published
-        The library's entries of all published weights of the model, by tag.
-    found
-        The entry of those that the file is by its name.
+    ``published`` are the library's entries of all weights of the model, by tag; ``found`` is the
+    one of them that the file is by its name.
     """
     for beside in _BESIDE:
         if (path.parent / beside).is_file():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -52,10 +52,11 @@ def load_timm(request: Request) -> VisionModel:
     _check_name(known)
     path = _weights_file(name, pretrained)
     recipe = _recipe(request, known, path)
-
-    build = _Builder(request, known)
     try:
-        model, head = build.downloaded() if pretrained is True else (build.create(), None)
+        if pretrained is True:
+            model, head = _downloaded(known, request)
+        else:
+            model, head = _create(known, request.seed), None
     except Exception as e:  # the hub and each architecture raise their own
         raise _creation_error(name, pretrained, e) from e
     missing = missing_parts(model)
@@ -67,7 +68,7 @@ def load_timm(request: Request) -> VisionModel:
     if path is not None:
         with fitting(name, path, model):
             head = _load_file(model, path, name)
-    model = build.place(model)
+    model = _placed(model, request)
     tower = HookedTower(model)
     tower.eval()
     config = resolve_model_data_config(model)
@@ -78,47 +79,46 @@ def load_timm(request: Request) -> VisionModel:
         tower=tower,
         preprocess=preprocess_of(recipe or config, tower.adapter.image_size),
         precision=request.precision,
-        build_tower=build,
+        build_tower=partial(_random_tower, known, request),
         class_head=head,
     )
 
 
-@dataclass(frozen=True)
-class _Builder:
-    """Builds the tower; called with a seed, with random weights and where it belongs."""
+def _create(known: str, seed: int) -> Any:
+    """Build the tower with random weights."""
+    import timm
 
-    request: Request
-    known: str
+    with own_generator(seed):
+        return timm.create_model(known, num_classes=0)
 
-    def create(self, seed: int | None = None) -> Any:
-        import timm
 
-        with own_generator(self.request.seed if seed is None else seed):
-            return timm.create_model(self.known, num_classes=0)
+def _downloaded(known: str, request: Request) -> tuple[Any, ClassHead | None]:
+    """The published model without its classifier, and that, where it has one."""
+    import timm
 
-    def downloaded(self) -> tuple[Any, ClassHead | None]:
-        """The published model without its classifier, and that, where it has one."""
-        import timm
+    with own_generator(request.seed):
+        model: Any = timm.create_model(known, pretrained=True, cache_dir=request.cache_dir)
+    head = ClassHead.of_state(model.state_dict(), model.pretrained_cfg.get("classifier"))
+    model.reset_classifier(0)
+    return model, head
 
-        cache = self.request.cache_dir
-        with own_generator(self.request.seed):
-            model: Any = timm.create_model(self.known, pretrained=True, cache_dir=cache)
-        head = ClassHead.of_state(model.state_dict(), model.pretrained_cfg.get("classifier"))
-        model.reset_classifier(0)
-        return model, head
 
-    def place(self, model: Any) -> Any:
-        _set_size(model, self.request.size, self.request.name)
-        return model.to(device=self.request.device, dtype=_DTYPES[self.request.precision])
+def _placed(model: Any, request: Request) -> Any:
+    _set_size(model, request.size, request.name)
+    return model.to(device=request.device, dtype=_DTYPES[request.precision])
 
-    def __call__(self, seed: int) -> Any:
-        return self.place(self.create(seed))
+
+def _random_tower(known: str, request: Request, seed: int) -> Any:
+    return _placed(_create(known, seed), request)
 
 
 def _recipe(request: Request, known: str, path: Path | None) -> Recipe | None:
     """What the weights were trained with, after the check of their activation; None: timm's own."""
+    from timm.models import get_pretrained_cfg
+
     architecture, _, tag = known.partition(".")
-    entries = published_timm(architecture)
+    entries, usual = published_timm(architecture), get_pretrained_cfg(architecture)
+    default = "" if usual is None else usual.tag or ""  # of a name without a tag
     quick, twin = "_quickgelu_" in architecture, quick_twin(architecture)
     twin = architecture.replace("_quickgelu_", "_") if quick else twin
     if request.quick_gelu not in (None, quick):
@@ -127,7 +127,7 @@ def _recipe(request: Request, known: str, path: Path | None) -> Recipe | None:
             f"timm has the activation in the name, so {request.name} cannot be had with "
             f"quick_gelu={request.quick_gelu}{way_out}"
         )
-    named = entries.get(tag or timm_tag(architecture)) if tag or path is None else None
+    named = entries.get(tag or default) if tag or path is None else None
     found = named if path is None else published_as(architecture, path, entries) or named
     if request.pretrained != "random" and request.quick_gelu is None and found is not None:
         weights = str(request.pretrained) if path else f"{architecture}.{found['tag']}"
@@ -136,14 +136,6 @@ def _recipe(request: Request, known: str, path: Path | None) -> Recipe | None:
     if request.preprocess is not None:
         return asked_recipe(request.preprocess, request.name, entries)
     return None if path is None else file_recipe(request.name, path, entries, named or found)
-
-
-def timm_tag(architecture: str) -> str:
-    """Tag of the weights that timm gives a name without one."""
-    from timm.models import get_pretrained_cfg
-
-    config = get_pretrained_cfg(architecture)
-    return "" if config is None else config.tag or ""
 
 
 def _weights_file(name: str, pretrained: str | bool | None) -> Path | None:
@@ -199,10 +191,8 @@ def _load_file(model: Any, path: Path, name: str) -> ClassHead | None:
     # The classifier is kept apart: the features before it are what is read.
     head = ClassHead.of_state(state, model.pretrained_cfg.get("classifier"))
     own = model.state_dict()
-    state = {
-        k: v for k, v in state.items() if k in own or not k.startswith(("head.", "head_dist."))
-    }
-
+    heads = ("head.", "head_dist.")
+    state = {k: v for k, v in state.items() if k in own or not k.startswith(heads)}
     mismatch = describe_mismatch(own, state)
     if mismatch:
         raise CheckpointError(f"the checkpoint {path} does not fit the model {name}: {mismatch}")

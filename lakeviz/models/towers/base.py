@@ -1,6 +1,6 @@
 """Tower adapters: hook points, blocks, patch grid and projection of a tower under common names.
 
-One subclass per architecture (``open_clip_vit``, ``timm_vit``, ``resnet``). An adapter only points
+One subclass per kind of tower. An adapter only points
 at the tower's own modules; it computes nothing the tower computes.
 """
 
@@ -9,31 +9,23 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from lakeviz.errors import HookError, ModelError
-from lakeviz.models.hooks.attention import HEAD_POINTS, AttentionView, HeadTap
+from lakeviz.models.hooks.attention import HEAD_POINTS, AttentionView, HeadTap, Stream
 from lakeviz.models.hooks.hook_points import InputTap, OutputTap, Point, ResidMidTap, Tap
 
+Joint = Float[Tensor, "batch token joint"]
 TOKENS = ("batch", "token", "d_model")
 
 
 @dataclass(frozen=True)
 class Rows:
-    """One parameter that writes channels: entry ``c`` along ``axis`` writes channel ``c``.
-
-    Attributes
-    ----------
-    module
-        The module that holds it.
-    name
-        Its name there.
-    axis
-        The axis over channels.
-    """
+    """One parameter of a module that writes channels: entry ``c`` along ``axis`` writes ``c``."""
 
     module: nn.Module
     name: str
@@ -44,76 +36,37 @@ class Rows:
 class BlockParts:
     """The modules of one transformer block under the field's names; None where it has none.
 
-    Attributes
-    ----------
-    block
-        The block itself.
-    ln1, ln2
-        The normalisations before attention and before the MLP.
-    attn
-        Per-head view of the attention, where its form is known.
-    attn_out, mlp_out
-        The modules whose outputs are added to the residual stream (after LayerScale).
-    scale_attn, scale_mlp
-        LayerScale factors, where there is one.
-    mlp_in
-        The linear layer into the MLP's neurons.
-    mlp_post
-        Where the neurons' activations are read.
-    mlp_write
-        The linear layer that writes the neurons into the residual stream.
-    attn_rows, mlp_rows
-        The last layers of the two branches that have one row of weights per channel: where that row
-        is 0, so is the channel of ``attn_out`` or ``mlp_out``.
-    neurons_keep_zero
-        Whether a channel of ``mlp_post`` is 0 where the row of ``mlp_in`` is.
+    ``attn_rows`` and ``mlp_rows`` are the last layers of the two branches that have one row of
+    weights per channel: where that row is 0, so is the channel of ``attn_out`` or ``mlp_out``.
     """
 
     block: nn.Module
-    ln1: nn.Module | None = None
-    ln2: nn.Module | None = None
-    attn: AttentionView | None = None
-    attn_out: nn.Module | None = None
-    mlp_out: nn.Module | None = None
-    scale_attn: Tensor | None = None
+    ln1: nn.Module | None = None  # before attention
+    ln2: nn.Module | None = None  # before the MLP
+    attn: AttentionView | None = None  # where its form is known
+    attn_out: nn.Module | None = None  # its output is added to the stream, after LayerScale
+    mlp_out: nn.Module | None = None  # likewise
+    scale_attn: Tensor | None = None  # of LayerScale
     scale_mlp: Tensor | None = None
-    mlp_in: nn.Linear | None = None
-    mlp_post: Tap | None = None
-    mlp_write: nn.Linear | None = None
+    mlp_in: nn.Linear | None = None  # into the neurons
+    mlp_post: Tap | None = None  # where the neurons' activations are read
+    mlp_write: nn.Linear | None = None  # from the neurons into the residual stream
     attn_rows: nn.Module | None = None
     mlp_rows: nn.Module | None = None
-    neurons_keep_zero: bool = False
+    neurons_keep_zero: bool = False  # a channel of mlp_post is 0 where the row of mlp_in is
 
 
 class TowerAdapter(ABC):
-    """A tower's own modules under common names.
+    """A tower's own modules under common names."""
 
-    Attributes
-    ----------
-    architecture
-        ``open_clip_vit``, ``open_clip_timm``, ``timm_vit`` or ``open_clip_resnet``.
-    tower
-        The unmodified tower.
-    blocks
-        Its blocks in the order they run, as :class:`BlockParts`.
-    image_size, patch_size
-        ``(height, width)`` in pixels.
-    n_prefix_tokens
-        Tokens before the first patch token (class token and registers).
-    has_class_token
-        Whether the first of them is a class token.
-    d_model, n_heads, d_head
-        Residual width, heads, head width (0 where there are none).
-    """
-
-    architecture: str
-    tower: nn.Module
-    blocks: list[BlockParts]
-    image_size: tuple[int, int]
+    architecture: str  # open_clip_vit, open_clip_timm, timm_vit or open_clip_resnet
+    tower: nn.Module  # never modified
+    blocks: list[BlockParts]  # in the order they run
+    image_size: tuple[int, int]  # height and width in pixels
     patch_size: tuple[int, int]
-    n_prefix_tokens: int
-    has_class_token: bool = False
-    d_model: int
+    n_prefix_tokens: int  # before the first patch token: class token and registers
+    has_class_token: bool = False  # as the first of them
+    d_model: int  # residual width
     n_heads: int = 0
     d_head: int = 0
 
@@ -122,9 +75,7 @@ class TowerAdapter(ABC):
         """All hook points in the order in which a forward pass reaches them."""
 
     @abstractmethod
-    def project_tokens(
-        self, tokens: Float[Tensor, "batch token d_model"]
-    ) -> Float[Tensor, "batch token joint"]:
+    def project_tokens(self, tokens: Stream) -> Joint:
         """Map residual tokens as the pooled token is mapped: final norm, then projection."""
 
     def embedding_writers(self) -> list[Rows]:
@@ -233,6 +184,11 @@ class TowerAdapter(ABC):
         ]
 
 
+def pair(size: Any) -> tuple[int, int]:
+    """Height and width of a size, which is one number where both are equal."""
+    return (size, size) if isinstance(size, int) else (int(size[0]), int(size[1]))
+
+
 def rows_of(module: nn.Module | None, what: str) -> list[Rows]:
     """Weight and bias of a linear layer, convolution or normalisation: one row per channel."""
     held = {} if module is None else module._parameters
@@ -249,16 +205,8 @@ def embedding_rows(
 ) -> list[Rows]:
     """Writers of the residual stream before the first block of a vision transformer.
 
-    Parameters
-    ----------
-    norm
-        The normalisation after the embedding: where there is one, it alone decides.
-    patches
-        The layer that writes the patch embeddings.
-    others
-        Class token, registers and position embeddings, where the tower has them.
-    tower
-        What the tower is called in messages.
+    A normalisation after the embedding decides alone; else the layer of the patches, and the class
+    token, registers and position embeddings that the tower has, write it.
     """
     if norm is not None and not isinstance(norm, nn.Identity):
         return rows_of(norm, f"the normalised embedding of this {tower} tower")

@@ -6,13 +6,20 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float
 from open_clip.transformer import Attention, VisionTransformer
 from torch import Tensor, nn
 
-from lakeviz.models.hooks.attention import AttentionView
+from lakeviz.models.hooks.attention import AttentionView, Heads, Stream
 from lakeviz.models.hooks.hook_points import InputTap, OutputTap, Point
-from lakeviz.models.towers.base import BlockParts, Rows, TowerAdapter, embedding_rows, keeps_zero
+from lakeviz.models.towers.base import (
+    BlockParts,
+    Joint,
+    Rows,
+    TowerAdapter,
+    embedding_rows,
+    keeps_zero,
+    pair,
+)
 
 
 class PackedAttentionView(AttentionView):
@@ -27,9 +34,7 @@ class PackedAttentionView(AttentionView):
         inner = getattr(module, "ln_inner", None)
         self.additive = inner is None or isinstance(inner, nn.Identity)
 
-    def project(
-        self, x: Float[Tensor, "batch token d_model"]
-    ) -> tuple[Float[Tensor, "batch token head d_head"], ...]:
+    def project(self, x: Stream) -> tuple[Heads, ...]:
         """Split the packed projection into queries, keys and values by head."""
         packed = F.linear(x, self.packed.in_proj_weight, self.packed.in_proj_bias)
         heads = (self.n_heads, self.d_head)
@@ -42,7 +47,7 @@ class PackedAttentionView(AttentionView):
             return self.module.ln_q(q), self.module.ln_k(k)
         return q, k
 
-    def merge(self, z: Float[Tensor, "batch token head d_head"], x: Tensor) -> Tensor:
+    def merge(self, z: Heads, x: Tensor) -> Tensor:
         """Project heads back; with an inner norm it comes in between."""
         merged = z.flatten(-2)
         if isinstance(self.module, Attention):
@@ -91,8 +96,8 @@ class OpenClipViT(TowerAdapter):
     def __init__(self, tower: VisionTransformer) -> None:
         self.tower = self.vit = tower
         self.blocks = [_parts(block) for block in tower.transformer.resblocks]
-        self.image_size = _pair(tower.image_size)
-        self.patch_size = _pair(tower.patch_size)
+        self.image_size = pair(tower.image_size)
+        self.patch_size = pair(tower.patch_size)
         self.n_prefix_tokens = 1
         self.d_model = tower.conv1.out_channels
         first: Any = tower.transformer.resblocks[0].attn
@@ -115,15 +120,9 @@ class OpenClipViT(TowerAdapter):
         others = (Rows(vit, "class_embedding"), Rows(vit, "positional_embedding", -1))
         return embedding_rows(vit.ln_pre, vit.conv1, others, self.architecture)
 
-    def project_tokens(
-        self, tokens: Float[Tensor, "batch token d_model"]
-    ) -> Float[Tensor, "batch token joint"]:
+    def project_tokens(self, tokens: Stream) -> Joint:
         """``ln_post`` and ``proj``: for the class token this is the image embedding itself."""
         if self.vit.attn_pool is not None:
             raise self._no_projection("it pools with attention, which is not linear in the tokens")
         normalized = self.vit.ln_post(tokens)
         return normalized if self.vit.proj is None else torch.matmul(normalized, self.vit.proj)
-
-
-def _pair(size: Any) -> tuple[int, int]:
-    return (size, size) if isinstance(size, int) else (int(size[0]), int(size[1]))

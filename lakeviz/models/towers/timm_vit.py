@@ -8,11 +8,11 @@ the identity in eval mode.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float
 from open_clip.timm_model import TimmModel
 from timm.layers.attention import Attention, AttentionRope
 from timm.layers.mlp import GluMlp, SwiGLU
@@ -22,10 +22,17 @@ from timm.models.vision_transformer import ResPostBlock
 from torch import Tensor, nn
 
 from lakeviz.errors import ModelError
-from lakeviz.models.hooks.attention import AttentionView
+from lakeviz.models.hooks.attention import AttentionView, Heads, Stream
 from lakeviz.models.hooks.hook_points import InputTap, OutputTap, Point, Tap
-from lakeviz.models.towers.base import BlockParts, Rows, TowerAdapter, embedding_rows, keeps_zero
-from lakeviz.models.towers.token_count import tokens_in_blocks
+from lakeviz.models.towers.base import (
+    BlockParts,
+    Joint,
+    Rows,
+    TowerAdapter,
+    embedding_rows,
+    keeps_zero,
+    pair,
+)
 
 
 class TimmAttentionView(AttentionView):
@@ -43,9 +50,7 @@ class TimmAttentionView(AttentionView):
     def _gate(self) -> nn.Module | None:
         return getattr(self.attn, "gate", None)
 
-    def project(
-        self, x: Float[Tensor, "batch token d_model"]
-    ) -> tuple[Float[Tensor, "batch token head d_head"], ...]:
+    def project(self, x: Stream) -> tuple[Heads, ...]:
         """Fused or separate projections; EVA keeps its fused bias in separate parameters."""
         attn, heads = self.attn, (self.n_heads, self.d_head)
         if attn.qkv is None:
@@ -64,13 +69,13 @@ class TimmAttentionView(AttentionView):
         rope = context.get("rope")
         return (q, k) if rope is None else (self._rotate(q, rope), self._rotate(k, rope))
 
-    def _rotate(self, x: Float[Tensor, "batch token head d_head"], rope: Tensor) -> Tensor:
+    def _rotate(self, x: Heads, rope: Tensor) -> Tensor:
         n, half = self.attn.num_prefix_tokens, getattr(self.attn, "rotate_half", False)
         by_head = x.transpose(1, 2)
         rotated = apply_rot_embed_cat(by_head[:, :, n:], rope, half=half).type_as(x)
         return torch.cat((by_head[:, :, :n], rotated), dim=2).transpose(1, 2)
 
-    def merge(self, z: Float[Tensor, "batch token head d_head"], x: Tensor) -> Tensor:
+    def merge(self, z: Heads, x: Tensor) -> Tensor:
         """Inner norm and gate where the module has them, then the output projection."""
         merged = z.flatten(-2)
         if hasattr(self.attn, "norm"):
@@ -196,7 +201,8 @@ class TimmViT(TowerAdapter):
         """``norm_pre``; without it patch layer, class token, registers, position embeddings."""
         vit = self.vit
         norm = getattr(vit.patch_embed, "norm", None)
-        patches = getattr(vit.patch_embed, "proj", None) if _is_identity(norm) else norm
+        plain = norm is None or isinstance(norm, nn.Identity)
+        patches = getattr(vit.patch_embed, "proj", None) if plain else norm
         names = ("cls_token", "dist_token", "reg_token", "pos_embed")
         others = [Rows(vit, name, -1) for name in names]
         return embedding_rows(getattr(vit, "norm_pre", None), patches, others, self.architecture)
@@ -207,9 +213,7 @@ class TimmViT(TowerAdapter):
             return linears[-1].out_features
         return getattr(self.vit.head, "out_features", self.d_model)
 
-    def project_tokens(
-        self, tokens: Float[Tensor, "batch token d_model"]
-    ) -> Float[Tensor, "batch token joint"]:
+    def project_tokens(self, tokens: Stream) -> Joint:
         """Final norm, norm after pooling, and the linear head, token by token.
 
         Without open_clip there is no head: tokens end where a classifier of the model reads.
@@ -232,10 +236,9 @@ def _geometry(vit: Any) -> tuple[tuple[int, int], tuple[int, int]]:
             "no image size, so the patches cannot be put on a grid"
         )
     if grid is None:  # XCiT's convolutional stem
-        patch = vit.patch_embed.patch_size
-        patch = (patch, patch) if isinstance(patch, int) else patch
+        patch = pair(vit.patch_embed.patch_size)
         grid = (size[0] // patch[0], size[1] // patch[1])
-    return (int(size[0]), int(size[1])), (int(grid[0]), int(grid[1]))
+    return pair(size), pair(grid)
 
 
 def missing_parts(module: nn.Module) -> list[str]:
@@ -244,9 +247,63 @@ def missing_parts(module: nn.Module) -> list[str]:
     return [name for name in needed if not hasattr(module, name)]
 
 
-def _is_identity(module: nn.Module | None) -> bool:
-    return module is None or isinstance(module, nn.Identity)
-
-
 def _head(tower: Any) -> nn.Module:
     return tower.head
+
+
+def tokens_in_blocks(
+    tower: nn.Module, blocks: Sequence[nn.Module], image_size: tuple[int, int], width: int
+) -> int:
+    """Count the tokens of one image in the residual stream."""
+    name = type(getattr(tower, "trunk", tower)).__name__
+    shapes: dict[int, list[tuple[int, ...]]] = {}
+
+    def look(index: int) -> Any:
+        def hook(_block: nn.Module, args: tuple[Any, ...], output: Any) -> None:
+            for stream in (args[0], output):
+                shape = tuple(stream.shape) if isinstance(stream, torch.Tensor) else ()
+                shapes.setdefault(index, []).append(shape)
+
+        return hook
+
+    handles = [block.register_forward_hook(look(i)) for i, block in enumerate(blocks)]
+    try:
+        _pass_without_numbers(tower, image_size)
+    except Exception as e:  # architectures need inputs of their own
+        raise ModelError(
+            f"no hook points are known for the tower {name}: it does not take one batch of images "
+            f"alone ({type(e).__name__}: {(str(e).splitlines() or [''])[0][:150]})"
+        ) from e
+    finally:
+        for handle in handles:
+            handle.remove()
+    first = shapes.get(0, [()])[0]
+    for index in range(len(blocks)):
+        for shape in shapes.get(index, [()]):
+            if len(shape) != 3 or shape[-1] != width or shape[1] != first[1]:
+                what = f"[{', '.join(map(str, shape[1:]))}]" if shape else "no tokens"
+                raise ModelError(
+                    f"no hook points are known for the tower {name}: block {index} carries {what} "
+                    f"where one stream of tokens [tokens, {width}] is needed from the first block "
+                    "to the last (stages, maps, or a class token that joins between blocks)"
+                )
+    return first[1]
+
+
+@torch.no_grad()
+def _pass_without_numbers(tower: nn.Module, image_size: tuple[int, int]) -> None:
+    """Run one blank image through meta tensors; where a tower cannot, through its own weights."""
+    training = tower.training
+    tower.eval()
+    weights = dict(tower.named_parameters()) | dict(tower.named_buffers())
+    try:
+        empty = {name: torch.empty_like(weight, device="meta") for name, weight in weights.items()}
+        dtype = max(tower.parameters(), key=lambda p: p.ndim).dtype
+        blank = torch.empty((1, 3, *image_size), device="meta", dtype=dtype)
+        try:
+            torch.func.functional_call(tower, empty, (blank,))
+        except (RuntimeError, NotImplementedError):  # a tensor that is no buffer, a data-bound step
+            device = next(tower.parameters()).device
+            tower(torch.zeros((1, 3, *image_size), device=device, dtype=dtype))
+    finally:
+        tower.train(training)

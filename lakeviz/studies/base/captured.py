@@ -30,7 +30,7 @@ from lakeviz.lake.provenance import as_plain, versions
 from lakeviz.lake.score_maps import join_layers
 from lakeviz.lake.visual import fit_selections
 from lakeviz.metrics import Bootstrap
-from lakeviz.metrics.clusters import over_clips
+from lakeviz.metrics.clips import over_clips
 from lakeviz.metrics.measurement import Metric
 from lakeviz.studies.base.text_maps import TextMaps
 
@@ -174,8 +174,7 @@ class StudyData:
             changes["normal"] = self.normal.some(images)
             paths = self.normal_paths
             changes["normal_paths"] = tuple(paths[i] for i in images if paths)
-            known = self.provenance.get("fit", {}).get("sample_ids", self.normal.sample_ids)
-            fit = {"n_images": len(images), "sample_ids": [known[i] for i in images]}
+            fit = {"n_images": len(images), "sample_ids": [self.normal_names[i] for i in images]}
             changes["provenance"] = {**self.provenance, "fit": fit}
         if points is not None:
             missing = [p for p in points if p not in self.points]
@@ -196,6 +195,12 @@ class StudyData:
                 "text_weight": 0.0 if none else options.weight_with_text,
             }
         return replace(self, **changes)
+
+    @property
+    def normal_names(self) -> list[str]:
+        """Names of the normal images that do not depend on where the files lie, if there are."""
+        known = self.provenance.get("fit", {}).get("sample_ids", ())
+        return list(known if len(known) == len(self.normal) else self.normal.sample_ids)
 
     # --- selections and branches ---
 

@@ -62,8 +62,7 @@ def as_draws(data: StudyData | Draws) -> tuple[StudyData, ...]:
 def replicates(parts: Sequence[Mapping[_Key, Sequence[Measurement]]]) -> dict[_Key, Replicates]:
     """Join what was measured on each draw, condition by condition.
 
-    A condition that one of the draws lacks is left out: a mean over other draws than those of the
-    condition it is compared with would not be paired.
+    A condition that one draw lacks is left out: a mean over other draws would not be paired.
     """
     first, *others = parts
     return {

@@ -25,34 +25,11 @@ def exchange_rows(
     n_random_sets: int = 20,
     seed: int = 0,
 ) -> list[dict[str, Any]]:
-    """Compare the top channels with a control, whole and with each channel exchanged.
+    """Compare the top ``k`` channels with a control, whole and with each channel exchanged.
 
-    Parameters
-    ----------
-    data : StudyData
-    evaluator : PairedEvaluator
-    control : str
-        A selector.
-    k : int, optional
-        The detector's by default.
-    channels : iterable of int, optional
-        Channels to exchange for the next in variance, at every hook point where they are among the
-        top ``k``; by default every such channel.
-    n_random_sets : int
-        Sets of a random control.
-    seed : int
-        Of these.
-
-    Returns
-    -------
-    list of dict
-        A row per exchange and metric: ``left_out`` (-1 for none) and the columns of
-        :func:`~lakeviz.lake.paired_evaluator.compare`.
-
-    Raises
-    ------
-    SelectionError
-        If a channel is at no point among the top ``k``, or there is none to put in its place.
+    ``channels`` are exchanged for the next in variance wherever they are among the top; all of them
+    by default. A row per exchange and metric: ``left_out`` (-1 for none) and the columns of
+    :func:`~lakeviz.lake.paired_evaluator.compare`.
     """
     k = data.options.k if k is None else k
     top = data.select(k)

@@ -17,7 +17,7 @@ import pandas as pd
 from lakeviz.metrics.comparison import ONE_MORE
 from lakeviz.metrics.estimates import NOT_MEASURED, Estimate, estimate, mean_over_categories
 from lakeviz.metrics.measurement import Metric
-from lakeviz.metrics.registry import at_best, get_metric, metric_title
+from lakeviz.metrics.registry import at_best, metric_bounds, metric_title
 from lakeviz.tables import Row, records
 
 HEADLINE_METRICS: tuple[Metric, ...] = (("image", "auroc"), ("pixel", "aupro"))
@@ -198,7 +198,7 @@ def finding(
     control_value: str | None = None,
     smallest_effect: float | None = None,
     confidence: float = 0.95,
-    bounds: tuple[float, float] = (-np.inf, np.inf),
+    bounds: tuple[float, float] | None = None,
 ) -> Finding:
     """Read a finding from rows of a tidy table, one row per category.
 
@@ -214,8 +214,8 @@ def finding(
         Name of the columns of the subject's value, where the table has them.
     control_value : str, optional
         Name of the column of the control's value, where the table has that alone.
-    bounds : (float, float)
-        Least and largest difference that there can be.
+    bounds : (float, float), optional
+        Least and largest difference that there can be; by default those of the metric.
     """
     single = [
         Finding(
@@ -239,11 +239,15 @@ def finding(
         return single[0]
     measured = [one for one in single if one.verdict != "not measured"] or single
     # Of another quantity than a registered metric the ends are not known.
-    ends = (-np.inf, np.inf) if isinstance(metric, str) else get_metric(*metric).bounds
+    ends = reach = (-np.inf, np.inf)
+    if not isinstance(metric, str):
+        ends, reach = metric_bounds(*metric), metric_bounds(*metric, difference=True)
     return replace(
         measured[0],
         where=f"Mean over {len(measured)} categories",
-        difference=mean_over_categories([one.difference for one in measured], confidence, bounds),
+        difference=mean_over_categories(
+            [one.difference for one in measured], confidence, bounds or reach
+        ),
         n=len(measured),
         over="categories",
         value=mean_over_categories([one.value for one in measured], confidence, ends),

@@ -63,11 +63,14 @@ class Measured:
         What could not be measured, and why.
     made : mapping
         Joins the provenance of the category.
+    settings : mapping, optional
+        As the result carries them, where only measuring tells; else :meth:`Study.provenance`.
     """
 
     tables: Mapping[str, Table]
     notes: Sequence[str] = ()
     made: Mapping[str, Any] = field(default_factory=dict)
+    settings: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True)
@@ -166,15 +169,26 @@ class Study:
         if neurons is not None:
             data, changes = self._with_neurons(data, name_of(neurons), changes)
         chosen = self.settings.of(settings, changes)
+        assert self.measure is not None
+        return self._measured(self.measure, data, chosen, bootstrap, progress)
+
+    def _measured(
+        self,
+        measure: Measure,
+        data: StudyData | Draws,
+        chosen: Any,
+        bootstrap: Bootstrap,
+        progress: bool = False,
+    ) -> Any:
+        """Measure one category, and make the result of its tables."""
         draws = self.draws_of(data, chosen)
         first = draws[0]
         evaluator = first.evaluator(chosen.metrics, bootstrap)
         if self.needs_a_metric:
             evaluator.require_some()
-        assert self.measure is not None
-        given = draws if self.over_draws else first
         parts = Progress(self.name, [first.category]) if progress else [first.category]
-        (found,) = [self.measure(given, chosen, evaluator) for _ in parts]
+        given = draws if self.over_draws else first
+        (found,) = [measure(given, chosen, evaluator) for _ in parts]
         if not isinstance(found, Measured):
             found = Measured(found)
         tables = {
@@ -184,11 +198,11 @@ class Study:
         for table in tables.values():
             if "category" not in table:
                 table.insert(0, "category", first.category)
-        provenance = describe_draws(draws, self.name, self.provenance(chosen, first), evaluator)
+        said = self.provenance(chosen, first) if found.settings is None else found.settings
+        provenance = describe_draws(draws, self.name, said, evaluator)
         provenance["categories"][first.category] |= found.made
-        return self.result(
-            **tables, provenance=provenance, notes=[*found.notes, *first.absences(evaluator)]
-        )
+        notes = dict.fromkeys((*found.notes, *first.absences(evaluator)))
+        return self.result(**tables, provenance=provenance, notes=list(notes))
 
     def _with_neurons(
         self, data: StudyData | Draws, name: str, changes: dict[str, Any]

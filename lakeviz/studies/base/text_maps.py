@@ -30,15 +30,7 @@ _FOLDER = "text"
 
 @dataclass(frozen=True)
 class TextMaps:
-    """What the text branch says of the test images.
-
-    Attributes
-    ----------
-    patch : float array [image, row, column]
-        Probability of "anomalous" of each patch.
-    image : float array [image]
-        The same of the image embedding.
-    """
+    """Probability of "anomalous" of each patch, and of the image embedding, of the test images."""
 
     patch: Float[np.ndarray, "image row column"]
     image: Float[np.ndarray, " image"]
@@ -55,17 +47,9 @@ def text_maps(
 ) -> TextMaps:
     """Score the test images with the text branch, from stored tokens where they suffice.
 
-    Parameters
-    ----------
-    model : VisionModel
-    text : TextBranch
-    tokens : CapturedTokens
-        Of the test images, at the branch's point and after the last block.
-    test : Dataset
-    cache : path, optional
-        Folder of activation stores; the maps are kept in its folder ``text``, bound to the model,
-        the images, the class name and the settings of the branch.
-    loading : Loading, optional
+    ``tokens`` are of the test images, at the branch's point and after the last block. In ``cache``,
+    a folder of activation stores, the maps are kept bound to the model, the images, the class name
+    and the settings of the branch.
     """
     if cache is None:
         return _score(model, text, tokens, test, loading)

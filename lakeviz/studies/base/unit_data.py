@@ -8,12 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 from torch import Tensor
 
-from lakeviz.activations.token_subsets import CapturedTokens
+from lakeviz.activations.token_subsets import CapturedTokens, MappedTokens
 from lakeviz.data.streams import IMAGE, stream_of
 from lakeviz.errors import ConfigError
 from lakeviz.lake.fitted import described_units
 from lakeviz.units.base import Units, units_by_point
-from lakeviz.units.source import MappedTokens
 
 if TYPE_CHECKING:
     from lakeviz.models import VisionModel

@@ -72,6 +72,20 @@ class Case:
         """Channels of the narrowest hook point."""
         return min(self.data.n_channels(p) for p in self.data.points)
 
+    def all_selected(self, so: str) -> str:
+        """Say that all channels are selected, and what follows; empty where some are not."""
+        return f"all {self.k} channels are selected: {so}" if self.k == self.n_channels else ""
+
+    @property
+    def crowded(self) -> str:
+        """Why random sets are no control; empty where they share few members with the selection."""
+        if 2 * self.k <= self.n_channels:
+            return ""
+        return (
+            f"{self.k} of {self.n_channels} channels are selected: random sets of that size share "
+            "more than half of their members with the selection"
+        )
+
     def at(self, point: str) -> Case:
         """The same category at one of its hook points alone."""
         pool, towers = self.pool, self.untrained

@@ -16,7 +16,6 @@ from lakeviz.metrics.estimates import Estimate, student_reach
 from lakeviz.metrics.pair_shares import FEWEST, linearised, share_difference, shares_of
 from lakeviz.studies.claims.case import Case
 from lakeviz.studies.claims.claim import CAUSES, Claim, Part, each
-from lakeviz.studies.claims.claims_on_detection import too_few_channels
 from lakeviz.studies.claims.effects import PAIRS, Effect, Spread
 from lakeviz.studies.claims.rules import Superiority
 from lakeviz.studies.patching.concentration import area
@@ -60,10 +59,8 @@ def share_effect(own: Members, control: Members, sets: UnitSets) -> Effect:
 
 def _sets(case: Case) -> UnitSets | Effect:
     """Sets of neurons to exchange, or why nothing is tested."""
-    if case.k == case.n_channels:
-        return _absent(f"all {case.k} channels are selected: there are no others")
-    if 2 * case.k > case.n_channels:
-        return _absent(too_few_channels(case))
+    if reason := case.all_selected("there are no others") or case.crowded:
+        return _absent(reason)
     sets = case.exchanged
     if isinstance(sets, str):
         return _absent(sets)

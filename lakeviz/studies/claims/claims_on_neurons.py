@@ -28,8 +28,7 @@ from lakeviz.studies.claims.effects import (
 from lakeviz.studies.claims.rules import Equivalence, Superiority
 from lakeviz.studies.knockout.ablation import Ablation, Condition
 from lakeviz.studies.knockout.score_engine import ScoreEngine
-from lakeviz.studies.overlap.measures import jaccard
-from lakeviz.studies.overlap.null_models import hypergeometric
+from lakeviz.studies.overlap.measures import hypergeometric, jaccard
 from lakeviz.studies.overlap.pairs import pair_mean
 
 # --- claim 3: selecting by variance is equivalent to truncated PCA ---
@@ -39,8 +38,7 @@ _DETECTION, _SUBSPACE = "detection", "subspace"
 
 def _equals_pca(case: Case) -> Mapping[str, Effect]:
     """Detection in neurons minus that in principal directions, and how near the two spans are."""
-    if case.k == case.n_channels:
-        reason = f"all {case.k} channels are selected: the two are the same by construction"
+    if reason := case.all_selected("the two are the same by construction"):
         return {_DETECTION: Effect.absent(reason), _SUBSPACE: Effect.absent(reason)}
     detection = over(case.top, case.measured("pca"), case.settings.metric, SMALLEST_EFFECT)
     return {_DETECTION: detection, _SUBSPACE: _nearness(case)}
@@ -158,9 +156,7 @@ def _measure_overlaps(cases: Sequence[Case]) -> Mapping[str, Pooled]:
 def _no_overlap(cases: Sequence[Case]) -> str:
     if len(cases) < _FEWEST:
         return f"it needs {_FEWEST} categories, and there are {len(cases)}"
-    if cases[0].k == cases[0].n_channels:
-        return f"all {cases[0].k} channels are selected: every category shares all"
-    return ""
+    return cases[0].all_selected("every category shares all")
 
 
 def _channels(case: Case, data: StudyData) -> dict[str, set[int]]:

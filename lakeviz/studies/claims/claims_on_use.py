@@ -13,11 +13,9 @@ from lakeviz.metrics.measurement import Measurement
 from lakeviz.studies.base.captured import StudyData
 from lakeviz.studies.claims.case import Case
 from lakeviz.studies.claims.claim import SMALLEST_EFFECT, Claim, Part, each
-from lakeviz.studies.claims.claims_on_detection import too_few_channels
 from lakeviz.studies.claims.effects import Effect, at_ceiling, over
 from lakeviz.studies.claims.rules import NonInferiority, Superiority
-from lakeviz.studies.contamination.fitting import Condition, DrawFits, kept_images
-from lakeviz.studies.contamination.plan import make_plan
+from lakeviz.studies.contamination.fitting import Condition, DrawFits, kept_images, make_plan
 from lakeviz.studies.hosts.conditions import Plan, run_conditions
 from lakeviz.studies.hosts.detectors.registry import get_host
 from lakeviz.studies.hosts.result import ADD, ALONE, NO_SELECTOR
@@ -91,8 +89,7 @@ def _plugs_into_hosts(case: Case) -> Mapping[str, Effect]:
     if len(case.data.normal) < 2:
         return _no_host("the units of added scores need two normal images")
     host = settings.host or ("patch_nn" if case.data.text is None else "zero_shot")
-    has_control = 2 * case.k <= case.n_channels
-    selectors = ("variance", "random") if has_control else ("variance",)
+    selectors = ("variance",) if case.crowded else ("variance", "random")
     plan = Plan(get_host(host), selectors, case.k, settings.n_random_sets, settings.seed, _WEIGHT)
     try:
         found = [run_conditions(d, plan, (ADD,), case.evaluator).members for d in case.draws]
@@ -101,8 +98,8 @@ def _plugs_into_hosts(case: Case) -> Mapping[str, Effect]:
     top = Replicates.over_draws([one[ADD, "variance"] for one in found])
     alone = Replicates.over_draws([one[ALONE, NO_SELECTOR] for one in found])
     metric, d = settings.metric, SMALLEST_EFFECT
-    control = Effect.absent(too_few_channels(case))
-    if has_control:
+    control = Effect.absent(case.crowded)
+    if not case.crowded:
         random = Replicates.over_draws([one[ADD, "random"] for one in found])
         control = over(top, random, metric, d, headroom=d, against_sets=True)
     return {_GAIN: over(top, alone, metric, d, headroom=d), _CONTROL: control}
@@ -142,8 +139,7 @@ _MINUS_CORESET = "minus_coreset"
 
 def _needs_little_memory(case: Case) -> Mapping[str, Effect]:
     """Selected neurons of all normal tokens minus all channels of as many bytes of a coreset."""
-    if case.k == case.n_channels:
-        reason = f"all {case.k} channels are selected: no memory is saved"
+    if reason := case.all_selected("no memory is saved"):
         return {_MINUS_CORESET: Effect.absent(reason)}
     try:
         thinned = [_thinned(case, data) for data in case.draws]

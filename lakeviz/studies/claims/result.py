@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
@@ -115,9 +115,9 @@ class ClaimsResult(StudyResult):
         "resamples": "n_resamples",
     }
 
-    verdicts: pd.DataFrame = field(repr=False)
-    parts: pd.DataFrame = field(repr=False)
-    effects: pd.DataFrame = field(repr=False)
+    verdicts: pd.DataFrame
+    parts: pd.DataFrame
+    effects: pd.DataFrame
 
     @property
     def confidence(self) -> float:

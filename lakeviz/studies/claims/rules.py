@@ -12,9 +12,10 @@ hold, its error bounds that of the verdict.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import ClassVar
 
 import numpy as np
 from jaxtyping import Float
@@ -27,46 +28,55 @@ INCONCLUSIVE, NOT_MEASURED = "inconclusive", "not measured"
 VERDICTS = (SUPPORTED, CONTRADICTED, INCONCLUSIVE, NOT_MEASURED)
 
 
-class Rule(Protocol):
-    """What makes a part of a claim supported, and what contradicts it."""
+@dataclass(frozen=True)
+class Rule(ABC):
+    """What makes a part of a claim supported, and what contradicts it.
 
-    @property
-    def name(self) -> str:
-        """One word for tables."""
-        ...
+    Parameters
+    ----------
+    smallest_effect : float
+        Smallest effect of interest, in units of the effect.
+    """
 
-    @property
-    def smallest_effect(self) -> float:
-        """Smallest effect of interest, in units of the effect."""
-        ...
+    smallest_effect: float
+    name: ClassVar[str]
+    """One word for tables."""
 
     def judge(self, effect: Estimate, beyond_sets: bool = True) -> str:
         """Verdict on an effect with its corrected interval.
 
         ``beyond_sets`` says whether the test against random sets was passed, where there are any.
         """
-        ...
+        if not np.isfinite([effect.value, effect.low, effect.high]).all():
+            return NOT_MEASURED
+        if self._contradicts(effect):
+            return CONTRADICTED
+        return SUPPORTED if self._supports(effect) and beyond_sets else INCONCLUSIVE
 
+    @abstractmethod
+    def _supports(self, effect: Estimate) -> bool: ...
+
+    @abstractmethod
+    def _contradicts(self, effect: Estimate) -> bool: ...
+
+    @abstractmethod
     def describe(self) -> str:
         """The rule in words."""
-        ...
 
 
-@dataclass(frozen=True)
-class Superiority:
-    """The effect is there, and large enough to matter."""
+class Superiority(Rule):
+    """The effect is there, and large enough to matter.
 
-    smallest_effect: float
+    Supported: clear of zero and as large as asked. Contradicted: surely smaller.
+    """
+
     name = "superiority"
 
-    def judge(self, effect: Estimate, beyond_sets: bool = True) -> str:
-        """Supported: clear of zero and as large as asked. Contradicted: surely smaller."""
-        if not _measured(effect):
-            return NOT_MEASURED
-        if effect.high < self.smallest_effect:
-            return CONTRADICTED
-        large = effect.low > 0 and effect.value >= self.smallest_effect
-        return SUPPORTED if large and beyond_sets else INCONCLUSIVE
+    def _supports(self, effect: Estimate) -> bool:
+        return effect.low > 0 and effect.value >= self.smallest_effect
+
+    def _contradicts(self, effect: Estimate) -> bool:
+        return effect.high < self.smallest_effect
 
     def describe(self) -> str:
         """The rule in words."""
@@ -74,20 +84,19 @@ class Superiority:
         return f"supported: interval above 0 and effect at least {d:g}; contradicted: below {d:g}"
 
 
-@dataclass(frozen=True)
-class NonInferiority:
-    """The effect is no loss that matters."""
+class NonInferiority(Rule):
+    """The effect is no loss that matters.
 
-    smallest_effect: float
+    Supported: surely no worse than minus the margin. Contradicted: surely worse than it.
+    """
+
     name = "non-inferiority"
 
-    def judge(self, effect: Estimate, beyond_sets: bool = True) -> str:
-        """Supported: surely no worse than minus the margin. Contradicted: surely worse than it."""
-        if not _measured(effect):
-            return NOT_MEASURED
-        if effect.high < -self.smallest_effect:
-            return CONTRADICTED
-        return SUPPORTED if effect.low > -self.smallest_effect and beyond_sets else INCONCLUSIVE
+    def _supports(self, effect: Estimate) -> bool:
+        return effect.low > -self.smallest_effect
+
+    def _contradicts(self, effect: Estimate) -> bool:
+        return effect.high < -self.smallest_effect
 
     def describe(self) -> str:
         """The rule in words."""
@@ -95,22 +104,19 @@ class NonInferiority:
         return f"supported: interval above {margin}; contradicted: below {margin}"
 
 
-@dataclass(frozen=True)
-class Equivalence:
-    """The effect is too small to matter, in either direction."""
+class Equivalence(Rule):
+    """The effect is too small to matter, in either direction.
 
-    smallest_effect: float
+    Supported: surely within both margins. Contradicted: surely outside one of them.
+    """
+
     name = "equivalence"
 
-    def judge(self, effect: Estimate, beyond_sets: bool = True) -> str:
-        """Supported: surely within both margins. Contradicted: surely outside one of them."""
-        if not _measured(effect):
-            return NOT_MEASURED
-        d = self.smallest_effect
-        if effect.low > d or effect.high < -d:
-            return CONTRADICTED
-        inside = -d < effect.low and effect.high < d
-        return SUPPORTED if inside and beyond_sets else INCONCLUSIVE
+    def _supports(self, effect: Estimate) -> bool:
+        return -self.smallest_effect < effect.low and effect.high < self.smallest_effect
+
+    def _contradicts(self, effect: Estimate) -> bool:
+        return effect.low > self.smallest_effect or effect.high < -self.smallest_effect
 
     def describe(self) -> str:
         """The rule in words."""
@@ -165,7 +171,3 @@ def p_against_sets(
     student = stdtr(n - 1, -t)
     best = (gaps > 0).all(axis=-1)
     return np.where(varied, np.where(best, student, np.maximum(student, rank)), rank)
-
-
-def _measured(effect: Estimate) -> bool:
-    return bool(np.isfinite([effect.value, effect.low, effect.high]).all())

@@ -16,7 +16,6 @@ from lakeviz.studies.base.study import OnRun, Study
 from lakeviz.studies.claims import claims_on_causes as causes
 from lakeviz.studies.claims import claims_on_detection as detection
 from lakeviz.studies.claims import claims_on_neurons as neurons
-from lakeviz.studies.claims import claims_on_training as training
 from lakeviz.studies.claims import claims_on_use as use
 from lakeviz.studies.claims.case import Case
 from lakeviz.studies.claims.claim import CAUSES, PAPER, Claim, Part
@@ -41,8 +40,8 @@ CLAIMS: tuple[Claim, ...] = (
     use.WITHSTANDS_CONTAMINATION,
     use.PLUGS_INTO_HOSTS,
     use.NEEDS_LITTLE_MEMORY,
-    training.COMES_FROM_TRAINING,
-    training.CONCENTRATED,
+    detection.COMES_FROM_TRAINING,
+    detection.CONCENTRATED,
     causes.CAUSES_SCORE,
     causes.EFFECT_CONCENTRATED,
     causes.BASIS_PRIVILEGED,

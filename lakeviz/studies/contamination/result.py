@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import ClassVar
 
 import pandas as pd
@@ -92,8 +92,8 @@ class ContaminationResult(StudyResult):
     renamed: ClassVar[Mapping[str, str]] = {"n_draws": "n_repeats"}
     renamed_values: ClassVar[Mapping[str, Mapping[str, str]]] = {"what": {"memory": "gallery"}}
 
-    metrics: pd.DataFrame = field(repr=False)
-    stability: pd.DataFrame = field(repr=False)
+    metrics: pd.DataFrame
+    stability: pd.DataFrame
 
     @property
     def shots(self) -> int:

@@ -14,7 +14,7 @@ from lakeviz.lake.paired_evaluator import PairedEvaluator
 from lakeviz.metrics import Bootstrap, contrasts, estimates
 from lakeviz.metrics.estimates import NOT_MEASURED, Estimate
 from lakeviz.metrics.measurement import Measurement, metric_columns
-from lakeviz.studies.decompose.contributions import Gathered
+from lakeviz.studies.decompose.decomposer import Gathered
 
 _BLOCK = 2**24  # values of shuffled means held at a time
 
@@ -49,15 +49,8 @@ def shuffled_p_values(
 ) -> Float[np.ndarray, " term"]:
     """Two-sided p-values of Welch's statistic among those of shuffled labels.
 
-    Parameters
-    ----------
-    terms, labels
-        Of the images.
-    n_shuffles : int
-    seed : int
-    pooled : bool
-        Rank each statistic among the shuffled ones of all terms instead of its own: for thousands
-        of terms, where too few shuffles could be made for each.
+    ``pooled`` ranks each statistic among the shuffled ones of all terms instead of its own: for
+    thousands of terms, where too few shuffles could be made for each.
     """
     generator = np.random.default_rng(seed)
     anomalous = np.asarray(labels) != 0

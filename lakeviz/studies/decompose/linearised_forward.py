@@ -37,24 +37,11 @@ Stage = tuple[str, int]
 class FrozenPass:
     """What one frozen pass leaves behind.
 
-    Attributes
-    ----------
-    embedding : Tensor [image, token, d_model]
-        Residual stream before the first block.
-    z : list of Tensor [image, token, head, d_head]
-        Of every block: values mixed by the pattern.
-    v, pattern : list of Tensor
-        Values ``[image, token, head, d_head]`` and pattern ``[image, head, query, key]``.
-    neurons : list of Tensor [image, token, neuron]
-        Activations of the MLP of every block.
-    pool : list of Tensor [image, query, neuron]
-        Those of an MLP in the attention pool; empty where there is none.
-    biases : list of (stage, bias, output)
-        Every bias added on the way to the output, with the tensor it was added to.
-    residual : Tensor [image, token, d_model]
-        Residual stream after the last block.
-    output : Tensor [image, out]
-        What the tower gave.
+    Residual stream before the first block (``embedding`` [image, token, d_model]) and after the
+    last (``residual``). Of every block: ``z`` (values mixed by the pattern) and ``v`` [image,
+    token, head, d_head], ``pattern`` [image, head, query, key], and ``neurons`` [image, token,
+    neuron] of the MLP. ``pool``: neurons [image, query, neuron] of an MLP in the attention pool, if
+    any. ``biases``: stage, bias, and the tensor it was added to. ``output`` [image, out].
     """
 
     embedding: Tensor = field(default_factory=lambda: torch.empty(0))
@@ -103,14 +90,8 @@ def frozen_pass(
 ) -> Iterator[FrozenPass]:
     """Run a tower with everything frozen; inside the block more of it may be called.
 
-    Parameters
-    ----------
-    tower
-        One that :func:`obstacle` has nothing against.
-    images
-        Preprocessed images.
-    head_alone
-        Take gradients at the residual stream after the last block instead of at the terms.
+    ``head_alone`` takes gradients at the residual stream after the last block instead of at the
+    terms.
     """
     made = FrozenPass()
     learning = [p for p in tower.tower.parameters() if p.requires_grad]

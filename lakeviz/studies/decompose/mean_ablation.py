@@ -21,7 +21,7 @@ from lakeviz.metrics.comparison import NO_COMPARISON, compare_with
 from lakeviz.metrics.estimates import NOT_MEASURED
 from lakeviz.metrics.measurement import Measurement
 from lakeviz.studies.decompose.component_rows import AUROC, Comparison, mean_difference, place
-from lakeviz.studies.decompose.contributions import Gathered
+from lakeviz.studies.decompose.decomposer import Gathered
 
 
 def mean_ablated(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
@@ -90,12 +90,12 @@ class DecomposeResult(StudyResult):
         "control_high": "control_quantile_high",
     }
 
-    components: pd.DataFrame = field(repr=False)
-    neurons: pd.DataFrame = field(repr=False)
-    ablation: pd.DataFrame = field(repr=False)
-    locations: pd.DataFrame = field(repr=False)
-    contributions: pd.DataFrame = field(repr=False)
-    patches: pd.DataFrame = field(repr=False)
+    components: pd.DataFrame
+    neurons: pd.DataFrame
+    ablation: pd.DataFrame
+    locations: pd.DataFrame
+    contributions: pd.DataFrame
+    patches: pd.DataFrame
 
     @classmethod
     def joint_settings(cls, results: Sequence[StudyResult]) -> Any:
@@ -200,7 +200,7 @@ class DecomposeResult(StudyResult):
     def figures(self) -> Figures:
         """Per category: blocks, heads, source patches, neurons."""
         from lakeviz.studies.decompose import figures as draw
-        from lakeviz.studies.decompose.patch_figures import source_patches_figure
+        from lakeviz.studies.decompose.figures import source_patches_figure
 
         made = []
         controls = str(self.settings["random_directions"])

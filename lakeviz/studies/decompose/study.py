@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from functools import partial
+from typing import Any, ClassVar
 
 import numpy as np
 import pandas as pd
@@ -12,11 +13,12 @@ from torch import Tensor
 
 from lakeviz.activations import Loading, token_grid
 from lakeviz.errors import ConfigError, MetricError
+from lakeviz.lake.paired_evaluator import PairedEvaluator
 from lakeviz.metrics import Bootstrap
 from lakeviz.progress import expect
 from lakeviz.settings import check_choice
 from lakeviz.studies.base.captured import StudyData
-from lakeviz.studies.base.study import DEFAULT_BOOTSTRAP, OnRun, Study
+from lakeviz.studies.base.study import DEFAULT_BOOTSTRAP, Measured, OnRun, Study
 from lakeviz.studies.base.unit_data import class_name_of, model_of
 from lakeviz.studies.decompose.component_rows import (
     N_NEURON_SHUFFLES,
@@ -26,8 +28,7 @@ from lakeviz.studies.decompose.component_rows import (
     location_rows,
     neuron_rows,
 )
-from lakeviz.studies.decompose.contributions import Gathered, embeddings, gather
-from lakeviz.studies.decompose.decomposer import Decomposer
+from lakeviz.studies.decompose.decomposer import Decomposer, Gathered, embeddings, gather
 from lakeviz.studies.decompose.directions import (
     CLASS,
     DIRECTIONS,
@@ -43,6 +44,8 @@ from lakeviz.studies.decompose.result import DecomposeResult, Settings
 
 class DecomposeStudy(Study):
     """Runs the tower on the test images, once for all terms."""
+
+    needs_a_metric: ClassVar[bool] = False
 
     def __call__(  # type: ignore[override]  # the direction may come second
         self,
@@ -85,13 +88,14 @@ class DecomposeStudy(Study):
         if direction is not None:
             changes["direction"] = direction
         chosen = Settings.of(settings, changes)
-        return _decompose(data, chosen, bootstrap, loading)
+        return self._measured(partial(measure, loading=loading), data, chosen, bootstrap)
 
     def measure_runs(self, on: OnRun, settings: Any) -> DecomposeResult:
         """Decompose every chosen category of a run."""
+        shared: dict[str, Any] = {"bootstrap": on.bootstrap, "loading": on.run.loading}
         return DecomposeResult.join(
             [
-                _decompose(on.run.data(category), settings, on.bootstrap, on.run.loading)
+                self(on.run.data(category), settings=settings, **shared)
                 for category in on.each_category(self.name)
             ]
         )
@@ -100,9 +104,14 @@ class DecomposeStudy(Study):
 STUDY = DecomposeStudy(Settings, DecomposeResult)
 
 
-def _decompose(
-    data: StudyData, settings: Settings, bootstrap: Bootstrap, loading: Loading | None
-) -> DecomposeResult:
+def measure(
+    data: StudyData,
+    settings: Settings,
+    evaluator: PairedEvaluator,
+    /,
+    loading: Loading | None = None,
+) -> Measured:
+    """Decompose the test images, and those fitted on, once for all tables."""
     model = model_of(data, "a decomposition runs")
     if data.dataset is None or not data.normal_paths:
         raise ConfigError(
@@ -117,7 +126,6 @@ def _decompose(
         )
     decomposer = Decomposer(model)
     direction, measured = _choose(data, settings, loading)
-    evaluator = data.evaluator(settings.metrics, bootstrap)
     if not measured.all():
         evaluator = evaluator.some(measured)
     random = direction.draw(settings.n_random_sets, np.random.default_rng([settings.seed, 0]))
@@ -134,18 +142,6 @@ def _decompose(
     made = Comparison(
         labels[measured], evaluator, settings.n_random_sets, settings.top, settings.seed
     )
-    return _result(data, found, reference, made, measured, settings, direction)
-
-
-def _result(
-    data: StudyData,
-    found: Gathered,
-    reference: Gathered,
-    made: Comparison,
-    measured: np.ndarray,
-    settings: Settings,
-    direction: Direction,
-) -> DecomposeResult:
     ids = [name for name, keep in zip(data.test.sample_ids, measured, strict=True) if keep]
     tables = {
         "components": component_rows(found, made),
@@ -155,8 +151,12 @@ def _result(
         "contributions": _contribution_rows(found, ids, made.labels),
         "patches": _patch_rows(found, ids, made.labels),
     }
-    for table in tables.values():
-        table.insert(0, "category", data.category)
+    notes = data.absences(evaluator)
+    if "neurons" not in set(tables["ablation"]["level"]):
+        notes.append(
+            f"{data.category}: sets of neurons were not ablated, for they are chosen on one half "
+            "of the test images and measured on the other, and a half lacks one class"
+        )
     # What the direction says of a category differs from one to the next; the kind does not.
     given = settings.to_plain() | {
         "direction": direction.source,
@@ -164,15 +164,7 @@ def _result(
         "n_shuffles": N_SHUFFLES,
         "n_neuron_shuffles": N_NEURON_SHUFFLES,
     }
-    described = data.describe("decompose", given, made.evaluator)
-    described["categories"][data.category]["measured"] = ids
-    notes = data.absences(made.evaluator)
-    if "neurons" not in set(tables["ablation"]["level"]):
-        notes.append(
-            f"{data.category}: sets of neurons were not ablated, for they are chosen on one half "
-            "of the test images and measured on the other, and a half lacks one class"
-        )
-    return DecomposeResult(**tables, provenance=described, notes=notes)
+    return Measured(tables, notes, {"measured": ids}, given)
 
 
 def _choose(

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -115,15 +116,8 @@ class Decomposition:
         def scaled(tensor: Tensor) -> Tensor:
             return tensor / self.norm.reshape(-1, *[1] * (tensor.ndim - 1))
 
-        return Decomposition(
-            embedding=scaled(self.embedding),
-            heads=scaled(self.heads),
-            neurons=[scaled(n) for n in self.neurons],
-            attention_bias=scaled(self.attention_bias),
-            mlp_bias=scaled(self.mlp_bias),
-            pool=scaled(self.pool),
-            final_bias=scaled(self.final_bias),
-            output=scaled(self.output),
-            norm=torch.ones_like(self.norm),
-            sources=None if self.sources is None else scaled(self.sources),
-        )
+        made: dict[str, Any] = {
+            name: scaled(own) for name, own in vars(self).items() if isinstance(own, Tensor)
+        }
+        made |= {"neurons": [scaled(n) for n in self.neurons], "norm": torch.ones_like(self.norm)}
+        return replace(self, **made)

@@ -26,15 +26,10 @@ FEW_IMAGES = "there are too few test images for an interval"
 
 @dataclass
 class Products:
-    """Sums and products of some neurons with all channels of their point, by groups of images.
+    """Sums and products of tested neurons with all channels of their point, by groups of images.
 
-    Attributes
-    ----------
-    tested : int array [neuron]
-    centre : float tensor [channel]
-        Near the mean, so that products keep their digits.
-    n_groups : int
-        Image ``i`` is of group ``i % n_groups``, in whatever order the images come.
+    Image ``i`` is of group ``i % n_groups``, in whatever order the images come. ``centre`` is near
+    the mean, so that products keep their digits.
     """
 
     tested: Int[np.ndarray, " neuron"]
@@ -103,8 +98,8 @@ def correlated_table(
 ) -> pd.DataFrame:
     """The partners of largest |correlation| on the normal images, measured on the test images.
 
-    Were they chosen on the images they are measured on, the largest of many would be too large.
-    The control is the same of the (other) random neurons: |r| with their partner of the same place.
+    Chosen on the images they are measured on, the largest of many would be too large. The control
+    is |r| of the (other) random neurons with their partner of the same place.
     """
     fitted = _fitted(statistics, choice.tested)
     n_partners = min(n_partners, fitted.shape[1] - 1)

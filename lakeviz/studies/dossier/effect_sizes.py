@@ -30,10 +30,15 @@ from lakeviz.studies.neurons.group_comparison import (
     mean_of_points,
     share_row,
 )
-from lakeviz.studies.neurons.measures import NeuronMeasures, of_patches, stacked
-from lakeviz.studies.neurons.patch_statistics import PatchSample, Resampled, image_weights
-from lakeviz.studies.neurons.single_neuron_score import Deviation
-from lakeviz.studies.neurons.tested_neurons import Choice
+from lakeviz.studies.neurons.measures import (
+    NeuronMeasures,
+    PatchSample,
+    Resampled,
+    image_weights,
+    of_patches,
+    stacked,
+)
+from lakeviz.studies.neurons.tested_neurons import Choice, Deviation
 from lakeviz.tables import equals, numbers, where
 
 # The rank-biserial correlation is Cliff's delta: the same number under another name.
@@ -51,18 +56,9 @@ Measures = dict[str, NeuronMeasures]
 
 @dataclass
 class Behaviour:
-    """Measures of the tested neurons of one point.
+    """Measures of the tested neurons of one point, and why some of them are missing.
 
-    Attributes
-    ----------
-    choice : Choice
-    measures : dict of str to NeuronMeasures
-        Only what could be measured.
-    p_values : float array [neuron]
-        Of ``matched_d``; NaN where not tested.
-    histograms : DataFrame
-    reasons : dict of str to str
-        Why a measure is missing.
+    ``p_values`` are of ``matched_d``; NaN where not tested.
     """
 
     choice: Choice

@@ -17,8 +17,8 @@ from lakeviz.plots.forest import OWN, ForestRow, add_forest, name_lines
 from lakeviz.plots.names import short_point
 from lakeviz.plots.panels import Panel
 from lakeviz.plots.template import new_figure
-from lakeviz.studies.neurons.patch_figures import density_trace, picture_axes, picture_rows
-from lakeviz.studies.neurons.pictures import decode
+from lakeviz.studies.neurons.example_patches import decode
+from lakeviz.studies.neurons.patch_figures import add_pictures, density_trace
 from lakeviz.tables import Row, numbers, records, where
 from lakeviz.wording import percent
 
@@ -113,8 +113,7 @@ def _add_pictures(fig: go.Figure, strips: Sequence[Sequence[Row]]) -> None:
         labels.append([row["label"] for row in own])
         texts.append(labels[-1] if is_top else [quantile_name(row["quantile"]) for row in own])
         names.append("highest" if is_top else "over the\nrange")
-    fig.update_layout(**picture_rows(pictures, labels, texts))
-    picture_axes(fig, pictures, labels, names, row=1, col=1)
+    add_pictures(fig, pictures, labels, names, texts, row=1, col=1)
 
 
 def _caption(

@@ -35,14 +35,8 @@ _BRANCH = "visual"
 class Knocked:
     """One kind of knock-out at one point.
 
-    Attributes
-    ----------
-    missing : str
-        Why a neuron was not knocked out.
-    found : dict of int to Measurement
-        By the neuron's number among the tested ones.
-    reasons : dict of int to str
-        What is wrong with one of these.
+    ``found`` is by the neuron's number among the tested ones, ``reasons`` say what is wrong with
+    one of these, and ``missing`` why the others were not knocked out.
     """
 
     kind: str

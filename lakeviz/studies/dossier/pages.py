@@ -18,7 +18,7 @@ from lakeviz.plots.html import embed
 from lakeviz.plots.names import short_point
 from lakeviz.studies.dossier.figures import neuron_dossier_figure, quantile_name
 from lakeviz.studies.dossier.sentences import neuron_sentences
-from lakeviz.studies.neurons.pictures import decode
+from lakeviz.studies.neurons.example_patches import decode
 from lakeviz.tables import Row, records, rows
 from lakeviz.wording import minus
 

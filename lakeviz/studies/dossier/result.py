@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -22,9 +22,9 @@ from lakeviz.studies.dossier.vocabulary import (
     default_words,
     read_words,
 )
+from lakeviz.studies.neurons.example_patches import with_crops
 from lakeviz.studies.neurons.group_comparison import DETECTED, of_categories
 from lakeviz.studies.neurons.patch_labels import DEFAULT_COVERAGE
-from lakeviz.studies.neurons.pictures import with_crops
 from lakeviz.tables import is_measured, numbers, records, rows, where
 
 MEASURES = ("abs_cliffs_delta", "share_anomalous", "loss_image_auroc", "loss_pixel_aupro")
@@ -146,15 +146,15 @@ class DossierResult(StudyResult):
         "labels.control_high": "control_quantile_high",
     }
 
-    neurons: pd.DataFrame = field(repr=False)
-    groups: pd.DataFrame = field(repr=False)
-    patches: pd.DataFrame = field(repr=False)
-    activations: pd.DataFrame = field(repr=False)
-    histograms: pd.DataFrame = field(repr=False)
-    shares: pd.DataFrame = field(repr=False)
-    effects: pd.DataFrame = field(repr=False)
-    correlated: pd.DataFrame = field(repr=False)
-    labels: pd.DataFrame = field(repr=False)
+    neurons: pd.DataFrame
+    groups: pd.DataFrame
+    patches: pd.DataFrame
+    activations: pd.DataFrame
+    histograms: pd.DataFrame
+    shares: pd.DataFrame
+    effects: pd.DataFrame
+    correlated: pd.DataFrame
+    labels: pd.DataFrame
 
     def __post_init__(self) -> None:
         self.patches = with_crops(self.patches)

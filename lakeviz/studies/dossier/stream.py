@@ -19,8 +19,7 @@ from lakeviz.lake.attribution import NeuronGallery, split
 from lakeviz.studies.base.captured import StudyData
 from lakeviz.studies.dossier.correlated_neurons import Products
 from lakeviz.studies.neurons.patch_labels import PatchTruth
-from lakeviz.studies.neurons.single_neuron_score import HELD_VALUES, held_activations
-from lakeviz.studies.neurons.tested_neurons import Choice
+from lakeviz.studies.neurons.tested_neurons import HELD_VALUES, Choice, held_activations
 
 SAMPLED = 4096  # patches in the sample that quantiles are read from
 LABEL_PATCHES = 40  # highest patches of which the text label is made
@@ -31,20 +30,9 @@ Values = Float[np.ndarray, "patch neuron"]
 
 @dataclass
 class TopPatches:
-    """The ``k`` patches of highest activation of each neuron, highest first.
+    """The ``k`` patches of highest (or lowest) activation of each neuron, the most extreme first.
 
-    What it holds depends on ``k`` and the number of neurons alone. Where there are fewer patches
-    than ``k``, all are kept.
-
-    Attributes
-    ----------
-    k : int
-    largest : bool
-        False keeps the lowest, lowest first.
-    patch : int array [neuron, kept]
-        Numbers of the patches in the whole set.
-    value, share : float arrays [neuron, kept]
-        Activation, and the neuron's share of the patch's distance.
+    Their numbers in the whole set, activations, and the neuron's shares of the patches' distances.
     """
 
     k: int
@@ -69,17 +57,9 @@ class TopPatches:
 
 @dataclass
 class PatchesAtRandom:
-    """A uniform sample of patches, the same ones for all neurons.
+    """A uniform sample of patches, the same ones for all neurons, in ascending order.
 
     A patch is in the sample if the hash of its number is among the ``size`` lowest.
-
-    Attributes
-    ----------
-    size : int
-    seed : int
-    patch : int array [kept]
-        In ascending order.
-    value, share : float arrays [kept, neuron]
     """
 
     size: int
@@ -118,23 +98,11 @@ def _hashed(numbers: Int[np.ndarray, " n"], seed: int) -> np.ndarray:
 class PointScan:
     """What the pass keeps of one hook point; only ``held`` and the sums by image grow with it.
 
-    Attributes
-    ----------
-    choice : Choice
-    truth : PatchTruth
-    gallery : NeuronGallery
-        Of the detector that reads all channels.
-    top, bottom : TopPatches
-        Of the highest and the lowest activation.
-    sample : PatchesAtRandom
-    products : Products
-    share_sums : float array [class, image, neuron]
-        Shares of the patches' distances, summed over the normal patches (class 0) and the defect
-        patches (1) of each image; without masks over all patches of an anomalous image.
-    share_counts : float array [class, image]
-        How many patches these are, but for those at distance 0, which have no shares.
-    held : float array [neuron, image, patch], optional
-        Activations of the tested neurons, where all fit in a fixed budget.
+    ``gallery`` is of the detector that reads all channels. ``share_sums`` are shares of the
+    patches' distances, summed over the normal patches (class 0) and the defect patches (1) of each
+    image, without masks over all patches of an anomalous image; ``share_counts`` how many these
+    are, but for those at distance 0. ``held``: activations of the tested neurons, where all fit in
+    a fixed budget.
     """
 
     choice: Choice

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import pandas as pd
@@ -143,10 +143,10 @@ class HostResult(StudyResult):
         "scales.draw": "member",
     }
 
-    metrics: pd.DataFrame = field(repr=False)
-    contrasts: pd.DataFrame = field(repr=False)
-    costs: pd.DataFrame = field(repr=False)
-    scales: pd.DataFrame = field(repr=False)
+    metrics: pd.DataFrame
+    contrasts: pd.DataFrame
+    costs: pd.DataFrame
+    scales: pd.DataFrame
 
     @classmethod
     def joint_settings(cls, results: Sequence[StudyResult]) -> dict[str, Any]:

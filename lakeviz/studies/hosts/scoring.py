@@ -29,14 +29,7 @@ Tokens = Mapping[str, Float[Tensor, "image patch channel"]]
 
 @dataclass(frozen=True)
 class HostMaps:
-    """Scores of images on the patch grid.
-
-    Attributes
-    ----------
-    maps : float array [image, row, column]
-    images : float array [image], optional
-        Where the host scores whole images by its own rule.
-    """
+    """Scores of images on the patch grid, and of whole images where the host has its own rule."""
 
     maps: Float[np.ndarray, "image row column"]
     images: Float[np.ndarray, " image"] | None = None
@@ -49,15 +42,7 @@ class HostMaps:
 
 @dataclass(frozen=True)
 class Scale:
-    """Mean and deviation of the patch scores of unseen normal images.
-
-    Attributes
-    ----------
-    mean, deviation : float
-        In the units of the score.
-    n_patches : int
-        Patches they were taken over.
-    """
+    """Mean and deviation of the patch scores of unseen normal images."""
 
     mean: float
     deviation: float
@@ -69,13 +54,7 @@ class Scale:
 
     @classmethod
     def of(cls, scores: Sequence[np.ndarray], what: str) -> Scale:
-        """Take mean and deviation of scores.
-
-        Raises
-        ------
-        HostError
-            If they do not vary: a score without spread has no unit.
-        """
+        """Take mean and deviation of scores, which have no unit where they do not vary."""
         flat = np.concatenate([s.ravel() for s in scores]).astype(np.float64)
         deviation = float(flat.std(ddof=1))
         if not deviation > 0:
@@ -101,23 +80,17 @@ def fit_host(
     host.prepare(data, list(range(len(data.normal))) if images is None else list(images))
 
 
-def test_maps(host: Host, data: StudyData, selections: Selections | None) -> HostMaps:
-    """Score the test images with a fitted host."""
-    if isinstance(host, ImageDetector):
-        parts = [host.score_images(data, range(len(data.test)))]
-    else:
-        parts = [host.score(features_of(data, own, selections)) for _, own in data.batches()]
-    return _laid_out(parts, host, data)
-
-
-def normal_maps(
-    host: Host, data: StudyData, selections: Selections | None, images: Sequence[int]
+def host_maps(
+    host: Host, data: StudyData, selections: Selections | None, normal: Sequence[int] | None = None
 ) -> HostMaps:
-    """Score some of the normal images with a fitted host."""
+    """Score the test images, or some of the normal ones, with a fitted host."""
     if isinstance(host, ImageDetector):
-        parts = [host.score_images(data, images, normal=True)]
+        images = range(len(data.test)) if normal is None else normal
+        parts = [host.score_images(data, images, normal=normal is not None)]
+    elif normal is None:
+        parts = [host.score(features_of(data, own, selections)) for _, own in data.batches()]
     else:
-        parts = [host.score(normal_features(data, selections, images))]
+        parts = [host.score(normal_features(data, selections, normal))]
     return _laid_out(parts, host, data)
 
 
@@ -138,7 +111,7 @@ def host_scale(host: Host, data: StudyData) -> Scale:
     found = []
     for kept, held in folds(len(data.normal)):
         fit_host(host, data, None, kept)
-        found.append(normal_maps(host, data, None, held).maps)
+        found.append(host_maps(host, data, None, held).maps)
     return Scale.of(found, name_of(host))
 
 
@@ -190,14 +163,8 @@ def features_of(
 ) -> Float[Tensor, "image patch channel"]:
     """Patch features of some images: the channels of all points side by side, as they are.
 
-    Parameters
-    ----------
-    data : StudyData
-        For its points and grids. A coarser grid is brought to the finest by bilinear interpolation,
-        as LAKE's maps are.
-    tokens : mapping of hook point to Tensor [image, patch, channel]
-    selections : mapping of hook point to Selection, optional
-        Restrict each point to its selected channels, or to coordinates in a subspace.
+    A coarser grid is brought to the finest by bilinear interpolation, as LAKE's maps are.
+    ``selections`` restrict each point to its selected channels, or to coordinates in a subspace.
     """
     if selections is not None and set(selections) != set(data.points):
         raise HostError(

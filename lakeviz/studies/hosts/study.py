@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 
 from lakeviz.data import Dataset
 from lakeviz.errors import ConfigError
@@ -23,14 +23,12 @@ from lakeviz.studies.base.captured import StudyData
 from lakeviz.studies.base.draws import (
     Draws,
     absence,
-    describe_draws,
     not_measured,
     replicates,
     servable,
 )
-from lakeviz.studies.base.study import DEFAULT_BOOTSTRAP, OnRun, Study
-from lakeviz.studies.hosts.conditions import Group, Plan, run_conditions
-from lakeviz.studies.hosts.costs import cost_rows
+from lakeviz.studies.base.study import DEFAULT_BOOTSTRAP, Measured, OnRun, Study
+from lakeviz.studies.hosts.conditions import Group, Plan, cost_rows, run_conditions
 from lakeviz.studies.hosts.detectors.protocol import Host, ImageDetector, name_of
 from lakeviz.studies.hosts.detectors.registry import get_host
 from lakeviz.studies.hosts.result import (
@@ -105,10 +103,7 @@ class HostStudy(Study):
             raise ConfigError(
                 f"n_random_sets is {chosen.n_random_sets}; a random control needs at least 2"
             )
-        draws = self.draws_of(data, chosen)
-        evaluator = draws[0].evaluator(chosen.metrics, bootstrap)
-        evaluator.require_some()
-        return _compare(made, draws, chosen, evaluator)
+        return self._measured(partial(measure, made), data, chosen, bootstrap)
 
     def measure_runs(self, on: OnRun, settings: Any) -> HostResult:
         """Compare every host on every chosen category."""
@@ -124,9 +119,10 @@ class HostStudy(Study):
         )
 
 
-def _compare(
-    host: Host, draws: Draws, settings: Settings, evaluator: PairedEvaluator
-) -> HostResult:
+def measure(
+    host: Host, draws: Draws, settings: Settings, evaluator: PairedEvaluator, /
+) -> Measured:
+    """Measure the host on every draw, alone and with each selection plugged in."""
     data = draws[0]
     first, *controls = expand_selectors(settings.selections)
     name = name_of(host)
@@ -142,19 +138,16 @@ def _compare(
     notes = [absence(data, control, why) for control, why in missing.items()]
     own = settings.to_plain() | {"k": k, "selections": list(names), "modes": list(modes)}
     del own["hosts"], own["host_settings"]
-
-    def table(rows: Sequence[dict[str, Any]]) -> pd.DataFrame:
-        return pd.DataFrame([{"category": data.category, "host": name, **row} for row in rows])
-
-    return HostResult(
-        metrics=table(metric_rows(members, evaluator)),
-        contrasts=table(contrast_rows(members, names, missing, evaluator)),
-        costs=table(cost_rows(data, found[0], settings.n_repeats)),
-        scales=table([{"draw": n} | row for n, part in enumerate(found) for row in part.scales]),
-        provenance=describe_draws(
-            draws, "hosts", {"hosts": {name: {**host.describe(), **own}}}, evaluator
-        ),
-        notes=[*notes, *data.absences(evaluator)],
+    tables = {
+        "metrics": metric_rows(members, evaluator),
+        "contrasts": contrast_rows(members, names, missing, evaluator),
+        "costs": cost_rows(data, found[0], settings.n_repeats),
+        "scales": [{"draw": n} | row for n, part in enumerate(found) for row in part.scales],
+    }
+    return Measured(
+        {table: [{"host": name, **row} for row in rows] for table, rows in tables.items()},
+        notes,
+        settings={"hosts": {name: {**host.describe(), **own}}},
     )
 
 

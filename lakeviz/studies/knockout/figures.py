@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -26,6 +27,7 @@ _GROUPS = {
     "random": ("others at random", Look(PALETTE[1], "dash", "diamond-open")),
 }
 _INTACT = "intact"
+_APART = 1.05  # of marks of one size, on a logarithmic axis
 Metrics = Sequence[tuple[str, str]]
 
 
@@ -59,18 +61,23 @@ def knockout_curves_figure(
         lines = [_curve(where(table, selector=name), name, names) for name in drawn]
         intact = np.full(2, numbers(table, "intact")[0])
         ends = np.array([sizes[0], sizes[-1]], dtype=float)
+        if len(sizes) == 1:  # side by side and with bars: a band of one size has no width
+            places = _APART ** (np.arange(len(lines)) - (len(lines) - 1) / 2)
+            lines = [replace(one, x=one.x * p, bars=True) for one, p in zip(lines, places)]
+            ends = ends * (places[0] / _APART, places[-1] * _APART)
         lines.append(Line(_INTACT, ends, intact, CHANCE, mode="lines", width=1.4))
         panels[metric_title(level, metric)] = lines
         limits[metric_title(level, metric)] = metric_bounds(level, metric)
     what, done = _done(mode)
     sets = int(numbers(curves, "n_random_sets").max())
+    bands = ("Bands", "lines in them") if len(sizes) > 1 else ("Those of random neurons", "marks")
     return line_figure(
         panels,
         title=f"{kind.capitalize()} knock-out of {category}, {branch} branch",
         caption=f"{tested(curves)}; the same number of neurons {done} at every hook "
-        f"point. Bars: {percent(confidence)} interval. Bands: {percent(confidence)} prediction "
-        f"interval of one more random set ({counted(sets, 'set')}); lines in them: mean of the "
-        f"sets.{left_out}{_impossible(curves)}",
+        f"point. Bars: {percent(confidence)} interval. {bands[0]}: {percent(confidence)} "
+        f"prediction interval of one more random set ({counted(sets, 'set')}); {bands[1]}: mean of "
+        f"the sets.{left_out}{_impossible(curves)}",
         x=f"neurons {what} per hook point",
         sizes=sizes,
         ends=limits,

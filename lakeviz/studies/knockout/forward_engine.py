@@ -1,15 +1,19 @@
 """Forward knock-outs: an activation is replaced at its hook point, and the rest of the tower runs.
 
 Only the blocks after the point run, from stored activations, and several conditions share a batch.
+An activation is replaced by zero, a mean, or other normal values.
 """
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass
 from functools import cached_property
 
+import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from lakeviz.activations import ChannelStatistics, select_tokens
@@ -18,7 +22,6 @@ from lakeviz.activations.tokens import as_activation
 from lakeviz.errors import ConfigError, HookError
 from lakeviz.studies.base.captured import StudyData
 from lakeviz.studies.knockout.ablation import Condition, Knocked
-from lakeviz.studies.knockout.replacement import Replacement, token_slice
 from lakeviz.studies.knockout.rescoring import (
     OUTPUT,
     NetworkEngine,
@@ -30,6 +33,82 @@ from lakeviz.studies.knockout.rescoring import (
     split,
     stored_at,
 )
+
+
+def token_slice(tokens: str, n_tokens: int, n_prefix: int) -> slice:
+    """Rows of ``"all"`` tokens (registers too), of ``"patch"`` tokens, or of the class token."""
+    if tokens == "cls":
+        return slice(0, 1)
+    return slice(n_prefix if tokens == "patch" else 0, n_tokens)
+
+
+@dataclass(frozen=True)
+class Replacement:
+    """Values for every token of an image, from the tokens of the normal images at one hook point.
+
+    ``"zero"``; ``"mean"`` over the normal images, of all patch tokens for a patch token, and of the
+    class token (or the same register) for that one; ``"resample"``: for every token another normal
+    token of the same kind is drawn, which gives the values of all channels. A draw depends on the
+    seed and the names of the images alone, so that conditions are compared on the same draws.
+    """
+
+    reference: str
+    normal: Float[Tensor, "image token channel"]
+    n_prefix: int
+    normal_ids: Sequence[str]
+    seed: int = 0
+
+    def values(
+        self, image_ids: Sequence[str], channels: Sequence[int], rows: slice
+    ) -> Float[Tensor, "#image token channels"]:
+        """Values of some channels for the tokens ``rows`` of some images."""
+        index = torch.as_tensor(list(channels), dtype=torch.long)
+        pool = self.normal[:, :, index]
+        if self.reference == "zero":
+            return pool.new_zeros((1, *pool.shape[1:]))[:, rows]
+        if self.reference == "mean":
+            return self._mean(pool)[:, rows]
+        if rows.start < self.n_prefix and len(self.normal) < 2:
+            raise ConfigError(
+                "there is one normal image, so its class token has no other to resample from; fit "
+                'on 2 images or more, or use tokens="patch" or reference="mean"'
+            )
+        drawn = np.stack([self._draw(name) for name in image_ids])[:, rows]
+        return pool.flatten(0, 1)[torch.from_numpy(drawn)]
+
+    def _mean(self, pool: Float[Tensor, "image token channels"]) -> Tensor:
+        own = pool.double().mean(0, keepdim=True)
+        patches = own[:, self.n_prefix :]
+        mean = patches.mean(1, keepdim=True).expand_as(patches)
+        return torch.cat((own[:, : self.n_prefix], mean), dim=1).to(pool.dtype)
+
+    def _draw(self, name: str) -> Int[np.ndarray, " token"]:
+        """Draw, for every token of an image, the row of ``normal`` it gets (images flattened)."""
+        n_images, n_tokens = self.normal.shape[:2]
+        n_patches = n_tokens - self.n_prefix
+        digest = hashlib.sha256(name.encode()).digest()[:16]
+        random = np.random.default_rng([self.seed, int.from_bytes(digest, "little")])
+        # Ranks by name, so that a draw means the same image in whatever order they come.
+        ordered = np.argsort(np.asarray(self.normal_ids, dtype=object), kind="stable")
+        own = next((r for r, i in enumerate(ordered) if self.normal_ids[i] == name), None)
+        image = _other(random, n_images, np.full(self.n_prefix, own), own is not None)
+        of_prefix = ordered[image] * n_tokens + np.arange(self.n_prefix)
+        place = np.arange(n_patches) + (0 if own is None else own * n_patches)
+        patch = _other(random, n_images * n_patches, place, own is not None)
+        rank, token = np.divmod(patch, n_patches)
+        of_patches = ordered[rank] * n_tokens + self.n_prefix + token
+        return np.concatenate([of_prefix, of_patches]).astype(np.int64)
+
+
+def _other(
+    random: np.random.Generator, n: int, own: np.ndarray, has_own: bool
+) -> Int[np.ndarray, " token"]:
+    """Draw from ``n``, except one's own place where it is among them and there is another."""
+    if not has_own or n < 2:
+        return random.integers(n, size=len(own))
+    drawn = random.integers(n - 1, size=len(own))
+    return drawn + (drawn >= own.astype(np.int64))
+
 
 _EDITS = {"all": "edits of all tokens", "patch": "patch-token edits", "cls": "class-token edits"}
 _READS = {
@@ -170,11 +249,8 @@ class ForwardEngine(NetworkEngine):
 
     @cached_property
     def _ids(self) -> tuple[list[str], list[str]]:
-        """Names of normal and test images that do not depend on where the files lie."""
-        names = list(self.data.provenance.get("fit", {}).get("sample_ids", ()))
-        normal = self.data.normal
-        known = names if len(names) == len(normal) else normal.sample_ids
-        return known, self.data.test.sample_ids
+        """Names of normal and test images."""
+        return self.data.normal_names, self.data.test.sample_ids
 
     @cached_property
     def _replacement(self) -> Replacement:

@@ -88,14 +88,7 @@ class Measurer:
 
 @dataclass
 class DrawMeasurers:
-    """Measures conditions on every draw of the normal images.
-
-    Attributes
-    ----------
-    of_draws : list of Measurer
-    notes : list of str
-        What could not be made, and why.
-    """
+    """Measures conditions on every draw; ``notes`` say what could not be made, and why."""
 
     of_draws: Sequence[Measurer]
     notes: list[str] = field(default_factory=list)
@@ -136,14 +129,8 @@ def over_draws(draws: Sequence[Sequence[Measured]]) -> OverDraws:
 class Group:
     """Knock-outs of the neurons that one selector chooses at one size: several where random.
 
-    Attributes
-    ----------
-    conditions : list of lists of Condition
-        ``conditions[draw][member]``.
-    members : mapping of branch to Replicates
-        Empty where it could not be made; ``missing`` says why then.
-    note : str
-        What is particular about it.
+    ``conditions[draw][member]``; ``members`` by branch, empty where they could not be made: then
+    ``missing`` says why.
     """
 
     selector: str

@@ -72,17 +72,9 @@ class Closeness:
     and ``a`` and ``b`` their values in the channel; the query's own length changes nothing. For
     Euclidean ``s + (a - b)^2 / 2``, where ``s`` is ``q.g - |g|^2 / 2``.
 
-    Attributes
-    ----------
-    cosine : bool
-    rows, columns : float arrays [token, channel], [channel, token]
-        Gallery in the channels that are left out.
-    row_weights, column_weights : float arrays, optional
-        ``1 / sqrt(1 - b^2)`` of these (cosine).
-    ends, inner_ends : float arrays [2, channel]
-        Range of each channel; without the ``extremes``.
-    extremes : int array [channel, extreme]
-        Tokens at the two ends of each channel.
+    ``rows`` and ``columns`` are the gallery in the channels that are left out, the weights ``1 /
+    sqrt(1 - b^2)`` of these (cosine). ``ends`` is the range of each channel, ``inner_ends`` that
+    without the ``extremes``, the tokens at its two ends.
     """
 
     cosine: bool

@@ -216,8 +216,7 @@ def stored_at(
 ) -> tuple[CapturedTokens, CapturedTokens]:
     """All tokens (class token, registers and patches) of normal and test images at a hook point.
 
-    What was not captured there is captured now: to the folder of stores that the data were read
-    from, in memory where they were not.
+    What was not captured there is captured now, to the stores that the data were read from if any.
     """
     images: tuple[Any, Any] = (data.normal_paths, data.dataset)
     found = []

@@ -104,8 +104,8 @@ class Single(NamedTuple):
 def single_neurons(engines: Sequence[Engine], k: int, seed: int) -> Iterator[list[Single]]:
     """Yield, per hook point, the top ``k`` by variance and as many others drawn at random.
 
-    Of several draws of the normal images variances are means over them, and neurons are those that
-    the detector reads on every draw.
+    Of several draws variances are means over them, and neurons those that the detector reads on
+    every draw.
     """
     for point in engines[0].points:
         channels, variance = _by_mean_variance(engines, point)

@@ -15,8 +15,7 @@ from lakeviz.activations import Loading, select_tokens
 from lakeviz.data import Dataset
 from lakeviz.data.loading import ImageBatches
 from lakeviz.errors import ConfigError
-from lakeviz.models.hooks.weight_removal import weights_removed
-from lakeviz.models.hooks.weight_rows import writers_of
+from lakeviz.models.hooks.weight_removal import weights_removed, writers_of
 from lakeviz.studies.base.captured import StudyData
 from lakeviz.studies.knockout.ablation import Condition, Knocked
 from lakeviz.studies.knockout.rescoring import (

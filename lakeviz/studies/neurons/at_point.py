@@ -16,6 +16,8 @@ from lakeviz.studies.neurons.measures import (
     EFFECTS,
     P_VALUES,
     NeuronMeasures,
+    PatchSample,
+    Resampled,
     image_aurocs,
     of_measurement,
     of_patches,
@@ -24,9 +26,7 @@ from lakeviz.studies.neurons.measures import (
     stacked,
 )
 from lakeviz.studies.neurons.patch_labels import PatchTruth
-from lakeviz.studies.neurons.patch_statistics import PatchSample, Resampled
-from lakeviz.studies.neurons.single_neuron_score import Deviation, held_activations, image_scores
-from lakeviz.studies.neurons.tested_neurons import Choice
+from lakeviz.studies.neurons.tested_neurons import Choice, Deviation, held_activations, image_scores
 
 NO_TEST = "one class has a single image with patches to compare, so there is no p-value"
 CONSTANT_VARIANCES = "all channels have equal variances or equal AUROCs, so there is no ranking"

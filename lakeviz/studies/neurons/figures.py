@@ -22,13 +22,7 @@ LOOKS = {"selected": Look.of(0), "random": Look.of(1)}
 
 
 def measured(table: pd.DataFrame, measure: str) -> pd.DataFrame:
-    """Rows in which a measure is a number.
-
-    Raises
-    ------
-    ConfigError
-        There is none.
-    """
+    """Rows in which a measure is a number."""
     there = np.isfinite(numbers(table, measure)) if measure in table else np.zeros(len(table), bool)
     if not there.any():
         raise ConfigError(f"no neuron has a {measure_title(measure)}")
@@ -36,13 +30,7 @@ def measured(table: pd.DataFrame, measure: str) -> pd.DataFrame:
 
 
 def one_category(table: pd.DataFrame) -> None:
-    """Refuse a table of several categories.
-
-    Raises
-    ------
-    ConfigError
-        Names what to use instead.
-    """
+    """Refuse a table of several categories."""
     if len(set(table["category"])) > 1:
         raise ConfigError("several categories: choose one, or use neuron_differences_figure")
 

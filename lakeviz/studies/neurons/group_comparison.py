@@ -45,15 +45,9 @@ COUNTED = "a share of neurons: counted once, not on resampled images"
 
 @dataclass(frozen=True)
 class GroupMean:
-    """Mean over a group of neurons.
+    """Mean over a group of neurons, and the same on every resample of the images and neurons.
 
-    Attributes
-    ----------
-    value : float
-    resampled : float array [resample]
-        The same on every resample of the images and of the neurons.
-    of_draws : float array [draw]
-        Its value on each draw of the normal images, where it is a mean over several.
+    ``of_draws``: on each draw of the normal images, where it is a mean over several.
     """
 
     value: float

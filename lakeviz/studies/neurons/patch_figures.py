@@ -125,21 +125,39 @@ def driving_patches_figure(
     )
     height = (_CELL + 18) * len(pictures) + 20
     fig = new_figure(title, f"{caption} {legend}".strip(), height=height)
-    fig.update_layout(**picture_rows(pictures, labels))
-    picture_axes(fig, pictures, labels, names)
+    add_pictures(fig, pictures, labels, names)
     return fig
 
 
-def picture_axes(
+_ROW = 1 + 18 / _CELL  # height of a row with its label, in pictures
+_LONGEST = 0.92  # of a picture, so that neighbours do not touch
+
+
+def add_pictures(
     fig: go.Figure,
     pictures: Sequence[Sequence[Picture]],
     labels: Sequence[Sequence[str]],
     names: Sequence[str],
+    texts: Sequence[Sequence[str]] | None = None,
     **panel: Any,
 ) -> None:
-    """Axes for rows of pictures, each row with its name; in a panel, ``row=1, col=1``."""
-    n_columns = max((len(row) for row in pictures), default=0)
+    """Draw rows of pictures on the first axes of a figure (in a panel, ``row=1, col=1``).
+
+    ``labels`` decide the outline of each patch; ``texts`` stand below, the labels by default.
+    """
+    images, shapes, annotations = [], [], []
+    for row, (own, own_labels) in enumerate(zip(pictures, labels, strict=True)):
+        # There is room for one word: "anomalous image" is "anomalous".
+        said = [one.split()[0] for one in own_labels] if texts is None else texts[row]
+        for column, (picture, label) in enumerate(zip(own, own_labels, strict=True)):
+            x, y = column + 0.5, row * _ROW
+            images.append(_image(picture, x, y + 0.46))
+            shapes.append(_outline(picture, x, y + 0.46, label))
+            text = {"x": x, "y": y + 0.94, "xref": "x", "yref": "y", "yanchor": "top"}
+            annotations.append(text | {"text": plain(said[column]), "font": {"size": 10}})
+    fig.update_layout(images=images, shapes=shapes, annotations=annotations)
     fig.add_trace(_hover_grid(pictures, labels, names), **panel)
+    n_columns = max((len(row) for row in pictures), default=0)
     fig.update_xaxes(
         range=[-0.05, n_columns + 0.05], visible=False, fixedrange=True, constrain="domain", **panel
     )
@@ -155,30 +173,6 @@ def picture_axes(
         constrain="domain",
         **panel,
     )
-
-
-def picture_rows(
-    pictures: Sequence[Sequence[Picture]],
-    labels: Sequence[Sequence[str]],
-    texts: Sequence[Sequence[str]] | None = None,
-) -> dict[str, Any]:
-    """Rows of pictures on the first axes of a figure: ``images, shapes, annotations``.
-
-    ``labels`` decide the outline of each patch; ``texts`` stand below, the labels by default.
-    """
-    made: dict[str, Any] = {"images": [], "shapes": [], "annotations": []}
-    for row, (own, own_labels) in enumerate(zip(pictures, labels, strict=True)):
-        # There is room for one word: "anomalous image" is "anomalous".
-        said = [one.split()[0] for one in own_labels] if texts is None else texts[row]
-        for column, (picture, label) in enumerate(zip(own, own_labels, strict=True)):
-            made["images"].append(_image(picture, column, row))
-            made["shapes"].append(_outline(picture, column, row, label))
-            made["annotations"].append(_label(column, row, said[column]))
-    return made
-
-
-_ROW = 1 + 18 / _CELL  # height of a row with its label, in pictures
-_LONGEST = 0.92  # of a picture, so that neighbours do not touch
 
 
 def _size(picture: Picture) -> tuple[float, float]:
@@ -213,49 +207,22 @@ def _effect(row: pd.DataFrame) -> str:
     return f"<br>matched d {matched:+.2f}, unmatched {d:+.2f}".replace("-", "−")
 
 
-def _image(picture: Picture, column: int, row: int) -> dict[str, object]:
+def _image(picture: Picture, x: float, y: float) -> dict[str, object]:
     width, height = _size(picture)
     return {
         "source": data_uri(Image.fromarray(picture), "png", optimize=True),
-        "x": column + 0.5,
-        "y": row * _ROW + 0.46,
-        "xref": "x",
-        "yref": "y",
-        "xanchor": "center",
-        "yanchor": "middle",
-        "sizex": width,
-        "sizey": height,
-        "sizing": "stretch",
-        "layer": "below",
+        **{"x": x, "y": y, "xref": "x", "yref": "y", "xanchor": "center", "yanchor": "middle"},
+        **{"sizex": width, "sizey": height, "sizing": "stretch", "layer": "below"},
     }
 
 
-def _outline(picture: Picture, column: int, row: int, label: str) -> dict[str, object]:
+def _outline(picture: Picture, x: float, y: float, label: str) -> dict[str, object]:
     width, height = (size / 6 for size in _size(picture))
-    x, y = column + 0.5, row * _ROW + 0.46
+    dash = "solid" if label in ("defect", "anomalous image") else "dot"
     return {
         "type": "rect",
-        "x0": x - width,
-        "x1": x + width,
-        "y0": y - height,
-        "y1": y + height,
-        "line": {
-            "color": _LABEL_COLOURS.get(label, NEUTRAL),
-            "width": 2,
-            "dash": "solid" if label in ("defect", "anomalous image") else "dot",
-        },
-    }
-
-
-def _label(column: int, row: int, label: str) -> dict[str, object]:
-    return {
-        "x": column + 0.5,
-        "y": row * _ROW + 0.94,
-        "xref": "x",
-        "yref": "y",
-        "yanchor": "top",
-        "text": plain(label),
-        "font": {"size": 10},
+        **{"x0": x - width, "x1": x + width, "y0": y - height, "y1": y + height},
+        "line": {"color": _LABEL_COLOURS.get(label, NEUTRAL), "width": 2, "dash": dash},
     }
 
 

@@ -22,17 +22,8 @@ class PatchTruth:
     Patches of normal images are normal. In an anomalous image a patch is a defect where the mask
     covers at least ``share`` of its cell; where no patch reaches that and the mask is not empty,
     the patch of largest coverage is. All other patches of anomalous images are neither: the mask
-    may be rough at its border, and a defect may show beyond it.
-
-    Attributes
-    ----------
-    labels : int array [image]
-    coverage : float array [image, patch]
-        Share of each cell under the mask; all zero where there is a ``reason``.
-    defect : bool array [image, patch]
-    share : float
-    reason : str
-        Why no patch is known to be a defect; empty where some are.
+    may be rough at its border, and a defect may show beyond it. ``reason`` says why no patch is
+    known to be a defect; ``coverage`` is all zero then.
     """
 
     labels: np.ndarray
@@ -50,13 +41,7 @@ class PatchTruth:
         geometry: Geometry = SQUASH,
         sizes: Sequence[tuple[int, int]] = (),
     ) -> PatchTruth:
-        """Read the masks at a grid of patches, which cover by ``geometry`` images of ``sizes``.
-
-        Raises
-        ------
-        ConfigError
-            If the share is not in (0, 1].
-        """
+        """Read the masks at a grid of patches, which cover by ``geometry`` images of ``sizes``."""
         if not 0 < share <= 1:
             raise ConfigError(f"the covered share of a patch must be in (0, 1], not {share}")
         labels = np.asarray(truth.labels)

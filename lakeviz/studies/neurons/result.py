@@ -14,9 +14,9 @@ from lakeviz.selector_names import selector_name
 from lakeviz.studies.base.findings import Finding, finding
 from lakeviz.studies.base.result import Figures, StudyResult
 from lakeviz.studies.base.settings import DrawSettings, option
+from lakeviz.studies.neurons.example_patches import decode, with_crops
 from lakeviz.studies.neurons.group_comparison import NULL_RATES, of_categories
-from lakeviz.studies.neurons.pictures import with_crops
-from lakeviz.tables import equals, numbers, records, where
+from lakeviz.tables import equals, is_measured, numbers, records, rows, where
 
 _SHARES = {
     "share_q_value_below_0.05": "share with q < 0.05 (activation)",
@@ -24,6 +24,9 @@ _SHARES = {
     "share_image_auroc_above_chance": "share with image AUROC above 0.5",
 }
 _MATCHED = ("matched_auroc", "abs_matched_d")
+_DRAWN = ("image_auroc", *_MATCHED, "deviation_matched_d")
+_SHOWN = 4  # neurons with histogram and pictures
+_PER_CATEGORY = 3  # categories whose patches are shown, of several
 _UNMATCHED = ("pixel_auroc", "patch_auroc", "abs_cohens_d", "deviation_d")
 
 
@@ -206,9 +209,62 @@ class NeuronsResult(StudyResult):
 
     def figures(self) -> Figures:
         """One category in detail; of several their differences, then the first few's patches."""
-        from lakeviz.studies.neurons.overview import result_figures
+        from lakeviz.studies.neurons import figures as draw
+        from lakeviz.studies.neurons.group_figures import neuron_groups_figure
 
-        return result_figures(self)
+        groups, confidence = self.groups, self.confidence
+        measured = set(groups["measure"])
+        if len(self.categories) > 1:
+            made = [
+                draw.neuron_differences_figure(groups, measure=measure, confidence=confidence)
+                for measure in _DRAWN[:3]
+                if is_measured(where(groups, measure=measure), "difference")
+            ]
+            for category in self.categories[:_PER_CATEGORY]:
+                made += self._patch_figures(category, f"{category}: ")
+            return made
+        made = [
+            draw.neuron_detectors_figure(self.neurons, measure=measure, confidence=confidence)
+            for measure in _DRAWN[:2]
+            if measure in measured
+        ]
+        if measured & set(_DRAWN):
+            made.append(neuron_groups_figure(self.neurons, groups, confidence=confidence))
+        if is_measured(self.channels, "image_auroc"):
+            trend = draw.variance_auroc_figure(self.channels, self.trend, confidence=confidence)
+            made.append(trend)
+        return made + self._patch_figures(self.categories[0])
+
+    def _patch_figures(self, category: str, prefix: str = "") -> Figures:
+        """Histograms and pictures of the best selected neurons of a category."""
+        from lakeviz.plots.names import short_point
+        from lakeviz.studies.neurons.patch_figures import activation_figure, driving_patches_figure
+
+        best, by = where(self.neurons, category=category, group="selected"), "variance"
+        if is_measured(best, "image_auroc"):
+            best = rows(best, np.argsort(-numbers(best, "image_auroc"), kind="stable"))
+            by = measure_title("image_auroc")
+        best = best.iloc[:_SHOWN]
+        which = f"the {len(best)} selected neurons of highest {by}"
+        chosen = list(zip(best["point"], best["channel"].tolist(), strict=True))
+        histograms = where(self.histograms, category=category)
+        title = f"{prefix}Activation of {which}"
+        made = [activation_figure(histograms, best, chosen=chosen, title=title)]
+        pictures, labels, names = [], [], []
+        for point, channel in chosen:
+            own = where(self.patches, category=category, point=point, channel=channel)
+            own = rows(own, np.array([isinstance(crop, bytes) for crop in own["crop"]], dtype=bool))
+            if len(own):
+                pictures.append([np.asarray(decode(crop)) for crop in own["crop"]])
+                labels.append([str(label) for label in own["label"]])
+                names.append(f"{short_point(point)}\nchannel {channel}")
+        if pictures:
+            title = f"{prefix}What drives {which}"
+            caption = "These neurons were chosen by this very measure, as examples."
+            made.append(
+                driving_patches_figure(pictures, labels, names, title=title, caption=caption)
+            )
+        return made
 
 
 def _confounded(measure: str) -> str:

@@ -14,6 +14,7 @@ from lakeviz.progress import expect
 from lakeviz.studies.base.captured import StudyData
 from lakeviz.studies.base.study import Measured, Study
 from lakeviz.studies.neurons.at_point import Found, study_point
+from lakeviz.studies.neurons.example_patches import add_crops
 from lakeviz.studies.neurons.group_comparison import (
     MEAN_POINT,
     Compared,
@@ -24,7 +25,6 @@ from lakeviz.studies.neurons.group_comparison import (
     over_draws,
 )
 from lakeviz.studies.neurons.measures import P_VALUES
-from lakeviz.studies.neurons.pictures import add_crops
 from lakeviz.studies.neurons.result import NeuronsResult, Settings
 from lakeviz.studies.neurons.tested_neurons import choose
 from lakeviz.tables import equals, is_measured, numbers, records, rows, where
@@ -39,7 +39,7 @@ def measure(
 
     Random neurons are drawn from the channels that are not selected; all of them are taken where
     there are fewer than asked for. A neuron's deviation map is measured by the detector's image
-    score and map size; see :class:`~lakeviz.studies.neurons.single_neuron_score.Deviation`.
+    score and map size; see :class:`~lakeviz.studies.neurons.tested_neurons.Deviation`.
     Of several draws of the normal images, each has its own selected and random neurons; the group
     means and the trend are over all draws, the tables of single neurons are those of the first.
 

@@ -1,17 +1,30 @@
-"""Measures of how much two selections, two rankings or two subspaces have in common."""
+"""How much two selections, rankings or subspaces have in common, and what is expected by chance.
+
+Without a common cause there are two nulls with p-values, and one comparison:
+
+* ``hypergeometric``: two random sets of the same size. Ruled out by any common preference.
+* ``permutation``: neurons that the *other* items rank alike change places. What is left then is
+  shared by these two beyond what the variances of the model say for any input.
+* ``matched``: other neurons of nearly the same variance, one set for each side. A comparison and
+  no test: the draws of one pair all come from the few channels next to its two selections, so they
+  vary less than the overlap of independent selections does (a p-value from them would call 18 % of
+  independent pairs alike at a level of 5 %).
+"""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float
-from scipy.stats import rankdata
+from jaxtyping import Bool, Float, Int
+from scipy.stats import binom, hypergeom, rankdata
 
+from lakeviz.activations import ChannelStatistics
 from lakeviz.errors import SelectionError
-from lakeviz.lake import NeuronSelection, Selection
+from lakeviz.lake import NeuronSelection, Selection, select
 from lakeviz.metrics.estimates import quantile_interval
 
 
@@ -108,3 +121,121 @@ def _basis(selection: Selection):  # the class has no public name to annotate wi
     else:
         matrix = torch.from_numpy(np.ascontiguousarray(selection.basis)).double()
     return orthonormal_subspace(matrix)
+
+
+STRATUM = 4
+"""Channels in a stratum of the ``permutation`` null."""
+FEWEST_OTHERS = 8
+"""Other items that the ``permutation`` null needs: with fewer, it calls too many pairs alike."""
+
+
+@dataclass(frozen=True)
+class CountNull:
+    """Distribution of the number of shared neurons of two sets of ``k`` under a null."""
+
+    probability: Float[np.ndarray, " n_shared"]  # of 0, 1, 2, ... shared neurons
+    k: int
+
+    @property
+    def expected(self) -> float:
+        """Expected number of shared neurons."""
+        return float(self.probability @ np.arange(len(self.probability)))
+
+    @property
+    def expected_jaccard(self) -> float:
+        """Expected Jaccard index (not that of the expected number: it is not linear in it)."""
+        shared = np.arange(len(self.probability))
+        return float(self.probability @ (shared / (2 * self.k - shared)))
+
+    def p_value(self, n_shared: int) -> float:
+        """Probability of so many shared neurons or more."""
+        return float(min(self.probability[n_shared:].sum(), 1.0))
+
+
+def hypergeometric(n_channels: int, k: int) -> CountNull:
+    """Two random sets of ``k`` out of ``n_channels``, independent of each other."""
+    return CountNull(hypergeom.pmf(np.arange(k + 1), n_channels, k, k), k)
+
+
+def strata(
+    mean_rank: Float[np.ndarray, " channel"], size: int = STRATUM
+) -> Int[np.ndarray, " channel"]:
+    """Stratum of each channel: ``size`` neighbours in the order of their mean rank."""
+    order = np.argsort(mean_rank, kind="stable")
+    found = np.empty(len(order), dtype=np.int64)
+    # A remainder joins the last stratum, whose channels are the least likely to be selected.
+    found[order] = np.minimum(np.arange(len(order)) // size, max(len(order) // size - 1, 0))
+    return found
+
+
+def stratified(
+    first: Bool[np.ndarray, " channel"],
+    second: Bool[np.ndarray, " channel"],
+    stratum: Int[np.ndarray, " channel"],
+) -> CountNull:
+    """Channels of one stratum change places, independently for both sets: exact.
+
+    Within each stratum the number shared is hypergeometric, and the sum over strata is their
+    convolution: the exact conditional test of Mantel and Haenszel (JNCI 1959; exact form: Agresti,
+    "Categorical Data Analysis").
+    """
+    sizes = np.bincount(stratum)
+    of_first = np.bincount(stratum[first], minlength=len(sizes))
+    of_second = np.bincount(stratum[second], minlength=len(sizes))
+    probability = np.ones(1)
+    for size, a, b in zip(sizes, of_first, of_second, strict=True):
+        if a and b:
+            part = hypergeom.pmf(np.arange(min(a, b) + 1), size, a, b)
+            probability = np.convolve(probability, part)
+    k = int(first.sum())
+    return CountNull(np.pad(probability, (0, k + 1 - len(probability))), k)
+
+
+def matched_draws(
+    statistics: ChannelStatistics, k: int, seeds: Int[np.ndarray, " draw"]
+) -> Bool[np.ndarray, "draw channel"]:
+    """Membership of the ``next_variance`` selector, one draw for each seed."""
+    members = np.zeros((len(seeds), statistics.n_channels), dtype=bool)
+    for row, seed in zip(members, seeds, strict=True):
+        chosen = select(statistics, k, "next_variance", seed=int(seed))
+        assert isinstance(chosen, NeuronSelection)
+        row[chosen.channels] = True
+    return members
+
+
+def matched_obstacle(n_channels: int, k: int) -> str:
+    """Why matched sets say nothing here; empty where they do.
+
+    Where few channels are left outside the selection, all are drawn on both sides, and overlap.
+    """
+    if n_channels - k >= 2 * k:
+        return ""
+    return (
+        f"k = {k} leaves {n_channels - k} of {n_channels} channels to match from, fewer than "
+        "2 k: matched sets are nearly forced"
+    )
+
+
+def at_least(members: Bool[np.ndarray, "item channel"]) -> Int[np.ndarray, " m"]:
+    """Number of channels that ``m`` or more of the sets hold, for ``m`` = 1, 2, ..., items."""
+    held = members.sum(0)
+    return np.array([np.count_nonzero(held >= m) for m in range(1, len(members) + 1)])
+
+
+def expected_at_least(n_channels: int, k: int, n_items: int) -> Float[np.ndarray, " m"]:
+    """Expectation of :func:`at_least` for independent random sets of ``k``: exact, binomial."""
+    m = np.arange(1, n_items + 1)
+    return n_channels * binom.sf(m - 1, n_items, k / n_channels)
+
+
+def random_at_least(
+    n_channels: int, k: int, n_items: int, n_sets: int, generator: np.random.Generator
+) -> Int[np.ndarray, "draw m"]:
+    """Draws of :func:`at_least` for independent random sets of ``k``."""
+    drawn = []
+    for _ in range(n_sets):
+        keys = generator.random((n_items, n_channels))
+        members = np.zeros(keys.shape, dtype=bool)
+        np.put_along_axis(members, np.argpartition(keys, k - 1, axis=1)[:, :k], True, axis=1)
+        drawn.append(at_least(members))
+    return np.array(drawn)

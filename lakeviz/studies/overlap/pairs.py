@@ -14,17 +14,19 @@ from lakeviz.metrics.estimates import (
     benjamini_hochberg,
     mean_over_categories,
 )
+from lakeviz.studies.overlap.items import CEILINGS
 from lakeviz.studies.overlap.measures import (
     drawn_columns,
+    hypergeometric,
     jaccard,
     projection_kernel,
     rank_biased_overlap,
     spearman_matrix,
+    strata,
+    stratified,
 )
-from lakeviz.studies.overlap.null_models import hypergeometric, strata, stratified
 from lakeviz.studies.overlap.result import ACROSS, Q_LEVEL, PairSettings
 from lakeviz.studies.overlap.selections import Group, Key
-from lakeviz.studies.overlap.stability import CEILINGS
 from lakeviz.tables import Row, numbers
 
 NULLS = ("hypergeometric", "permutation")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
@@ -138,14 +138,14 @@ class OverlapResult(StudyResult):
         "stability.high": "jaccard_quantile_high",
     }
 
-    pairs: pd.DataFrame = field(repr=False)
-    overview: pd.DataFrame = field(repr=False)
-    shared: pd.DataFrame = field(repr=False)
-    neurons: pd.DataFrame = field(repr=False)
-    selections: pd.DataFrame = field(repr=False)
-    stability: pd.DataFrame = field(repr=False)
-    clusters: pd.DataFrame = field(repr=False)
-    leaves: pd.DataFrame = field(repr=False)
+    pairs: pd.DataFrame
+    overview: pd.DataFrame
+    shared: pd.DataFrame
+    neurons: pd.DataFrame
+    selections: pd.DataFrame
+    stability: pd.DataFrame
+    clusters: pd.DataFrame
+    leaves: pd.DataFrame
 
     @property
     def across(self) -> str:

@@ -16,8 +16,7 @@ from lakeviz.activations import ChannelStatistics, ImageStatistics
 from lakeviz.errors import ConfigError, DataError
 from lakeviz.lake import NeuronSelection, SubspaceSelection, select
 from lakeviz.lake.selectors import check_k
-from lakeviz.studies.overlap.measures import top_k
-from lakeviz.studies.overlap.null_models import FEWEST_OTHERS, matched_draws, matched_obstacle
+from lakeviz.studies.overlap.measures import FEWEST_OTHERS, matched_draws, matched_obstacle, top_k
 from lakeviz.studies.overlap.result import ACROSS, FIELDS, SEVERAL, PairSettings
 from lakeviz.tables import Row
 

@@ -13,18 +13,19 @@ from lakeviz.metrics import Bootstrap
 from lakeviz.studies.base.study import OnRun, Study
 from lakeviz.studies.base.study_run import StudyRun
 from lakeviz.studies.overlap.capture import run_items
-from lakeviz.studies.overlap.null_models import STRATUM
-from lakeviz.studies.overlap.pairs import corrected, overview_table, pair_rows
-from lakeviz.studies.overlap.result import OverlapResult, PairSettings, Settings
-from lakeviz.studies.overlap.selections import Group, OverlapItem, make_groups
-from lakeviz.studies.overlap.shared_neurons import (
+from lakeviz.studies.overlap.items import (
     FEWEST_TO_CLUSTER,
+    ceilings_of,
     cluster_rows,
     neuron_rows,
     selection_rows,
     shared_rows,
+    stability_rows,
 )
-from lakeviz.studies.overlap.stability import ceilings_of, stability_rows
+from lakeviz.studies.overlap.measures import STRATUM
+from lakeviz.studies.overlap.pairs import corrected, overview_table, pair_rows
+from lakeviz.studies.overlap.result import OverlapResult, PairSettings, Settings
+from lakeviz.studies.overlap.selections import Group, OverlapItem, make_groups
 from lakeviz.tables import Row
 
 _OF_GROUP = {"shared": shared_rows, "neurons": neuron_rows, "selections": selection_rows}

@@ -33,12 +33,8 @@ def attribution_rows(
 ) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     """Attribution of every neuron of every residual stream and MLP before the read-out.
 
-    Returns
-    -------
-    attribution : list of rows
-        Every neuron, means over all pairs.
-    checks : list of rows
-        Some neurons beside exact exchanges, means over the same few pairs.
+    Rows of every neuron, means over all pairs, and rows of some neurons beside exact exchanges,
+    means over the same few pairs.
     """
     if interchange.tower.dtype != torch.float32:
         raise ConfigError(

@@ -36,13 +36,7 @@ Chosen = Selection | None
 class Interchange:
     """Exchanges activations within pairs, and reads what becomes of the scores.
 
-    Parameters
-    ----------
-    model : VisionModel
-    pairs : Pairs
-    readouts : Readouts
-    units : mapping of hook point to Units
-        What the numbers of a selection count, where they do not count neurons.
+    ``units`` are what the numbers of a selection count, where they do not count neurons.
     """
 
     model: VisionModel
@@ -128,13 +122,7 @@ class Interchange:
     # --- interventions ---
 
     def group(self, name: str, point: str) -> Bool[Tensor, "pair token"]:
-        """Which tokens of each pair belong to a group.
-
-        Raises
-        ------
-        ConfigError
-            If there is no class token, or the point has other tokens.
-        """
+        """Which tokens of each pair belong to a group."""
         is_defect, n_tokens = self.pairs.is_defect, self.sides(point)[0].shape[1]
         if other := self.other_tokens(point):
             raise ConfigError(other)

@@ -2,41 +2,84 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
 
 import numpy as np
 import torch
 from jaxtyping import Bool, Float
 from PIL import Image
 from torch import Tensor
+from torch.nn import functional as F
 
 from lakeviz.data import Dataset, load_image
 from lakeviz.data.inpainting import inpaint
-from lakeviz.data.synthetic.pairs import twin_of
+from lakeviz.data.synthetic.benchmark import twin_of
 from lakeviz.errors import ConfigError, DataError
 from lakeviz.models.preprocess import Preprocess
-from lakeviz.studies.patching.nearest import NearestPatches
 from lakeviz.studies.patching.words import INPAINTED, NEAREST, RENDERED
+
+SHARE = 0.05
+"""Of the patches of an image without a mask, those of the highest score stand for its defect."""
+
+
+@dataclass
+class NearestPatches:
+    """Cuts the pixels of nearest normal patches into an image.
+
+    ``normal`` are the tokens of the normal images at one hook point; ``tokens`` gives those of a
+    test image by its number.
+    """
+
+    paths: Sequence[Path]
+    normal: Float[Tensor, "image patch channel"]
+    tokens: Callable[[int], Float[Tensor, "patch channel"]]
+    grid: tuple[int, int]
+    preprocess: Preprocess
+    notes: tuple[str, ...] = ()
+
+    @cached_property
+    def _pictures(self) -> Float[Tensor, "image 3 height width"]:
+        return torch.stack([self.preprocess(load_image(path)) for path in self.paths])
+
+    def twin(
+        self, number: int, image: Float[Tensor, "3 height width"], is_defect: Bool[Tensor, " patch"]
+    ) -> Float[Tensor, "3 height width"]:
+        """Image whose defect patches show the normal patches of the largest cosine similarity."""
+        height, width = self._cell(image)
+        known = F.normalize(self.normal.float().flatten(0, 1), dim=-1)
+        seen = F.normalize(self.tokens(number).float(), dim=-1)
+        made, columns = image.clone(), self.grid[1]
+        for patch in is_defect.nonzero().flatten().tolist():
+            found = int((known @ seen[patch]).argmax())
+            source, other = divmod(found, self.grid[0] * columns)
+            (y, x), (v, u) = divmod(patch, columns), divmod(other, columns)
+            cut = self._pictures[
+                source, :, v * height : (v + 1) * height, u * width : (u + 1) * width
+            ]
+            made[:, y * height : (y + 1) * height, x * width : (x + 1) * width] = cut
+        return made
+
+    def _cell(self, image: Tensor) -> tuple[int, int]:
+        sides = list(zip(image.shape[-2:], self.grid, strict=True))
+        if any(side % n for side, n in sides):
+            raise ConfigError(
+                f"twins of nearest patches need patches that divide the picture, and {self.grid} "
+                f"of {tuple(image.shape[-2:])} pixels do not; use inpainted twins"
+            )
+        (height, width) = (side // n for side, n in sides)
+        return height, width
 
 
 @dataclass(frozen=True)
 class Pairs:
-    """Defect images and their twins.
+    """Defect images and their twins, preprocessed, and the patches that the mask covers.
 
-    Attributes
-    ----------
-    names : tuple of str
-        Sample ids of the defect images.
-    kind : str
-        ``"rendered"``: the twin is the same picture without its defect. ``"inpainted"``: it is
-        approximate, the masked region filled from a normal image. ``"nearest"``: approximate, each
-        defect patch replaced by the normal patch whose token is nearest.
-    defects, twins : Tensor [pair, 3, height, width]
-        Preprocessed.
-    is_defect : bool Tensor [pair, patch]
-        Patches that the mask covers.
-    notes : tuple of str
+    ``kind`` is ``"rendered"``: the twin is the same picture without its defect; ``"inpainted"``:
+    approximate, the masked region filled from a normal image; or ``"nearest"``: approximate, each
+    defect patch replaced by the normal patch whose token is nearest.
     """
 
     names: tuple[str, ...]
@@ -68,26 +111,12 @@ def make_pairs(
     nearest: NearestPatches | None = None,
     seed: int = 0,
 ) -> Pairs:
-    """Make pairs of the anomalous images that have a mask.
+    """Make at most ``n_pairs`` pairs, drawn by the seed, of the anomalous images that have a mask.
 
-    Parameters
-    ----------
-    dataset : Dataset
-        Test images.
-    normal_paths : sequence of Path
-        Images that inpainting takes pixels from.
-    preprocess : Preprocess
-    is_defect : bool array [image, patch]
-        Patches of the test images that a mask covers, see
-        :class:`~lakeviz.studies.neurons.patch_labels.PatchTruth`.
-    n_pairs : int
-        At most; drawn by the seed where there are more.
-    twins : str
-        One of :data:`TWINS`; ``"auto"`` renders where the images are those of the synthetic
-        benchmark, and inpaints elsewhere.
-    nearest : NearestPatches, optional
-        For twins of nearest patches.
-    seed : int
+    ``is_defect`` are the patches that a mask covers, see
+    :class:`~lakeviz.studies.neurons.patch_labels.PatchTruth`; inpainting takes pixels from
+    ``normal_paths``. ``twins`` is one of :data:`TWINS`; ``"auto"`` renders where the images are
+    those of the synthetic benchmark, and inpaints elsewhere.
     """
     rows = np.flatnonzero(is_defect.any(axis=1))
     if not len(rows):

@@ -36,15 +36,9 @@ TOGETHER = "all of them"
 
 @dataclass(frozen=True)
 class Receiver:
-    """A head or an MLP that a path leads through.
+    """A head (``"7.2"``, head 2 of block 7) or an MLP (``"7.mlp"``) that a path leads through.
 
-    Attributes
-    ----------
-    name : str
-        ``"7.2"`` for head 2 of block 7, ``"7.mlp"`` for its MLP.
-    point : str
-        Where its output is read and written.
-    head : int, optional
+    Its output is read and written at ``point``.
     """
 
     name: str
@@ -83,14 +77,7 @@ class Receiver:
 
 @dataclass
 class Paths:
-    """Direct paths from units at a hook point through receivers.
-
-    Parameters
-    ----------
-    sets : UnitSets
-        What is exchanged, and where.
-    receivers : sequence of Receiver
-    """
+    """Direct paths from units at a hook point through receivers."""
 
     sets: UnitSets
     receivers: Sequence[Receiver]
@@ -116,14 +103,7 @@ class Paths:
             self.groups[TOGETHER] = list(self.receivers)
 
     def moved(self, chosen: Sequence[Sequence[Chosen]], direction: str) -> dict[str, Moved]:
-        """What sets of units move through each receiver alone, and through all of them.
-
-        Parameters
-        ----------
-        chosen
-            Sets of each draw.
-        direction : str
-        """
+        """What sets of units of each draw move through each receiver alone, and through all."""
         parts: dict[str, list[Moved]] = {name: [] for name in self.groups}
         with torch.no_grad():
             for rows in self.interchange.batches():

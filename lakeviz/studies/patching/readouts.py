@@ -21,17 +21,9 @@ Values = dict[str, Float[np.ndarray, "draw image"]]
 
 @dataclass(frozen=True)
 class Readouts:
-    """Reads the tokens that an intervention leaves behind.
+    """Reads the tokens that an intervention leaves behind, by the detector fitted on each draw.
 
-    Attributes
-    ----------
-    branches : sequence of VisualBranch
-        The detector fitted on each draw of the normal images.
-    grids : mapping of hook point to (rows, columns)
-    rule : ImageScoreRule
-    text : TextBranch, optional
-    logit : Tensor [joint], optional
-        Row of the class head.
+    ``logit`` is a row of the class head.
     """
 
     branches: Sequence[VisualBranch]

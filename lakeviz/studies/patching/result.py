@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 import pandas as pd
@@ -188,18 +188,18 @@ class PatchingResult(StudyResult):
     name: ClassVar[str] = "patching"
     title: ClassVar[str] = "Interventions on pairs"
 
-    effects: pd.DataFrame = field(repr=False)
-    heatmap: pd.DataFrame = field(repr=False)
-    attribution: pd.DataFrame = field(repr=False)
-    checks: pd.DataFrame = field(repr=False)
-    agreement: pd.DataFrame = field(repr=False)
-    curves: pd.DataFrame = field(repr=False)
-    areas: pd.DataFrame = field(repr=False)
-    concentration: pd.DataFrame = field(repr=False)
-    steering: pd.DataFrame = field(repr=False)
-    pairs: pd.DataFrame = field(repr=False)
-    paths: pd.DataFrame = field(repr=False)
-    overlap: pd.DataFrame = field(repr=False)
+    effects: pd.DataFrame
+    heatmap: pd.DataFrame
+    attribution: pd.DataFrame
+    checks: pd.DataFrame
+    agreement: pd.DataFrame
+    curves: pd.DataFrame
+    areas: pd.DataFrame
+    concentration: pd.DataFrame
+    steering: pd.DataFrame
+    pairs: pd.DataFrame
+    paths: pd.DataFrame
+    overlap: pd.DataFrame
 
     def __post_init__(self) -> None:
         # Results of earlier versions are of neurons, and scaled.
@@ -254,7 +254,6 @@ class PatchingResult(StudyResult):
 
     def figures(self) -> Figures:
         """Heat maps, units against controls, paths, curves, attribution and steering."""
-        from lakeviz.studies.patching import curve_figures as curves
         from lakeviz.studies.patching import figures as draw
 
         made = [
@@ -266,13 +265,13 @@ class PatchingResult(StudyResult):
         if is_measured(self.paths, "share"):
             made.append(draw.paths_figure(self.paths, confidence=self.confidence))
         if len(self.curves):
-            made.append(curves.curves_figure(self.curves, confidence=self.confidence))
+            made.append(draw.curves_figure(self.curves, confidence=self.confidence))
             if len(set(self.curves["basis"]) - {UNTRAINED}) > 1:
-                made.append(curves.bases_figure(self.curves, confidence=self.confidence))
+                made.append(draw.bases_figure(self.curves, confidence=self.confidence))
         if len(self.agreement):
             made.append(draw.attribution_figure(self.checks))
         if len(self.steering):
-            made.append(curves.steering_figure(self.steering, confidence=self.confidence))
+            made.append(draw.steering_figure(self.steering, confidence=self.confidence))
         return made
 
 

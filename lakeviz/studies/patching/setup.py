@@ -20,8 +20,7 @@ from lakeviz.studies.base.captured import StudyData
 from lakeviz.studies.base.unit_data import class_name_of, model_of, on_units, require_pictures
 from lakeviz.studies.neurons.patch_labels import PatchTruth
 from lakeviz.studies.patching.interchange import Interchange
-from lakeviz.studies.patching.nearest import SHARE, NearestPatches
-from lakeviz.studies.patching.pairs import Pairs, make_pairs
+from lakeviz.studies.patching.pairs import SHARE, NearestPatches, Pairs, make_pairs
 from lakeviz.studies.patching.readouts import Readouts
 from lakeviz.studies.patching.result import Settings
 from lakeviz.studies.patching.unit_sets import UnitSets

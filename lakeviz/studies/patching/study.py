@@ -17,15 +17,20 @@ from lakeviz.studies.patching.concentration import (
     measures_of,
     n_shown,
     orders_of,
+    overlap_rows,
     sizes_of,
 )
-from lakeviz.studies.patching.effects import alike, effect_rows, heatmap_rows, points_and_heads
+from lakeviz.studies.patching.effects import (
+    alike,
+    effect_rows,
+    heatmap_rows,
+    points_and_heads,
+    steering_rows,
+)
 from lakeviz.studies.patching.interchange import Interchange
-from lakeviz.studies.patching.overlap import overlap_rows
 from lakeviz.studies.patching.paths import path_rows
 from lakeviz.studies.patching.result import PatchingResult, Settings
 from lakeviz.studies.patching.setup import other_bases, unit_sets, untrained_sets
-from lakeviz.studies.patching.steering import steering_rows
 from lakeviz.studies.patching.unit_sets import UnitSets
 from lakeviz.studies.patching.words import (
     CONTROL,

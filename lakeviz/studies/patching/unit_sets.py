@@ -42,24 +42,11 @@ Edit = Callable[[str, Chosen], Float[Tensor, "pair token channel"]]
 
 @dataclass
 class UnitSets:
-    """Sets of units of one size at a hook point.
+    """Sets of ``k`` units (unless they are named) at a hook point.
 
-    Parameters
-    ----------
-    interchange : Interchange
-    point : str
-    statistics : sequence of ChannelStatistics
-        Of the normal patch tokens of each draw, with covariance.
-    settings : Settings
-    k : int
-        Number of units, unless they are named.
-    defects_alone : bool
-        Only the score of the defect patches is read, which is faster.
-
-    Attributes
-    ----------
-    notes : list of str
-        What could not be made, and why.
+    ``statistics`` are of the normal patch tokens of each draw, with covariance. With
+    ``defects_alone`` only the score of the defect patches is read, which is faster. ``notes`` say
+    what could not be made, and why.
     """
 
     interchange: Interchange

@@ -39,13 +39,8 @@ def retained_variance(
 class Nearness:
     """How a set of channels lies to a subspace of the same dimension.
 
-    Attributes
-    ----------
-    largest, mean : float
-        Largest and mean principal angle, in degrees; 0 for one and the same span.
-    kernel : float
-        Normalised projection kernel, the mean squared cosine of the principal angles: 1 for the
-        same span, 0 for orthogonal ones.
+    Largest and mean principal angle in degrees, 0 for the same span; and the normalised projection
+    kernel, the mean squared cosine of the angles, 1 for the same span and 0 for orthogonal ones.
     """
 
     largest: float

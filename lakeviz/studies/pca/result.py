@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
@@ -88,10 +88,10 @@ class PCAResult(StudyResult):
         "control_high": "control_quantile_high",
     }
 
-    metrics: pd.DataFrame = field(repr=False)
-    geometry: pd.DataFrame = field(repr=False)
-    covariance: pd.DataFrame = field(repr=False)
-    spectrum: pd.DataFrame = field(repr=False)
+    metrics: pd.DataFrame
+    geometry: pd.DataFrame
+    covariance: pd.DataFrame
+    spectrum: pd.DataFrame
 
     @property
     def k(self) -> int:
@@ -162,7 +162,6 @@ class PCAResult(StudyResult):
     def figures(self) -> Figures:
         """Differences first, then values, variance, geometry and covariance."""
         from lakeviz.studies.pca import figures as draw
-        from lakeviz.studies.pca import geometry_figures as geometry
 
         made = [
             draw.pca_differences_figure(
@@ -178,11 +177,11 @@ class PCAResult(StudyResult):
         made += [
             draw.metrics_by_size_figure(self.metrics, confidence=self.confidence),
             draw.retained_figure(self.geometry, confidence=self.confidence),
-            geometry.nearness_figure(self.geometry, confidence=self.confidence),
-            geometry.diagonality_figure(self.covariance),
+            draw.nearness_figure(self.geometry, confidence=self.confidence),
+            draw.diagonality_figure(self.covariance),
         ]
         if len(self.categories) == 1:
-            made.append(geometry.eigenvalue_figure(self.spectrum))
+            made.append(draw.eigenvalue_figure(self.spectrum))
         return made
 
 

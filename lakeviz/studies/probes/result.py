@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
@@ -62,8 +62,8 @@ class ProbesResult(StudyResult):
     name: ClassVar[str] = "probes"
     title: ClassVar[str] = "Sparse probes"
 
-    metrics: pd.DataFrame = field(repr=False)
-    overlap: pd.DataFrame = field(repr=False)
+    metrics: pd.DataFrame
+    overlap: pd.DataFrame
 
     @property
     def point(self) -> str:

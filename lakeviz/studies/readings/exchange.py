@@ -14,20 +14,9 @@ Selections = Mapping[str, Selection]
 
 @dataclass(frozen=True)
 class Exchange:
-    """A selection without one of its channels.
+    """A selection with one channel exchanged for another.
 
-    Attributes
-    ----------
-    point : str
-    channel : int
-        The one left out.
-    rank : int
-        Its rank by variance, from 1: at its hook point, or of all where the selection is joint.
-    variance : float
-    replacement : int
-        Channel in its place.
-    replacement_point : str
-    selections : mapping of hook point to Selection
+    ``rank`` is by variance, from 1: at the hook point, or of all where the selection is joint.
     """
 
     point: str
@@ -42,17 +31,10 @@ class Exchange:
 def exchanges(
     top: Selections, statistics: Mapping[str, ChannelStatistics], k: int, n: int, scope: str
 ) -> Iterator[Exchange]:
-    """Exchange the channels of highest variance, one at a time.
+    """Exchange the ``n`` channels of highest variance, one at a time.
 
-    Parameters
-    ----------
-    top : mapping of hook point to NeuronSelection
-        The ``k`` channels of highest variance.
-    statistics : mapping of hook point to ChannelStatistics
-    k, scope
-        As for :func:`~lakeviz.lake.joint_selection.select_points`.
-    n : int
-        How many: at each hook point, or of all if the selection is joint.
+    At each hook point, or of all if the selection ``top`` of ``k`` is joint; see
+    :func:`~lakeviz.lake.joint_selection.select_points`.
     """
     groups = [list(_ranked(top))]
     if scope == "layer":

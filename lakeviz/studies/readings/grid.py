@@ -15,22 +15,11 @@ _RESIDUAL = ".hook_resid_post"
 
 @dataclass(frozen=True)
 class Reading:
-    """One way to read the method.
+    """One way to read the method: what is compared at the hook points whose maps are averaged.
 
-    Attributes
-    ----------
-    points : tuple of str
-        Hook points whose maps are averaged.
-    comparison : str
-        One of :data:`COMPARISONS`.
-    reference : str
-        ``"gallery"`` or ``"prototype"``.
-    normalisation : str
-        Kind, at the stage of the detector.
-    scope : str
-        ``"layer"`` or ``"joint"``.
-    k : int
-        Neurons per hook point; of joint selection as many in total.
+    ``comparison`` is one of :data:`COMPARISONS`, ``reference`` ``"gallery"`` or ``"prototype"``,
+    ``scope`` ``"layer"`` or ``"joint"``. ``k`` neurons per hook point; of joint selection as many
+    in total.
     """
 
     points: tuple[str, ...]

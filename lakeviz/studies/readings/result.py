@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
@@ -91,9 +91,9 @@ class ReadingsResult(StudyResult):
     name: ClassVar[str] = "readings"
     title: ClassVar[str] = "Readings of the paper"
 
-    readings: pd.DataFrame = field(repr=False)
-    random_sets: pd.DataFrame = field(repr=False)
-    channels: pd.DataFrame = field(repr=False)
+    readings: pd.DataFrame
+    random_sets: pd.DataFrame
+    channels: pd.DataFrame
 
     @property
     def measured(self) -> list[Metric]:
@@ -236,26 +236,18 @@ def _shown(row: Row) -> dict[str, str]:
     metric = (row["level"], row["metric"])
     shown = {"reading": row["reading"], "metric": metric_title(*metric)}
     if not row["n_categories"]:
-        return (
-            shown
-            | dict.fromkeys(_COLUMNS, "")
-            | {"top minus random": "not measured: " + row["reason"]}
-        )
-    return shown | dict(
-        zip(
-            _COLUMNS,
-            (
-                f"{row['top']:.3f}",
-                f"{row['random']:.3f}",
-                estimate(row, "gap").text(signed=True),
-                f"{row['p_value']:.3f}",
-                f"{row['paper']:+.3f}" if np.isfinite(row["paper"]) else "",
-                str(row["channel"]),
-                estimate(row, "gap_without").text(signed=True),
-            ),
-            strict=True,
-        )
+        blank = dict.fromkeys(_COLUMNS, "")
+        return shown | blank | {"top minus random": "not measured: " + row["reason"]}
+    said = (
+        f"{row['top']:.3f}",
+        f"{row['random']:.3f}",
+        estimate(row, "gap").text(signed=True),
+        f"{row['p_value']:.3f}",
+        f"{row['paper']:+.3f}" if np.isfinite(row["paper"]) else "",
+        str(row["channel"]),
+        estimate(row, "gap_without").text(signed=True),
     )
+    return shown | dict(zip(_COLUMNS, said, strict=True))
 
 
 _COLUMNS = (

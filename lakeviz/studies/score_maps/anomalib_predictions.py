@@ -1,4 +1,4 @@
-"""anomalib's predictions as a folder of maps that :func:`~.scoring.score_maps` reads."""
+"""anomalib's predictions as a folder of maps that :func:`~lakeviz.studies.score_maps` reads."""
 
 from __future__ import annotations
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import ClassVar
 
 import pandas as pd
@@ -55,8 +55,8 @@ class ScoredMaps(StudyResult):
     title: ClassVar[str] = "Score maps of another detector"
     renamed: ClassVar[Mapping[str, str]] = {"part": "branch", "interval_level": "confidence"}
 
-    metrics: pd.DataFrame = field(repr=False)
-    scores: pd.DataFrame = field(repr=False)
+    metrics: pd.DataFrame
+    scores: pd.DataFrame
 
     renamed: ClassVar[Mapping[str, str]] = {
         "metrics.part": "branch",

@@ -19,8 +19,7 @@ from lakeviz.lake.metric_rows import image_rows, pixel_tables
 from lakeviz.lake.provenance import as_plain, versions
 from lakeviz.metrics import Bootstrap, Conventions, RegionMask
 from lakeviz.settings import check_pixels
-from lakeviz.studies.score_maps.matching import Pair, match, read_scores
-from lakeviz.studies.score_maps.reading import LazyMaps, find_maps
+from lakeviz.studies.score_maps.reading import LazyMaps, Pair, find_maps, match, read_scores
 from lakeviz.studies.score_maps.result import ScoredMaps, Settings
 
 Size = tuple[int, int]

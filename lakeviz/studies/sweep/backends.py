@@ -85,15 +85,8 @@ def _end_with(parent: int) -> None:
 def engine(backend: str = "loky", n_jobs: int = 2, address: str | None = None) -> Iterator[Engine]:
     """Get a backend ready, and let go of what was opened for it.
 
-    Parameters
-    ----------
-    backend : str
-        ``"loky"`` (processes of this machine), ``"threading"``, ``"sequential"``, or a cluster that
-        runs already: ``"dask"``, ``"ray"``.
-    n_jobs : int
-        Tasks at a time on this machine; -1 for all processors.
-    address : str, optional
-        Of the cluster; without one, the client that is connected already.
+    On this machine ``n_jobs`` tasks run at a time, -1 for all processors. A cluster (``"dask"``,
+    ``"ray"``) runs already, at an ``address`` or connected.
     """
     if backend not in BACKENDS:
         raise ConfigError(

@@ -156,13 +156,7 @@ def sweep_contrasts_figure(
 
 
 def measured(cells: pd.DataFrame, level: str, metric: str) -> pd.DataFrame:
-    """Rows of a metric that were measured.
-
-    Raises
-    ------
-    ConfigError
-        There is none.
-    """
+    """Rows of a metric that were measured."""
     table = where(cells, level=level, metric=metric)
     table = rows(table, np.isfinite(numbers(table, "value")))
     if table.empty:

@@ -12,7 +12,7 @@ from lakeviz.errors import ConfigError, HostError
 from lakeviz.lake import fit_text
 from lakeviz.metrics import Bootstrap
 from lakeviz.studies.hosts import compare_host
-from lakeviz.studies.hosts.costs import kept_bytes
+from lakeviz.studies.hosts.conditions import kept_bytes
 from lakeviz.studies.hosts.detectors import PadimHost, PatchCoreHost, WinClipHost, ZeroShotHost
 
 pytest.importorskip("anomalib")

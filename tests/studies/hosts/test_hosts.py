@@ -10,7 +10,7 @@ from sklearn.neighbors import LocalOutlierFactor
 from torch import nn
 
 from lakeviz.errors import ConfigError, HostError, NotFittedError
-from lakeviz.studies.hosts.costs import kept_bytes, median_seconds
+from lakeviz.studies.hosts.conditions import kept_bytes, median_seconds
 from lakeviz.studies.hosts.detectors import (
     LocalOutlierFactorHost,
     NearestNeighboursHost,
@@ -131,7 +131,7 @@ def test_kept_bytes_counts_each_storage_once_and_no_network():
 def test_timings_are_medians_of_runs_in_turn(monkeypatch):
     order = []
     clock = iter([0, 1, 10, 12, 20, 25, 30, 31, 40, 43, 50, 59])
-    monkeypatch.setattr("lakeviz.studies.hosts.costs.perf_counter", lambda: next(clock))
+    monkeypatch.setattr("lakeviz.studies.hosts.conditions.perf_counter", lambda: next(clock))
     runs = {"a": lambda: order.append("a"), "b": lambda: order.append("b")}
     assert median_seconds(runs, 3) == {"a": 3, "b": 2}
     assert order == list("abababab")

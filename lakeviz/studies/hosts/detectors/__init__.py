@@ -1,6 +1,7 @@
 """Hosts: detectors of other libraries behind two small protocols, each a thin wrap."""
 
 from lakeviz.studies.hosts.detectors.anomalib_hosts import PadimHost, PatchCoreHost
+from lakeviz.studies.hosts.detectors.image_hosts import WinClipHost, ZeroShotHost
 from lakeviz.studies.hosts.detectors.protocol import HostScores, ImageDetector, PatchFeatureDetector
 from lakeviz.studies.hosts.detectors.registry import HOSTS, get_host
 from lakeviz.studies.hosts.detectors.sklearn_hosts import (
@@ -8,8 +9,6 @@ from lakeviz.studies.hosts.detectors.sklearn_hosts import (
     NearestNeighboursHost,
     PCAResidualHost,
 )
-from lakeviz.studies.hosts.detectors.winclip import WinClipHost
-from lakeviz.studies.hosts.detectors.zero_shot import ZeroShotHost
 
 __all__ = [
     "HOSTS",

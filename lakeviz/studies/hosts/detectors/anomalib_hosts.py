@@ -98,22 +98,14 @@ class PatchCoreHost(_MapHost):
     """
 
     name = "patchcore"
+    settings = ("coreset", "neighbours", "seed")
+    wraps = "anomalib.models.image.patchcore.torch_model.PatchcoreModel"
 
     def __init__(self, coreset: float = 0.1, neighbours: int = 9, seed: int = 0) -> None:
         super().__init__(seed)
         if not 0 < coreset <= 1:
             raise ConfigError(f"the coreset share must be in (0, 1], not {coreset}")
         self.coreset, self.neighbours = coreset, positive("neighbours", neighbours)
-
-    def describe(self) -> dict[str, Any]:
-        """Settings as plain values."""
-        return {
-            "name": self.name,
-            "coreset": self.coreset,
-            "neighbours": self.neighbours,
-            "seed": self.seed,
-            "wraps": "anomalib.models.image.patchcore.torch_model.PatchcoreModel",
-        }
 
     def fit(
         self, features: Float[Tensor, "image patch channel"], grid: tuple[int, int]
@@ -159,20 +151,13 @@ class PadimHost(_MapHost):
     """
 
     name = "padim"
+    settings = ("features", "seed")
+    wraps = "anomalib.models.image.padim.torch_model.PadimModel"
     needs_positions = True
 
     def __init__(self, features: int | None = None, seed: int = 0) -> None:
         super().__init__(seed)
         self.features = None if features is None else positive("features", features)
-
-    def describe(self) -> dict[str, Any]:
-        """Settings as plain values."""
-        return {
-            "name": self.name,
-            "features": self.features,
-            "seed": self.seed,
-            "wraps": "anomalib.models.image.padim.torch_model.PadimModel",
-        }
 
     def fit(
         self, features: Float[Tensor, "image patch channel"], grid: tuple[int, int]

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
-from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -114,10 +114,23 @@ def require(module: str, host: str) -> None:
         )
 
 
-class FeatureHost:
-    """What the adapters share: features are checked before they reach the wrapped library."""
+class Adapter:
+    """What all adapters share: settings are attributes, and describe them."""
 
-    name: str
+    name: ClassVar[str]
+    settings: ClassVar[tuple[str, ...]]
+    wraps: ClassVar[str]
+    """What it adapts, by its path."""
+
+    def describe(self) -> dict[str, Any]:
+        """Settings as plain values."""
+        own = {name: getattr(self, name) for name in self.settings}
+        return {"name": self.name, **own, "wraps": self.wraps}
+
+
+class FeatureHost(Adapter):
+    """An adapter whose features are checked before they reach the wrapped library."""
+
     needs_positions = False
     """Whether a patch is compared with normal patches of its own position alone."""
 

@@ -7,14 +7,13 @@ from typing import Any
 
 from lakeviz.errors import ConfigError, HostError, nearest
 from lakeviz.studies.hosts.detectors.anomalib_hosts import PadimHost, PatchCoreHost
+from lakeviz.studies.hosts.detectors.image_hosts import WinClipHost, ZeroShotHost
 from lakeviz.studies.hosts.detectors.protocol import Host, ImageDetector, PatchFeatureDetector
 from lakeviz.studies.hosts.detectors.sklearn_hosts import (
     LocalOutlierFactorHost,
     NearestNeighboursHost,
     PCAResidualHost,
 )
-from lakeviz.studies.hosts.detectors.winclip import WinClipHost
-from lakeviz.studies.hosts.detectors.zero_shot import ZeroShotHost
 
 HOSTS: dict[str, Callable[..., Host]] = {
     host.name: host

@@ -41,6 +41,10 @@ class _SampleHost(FeatureHost):
         ]
         return HostScores(np.concatenate(parts).reshape(checked.shape[:2]).astype(np.float64))
 
+    def _wrapped(self, **arguments: Any) -> Any:
+        module, _, name = self.wraps.rpartition(".")
+        return getattr(import_module(module), name)(**arguments)
+
     def _make(self, samples: np.ndarray) -> Any:
         raise NotImplementedError
 
@@ -73,26 +77,16 @@ class NearestNeighboursHost(_SampleHost):
     """
 
     name = "patch_nn"
+    settings = ("neighbours", "metric")
+    wraps = "sklearn.neighbors.NearestNeighbors"
 
     def __init__(self, neighbours: int = 1, metric: str = "euclidean") -> None:
         super().__init__()
         self.neighbours, self.metric = positive("neighbours", neighbours), metric
 
-    def describe(self) -> dict[str, Any]:
-        """Settings as plain values."""
-        return {
-            "name": self.name,
-            "neighbours": self.neighbours,
-            "metric": self.metric,
-            "wraps": "sklearn.neighbors.NearestNeighbors",
-        }
-
     def _make(self, samples: np.ndarray) -> Any:
         self._check_neighbours(self.neighbours, samples)
-        neighbors = import_module("sklearn.neighbors")
-        return neighbors.NearestNeighbors(
-            n_neighbors=self.neighbours, metric=self.metric, algorithm="brute"
-        )
+        return self._wrapped(n_neighbors=self.neighbours, metric=self.metric, algorithm="brute")
 
     def _score(self, samples: np.ndarray) -> np.ndarray:
         return self.estimator.kneighbors(samples)[0][:, -1]
@@ -114,22 +108,16 @@ class LocalOutlierFactorHost(_SampleHost):
     """
 
     name = "lof"
+    settings = ("neighbours",)
+    wraps = "sklearn.neighbors.LocalOutlierFactor"
 
     def __init__(self, neighbours: int = 20) -> None:
         super().__init__()
         self.neighbours = positive("neighbours", neighbours)
 
-    def describe(self) -> dict[str, Any]:
-        """Settings as plain values."""
-        wraps = "sklearn.neighbors.LocalOutlierFactor"
-        return {"name": self.name, "neighbours": self.neighbours, "wraps": wraps}
-
     def _make(self, samples: np.ndarray) -> Any:
         self._check_neighbours(self.neighbours + 1, samples)
-        neighbors = import_module("sklearn.neighbors")
-        return neighbors.LocalOutlierFactor(
-            n_neighbors=self.neighbours, novelty=True, algorithm="brute"
-        )
+        return self._wrapped(n_neighbors=self.neighbours, novelty=True, algorithm="brute")
 
     def _score(self, samples: np.ndarray) -> np.ndarray:
         return -self.estimator.score_samples(samples)
@@ -153,6 +141,8 @@ class PCAResidualHost(_SampleHost):
     """
 
     name = "pca_residual"
+    settings = ("variance",)
+    wraps = "sklearn.decomposition.PCA"
 
     def __init__(self, variance: float = 0.95) -> None:
         super().__init__()
@@ -160,14 +150,8 @@ class PCAResidualHost(_SampleHost):
             raise ConfigError(f"the share of variance must lie between 0 and 1, not {variance}")
         self.variance = variance
 
-    def describe(self) -> dict[str, Any]:
-        """Settings as plain values."""
-        wraps = "sklearn.decomposition.PCA"
-        return {"name": self.name, "variance": self.variance, "wraps": wraps}
-
     def _make(self, samples: np.ndarray) -> Any:
-        decomposition = import_module("sklearn.decomposition")
-        return decomposition.PCA(n_components=self.variance, svd_solver="full")
+        return self._wrapped(n_components=self.variance, svd_solver="full")
 
     def _score(self, samples: np.ndarray) -> np.ndarray:
         rebuilt = self.estimator.inverse_transform(self.estimator.transform(samples))

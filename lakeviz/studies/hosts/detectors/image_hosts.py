@@ -1,10 +1,11 @@
-"""anomalib's WinCLIP as a host, on the CLIP that is loaded already.
+"""Hosts that read whole images: anomalib's WinCLIP, and zero-shot CLIP with the prompt ensemble.
 
-anomalib's constructor always fetches one fixed CLIP; here its model is given ours. Two more things
-differ, and both are needed with the open_clip that lakeviz uses: the prompts are tokenised by the
-model's own tokenizer, and windows are handed to the transformer in the order it expects (anomalib
-2.7 hands them over with images and tokens exchanged, which open_clip from 2.24 on would read as one
-attention over all windows). A test holds that a window over the whole image is the image.
+WinCLIP runs on the CLIP that is loaded already: anomalib's constructor always fetches one fixed
+CLIP; here its model is given ours. Two more things differ, and both are needed with the open_clip
+that lakeviz uses: the prompts are tokenised by the model's own tokenizer, and windows are handed to
+the transformer in the order it expects (anomalib 2.7 hands them over with images and tokens
+exchanged, which open_clip from 2.24 on would read as one attention over all windows). A test holds
+that a window over the whole image is the image.
 """
 
 from __future__ import annotations
@@ -19,21 +20,25 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from lakeviz.activations import select_tokens
 from lakeviz.data.loading import ImageBatches
 from lakeviz.errors import ConfigError, HostError
+from lakeviz.lake import fit_text
+from lakeviz.lake.text import text_obstacle
 from lakeviz.studies.base.unit_data import class_name_of
-from lakeviz.studies.hosts.detectors.protocol import HostScores, require
+from lakeviz.studies.hosts.detectors.protocol import Adapter, HostScores, require
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from lakeviz.lake import TextBranch
     from lakeviz.models import VisionModel
     from lakeviz.studies.base.captured import StudyData
 
 _BATCH = 8  # images; each is some hundred windows
 
 
-class WinClipHost:
+class WinClipHost(Adapter):
     """anomalib's WinCLIP: prompts and normal images against windows of several sizes.
 
     It reads whole images and embeddings, so it cannot be restricted to channels.
@@ -54,22 +59,15 @@ class WinClipHost:
     """
 
     name = "winclip"
+    settings = ("few_shot", "scales")
+    wraps = "anomalib.models.image.winclip.torch_model.WinClipModel"
 
     def __init__(self, few_shot: bool = True, scales: Sequence[int] = (2, 3)) -> None:
         require("anomalib", self.name)
         if not scales or min(scales) < 1:
             raise ConfigError(f"winclip needs windows of 1 patch or more, not {tuple(scales)}")
-        self.few_shot, self.scales = few_shot, tuple(scales)
+        self.few_shot, self.scales = few_shot, list(scales)
         self.model: Any = None
-
-    def describe(self) -> dict[str, Any]:
-        """Settings as plain values."""
-        return {
-            "name": self.name,
-            "few_shot": self.few_shot,
-            "scales": list(self.scales),
-            "wraps": "anomalib.models.image.winclip.torch_model.WinClipModel",
-        }
 
     def prepare(self, data: StudyData, images: Sequence[int]) -> WinClipHost:
         """Encode the prompts of the category, and some of its normal images.
@@ -83,7 +81,7 @@ class WinClipHost:
         obstacle = _obstacle(model, self.scales)
         if obstacle:
             raise HostError(f"winclip: {obstacle}")
-        self.model = _given_clip(model, self.scales)
+        self.model = _given_clip(model, tuple(self.scales))
         reference = None
         if self.few_shot:
             paths = [data.normal_paths[i] for i in images]
@@ -224,3 +222,81 @@ def batches(
     """Read and preprocess images, some at a time, on the model's device."""
     for batch in ImageBatches(list(paths), model.preprocess, _BATCH, workers=0):
         yield batch.images.to(model.device, model.dtype)
+
+
+_RULES = ("embedding", "map")
+
+
+class ZeroShotHost(Adapter):
+    """Zero-shot CLIP: how much more a patch resembles the anomalous prompts than the normal ones.
+
+    It is the text branch of lakeviz alone, with the settings of the study.
+
+    Parameters
+    ----------
+    image : str
+        Image scores: ``"embedding"``, the probability of "anomalous" of the image embedding, or
+        ``"map"``, the detector's rule on the patch map.
+
+    Raises
+    ------
+    ConfigError
+        On another image rule.
+    """
+
+    name = "zero_shot"
+    settings = ("image",)
+    wraps = "lakeviz.lake.text.TextBranch"
+
+    def __init__(self, image: str = "embedding") -> None:
+        if image not in _RULES:
+            raise ConfigError(f"image scores come from {' or '.join(_RULES)}, not {image!r}")
+        self.image = image
+        self.text: TextBranch | None = None
+
+    def prepare(self, data: StudyData, images: Sequence[int]) -> ZeroShotHost:
+        """Encode the prompts of the category; normal images play no part.
+
+        Raises
+        ------
+        HostError
+            If the study was captured without a text branch, or its model cannot have one.
+        """
+        model = model_of(data, self.name)
+        obstacle = text_obstacle(model)
+        if obstacle:
+            raise HostError(f"zero_shot: {obstacle}")
+        if data.text is None:
+            raise HostError(
+                f"zero_shot: {data.category} was captured with text_weight=0, so without the text "
+                "branch; capture it with another weight"
+            )
+        self.text = fit_text(model, class_name_of(data), data.options.text)
+        return self
+
+    def score_images(
+        self, data: StudyData, images: Sequence[int], *, normal: bool = False
+    ) -> HostScores:
+        """Score some of the test images (captured already), or of the normal ones."""
+        chosen = list(images)
+        if not normal:
+            assert data.text is not None
+            maps = data.text.patch[chosen]
+            return self._scores(maps.reshape(len(maps), -1), data.text.image[chosen])
+        model, text = model_of(data, self.name), self.text
+        assert text is not None
+        patch, whole = [], []
+        with torch.inference_mode():
+            for batch in batches(model, [data.normal_paths[i] for i in chosen]):
+                output, cache = model.tower.run_with_cache(
+                    batch, names_filter=[text.point], stop_at=None
+                )
+                tokens = select_tokens(model.tower, text.point, cache[text.point])
+                patch.append(text.score_patches(model, tokens, batch).cpu().numpy())
+                output = output[0] if isinstance(output, tuple) else output
+                whole.append(text.probability(output).cpu().numpy())
+        return self._scores(np.concatenate(patch), np.concatenate(whole))
+
+    def _scores(self, patch: np.ndarray, image: np.ndarray) -> HostScores:
+        of_image = image.astype(np.float64) if self.image == "embedding" else None
+        return HostScores(patch.astype(np.float64), of_image)

@@ -1,8 +1,14 @@
-"""Frames of video files, by PyAV (an extra: ``lakeviz[video]``).
+"""Files that hold all frames of a clip: videos, and volumes of their labels or masks.
 
-The frame 12 of a file is named ``CLIP.mp4#12``. Frames that are read in order are decoded once; of
-a frame further on or back, decoding begins at the key frame before it. What is held does not grow
-with the clip, but for eight bytes per frame: the time of each, which tells its number.
+Videos are read by PyAV (an extra: ``lakeviz[video]``). The frame 12 of a file is named
+``CLIP.mp4#12``. Frames that are read in order are decoded once; of a frame further on or back,
+decoding begins at the key frame before it. What is held does not grow with the clip, but for eight
+bytes per frame: the time of each, which tells its number.
+
+Volumes are NumPy arrays and MATLAB files. A ``.npy`` file holds one number per frame (labels) or
+``[frame, height, width]`` (masks). A ``.mat`` file holds a cell array of masks, ``[height, width,
+frame]``, or one number per frame. Nothing is unpickled. The mask of one frame is named
+``FILE#12`` too (:func:`lakeviz.data.files.volume_frame`).
 """
 
 from __future__ import annotations
@@ -15,11 +21,11 @@ from threading import Lock
 from typing import Any
 
 import numpy as np
-from jaxtyping import Int
+from jaxtyping import Bool, Int
 from PIL import Image
 
 from lakeviz.data.files import printable, why_unreadable
-from lakeviz.errors import ConfigError, ImageReadError
+from lakeviz.errors import ConfigError, ImageReadError, MaskError
 
 _FAR = 64  # frames that are decoded rather than skipped by looking for a key frame
 _OPEN = 2  # files held open, the latest last
@@ -66,17 +72,16 @@ def read_frame(path: Path, number: int) -> Image.Image:
             ) from error
 
 
+def frame_size(path: Path) -> tuple[int, int]:
+    """Height and width of the frames of a video file, from its header."""
+    return _size(path, _changed(path))
+
+
 @lru_cache(maxsize=256)
-def video_size(path: Path, changed: int) -> tuple[int, int]:
-    """Height and width of the frames."""
+def _size(path: Path, changed: int) -> tuple[int, int]:
     with _opened(path) as container:
         context = container.streams.video[0].codec_context
         return context.height, context.width
-
-
-def frame_size(path: Path) -> tuple[int, int]:
-    """Height and width of the frames of a video file, from its header."""
-    return video_size(path, _changed(path))
 
 
 class _Reader:
@@ -89,14 +94,11 @@ class _Reader:
         self._next = len(times)
 
     def read(self, number: int) -> Image.Image:
-        if self._next <= number <= self._next + _FAR:
-            found = self._decode(number)
-            if found is not None:
-                return found
+        if self._next <= number <= self._next + _FAR and (found := self._decode(number)):
+            return found
         for before in (0, _FAR, number):  # a seek may end behind the frame, as times are reordered
             self._begin_before(max(0, number - before))
-            found = self._decode(number)
-            if found is not None:
+            if found := self._decode(number):
                 return found
         raise ImageReadError(f"cannot decode frame {number} of the video {printable(self._path)}")
 
@@ -167,3 +169,63 @@ def _av() -> Any:
             "or turn them into frames: ffmpeg -i CLIP.avi CLIP/%05d.png"
         ) from error
     return av
+
+
+# --- volumes of labels or masks ---
+
+# Masks of one clip may need hundreds of megabytes once unpacked: the last two clips are kept.
+_KEPT = 2
+
+
+def read_volume(
+    path: Path,
+) -> Bool[np.ndarray, " frame"] | Bool[np.ndarray, "frame height width"]:
+    """Read labels or masks of all frames of a clip, true where they are not 0."""
+    if reason := why_unreadable(path):
+        raise MaskError(f"{printable(path)} is {reason}")
+    try:
+        status = path.stat()
+        return _volume(path, status.st_size, status.st_mtime_ns)
+    except MaskError:
+        raise
+    except Exception as error:  # SciPy's readers raise whatever a damaged file leads them to
+        raise MaskError(f"cannot read {printable(path)} as labels or masks: {error}") from error
+
+
+def mask_of_frame(path: Path, frame: int) -> Bool[np.ndarray, "height width"]:
+    """Mask of one frame of a volume."""
+    masks = read_volume(path)
+    if masks.ndim != 3 or frame >= len(masks):
+        raise MaskError(f"{path} has no mask of frame {frame}: its shape is {list(masks.shape)}")
+    return masks[frame]
+
+
+@lru_cache(maxsize=_KEPT)
+def _volume(path: Path, size: int, mtime_ns: int) -> np.ndarray:
+    values = _matlab(path) if path.suffix.lower() == ".mat" else np.load(path, allow_pickle=False)
+    if values.dtype.kind not in "biuf":
+        raise MaskError(f"{path} holds {values.dtype}, not numbers")
+    if values.ndim == 2 and 1 in values.shape:
+        values = values.ravel()
+    if values.ndim not in (1, 3) or not values.size:
+        raise MaskError(
+            f"{path} has the shape {list(values.shape)}; a number per frame or "
+            "[frame, height, width] is needed"
+        )
+    if values.dtype.kind == "f" and np.isnan(values).any():
+        raise MaskError(f"{path} has NaN values")
+    if values.ndim == 1 and not np.isin(values, (0, 1)).all():
+        raise MaskError(f"the labels in {path} are not all 0 or 1")
+    return values != 0
+
+
+def _matlab(path: Path) -> np.ndarray:
+    from scipy.io import loadmat
+
+    found = {k: v for k, v in loadmat(path).items() if not k.startswith("__")}
+    if len(found) != 1:
+        raise MaskError(f"{path} holds {len(found)} variables ({', '.join(found)}), not one")
+    values = np.asarray(next(iter(found.values())))
+    if values.dtype == object:  # a cell array, one mask a cell
+        return np.stack([np.asarray(mask) for mask in values.ravel()])
+    return np.moveaxis(values, -1, 0) if values.ndim == 3 else values
