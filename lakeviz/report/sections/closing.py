@@ -132,9 +132,8 @@ def command(manifest: Mapping[str, Any]) -> str:
 
 def dataset_name(page: Page) -> str:
     """Name of the data, as the manifest or else the evaluations have it."""
-    spec, test = page.manifest.get("spec") or {}, page.provenance.get("test", {})
-    test = test.get("name", "not recorded")
-    return str(page.manifest.get("dataset") or spec.get("dataset") or test)
+    named = page.manifest.get("dataset") or (page.manifest.get("spec") or {}).get("dataset")
+    return str(named or page.provenance.get("test", {}).get("name", "not recorded"))
 
 
 def facts(page: Page) -> list[tuple[str, str]]:
