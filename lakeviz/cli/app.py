@@ -14,10 +14,9 @@ import click
 
 from lakeviz import __version__
 from lakeviz.cli.claims import claims, readings
-from lakeviz.cli.demo import demo
 from lakeviz.cli.figure import figure
 from lakeviz.cli.ls import ls
-from lakeviz.cli.run import run
+from lakeviz.cli.run import demo, run
 from lakeviz.cli.sae import sae
 from lakeviz.cli.score import score
 from lakeviz.cli.study import study

@@ -251,29 +251,19 @@ def make_options(given: dict[str, Any]) -> LakeOptions:
         VisualOptions,
     )
 
+    own = ("k", "selector", "text_weight", "smoothing", "map_size", "drop_channels", "drop_tokens")
+    own += ("selection_scope", "streams", "frame_smoothing")
+    visual = ("distance", "neighbours", "coreset", "center", "reference")
     return LakeOptions(
-        k=given["k"],
         layers=given["layers"] or None,
-        selector=given["selector"],
-        text_weight=given["text_weight"],
         visual=VisualOptions(
-            distance=given["distance"],
-            neighbours=given["neighbours"],
             normalisation=Normalisation(given["normalisation"], given["normalisation_stage"]),
-            coreset=given["coreset"],
-            center=given["center"],
-            reference=given["reference"],
+            **{name: given[name] for name in visual},
         ),
         text=TextOptions(layer=given["text_layer"], attention=given["text_attention"]),
         image_score=ImageScoreRule(given["image_score"]),
-        smoothing=given["smoothing"],
-        map_size=given["map_size"],
         seed=given["set_seed"],
-        drop_channels=given["drop_channels"],
-        drop_tokens=given["drop_tokens"],
-        selection_scope=given["selection_scope"],
-        streams=given["streams"],
-        frame_smoothing=given["frame_smoothing"],
+        **{name: given[name] for name in own},
     )
 
 

@@ -64,18 +64,13 @@ def score(**given: Any) -> None:
     from lakeviz.metrics import Bootstrap
     from lakeviz.studies.score_maps import score_maps
 
+    rule = ImageScoreRule(given.pop("image_score"))
+    out, n, seed = (given.pop(name) for name in ("out", "resamples", "seed"))
+    bootstrap = Bootstrap(n_resamples=n, seed=seed)
     result = score_maps(
-        given["maps"],
-        given["masks"],
-        scores=given["scores"],
-        name=given["name"],
-        map_size=given["map_size"],
-        normal_without_mask=given["normal_without_mask"],
-        image_score=ImageScoreRule(given["image_score"]),
-        smoothing=given["smoothing"],
-        bootstrap=Bootstrap(n_resamples=given["resamples"], seed=given["seed"]),
+        given.pop("maps"), given.pop("masks"), image_score=rule, bootstrap=bootstrap, **given
     )
-    folder = result.to_parquet(given["out"])
+    folder = result.to_parquet(out)
     write_csv(folder / "metrics.csv", result.metrics)
     columns = ["level", "metric", "value", "low", "high"]
     table = result.metrics.filter(columns)

@@ -107,7 +107,7 @@ def _option(settings: type[Settings], name: str, option: Option) -> Callable[[Co
         type=_type(kind.type, option),
         multiple=kind.several,
         **given,
-        callback=_none_if_empty if kind.several and default is None else None,
+        callback=(lambda _, __, value: value or None) if kind.several and default is None else None,
         help=said,
     )
 
@@ -122,7 +122,3 @@ def _type(wanted: type, option: Option) -> Any:
     if wanted is Path:
         return click.Path(exists=True, dir_okay=False, path_type=Path)
     return str if wanted is object else wanted
-
-
-def _none_if_empty(context: click.Context, parameter: click.Parameter, value: Any) -> Any:
-    return value or None

@@ -34,6 +34,9 @@ from lakeviz.errors import DataError, ImageReadError, MaskError, nearest
 from lakeviz.settings import check_choice
 from lakeviz.wording import some
 
+_SHOWN = 5
+_GONE = "gone"
+
 
 @dataclass(frozen=True, eq=False)
 class Dataset:
@@ -272,10 +275,6 @@ def unknown_category(name: str, known: Sequence[str], dataset: str) -> str:
     """Message for a category that is not there."""
     listed = ", ".join(known[:20]) + (", ..." if len(known) > 20 else "")
     return f"{dataset} has no category {name!r}{nearest(name, known)}; it has {listed or 'none'}"
-
-
-_SHOWN = 5
-_GONE = "gone"
 
 
 def contents(dataset: Dataset) -> dict[str, str]:

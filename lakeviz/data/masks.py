@@ -101,11 +101,26 @@ def match_masks(
     return found
 
 
-def one_mask(image: Path, *found: Mapping[Path, Path]) -> Path | None:
-    """Return the mask of an image from several places, where it may be in one only."""
-    masks = [where[image] for where in found if image in where]
-    _require_one([image], masks)
-    return masks[0] if masks else None
+def masks_of_kinds(
+    kinds: Iterable[Path], folder: Path | None, normal: Iterable[Path]
+) -> tuple[dict[Path, dict[Path, Path | None]], list[Path]]:
+    """Images of the folders of some kinds of defect, each with its mask, and the masks left.
+
+    A mask lies in the folder of masks or beside its image, and never in both places.
+    """
+    images, beside = {}, {}
+    for kind in kinds:
+        images[kind], own = images_and_masks(kind)
+        beside |= pair(images[kind], own)[0]
+    match = match_masks(images, folder, normal)
+
+    def mask_of(image: Path) -> Path | None:
+        masks = [where[image] for where in (match.masks, beside) if image in where]
+        _require_one([image], masks)
+        return masks[0] if masks else None
+
+    found = {kind: {p: mask_of(p) for p in members} for kind, members in images.items()}
+    return found, match.unused
 
 
 def pair(images: Sequence[Path], masks: Sequence[Path]) -> tuple[dict[Path, Path], list[Path]]:

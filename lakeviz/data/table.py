@@ -191,12 +191,9 @@ def _check_frame(frame: pd.DataFrame) -> None:
     repeated = frame.loc[frame["sample_id"].duplicated(), "sample_id"]
     if len(repeated):
         raise DatasetLayoutError(f"{repeated.iloc[0]} is listed more than once")
-    wrong = frame.loc[~frame["split"].isin(SPLITS)]
-    if len(wrong):
-        row = wrong.iloc[0]
-        raise DatasetLayoutError(
-            f"{row['sample_id']} has the split {row['split']!r}, not one of {', '.join(SPLITS)}"
-        )
+    for split, rows in frame.groupby("split"):
+        first = rows["sample_id"].iloc[0]
+        check_choice(f"the split of {first}", split, SPLITS, DatasetLayoutError)
 
 
 def check_masks(

@@ -14,10 +14,14 @@ from torch import Tensor
 from lakeviz.errors import DataError
 from lakeviz.explorer.views import Dropped, Place
 from lakeviz.lake.attribution import NeuronGallery, split
+from lakeviz.lake.gallery import standardiser
 from lakeviz.lake.score_maps import join_layers
 from lakeviz.lake.visual import fit_selections
 from lakeviz.plots import ColourRange, colour_range
 from lakeviz.studies.base.captured import StudyData
+
+FIRED = 3.0
+"""Standard deviations of the normal tokens from which on a patch counts as fired."""
 
 
 class Stopped(Exception):  # noqa: N818 - not an error: newer work has come in
@@ -28,11 +32,8 @@ class Stopped(Exception):  # noqa: N818 - not an error: newer work has come in
 class Intact:
     """Scores with all neurons, from one pass over the test images.
 
-    Attributes
-    ----------
-    visual, fused : float arrays [image, row, column]
-    normal_share : dict of hook point to float array [k]
-        Share of each selected neuron in all scores of normal test images' patches; NaN without one.
+    ``normal_share`` is the share of each selected neuron in all scores of normal test images'
+    patches, by hook point; NaN without one.
     """
 
     visual: Float[np.ndarray, "image row column"]
@@ -41,16 +42,11 @@ class Intact:
 
 
 class Fitted:
-    """The detector of one category's study data, by single neurons.
-
-    Attributes
-    ----------
-    data : StudyData
-    galleries : dict of hook point to NeuronGallery
-    """
+    """The detector of one category's study data, by single neurons."""
 
     def __init__(self, data: StudyData):
         self.data = data
+        self._fired: dict[str, np.ndarray] = {}
         o = data.options
         normal = {p: data.normal.patches(p).cpu() for p in data.points}
         selections = data.select(o.k, o.selector, o.seed)
@@ -104,6 +100,24 @@ class Fitted:
     def colours(self) -> ColourRange:
         """The one colour range of the category's images."""
         return colour_range(self.intact.fused, self.data.truth.labels, self.image_scores)
+
+    def fired(self, point: str) -> Float[np.ndarray, "label channel"]:
+        """Share of the patches of normal (row 0) and anomalous (1) images that fired, by channel.
+
+        NaN in the row of a label that no test image has.
+        """
+        if point not in self._fired:
+            mean, deviation = standardiser(self.data.statistics[point])
+            labels = self.data.truth.labels
+            fired, n = np.zeros((2, len(mean))), np.zeros((2, 1))
+            for rows, tokens in self.data.batches():
+                far = (tokens[point].cpu() - mean).abs() > FIRED * deviation
+                for label in (0, 1):
+                    mine = far[labels[rows] == label]
+                    fired[label] += mine.sum((0, 1)).numpy()
+                    n[label] += mine.shape[0] * mine.shape[1]
+            self._fired[point] = np.where(n > 0, fired / np.maximum(n, 1), np.nan)
+        return self._fired[point]
 
     def check_image(self, index: int) -> None:
         """Refuse an image that is not there."""

@@ -43,13 +43,8 @@ Chosen = dict[str, Float[Tensor, "image patch k"]]
 class Twin:
     """A test image and its twin, ready for the tower.
 
-    Attributes
-    ----------
-    kind : str
-        ``"rendered"`` or ``"inpainted"``, which is approximate.
-    image, twin : Tensor [1, 3, height, width]
-    tokens : dict of hook point to Tensor [1, token, channel]
-        All tokens of the twin.
+    The kind is ``"rendered"``, or ``"inpainted"``: approximate. ``tokens`` are all of the twin, by
+    hook point: [1, token, channel].
     """
 
     kind: str
@@ -147,12 +142,7 @@ def effects(
     """Measure the test images without the chosen neurons and without each control.
 
     The columns are those of :meth:`lakeviz.explorer.state.Explorer.measure`. Without controls there
-    is nothing off, and the intact values stand alone.
-
-    Raises
-    ------
-    Stopped
-        If ``go_on`` says so.
+    is nothing off, and the intact values stand alone. Raises Stopped where ``go_on`` says so.
     """
     evaluator = evaluator_of(fitted.data)
     measured = []

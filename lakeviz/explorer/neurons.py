@@ -8,55 +8,26 @@ import numpy as np
 import pandas as pd
 
 from lakeviz.errors import SelectionError
-from lakeviz.explorer.fitted import Fitted
+from lakeviz.explorer.fitted import FIRED, Fitted
 from lakeviz.explorer.views import NeuronView, Place
 from lakeviz.lake.gallery import standardiser
 from lakeviz.studies.dossier import DossierResult
-from lakeviz.wording import minus
-
-FIRED = 3.0
-"""Standard deviations of the normal tokens from which on a patch counts as fired."""
-
-
-class FiringTable:
-    """Share of test patches that fired, of all channels of a category's points, made when asked."""
-
-    def __init__(self, fitted: Fitted):
-        self.fitted = fitted
-        self._shares: dict[str, np.ndarray] = {}
-
-    def shares(self, point: str) -> np.ndarray:
-        """Share of the patches of normal (row 0) and anomalous (1) images that fired, by channel.
-
-        NaN in the row of a label that no test image has.
-        """
-        if point not in self._shares:
-            data = self.fitted.data
-            mean, deviation = standardiser(data.statistics[point])
-            labels = data.truth.labels
-            fired, n = np.zeros((2, len(mean))), np.zeros((2, 1))
-            for rows, tokens in data.batches():
-                far = (tokens[point].cpu() - mean).abs() > FIRED * deviation
-                for label in (0, 1):
-                    mine = far[labels[rows] == label]
-                    fired[label] += mine.sum((0, 1)).numpy()
-                    n[label] += mine.shape[0] * mine.shape[1]
-            self._shares[point] = np.where(n > 0, fired / np.maximum(n, 1), np.nan)
-        return self._shares[point]
 
 
 def neuron_view(
-    tables: Sequence[FiringTable], point: str, channel: int, n_examples: int
+    every: Sequence[Fitted],
+    point: str,
+    channel: int,
+    n_examples: int,
+    dossiers: DossierResult | None = None,
 ) -> NeuronView:
     """Describe one neuron in every category that has its hook point."""
-    there = [t for t in tables if point in t.fitted.data.points]
-    notes = [
-        f"{t.fitted.data.category} was captured without {point}" for t in tables if t not in there
-    ]
+    there = [f for f in every if point in f.data.points]
+    notes = [f"{f.data.category} was captured without {point}" for f in every if f not in there]
     if not there:
-        known = ", ".join(tables[0].fitted.data.points)
+        known = ", ".join(every[0].data.points)
         raise SelectionError(f"no category was captured at {point!r}; there is {known}")
-    n_channels = there[0].fitted.data.n_channels(point)
+    n_channels = there[0].data.n_channels(point)
     if not 0 <= channel < n_channels:
         raise SelectionError(
             f"{point} has {n_channels} channels, counted from 0; there is no channel {channel}"
@@ -65,16 +36,15 @@ def neuron_view(
         point=point,
         channel=channel,
         threshold=FIRED,
-        categories=pd.DataFrame([_row(t, point, channel) for t in there]),
-        examples={
-            t.fitted.data.category: _examples(t.fitted, point, channel, n_examples) for t in there
-        },
+        categories=pd.DataFrame([_row(f, point, channel) for f in there]),
+        examples={f.data.category: _examples(f, point, channel, n_examples) for f in there},
         notes=notes,
+        dossier=_dossier([f.data.category for f in every], dossiers, point, channel),
     )
 
 
-def dossier_of(
-    dossiers: DossierResult | None, categories: Sequence[str], point: str, channel: int
+def _dossier(
+    categories: Sequence[str], dossiers: DossierResult | None, point: str, channel: int
 ) -> dict[str, list[str]]:
     """What the dossiers say of a neuron, by category; those without one are left out."""
     if dossiers is None:
@@ -82,19 +52,15 @@ def dossier_of(
     index = dossiers.neurons
     own = index[(index["point"] == point) & (index["channel"] == channel)]
     there = set(own["category"])
-    return {
-        c: [minus(said) for said in dossiers.sentences(c, point, channel)]
-        for c in categories
-        if c in there
-    }
+    return {c: dossiers.sentences(c, point, channel) for c in categories if c in there}
 
 
-def _row(table: FiringTable, point: str, channel: int) -> dict[str, object]:
-    data = table.fitted.data
+def _row(fitted: Fitted, point: str, channel: int) -> dict[str, object]:
+    data = fitted.data
     statistics, labels = data.statistics[point], data.truth.labels
-    selected = table.fitted.galleries[point].selection.channels
+    selected = fitted.galleries[point].selection.channels
     place = np.flatnonzero(selected == channel)
-    shares = table.shares(point)
+    shares = fitted.fired(point)
     rows, columns = data.grids[point]
     return {
         "category": data.category,

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 from PIL import Image, ImageDraw
 
 from lakeviz.data import load_image
@@ -25,9 +25,12 @@ from lakeviz.explorer.views import (
     PointView,
 )
 from lakeviz.lake.score_maps import upsample
-from lakeviz.plots import heat_layer, mask_outlines
+from lakeviz.plots import heat_layer
 from lakeviz.plots.colours import COLOUR_SCALE, HEAT, TICKS, heat_picture
 from lakeviz.plots.heatmap import data_uri, fit_within
+from lakeviz.plots.outlines import svg_path
+from lakeviz.tables import numbers
+from lakeviz.wording import minus
 
 Payload = dict[str, Any]
 N_CROPS = 6
@@ -133,12 +136,8 @@ def _point(view: PointView, pictures: Pictures) -> Payload:
             for place, distance in view.neighbours[:3]
         ],
         "n_neighbours": len(view.neighbours),
-        "channel": shares["channel"].tolist(),
-        "rank": shares["rank"].tolist(),
-        "share": _rounded(shares["share"].to_numpy()),
-        "normal_share": _rounded(shares["normal_share"].to_numpy()),
-        "query": _rounded(shares["query"].to_numpy()),
-        "nearest": _rounded(shares["nearest"].to_numpy()),
+        **{name: shares[name].tolist() for name in ("channel", "rank")},
+        **{n: _rounded(numbers(shares, n)) for n in ("share", "normal_share", "query", "nearest")},
         "unattributed": view.unattributed,
     }
 
@@ -153,7 +152,7 @@ def neuron(view: NeuronView, pictures: Mapping[str, Pictures]) -> Payload:
         "categories": [
             row
             | {
-                "dossier": view.dossier.get(row["category"], []),
+                "dossier": [minus(said) for said in view.dossier.get(row["category"], [])],
                 "examples": [
                     {**_place(place), "value": value, "z": z}
                     | {"crop": pictures[row["category"]].crop(place)}
@@ -261,8 +260,7 @@ class Pictures:
         if not mask.any():
             return "", "the mask of this anomalous image is empty"
         width, height = self.size(index)
-        scale = width / mask.shape[1], height / mask.shape[0]
-        return _path(mask, scale), ""
+        return svg_path(mask, (width / mask.shape[1], height / mask.shape[0])), ""
 
     def crop(self, place: Place) -> str:
         """A patch with its eight neighbours, framed; empty where there is no photograph."""
@@ -280,10 +278,3 @@ class Pictures:
         pen.rectangle(frame, outline="#10222b", width=3)
         pen.rectangle(frame, outline="#ffffff", width=1)
         return data_uri(cut)
-
-
-def _path(mask: Bool[np.ndarray, "row column"], scale: tuple[float, float]) -> str:
-    return "".join(
-        "M" + "L".join(f"{x * scale[0]:.1f} {y * scale[1]:.1f}" for x, y in corners) + "Z"
-        for corners in mask_outlines(mask)
-    )

@@ -66,14 +66,12 @@ def explore(
     from lakeviz.explorer.widget import ExplorerWidget
 
     data = study_data_of(source, lake, category)
-    dossiers = _dossiers(source) if isinstance(source, (str, Path)) else None
+    dossiers = None
+    if isinstance(source, (str, Path)):
+        folder = Path(source) / STUDIES / DossierResult.name
+        if (folder / STUDY_FILE).is_file():
+            dossiers = DossierResult.from_parquet(folder)
     return ExplorerWidget(Explorer(data, n_controls=n_controls, seed=seed, dossiers=dossiers))
-
-
-def _dossiers(run: str | Path) -> DossierResult | None:
-    """The dossiers of a run, where they were made."""
-    folder = Path(run) / STUDIES / DossierResult.name
-    return DossierResult.from_parquet(folder) if (folder / STUDY_FILE).is_file() else None
 
 
 def study_data_of(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import replace
 from functools import lru_cache
 from typing import Any
 
@@ -21,7 +20,7 @@ from lakeviz.explorer.interventions import (
     twin_map,
     twin_of_image,
 )
-from lakeviz.explorer.neurons import FiringTable, dossier_of, neuron_view
+from lakeviz.explorer.neurons import neuron_view
 from lakeviz.explorer.one_image import point_view
 from lakeviz.explorer.views import (
     Dropped,
@@ -84,7 +83,6 @@ class Explorer:
             raise ConfigError("knock-outs need a control: n_controls must be 1 or more")
         self.n_controls, self.seed, self.dossiers = n_controls, seed, dossiers
         self._fitted = {d.category: Fitted(d) for d in given}
-        self._firing = [FiringTable(f) for f in self._fitted.values()]
         self._measured: dict[str, Measurement] = {}
         self._chosen = lru_cache(maxsize=8)(lambda c, i: self._fitted[c].chosen(i))
         self._twin = lru_cache(maxsize=8)(lambda c, i: twin_of_image(self._fitted[c], i))
@@ -236,8 +234,8 @@ class Explorer:
         SelectionError
             If there is no such point or channel.
         """
-        view = neuron_view(self._firing, point, channel, n_examples)
-        return replace(view, dossier=dossier_of(self.dossiers, self.categories, point, channel))
+        every = list(self._fitted.values())
+        return neuron_view(every, point, channel, n_examples, self.dossiers)
 
     # --- neurons off ---
 

@@ -10,7 +10,7 @@ without a remainder:
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -27,21 +27,10 @@ from lakeviz.lake.visual import Restriction, VisualPoint
 class NeuronGallery:
     """Normal tokens of one hook point in some or all of the selected neurons.
 
-    Make one with :meth:`of_point`; :meth:`without` leaves neurons out.
-
-    Attributes
-    ----------
-    restriction : Restriction
-        From all channels of a token to the normalised, selected ones.
-    selection : NeuronSelection
-    normal : float tensor [token, k]
-        Normal tokens in all selected neurons, before a normalisation "after" the selection.
-    sources : int array [token]
-        Number of each among all normal patch tokens, image by image.
-    kept : int array [kept]
-        Positions in the selection that are compared.
-    like : Gallery
-        Where distance, number of neighbours and block size come from.
+    Make one with :meth:`of_point`; :meth:`without` leaves neurons out. ``normal`` holds the tokens
+    in all selected neurons, before a normalisation "after" the selection; ``sources`` the number
+    of each among all normal patch tokens, image by image; ``kept`` the positions in the selection
+    that are compared. Distance, neighbours and block size come from ``like``.
     """
 
     restriction: Restriction
@@ -81,9 +70,7 @@ class NeuronGallery:
             finder = Gallery(made.compared(chosen), distance="euclidean")
             sources = finder.search(point.gallery.tokens).indices[:, 0].numpy()
             chosen = chosen[torch.from_numpy(sources)]
-        return cls(
-            point.restriction, selection, chosen, sources, np.arange(selection.k), point.gallery
-        )
+        return replace(made, normal=chosen, sources=sources)
 
     def without(self, channels: Collection[int]) -> NeuronGallery:
         """Leave neurons out of gallery and query; the tokens of the gallery stay the same."""
@@ -98,9 +85,7 @@ class NeuronGallery:
                 f"{point}: all {self.selection.k} neurons are off, so nothing is left to compare; "
                 "leave at least one on"
             )
-        return NeuronGallery(
-            self.restriction, self.selection, self.normal, self.sources, kept, self.like
-        )
+        return replace(self, kept=kept)
 
     @property
     def channels(self) -> Int[np.ndarray, " kept"]:
@@ -134,20 +119,11 @@ class NeuronGallery:
 class Parts:
     """Distances of queries to their nearest normal tokens, split into neurons.
 
-    Attributes
-    ----------
-    score : float array [query]
-        Mean distance to the neighbours.
-    contribution : float array [query, kept]
-        Part of each neuron; they sum to the score, less ``unattributed``.
-    unattributed : float array [query]
-        What no neuron carries: not 0 only where a token is zero in all neurons, whose cosine
-        distance is 1 by convention.
-    neighbours : int array [query, neighbour]
-        Number of each neighbour among all normal patch tokens, nearest first.
-    distances : float array [query, neighbour]
-    query, nearest : float arrays [query, kept]
-        Values as they are compared (at unit length for the cosine distance).
+    ``score`` is the mean distance to the neighbours, whose numbers among all normal patch tokens
+    are ``neighbours``, nearest first. Each ``contribution`` is the part of a neuron; they sum to
+    the score, less ``unattributed``: not 0 only where a token is zero in all neurons, whose cosine
+    distance is 1 by convention. ``query`` and ``nearest`` are the values as they are compared (at
+    unit length for the cosine distance).
     """
 
     score: Float[np.ndarray, " query"]

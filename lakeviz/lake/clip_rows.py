@@ -66,22 +66,11 @@ def clip_table(
 ) -> pd.DataFrame:
     """Measure frames, events, regions and tracks; empty where the images are not frames of clips.
 
-    Parameters
-    ----------
-    branches
-        Frame scores of each branch, draw by draw of the normal clips.
-    maps
-        Pixel maps of the first draw of the first branch, for RBDC and TBDC.
-    truth
-    frames
-        Clip and number of each frame.
-    known_rows
-        Rows of the branches by :func:`lakeviz.lake.metric_rows.image_rows`, where the micro AUROC
-        is.
-    bootstrap
-        Over clips, see :func:`lakeviz.metrics.clips.over_clips`.
-    smoothing
-        Frames; the scores of the first branch smoothed over time are then a further branch.
+    ``branches`` holds frame scores of each branch, draw by draw; ``maps`` the pixel maps of the
+    first draw of the first branch, for RBDC and TBDC; ``known_rows`` the rows of
+    :func:`~lakeviz.lake.metric_rows.image_rows`, where the micro AUROC is. The bootstrap is over
+    clips. With ``smoothing`` (in frames) the scores of the first branch smoothed over time are a
+    further branch.
     """
     if not isinstance(bootstrap, ClusterBootstrap):
         return pd.DataFrame(columns=COLUMNS)

@@ -270,13 +270,11 @@ class Evaluation(NotebookView):
     def _table_html(self) -> str:
         columns = ["branch", "level", "metric", "value", "low", "high", "n_images"]
         # The fused map first, images and pixels: what is asked first stands above the fold.
-        keys = zip(self.metrics["branch"], self.metrics["level"], self.metrics["metric"])
         first = [
-            (branch != "lake", (level, metric) not in CONTROL_METRICS)
-            for branch, level, metric in keys
+            (row["branch"] != "lake", (row["level"], row["metric"]) not in CONTROL_METRICS)
+            for row in records(self.metrics)
         ]
-        order = sorted(range(len(first)), key=lambda row: first[row])
-        table = self.metrics.iloc[order]
+        table = self.metrics.iloc[sorted(range(len(first)), key=first.__getitem__)]
         return f"<p>{html.escape(self.summary())}</p>" + table_html(table[columns], ".metrics")
 
     def _figure(self) -> go.Figure:

@@ -52,26 +52,11 @@ _NAMED_IMAGES, _COLUMNS = 3, 3
 class Wanted:
     """What is wanted of a figure.
 
-    Attributes
-    ----------
-    categories : tuple of str
-        All where empty.
-    level : str, optional
-        ``"image"`` or ``"pixel"``.
-    metric : str, optional
-        Of controls.
-    image : str, optional
-        Sample of a heat map, its parts or activations.
-    point : str, optional
-        Hook point of a matrix or of activations; the first by default.
-    number, title : optional
-        Which figure of a study: its number from 1, or (a part of) its title.
-    narrow : bool
-        Whether it is for a column.
-    hover : bool
-        Whether it can be pointed at.
-    per_group : int, optional
-        Images of each group of a gallery; by default 6, or 3 of a narrow one.
+    ``categories``: all where empty. ``level``: ``"image"`` or ``"pixel"``. ``metric``: of controls.
+    ``image``: sample of a heat map, its parts or activations. ``point``: hook point of a matrix or
+    of activations, the first by default. ``number`` (from 1) or (a part of the) ``title`` choose a
+    figure of a study. ``narrow``: for a column. ``hover``: can be pointed at. ``per_group``: images
+    of each group of a gallery, by default 6, or 3 of a narrow one.
     """
 
     categories: tuple[str, ...] = ()
@@ -148,14 +133,9 @@ def measured(
 
 
 def image_runs(scores: pd.DataFrame, metrics: pd.DataFrame, name: str) -> dict[str, Scored]:
-    """Image scores of LAKE and of its branches in one category.
+    """Image scores of LAKE and of its branches in one category, by two of its tables.
 
-    Parameters
-    ----------
-    scores, metrics : DataFrame
-        Tables of one evaluation.
-    name : str
-        The metric of the legend, ``"auroc"`` or ``"average_precision"``.
+    ``name`` is the metric of the legend, ``"auroc"`` or ``"average_precision"``.
     """
     labels = scores["label"].to_numpy()
     columns = [column for column in BRANCHES if column in scores]

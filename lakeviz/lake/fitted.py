@@ -156,16 +156,9 @@ def save_fitted(lake: FittedLake, folder: str | Path) -> Path:
 def load_fitted(
     folder: str | Path, make: Callable[[LakeOptions], L], units: Mapping[str, Units] | None = None
 ) -> L:
-    """Read a detector back.
+    """Read a detector back from the folder of :func:`save_fitted`.
 
-    Parameters
-    ----------
-    folder : path
-        As written by :func:`save_fitted`.
-    make : callable
-        Makes a detector, not fitted yet, of its settings.
-    units : mapping of hook point to Units, optional
-        Those it was fitted on.
+    ``make`` makes a detector, not fitted yet, of its settings; ``units``: those it was fitted on.
     """
     folder = Path(folder)
     settle(folder)

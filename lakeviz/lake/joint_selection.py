@@ -35,28 +35,13 @@ def select_points(
     seed: int = 0,
     scope: str = "layer",
 ) -> dict[str, Selection]:
-    """Select at each of several hook points.
+    """Select ``k`` at each of several hook points (``"layer"``), or of all together (``"joint"``).
 
     Joint selection ranks the channels of all hook points by one score, on its raw scale: of two
-    hook points the one of larger activations gets more channels. Random selectors draw from all
-    pairs of hook point and channel. Principal directions are those of the covariance without its
-    blocks between hook points, so that each direction belongs to one of them.
-
-    Parameters
-    ----------
-    statistics : mapping of hook point to ChannelStatistics
-        Of the normal patch tokens.
-    k : int
-        How many: at each hook point (``"layer"``), or of all together (``"joint"``).
-    selector, seed
-        As for :func:`~lakeviz.lake.selectors.select`.
-    scope : str
-        ``"layer"`` or ``"joint"``.
-
-    Returns
-    -------
-    dict of hook point to Selection
-        Of joint selection, without the points that got no channel.
+    hook points the one of larger activations gets more channels, and one that gets none is left
+    out. Random selectors draw from all pairs of hook point and channel. Principal directions are
+    those of the covariance without its blocks between hook points, so that each direction belongs
+    to one of them.
     """
     if scope == "layer" or get_selector(selector).is_named:
         return {p: select(s, k, selector, seed=seed) for p, s in statistics.items()}
@@ -77,18 +62,7 @@ def exchange_point(
 ) -> tuple[dict[str, Selection], tuple[str, int]]:
     """Take the top channels by variance, one of them exchanged for the next in variance.
 
-    Parameters
-    ----------
-    statistics, k, scope
-        As for :func:`select_points`.
-    out : (hook point, channel)
-        The one left out.
-
-    Returns
-    -------
-    selections : dict of hook point to Selection
-    taken : (hook point, channel)
-        The one in its place.
+    ``out`` is the hook point and channel left out; those of the one in its place are returned too.
     """
     point, channel = out
     if scope == "layer":
@@ -133,15 +107,7 @@ def _by_point(
 
 
 def check_points_k(selector: str, k: int, widths: Mapping[str, int], scope: str) -> None:
-    """Refuse a ``k`` that a selector cannot serve at some hook points.
-
-    Parameters
-    ----------
-    selector, k, scope
-        As for :func:`select_points`.
-    widths : mapping of hook point to int
-        Number of channels.
-    """
+    """Refuse a ``k`` that a selector cannot serve at hook points of so many channels."""
     for point, channels in (get_selector(selector).neurons or {}).items():
         n = widths.get(point, 0)
         if n and max(channels) >= n:

@@ -24,19 +24,12 @@ _MOST, _SHARE = 100, 8  # the paper's k, and the least number of channels for ea
 
 
 def default_k(widths: Collection[int], scope: str = "layer") -> int:
-    """Neurons selected where no number was named.
+    """Neurons selected where no number was named, of hook points with so many channels.
 
     The paper's 100, but at most an eighth of the channels of the narrowest hook point: of 192
     channels 100 are more than half, so that a random set shares half of its members with the
     top ones, and the question "top against random" loses its sense. For joint selection it is that
     number times the hook points, so that as many neurons are selected in total.
-
-    Parameters
-    ----------
-    widths : collection of int
-        Number of channels of each hook point.
-    scope : str
-        ``"layer"`` or ``"joint"``; see :class:`~lakeviz.lake.options.LakeOptions`.
     """
     each = max(1, min(_MOST, min(widths) // _SHARE))
     return each * len(widths) if scope == "joint" else each

@@ -199,20 +199,15 @@ class ScoreMaps:
                 found.setdefault(stream_of(name), []).append(part)
         return {stream: np.mean(parts, axis=0) for stream, parts in found.items()}
 
-    def _source(self, part: str | None) -> PatchMaps:
-        if part is None:
-            return self.patch
-        if part not in self.parts:
-            raise ConfigError(f"no part {part!r} in these maps; parts: {', '.join(self.parts)}")
-        return self.parts[part]
-
     def pixel_map(self, index: int, part: str | None = None) -> Float[np.ndarray, "height width"]:
         """Pixel map of one image, of the fused score or of one part.
 
         Made when asked for, so that a large test set does not have to fit in memory.
         """
+        if part is not None and part not in self.parts:
+            raise ConfigError(f"no part {part!r} in these maps; parts: {', '.join(self.parts)}")
+        source = (self.patch if part is None else self.parts[part])[index]
         size = self.map_size or self.sizes[index]
-        source = self._source(part)[index]
         return upsample(source, size, self.smoothing, self.geometry, self.sizes[index])
 
     def pixel_maps(self, part: str | None = None) -> Iterator[Float[np.ndarray, "height width"]]:

@@ -53,22 +53,9 @@ def stream_table(
 ) -> pd.DataFrame:
     """Measure every stream alone, and all fused; empty where there is one stream.
 
-    A stream is measured on the frames that have a token on it. A kind of defect is measured
-    against all normal images.
-
-    Parameters
-    ----------
-    draws
-        Of the same images, draw by draw.
-    kinds
-        Kind of defect of each image.
-    truth, frames
-        Of the images; no frames where they are none.
-    rule
-        From a patch map to the image score.
-    bootstrap
-        Over images; where there are clips, clips are drawn.
-    conventions
+    A stream is measured on the frames that have a token on it, a kind of defect against all normal
+    images. ``draws`` are of the same images; ``kinds`` and ``frames`` (none where the images are
+    no frames) are theirs.
     """
     maps = [one.streams | {FUSED: one.parts["visual"]} for one in draws]
     if len(maps[0]) < 3:
@@ -156,24 +143,13 @@ def foreground_rows(
     options: LakeOptions,
     bootstrap: Bootstrap,
 ) -> tuple[list[Row], list[Row]]:
-    """Rows of the foreground, and one for each draw.
+    """Rows of the foreground, and one for each draw; ``maps`` are pixel maps, draw by draw.
 
     There are none without depth, or where fewer than half of the normal images have a plane behind
     the thing: the surface is then the thing itself, and what stands off it a defect.
 
     Image scores are those of the pixels of the foreground. Of the pixels without defect, those of
     the foreground count; defect pixels all do, so that leaving out the plane hides no defect.
-
-    Parameters
-    ----------
-    dataset
-        Test images.
-    sizes
-        Height and width of each.
-    maps
-        Pixel maps, draw by draw.
-    truth, options, bootstrap
-        As of all pixels.
     """
     if not dataset.depths:
         return [], []

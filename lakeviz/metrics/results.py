@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from lakeviz.errors import ConfigError, MetricError
+from lakeviz.errors import MetricError
 from lakeviz.metrics.conventions import Conventions
+from lakeviz.settings import check_choice
 
 IMAGE_METRICS = ("auroc", "average_precision", "f1_max")
 PIXEL_METRICS = ("auroc", "average_precision", "f1_max", "aupro", "aupimo")
@@ -83,9 +84,8 @@ class PixelMetrics(_Result):
 
 def check_metrics(metrics: Sequence[str]) -> None:
     """Raise ConfigError for a metric name that is not known."""
-    unknown = [name for name in metrics if name not in PIXEL_METRICS]
-    if unknown or not metrics:
-        raise ConfigError(f"unknown metrics {unknown}; known are {', '.join(PIXEL_METRICS)}")
+    for name in metrics or ("",):
+        check_choice("a pixel metric", name, PIXEL_METRICS)
 
 
 def _plain(value: Any) -> Any:

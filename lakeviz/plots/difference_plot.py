@@ -55,10 +55,12 @@ def metrics_figure(
     shown = [
         forest_row(own, "value", str(own["category"].iloc[0]), series=metric_title(*one), look=look)
         for one, look in zip(which, map(Look.of, range(len(which))))
-        for own in _single_rows(where(table, level=one[0], metric=one[1]))
+        for found in [where(table, level=one[0], metric=one[1])]
+        for own in (rows(found, np.array([i])) for i in range(len(found)))
     ]
     if not shown:
         raise ConfigError(f"none of these metrics was measured for {branch!r}")
+    bounds = [metric_bounds(*one) for one in which]
     return forest_figure(
         {"": shown},
         title=title,
@@ -68,18 +70,8 @@ def metrics_figure(
         zero=None,
         lines=list(dict.fromkeys(map(str, metrics["category"]))),
         form=".4f",
-        ends=_ends(which),
+        ends=(min(low for low, _ in bounds), max(high for _, high in bounds)),
     )
-
-
-def _ends(which: Sequence[tuple[str, str]]) -> tuple[float, float]:
-    """Ends of the axis that several metrics share."""
-    bounds = [metric_bounds(*one) for one in which]
-    return min(low for low, _ in bounds), max(high for _, high in bounds)
-
-
-def _single_rows(table: pd.DataFrame) -> list[pd.DataFrame]:
-    return [rows(table, np.array([i])) for i in range(len(table))]
 
 
 _LAKE, _CONTROL = Look.of(0), Look(PALETTE[1], "solid", "diamond")

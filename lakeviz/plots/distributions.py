@@ -81,7 +81,17 @@ def score_figure(
         fig.add_trace(_bars(counts, edges, name, colour, row))
         fig.add_trace(_marks(of_class, column, name, colour, symbol, row))
     if threshold is not None and np.isfinite(threshold):
-        _mark_threshold(fig, threshold)
+        fig.add_shape(
+            type="line",
+            x0=threshold,
+            x1=threshold,
+            y0=0,
+            y1=1,
+            yref="paper",
+            line={"dash": "dash", "width": 1.6, "color": NEUTRAL},
+            name=f"F1-max threshold {threshold:.4g}",
+            showlegend=True,
+        )
     fig.update_xaxes(title_text="image score")
     fig.update_layout(
         yaxis={
@@ -133,20 +143,6 @@ def _marks(
         legendgroup=name,
         showlegend=False,
         hovertemplate="%{text}<br>score %{x:.4g}<extra></extra>",
-    )
-
-
-def _mark_threshold(fig: go.Figure, threshold: float) -> None:
-    fig.add_shape(
-        type="line",
-        x0=threshold,
-        x1=threshold,
-        y0=0,
-        y1=1,
-        yref="paper",
-        line={"dash": "dash", "width": 1.6, "color": NEUTRAL},
-        name=f"F1-max threshold {threshold:.4g}",
-        showlegend=True,
     )
 
 

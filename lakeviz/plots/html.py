@@ -41,15 +41,8 @@ script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data: blob:">
 class EmbeddedFigure:
     """A figure, or the reason why it cannot be drawn.
 
-    Attributes
-    ----------
-    title, caption : str
-        Plain text; the page sets them, so that they wrap on narrow screens.
-    spec : dict
-        ``data`` and ``layout`` for plotly; empty where there is a reason.
-    height : int
-        In pixels.
-    reason : str
+    Title and caption are plain text, which the page sets so that they wrap on narrow screens;
+    ``spec`` is ``data`` and ``layout`` for plotly, empty where there is a reason.
     """
 
     title: str
@@ -70,7 +63,8 @@ def embed(fig: go.Figure) -> EmbeddedFigure:
     spec = _plain(fig)
     layout = spec["layout"]
     was = layout["margin"]["t"]
-    above = layout.get("legend", {}).get("orientation") == "h" or _annotated_above(layout)
+    noted = any(note.get("yanchor") == "bottom" for note in layout.get("annotations", []))
+    above = noted or layout.get("legend", {}).get("orientation") == "h"
     for name in ("template", "title", "meta"):
         layout.pop(name, None)
     top = _MARGIN_TOP_LEGEND if above else _MARGIN
@@ -102,14 +96,7 @@ def _channels(colour: str) -> str:
 
 
 def page_of(fig: go.Figure, template: str = "lakeviz") -> str:
-    """Put a figure into one HTML page with plotly's script inside; its policy forbids any request.
-
-    Parameters
-    ----------
-    fig : Figure
-    template : str
-        One of :data:`~lakeviz.plots.TEMPLATES`.
-    """
+    """Make one HTML page of a figure, with plotly's script; its policy forbids any request."""
     shown = go.Figure(fig)
     shown.update_layout(template=TEMPLATES[template])
     page: Any = TEMPLATES[template].layout
@@ -126,7 +113,3 @@ def page_of(fig: go.Figure, template: str = "lakeviz") -> str:
 
 def _plain(fig: go.Figure) -> dict[str, Any]:
     return json.loads(cast(str, fig.to_json()))
-
-
-def _annotated_above(layout: dict[str, Any]) -> bool:
-    return any(note.get("yanchor") == "bottom" for note in layout.get("annotations", []))

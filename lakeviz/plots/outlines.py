@@ -66,6 +66,16 @@ def shrink_mask(
     return np.asarray(share) > 0
 
 
+def svg_path(
+    mask: Bool[np.ndarray, "height width"], scale: tuple[float, float] = (1.0, 1.0)
+) -> str:
+    """Outlines of a mask as an SVG path; ``scale`` is from its pixels to the units of the page."""
+    return "".join(
+        "M" + "L".join(f"{round(x, 1):g} {round(y, 1):g}" for x, y in corners * scale) + "Z"
+        for corners in mask_outlines(mask)
+    )
+
+
 def _edges(mask: Bool[np.ndarray, "height width"]) -> dict[_Vertex, list[_Vertex]]:
     """Headings of the border edges by the vertex they leave, the mask on their right."""
     padded = np.pad(mask, 1)

@@ -214,19 +214,9 @@ _ROOM = 0.05
 
 
 def data_range(spec: Json, axis: str) -> Bounds | None:
-    """Lowest and highest value that the traces of an axis show, with their error bars.
+    """Lowest and highest value that the traces of an axis (such as ``"x2"``) show, with their bars.
 
-    Parameters
-    ----------
-    spec : dict
-        Of ``Figure.to_plotly_json()``.
-    axis : str
-        Such as ``"x2"``.
-
-    Returns
-    -------
-    (float, float) or None
-        None where there is no number.
+    ``spec`` is ``Figure.to_plotly_json()``; None where there is no number.
     """
     values = [value for trace in spec["data"] for value in _values(trace, axis)]
     finite = [one[np.isfinite(one)] for one in values]
@@ -235,22 +225,10 @@ def data_range(spec: Json, axis: str) -> Bounds | None:
 
 
 def end_axes(fig: go.Figure, letter: str, bounds: Bounds, **at: Any) -> None:
-    """End axes where their quantity ends, however far the automatic range would go.
+    """End axes at the bounds of their quantity (infinite where it has none), whatever the range.
 
     Values that are all equal get a little room instead of a whole unit; marks that lie on the end
-    are drawn whole.
-
-    Parameters
-    ----------
-    fig : Figure
-        With its traces.
-    letter : str
-        ``"x"`` or ``"y"``.
-    bounds : (float, float)
-        Least and greatest value there can be, infinite where there is none; see
-        :func:`lakeviz.metrics.registry.metric_bounds`.
-    **at
-        ``row`` and ``col`` of a panel; all panels by default.
+    are drawn whole. ``at``: ``row`` and ``col`` of a panel; all panels by default.
     """
     spec = fig.to_plotly_json()
     select = fig.select_xaxes if letter == "x" else fig.select_yaxes

@@ -194,12 +194,7 @@ def channel_effect_figure(
 def outlier_figure(spectrum: pd.DataFrame, *, n_images: int | None = None) -> go.Figure:
     """Variance of every neuron by rank, with the first channel and its share named.
 
-    Parameters
-    ----------
-    spectrum : DataFrame
-        Columns ``point``, ``channel``, ``variance`` and ``selected``.
-    n_images : int, optional
-        Number of normal images, for the caption.
+    Takes what :func:`spectrum_figure` does.
     """
     fig = spectrum_figure(spectrum, title="Share of the first channel", n_images=n_images)
     for point in dict.fromkeys(spectrum["point"]):

@@ -20,10 +20,9 @@ from lakeviz.errors import DataError
 from lakeviz.files import write_text
 from lakeviz.plots.html import PLAYER, theme_templates
 from lakeviz.report.page_model import Page, Section, SectionMaker
-from lakeviz.report.sections.categories import categories
+from lakeviz.report.sections.categories import categories, depth
 from lakeviz.report.sections.closing import closing, dataset_name, provenance
 from lakeviz.report.sections.controls import controls
-from lakeviz.report.sections.depth import depth
 from lakeviz.report.sections.glance import glance
 from lakeviz.report.sections.neurons import neurons
 from lakeviz.report.sections.overview import overview

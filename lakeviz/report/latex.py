@@ -16,6 +16,7 @@ from lakeviz.errors import ConfigError, DataError, nearest
 from lakeviz.metrics.estimates import NOT_MEASURED, Estimate, estimate, mean_over_categories
 from lakeviz.metrics.registry import get_metric, metric_title
 from lakeviz.plots.difference_plot import DEFAULT_METRICS
+from lakeviz.settings import check_choice
 from lakeviz.tables import n_draws, records, sampled, where
 from lakeviz.wording import counted, joined
 
@@ -233,12 +234,8 @@ def _table(given: Metrics, branch: str) -> pd.DataFrame:
 
 
 def _check(by: str, bold: str, digits: int, label: str) -> None:
-    for name, value, known in (
-        ("by", by, ("category", "run")),
-        ("bold", bold, ("max", "min", "none")),
-    ):
-        if value not in known:
-            raise ConfigError(f"{name} is {value!r}; it can be {', '.join(known)}")
+    check_choice("by", by, ("category", "run"))
+    check_choice("bold", bold, ("max", "min", "none"))
     if not 0 <= digits <= 10:
         raise ConfigError(f"{digits} digits are outside 0 to 10")
     if not re.fullmatch(r"[A-Za-z0-9:._/-]+", label):

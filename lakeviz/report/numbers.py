@@ -29,16 +29,8 @@ NO_REASON = "not measured in this run"
 class Number:
     """One number to show.
 
-    Attributes
-    ----------
-    text : str
-        The value, or an em dash.
-    interval : str
-        "[0.918, 0.954]", or empty.
-    mark : str
-        Letter of the footnote that says why something is missing, or empty.
-    remark : str
-        Small print below, or empty.
+    A missing value is an em dash, and ``mark`` the letter of the footnote that says why; the
+    interval such as "[0.918, 0.954]" and the remark in small print may be empty.
     """
 
     text: str

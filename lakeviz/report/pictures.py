@@ -12,11 +12,11 @@ from PIL import Image
 
 from lakeviz.data import load_image
 from lakeviz.errors import LakevizError
-from lakeviz.plots import ColourRange, mask_outlines
+from lakeviz.plots import ColourRange
 from lakeviz.plots.colours import HEAT, heat_picture
 from lakeviz.plots.distributions import verdict
 from lakeviz.plots.heatmap import data_uri, fit_within
-from lakeviz.plots.outlines import shrink_mask
+from lakeviz.plots.outlines import shrink_mask, svg_path
 from lakeviz.plots.timeline import choose_clips, film_frames
 
 if TYPE_CHECKING:
@@ -33,27 +33,10 @@ _FILM, _LONGEST_FRAME = 48, 240  # frames of a film, and their size in pixels
 class Picture:
     """One image of the test set.
 
-    Attributes
-    ----------
-    name, defect : str
-        Sample id and kind of defect.
-    score : float
-    score_text : str
-        With as many decimals as its category needs.
-    verdict : str
-        "missed" or "false alarm" at the F1-max threshold, or empty where it is right.
-    width, height : int
-        Of the photograph here, in pixels.
-    photo, heat : str
-        Data URIs; empty where the image cannot be read.
-    outline : str
-        Mask as an SVG path in units of the photograph's pixels; empty where there is none.
-    rows, columns : int
-        Patch grid.
-    patches : str
-        Patch scores row by row, separated by commas.
-    problem : str
-        Why the image or its mask is not shown, or empty.
+    The verdict is "missed" or "false alarm" at the F1-max threshold, or empty where it is right.
+    Width and height are those of the photograph here, in pixels, which the outline of the mask (an
+    SVG path) is in, too. Photograph and heat are data URIs, empty where the image cannot be read,
+    as ``problem`` then says. ``patches`` are the patch scores row by row, separated by commas.
     """
 
     name: str
@@ -227,7 +210,4 @@ def outline_path(evaluation: Evaluation, index: int, size: tuple[int, int]) -> t
     label = int(evaluation.dataset.labels[index])
     if label and not mask.any():
         return "", "the mask of this anomalous image is empty"
-    path = "".join(
-        "M" + "L".join(f"{x:g} {y:g}" for x, y in corners) + "Z" for corners in mask_outlines(mask)
-    )
-    return path, ""
+    return svg_path(mask), ""

@@ -46,16 +46,8 @@ def require_same_images(
 ) -> None:
     """Refuse normal or test images that have changed since an evaluation was made.
 
-    Parameters
-    ----------
-    provenance
-        Of the evaluation.
-    own : Dataset
-        The category as it is now.
-    test_ids
-        Test images of the evaluation.
-    draws
-        Its normal images, as they are now.
+    ``provenance`` and ``test_ids`` are those of the evaluation; ``own`` is the category and
+    ``draws`` are its normal images as they are now.
     """
     fit, recorded = provenance.get("fit", {}), provenance["test"]
     was = fit.get("contents")

@@ -15,6 +15,7 @@ from lakeviz.cli.run_tables import (
     missing_metrics,
     what_brackets_hold,
 )
+from lakeviz.cli.tables import show
 
 NO_MASKS = "the data set has no masks"
 
@@ -33,6 +34,11 @@ def a_run(values, groups=None) -> Any:
     return SimpleNamespace(
         table=lambda name: table, finished=dict.fromkeys(values), groups=groups or {}
     )
+
+
+def test_tables_have_minus_signs(capsys):
+    show(pd.DataFrame({"minus": ["all"], "difference": ["-0.200 [-0.300, +0.100]"]}))
+    assert capsys.readouterr().out.splitlines()[1] == "all    −0.200 [−0.300, +0.100]"
 
 
 def test_values_have_intervals_and_means_the_number_of_categories():

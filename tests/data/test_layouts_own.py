@@ -119,7 +119,10 @@ def test_csv_with_a_split_and_defect_types(parts):
         ("file,label\nfine/0.png,0\n", "must have the columns path and label"),
         ("path,label\nfine/9.png,0\n", r"row 1: .*fine/9\.png does not exist"),
         ("path,label\nfine/0.png,0\nfine/1.png,maybe\n", "row 2: label 'maybe'"),
-        ("path,label,split\nfine/0.png,0,dev\n", "row 1: split 'dev'"),
+        (
+            "path,label,split\nfine/0.png,0,dev\n",
+            "row 1: the split must be train, valid or test",
+        ),
         ("path,label,mask\ndent/a.png,1,masks/x.png\n", r"row 1: the mask .*x\.png"),
         ("path,label,defect_type\nfine/0.png,0,dent\n", "row 1: label 0 contradicts .*'dent'"),
         ("path,label\nfine/0.png,0\nfine/0.png,0\n", r"fine/0\.png is listed more than once"),

@@ -250,7 +250,7 @@ def test_only_what_was_asked_for(smooth_set):
     assert result.n_regions is None
     with pytest.raises(MetricError, match="not asked for"):
         result.require("aupro")
-    with pytest.raises(ConfigError, match=r"unknown metrics \['iou'\]"):
+    with pytest.raises(ConfigError, match=r"a pixel metric must be auroc, .* or aupimo, not 'iou'"):
         pixel_metrics(maps, masks, metrics=("iou",))
 
 

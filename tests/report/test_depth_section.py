@@ -7,7 +7,7 @@ from PIL import Image
 
 from lakeviz.data.table import DEPTH_COLUMN, DEPTH_NORMALS
 from lakeviz.report.page_model import Page
-from lakeviz.report.sections.depth import depth
+from lakeviz.report.sections.categories import depth
 
 POINT = "visual/blocks.1.hook_resid_post"
 

@@ -169,8 +169,8 @@ def test_own_caption_is_escaped():
 @pytest.mark.parametrize(
     ("options", "error", "message"),
     [
-        ({"by": "image"}, ConfigError, "by is 'image'; it can be category, run"),
-        ({"bold": "best"}, ConfigError, "max, min, none"),
+        ({"by": "image"}, ConfigError, "by must be category or run, not 'image'"),
+        ({"bold": "best"}, ConfigError, "max, min or none"),
         ({"label": "a}b"}, ConfigError, "label"),
         ({"digits": -1}, ConfigError, "digits"),
         ({"branch": "visual"}, DataError, "no metric of 'visual'"),

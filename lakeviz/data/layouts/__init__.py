@@ -2,8 +2,8 @@
 
 from lakeviz.data.layouts import bmad as bmad
 from lakeviz.data.layouts import folder as folder
+from lakeviz.data.layouts import kolektor_mtd as kolektor_mtd
 from lakeviz.data.layouts import mvtec as mvtec
 from lakeviz.data.layouts import rgbd as rgbd
-from lakeviz.data.layouts import surfaces as surfaces
 from lakeviz.data.layouts import tabular as tabular
 from lakeviz.data.layouts import video as video

@@ -13,7 +13,7 @@ from lakeviz.data.files import (
     require_root,
     train_part,
 )
-from lakeviz.data.masks import images_and_masks, mask_folder, match_masks, one_mask, pair
+from lakeviz.data.masks import images_and_masks, mask_folder, masks_of_kinds
 from lakeviz.data.polygons import is_coco
 from lakeviz.data.registry import Reading, as_names, choose, register_reader
 from lakeviz.data.table import Sample, sample_id
@@ -87,25 +87,21 @@ def read_folder(
     samples = [
         Sample(p, category, "train" if sample_id(p, path) in train else "test") for p in images
     ]
-    defective, beside = {}, {}
     for kind in kinds:
         if is_normal_word(kind.name):
             raise ConfigError(
                 f"{kind} would be a kind of defect called {kind.name!r}; list it under 'normal'"
             )
-        defective[kind], own = images_and_masks(kind)
-        beside |= pair(defective[kind], own)[0]
-    match = match_masks(defective, mask_dir, images)
-    for kind, members in defective.items():
-        found = {p: one_mask(p, match.masks, beside) for p in members}
-        samples += [Sample(p, category, "test", kind.name, found[p]) for p in members]
+    found, unused = masks_of_kinds(kinds, mask_dir, images)
+    for kind, masks_of in found.items():
+        samples += [Sample(p, category, "test", kind.name, mask) for p, mask in masks_of.items()]
     unread = [f for f in others if f not in kinds and holds_images(f)]
     return Reading(
         path,
         samples,
         tuple(f"{category}: the images of {f.name}/ are not read" for f in unread),
         f"{mask_dir.name if mask_dir else 'masks'}/[DEFECT/]STEM.* or STEM_mask.*",
-        {category: match.unused},
+        {category: unused},
     )
 
 

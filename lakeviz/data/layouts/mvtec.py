@@ -22,9 +22,7 @@ from lakeviz.data.masks import (
     images_and_masks,
     is_mask_folder,
     mask_folder,
-    match_masks,
-    one_mask,
-    pair,
+    masks_of_kinds,
 )
 from lakeviz.data.registry import (
     Reading,
@@ -97,19 +95,14 @@ def _category(folder: Path, category: str, shape: Shape) -> Reading:
             samples += [Sample(image, category, split) for image in images_and_masks(normal)[0]]
     where = _mask_folder(folder, test, shape)
     kinds = [f for f in _folders(test, normal=False) if f != where]
-    images, beside = {}, {}
-    for kind in kinds:
-        images[kind], masks = images_and_masks(kind)
-        beside |= pair(images[kind], masks)[0]
-    match = match_masks(images, where, [s.path for s in samples])
-    for kind, members in images.items():
-        masks = {p: one_mask(p, match.masks, beside) for p in members}
-        samples += [Sample(p, category, "test", kind.name, masks[p]) for p in members]
+    found, unused = masks_of_kinds(kinds, where, [s.path for s in samples])
+    for kind, masks in found.items():
+        samples += [Sample(p, category, "test", kind.name, mask) for p, mask in masks.items()]
     others = [*_folders(train, normal=False), *_folders(valid, normal=False)]
     unread = [f for f in others if holds_images(f)]
-    unread += [f for f in kinds if not images[f] and holds_images(f)]
+    unread += [f for f in kinds if not found[f] and holds_images(f)]
     notes = [f"{category}: the images of {f.relative_to(folder)} are not read" for f in unread]
-    return Reading(folder, samples, tuple(notes), unused_masks={category: match.unused})
+    return Reading(folder, samples, tuple(notes), unused_masks={category: unused})
 
 
 def _mask_folder(folder: Path, test: Path, shape: Shape) -> Path | None:

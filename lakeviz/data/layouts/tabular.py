@@ -16,6 +16,7 @@ from lakeviz.data.registry import Reading, as_names, assemble, choose, register_
 from lakeviz.data.table import GOOD, SPLITS, Sample, sample_id
 from lakeviz.data.text_tables import known_labels, label_of, plain, read_table, split_of
 from lakeviz.errors import ConfigError, DatasetLayoutError
+from lakeviz.settings import check_choice
 
 _DEFECT = "anomaly"
 _COLUMNS = ("path", "label", "defect_type", "mask", "category", "split")
@@ -205,11 +206,9 @@ def _samples(frame: pd.DataFrame, base: Path, source: str, rules: TableRules) ->
         place = f"{source}, row {number}"
         image = _file(base / row["path"], place, "")
         mask = _file(base / row["mask"], place, "the mask ") if row.get("mask") else None
-        split = split_of(row.get("split", "test"))
-        if split is None:
-            raise DatasetLayoutError(
-                f"{place}: split {row['split']!r} is not one of {', '.join(SPLITS)}"
-            )
+        given = row.get("split", "test")
+        split = split_of(given) or given
+        check_choice(f"{place}: the split", split, SPLITS, DatasetLayoutError)
         yield Sample(image, row["category"], split, _defect_type(row, place, rules), mask)
 
 

@@ -29,8 +29,8 @@ from lakeviz.data.synthetic.fields import (
 Texture = Callable[[np.random.Generator, int], Image]
 
 
-def _pose(rng: np.random.Generator, angle: float = 0.05) -> Pose:
-    shift_x, shift_y = rng.uniform(-0.5, 0.5, 2)
+def _pose(rng: np.random.Generator, angle: float = 0.05, shift: float = 0.5) -> Pose:
+    shift_x, shift_y = rng.uniform(-shift, shift, 2)
     return Pose(rng.uniform(-angle, angle), shift_x, shift_y, rng.uniform(0.95, 1.05))
 
 
@@ -156,8 +156,7 @@ ObjectPainter = Callable[[np.random.Generator, int], tuple[Image, Field]]
 
 
 def _placed(rng: np.random.Generator, angle: float = 0.35) -> Pose:
-    shift_x, shift_y = rng.uniform(-0.04, 0.04, 2)
-    return Pose(rng.uniform(-angle, angle), shift_x, shift_y, rng.uniform(0.95, 1.05))
+    return _pose(rng, angle, shift=0.04)
 
 
 def washer(rng: np.random.Generator, size: int) -> tuple[Image, Field]:

@@ -81,7 +81,7 @@ class Taps:
             raise HookDidNotFireError(
                 f"{', '.join(sorted(self._silent))}: requested, but not reached in this forward "
                 "pass (the tower does not call that module, or the run stopped before it)"
-            )
+            ) from None
         return stopped
 
     def _remove(self) -> None:

@@ -154,6 +154,8 @@ def _walk(settings: Any) -> Iterator[tuple[str, Any]]:
             waiting.extend((name, item) for item in value)
 
 
+# --- files that the arguments of load_model name: looked for before any library is loaded ---
+
 _SUFFIXES = {".pt", ".pth", ".bin", ".safetensors", ".ckpt"}
 
 

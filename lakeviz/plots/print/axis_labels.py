@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from lakeviz.plots.panels import data_range
+from lakeviz.plots.panels import data_range, unpacked
 from lakeviz.plots.template import print_size
 
 _WIDTHS = (
@@ -78,18 +78,9 @@ _INNER = 0.92
 
 
 def fit_x_axis(spec: Json, name: str, axis: Json, width: float) -> None:
-    """Break a title longer than its axis; choose tick labels that lie beside each other.
+    """Break a title longer than its axis (``width`` pixels); choose labels that lie side by side.
 
     Names that do not fit beside each other stand upright; numbers are thinned out.
-
-    Parameters
-    ----------
-    spec : dict
-        The figure.
-    name, axis : str and dict
-        Changed in place.
-    width : float
-        Of the axis, in pixels.
     """
     _wrap_title(axis, width)
     named = names_of(spec, name, axis)
@@ -134,10 +125,10 @@ def label_width(spec: Json, name: str, axis: Json) -> float:
         return 0.0
     said = axis.get("ticktext")
     if said is None and axis.get("tickvals") is not None:
-        said = [f"{v:g}" if isinstance(v, (int, float)) else v for v in _entries(axis["tickvals"])]
+        said = [f"{v:g}" if isinstance(v, (int, float)) else v for v in entries(axis["tickvals"])]
     if said is None:
         said = names_of(spec, name, axis) or _numbers(span_of(spec, name, axis), axis)
-    return max((text_width(text, _SMALL) for text in _entries(said)), default=0.0)
+    return max((text_width(text, _SMALL) for text in entries(said)), default=0.0)
 
 
 def height_below(spec: Json, name: str, axis: Json) -> float:
@@ -171,7 +162,7 @@ def names_of(spec: Json, name: str, axis: Json) -> list[str]:
     """Names along an axis, where its labels are no numbers."""
     said = axis.get("ticktext")
     if said is not None:
-        labels = [str(text) for text in _entries(said)]
+        labels = [str(text) for text in entries(said)]
         # Numbers that the figure has upright are names, such as those of channels.
         return [] if all(map(_is_number, labels)) and axis.get("tickangle") != -90 else labels
     if axis.get("tickvals") is not None:
@@ -180,7 +171,7 @@ def names_of(spec: Json, name: str, axis: Json) -> list[str]:
     found: dict[str, None] = {}
     for trace in spec["data"]:
         if (trace.get(f"{letter}axis") or letter) == name:
-            found |= {v: None for v in _entries(trace.get(letter)) if isinstance(v, str)}
+            found |= {v: None for v in entries(trace.get(letter)) if isinstance(v, str)}
     return list(found)
 
 
@@ -240,7 +231,7 @@ def _thin_labels(axis: Json, length: float, span: tuple[float, float] | None = N
 
     ``span`` is that of the axis, where it is wider than the ticks.
     """
-    values = list(_entries(axis["tickvals"]))
+    values = list(entries(axis["tickvals"]))
     texts = axis.get("ticktext")
     labels = [f"{v:g}" if isinstance(v, float) else str(v) for v in values]
     labels = labels if texts is None else [str(text) for text in texts]
@@ -277,15 +268,13 @@ def _is_number(label: str) -> bool:
     return True
 
 
-def _entries(values: Any) -> Sequence[Any]:
+def entries(values: Any) -> Sequence[Any]:
     """Values of a list or an array; arrays of numbers come packed, as a dict."""
     if isinstance(values, dict):
-        from lakeviz.plots.panels import unpacked
-
         return unpacked(values).tolist()
     return list(values) if isinstance(values, (list, tuple, np.ndarray)) else ()
 
 
 def _shape(z: Any) -> tuple[int, int]:
-    rows = np.asarray(_entries(z)) if isinstance(z, dict) else np.asarray(z)
+    rows = np.asarray(entries(z)) if isinstance(z, dict) else np.asarray(z)
     return rows.shape[0], rows.shape[1]

@@ -152,13 +152,7 @@ def _in_mm(given: Width, what: str) -> float:
 def fitted(
     fig: go.Figure, width: Width = "column", height: float | None = None, template: str = "paper"
 ) -> go.Figure:
-    """Lay a figure out as :func:`save_figure` does.
-
-    Raises
-    ------
-    ConfigError
-        The figure cannot be drawn at this width; it says at which it can.
-    """
+    """Lay a figure out as :func:`save_figure` does, or say at which width it can be drawn."""
     mm = _in_mm(width, "width")
     tall = None if height is None else _in_mm(height, "height") * _PER_MM
     try:
@@ -256,13 +250,7 @@ def find_browser() -> str | None:
 
 
 def require_browser() -> str:
-    """Path of the browser.
-
-    Raises
-    ------
-    OutputError
-        There is none; it says what to install.
-    """
+    """Path of the browser; where there is none, an OutputError says what to install."""
     found = find_browser()
     if found is None:
         named = os.environ.get("BROWSER_PATH")
@@ -291,21 +279,9 @@ def open_browser() -> Iterator[None]:
 
 
 def picture(fig: go.Figure, suffix: str, scale: float) -> bytes:
-    """Draw a figure of fixed size.
+    """Draw a figure of fixed size as ``"pdf"``, ``"svg"`` or ``"png"``.
 
-    Parameters
-    ----------
-    fig : Figure
-        With ``layout.width`` and ``layout.height``.
-    suffix : str
-        ``"pdf"``, ``"svg"`` or ``"png"``.
-    scale : float
-        CSS pixels (of a PNG: pixels) per pixel of the layout.
-
-    Raises
-    ------
-    OutputError
-        There is no browser, or it failed.
+    ``scale`` is in CSS pixels (of a PNG: pixels) per pixel of the layout.
     """
     browser = require_browser()
     import kaleido

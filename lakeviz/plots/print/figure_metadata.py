@@ -52,23 +52,9 @@ def describe_figure(
     provenance: Mapping[str, Any] | None = None,
     command: str | None = None,
 ) -> dict[str, Any]:
-    """Say what a figure shows and what made it, in JSON types.
+    """Say what a figure shows and what made it, as JSON types; see ``save_figure``.
 
-    Parameters
-    ----------
-    fig : Figure
-    data : DataFrame or mapping of name to DataFrame, optional
-        The tables behind the figure; the numbers of its traces where left out.
-    provenance : mapping, optional
-        As results of lakeviz carry it.
-    command : str, optional
-        The command line that made it.
-
-    Returns
-    -------
-    dict
-        ``protocol``, ``title``, ``caption``, ``data``, ``versions``, ``command``, ``provenance``.
-        Numbers that are not finite are null.
+    Numbers that are not finite are null.
     """
     title, caption = caption_of(fig)
     if not title:

@@ -2,7 +2,8 @@
 
 The figures of lakeviz are made for a screen. In a column of 85 mm the same picture has about
 400 pixels of the layout: panels move into more rows, the legend breaks into more lines, and what
-is only of use on a screen (sliders, hovering) has no place.
+is only of use on a screen (sliders, hovering) has no place. A width at which texts among the data
+would overlap is refused.
 """
 
 from __future__ import annotations
@@ -10,18 +11,19 @@ from __future__ import annotations
 import copy
 import math
 import textwrap
-from collections.abc import Collection
+from itertools import combinations
 from typing import Any
 
 import numpy as np
 import plotly.graph_objects as go
 
-from lakeviz.plots.print import axis_labels, marks, panels
-from lakeviz.plots.print.axis_labels import LINE, text_height, text_width, wrapped
+from lakeviz.plots.print import axis_labels, panels
+from lakeviz.plots.print.axis_labels import LINE, entries, text_height, text_width, wrapped
 from lakeviz.plots.print.panels import TooNarrowError
 from lakeviz.plots.template import PRINT_FONT, PRINT_SCALE, TEMPLATES, caption_of, plain, print_size
 
 Json = dict[str, Any]
+Box = tuple[float, float, float, float]
 
 _NARROW = 600
 """Below this width, in pixels of the layout, a legend beside the axes would take their place."""
@@ -35,34 +37,30 @@ _TALLEST = 247 / 25.4 * 96 / PRINT_SCALE
 """Of what a page holds, in pixels."""
 _WIDE_CHARACTER = 0.56
 """Of captions, which must not run over, as a part of the font's size."""
+_MOST_NOTES = 400
+"""That are compared with each other; figures with more hold small multiples of few."""
 
 
 def fit_to_page(
     fig: go.Figure, width: float, height: float | None = None, template: str = "paper"
 ) -> go.Figure:
-    """Copy a figure, laid out for a width.
+    """Copy a figure, laid out for a width (and a height, or one that suits it) in pixels.
 
-    Parameters
-    ----------
-    fig : Figure
-        Left as it is.
-    width, height : float
-        In pixels of the layout; without a height, one that suits the figure.
-    template : str
-        One of :data:`lakeviz.plots.TEMPLATES`. ``"paper"`` shows no title and no caption, which
-        a paper sets in its own type, and has thinner lines and smaller markers.
-
-    Raises
-    ------
-    TooNarrowError
-        The figure cannot be drawn at this width.
+    ``"paper"`` shows no title and no caption, which a paper sets in its own type, and has thinner
+    lines and smaller markers. Raises TooNarrowError where it cannot be drawn at this width.
     """
     spec = copy.deepcopy(fig.to_plotly_json())
     layout: Json = spec["layout"]
     narrow = width < _NARROW
     title, caption = caption_of(fig)
-    content, margin = _content_height(layout, narrow=narrow), _own_margins(layout)
-    _leave_out_controls(spec)
+    content = _content_height(layout, narrow=narrow)
+    # Margins that the figure sets itself hold something; with a slider: the slider.
+    kept = () if layout.get("sliders") else ("l", "r", "b")
+    margin = {side: layout["margin"][side] for side in kept if side in layout.get("margin", {})}
+    # What only works on a screen, and traces that wait in the legend to be shown.
+    for name in ("sliders", "updatemenus"):
+        layout.pop(name, None)
+    spec["data"] = [trace for trace in spec["data"] if trace.get("visible", True) is True]
     if any("x" in trace or "y" in trace or "z" in trace for trace in spec["data"]):
         for name in ("xaxis", "yaxis"):
             layout.setdefault(name, {})
@@ -92,7 +90,7 @@ def fit_to_page(
     if above:
         _set_legend_above(layout, 1 + lift / plot)
     axis_labels.wrap_y_titles(layout, plot)
-    marks.check(spec, across, plot)
+    _check_texts(spec, across, plot)
     total = height or top + plot + margin["b"]
     if printed and height is None and total > _TALLEST:
         raise TooNarrowError(f"it would be {total / _TALLEST * 247:.0f} mm high, more than a page")
@@ -130,12 +128,6 @@ def _has_rows(layout: Json) -> bool:
     )
 
 
-def _own_margins(layout: Json) -> Json:
-    """Margins that the figure sets itself, as they hold something; with a slider: the slider."""
-    kept = () if layout.get("sliders") else ("l", "r", "b")
-    return {side: layout["margin"][side] for side in kept if side in layout.get("margin", {})}
-
-
 def _left(spec: Json) -> float:
     """What labels and titles of the y axes at the left take from the width."""
     found = [(n, y) for n, y in panels.axes(spec["layout"], "y") if y.get("visible") is not False]
@@ -169,23 +161,11 @@ def _bars(spec: Json) -> float:
         (
             _BAR
             + bar.get("thickness", 30)
-            + max((text_width(t, _SMALLEST) for t in _entries(bar.get("ticktext"))), default=34)
+            + max((text_width(t, _SMALLEST) for t in entries(bar.get("ticktext"))), default=34)
             for bar in upright
         ),
         default=0.0,
     )
-
-
-def _entries(values: Any) -> Collection[Any]:
-    """Values of a list or an array of text; arrays of numbers come packed, as a dict."""
-    return list(values) if isinstance(values, (list, tuple, np.ndarray)) else ()
-
-
-def _leave_out_controls(spec: Json) -> None:
-    """Take off what only works on a screen, and traces that wait in the legend to be shown."""
-    for name in ("sliders", "updatemenus"):
-        spec["layout"].pop(name, None)
-    spec["data"] = [trace for trace in spec["data"] if trace.get("visible", True) is True]
 
 
 # --- legend, title, axis titles ---
@@ -295,3 +275,79 @@ def _scale(holder: Json, name: str, factor: float) -> None:
     value = holder.get(name)
     if isinstance(value, (int, float)):
         holder[name] = factor * value
+
+
+# --- texts among the data ---
+
+
+def _check_texts(spec: Json, width: float, height: float) -> None:
+    """Refuse a width (of all panels, in pixels) at which texts among the data overlap."""
+    layout = spec["layout"]
+    across, down = (dict(panels.axes(layout, letter)) for letter in "xy")
+    for trace in spec["data"]:
+        if trace.get("type") == "heatmap" and trace.get("texttemplate"):
+            _check_cells(trace, across.get(trace.get("xaxis") or "x", {}), width)
+    for x_name, x in across.items():
+        y_name = x.get("anchor") or "y"
+        ends = [
+            axis_labels.span_of(spec, n, a)
+            for n, a in ((x_name, x), (y_name, down.get(y_name, {})))
+        ]
+        if None in ends or not x.get("range"):
+            continue
+        (left, right), (low, high) = ends  # type: ignore[misc]
+        scale = np.array([_share(x) * width / (right - left), _share(down[y_name]) * height])
+        scale[1] /= high - low
+        if down[y_name].get("scaleanchor"):
+            scale[:] = scale.min()
+        _check_notes(layout, (x_name, y_name), scale)
+
+
+def _check_cells(trace: Json, axis: Json, width: float) -> None:
+    text = [str(one) for row in np.asarray(trace["text"], dtype=object) for one in row]
+    each = _share(axis) * width / np.shape(np.asarray(trace["text"], dtype=object))[1]
+    if max((text_width(one, _SMALLEST) for one in text), default=0) > each:
+        raise TooNarrowError("the numbers in the cells would touch")
+
+
+def _check_notes(layout: Json, on: tuple[str, str], scale: np.ndarray) -> None:
+    notes = [
+        (note["text"], _box(note, scale))
+        for note in layout.get("annotations", [])
+        if (note.get("xref", "x"), note.get("yref", "y")) == on and note.get("text")
+    ][:_MOST_NOTES]
+    pictures = [
+        (
+            "a picture",
+            (
+                (image["x"] - image["sizex"] / 2) * scale[0],
+                (image["y"] - image["sizey"] / 2) * scale[1],
+                (image["x"] + image["sizex"] / 2) * scale[0],
+                (image["y"] + image["sizey"] / 2) * scale[1],
+            ),
+        )
+        for image in layout.get("images", [])
+        if (image.get("xref", "x"), image.get("yref", "y")) == on
+        and image.get("xanchor") == "center"
+    ]
+    pairs = [*combinations(notes, 2), *((n, p) for n in notes for p in pictures)]
+    for (one, a), (other, b) in pairs:
+        wide, high = (min(a[i + 2], b[i + 2]) - max(a[i], b[i]) for i in (0, 1))
+        if wide > 0 and high > 3:
+            raise TooNarrowError(
+                f"{one.split('<br>')[0]!r} would lie on {other.split('<br>')[0]!r}"
+            )
+
+
+def _box(note: Json, scale: np.ndarray) -> Box:
+    """Place of a note on an axis that runs down, in pixels: left, top, right, bottom."""
+    x, y = float(note["x"]) * scale[0], float(note["y"]) * scale[1]
+    wide, high = text_width(note["text"], _SMALLEST), text_height(note["text"], _SMALLEST)
+    left = x if note.get("xanchor") == "left" else x - wide / 2
+    top = {"top": y, "bottom": y - high}.get(str(note.get("yanchor")), y - high / 2)
+    return left, top, left + wide, top + high
+
+
+def _share(axis: Json) -> float:
+    start, end = axis.get("domain") or (0, 1)
+    return end - start

@@ -96,21 +96,10 @@ def grid(spec: Json) -> list[list[Panel]]:
 
 
 def arrange(spec: Json, width: float, height: float) -> float:
-    """Place the panels: as many in a row as their labels leave room for.
+    """Place the panels in ``spec``: as many in a row as their labels leave room for.
 
-    Parameters
-    ----------
-    spec : dict
-        A figure; changed in place.
-    width : float
-        Of all panels without the labels at their left, in pixels.
-    height : float
-        Of all panels as they are now.
-
-    Returns
-    -------
-    float
-        The height that they need.
+    Width (without the labels at their left) and height are those of all panels, in pixels; returned
+    is the height that they need.
     """
     layout = spec["layout"]
     rows = grid(spec)
@@ -302,13 +291,10 @@ def _shared(found: list[Panel]) -> bool:
 
 def _ratio(spec: Json, panel: Panel) -> float:
     """Height over width of a picture."""
-    ends = [axis_labels.span_of(spec, name, axis) for name, axis in _both(panel)]
+    both = (panel.x_name, panel.x), (panel.y_name, panel.y)
+    ends = [axis_labels.span_of(spec, name, axis) for name, axis in both]
     across, down = (1.0 if one is None else abs(one[1] - one[0]) for one in ends)
     return down / across if across else 1.0
-
-
-def _both(panel: Panel) -> tuple[tuple[str, Json], tuple[str, Json]]:
-    return (panel.x_name, panel.x), (panel.y_name, panel.y)
 
 
 def _fit_texts(spec: Json, panel: Panel, width: float) -> None:

@@ -1,14 +1,18 @@
-"""One section per category: heat maps, curves, distribution, spectrum, neurons, notes."""
+"""One section per category: heat maps, curves, spectrum, neurons, notes; and one on its depth."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterable
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from PIL import Image
 
+from lakeviz.data import load_image
+from lakeviz.data.streams import rendering_of
 from lakeviz.errors import LakevizError
 from lakeviz.lake.clip_rows import ALL, CLIP_METRICS, SMOOTHED
 from lakeviz.lake.drawing import heat_colours
@@ -17,6 +21,8 @@ from lakeviz.metrics import Bootstrap
 from lakeviz.metrics.estimates import estimate
 from lakeviz.metrics.registry import metric_title
 from lakeviz.plots import (
+    ColourRange,
+    colour_range,
     pr_figure,
     pro_figure,
     roc_figure,
@@ -26,19 +32,20 @@ from lakeviz.plots import (
 )
 from lakeviz.plots.colours import TICKS
 from lakeviz.plots.distributions import f1_max_threshold
+from lakeviz.plots.heatmap import data_uri, fit_within
 from lakeviz.plots.html import EmbeddedFigure, embed, without_figure
 from lakeviz.report.numbers import Footnotes, metric, of_run
 from lakeviz.report.page_model import Page, Section
-from lakeviz.report.pictures import colour_bar, film, frame, strips
+from lakeviz.report.pictures import colour_bar, film, frame, heat_uri, outline_path, strips, typical
 from lakeviz.report.sections import controls as control_section
 from lakeviz.tables import n_draws, numbers, records, where
 
 if TYPE_CHECKING:
     from lakeviz.lake.evaluation import Evaluation
 
-
 _OPEN = 6
 """Categories whose pictures and figures are shown unfolded."""
+_LONGEST_TILE, _DEPTH_ROWS = 240, 4
 
 
 def categories(page: Page) -> list[Section]:
@@ -87,28 +94,33 @@ def _context(page: Page, evaluation: Evaluation, common: list[str]) -> dict[str,
 
 
 def _figures(page: Page, evaluation: Evaluation, threshold: float) -> Iterable[EmbeddedFigure]:
-    yield _drawn("Image scores", lambda: score_figure(evaluation.scores, threshold=threshold))
-    if "clip" in evaluation.scores:
-        yield _drawn(
-            "Scores over time", lambda: timeline_figure(evaluation.scores, threshold=threshold)
-        )
-    yield _drawn(
-        "Variance spectrum",
-        lambda: spectrum_figure(
-            evaluation.spectrum, n_images=evaluation.provenance.get("fit", {}).get("n_images")
-        ),
-    )
-    bootstrap = Bootstrap.from_plain(evaluation.provenance.get("bootstrap"))
-    images = image_runs(evaluation.scores, evaluation.metrics, "auroc")
-    yield _drawn(
-        "ROC of images", lambda: roc_figure(images, bootstrap=bootstrap, title="ROC of images")
-    )
-    images_ap = image_runs(evaluation.scores, evaluation.metrics, "average_precision")
-    yield _drawn(
-        "Precision and recall of images",
-        lambda: pr_figure(images_ap, bootstrap=bootstrap, title="Precision and recall of images"),
-    )
-    yield from _pixel_figures(evaluation, bootstrap)
+    scores, metrics, provenance = evaluation.scores, evaluation.metrics, evaluation.provenance
+    yield _drawn("Image scores", score_figure, scores, threshold=threshold)
+    if "clip" in scores:
+        yield _drawn("Scores over time", timeline_figure, scores, threshold=threshold)
+    n_fit = provenance.get("fit", {}).get("n_images")
+    yield _drawn("Variance spectrum", spectrum_figure, evaluation.spectrum, n_images=n_fit)
+    bootstrap = Bootstrap.from_plain(provenance.get("bootstrap"))
+    pr = "Precision and recall of"
+    for title, name, draw in (
+        ("ROC of images", "auroc", roc_figure),
+        (f"{pr} images", "average_precision", pr_figure),
+    ):
+        runs = image_runs(scores, metrics, name)
+        yield _drawn(title, partial(draw, title=title), runs, bootstrap=bootstrap)
+    try:
+        curves = pixel_curves(evaluation)
+    except LakevizError as error:
+        yield without_figure("ROC, precision, recall and region overlap of pixels", str(error))
+    else:
+        pro = partial(pro_figure, conventions=conventions_of(provenance))
+        for title, name, draw in (
+            ("ROC of pixels", "auroc", roc_figure),
+            (f"{pr} pixels", "average_precision", pr_figure),
+            ("Per-region overlap", "aupro", pro),
+        ):
+            run = {"LAKE": pixel_run(curves, metrics, name)}
+            yield _drawn(title, partial(draw, title=title), run, bootstrap=bootstrap)
     if len(page.evaluations) > 1:
         yield from control_section.figures(evaluation.controls, page.confidence)
 
@@ -146,32 +158,12 @@ def _streams(evaluation: Evaluation) -> tuple[list[str], list[dict[str, Any]]] |
     ]
 
 
-def _drawn(title: str, draw: Any) -> EmbeddedFigure:
+def _drawn(title: str, draw: Any, shown: Any, **how: Any) -> EmbeddedFigure:
     """Draw a figure; where it is undefined, say why."""
     try:
-        return embed(draw())
+        return embed(draw(shown, **how))
     except LakevizError as error:
         return without_figure(title, str(error))
-
-
-def _pixel_figures(evaluation: Evaluation, bootstrap: Bootstrap) -> Iterable[EmbeddedFigure]:
-    try:
-        curves = pixel_curves(evaluation)
-    except LakevizError as error:
-        yield without_figure("ROC, precision, recall and region overlap of pixels", str(error))
-        return
-    drawn = (
-        ("ROC of pixels", "auroc", roc_figure),
-        ("Precision and recall of pixels", "average_precision", pr_figure),
-        (
-            "Per-region overlap",
-            "aupro",
-            partial(pro_figure, conventions=conventions_of(evaluation.provenance)),
-        ),
-    )
-    for title, name, draw in drawn:
-        run = {"LAKE": pixel_run(curves, evaluation.metrics, name)}
-        yield _drawn(title, partial(draw, run, bootstrap=bootstrap, title=title))
 
 
 def _neurons(page: Page, evaluation: Evaluation) -> list[dict[str, Any]]:
@@ -212,3 +204,76 @@ def notes_of(evaluation: Evaluation) -> list[str]:
     if missing:
         notes.append(f"{missing} of {len(anomalous)} anomalous images have no mask")
     return notes
+
+
+# --- pictures beside renderings of their depth, each under the heat map of its own stream ---
+
+
+def depth(page: Page) -> list[Section]:
+    """Make the section of every category that was scored on a rendering of depth."""
+    return [
+        Section(
+            f"{page.anchor(evaluation)}-depth",
+            f"Streams: {evaluation.category}",
+            "depth.html",
+            _depth_context(evaluation),
+            "Picture and depth",
+        )
+        for evaluation in page.ordered
+        if evaluation.dataset.depths and any(map(rendering_of, evaluation.maps.streams))
+    ]
+
+
+def _depth_context(evaluation: Evaluation) -> dict[str, Any]:
+    streams = evaluation.maps.streams
+    labels = evaluation.dataset.labels
+    colours = {name: colour_range(maps, labels) for name, maps in streams.items()}
+    ends = {name: own.labels() for name, own in colours.items()}
+    rows = [_depth_row(evaluation, i, streams, colours) for i in typical(evaluation, _DEPTH_ROWS)]
+    return {
+        "rows": rows,
+        "gradient": colour_bar(),
+        "colours": [(name, said[0], said[-1]) for name, said in ends.items()],
+        "rule": next(iter(colours.values())).rule.partition(";")[0],
+        "frame": frame([tile for row in rows for tile in row["tiles"]]),
+    }
+
+
+class _Tile:
+    """A picture or rendering, and what lies over it; see ``macros.layers``."""
+
+    def __init__(self, name: str, base: Image.Image, heat: str = "", outline: str = "") -> None:
+        self.name, self.heat, self.outline = name, heat, outline
+        self.photo = data_uri(base, quality=80, optimize=True)
+        self.width, self.height = base.size
+
+
+def _depth_row(
+    evaluation: Evaluation,
+    index: int,
+    streams: dict[str, np.ndarray],
+    colours: dict[str, ColourRange],
+) -> dict[str, Any]:
+    row = evaluation.dataset.frame.iloc[index]
+    tiles, problem = [], ""
+    try:
+        photo = fit_within(load_image(row["path"]), _LONGEST_TILE)
+        outline, problem = outline_path(evaluation, index, (photo.height, photo.width))
+        tiles.append(_Tile("picture", photo, "", outline))
+        for name, maps in streams.items():
+            how = rendering_of(name)
+            base = photo if how is None else _rendering(evaluation, index, how, photo.size)
+            pixels = replace(evaluation.maps, patch=maps).pixel_map(index)
+            heat = heat_uri(pixels, colours[name], photo)
+            tiles.append(_Tile(name, base, heat, outline))
+    except LakevizError as error:
+        problem = str(error)
+    named = {"name": row["sample_id"], "defect": row["defect_type"]}
+    return named | {"tiles": tiles, "problem": problem}
+
+
+def _rendering(evaluation: Evaluation, index: int, how: str, size: tuple[int, int]) -> Image.Image:
+    from lakeviz.data.depth import render, units_of
+
+    found = evaluation.dataset.depths[index]
+    return render(found.path, how, units_of(found.normal)).resize(size)

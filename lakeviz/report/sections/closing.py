@@ -56,7 +56,8 @@ def _limits(page: Page) -> Iterator[str]:
         "The threshold of F1-max is chosen on the test images themselves. It bounds what a "
         "threshold fixed beforehand would reach."
     )
-    few = [e for e in page.ordered if 0 < _fewest(e) < 20]
+    sizes = [(e, int(e.dataset.labels.sum()), len(e.dataset.labels)) for e in page.ordered]
+    few = [e for e, anomalous, n in sizes if 0 < min(anomalous, n - anomalous) < 20]
     if few:
         yield (
             f"{some([e.category for e in few], 6)}: fewer than 20 test images of one class. "
@@ -99,11 +100,6 @@ def _sources(draws: int) -> str:
     )
 
 
-def _fewest(evaluation: Any) -> int:
-    labels = evaluation.dataset.labels
-    return int(min((labels == 0).sum(), (labels == 1).sum()))
-
-
 def provenance(page: Page) -> list[Section]:
     """Make the section on settings, data, versions and the command."""
     context = {
@@ -136,8 +132,8 @@ def command(manifest: Mapping[str, Any]) -> str:
 
 def dataset_name(page: Page) -> str:
     """Name of the data, as the manifest or else the evaluations have it."""
-    spec = page.manifest.get("spec") or {}
-    return str(page.manifest.get("dataset") or spec.get("dataset") or _test_name(page))
+    named = page.manifest.get("dataset") or (page.manifest.get("spec") or {}).get("dataset")
+    return str(named or page.provenance.get("test", {}).get("name", "not recorded"))
 
 
 def facts(page: Page) -> list[tuple[str, str]]:
@@ -151,43 +147,26 @@ def facts(page: Page) -> list[tuple[str, str]]:
     seed = spec.get("seed", fit.get("seed", settings.get("seed")))
     visual = settings.get("visual", {})
     neighbours = visual.get("neighbours", 1)
+    name = model.get("name", "not recorded")
+    n, weight = _n_draws(page), own.get("text_weight")
+    drawn = f", {n} draws" if n > 1 else ""  # a category may have too few for all
     grid = page.evaluations[0].maps.grid
     return [
         ("Data", dataset_name(page)),
         *([("Folder", str(spec["root"]))] if spec.get("root") else []),
-        ("Model", _model_name(model)),
+        ("Model", ", ".join(str(one) for one in (name, model.get("pretrained")) if one)),
         ("Weights (SHA-256)", str(model.get("weights_hash", "not recorded"))),
-        ("Normal images per category", f"{shots}{_draws(page)} (seed {seed})"),
+        ("Normal images per category", f"{shots}{drawn} (seed {seed})"),
         ("Hook points", ", ".join(own.get("points", [])) or "not recorded"),
         ("Neurons per hook point", f"{settings.get('k')} by {settings.get('selector')}"),
         ("Patch grid", f"{grid[0]} x {grid[1]}"),
         ("Gallery", f"{visual.get('distance')} distance, {counted(neighbours, 'neighbour')}"),
-        ("Text weight", _text_weight(own)),
+        ("Text weight", f"{weight:g}" if weight else "none (vision alone)"),
     ]
-
-
-def _model_name(model: Mapping[str, Any]) -> str:
-    name, pretrained = str(model.get("name", "not recorded")), model.get("pretrained")
-    return f"{name}, {pretrained}" if pretrained else name
-
-
-def _draws(page: Page) -> str:
-    """How often they were drawn; a category may have too few for all."""
-    n = _n_draws(page)
-    return f", {n} draws" if n > 1 else ""
 
 
 def _n_draws(page: Page) -> int:
     return max(n_draws(e.metrics) for e in page.evaluations)
-
-
-def _test_name(page: Page) -> str:
-    return str(page.provenance.get("test", {}).get("name", "not recorded"))
-
-
-def _text_weight(own: Mapping[str, Any]) -> str:
-    weight = own.get("text_weight")
-    return "none (vision alone)" if not weight else f"{weight:g}"
 
 
 def _settings(page: Page) -> str:

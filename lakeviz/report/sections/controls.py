@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -27,16 +28,9 @@ UNDECIDED = "are not shown to differ from"
 
 @dataclass(frozen=True)
 class Comparison:
-    """One control by one metric.
+    """One control by one metric: its value with its lowest and highest set, LAKE minus it.
 
-    Attributes
-    ----------
-    value : Number
-        The control's, with its lowest and highest set.
-    difference : Number
-        LAKE minus control, with its interval.
-    verdict : str
-        What the interval says; over several categories, in how many.
+    The verdict is what the interval of the difference says; over several categories, in how many.
     """
 
     value: Number
@@ -109,20 +103,14 @@ def _comparisons(table: pd.DataFrame) -> Iterator[str]:
 
 def figures(table: pd.DataFrame, confidence: float) -> list[EmbeddedFigure]:
     """One figure per metric: values and differences, or differences over many categories."""
+    several = len(set(table["category"])) > 1
+    draw = controls_overview_figure if several else partial(controls_figure, stacked=True)
     made = []
     for level, name in HEADLINE_METRICS:
         try:
-            if len(set(table["category"])) > 1:
-                fig = controls_overview_figure(
-                    table, level=level, metric=name, confidence=confidence
-                )
-            else:
-                fig = controls_figure(
-                    table, level=level, metric=name, confidence=confidence, stacked=True
-                )
+            made.append(embed(draw(table, level=level, metric=name, confidence=confidence)))
         except ConfigError:  # not measured, as the table says
             continue
-        made.append(embed(fig))
     return made
 
 

@@ -17,16 +17,8 @@ _FIRST = 10
 class RankedNeuron:
     """One neuron, and where it was chosen.
 
-    Attributes
-    ----------
-    point : str
-    channel : int
-    ranks : dict of category to int
-        Its place in the selection of each category that chose it.
-    shares : list of float
-        Share of the variance of its hook point that it holds in these.
-    links : list of (str, str)
-        Category and id of each dossier.
+    ``ranks`` are its places in the selections of the categories that chose it, ``shares`` those of
+    the variance of its hook point that it holds there; ``links`` are category and id of dossiers.
     """
 
     point: str

@@ -54,7 +54,7 @@ class Body:
 def overview(page: Page) -> list[Section]:
     """Make the overview: metrics of the fused score, the figure, and the parts apart."""
     notes = Footnotes()
-    metrics = page.metrics
+    metrics, cards = page.metrics, len(page.evaluations) > _FIRST_SCREEN
     columns = [(level, name, "lake") for level, name in metrics]
     bodies = [_body(page, group, columns, notes) for group in page.groups]
     context = {
@@ -65,7 +65,7 @@ def overview(page: Page) -> list[Section]:
         "n_draws": n_draws(page.table("metrics")),
         "baseline": of_run(page),
         "groups_note": page.manifest.get("groups_note"),
-        "cards": _cards(page),
+        "cards": [_card(page, e) for e in page.ordered] if cards else [],
         "many": len(page.evaluations) > _MANY,
         **_parts(page),
     }
@@ -80,13 +80,6 @@ class Card:
     anchor: str
     picture: Picture
     numbers: list[tuple[str, str]]
-
-
-def _cards(page: Page) -> list[Card]:
-    """A card of each category, where there are more than the first screen shows."""
-    if len(page.evaluations) <= _FIRST_SCREEN:
-        return []
-    return [_card(page, evaluation) for evaluation in page.ordered]
 
 
 def _card(page: Page, evaluation: Evaluation) -> Card:
