@@ -38,7 +38,7 @@ def exchange_rows(
         found[channel] = _without(data, top, channel)
     controls = members_of(data, k, control, n_random_sets, seed)
     maps = data.visual_maps(data.branches([*found.values(), *controls]))
-    measured = [evaluator.measure(one) for one in maps]
+    measured = evaluator.measure_all(maps)
     own, members = measured[: len(found)], measured[len(found) :]
     rows = []
     for channel, one in zip(found, own, strict=True):

@@ -125,4 +125,4 @@ def image_aurocs(
     if _IMAGE_AUROC not in evaluator.measured:
         return None
     maps = data.visual_maps(data.branches(selections))
-    return [float(evaluator.measure(one).values[_IMAGE_AUROC]) for one in maps]
+    return [float(one.values[_IMAGE_AUROC]) for one in evaluator.measure_all(maps)]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from itertools import islice
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -178,17 +179,15 @@ class Case:
 
     def measure_sets(self, maps: Iterable[Maps]) -> list[Measurement]:
         """Measure the maps of random sets; further ones without resamples."""
-        found = []
-        for number, one in enumerate(maps):
-            if number < _BLOCK:
-                found.append(self.evaluator.measure(one))
-            else:
-                found.append(replace(self._exact.measure(one), resampled={}))
+        maps = iter(maps)
+        found = self.evaluator.measure_all(list(islice(maps, _BLOCK)))
+        while block := list(islice(maps, _BLOCK)):
+            found += [replace(one, resampled={}) for one in self._exact.measure_all(block)]
         return found
 
     def measure(self, maps: Iterable[Maps]) -> Replicates:
         """Measure one map per draw."""
-        return Replicates.over_draws([self.evaluator.measure(one) for one in maps])
+        return Replicates.over_draws(self.evaluator.measure_all(list(maps)))
 
     @cached_property
     def top_maps(self) -> list[Maps]:

@@ -269,12 +269,9 @@ def location_rows(found: Gathered, comparison: Comparison) -> pd.DataFrame:
     evaluator = comparison.evaluator
     if "pixel" in evaluator.reasons:
         return pd.DataFrame(columns=pd.Index(LOCATION_COLUMNS))
-    own = evaluator.measure(found.maps.astype(np.float64))
-    sign = turned(found, comparison.labels)
-    random = [
-        evaluator.measure(found.maps_random[:, draw].astype(np.float64) * s)
-        for draw, s in enumerate(sign[:N_MAPS])
-    ]
+    signs = enumerate(turned(found, comparison.labels)[:N_MAPS])
+    random_maps = [found.maps_random[:, draw].astype(np.float64) * s for draw, s in signs]
+    own, *random = evaluator.measure_all([found.maps.astype(np.float64), *random_maps])
     rows = []
     for metric, columns in metric_columns(evaluator.measured):
         if metric[0] != "pixel":

@@ -94,7 +94,7 @@ class Knocked:
 
     def measure(self, evaluator: PairedEvaluator) -> dict[str, Measurement]:
         """Measure every branch."""
-        measured = {branch: evaluator.measure(maps) for branch, maps in self.maps.items()}
+        measured = dict(zip(self.maps, evaluator.measure_all([*self.maps.values()]), strict=True))
         for branch, scores in self.image_scores.items():
             measured[branch] = evaluator.measure_scores(scores)
             step()

@@ -153,7 +153,7 @@ def _score(
     for name, members in groups.items():
         own = slice(start, start + len(members))
         found[name] = Scored(
-            [evaluator.measure(one) for one in maps[own]],
+            evaluator.measure_all(maps[own]),
             [_retained(data, selections) for selections in members],
             branches[start].gallery_bytes,
             float(seconds[own].mean()),

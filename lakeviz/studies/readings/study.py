@@ -131,10 +131,10 @@ class _Case:
             everything = [top, *random, *(swap.selections for swap in swaps[-1])]
             maps = view.visual_maps(view.branches(everything))
             n = 1 + len(random)
-            first, *others = [self.evaluator.measure(one) for one in maps[:n]]
+            first, *others = self.evaluator.measure_all(maps[:n])
             own.append([first])
             sets.append(others)
-            without.append([quick.measure(one) for one in maps[n:]])
+            without.append(quick.measure_all(maps[n:]))
             maps_without.append(maps[n:])
             shares.append(_share(view, top))
         one, random = Replicates.over_draws(own), Replicates.over_draws(sets)

@@ -173,7 +173,7 @@ class _Bench:
             seeds += range(start, start + self.spec.n_random_sets - 1)
         chosen = [data.select(data.options.k, selector, seed) for seed in seeds]
         maps = data.visual_maps(data.branches(chosen))
-        return [self.evaluator.measure(data.fuse(one)) for one in maps]
+        return self.evaluator.measure_all([data.fuse(one) for one in maps])
 
     def _rows(self, members: Sequence[Measurement]) -> list[Row]:
         rows = []
