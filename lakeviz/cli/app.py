@@ -27,6 +27,8 @@ from lakeviz.files import one_line
 
 USAGE_ERROR = 2
 INTERRUPTED = 130
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # of malloc.h
+_MOST = 2**31 - 1
 _HELP = {"help_option_names": ["-h", "--help"], "max_content_width": 100, "show_default": True}
 _RESUMED = ("run", "demo", "study", "claims", "readings")
 
@@ -105,10 +107,6 @@ def _known(error: Exception) -> str | None:
             "--image-size or --map-size"
         )
     return None
-
-
-_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # of malloc.h
-_MOST = 2**31 - 1
 
 
 def tune_process() -> None:
