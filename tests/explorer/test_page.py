@@ -15,6 +15,7 @@ from lakeviz.explorer import explore
 from lakeviz.explorer.widget import ExplorerWidget
 from lakeviz.metrics import Bootstrap
 from lakeviz.studies.dossier import dossier
+from lakeviz.wording import minus
 
 pytestmark = pytest.mark.browser
 STATIC = Path(lakeviz.explorer.__file__).parent / "static"
@@ -348,7 +349,7 @@ def test_a_neuron_with_a_dossier_folds_it_under_its_category(live, world, tmp_pa
     page.widget.explorer.dossiers = made
     page.do("document.querySelector('.neurons .link').click()")
     channel = page.widget.neuron["channel"]
-    said = made.sentences(EVIL, page.widget.neuron["point"], channel)
+    said = [minus(one) for one in made.sentences(EVIL, page.widget.neuron["point"], channel)]
     # The one category that has dossiers shows one; there it is folded, and text.
     assert page.count(".across .row") == 2
     assert page.count(".across .dossier") == page.count(".across .row:last-child .dossier") == 1
