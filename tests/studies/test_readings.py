@@ -16,6 +16,7 @@ from lakeviz.metrics import Bootstrap
 from lakeviz.models import load_model
 from lakeviz.studies import ReadingsResult, capture_study, load_study, readings
 from lakeviz.tables import where
+from lakeviz.wording import minus
 
 FEW = Bootstrap(n_resamples=50)
 BLOCKS = [f"blocks.{n}.hook_resid_post" for n in range(2)]
@@ -169,7 +170,7 @@ def test_command_and_report(tmp_path, capsys):
     result = load_study(tmp_path / "out/studies/readings")
     assert isinstance(result, ReadingsResult)
     assert "layer 1+2, cosine, prototype, 48 in total" in said
-    assert result.summary() in said
+    assert minus(result.summary()) in said
     assert result.readings[result.readings["own"]]["layers"].unique().tolist() == ["1+2"]
     assert "Readings of the paper" in (tmp_path / "out/report.html").read_text()
 
